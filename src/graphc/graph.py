@@ -1,0 +1,267 @@
+"""Reading and rewiring over onnx-graphsurgeon, which is the graph's form in every pass.
+
+onnx-graphsurgeon drops what it does not model. ``import_model`` and ``export_model`` keep it: overridable initializers,
+attributes that hold types or sparse tensors, ports that are optionals, sequences or maps, and the fields of the model
+around its graph.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto
+
+from graphc.errors import ModelError
+
+Graph = gs.Graph
+Node = gs.Node
+Tensor = gs.Tensor
+Constant = gs.Constant
+Variable = gs.Variable
+
+gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.CRITICAL
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+
+KEPT_ATTRIBUTES = (AttributeProto.TYPE_PROTO, AttributeProto.SPARSE_TENSOR, AttributeProto.TENSORS)
+DEFAULT_DOMAINS = ("", "ai.onnx", None)
+
+
+def label(node: Node) -> str:
+    """A node as messages name it: its own name, or else its first output's, and its op type."""
+    name = node.name or next((t.name for t in node.outputs if t.name), "unnamed")
+    domain = "" if node.domain in DEFAULT_DOMAINS else f"{node.domain}."
+    return f"{name} ({domain}{node.op})"
+
+
+def op_of(node: Node) -> str:
+    """The op type, with its domain in front where that is not ONNX's own."""
+    return node.op if node.domain in DEFAULT_DOMAINS else f"{node.domain}::{node.op}"
+
+
+def import_model(model: ModelProto) -> Graph:
+    """The graph of a model. Constant nodes with a dense value become constants.
+
+    Errors:
+        ModelError: the model holds something that onnx-graphsurgeon cannot represent.
+    """
+    try:
+        graph = gs.import_onnx(model)
+    except (UnicodeDecodeError, KeyError, ValueError, RecursionError) as err:
+        raise ModelError(f"the graph cannot be read: {err}", hint="check the model with onnx.checker") from err
+    keep_attributes(graph, model.graph)
+    port_names = {t.name for t in graph.outputs}
+    for node in [n for n in graph.nodes if n.op == "Constant" and n.domain in DEFAULT_DOMAINS]:
+        value = constant_value(node)
+        output = node.outputs[0]
+        if value is None or output.name in port_names:
+            continue
+        node.outputs.clear()
+        output.to_constant(value)
+        graph.nodes.remove(node)
+    return graph
+
+
+def constant_value(node: Node) -> Any:
+    """What a Constant node gives, as numpy array or lazy values; None where it is not a dense numeric tensor."""
+    attrs = node.attrs
+    if isinstance(attrs.get("value"), Constant):
+        return attrs["value"]._values
+    dtypes = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for name, dtype in dtypes.items():
+        if name in attrs and not isinstance(attrs[name], Node.AttributeRef):
+            return np.array(attrs[name], dtype=dtype)
+    return None
+
+
+def keep_attributes(graph: Graph, proto: GraphProto) -> None:
+    """Puts back the attributes that onnx-graphsurgeon skips on import; its export takes them as they are."""
+    for node, node_proto in zip(graph.nodes, proto.node, strict=True):
+        for attribute in node_proto.attribute:
+            if attribute.type in KEPT_ATTRIBUTES and not attribute.ref_attr_name:
+                node.attrs[attribute.name] = onnx.helper.get_attribute_value(attribute)
+            elif attribute.type == AttributeProto.GRAPH and attribute.name in node.attrs:
+                keep_attributes(node.attrs[attribute.name], attribute.g)
+
+
+def export_model(graph: Graph, like: ModelProto) -> ModelProto:
+    """The graph as a model, with the fields around the graph, and the exact types of its ports, taken from ``like``."""
+    ports = {p.name: p for p in [*like.graph.input, *like.graph.output]}
+    exotic = [t for t in [*graph.inputs, *graph.outputs] if is_exotic(ports.get(t.name))]
+    for tensor in exotic:
+        tensor.type, tensor.dtype, tensor.shape = "tensor_type", np.dtype(np.float32), None
+    for node in graph.nodes:
+        node.name = node.name or ""
+    model: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    proto = model.graph
+    for ports_now in (proto.input, proto.output):
+        for port in ports_now:
+            if is_exotic(ports.get(port.name)):
+                port.CopyFrom(ports[port.name])
+    exotic_names = {t.name for t in exotic}
+    kept = [v for v in proto.value_info if v.name not in exotic_names and v.type.HasField("tensor_type")]
+    del proto.value_info[:]
+    proto.value_info.extend(kept)
+    for field in ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version"):
+        if like.HasField(field):
+            setattr(model, field, getattr(like, field))
+    model.metadata_props.extend(like.metadata_props)
+    model.training_info.extend(like.training_info)
+    proto.metadata_props.extend(like.graph.metadata_props)
+    names = {t for n in proto.node for t in n.output} | {i.name for i in proto.initializer}
+    proto.quantization_annotation.extend(q for q in like.graph.quantization_annotation if q.tensor_name in names)
+    return model
+
+
+def is_exotic(port: onnx.ValueInfoProto | None) -> bool:
+    return port is not None and not port.type.HasField("tensor_type")
+
+
+def parse(text: str) -> Graph:
+    """A graph from ONNX's textual form, as tests and docs write it."""
+    return import_model(onnx.parser.parse_model(text))
+
+
+def constant_of(tensor: Tensor | None) -> NDArray[Any] | None:
+    """The value of a constant tensor, else None."""
+    return tensor.values if isinstance(tensor, Constant) and not is_sparse(tensor) else None
+
+
+def is_sparse(tensor: Constant) -> bool:
+    return type(tensor._values).__name__ == "SparseValues"
+
+
+def nbytes(tensor: Constant) -> int:
+    """Bytes of a constant, without loading it."""
+    return int(tensor._values.nbytes)
+
+
+def producer(tensor: Tensor) -> Node | None:
+    return tensor.inputs[0] if tensor.inputs else None
+
+
+def consumers(tensor: Tensor) -> list[Node]:
+    return list(tensor.outputs)
+
+
+def subgraphs(node: Node) -> Iterator[Graph]:
+    """The graphs in a node's attributes, not those inside them."""
+    for value in node.attrs.values():
+        if isinstance(value, gs.Graph):
+            yield value
+
+
+def captured(node: Node) -> list[Tensor]:
+    """The tensors of outer graphs that the node's subgraphs read, each once, in order."""
+    found: dict[str, Tensor] = {}
+    for graph in subgraphs(node):
+        local = {t.name for t in graph.inputs} | {t.name for n in graph.nodes for t in n.outputs}
+        for inner in graph.nodes:
+            for tensor in [*inner.inputs, *captured(inner)]:
+                if tensor.name and tensor.name not in local and not isinstance(tensor, Constant):
+                    found.setdefault(tensor.name, tensor)
+        for tensor in graph.outputs:
+            if tensor.name and tensor.name not in local and not isinstance(tensor, Constant):
+                found.setdefault(tensor.name, tensor)
+    return list(found.values())
+
+
+def reads(node: Node) -> list[Tensor]:
+    """All that a node depends on: its inputs and what its subgraphs capture."""
+    return [*(t for t in node.inputs if t.name), *captured(node)]
+
+
+def sorted_nodes(graph: Graph) -> list[Node]:
+    """The nodes in topological order, stable.
+
+    Errors:
+        ModelError: the graph has a cycle.
+    """
+    made_by = {t.name: n for n in graph.nodes for t in n.outputs if t.name}
+    order: list[Node] = []
+    state: dict[int, bool] = {}
+    for root in graph.nodes:
+        stack: list[tuple[Node, Iterator[Tensor]]] = []
+        if id(root) not in state:
+            state[id(root)] = False
+            stack.append((root, iter(reads(root))))
+        while stack:
+            node, waiting = stack[-1]
+            for tensor in waiting:
+                before = made_by.get(tensor.name)
+                if before is None or state.get(id(before)) is True:
+                    continue
+                if state.get(id(before)) is False:
+                    raise ModelError("the graph has a cycle", node=label(before))
+                state[id(before)] = False
+                stack.append((before, iter(reads(before))))
+                break
+            else:
+                state[id(node)] = True
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def drop_dead(graph: Graph, keep: Iterable[Tensor] = ()) -> None:
+    """Removes nodes that no output depends on. Ports stay."""
+    needed = {t.name for t in graph.outputs} | {t.name for t in keep}
+    alive: list[Node] = []
+    for node in reversed(sorted_nodes(graph)):
+        if any(t.name in needed for t in node.outputs if t.name):
+            needed.update(t.name for t in reads(node))
+            alive.append(node)
+        else:
+            node.inputs.clear()
+            node.outputs.clear()
+    graph.nodes = alive[::-1]
+
+
+def replace_tensor(graph: Graph, old: Tensor, new: Tensor) -> None:
+    """Makes every reader of ``old`` in this graph read ``new``; subgraphs keep what they capture."""
+    for node in list(old.outputs):
+        node.inputs = [new if t is old else t for t in node.inputs]
+    graph.outputs = [new if t is old else t for t in graph.outputs]
+
+
+def names_in(graph: Graph) -> set[str]:
+    """Every tensor name in a graph and its subgraphs."""
+    names = {t.name for t in [*graph.inputs, *graph.outputs]}
+    for node in graph.nodes:
+        names.update(t.name for t in [*node.inputs, *node.outputs])
+        for inner in subgraphs(node):
+            names |= names_in(inner)
+    return names
+
+
+def attribute_or_input(node: Node, name: str, index: int) -> Any:
+    """An argument that became an input at some opset: its attribute, else the constant input, else None."""
+    if name in node.attrs:
+        return node.attrs[name]
+    if index < len(node.inputs) and node.inputs[index].name:
+        value = constant_of(node.inputs[index])
+        return None if value is None else value.tolist()
+    return None
+
+
+def with_attrs(node: Node, **attrs: Any) -> dict[str, Any]:
+    """The node's attributes with some changed; None removes one."""
+    merged = {**node.attrs, **attrs}
+    return {k: v for k, v in merged.items() if v is not None}
+
+
+def normalised(axis: int, rank: int) -> int:
+    return axis + rank if axis < 0 else axis
+
+
+def opset_of(model: ModelProto) -> int:
+    return next((int(o.version) for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 1)
+
+
+def tensor_names(tensors: Sequence[Tensor]) -> list[str]:
+    return [t.name for t in tensors]

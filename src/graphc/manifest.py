@@ -1,0 +1,234 @@
+"""The manifest: all that a client needs to know of a compiled model. Derived from a Model, never kept beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ValidationError as PydanticError
+
+from graphc.errors import ModelError
+from graphc.model import Model, dims, dtype_name
+from graphc.signature import StateKind, StatePort
+
+FORMAT = "graphc.manifest/1"
+METADATA_KEY = "graphc.manifest"
+MAX_STATE_ELEMENTS = 2**31
+
+Frames = Annotated[int, Field(ge=0)] | None
+Fill = float | Literal["inf", "-inf", "nan"]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class LengthStep(Part):
+    """floor((mul * T + add) / div), never below 0."""
+
+    mul: int
+    add: int
+    div: Annotated[int, Field(ge=1)]
+
+
+class InputEntry(Part):
+    name: str
+    axis: Annotated[int, Field(ge=0)] | None
+    frames: Frames
+    shape: list[int | str | None]
+    dtype: str
+
+
+class OutputEntry(Part):
+    name: str
+    axis: Annotated[int, Field(ge=0)] | None
+    frames: Frames
+    delay: Annotated[int, Field(ge=0)]
+    shape: list[int | str | None]
+    dtype: str
+    rate: tuple[int, int] | None = Field(default=None, strict=False)
+    length: list[LengthStep] | None = None
+
+    def length_of(self, frames: int) -> int:
+        """Offline frames of this output for so many input frames."""
+        for step in self.length or []:
+            frames = max(0, (step.mul * frames + step.add) // step.div)
+        return frames
+
+
+class FillInit(Part):
+    fill: Fill
+
+
+class FileInit(Part):
+    file: str
+    key: str
+
+
+class StateEntry(Part):
+    input: str
+    output: str
+    shape: list[Annotated[int, Field(ge=0)]]
+    dtype: str
+    init: Literal["zeros"] | FillInit | FileInit
+    kind: StateKind
+    node: str = ""
+
+
+class Manifest(Part):
+    """The ports of a compiled model (docs/manifest.md says what each field means)."""
+
+    format: Literal["graphc.manifest/1"]
+    chunk: Annotated[int, Field(ge=1)] | None
+    chunk_multiple: Annotated[int, Field(ge=1)]
+    max_frames: Frames
+    inputs: list[InputEntry]
+    outputs: list[OutputEntry]
+    states: list[StateEntry]
+    valid_frames: str | None
+    frame_ms: float | int | None = None
+    window: int | None = None
+
+
+def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The manifest as JSON data, and the first values that go to ``STEM.init.npz``."""
+    signature = model.signature
+    assert signature is not None
+    inputs = {t.name: t for t in model.graph.inputs}
+    outputs = {t.name: t for t in model.graph.outputs}
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def shape_of(tensor: Any, axis: int | None, frames: int | None) -> list[int | str | None]:
+        shape = dims(tensor)
+        return [frames if a == axis and frames is not None else d for a, d in enumerate(shape)]
+
+    def frames_of(axis: int | None, rate: Any) -> int | None:
+        return None if axis is None else int(signature.chunk * rate)
+
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "chunk": signature.chunk,
+        "chunk_multiple": signature.chunk_multiple,
+        "max_frames": signature.max_frames,
+        "inputs": [
+            {
+                "name": i.name,
+                "axis": i.axis,
+                "frames": frames_of(i.axis, i.rate),
+                "shape": shape_of(inputs[i.name], i.axis, frames_of(i.axis, i.rate)),
+                "dtype": dtype_name(inputs[i.name].dtype),
+            }
+            for i in signature.inputs
+        ],
+        "outputs": [
+            {
+                "name": o.name,
+                "axis": o.axis,
+                "frames": frames_of(o.axis, o.rate),
+                "delay": o.delay,
+                "shape": shape_of(outputs[o.name], o.axis, frames_of(o.axis, o.rate)),
+                "dtype": dtype_name(outputs[o.name].dtype),
+                "rate": [o.rate.numerator, o.rate.denominator] if o.axis is not None else None,
+                "length": o.length.as_dicts() if o.axis is not None else None,
+            }
+            for o in signature.outputs
+        ],
+        "states": [state_entry(s, stem, arrays) for s in signature.states],
+        "valid_frames": signature.valid_frames,
+        "frame_ms": signature.frame_ms,
+    }
+    if signature.window is not None:
+        data["window"] = signature.window
+    return data, arrays
+
+
+def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    init: Any
+    flat = state.init.ravel()
+    if flat.size == 0 or not np.any(flat != 0):
+        init = "zeros"
+    elif np.all(flat == flat[0]) and flat.dtype.kind in "fiub":
+        init = {"fill": fill_of(flat[0])}
+    else:
+        arrays[state.input] = state.init
+        init = {"file": f"{stem}.init.npz", "key": state.input}
+    return {
+        "input": state.input, "output": state.output, "shape": list(state.init.shape),
+        "dtype": dtype_name(state.init.dtype), "init": init, "kind": state.kind, "node": state.node,
+    }
+
+
+def fill_of(value: Any) -> Any:
+    number = float(value)
+    if math.isinf(number):
+        return "inf" if number > 0 else "-inf"
+    return int(number) if value.dtype.kind in "iub" else number
+
+
+def to_json(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str | bytes, where: str) -> Manifest:
+    """A manifest from JSON.
+
+    Errors:
+        ModelError: not JSON, another format, or a field that lies about its type.
+    """
+    try:
+        return Manifest.model_validate_json(text)
+    except PydanticError as err:
+        first = err.errors(include_url=False)[0]
+        place = ".".join(str(k) for k in first["loc"])
+        raise ModelError(f"not a manifest of graphc: {place}: {first['msg']}", where=where) from None
+
+
+def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
+    """The array that a state starts from.
+
+    Errors:
+        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says.
+    """
+    shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
+    if math.prod(shape) > MAX_STATE_ELEMENTS:
+        raise ModelError(f"the state '{state.input}' has {math.prod(shape)} elements")
+    if isinstance(state.init, str):
+        return np.zeros(shape, dtype)
+    if isinstance(state.init, FillInit):
+        return np.full(shape, float(state.init.fill), dtype)
+    name = state.init.file
+    if folder is None or Path(name).name != name or name in ("", ".", ".."):
+        raise ModelError(f"the first value of '{state.input}' lies in '{name}', which is no file beside the manifest")
+    path = folder / name
+    if path.is_symlink():
+        raise ModelError(f"'{name}' is a link, which a first value may not be", where=str(path))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            value: NDArray[Any] = archive[state.init.key]
+    except (OSError, ValueError, KeyError, EOFError) as err:
+        raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
+    if value.shape != shape or value.dtype != dtype:
+        raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))
+    return value
+
+
+def numpy_dtype(name: str) -> Any:
+    """The dtype of a name as a manifest writes it.
+
+    Errors:
+        ModelError: no such dtype.
+    """
+    if name == "bfloat16":
+        from ml_dtypes import bfloat16
+
+        return bfloat16
+    known = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+             "uint64")
+    if name not in known:
+        raise ModelError(f"'{name}' is no dtype of a port")
+    return name

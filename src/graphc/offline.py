@@ -1,0 +1,284 @@
+"""The offline model as the reference: prepared once, fed with random utterances of any length it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graphc.errors import ModelError, SpecError
+from graphc.graph import Graph, import_model
+from graphc.roles import (
+    CountsRole,
+    Port,
+    Role,
+    StateRole,
+    StaticRole,
+    StreamRole,
+    graph_ports,
+    infer_stream_axes,
+    nearest,
+)
+from graphc.runtime import RunError, Session
+from graphc.spec import InputSpec, SpecFile, StreamSpec
+
+Array = NDArray[Any]
+Feeds = dict[str, Array]
+
+COMMON_LENGTHS = (16, 32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
+SCANNED_LENGTHS = range(1, 401)
+
+
+@dataclass
+class Offline:
+    """An offline model and the part each of its inputs plays.
+
+    Args:
+        model: the model as read; its batch bound, stale shapes dropped, so that it runs at every length it can.
+        roles: what each input is to the stream.
+        batch: streams in a call where the batch dim is symbolic.
+        declared: the number of frames that the model declares as fixed, or None.
+    """
+
+    model: onnx.ModelProto
+    roles: Mapping[str, Role]
+    batch: int = 1
+    declared: int | None = None
+    refused: set[int] = field(default_factory=set)
+    accepted: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ports = {p.name: p for p in graph_ports(self.model)[0]}
+        self.limits = token_limits(import_model(self.model))
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        if self._session is None:
+            try:
+                self._session = Session(self.model)
+            except RunError as err:
+                raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+        return self._session
+
+    def streams(self) -> dict[str, StreamRole]:
+        return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole)}
+
+    def frames_of(self, name: str, frames: int) -> int:
+        """Frames of a stream input for so many of the first.
+
+        Errors:
+            ValueError: a fraction of a frame.
+        """
+        role = self.roles[name]
+        assert isinstance(role, StreamRole)
+        count = frames * role.rate
+        if count.denominator != 1:
+            raise ValueError(f"{name} would have {count} frames")
+        return int(count)
+
+    def draw(self, frames: int, rng: np.random.Generator, scale: float = 1.0) -> Feeds:
+        """Random values for every input at a length of so many frames of the first stream input."""
+        return {name: self.draw_input(name, frames, rng, scale) for name in self.roles}
+
+    def draw_input(self, name: str, frames: int, rng: np.random.Generator, scale: float) -> Array:
+        role, port = self.roles[name], self.ports[name]
+        shape = [self.batch if not isinstance(d, int) else d for d in port.dims]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
+        if isinstance(role, CountsRole):
+            return np.full(shape, self.frames_of(role.of, frames), dtype=dtype)
+        if isinstance(role, StateRole):
+            return np.full(shape, role.init, dtype=dtype)
+        if isinstance(role, StreamRole):
+            shape[role.axis] = self.frames_of(name, frames)
+        return random_values(rng, shape, dtype, role.low, role.high, self.limits.get(name), scale)
+
+    def run(self, feeds: Feeds) -> dict[str, Any]:
+        """The offline outputs.
+
+        Errors:
+            RunError: the model does not run on these.
+        """
+        return self.session.run(feeds)
+
+    def accepts(self, frames: int) -> bool:
+        """Whether the model runs at a length and gives no empty output; tried once for each length."""
+        if frames in self.accepted or frames in self.refused:
+            return frames in self.accepted
+        try:
+            outputs = self.run(self.draw(frames, np.random.default_rng(0)))
+            runs = all(np.size(v) for v in outputs.values())
+        except (RunError, ValueError):
+            runs = False
+        (self.accepted if runs else self.refused).add(frames)
+        return runs
+
+    def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:
+        """Up to three lengths that the model accepts, near each other, the first as short as usual; the declared first.
+
+        Errors:
+            ModelError: no length was found.
+        """
+        first = self.first_length(at_least)
+        further: list[int] = []
+        for step in (*STEPS, first):
+            if first + step not in further and self.accepts(first + step):
+                further = [first + step]
+                further += [first + k * step for k in (3, 2, 4) if self.accepts(first + k * step)][:1]
+                break
+        return (first, *further)
+
+    def first_length(self, at_least: int) -> int:
+        declared = [self.declared] if self.declared else []
+        common = [n for n in COMMON_LENGTHS if n >= at_least]
+        for frames in (*declared, *common, *SCANNED_LENGTHS):
+            if self.accepts(frames):
+                return frames
+        try:
+            self.run(self.draw(declared[0] if declared else 100, np.random.default_rng(0)))
+            reason = "it gives empty outputs"
+        except (RunError, ValueError) as err:
+            reason = str(err)
+        raise ModelError(f"the offline model runs at none of the lengths tried: {reason}")
+
+
+def random_values(
+    rng: np.random.Generator,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    low: float | None,
+    high: float | None,
+    limit: int | None,
+    scale: float,
+) -> Array:
+    """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; uniform in a given range."""
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype.kind in "iu":
+        bounds = (0, limit or 2) if low is None or high is None else (int(low), int(high) + 1)
+        return rng.integers(*bounds, shape).astype(dtype)
+    if low is not None and high is not None:
+        return rng.uniform(low, high, shape).astype(dtype)
+    return (rng.standard_normal(shape) * scale).astype(dtype)
+
+
+def token_limits(graph: Graph) -> dict[str, int]:
+    """For integer inputs that index a table, the rows of the smallest such table."""
+    limits: dict[str, int] = {}
+    for port in graph.inputs:
+        names = {port.name}
+        for node in graph.nodes:
+            reads = [t.name for t in node.inputs]
+            if node.op in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Transpose") and reads[:1]:
+                if reads[0] in names:
+                    names.update(t.name for t in node.outputs)
+            elif node.op in ("Gather", "GatherElements") and len(reads) > 1 and reads[1] in names:
+                table = node.inputs[0]
+                if table.shape is not None and not table.inputs:
+                    rows = table.shape[int(node.attrs.get("axis", 0))]
+                    if isinstance(rows, int):
+                        limits[port.name] = min(rows, limits.get(port.name, rows))
+            elif node.op == "OneHot" and reads[0] in names and getattr(node.inputs[1], "values", None) is not None:
+                limits[port.name] = int(np.ravel(node.inputs[1].values)[0])
+    return limits
+
+
+def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None = None) -> Offline:
+    """The offline model under a spec's stream section.
+
+    Errors:
+        SpecError: a name that is no input, an axis out of range, or roles that cannot be inferred.
+    """
+    ports, outputs = graph_ports(model)
+    roles = roles_of(stream, ports, outputs, spec)
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    declared = relax(prepared, roles, stream.batch)
+    return Offline(prepared, roles, stream.batch, declared)
+
+
+def roles_of(
+    stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None
+) -> dict[str, Role]:
+    def complain(keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
+        return spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}", hint=hint)
+
+    names = [p.name for p in ports]
+    roles: dict[str, Role] = {}
+    for index, state in enumerate(stream.states):
+        for key, name, known in (("input", state.input, names), ("output", state.output, [p.name for p in outputs])):
+            if name not in known:
+                raise complain(
+                    ("stream", "states", index, key), f"'{name}' is no {key} of the model", nearest(name, known)
+                )
+        if state.input in roles:
+            raise complain(("stream", "states", index, "input"), f"'{state.input}' is named twice")
+        roles[state.input] = StateRole(state.output, state.init)
+    free = [p for p in ports if p.name not in roles]
+    if stream.inputs is None:
+        axes = infer_stream_axes(free)
+        given = {name: InputSpec(axis=axis) for name, axis in axes.items()}
+    else:
+        given = stream.inputs
+    for name, entry in given.items():
+        keys = ("stream", "inputs", name)
+        if name not in names:
+            raise complain(keys, f"'{name}' is no input of the model", nearest(name, names))
+        if name in roles:
+            raise complain(keys, f"'{name}' already is a state")
+        roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
+    if not any(isinstance(r, StreamRole) for r in roles.values()):
+        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis")
+    first = next(r for r in roles.values() if isinstance(r, StreamRole))
+    if first.rate != 1:
+        raise complain(("stream", "inputs"), "the first stream input has rate 1; rates count its frames")
+    for port in free:
+        roles.setdefault(port.name, StaticRole())
+    return {name: roles[name] for name in names}
+
+
+def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], complain: Any, keys: tuple[str, ...]) -> Role:
+    low, high = entry.range or (None, None)
+    if entry.axis is not None:
+        rank = len(port.dims)
+        if not -rank <= entry.axis < rank:
+            raise complain((*keys, "axis"), f"axis {entry.axis} of an input with {rank} dims {list(port.dims)}")
+        return StreamRole(entry.axis % rank, Fraction(entry.rate), low, high)
+    if entry.counts is not None:
+        if entry.counts not in given or given[entry.counts].axis is None:
+            streams = [name for name, other in given.items() if other.axis is not None]
+            raise complain(
+                (*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams)
+            )
+        return CountsRole(entry.counts)
+    return StaticRole(low, high)
+
+
+def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int | None:
+    """Frees the stream axes, binds every other symbolic input dim to ``batch``, drops shapes that may be stale.
+
+    Returns the declared number of frames of the first stream input where all stream inputs are fixed, else None.
+    """
+    del model.graph.value_info[:]
+    for port in model.graph.output:
+        if port.type.HasField("tensor_type"):
+            port.type.tensor_type.ClearField("shape")
+    declared: list[Fraction | None] = []
+    for port in model.graph.input:
+        role = roles.get(port.name)
+        for axis, dim in enumerate(port.type.tensor_type.shape.dim):
+            if isinstance(role, StreamRole) and axis == role.axis:
+                declared.append(dim.dim_value / role.rate if dim.HasField("dim_value") else None)
+                dim.ClearField("dim_value")
+                dim.dim_param = f"{port.name}_frames"
+            elif role is not None and not dim.HasField("dim_value"):
+                dim.dim_value = batch
+    if not declared or any(d is None or d.denominator != 1 for d in declared):
+        return None
+    return int(declared[0] or 0)

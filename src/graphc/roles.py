@@ -1,0 +1,114 @@
+"""What each input of an offline model is to a stream: frames, a count of frames, one static value, or a state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import onnx
+
+from graphc.errors import SpecError
+
+Dim = int | str | None
+
+
+@dataclass(frozen=True)
+class StreamRole:
+    """Carries stream time on ``axis``, ``rate`` frames for each frame of the first stream input."""
+
+    axis: int
+    rate: Fraction = Fraction(1)
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class CountsRole:
+    """Holds the number of frames of the stream input ``of``."""
+
+    of: str
+
+
+@dataclass(frozen=True)
+class StaticRole:
+    """One value for the whole stream."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class StateRole:
+    """A state that already is a port: the next value comes out of ``output``; the first is ``init`` everywhere."""
+
+    output: str
+    init: float = 0.0
+
+
+Role = StreamRole | CountsRole | StaticRole | StateRole
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output as its model declares it."""
+
+    name: str
+    dims: tuple[Dim, ...]
+    elem_type: int
+
+
+def graph_ports(model: onnx.ModelProto) -> tuple[list[Port], list[Port]]:
+    """The inputs (initializers with a default left out) and outputs of a model, where they are dense tensors."""
+    defaults = {i.name for i in model.graph.initializer}
+    inputs = [as_port(p) for p in model.graph.input if p.name not in defaults]
+    return inputs, [as_port(p) for p in model.graph.output]
+
+
+def as_port(proto: onnx.ValueInfoProto) -> Port:
+    tensor = proto.type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
+    return Port(proto.name, tuple(dims), tensor.elem_type)
+
+
+def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
+    """The inputs that carry time, where the shapes leave one reading only.
+
+    A symbolic dim in front of other symbolic dims is the batch. Every input left with exactly one symbolic dim of the
+    same name is a stream input.
+
+    Errors:
+        SpecError: no input, or more than one kind of dim, is symbolic.
+    """
+    axes = {p.name: time_axes(p) for p in inputs}
+    streams = {name: found[0] for name, found in axes.items() if len(found) == 1}
+    names = {str(p.dims[streams[p.name]]) for p in inputs if p.name in streams}
+    ambiguous = [name for name, found in axes.items() if len(found) > 1]
+    if not streams or ambiguous or len(names) > 1:
+        shapes = ", ".join(f"{p.name}{list(p.dims)}" for p in inputs)
+        raise SpecError(
+            f"stream.inputs is missing and cannot be inferred from the inputs {shapes}",
+            hint="name the axis that is time, as in `inputs: {features: {axis: 1}}`",
+        )
+    return streams
+
+
+def time_axes(port: Port) -> list[int]:
+    symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
+    if len(symbolic) > 1 and symbolic[0] == 0:
+        symbolic = symbolic[1:]
+    return [axis for axis in symbolic if not (axis == 0 and looks_like_batch(port.dims[0]))]
+
+
+def looks_like_batch(dim: Dim) -> bool:
+    """Whether a lone symbolic first dim is the batch by its name, as exporters write it."""
+    return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "b", "n", "bs"}
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """A hint that names the closest of the known names, or lists them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else None

@@ -1,0 +1,119 @@
+"""onnxruntime, and nothing else in graphc imports it: sessions and runs of whole graphs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+
+from graphc.errors import ModelError
+
+Array = NDArray[Any]
+
+PROTO_LIMIT = 2**31 - 2**20
+ORT_DTYPES: dict[str, np.dtype[Any]] = {
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(bfloat16),
+    "bool": np.dtype(np.bool_),
+    **{name: np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}
+
+ort.set_default_logger_severity(4)
+
+
+class RunError(Exception):
+    """onnxruntime did not load or run a graph. The text is its first line."""
+
+
+class Session:
+    """An onnxruntime session over a model in memory or on disk.
+
+    Args:
+        model: the model, or its path.
+        threads: intra-op threads; results depend on them only in rounding.
+        optimize: let onnxruntime rewrite the graph at load.
+
+    Errors:
+        RunError: onnxruntime does not take the model.
+    """
+
+    def __init__(self, model: onnx.ModelProto | Path, threads: int = 1, optimize: bool = True):
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+        try:
+            self.ort = self.open(model, options)
+        except Exception as err:
+            raise RunError(first_line(err)) from err
+        self.input_names = [i.name for i in self.ort.get_inputs()]
+        self.output_names = [o.name for o in self.ort.get_outputs()]
+
+    @staticmethod
+    def open(model: onnx.ModelProto | Path, options: Any) -> Any:
+        providers = ["CPUExecutionProvider"]
+        if isinstance(model, Path):
+            return ort.InferenceSession(str(model), options, providers=providers)
+        if model.ByteSize() < PROTO_LIMIT:
+            return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+        with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
+            path = Path(folder) / "model.onnx"
+            copy = onnx.ModelProto()
+            copy.CopyFrom(model)
+            onnx.save_model(copy, path, save_as_external_data=True, location="model.data")
+            return ort.InferenceSession(str(path), options, providers=providers)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs by name.
+
+        Errors:
+            RunError: the run failed.
+        """
+        wanted = list(self.output_names if outputs is None else outputs)
+        try:
+            return dict(zip(wanted, self.ort.run(wanted, dict(feeds)), strict=True))
+        except Exception as err:
+            raise RunError(first_line(err)) from err
+
+    def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
+        """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
+        return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
+
+    def input_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
+        return {i.name: (ort_dtype(i.type), list(i.shape or [])) for i in self.ort.get_inputs()}
+
+
+def ort_dtype(text: str) -> np.dtype[Any] | None:
+    return ORT_DTYPES.get(text.removeprefix("tensor(").removesuffix(")")) if text.startswith("tensor(") else None
+
+
+def first_line(err: Exception) -> str:
+    text = " ".join(str(err).split())
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1) -> Session:
+    """A session, or a message for the model's owner.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
+    try:
+        return Session(model, threads)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run this model: {err}", where=where) from err
+
+
+def versions() -> dict[str, str]:
+    return {"onnxruntime": ort.__version__, "onnx": onnx.__version__, "numpy": np.__version__}

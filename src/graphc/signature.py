@@ -1,0 +1,77 @@
+"""The stream signature of a model: its ports, and how much of each one call takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.stream.length import Length
+
+StateKind = Literal[
+    "rnn_hidden", "rnn_cell", "scan_carry", "conv_context", "pool_context", "delay_line", "overlap_add",
+    "attention_key", "attention_value", "attention_context", "running_sum", "window", "clock", "given",
+]
+STATE_KINDS: tuple[str, ...] = get_args(StateKind)
+
+
+@dataclass(frozen=True)
+class StatePort:
+    """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype."""
+
+    input: str
+    output: str
+    init: NDArray[Any]
+    kind: StateKind
+    node: str
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.init.nbytes)
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """An input; ``axis`` is None where it holds one value for the whole stream."""
+
+    name: str
+    axis: int | None = None
+    rate: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True)
+class StreamOutput:
+    """An output; ``axis`` is None where each call gives one value of its own."""
+
+    name: str
+    axis: int | None = None
+    rate: Fraction = Fraction(1)
+    delay: int = 0
+    length: Length = Length()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Everything about a streaming model that its graph does not say."""
+
+    chunk: int
+    chunk_multiple: int
+    inputs: tuple[StreamInput, ...]
+    outputs: tuple[StreamOutput, ...]
+    states: tuple[StatePort, ...]
+    valid_frames: str | None = None
+    max_frames: int | None = None
+    window: int | None = None
+    frame_ms: float | None = None
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(state.nbytes for state in self.states)
+
+    @property
+    def delay_frames(self) -> Fraction:
+        """The largest delay of an output, in input frames."""
+        return max((o.delay / o.rate for o in self.outputs if o.axis is not None), default=Fraction(0))

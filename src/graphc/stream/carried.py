@@ -1,0 +1,91 @@
+"""The form of every recurrence: a carried value that stands at its first value until frame 0 arrives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from graphc.graph import Tensor
+from graphc.signature import StateKind
+from graphc.stream.facts import Fact, Known, Origin, Static, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts
+
+Refuse = Callable[..., NoReturn]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """One carried value of a recurrence.
+
+    Args:
+        first: the fact of its first value; None for zeros.
+        kind: of its state port.
+        shape: of the port.
+        delay: of the recurrence's input, in input frames: a whole number of chunks.
+    """
+
+    first: Fact | None
+    kind: StateKind
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    delay: int
+
+    @property
+    def given(self) -> bool:
+        return isinstance(self.first, Static) and self.first.origin is Origin.GIVEN
+
+    @property
+    def final(self) -> Static:
+        """The fact of the value after the last frame: a given state is returned, another becomes a port."""
+        return Static(self.shape, self.dtype, Origin.GIVEN if self.given else Origin.FINAL)
+
+    def previous(self, b: Builder, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The value that this call starts from, and the state port that holds it (None where it is given)."""
+        if self.given:
+            assert first is not None
+            return first, None
+        if isinstance(self.first, Static):
+            port = b.state(np.zeros(self.shape, self.dtype), self.kind)
+            return b.one("Where", b.before(self.delay + 1), first, port, hint="previous"), port
+        init = np.zeros(self.shape, self.dtype)
+        if isinstance(self.first, Known) and self.first.steady is not None:
+            init = np.broadcast_to(self.first.steady, self.shape).astype(self.dtype)
+        port = b.state(np.ascontiguousarray(init), self.kind)
+        if self.delay == 0:
+            return port, port
+        return b.one("Where", b.before(self.delay + 1), b.constant(init, "first"), port, hint="previous"), port
+
+    def next(self, b: Builder, port: Tensor | None, first: Tensor | None, value: Tensor) -> Tensor:
+        """Keeps the value for the next call; returns the value that stands for it after the last frame."""
+        if port is not None:
+            b.keep(port, value)
+        elif self.delay > 0:
+            return b.one("Where", b.before(self.delay), first, value, hint="held")
+        return value
+
+
+def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
+    """The stream at a delay of whole chunks, and that delay in input frames."""
+    frames = facts.frames(x)
+    delay = math.ceil(max(x.delay, 0) / frames) * frames
+    return x.at(delay), delay // frames * facts.chunk
+
+
+def check_first(facts: Facts, index: int) -> Fact | None:
+    """The fact of a first value; refuses one that changes with the length or that is final itself."""
+    fact = facts[index]
+    if isinstance(fact, Stream):
+        facts.refuse("its first state carries stream time", "start it from a constant")
+    if isinstance(fact, Known):
+        facts.array(index, "its first state")
+    if isinstance(fact, Static) and fact.origin is Origin.FINAL:
+        facts.refuse(
+            "starts from the state that another recurrence has after the last frame",
+            "a stream never reaches it; set stream.window to stream over the last N frames",
+        )
+    return fact

@@ -1,0 +1,181 @@
+"""The part of a graph that depends on time alone, run at concrete lengths and held as constants.
+
+docs/calculus.md, "Partial evaluation": shapes, masks and positions are judged by their values, never by the nodes that
+made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from graphc.errors import ModelError, StreamError
+from graphc.graph import Constant, Graph, Node, export_model, import_model, is_sparse, label, reads, sorted_nodes, subgraphs
+from graphc.offline import Offline
+from graphc.roles import StateRole, StaticRole, StreamRole
+from graphc.runtime import RunError, Session
+from graphc.stream.facts import Array, Known, KnownConstant
+from graphc.stream.inline import inline_branch
+
+SHAPE_OPS = ("Shape", "Size")
+RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A graph run at a few lengths.
+
+    Args:
+        graph: the graph, its time-only conditions resolved and its local functions inlined.
+        lengths: frames of the first stream input, for each run.
+        known: the time-only tensors that data meets, or that are outputs.
+        shapes: the shape of every tensor of data, one for each run.
+        dtypes: the dtype of every tensor of data.
+        data: names of the tensors that depend on a stream input's values.
+        static: names of the tensors that depend on static inputs or given states only.
+    """
+
+    graph: Graph
+    lengths: tuple[int, ...]
+    known: Mapping[str, Known]
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+    dtypes: Mapping[str, np.dtype[np.generic]]
+    data: frozenset[str]
+    static: frozenset[str]
+
+
+def evaluate(offline: Offline, lengths: tuple[int, ...] | None = None) -> Evaluation:
+    """Evaluates at ``lengths``, or at up to three that the model accepts.
+
+    Errors:
+        ModelError: the graph cannot be inlined or run.
+        StreamError: a condition changes with the length, or a time-only value is random.
+    """
+    lengths = lengths or offline.some_lengths()
+    model = inlined(offline.model)
+    graph = import_model(model)
+    feeds = [offline.draw(n, np.random.default_rng(n)) for n in lengths]
+    while True:
+        graph.nodes = sorted_nodes(graph)
+        data, static = reachable(graph, offline)
+        wanted = frontier(graph, data | static)
+        conditions = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static}
+        values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
+        known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
+        if not conditions:
+            break
+        for name, node in conditions.items():
+            inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
+    known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
+    return Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static))
+
+
+def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:
+    tensor = node.inputs[0]
+    if isinstance(tensor, Constant):
+        return tensor.values
+    steady = known[name].steady
+    if steady is None:
+        raise StreamError(
+            "its condition changes with the length of the whole stream",
+            node=label(node),
+            hint="export the branch that streams should take",
+        )
+    return steady
+
+
+def dense_constants(graph: Graph) -> list[Constant]:
+    return [t for t in graph.tensors().values() if isinstance(t, Constant) and not is_sparse(t)]
+
+
+def known_constant(tensor: Constant, count: int) -> Known:
+    held = tensor._values
+    return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as err:
+        raise ModelError(f"local functions cannot be inlined: {' '.join(str(err).split())[:300]}") from err
+
+
+def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
+    """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
+    roles = offline.roles
+    data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
+    for node in graph.nodes:
+        if node.op in SHAPE_OPS:
+            continue
+        sources = {t.name for t in reads(node)}
+        outputs = {t.name for t in node.outputs if t.name}
+        if sources & data:
+            data |= outputs
+        elif sources & static:
+            static |= outputs
+        elif node.op in RANDOM_OPS:
+            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
+    return data, static
+
+
+def frontier(graph: Graph, data: set[str]) -> set[str]:
+    """The time-only tensors that a node of data reads, and the time-only outputs."""
+    made = {t.name for node in graph.nodes for t in node.outputs if t.name} | {t.name for t in graph.inputs}
+    wanted = {t.name for t in graph.outputs if t.name not in data}
+    for node in graph.nodes:
+        if any(t.name in data for t in node.outputs):
+            wanted |= {t.name for t in reads(node) if t.name not in data and not isinstance(t, Constant)}
+    return wanted & made
+
+
+def run_at(
+    graph: Graph, like: onnx.ModelProto, feeds: list[dict[str, Array]], wanted: set[str], data: set[str]
+) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]], dict[str, np.dtype[np.generic]]]:
+    """Values of the wanted tensors at each feed; shapes and dtypes of the tensors of data."""
+    base = export_model(graph, like)
+    del base.graph.value_info[:]
+    made = [t for n in base.graph.node for t in n.output if t in data] + [i.name for i in base.graph.input]
+    try:
+        dtypes = {
+            name: dtype
+            for name, (dtype, _) in Session(with_outputs(base, made, []), optimize=False).output_types().items()
+            if dtype is not None
+        }
+        shaped = [name for name in made if name in dtypes]
+        session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
+        runs = [session.run({k: v for k, v in feed.items() if k in session.input_names}) for feed in feeds]
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+    values = [{name: np.asarray(run[name]) for name in wanted} for run in runs]
+    shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in shaped}
+    return values, shapes, dtypes
+
+
+def shape_name(name: str) -> str:
+    return f"{name}//shape"
+
+
+def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:
+    """The model with these outputs: the values themselves, and the shapes of others."""
+    model = onnx.ModelProto()
+    model.CopyFrom(base)
+    del model.graph.output[:]
+    for name in values:
+        passed = f"{name}//value"
+        if any(name == i.name for i in model.graph.input):
+            model.graph.node.append(onnx.helper.make_node("Identity", [name], [passed]))
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
+    for name in shaped:
+        model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape_name(name)]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(shape_name(name), onnx.TensorProto.INT64, None))
+    return model
+
+
+def has_subgraph(node: Node) -> bool:
+    return any(True for _ in subgraphs(node))

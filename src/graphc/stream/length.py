@@ -1,0 +1,67 @@
+"""How many frames a tensor has offline, as a function of the number of input frames."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Length:
+    """A chain of steps ``floor((mul * T + add) / div)``, T the frames of the stream input, never below 0.
+
+    Example:
+        >>> Length().then(1, 1, 2).then(2, 0, 1)(5)
+        6
+    """
+
+    steps: tuple[tuple[int, int, int], ...] = ()
+
+    def then(self, mul: int, add: int, div: int) -> Length:
+        """The length after one more step; steps that compose exactly are merged."""
+        if not self.steps:
+            return Length() if (mul, add, div) == (1, 0, 1) else Length((reduced(mul, add, div),))
+        *before, (last_mul, last_add, last_div) = self.steps
+        if last_div == 1:
+            merged = (mul * last_mul, mul * last_add + add, div)
+        elif mul == 1:
+            merged = (last_mul, last_add + add * last_div, last_div * div)
+        else:
+            return Length((*self.steps, reduced(mul, add, div)))
+        return Length(tuple(before)).then(*merged)
+
+    def __call__(self, frames: int) -> int:
+        return max(0, self.unclamped(frames))
+
+    def unclamped(self, frames: int) -> int:
+        for mul, add, div in self.steps:
+            frames = (mul * frames + add) // div
+        return frames
+
+    @property
+    def rate(self) -> Fraction:
+        rate = Fraction(1)
+        for mul, _, div in self.steps:
+            rate *= Fraction(mul, div)
+        return rate
+
+    def lag(self, chunk: int) -> int:
+        """The least delay at which, after every whole chunk, all frames carried so far are known to exist.
+
+        A tensor of delay d carries ``(n+1)*c - d`` frames after step n, c frames a chunk. Where frames are cut from
+        the end, fewer exist until more input comes: an op that masks the end has to wait for as many.
+        """
+        carried = chunk * self.rate
+        period = math.prod(div for _, _, div in self.steps)
+        calls = range(1, math.lcm(period, chunk) // chunk + 1)
+        return max(math.ceil(n * carried - self.unclamped(n * chunk)) for n in calls)
+
+    def as_dicts(self) -> list[dict[str, int]]:
+        return [{"mul": mul, "add": add, "div": div} for mul, add, div in self.steps or ((1, 0, 1),)]
+
+
+def reduced(mul: int, add: int, div: int) -> tuple[int, int, int]:
+    """The same step in its smallest numbers: floor((mul*T + add)/div) only depends on add up to the common factor."""
+    common = math.gcd(mul, div)
+    return (mul // common, add // common, div // common)

@@ -1,0 +1,216 @@
+"""Builds the streaming model out of an analysis: the graph of one call, and its signature."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, names_in, reads, sorted_nodes
+from graphc.model import Model
+from graphc.roles import CountsRole, StateRole, StaticRole, StreamRole
+from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
+from graphc.stream.analysis import Analysis
+from graphc.stream.facts import Known, Origin, Static, Stream
+from graphc.stream.ports import Builder, finished
+
+
+def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
+    """The streaming model: every memory an explicit pair of ports.
+
+    Errors:
+        StreamError: an output is not made of frames of the stream.
+    """
+    model = Model.of(analysis.offline.model)
+    graph = analysis.evaluation.graph
+    builder = Builder(analysis.chunk, names_in(graph))
+    tensors = input_tensors(analysis)
+    builder.tensors = tensors
+    weights: dict[str, Constant] = {}
+    for node, step in analysis.steps:
+        builder.node = node.name or node.outputs[0].name
+        inputs = [chunk_input(t, analysis, builder, weights) for t in node.inputs]
+        results = step.emit(builder, inputs)
+        for offline_tensor, result in zip(node.outputs, results, strict=False):
+            if offline_tensor.name and result is not None:
+                tensors[offline_tensor.name] = result
+    outputs, ports = output_tensors(analysis, builder, tensors)
+    lifted = Graph(
+        nodes=[], inputs=[tensors[n] for n in kept_inputs(analysis)], outputs=outputs, name=graph.name,
+        doc_string=graph.doc_string, opset=graph.opset, import_domains=graph.import_domains,
+        producer_name=graph.producer_name, producer_version=graph.producer_version, ir_version=graph.ir_version,
+    )
+    finished(builder, lifted)
+    lifted.nodes = sorted_nodes(lifted)
+    states = list(builder.states) + given_states(analysis)
+    states, unused = live(lifted, states)
+    drop_ports(lifted, unused)
+    drop_dead(lifted)
+    name_outputs(lifted, ports)
+    valid = builder.valid_frames if builder.valid_frames in lifted.inputs else None
+    model.graph = lifted
+    model.signature = Signature(
+        chunk=analysis.chunk,
+        chunk_multiple=analysis.chunk_multiple,
+        inputs=tuple(stream_input(analysis, name) for name in kept_inputs(analysis) if not is_state(analysis, name)),
+        outputs=tuple(ports),
+        states=tuple(states),
+        valid_frames=valid.name if valid is not None else None,
+        frame_ms=frame_ms,
+    )
+    return model
+
+
+def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
+    """A tensor for every input of one call, of its exact shape."""
+    tensors: dict[str, Tensor] = {}
+    for name in kept_inputs(analysis):
+        fact = analysis.facts[name]
+        assert isinstance(fact, Stream | Static)
+        shape = list(fact.shape)
+        if isinstance(fact, Stream):
+            shape[fact.axis] = int(analysis.chunk * fact.rate)
+        tensors[name] = Variable(name, fact.dtype, shape)
+    return tensors
+
+
+def kept_inputs(analysis: Analysis) -> list[str]:
+    return [name for name, role in analysis.offline.roles.items() if not isinstance(role, CountsRole)]
+
+
+def is_state(analysis: Analysis, name: str) -> bool:
+    return isinstance(analysis.offline.roles[name], StateRole)
+
+
+def stream_input(analysis: Analysis, name: str) -> StreamInput:
+    role = analysis.offline.roles[name]
+    return StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
+
+
+def chunk_input(
+    tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]
+) -> Tensor | None:
+    """What one call has of an offline tensor; None where it is omitted or changes with the length."""
+    if not tensor.name:
+        return None
+    if tensor.name in builder.tensors:
+        return builder.tensors[tensor.name]
+    if isinstance(tensor, Constant):
+        if tensor.name not in weights:
+            weights[tensor.name] = Constant(tensor.name, tensor._values)
+        return weights[tensor.name]
+    known = analysis.evaluation.known.get(tensor.name)
+    if known is None or known.steady is None:
+        return None
+    return builder.constant(np.asarray(known.steady), tensor.name + "/value")
+
+
+def output_tensors(
+    analysis: Analysis, builder: Builder, tensors: dict[str, Tensor]
+) -> tuple[list[Tensor], list[StreamOutput]]:
+    """The outputs of one call and their ports; outputs that count frames and final states are left out.
+
+    Errors:
+        StreamError: an output that changes with the length, or that a stream cannot give.
+    """
+    results: list[Tensor] = []
+    ports: list[StreamOutput] = []
+    given = {role.output for role in analysis.offline.roles.values() if isinstance(role, StateRole)}
+    for port in analysis.evaluation.graph.outputs:
+        fact = analysis.facts.get(port.name)
+        builder.node = port.name
+        if isinstance(fact, Stream):
+            delay = max(fact.delay, 0)
+            tensor = builder.delayed(tensors[port.name], fact, delay)
+            shape = [builder.frames(fact) if a == fact.axis else s for a, s in enumerate(fact.shape)]
+            ports.append(StreamOutput(port.name, fact.axis, Fraction(fact.rate), delay, fact.length))
+            results.append(renamed(builder, tensor, port.name, fact.dtype, shape))
+        elif isinstance(fact, Static):
+            if port.name in given or fact.origin is not Origin.FINAL:
+                if port.name not in given:
+                    ports.append(StreamOutput(port.name))
+                results.append(renamed(builder, tensors[port.name], port.name, fact.dtype, list(fact.shape)))
+        else:
+            known = analysis.evaluation.known.get(port.name) or constant_output(port)
+            if known is not None and known.steady is not None and not counts_frames(known, analysis):
+                value = np.asarray(known.steady)
+                ports.append(StreamOutput(port.name))
+                results.append(renamed(builder, builder.constant(value), port.name, value.dtype, list(value.shape)))
+    if not ports:
+        raise StreamError(
+            "none of the model's outputs is made of frames of the stream",
+            hint="mark an output of every frame, or set stream.window to stream over the last N frames",
+        )
+    return results, ports
+
+
+def constant_output(port: Tensor) -> Known | None:
+    return Known((port.values,)) if isinstance(port, Constant) else None
+
+
+def counts_frames(known: Known, analysis: Analysis) -> bool:
+    """At a single length a whole number may be a count; then an integer output of one value is one."""
+    value = known.values[0]
+    return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
+
+
+def renamed(builder: Builder, tensor: Tensor, name: str, dtype: np.dtype[np.generic], shape: list[int]) -> Variable:
+    """The tensor under its output's name."""
+    output = Variable(f"{name}/output", dtype, shape)
+    builder.nodes.append(Node("Identity", f"{name}/output", inputs=[tensor], outputs=[output]))
+    return output
+
+
+def name_outputs(graph: Graph, ports: list[StreamOutput]) -> None:
+    """Gives the outputs the offline model's names, which inner tensors may have held until now."""
+    wanted = {t.name: t.name.removesuffix("/output") for t in graph.outputs if t.name.endswith("/output")}
+    taken = set(wanted.values())
+    seen: set[int] = set()
+    for node in graph.nodes:
+        for tensor in [*node.inputs, *node.outputs]:
+            if id(tensor) not in seen and tensor.name in taken and tensor not in graph.inputs:
+                tensor.name = f"{tensor.name}/inner"
+            seen.add(id(tensor))
+    for tensor in graph.outputs:
+        tensor.name = wanted.get(tensor.name, tensor.name)
+
+
+def given_states(analysis: Analysis) -> list[StatePort]:
+    """The ports that already were states."""
+    found: list[StatePort] = []
+    for name, role in analysis.offline.roles.items():
+        if isinstance(role, StateRole):
+            fact = analysis.facts[name]
+            assert isinstance(fact, Static)
+            found.append(StatePort(name, role.output, np.full(fact.shape, role.init, fact.dtype), "given", name))
+    return found
+
+
+def live(graph: Graph, states: list[StatePort]) -> tuple[list[StatePort], list[StatePort]]:
+    """The states that some output depends on, directly or through another state; and the rest."""
+    outputs = {t.name: t for t in graph.outputs}
+    made_by = {t.name: n for n in graph.nodes for t in n.outputs}
+    pairs = {s.input: s for s in states}
+    state_outputs = {s.output for s in states if s.kind != "given"}
+    waiting = [name for name in outputs if name not in state_outputs]
+    reached: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        if name in pairs:
+            waiting.append(pairs[name].output)
+        if name in made_by:
+            waiting += [t.name for t in reads(made_by[name])]
+    kept = [s for s in states if s.input in reached or s.kind == "given"]
+    names = {s.input for s in kept}
+    return kept, [s for s in states if s.input not in names]
+
+
+def drop_ports(graph: Graph, unused: list[StatePort]) -> None:
+    names = {s.input for s in unused} | {s.output for s in unused}
+    graph.outputs = [t for t in graph.outputs if t.name not in names]
+    read = {t.name for n in graph.nodes for t in n.inputs}
+    graph.inputs = [t for t in graph.inputs if t.name not in names and (t.name in read or t.name != "valid_frames")]

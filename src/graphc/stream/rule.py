@@ -1,0 +1,329 @@
+"""What a streaming rule is, the registry of rules, and the forms that families of ops share."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NoReturn
+
+import numpy as np
+
+from graphc.errors import ChunkMisfit, GraphcError, StreamError
+from graphc.graph import Node, Tensor, label
+from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
+from graphc.stream.length import Length
+from graphc.stream.ports import Builder, frames_in_chunk
+
+Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
+
+
+@dataclass(frozen=True)
+class StreamStep:
+    """What a node becomes in the stream.
+
+    Args:
+        facts: one for each output of the node.
+        emit: builds the nodes of one call. It takes the builder and the inputs of one call (None where an input is
+            omitted or changes with the length of the stream) and returns the outputs.
+        local: each output frame depends on the same input frames at every place, and on no other: head and tail are
+            then carried through by evaluation.
+    """
+
+    facts: tuple[Fact | None, ...]
+    emit: Emit
+    local: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a rule knows of its node: the facts of the inputs, and the offline shapes of the outputs.
+
+    Args:
+        inputs: one for each input; None where it is omitted.
+        chunk: frames of the stream input in a call.
+        opset: of ONNX's own domain.
+        lengths: the lengths at which the graph was evaluated.
+        input_shapes: for each input its offline shape at each of the lengths.
+        output_shapes: for each output its offline shape at each of the lengths; empty where it is omitted.
+        dtypes: for each output its dtype.
+        captured: facts of the outer tensors that subgraphs read, by name.
+        domains: the model's opset imports.
+        known_lengths: the lengths of all streams so far.
+    """
+
+    node: Node
+    inputs: tuple[Fact | None, ...]
+    chunk: int
+    opset: int
+    lengths: tuple[int, ...]
+    input_shapes: tuple[tuple[tuple[int, ...], ...], ...]
+    output_shapes: tuple[tuple[tuple[int, ...], ...], ...]
+    dtypes: tuple[np.dtype[np.generic], ...]
+    captured: dict[str, Fact]
+    domains: tuple[Any, ...]
+    ir_version: int
+    known_lengths: tuple[Length, ...] = ()
+
+    def __getitem__(self, index: int) -> Fact | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def streams(self) -> list[tuple[int, Stream]]:
+        return [(i, f) for i, f in enumerate(self.inputs) if isinstance(f, Stream)]
+
+    def stream(self, index: int = 0) -> Stream:
+        """The stream at an input; refuses where another kind of tensor stands there."""
+        fact = self[index]
+        if not isinstance(fact, Stream):
+            self.refuse(f"its input {index} does not carry stream time, as another does", "feed the stream there")
+        return fact
+
+    def only_stream(self, index: int = 0) -> Stream:
+        """The stream at an input, where no other input is one."""
+        if any(i != index for i, _ in self.streams()):
+            self.refuse("a second input carries stream time", "make that input a constant")
+        return self.stream(index)
+
+    def array(self, index: int, what: str = "an argument") -> Array | None:
+        """The value of an input that is the same at every length; None where it is omitted.
+
+        Refuses an input that depends on data or on the length of the stream.
+        """
+        fact = self[index]
+        if fact is None:
+            return None
+        if not isinstance(fact, Known):
+            self.refuse(f"{what} depends on data", "export it as a constant")
+        if fact.steady is None:
+            self.refuse(f"{what} depends on the length of the whole stream", "make it a constant")
+        return fact.steady
+
+    def argument(self, name: str, index: int) -> Any:
+        """An argument that is an attribute in some opsets and an input in others; None where it is omitted."""
+        if name in self.node.attrs:
+            return self.node.attrs[name]
+        value = self.array(index, f"'{name}'")
+        return None if value is None else value.tolist()
+
+    def frames(self, stream: Stream) -> int:
+        try:
+            return frames_in_chunk(self.chunk, stream)
+        except ChunkMisfit as err:
+            raise ChunkMisfit(err.multiple, err.reason, node=label(self.node)) from None
+
+    def out(
+        self, x: Stream, axis: int, index: int = 0, *, delay: int | None = None, length: Length | None = None
+    ) -> Stream:
+        """The fact of an output that carries time on ``axis``; checked against the offline shapes.
+
+        Refuses where an axis other than time changes with the length, or time has another length than the rule says.
+        """
+        length = x.length if length is None else length
+        shapes = self.output_shapes[index]
+        for frames, shape in zip(self.lengths, shapes, strict=True):
+            if not 0 <= axis < len(shape) or shape[axis] != length(frames):
+                self.refuse(
+                    f"its output has the shape {list(shape)} for {frames} frames, where {length(frames)} frames on axis "
+                    f"{axis} are what a stream would give",
+                    "report this model: no rule explains this shape",
+                )
+        shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
+        if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):
+            self.refuse(f"an axis other than time ({axis}) changes with the length of the stream")
+        stream = Stream(
+            axis, length.rate, x.delay if delay is None else delay, length, shape, self.dtypes[index]
+        )
+        self.frames(stream)
+        return stream
+
+    def refuse(self, reason: str, hint: str | None = None) -> NoReturn:
+        raise StreamError(reason, node=label(self.node), hint=hint)
+
+
+Rule = Callable[[Node, Facts], StreamStep]
+RULES: dict[str, tuple[Rule, str]] = {}
+
+
+def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for op types; an op of another domain is written ``domain::Op``.
+
+    Errors:
+        GraphcError: two rules for one op; names both owners.
+    """
+
+    def register(rule: Rule) -> Rule:
+        owner = f"{rule.__module__}.{rule.__name__}"
+        for op in ops:
+            other = RULES.get(op)
+            if other is not None and other[1] != owner:
+                raise GraphcError(f"two streaming rules for {op}: {other[1]} and {owner}", hint="uninstall one of them")
+            RULES[op] = (rule, owner)
+        return rule
+
+    return register
+
+
+def rule_for(op: str) -> Rule | None:
+    if not RULES:
+        package = importlib.import_module("graphc.stream.rules")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"graphc.stream.rules.{module.name}")
+    found = RULES.get(op)
+    return found[0] if found else None
+
+
+# Forms that families share
+
+
+def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emit:
+    """The node as it is, its stream inputs brought to one delay and its constants cut to the chunk."""
+    streams = facts.streams()
+    delay = common_delay(facts)
+
+    def emit(b: Builder, x: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        inputs = list(x)
+        for index, stream in streams:
+            tensor = inputs[index]
+            assert tensor is not None
+            inputs[index] = b.delayed(tensor, stream, delay)
+        return b.copy(node, inputs, attrs)
+
+    return emit
+
+
+def common_delay(facts: Facts) -> int:
+    """The delay at which all stream inputs of a node meet: the latest."""
+    return max(stream.delay for _, stream in facts.streams())
+
+
+def same_length(facts: Facts) -> Stream:
+    """The first stream input, where all have the same rate and length; at their common delay."""
+    (_, first), *others = facts.streams()
+    for _, other in others:
+        if other.rate != first.rate:
+            facts.refuse(f"joins streams of different rates ({first.rate} and {other.rate} a frame)")
+        if any(other.length(n) != first.length(n) for n in facts.lengths):
+            facts.refuse("joins streams of different lengths")
+    return first.at(common_delay(facts))
+
+
+def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
+    """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
+    x = same_length(facts)
+    if any(stream.from_right != x.from_right for _, stream in facts.streams()):
+        facts.refuse(
+            "makes a table of two times out of two streams, as attention does",
+            "attention is not lifted by this version; cut the model in front of it",
+        )
+    cuts = {i: cut_to_chunk(facts, i, x) for i, f in enumerate(facts.inputs) if isinstance(f, Known)}
+    if any(varies for _, varies in cuts.values()) and x.delay < 0:
+        x = x.at(0)
+    cuts = {i: cut_to_chunk(facts, i, x) for i in cuts}
+    check_static(facts, x)
+    outputs = tuple(
+        facts.out(x, len(shapes[0]) - x.from_right, i) if shapes else None
+        for i, shapes in enumerate(facts.output_shapes)
+    )
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        given = list(inputs)
+        for index, stream in facts.streams():
+            tensor = given[index]
+            assert tensor is not None
+            given[index] = b.delayed(tensor, stream, x.delay)
+        for index, (value, _) in cuts.items():
+            known = facts[index]
+            assert isinstance(known, Known)
+            if given[index] is None or value is not known.steady:
+                given[index] = b.constant(value, f"{node.inputs[index].name}/chunk")
+        return b.copy(node, given)
+
+    return StreamStep(outputs, emit, local=True)
+
+
+def check_static(facts: Facts, x: Stream) -> None:
+    """Refuses a tensor without time that has as many entries as there are frames where time stands."""
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+            if len(fact.shape) >= x.from_right and fact.shape[-x.from_right] != 1:
+                facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+
+
+def refuse_final(facts: Facts, fact: Static) -> None:
+    if fact.origin is Origin.FINAL:
+        facts.refuse(
+            "reads the state after the last frame, which a stream never reaches",
+            "return the outputs of every frame, or set stream.window to stream over the last N frames",
+        )
+
+
+def cut_to_chunk(facts: Facts, index: int, x: Stream) -> tuple[Array, bool]:
+    """A known operand as one chunk meets it, and whether it changes from frame to frame.
+
+    Steady operands are cut to one frame, periodic ones to a chunk at the phase of the stream's delay.
+    Refuses operands that depend on the frame's index in another way.
+    """
+    known = facts[index]
+    assert isinstance(known, Known)
+    values = known.values
+    rank = values[0].ndim
+    if rank < x.from_right or all(v.shape[-x.from_right] == 1 for v in values):
+        if known.steady is None:
+            facts.refuse(
+                f"its input {index} changes with the length of the whole stream",
+                "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
+            )
+        return known.steady, False
+    axis = rank - x.from_right
+    if any(v.shape[axis] != x.length(n) for v, n in zip(values, facts.lengths, strict=True)):
+        facts.refuse(f"its input {index} has another length than the stream it meets")
+    first = values[0].take([0], axis=axis)
+    if all(same_everywhere(v, axis, first) for v in values):
+        return first, False
+    period = period_of(values, axis)
+    if period is None:
+        facts.refuse(
+            f"its input {index} changes with the frame's place in the stream (a position table or a ramp)",
+            "absolute positions are not lifted by this version",
+        )
+    frames = facts.frames(x)
+    if frames % period:
+        raise ChunkMisfit(
+            (Fraction(period) / x.rate).numerator,
+            f"a constant of period {period} meets a chunk of {frames} frames",
+            node=label(facts.node),
+        )
+    places = (np.arange(frames) - x.delay) % period
+    return values[0].take(places, axis=axis), True
+
+
+def same_everywhere(value: Array, axis: int, frame: Array) -> bool:
+    numeric = value.dtype.kind in "fc"
+    return bool(np.array_equal(value, np.broadcast_to(frame, value.shape), equal_nan=numeric))
+
+
+def period_of(values: Sequence[Array], axis: int) -> int | None:
+    """The smallest period along an axis that is seen at least twice and is the same at every length."""
+    longest = max(values, key=lambda v: v.shape[axis])
+    total = longest.shape[axis]
+    for period in range(2, total // 2 + 1):
+        places = np.arange(total) % period
+        if np.array_equal(longest, longest.take(places, axis=axis)):
+            shorter = all(np.array_equal(v, longest.take(range(v.shape[axis]), axis=axis)) for v in values)
+            return period if shorter else None
+    return None
+
+
+def refuse_time_axis(facts: Facts, x: Stream, axes: Sequence[int], what: str) -> None:
+    """Refuses an op that works along axes among which is time."""
+    if x.axis in axes:
+        facts.refuse(
+            f"{what} over all time (axis {x.axis})",
+            "a stream never sees all of it; set stream.window to stream over the last N frames",
+        )

@@ -1,0 +1,133 @@
+"""Concatenation: on other axes a join, on time a constant in front or behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, normalised
+from graphc.stream.facts import Array, Known, Static, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_final, same_length, stream_rule
+from graphc.stream.windowed import same_value
+
+
+@stream_rule("Concat")
+def concat(node: Node, facts: Facts) -> StreamStep:
+    rank = len(facts.output_shapes[0][0])
+    along = normalised(int(node.attrs["axis"]), rank)
+    (_, first), *_ = facts.streams()
+    if along == first.axis:
+        return along_time(node, facts, first)
+    return side_by_side(node, facts)
+
+
+def side_by_side(node: Node, facts: Facts) -> StreamStep:
+    """Streams joined on another axis; what is known beside them has to be steady."""
+    x = same_length(facts)
+    if any(stream.axis != x.axis for _, stream in facts.streams()):
+        facts.refuse("joins streams whose time lies on different axes")
+    cuts: dict[int, Array] = {}
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+            facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+        if isinstance(fact, Known):
+            value, varies = cut_to_chunk(facts, index, x)
+            if varies and x.delay < 0:
+                x = x.at(0)
+                value, varies = cut_to_chunk(facts, index, x)
+            frames = facts.frames(x)
+            cuts[index] = value if value.shape[x.axis] == frames else np.repeat(value, frames, axis=x.axis)
+    out = facts.out(x, x.axis)
+    streams = facts.streams()
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        given = list(inputs)
+        for index, stream in streams:
+            tensor = given[index]
+            assert tensor is not None
+            given[index] = b.delayed(tensor, stream, x.delay)
+        for index, value in cuts.items():
+            given[index] = b.constant(value, f"{node.inputs[index].name}/chunk")
+        return b.copy(node, given)
+
+    return StreamStep((out,), emit, local=True)
+
+
+def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
+    """Constants in front of a stream are its cache's first value; behind it they are filled in once the end is known.
+
+    Refuses a second stream behind the first, and frames behind that differ from each other.
+    """
+    if len(facts.streams()) > 1:
+        facts.refuse(
+            "puts one stream behind the other in time", "a stream has no end that the second could wait for"
+        )
+    place = facts.streams()[0][0]
+    if any(isinstance(f, Static) for f in facts.inputs):
+        facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
+    front = joined(facts, range(place), x.axis)
+    behind = joined(facts, range(place + 1, len(facts)), x.axis)
+    before = 0 if front is None else front.shape[x.axis]
+    after = 0 if behind is None else behind.shape[x.axis]
+    source = x
+    if before and x.delay != 0:
+        x = x.at(max(x.delay, 0))
+    fill = None
+    if behind is not None and after:
+        fill = behind.take([0], axis=x.axis)
+        if not np.array_equal(behind, np.repeat(fill, after, axis=x.axis)):
+            facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
+    mask_after = fill is not None and not same_value(x.tail, fill)
+    if mask_after:
+        x = x.at(max(x.delay, x.length.lag(facts.chunk)))
+    frame = front.take([0], axis=x.axis) if front is not None and before else None
+    uniform = frame is not None and np.array_equal(front, np.repeat(frame, before, axis=x.axis))
+    length = x.length.then(1, before + after, 1)
+    late = before > 0 and not (uniform and x.delay == 0)
+    out = facts.out(x, x.axis, delay=x.delay if late else x.delay - before, length=length)
+    if out.delay < 0 and before:
+        out = replace(out, head=frame)
+    if fill is not None:
+        out = replace(out, tail=np.broadcast_to(fill, out.one_frame()))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        tensor = inputs[place]
+        assert tensor is not None
+        chunk = b.delayed(tensor, source, x.delay)
+        if mask_after and fill is not None:
+            chunk = b.masked(chunk, x, fill, False, True)
+        return [in_front(b, chunk, x, front) if late and front is not None else chunk]
+
+    return StreamStep((out,), emit)
+
+
+def joined(facts: Facts, indices: range, axis: int) -> Array | None:
+    parts = [facts.array(i, f"its input {i}") for i in indices]
+    arrays = [p for p in parts if p is not None]
+    return np.concatenate(arrays, axis=axis) if arrays else None
+
+
+def in_front(b: Builder, chunk: Tensor, x: Stream, front: Array) -> Tensor:
+    """The stream behind given frames, as long late as they are; where it is late itself they stand right before frame 0."""
+    before, frames = front.shape[x.axis], b.frames(x)
+    past = b.state(np.ascontiguousarray(front).astype(x.dtype), "delay_line")
+    both: Tensor = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")
+    if x.delay > 0:
+        step, place = divmod(x.delay, frames)
+        shape = list(front.shape)
+        shape[x.axis] = before + frames
+        stands = np.zeros(shape, x.dtype)
+        where = [slice(None)] * x.rank
+        where[x.axis] = slice(place, place + before)
+        stands[tuple(where)] = front
+        here = np.zeros([before + frames] + [1] * (x.from_right - 1), bool)
+        here[place : place + before] = True
+        arrives = b.one("Equal", b.clock, b.constant([step * b.chunk]), hint="arrives")
+        fills = b.one("And", arrives, b.constant(here, "in_front"), hint="fills")
+        both = b.one("Where", fills, b.constant(stands, "front"), both, hint="filled")
+    b.keep(past, b.slice(both, x.axis, frames, before + frames, hint="next_past"))
+    return b.slice(both, x.axis, 0, frames, hint="behind_front")

@@ -1,0 +1,84 @@
+"""Convolutions: time on a spatial axis slides a window, and its padding becomes the cache's first value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+import numpy as np
+
+from graphc.graph import Node, Tensor
+from graphc.stream.facts import Array, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.spatial import spatial_window, without_padding
+from graphc.stream.windowed import window_over, windowed_fact
+
+
+@stream_rule("Conv", "com.microsoft::FusedConv")
+def conv(node: Node, facts: Facts) -> StreamStep:
+    return convolution(node, facts, data=0, weight=1, fill=0.0)
+
+
+@stream_rule("ConvInteger")
+def conv_integer(node: Node, facts: Facts) -> StreamStep:
+    """Padding holds the input's zero point."""
+    if isinstance(facts[2], Stream):
+        facts.refuse("its zero point carries time", "quantize with a fixed scale and zero point")
+    return convolution(node, facts, data=0, weight=1, fill=zero_point(facts, 2))
+
+
+@stream_rule("QLinearConv")
+def qlinear_conv(node: Node, facts: Facts) -> StreamStep:
+    """Padding holds the input's zero point."""
+    return convolution(node, facts, data=0, weight=3, fill=zero_point(facts, 2))
+
+
+def zero_point(facts: Facts, index: int) -> Array | float:
+    value = facts.array(index, "its zero point")
+    if value is None:
+        return 0.0
+    if value.size != 1:
+        facts.refuse("has a zero point for each channel of its input")
+    return np.asarray(value.reshape(())[()])
+
+
+def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | Array) -> StreamStep:
+    x = facts.only_stream(data)
+    for fact in facts.inputs:
+        if fact is not None and not isinstance(fact, Known | Stream):
+            refuse_final(facts, fact)
+    kernel = facts.input_shapes[weight][0][2:]
+    if x.axis == 0:
+        return single_stream(node, facts, x, data)
+    window, axis = spatial_window(node, facts, x, kernel, fill)
+    w = window_over(facts, x, window)
+    attrs = without_padding(node, facts, axis, len(kernel))
+
+    def core(b: Builder, chunk: Tensor, inputs: Sequence[Tensor | None] = ()) -> Sequence[Tensor | None]:
+        given = list(inputs) or [constant_input(b, facts, i) for i in range(len(facts))]
+        given[data] = chunk
+        return b.copy(node, given, attrs)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        tensor = inputs[data]
+        assert tensor is not None
+        return core(b, w.chunk(b, tensor, "conv_context"), inputs)
+
+    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+
+
+def single_stream(node: Node, facts: Facts, x: Stream, data: int) -> StreamStep:
+    """Time as the batch: frame by frame."""
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return b.copy(node, inputs)
+
+    return StreamStep((facts.out(x, 0),), emit, local=True)
+
+
+def constant_input(b: Builder, facts: Facts, index: int) -> Tensor | None:
+    fact = facts[index]
+    return b.constant(fact.steady) if isinstance(fact, Known) and fact.steady is not None else None
+
+

@@ -1,0 +1,109 @@
+"""Transposed convolution: each input frame adds to several output frames; what reaches past the chunk is carried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, with_attrs
+from graphc.stream.facts import Known, Static
+from graphc.stream.ports import INT64_MAX, Builder
+from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+
+
+@stream_rule("ConvTranspose")
+def conv_transpose(node: Node, facts: Facts) -> StreamStep:
+    """Overlap-add: delay' = delay * stride + cropped, and the bias is added once."""
+    x = facts.only_stream()
+    spatial = x.axis - 2
+    if spatial < 0:
+        facts.refuse("stream time lies on its batch or channel axis", "transpose time to a spatial axis")
+    weight, bias = facts[1], facts[2]
+    for fact in (weight, bias):
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+    if bias is not None and not isinstance(bias, Known):
+        facts.refuse("its bias depends on data", "export it as a constant")
+    kernel = facts.input_shapes[1][0][2:]
+    count = len(kernel)
+    stride = int(node.attrs.get("strides", [1] * count)[spatial])
+    dilation = int(node.attrs.get("dilations", [1] * count)[spatial])
+    extent = (int(kernel[spatial]) - 1) * dilation + 1
+    extra = int(node.attrs.get("output_padding", [0] * count)[spatial])
+    before, after = cropping(node, facts, spatial, count, stride, extent, extra, x.axis)
+    if x.delay < 0:
+        x = x.at(0)
+    overlap = max(extent - stride, 0)
+    reaches_back = overlap > 0 and x.delay > 0
+    reaches_past = extent - stride + extra - after > 0 and not is_zero(x.tail)
+    if reaches_past:
+        x = x.at(max(x.delay, x.length.lag(facts.chunk)))
+        reaches_back = x.delay > 0
+    length = x.length.then(stride, extent - stride - before - after + extra, 1)
+    delay = x.delay * stride + before
+    out = facts.out(x, x.axis, delay=delay, length=length)
+    source = facts.stream()
+    attrs = uncropped(node, facts, spatial, count)
+    frames = facts.frames(x) * stride
+    full = stride - extent
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, x.delay)
+        chunk = b.masked(chunk, x, 0.0, reaches_back, reaches_past)
+        spread: Tensor = b.copy(node, [chunk, inputs[1]], attrs)[0]
+        if full > 0:
+            pads = [0] * 2 * x.rank
+            pads[x.rank + x.axis] = full
+            spread = b.one("Pad", spread, b.constant(pads), hint="filled")
+        if overlap:
+            state = b.state(np.zeros([overlap if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype),
+                            "overlap_add")
+            missing = b.constant(np.zeros([frames if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype))
+            carried = b.one("Concat", state, missing, axis=x.axis, hint="carried")
+            added = b.one("Add", spread, carried, hint="overlapped")
+            b.keep(state, b.slice(added, x.axis, frames, INT64_MAX, hint="next_overlap"))
+            spread = b.slice(added, x.axis, 0, frames, hint="done")
+        if isinstance(bias, Known):
+            value = bias.steady
+            assert value is not None
+            spread = b.one("Add", spread, b.constant(value.reshape([-1] + [1] * count), "bias"), hint="biased")
+        return [spread]
+
+    return StreamStep((out,), emit)
+
+
+def is_zero(frame: object) -> bool:
+    return isinstance(frame, np.ndarray) and not frame.any()
+
+
+def cropping(
+    node: Node, facts: Facts, spatial: int, count: int, stride: int, extent: int, extra: int, axis: int
+) -> tuple[int, int]:
+    """Frames cut from the front and the end of the full output; a negative end adds frames."""
+    auto = str(node.attrs.get("auto_pad", "NOTSET"))
+    pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
+    before, after = pads[spatial], pads[spatial + count]
+    if "output_shape" in node.attrs or auto in ("SAME_UPPER", "SAME_LOWER"):
+        totals = {
+            (old[axis] - 1) * stride + extent + extra - new[axis]
+            for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True)
+        }
+        if len(totals) != 1:
+            facts.refuse("crops by the length of the whole stream (output_shape)", "export with explicit pads")
+        total = totals.pop()
+        small = total // 2
+        before, after = (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
+    return (0, 0) if auto == "VALID" else (before, after)
+
+
+def uncropped(node: Node, facts: Facts, spatial: int, count: int) -> dict[str, object]:
+    """The node's attributes with the full output on the time axis."""
+    auto = str(node.attrs.get("auto_pad", "NOTSET"))
+    if count > 1 and ("output_shape" in node.attrs or auto in ("SAME_UPPER", "SAME_LOWER")):
+        facts.refuse("its cropping on the other axes is implicit (output_shape or auto_pad)", "export explicit pads")
+    pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
+    extra = [int(p) for p in node.attrs.get("output_padding", [0] * count)]
+    pads[spatial] = pads[spatial + count] = extra[spatial] = 0
+    return with_attrs(node, pads=pads, output_padding=extra, auto_pad=None, output_shape=None)

@@ -1,0 +1,42 @@
+"""Running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, normalised
+from graphc.stream.ports import INT64_MAX, Builder
+from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+
+
+@stream_rule("CumSum")
+def cumsum(node: Node, facts: Facts) -> StreamStep:
+    """The sum so far is carried; frames before 0 count as zeros."""
+    x = facts.only_stream()
+    axis_value = facts.array(1, "'axis'")
+    assert axis_value is not None
+    if normalised(int(axis_value.ravel()[0]), x.rank) != x.axis:
+        return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+    if node.attrs.get("reverse", 0):
+        facts.refuse("sums backwards from the end of the stream", "sum forwards")
+    exclusive = bool(node.attrs.get("exclusive", 0))
+    source = x
+    x = x.at(max(x.delay, 0))
+    out = facts.out(x, x.axis)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, x.delay)
+        chunk = b.masked(chunk, x, 0.0, x.delay > 0, False)
+        state = b.state(np.zeros(x.one_frame(), x.dtype), "running_sum")
+        sums = b.one("CumSum", chunk, b.constant(np.asarray(x.axis, np.int64)), hint="sums")
+        summed = b.one("Add", sums, state, hint="running")
+        b.keep(state, b.slice(summed, x.axis, -1, INT64_MAX, hint="last"))
+        if exclusive:
+            earlier = b.one("Concat", state, summed, axis=x.axis, hint="earlier")
+            return [b.slice(earlier, x.axis, 0, b.frames(x), hint="exclusive")]
+        return [summed]
+
+    return StreamStep((out,), emit)

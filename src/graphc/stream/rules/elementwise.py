@@ -1,0 +1,32 @@
+"""Ops that work on each element alone, with broadcasting: frame by frame, whatever the axis of time."""
+
+from __future__ import annotations
+
+from graphc.graph import Node
+from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
+
+UNARY = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid "
+    "HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh "
+    "Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+).split()
+BROADCAST = (
+    "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike Clip Div Equal Greater GreaterOrEqual Less LessOrEqual "
+    "Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
+).split()
+CONTRIB = [f"com.microsoft::{op}" for op in ("BiasGelu", "FastGelu", "Gelu", "QuickGelu")]
+
+stream_rule(*UNARY, *BROADCAST, *CONTRIB)(frame_by_frame)
+
+
+@stream_rule("Dropout")
+def dropout(node: Node, facts: Facts) -> StreamStep:
+    """An identity outside training, with its mask output left out."""
+    training = facts[2]
+    if training is not None and facts.array(2, "training_mode") is not None and bool(facts.array(2)):
+        facts.refuse("drops at random (training_mode)", "export the model in evaluation mode")
+    x = facts.stream(0)
+    if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
+        facts.refuse("its mask is read", "export the model in evaluation mode")
+    out = facts.out(x, x.axis)
+    return StreamStep((out, None), lambda b, inputs: [b.one("Identity", inputs[0])], local=True)

@@ -1,0 +1,67 @@
+"""Expand and Tile: other axes grow, time keeps its frames; a static tensor may be spread over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor
+from graphc.stream.facts import Known, Static, Stream
+from graphc.stream.length import Length
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+
+
+@stream_rule("Expand")
+def expand(node: Node, facts: Facts) -> StreamStep:
+    source = facts[0]
+    if isinstance(source, Static):
+        refuse_final(facts, source)
+        out = spread(facts, source)
+        streams: list[Stream] = []
+    else:
+        x = facts.only_stream()
+        rank = len(facts.output_shapes[0][0])
+        out = facts.out(x, rank - x.from_right)
+        streams = [x]
+    frames = facts.frames(out)
+    shape = [frames if a == out.axis else s for a, s in enumerate(out.shape)]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return b.copy(node, [inputs[0], b.constant(shape)])
+
+    return StreamStep((out,), emit, local=bool(streams))
+
+
+def spread(facts: Facts, source: Static) -> Stream:
+    """The fact of a static tensor that is repeated for every frame: the same at every place, so at delay 0."""
+    shapes = facts.output_shapes[0]
+    varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
+    if len(varying) != 1:
+        facts.refuse("spreads a tensor over more than time")
+    (axis,) = varying
+    fits: list[Length] = [
+        length for length in facts.known_lengths
+        if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
+    ]
+    if not fits:
+        facts.refuse("spreads a tensor over a length that no stream has")
+    shape = tuple(-1 if a == axis else s for a, s in enumerate(shapes[0]))
+    return Stream(axis, fits[0].rate, 0, fits[0], shape, source.dtype)
+
+
+@stream_rule("Tile")
+def tile(node: Node, facts: Facts) -> StreamStep:
+    x = facts.only_stream()
+    fact = facts[1]
+    if not isinstance(fact, Known):
+        facts.refuse("its repeats depend on data")
+    repeats = fact.steady
+    if repeats is None or int(repeats[x.axis]) != 1:
+        facts.refuse("repeats the whole stream one after the other", "repeat each frame with Resize or Expand")
+    return StreamStep(
+        (facts.out(x, x.axis),), lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]), local=True
+    )
+
+

@@ -1,0 +1,127 @@
+"""Products with weights: frame by frame, as long as time is not summed over."""
+
+from __future__ import annotations
+
+from graphc.graph import Node
+from graphc.stream.facts import Known, Static, Stream
+from graphc.stream.rule import (
+    Facts,
+    StreamStep,
+    copied,
+    cut_to_chunk,
+    refuse_final,
+    same_length,
+    stream_rule,
+)
+
+SUMMED = "sums over all time"
+WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
+ATTENTION = "multiplies two streams into a table of two times, as attention does"
+ATTENTION_WAY_OUT = "attention is not lifted by this version; cut the model in front of it"
+
+
+@stream_rule("MatMul", "MatMulInteger")
+def matmul(node: Node, facts: Facts) -> StreamStep:
+    """Time among the rows of the left or the columns of the right side, or among the batch axes of both."""
+    x = same_length(facts)
+    places = {index: place_in_matmul(facts, index, stream) for index, stream in facts.streams() if index < 2}
+    if not places:
+        facts.refuse("only its zero points carry time")
+    if "summed" in places.values():
+        facts.refuse(SUMMED, WAY_OUT)
+    if len(set(places.values())) > 1:
+        facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
+    (place,) = set(places.values())
+    if place in ("rows", "columns") and len(places) == 2:
+        facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
+    if isinstance(place, int):
+        check_batch_operands(facts, x, place)
+    for fact in facts.inputs:
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+    rank = len(facts.output_shapes[0][0])
+    left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
+    if place == "rows":
+        axis = rank - 1 - (right > 1)
+    elif place == "columns":
+        axis = rank - 1
+    else:
+        assert isinstance(place, int)
+        axis = rank - (place - (left == 1) - (right == 1))
+    return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+
+
+def place_in_matmul(facts: Facts, index: int, stream: Stream) -> str | int:
+    """``rows``, ``columns`` or ``summed``, or the distance from the right of a batch axis."""
+    if stream.rank == 1:
+        return "summed"
+    summed = stream.rank - 1 if index == 0 else stream.rank - 2
+    if stream.axis == summed:
+        return "summed"
+    if stream.from_right <= 2:
+        return "rows" if index == 0 else "columns"
+    return stream.from_right
+
+
+def check_batch_operands(facts: Facts, x: Stream, place: int) -> None:
+    for index in (0, 1):
+        shapes = facts.input_shapes[index]
+        if not isinstance(facts[index], Stream) and len(shapes[0]) >= place and any(s[-place] != 1 for s in shapes):
+            facts.refuse("one side has a matrix for each frame that does not come from the stream")
+
+
+@stream_rule("Gemm")
+def gemm(node: Node, facts: Facts) -> StreamStep:
+    """Time among the rows of A or the columns of B."""
+    x = same_length(facts)
+    transposed = (bool(node.attrs.get("transA", 0)), bool(node.attrs.get("transB", 0)))
+    for fact in facts.inputs:
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+    a, b, c = facts[0], facts[1], facts[2]
+    if isinstance(a, Stream) and isinstance(b, Stream):
+        facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
+    if isinstance(a, Stream):
+        axis = a.axis if not transposed[0] else 1 - a.axis
+        if axis != 0:
+            facts.refuse(SUMMED, WAY_OUT)
+    elif isinstance(b, Stream):
+        axis = b.axis if not transposed[1] else 1 - b.axis
+        if axis != 1:
+            facts.refuse(SUMMED, WAY_OUT)
+    else:
+        facts.refuse("only its third input carries time", "write it as an Add")
+    out = facts.out(x, axis)
+    if isinstance(c, Stream) and c.from_right != 2 - axis:
+        facts.refuse("its third input carries time on another axis than the product")
+    if isinstance(c, Known):
+        cut, varies = cut_to_chunk(facts, 2, out)
+        if varies or (len(cut.shape) >= out.from_right and cut.shape != facts.input_shapes[2][0]):
+            facts.refuse("its third input has a value for each frame", "write it as an Add")
+    return StreamStep((out,), copied(node, facts), local=True)
+
+
+@stream_rule("Einsum")
+def einsum(node: Node, facts: Facts) -> StreamStep:
+    """Time is a letter of the output, and the same letter in every stream."""
+    x = same_length(facts)
+    equation = str(node.attrs["equation"]).replace(" ", "")
+    if "." in equation:
+        facts.refuse("its equation has an ellipsis", "write every axis as a letter")
+    terms, _, output = equation.partition("->")
+    if not output:
+        letters = sorted({c for c in terms if c != "," and terms.count(c) == 1})
+        output = "".join(letters)
+    operands = terms.split(",")
+    letters_of_time = {operands[index][stream.axis] for index, stream in facts.streams()}
+    if len(letters_of_time) > 1:
+        facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
+    (letter,) = letters_of_time
+    if letter not in output:
+        facts.refuse(SUMMED, WAY_OUT)
+    for index, fact in enumerate(facts.inputs):
+        if not isinstance(fact, Stream) and letter in operands[index]:
+            facts.refuse(f"its input {index} has a value for each frame that does not come from the stream")
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+    return StreamStep((facts.out(x, output.index(letter)),), copied(node, facts), local=True)

@@ -1,0 +1,135 @@
+"""Padding: on time an index shift, whose frames stand before the first carried frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, normalised
+from graphc.stream.facts import Array, Edge, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.rules.slice import cut
+from graphc.stream.windowed import same_value
+
+
+@stream_rule("Pad")
+def pad(node: Node, facts: Facts) -> StreamStep:
+    """Frames in front make the delay smaller; frames behind are filled in once the end is known."""
+    x = facts.only_stream()
+    mode = str(node.attrs.get("mode", "constant"))
+    before, after, others = pad_amounts(node, facts, x)
+    fill = pad_value(node, facts, x)
+    if (before or after) and mode in ("reflect", "wrap"):
+        facts.refuse(f"pads time by {mode}, which reads frames that have not arrived or long gone",
+                     "export with zero or edge padding in front")
+    if after > 0 and mode == "edge":
+        facts.refuse("repeats the last frame after the end (edge padding), which a stream cannot keep",
+                     "pad with zeros behind, or only in front")
+    source = x
+    if any(others):
+        inner = replace(x, shape=tuple(s if s < 0 else s + b + a for s, b, a in
+                                       zip(x.shape, others[: x.rank], others[x.rank :], strict=True)))
+    else:
+        inner = x
+    edge = mode == "edge" and before > 0
+    if before > 0 and x.delay < 0 and (edge or not same_value(x.head, fill)):
+        inner = inner.at(0)
+    mask_after = after > 0 and not same_value(x.tail, fill)
+    if mask_after:
+        inner = inner.at(max(inner.delay, x.length.lag(facts.chunk)))
+    late_edge = edge and inner.delay > 0
+    mask_before = before > 0 and inner.delay > 0 and not edge
+    delay = inner.delay if late_edge else inner.delay - before
+    length = x.length.then(1, before + after, 1)
+    out = facts.out(inner, x.axis, delay=delay, length=length)
+    if delay < 0:
+        head: Array | Edge | None = x.head
+        if edge:
+            head = Edge.FIRST_FRAME
+        elif before > 0:
+            head = np.full(out.one_frame(), fill, dtype=x.dtype)
+        out = replace(out, head=head)
+    if after > 0 or (mask_after is False and after == 0 and not any(others)):
+        tail = np.full(out.one_frame(), fill, dtype=x.dtype) if after > 0 else x.tail
+        out = replace(out, tail=tail)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, inner.delay)
+        if any(others):
+            chunk = padded_aside(b, node, facts, chunk, others, fill, mode)
+        chunk = b.masked(chunk, inner, fill, mask_before, mask_after)
+        return [edge_in_front(b, chunk, inner, before) if late_edge else chunk]
+
+    shift = StreamStep((out,), emit)
+    if before < 0 or after < 0:
+        if before > 0 or after > 0 or any(others):
+            facts.refuse("pads one side and crops another", "write it as a Pad and a Slice")
+        return cut(node, facts, -before, -after, 1)
+    return shift
+
+
+def pad_amounts(node: Node, facts: Facts, x: Stream) -> tuple[int, int, list[int]]:
+    """Frames in front and behind, and the amounts on the other axes in ONNX's order, zero on time."""
+    axes = facts.array(3, "'axes'")
+    places = [normalised(int(a), x.rank) for a in axes.ravel()] if axes is not None else list(range(x.rank))
+    count = len(places)
+    fact = facts[1]
+    if "pads" in node.attrs:
+        amounts = [int(p) for p in node.attrs["pads"]]
+    elif isinstance(fact, Known) and fact.steady is None:
+        amounts = steady_amounts(facts, fact)
+    else:
+        value = facts.array(1, "'pads'")
+        assert value is not None
+        amounts = [int(p) for p in value]
+    full = [0] * 2 * x.rank
+    for index, axis in enumerate(places):
+        full[axis], full[axis + x.rank] = amounts[index], amounts[index + count]
+    before, after = full[x.axis], full[x.axis + x.rank]
+    full[x.axis] = full[x.axis + x.rank] = 0
+    return before, after, full
+
+
+def steady_amounts(facts: Facts, fact: Known) -> list[int]:
+    """Refuses padding computed from the length, as 'extra padding up to a full stride' is."""
+    shown = " or ".join(str(v.tolist()) for v in fact.values)
+    facts.refuse(f"its padding depends on the length of the whole stream ({shown})", "export with a fixed padding")
+
+
+def pad_value(node: Node, facts: Facts, x: Stream) -> Array:
+    if "value" in node.attrs:
+        return np.asarray(node.attrs["value"], dtype=x.dtype)
+    value = facts.array(2, "its value")
+    return np.zeros((), x.dtype) if value is None or value.size == 0 else value.reshape(()).astype(x.dtype)
+
+
+def padded_aside(
+    b: Builder, node: Node, facts: Facts, chunk: Tensor, others: list[int], fill: Array, mode: str
+) -> Tensor:
+    """The chunk padded on the axes that are not time."""
+    if "pads" in node.attrs:
+        return b.one("Pad", chunk, hint="padded", mode=mode, pads=others, value=float(fill))
+    inputs = [chunk, b.constant(others), *([b.constant(fill, "filler")] if mode == "constant" else [])]
+    return b.one("Pad", *inputs, hint="padded", mode=mode)
+
+
+def edge_in_front(b: Builder, chunk: Tensor, x: Stream, before: int) -> Tensor:
+    """The stream behind ``before`` copies of its frame 0, which arrives at place ``delay`` of the stream.
+
+    The frames wait ``before`` places, so that when frame 0 arrives all that stands before it can be made equal to it.
+    """
+    frames = b.frames(x)
+    step, place = divmod(x.delay, frames)
+    past = b.state(np.zeros([before if a == x.axis else s for a, s in enumerate(x.shape)], x.dtype), "delay_line")
+    both = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")
+    first = b.slice(both, x.axis, before + place, before + place + 1, hint="first_frame")
+    arrives = b.one("Equal", b.clock, b.constant([step * b.chunk]), hint="arrives")
+    shape = [before + frames] + [1] * (x.from_right - 1)
+    earlier = b.constant((np.arange(before + frames) < before + place).reshape(shape), "earlier")
+    filled = b.one("Where", b.one("And", arrives, earlier, hint="fills"), first, both, hint="filled")
+    b.keep(past, b.slice(filled, x.axis, frames, before + frames, hint="next_past"))
+    return b.slice(filled, x.axis, 0, frames, hint="edge")

@@ -1,0 +1,113 @@
+"""Pooling: a window along time, like a convolution's, with a padding of its own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor
+from graphc.stream.facts import Array, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.spatial import spatial_window, without_padding
+from graphc.stream.windowed import Windowed, window_over, windowed_fact
+
+
+def lowest(dtype: np.dtype[np.generic]) -> Array:
+    """What MaxPool's padding is: smaller than any value."""
+    value = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    return np.asarray(value, dtype=dtype)
+
+
+@stream_rule("MaxPool")
+def max_pool(node: Node, facts: Facts) -> StreamStep:
+    if len(node.outputs) > 1 and node.outputs[1].name:
+        facts.refuse("returns indices into the whole stream", "drop its second output")
+    x = facts.only_stream()
+    return pooled(node, facts, lowest(x.dtype))
+
+
+@stream_rule("LpPool")
+def lp_pool(node: Node, facts: Facts) -> StreamStep:
+    return pooled(node, facts, 0.0)
+
+
+def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
+    x, w, attrs = pool_window(node, facts, fill)
+
+    def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
+        return [b.copy(node, [chunk], attrs)[0]]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        return core(b, w.chunk(b, inputs[0], "pool_context"))
+
+    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+
+
+def pool_window(node: Node, facts: Facts, fill: float | Array) -> tuple[Stream, Windowed, dict[str, object]]:
+    x = facts.only_stream()
+    kernel = [int(k) for k in node.attrs["kernel_shape"]]
+    if x.axis == 1:
+        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+    window, axis = spatial_window(node, facts, x, kernel, fill)
+    attrs = without_padding(node, facts, axis, len(kernel))
+    attrs.pop("ceil_mode", None)
+    if node.attrs.get("ceil_mode", 0) and len(kernel) > 1:
+        attrs["pads"] = ceil_pads(node, attrs["pads"], facts, axis)
+    return x, window_over(facts, x, window), attrs
+
+
+def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]:
+    """Pads on the other axes that give with floor what ceil_mode gives.
+
+    Refuses where the frames that ceil_mode adds on another axis are no whole padding.
+    """
+    count = len(pads) // 2
+    kernel = [int(k) for k in node.attrs["kernel_shape"]]
+    strides = [int(s) for s in node.attrs.get("strides", [1] * count)]
+    dilations = [int(d) for d in node.attrs.get("dilations", [1] * count)]
+    for axis in range(count):
+        if axis == time:
+            continue
+        size, out = facts.input_shapes[0][0][axis + 2], facts.output_shapes[0][0][axis + 2]
+        needed = (out - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - size - pads[axis]
+        if needed > pads[axis + count]:
+            if node.op != "MaxPool":
+                facts.refuse("has a window that reaches past the edge of another axis (ceil_mode)", "pad that axis")
+            pads[axis + count] = needed
+    return pads
+
+
+@stream_rule("AveragePool")
+def average_pool(node: Node, facts: Facts) -> StreamStep:
+    """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames."""
+    x, w, attrs = pool_window(node, facts, 0.0)
+    padded = w.window.before > 0 or w.window.after > 0
+    if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
+        return pooled(node, facts, 0.0)
+    if node.attrs.get("count_include_pad", 0):
+        facts.refuse("counts padding, and with ceil_mode not all of it", "export it without ceil_mode")
+    included = {**attrs, "count_include_pad": 1}
+    out = facts.out(w.x, x.axis, delay=w.delay, length=w.length)
+    late = max(0, -w.delay)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        settled = b.delayed(inputs[0], w.source, w.x.delay)
+        values = b.masked(settled, w.x, 0.0, w.x.delay > 0, True)
+        sizes = [1 if a == x.axis or a < 2 else s for a, s in enumerate(x.shape)]
+        ones = b.constant(np.ones(sizes, x.dtype), "ones")
+        real = b.one("Mul", b.exists(w.x), ones, hint="real_frames")
+        counted = Stream(x.axis, w.x.rate, w.x.delay, w.x.length, tuple(
+            1 if a < 2 else -1 if a == x.axis else s for a, s in enumerate(x.shape)), x.dtype)
+        sums = b.one("AveragePool", b.cached(values, w.x, w.cache, 0.0, "pool_context"), hint="sums", **included)
+        counts = b.one(
+            "AveragePool", b.cached(real, counted, w.cache, 0.0, "pool_context", "count"), hint="counts", **included
+        )
+        return [b.one("Div", sums, counts, hint="average")]
+
+    if late:
+        facts.refuse("pads more in front than its kernel reads", "make the padding smaller than the kernel")
+    return StreamStep((out,), emit)

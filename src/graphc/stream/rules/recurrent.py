@@ -1,0 +1,128 @@
+"""LSTM, GRU and RNN: over time a state is carried, over another axis each frame stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, with_attrs
+from graphc.signature import StateKind
+from graphc.stream.carried import Carry, aligned, check_first
+from graphc.stream.facts import Array, Fact, Known, Static, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+
+SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
+
+
+@stream_rule("LSTM", "GRU", "RNN")
+def recurrent(node: Node, facts: Facts) -> StreamStep:
+    """X is [time, batch, input], or [batch, time, input] with layout 1."""
+    x = facts.only_stream()
+    batchwise = int(node.attrs.get("layout", 0))
+    time, batch = (1, 0) if batchwise else (0, 1)
+    check_sequence_lens(facts, x, time)
+    if x.axis == batch:
+        return over_another_axis(node, facts, x, batch, batchwise)
+    if x.axis != time:
+        facts.refuse("its input features lie on the time axis", "transpose time to the sequence axis")
+    direction = str(node.attrs.get("direction", "forward"))
+    if direction != "forward":
+        facts.refuse(
+            f"runs {'both ways' if direction == 'bidirectional' else 'backwards'} over time, from an end that a "
+            "stream never sees",
+            "train it one-directional, or set stream.window to stream over the last N frames",
+        )
+    return over_time(node, facts, x)
+
+
+def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
+    source = x
+    x, delay = aligned(facts, x)
+    hidden = int(node.attrs["hidden_size"])
+    batchwise = int(node.attrs.get("layout", 0))
+    streams = facts.input_shapes[0][0][0 if batchwise else 1]
+    shape = (streams, 1, hidden) if batchwise else (1, streams, hidden)
+    kinds: list[tuple[StateKind, int]] = [("rnn_hidden", FIRST_HIDDEN)]
+    if node.op == "LSTM":
+        kinds.append(("rnn_cell", FIRST_CELL))
+    carries = [Carry(check_first(facts, i), kind, shape, x.dtype, delay) for kind, i in kinds]
+    named = [bool(t.name) for t in node.outputs] + [False] * 3
+    facts_out: list[Fact | None] = [facts.out(x, 1 if batchwise else 0) if named[0] else None]
+    facts_out += [carry.final if named[i + 1] else None for i, carry in enumerate(carries)]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        given: list[Tensor | None] = [*inputs, *[None] * 8][:8]
+        given[0] = b.delayed(inputs[0], source, x.delay)
+        given[SEQUENCE_LENS] = None
+        firsts = [given[index] for _, index in kinds]
+        ports = []
+        for (_, index), carry, first in zip(kinds, carries, firsts, strict=True):
+            given[index], port = carry.previous(b, first)
+            ports.append(port)
+        count = 1 + len(carries)
+        while given[-1] is None:
+            given.pop()
+        results: list[Tensor | None] = list(b.add(node.op, given, node.attrs, "recurrence", count))
+        for index, (carry, port, first) in enumerate(zip(carries, ports, firsts, strict=True), 1):
+            value = results[index]
+            assert value is not None
+            results[index] = carry.next(b, port, first, value)
+        return results
+
+    return StreamStep(tuple(facts_out), emit)
+
+
+def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
+    """Lengths that are the whole length say nothing; any others are refused."""
+    fact = facts[SEQUENCE_LENS]
+    if fact is None:
+        return
+    if not isinstance(fact, Known):
+        facts.refuse("its sequence_lens depend on data", "name the input that counts frames under stream.inputs")
+    sizes = [shape[time] for shape in facts.input_shapes[0]]
+    if any(np.any(value != size) for value, size in zip(fact.values, sizes, strict=True)):
+        facts.refuse("its sequence_lens are not the whole length", "leave them out")
+
+
+def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise: int) -> StreamStep:
+    """Time is the batch, so every frame is a sequence of its own, in any direction, and starts at the first state."""
+    if x.delay < 0:
+        x = x.at(0)
+    source = facts.stream()
+    frames = facts.frames(x)
+    axis_of_state = 0 if batchwise else 1
+    firsts: dict[int, Array] = {}
+    for index in (FIRST_HIDDEN, FIRST_CELL):
+        fact = facts[index]
+        if isinstance(fact, Static):
+            refuse_final(facts, fact)
+            facts.refuse("its first state has a value for each frame but does not come from the stream")
+        if isinstance(fact, Known):
+            firsts[index] = same_for_all(facts, fact, axis_of_state, frames)
+    outputs: list[Fact | None] = []
+    for index, tensor in enumerate(node.outputs):
+        axis = (0 if batchwise else 2) if index == 0 else axis_of_state
+        outputs.append(facts.out(x, axis, index) if tensor.name else None)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        given = list(inputs)
+        assert given[0] is not None
+        given[0] = b.delayed(given[0], source, x.delay)
+        if len(given) > SEQUENCE_LENS:
+            given[SEQUENCE_LENS] = None
+        for index, value in firsts.items():
+            given[index] = b.constant(value, "first")
+        return b.copy(node, given, with_attrs(node))
+
+    return StreamStep(tuple(outputs), emit, local=True)
+
+
+def same_for_all(facts: Facts, fact: Known, axis: int, frames: int) -> Array:
+    """A first state that is the same for every frame, repeated for a chunk."""
+    first = fact.values[0].take([0], axis=axis)
+    if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in fact.values):
+        facts.refuse("its first state differs from frame to frame", "start every frame alike")
+    return np.repeat(first, frames, axis=axis)

@@ -1,0 +1,50 @@
+"""Reductions and softmax along axes other than time."""
+
+from __future__ import annotations
+
+from graphc.graph import Node, normalised
+from graphc.stream.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
+
+REDUCTIONS = [f"Reduce{op}" for op in "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()]
+
+
+@stream_rule(*REDUCTIONS)
+def reduce(node: Node, facts: Facts) -> StreamStep:
+    """No axes means all of them, or none with noop_with_empty_axes."""
+    x = facts.only_stream()
+    axes = facts.argument("axes", 1)
+    if not axes:
+        axes = [] if node.attrs.get("noop_with_empty_axes", 0) else list(range(x.rank))
+    axes = [normalised(int(a), x.rank) for a in axes]
+    refuse_time_axis(facts, x, axes, "reduces")
+    axis = x.axis if node.attrs.get("keepdims", 1) else x.axis - sum(a < x.axis for a in axes)
+    return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+
+
+@stream_rule("ArgMax", "ArgMin")
+def arg_reduce(node: Node, facts: Facts) -> StreamStep:
+    x = facts.only_stream()
+    along = normalised(int(node.attrs.get("axis", 0)), x.rank)
+    refuse_time_axis(facts, x, [along], "searches")
+    axis = x.axis if node.attrs.get("keepdims", 1) else x.axis - (along < x.axis)
+    return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+
+
+@stream_rule("TopK")
+def top_k(node: Node, facts: Facts) -> StreamStep:
+    x = facts.only_stream()
+    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", -1)), x.rank)], "sorts")
+    outputs = tuple(facts.out(x, x.axis, i) if t.name else None for i, t in enumerate(node.outputs))
+    return StreamStep(outputs, copied(node, facts), local=True)
+
+
+@stream_rule("Softmax", "LogSoftmax", "Hardmax")
+def softmax(node: Node, facts: Facts) -> StreamStep:
+    """Before opset 13 it runs over all axes from ``axis`` (default 1) on."""
+    x = facts.only_stream()
+    if facts.opset >= 13:
+        axes = [normalised(int(node.attrs.get("axis", -1)), x.rank)]
+    else:
+        axes = list(range(normalised(int(node.attrs.get("axis", 1)), x.rank), x.rank))
+    refuse_time_axis(facts, x, axes, "normalises")
+    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)

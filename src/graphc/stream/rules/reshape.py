@@ -1,0 +1,82 @@
+"""Reshape and Flatten: time keeps its place, or frames are stacked and unstacked, which changes the rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from graphc.errors import ChunkMisfit
+from graphc.graph import Node, Tensor, label
+from graphc.stream.facts import Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+
+
+@stream_rule("Reshape", "Flatten")
+def reshape(node: Node, facts: Facts) -> StreamStep:
+    """Where time went is read from the offline shapes before and after."""
+    x = facts.only_stream()
+    befores, afters = facts.input_shapes[0], facts.output_shapes[0]
+    axis, mul, div = place_of_time(facts, x, befores, afters)
+    if x.delay < 0 and (mul, div) != (1, 1):
+        x = x.at(0)
+    delay = x.delay
+    if div > 1 and delay % div:
+        delay = math.ceil(delay / div) * div
+    aligned = x.at(delay)
+    frames = facts.frames(x)
+    if frames * mul % div:
+        raise ChunkMisfit(
+            (div / x.rate).numerator, f"stacks {div} frames, of which a chunk has {frames}", node=label(node)
+        )
+    out = facts.out(aligned, axis, delay=delay * mul // div, length=x.length.then(mul, 0, div))
+    source = facts.stream()
+    shape = [frames * mul // div if a == axis else size for a, size in enumerate(out.shape)]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, delay)
+        return [b.one("Reshape", chunk, b.constant(shape), hint="reshaped")]
+
+    return StreamStep((out,), emit, local=True)
+
+
+def place_of_time(
+    facts: Facts, x: Stream, befores: Sequence[tuple[int, ...]], afters: Sequence[tuple[int, ...]]
+) -> tuple[int, int, int]:
+    """The output's stream axis, and its frames for each of the input's as mul/div.
+
+    Elements of one input frame lie ``inner`` apart from those of the next. In the output an axis is time if its stride
+    is a divisor or multiple of that, everything in front of it is what stood in front of time, and its size is in the
+    same proportion to the frames at every length.
+    """
+    candidates: list[tuple[int, int, int]] = []
+    before = befores[0]
+    outer, inner = math.prod(before[: x.axis]), math.prod(before[x.axis + 1 :])
+    for axis in range(len(afters[0])):
+        ratios = {
+            ratio_at(axis, new, outer, inner, old[x.axis]) for old, new in zip(befores, afters, strict=True)
+        }
+        if len(ratios) == 1 and (ratio := ratios.pop()) is not None:
+            candidates.append((axis, *ratio))
+    varying = [c for c in candidates if len({s[c[0]] for s in afters}) > 1]
+    plain = [c for c in candidates if c[1:] == (1, 1)]
+    found = varying or plain or candidates
+    if len({c for c in found}) != 1:
+        fit = [c for c in found if c[1:] == (1, 1)]
+        if len(fit) != 1:
+            facts.refuse(
+                f"reshapes {list(before)} to {list(afters[0])}, which folds time into another axis or a total",
+                "keep time an axis of its own; with a batch, set stream.batch to 1",
+            )
+        found = fit
+    return found[0]
+
+
+def ratio_at(axis: int, shape: tuple[int, ...], outer: int, inner: int, frames: int) -> tuple[int, int] | None:
+    """Frames of an output axis for each of the input's as (mul, div), or None where the axis is not time."""
+    stride = math.prod(shape[axis + 1 :])
+    if math.prod(shape[:axis]) != outer or stride == 0 or inner == 0 or (stride % inner and inner % stride):
+        return None
+    mul, div = (1, stride // inner) if stride >= inner else (inner // stride, 1)
+    return (mul, div) if shape[axis] * div == frames * mul else None

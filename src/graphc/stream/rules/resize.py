@@ -1,0 +1,163 @@
+"""Upsampling and downsampling by whole factors: each frame again and again, or every n-th frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import onnx
+
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, export_model
+from graphc.runtime import RunError, Session
+from graphc.stream.facts import Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.windowed import Window, window_over, windowed_fact
+
+PROBED_FRAMES = 12
+
+
+@stream_rule("Resize", "Upsample")
+def resize(node: Node, facts: Facts) -> StreamStep:
+    """Which frames are read is learnt by resizing a ramp: it has to be each frame k times, or every k-th."""
+    x = facts.only_stream()
+    if facts[1] is not None and node.op == "Resize" and len(facts) > 1 and facts.input_shapes[1] and \
+            facts.input_shapes[1][0] not in ((), (0,)) and node.attrs.get("coordinate_transformation_mode") == \
+            "tf_crop_and_resize":
+        facts.refuse("crops while it resizes", "slice, then resize")
+    ratio = time_ratio(facts, x)
+    mode = str(node.attrs.get("mode", "nearest"))
+    scales = [Fraction(new, old) if old else Fraction(1) for old, new in
+              zip(facts.input_shapes[0][0], facts.output_shapes[0][0], strict=True)]
+    scales[x.axis] = ratio
+    if ratio == 1:
+        return frame_by_frame_resize(node, facts, x, scales)
+    if mode != "nearest":
+        facts.refuse(f"interpolates between frames ({mode})", "use nearest, or a ConvTranspose")
+    source = learnt(node, facts, x, ratio)
+    if ratio.denominator == 1:
+        factor = ratio.numerator
+        if source != [o // factor for o in range(len(source))]:
+            facts.refuse("does not repeat each frame alike (nearest with these rounding modes)",
+                         "use the asymmetric mode with floor")
+        x0 = x if x.delay >= 0 else x.at(0)
+        out = facts.out(x0, x.axis, delay=x0.delay * factor, length=x.length.then(factor, 0, 1))
+        return StreamStep((out,), repeating(node, facts, x, x0, scales), local=True)
+    if ratio.numerator != 1:
+        facts.refuse(f"changes the rate by {ratio}", "resize by a whole factor")
+    step = ratio.denominator
+    start = source[0]
+    if source != [start + o * step for o in range(len(source))]:
+        facts.refuse("does not pick evenly spaced frames (nearest with these rounding modes)")
+    return picked(node, facts, x, start, step, scales)
+
+
+def time_ratio(facts: Facts, x: Stream) -> Fraction:
+    """Output frames for each input frame, the same at every length."""
+    ratios = {
+        Fraction(new[x.axis], old[x.axis])
+        for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True)
+    }
+    whole = {r if r >= 1 else Fraction(1, round(1 / r)) for r in ratios}
+    if len(whole) != 1:
+        facts.refuse("resizes time to a size that does not follow the length", "resize by a whole factor")
+    return whole.pop()
+
+
+def resize_inputs(b: Builder, node: Node, chunk: Tensor | None, scales: list[Fraction], opset: int) -> list[Tensor | None]:
+    values = b.constant(np.asarray([float(s) for s in scales], np.float32), "scales")
+    if node.op == "Upsample" or opset < 11:
+        return [chunk, values]
+    return [chunk, None, values]
+
+
+def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Fraction]) -> StreamStep:
+    attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return b.copy(node, resize_inputs(b, node, inputs[0], scales, facts.opset), attrs)
+
+    return StreamStep((facts.out(x, x.axis),), emit, local=True)
+
+
+def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[Fraction]):  # type: ignore[no-untyped-def]
+    attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, x.delay)
+        return b.copy(node, resize_inputs(b, node, chunk, scales, facts.opset), attrs)
+
+    return emit
+
+
+def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[Fraction]) -> StreamStep:
+    """Every step-th frame; other axes must keep their size."""
+    if any(s != 1 for a, s in enumerate(scales) if a != x.axis):
+        facts.refuse("drops frames and resizes another axis at once", "resize one axis at a time")
+    window = Window(1, step, -start, 0, (1, 0, step))
+    w = window_over(facts, x, window)
+
+    def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
+        return [b.slice(chunk, x.axis, 0, 2**63 - 1, step, hint="strided")]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        return core(b, w.chunk(b, inputs[0], "delay_line"))
+
+    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+
+
+def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
+    """The input frame that each output frame reads, seen on a ramp."""
+    frames = PROBED_FRAMES * ratio.denominator
+    shape = [frames if a == x.axis else 1 for a in range(x.rank)]
+    ramp = np.arange(frames, dtype=np.float32).reshape(shape)
+    scales = np.asarray([float(ratio) if a == x.axis else 1.0 for a in range(x.rank)], np.float32)
+    inputs = [Constant("ramp", ramp), Variable.empty(), Constant("scales", scales)]
+    if node.op == "Upsample":
+        del inputs[1]
+    attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
+    out = Variable("learnt")
+    graph = Graph([Node(node.op, "learnt", attrs, inputs, [out])], [], [out], opset=facts.opset,
+                  import_domains=list(facts.domains))
+    try:
+        value = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False).run({})
+    except RunError as err:
+        facts.refuse(f"cannot be tried on a ramp: {err}")
+    return [int(v) for v in np.ravel(value["learnt"])]
+
+
+@stream_rule("DepthToSpace")
+def depth_to_space(node: Node, facts: Facts) -> StreamStep:
+    """Channels become ``blocksize`` frames."""
+    source = facts.only_stream()
+    block = int(node.attrs["blocksize"])
+    if source.axis < 2:
+        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+    x = source if source.delay >= 0 else source.at(0)
+    out = facts.out(x, x.axis, delay=x.delay * block, length=x.length.then(block, 0, 1))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        return b.copy(node, [b.delayed(inputs[0], source, x.delay)])
+
+    return StreamStep((out,), emit, local=True)
+
+
+@stream_rule("SpaceToDepth")
+def space_to_depth(node: Node, facts: Facts) -> StreamStep:
+    """``blocksize`` frames become channels of one."""
+    source = facts.only_stream()
+    block = int(node.attrs["blocksize"])
+    if source.axis < 2:
+        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+    x = source.at(-(-max(source.delay, 0) // block) * block)
+    out = facts.out(x, x.axis, delay=x.delay // block, length=x.length.then(1, 0, block))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        return b.copy(node, [b.delayed(inputs[0], source, x.delay)])
+
+    return StreamStep((out,), emit, local=True)
