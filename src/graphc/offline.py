@@ -67,6 +67,13 @@ class Offline:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
         return self._session
 
+    def over(self, model: onnx.ModelProto) -> Offline:
+        """The same roles over another form of the model, as passes before the lift left it."""
+        prepared = onnx.ModelProto()
+        prepared.CopyFrom(model)
+        relax(prepared, self.roles, self.batch)
+        return Offline(prepared, self.roles, self.batch, self.declared, set(self.refused), set(self.accepted))
+
     def streams(self) -> dict[str, StreamRole]:
         return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole)}
 

@@ -1,0 +1,55 @@
+"""The lift: offline to streaming."""
+
+from __future__ import annotations
+
+from graphc.api import Model, Pass, PassConfig, PassContext, PassError, PassResult, StreamError, register_pass
+from graphc.api import analyse, lift, slide
+
+
+class Config(PassConfig):
+    """No options yet: the stream section of the spec says all."""
+
+
+@register_pass
+class LiftState(Pass[Config]):
+    """Makes every memory of an offline model an explicit input and output port.
+
+    What it does:
+        Follows stream time through the graph, gives every op that remembers (convolution, pooling, recurrence,
+        running sum, join of streams with different delays) a state port, and cuts everything that depends on the
+        length of the utterance down to a chunk. With ``stream.window: N`` it keeps the last N input frames instead
+        and runs the whole model on them.
+
+    Why:
+        A device hears a stream. The lifted model gives, chunk by chunk, what the offline model gives for the whole.
+
+    Example:
+        passes:
+          - lift_state
+
+    Limits:
+        Attention is refused in this version. What cannot be streamed at all (a recurrence that runs backwards,
+        statistics over all time) is refused with the node, the reason and the way out.
+    """
+
+    name = "lift_state"
+    Config = Config
+    requires = "offline"
+    gives = "streaming"
+
+    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+        if context.offline is None or context.stream is None:
+            raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
+        stream = context.stream
+        if stream.chunk == "dynamic":
+            raise StreamError("chunk: dynamic is not supported by this version", hint="give the frames of one call")
+        offline = context.offline.over(model.proto())
+        if stream.window is not None:
+            lifted = slide(offline, stream.window, stream.chunk, stream.frame_ms)
+        else:
+            lifted = lift(analyse(offline, stream.chunk), stream.frame_ms)
+        signature = lifted.signature
+        assert signature is not None
+        size = sum(s.nbytes for s in signature.states)
+        notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
+        return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes])

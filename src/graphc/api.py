@@ -1,0 +1,45 @@
+"""What pass authors import: the public names of graphc, in one place."""
+
+from graphc.errors import GraphcError, ModelError, PassError, StreamError
+from graphc.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    attribute_or_input,
+    captured,
+    constant_of,
+    consumers,
+    drop_dead,
+    is_sparse,
+    label,
+    names_in,
+    nbytes,
+    normalised,
+    op_of,
+    opset_of,
+    producer,
+    reads,
+    replace_tensor,
+    sorted_nodes,
+    subgraphs,
+    with_attrs,
+)
+from graphc.model import Model
+from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
+from graphc.runtime import RunError, Session
+from graphc.spec import ToleranceSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
+from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
+from graphc.stream.window import slide
+
+__all__ = [
+    "Constant", "Facts", "Graph", "GraphcError", "Model", "ModelError", "Node", "Pass", "PassConfig", "PassContext",
+    "PassError", "PassResult", "RunError", "Session", "StreamError", "StreamStep", "Tensor", "ToleranceSpec",
+    "Variable", "analyse", "attribute_or_input", "captured", "constant_of", "consumers", "drop_dead",
+    "frame_by_frame", "is_sparse", "label", "lift", "names_in", "nbytes", "normalised", "op_of", "opset_of",
+    "producer", "reads", "register_pass", "replace_tensor", "slide", "sorted_nodes", "stream_rule", "subgraphs",
+    "with_attrs",
+]

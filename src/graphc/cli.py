@@ -1,0 +1,251 @@
+"""The command line: thin over the Python API."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphc import fingerprint
+from graphc.compile import Options, compile_spec, dependencies, output_paths
+from graphc.errors import GraphcError
+from graphc.files import write_all
+from graphc.inspection import inspect_model, show_inspection
+from graphc.pass_api import Pass
+from graphc.recheck import bench_spec, validate_spec
+from graphc.registry import load_registry
+from graphc.spec import json_schema, load_spec
+from graphc.starter import starter_spec
+from graphc.terminal import ProgressBar, console, show_report
+
+INTERRUPTED = 130
+
+
+class Failures:
+    """Runs one job after another; remembers the highest status."""
+
+    def __init__(self, debug: bool):
+        self.debug = debug
+        self.status = 0
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        try:
+            yield
+        except GraphcError as err:
+            self.fail(err.exit_code, str(err))
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except MemoryError:
+            self.fail(2, "out of memory; a smaller model or more memory is needed")
+        except OSError as err:
+            self.fail(2, f"{err.filename or ''}: {err.strerror or err}".lstrip(": "))
+        except RecursionError:
+            self.fail(2, "the model nests too deeply to be read")
+        except Exception as err:
+            self.fail(2, f"a defect of graphc: {type(err).__name__}: {err}; please report it with --debug's output")
+
+    def fail(self, status: int, message: str) -> None:
+        if self.debug:
+            traceback.print_exc()
+        click.echo(f"graphc: error: {message}", err=True)
+        self.status = max(self.status, status)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a subcommand its --debug option, its exit status, and one clear line for everything that goes wrong."""
+
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @wraps(function)
+    def run(debug: bool, **arguments: Any) -> None:
+        failures = Failures(debug)
+        try:
+            with failures.caught():
+                function(failures=failures, **arguments)
+        except KeyboardInterrupt:
+            click.echo("graphc: interrupted; nothing was written", err=True)
+            sys.exit(INTERRUPTED)
+        sys.exit(failures.status)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fingerprint.installed("graphc"), prog_name="graphc")
+def cli() -> None:
+    """Compiles an ONNX speech model exported for whole utterances into an equal one that runs on a stream.
+
+    \b
+    Exit status: 0 done; 1 the numbers do not hold; 2 bad usage, spec or model;
+    3 the model cannot be streamed as asked; 130 interrupted.
+    """
+
+
+SPECS = click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+@cli.command("compile")
+@SPECS
+@JSON
+@click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
+@click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
+@click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
+@click.option("--allow-pass-path", "allowed", multiple=True, type=click.Path(path_type=Path),
+              help="A folder of a spec's pass_paths whose code may run; may be given again.")
+@command
+def compile_command(
+    failures: Failures, specs: tuple[Path, ...], as_json: bool, force: bool, depfile: Path | None,
+    report_on_failure: Path | None, allowed: tuple[Path, ...],
+) -> None:
+    """Run a spec's passes, validate after each, and write the outputs."""
+    rules: list[str] = []
+    reports: list[Any] = []
+    for spec in specs:
+        with failures.caught():
+            with ProgressBar(spec.name) as bar:
+                report = compile_spec(spec, Options(force, allowed, report_on_failure, bar))
+            reports.append(json.loads(report.json()))
+            if console.is_terminal and not as_json:
+                show_report(report, str(spec))
+            if depfile is not None:
+                file = load_spec(spec)
+                rules.append(make_rule(output_paths(file)["model"], dependencies(file)))
+    if as_json:
+        click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
+    if depfile is not None and rules:
+        write_all({depfile: "".join(rules).encode()})
+
+
+def make_rule(target: Path, sources: list[Path]) -> str:
+    """A rule as make and ninja read it."""
+
+    def escaped(path: Path) -> str:
+        return os.path.relpath(path).replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
+
+    return f"{escaped(target)}: {' '.join(map(escaped, sources))}\n"
+
+
+@cli.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@JSON
+@click.option("--input", "inputs", multiple=True, metavar="NAME=AXIS",
+              help="A stream input and its time axis; may be given again. Inferred if left out.")
+@click.option("--chunk", type=click.IntRange(1), help="Frames of a call; the smallest that fits if left out.")
+@command
+def inspect_command(
+    failures: Failures, model: Path, as_json: bool, inputs: tuple[str, ...], chunk: int | None
+) -> None:
+    """Say what a lift would find: time axes, rates, receptive field, delay, states, obstacles."""
+    found = inspect_model(model, parse_inputs(inputs), chunk)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        show_inspection(found, console)
+    if found["obstacle"] is not None:
+        failures.status = 3
+
+
+def parse_inputs(pairs: tuple[str, ...]) -> dict[str, int] | None:
+    found = {}
+    for pair in pairs:
+        name, _, axis = pair.rpartition("=")
+        if not name or not axis.lstrip("-").isdigit():
+            raise click.BadParameter(f"'{pair}' is not NAME=AXIS", param_hint="--input")
+        found[name] = int(axis)
+    return found or None
+
+
+@cli.command("init")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the spec there instead of to the terminal.")
+@command
+def init_command(failures: Failures, model: Path, output: Path | None) -> None:
+    """Write a commented spec for a model."""
+    folder = output.parent if output is not None else Path()
+    text = starter_spec(model, folder)
+    if output is None:
+        click.echo(text, nl=False)
+    elif output.exists():
+        failures.fail(2, f"{output}: exists already; remove it first")
+    else:
+        write_all({output: text.encode()})
+
+
+@cli.command("validate")
+@SPECS
+@JSON
+@command
+def validate_command(failures: Failures, specs: tuple[Path, ...], as_json: bool) -> None:
+    """Compare what was compiled with the offline model, on random streams."""
+    for spec in specs:
+        with failures.caught():
+            found = validate_spec(spec)
+            click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
+            if not found["holds"]:
+                failures.status = max(failures.status, 1)
+
+
+@cli.command("bench")
+@SPECS
+@JSON
+@click.option("--calls", default=500, type=click.IntRange(1), show_default=True, help="Calls to time.")
+@command
+def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, calls: int) -> None:
+    """Time one call of what was compiled; the real-time factor where frame_ms is known."""
+    for spec in specs:
+        with failures.caught():
+            found = bench_spec(spec, calls)
+            click.echo(json.dumps(found, indent=1) if as_json else found["line"])
+
+
+@cli.command("passes")
+@click.argument("name", required=False)
+@JSON
+@command
+def passes_command(failures: Failures, name: str | None, as_json: bool) -> None:
+    """List the passes, or show one with its options."""
+    registry = load_registry()
+    if name is None:
+        rows = [{"name": n, "summary": registry[n].summary(), "owner": registry.owner(n)} for n in registry]
+        if as_json:
+            click.echo(json.dumps(rows, indent=1))
+            return
+        width = max((len(r["name"]) for r in rows), default=0)
+        for row in rows:
+            click.echo(f"{row['name']:<{width}}  {row['summary']}  [{row['owner']}]")
+        return
+    if name not in registry:
+        raise GraphcError(f"there is no pass '{name}'", hint=registry.hint(name))
+    cls = registry[name]
+    if as_json:
+        click.echo(json.dumps({"name": name, "options": cls.Config.model_json_schema(), "manual": cls.manual()}, indent=1))
+        return
+    show_manual(name, cls)
+
+
+def show_manual(name: str, cls: type[Pass[Any]]) -> None:
+    click.echo(f"{name}: {cls.manual()}\n")
+    click.echo("Options:" if cls.Config.model_fields else "Options: none, but tolerance")
+    for option, field in cls.Config.model_fields.items():
+        default = "" if field.is_required() else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
+        click.echo(f"    {option}{default}: {field.description or ''}")
+
+
+@cli.command("schema")
+@command
+def schema_command(failures: Failures) -> None:
+    """Print the JSON Schema of a spec."""
+    click.echo(json.dumps(json_schema(), indent=1))
+
+
+def main() -> None:
+    cli(prog_name="graphc")

@@ -1,0 +1,251 @@
+"""The straight line from a spec to the files beside its output: load, plan, run, write."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.bench import Latency, measure
+from graphc.errors import GraphcError, ModelError, ValidationError
+from graphc.files import write_all
+from graphc.fingerprint import fingerprint_of, is_up_to_date
+from graphc.manifest import METADATA_KEY, manifest_of, to_json
+from graphc.model import Model, digest, read_model
+from graphc.offline import Offline, offline_of
+from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
+from graphc.plan import make_plan
+from graphc.registry import allowed_folders, load_registry
+from graphc.report import FORMAT, Report
+from graphc.spec import SpecFile, load_spec
+from graphc.validate import session_of
+
+PROVENANCE_KEY = "graphc.provenance"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the command line asks for a compilation.
+
+    Args:
+        force: compile even if nothing changed.
+        allow_pass_paths: folders whose code may run.
+        report_on_failure: where to write the report if the numbers do not hold.
+        progress: takes (what, done, total).
+    """
+
+    force: bool = False
+    allow_pass_paths: Sequence[Path] = ()
+    report_on_failure: Path | None = None
+    progress: Progress = lambda what, done, total: None
+
+
+def compile_spec(spec_path: str | Path, options: Options | None = None) -> Report:
+    """Compiles a spec and writes its outputs, whole or not at all.
+
+    Errors:
+        GraphcError: every kind; ``exit_code`` is the command's status.
+    """
+    options = options or Options()
+    spec_file = load_spec(spec_path)
+    folders = allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], options.allow_pass_paths)
+    registry = load_registry(folders)
+    plan = make_plan(spec_file, registry)
+    fingerprint = fingerprint_of(spec_file, registry.files)
+    outputs = output_paths(spec_file)
+    if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
+        return Report({**earlier, "up_to_date": True})
+    source = read_model(spec_file.model_path)
+    spec = spec_file.spec
+    offline = offline_of(source, spec.stream, spec_file) if spec.stream is not None else None
+    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, options.progress)
+    data = started(spec_file, source, fingerprint)
+    try:
+        result = pipeline.run()
+        record_result(data, result)
+        files = model_files(spec_file, result, data)
+        check_budget(data, spec_file, offline, result, len(files[outputs["model"]]))
+    except GraphcError as err:
+        if options.report_on_failure is not None:
+            data["passes"] = [pass_data(r) for r in pipeline.records]
+            data["error"] = {"kind": type(err).__name__, "node": err.node, "reason": err.reason, "hint": err.hint}
+            write_all({options.report_on_failure: Report(data).json().encode()})
+        raise
+    finish_files(files, outputs, data)
+    write_all(files)
+    return Report(data)
+
+
+def output_paths(spec_file: SpecFile) -> dict[str, Path]:
+    stem = spec_file.output_path.with_suffix("")
+    return {
+        "init": stem.with_name(stem.name + ".init.npz"),
+        "manifest": stem.with_name(stem.name + ".manifest.json"),
+        "report": stem.with_name(stem.name + ".report.json"),
+        "page": stem.with_name(stem.name + ".report.html"),
+        "model": stem.with_name(stem.name + ".onnx"),
+    }
+
+
+def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "spec": str(spec_file.source.path.name),
+        "source": {
+            "model": spec_file.spec.model, "bytes": source.ByteSize(), "nodes": len(source.graph.node),
+            "ops": op_counts(source), "sha256": fingerprint["model"],
+        },
+        "fingerprint": fingerprint,
+        "versions": fingerprint["versions"],
+        "passes": [],
+        "states": [],
+        "outputs": {},
+        "trials": [],
+        "latency": None,
+        "stream": None,
+        "error": None,
+    }
+
+
+def pass_data(record: PassRecord) -> dict[str, Any]:
+    plain = {k: v for k, v in vars(record).items() if not k.startswith("against")}
+    return {
+        **plain,
+        "max_abs": record.max_abs,
+        "against_offline": [d.as_dict() for d in record.against_offline],
+        "against_before": [d.as_dict() for d in record.against_before],
+    }
+
+
+def record_result(data: dict[str, Any], result: PipelineResult) -> None:
+    signature = result.model.signature
+    data["passes"] = [pass_data(r) for r in result.records]
+    data["trials"] = result.trials
+    if signature is None:
+        return
+    sight = {s.state: s for s in result.sights}
+    data["stream"] = {
+        "chunk": signature.chunk, "chunk_multiple": signature.chunk_multiple, "window": signature.window,
+        "state_bytes": signature.state_bytes, "valid_frames": signature.valid_frames, "frame_ms": signature.frame_ms,
+        "delay_ms": float(signature.delay_frames) * signature.frame_ms if signature.frame_ms else None,
+        "outputs": [
+            {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts()}
+            for o in signature.outputs
+        ],
+    }
+    data["states"] = [
+        {
+            "name": s.input, "kind": s.kind, "shape": list(s.init.shape), "dtype": str(s.init.dtype),
+            "bytes": s.nbytes, "node": s.node,
+            "sight": sight[s.input].ratio if s.input in sight else None,
+            "proven": sight[s.input].proven if s.input in sight else None,
+        }
+        for s in signature.states
+    ]
+    data["latency"] = latency_of(result.model, result.proto).as_dict()
+
+
+def latency_of(model: Model, proto: onnx.ModelProto) -> Latency:
+    return measure(session_of(model, proto))
+
+
+def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any]) -> dict[Path, bytes]:
+    """The model, and where it streams its manifest and first values."""
+    paths = output_paths(spec_file)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(result.proto)
+    files: dict[Path, bytes] = {}
+    set_metadata(proto, PROVENANCE_KEY, json.dumps(provenance(data), sort_keys=True))
+    if result.model.signature is not None:
+        manifest, arrays = manifest_of(result.model, paths["model"].stem)
+        if arrays:
+            files[paths["init"]] = npz(arrays)
+        files[paths["manifest"]] = to_json(manifest).encode()
+        set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
+    if proto.ByteSize() >= 2**31 - 2**20:
+        raise ModelError("a compiled model of more than 2 GB", hint="quantize it, or split it")
+    files[paths["model"]] = proto.SerializeToString(deterministic=True)
+    return files
+
+
+def provenance(data: dict[str, Any]) -> dict[str, Any]:
+    print_ = data["fingerprint"]
+    return {
+        "graphc": print_["versions"]["graphc"], "spec_sha256": print_["spec"], "model_sha256": print_["model"],
+        "passes": [{"name": p["name"], "options": p["options"]} for p in data["passes"]],
+    }
+
+
+def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:
+    for prop in proto.metadata_props:
+        if prop.key == key:
+            prop.value = value
+            return
+    proto.metadata_props.add(key=key, value=value)
+
+
+def npz(arrays: dict[str, Any]) -> bytes:
+    """An .npz with the same bytes for the same arrays: members stored, dated 1980."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for key, value in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    return buffer.getvalue()
+
+
+def check_budget(
+    data: dict[str, Any], spec_file: SpecFile, offline: Offline | None, result: PipelineResult, size: int
+) -> None:
+    """Records how the model stands to its budget.
+
+    Errors:
+        ValidationError: a budget is missed; says by how much.
+    """
+    budget = spec_file.spec.budget
+    missed: list[str] = []
+    if budget.size_mb is not None and size > budget.size_mb * 1e6:
+        missed.append(f"size_mb: {size / 1e6:.3f} of {budget.size_mb:g}")
+    if budget.rtf is not None:
+        latency = data["latency"]
+        if latency is None:
+            raise spec_file.error(("budget", "rtf"), "the model does not stream, so it has no real-time factor")
+        if latency["rtf"] > budget.rtf:
+            missed.append(f"rtf: {latency['rtf']:.4f} of {budget.rtf:g}")
+    data["budget"] = {"size_mb": budget.size_mb, "rtf": budget.rtf, "missed": missed}
+    if missed:
+        raise ValidationError(
+            f"the budget is missed: {'; '.join(missed)}", where=str(spec_file.source.path),
+            hint="quantize, choose a larger chunk, or raise the budget",
+        )
+
+
+def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:
+    """Adds the report, which lists the hashes of the other files; the model comes last."""
+    model = files.pop(outputs["model"])
+    hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
+    data["outputs"] = hashes
+    data["size"] = len(model)
+    report = Report(data)
+    files[outputs["report"]] = report.json().encode()
+    files[outputs["page"]] = report.html().encode()
+    files[outputs["model"]] = model
+
+
+def dependencies(spec_file: SpecFile) -> list[Path]:
+    """The files that the outputs of a spec depend on."""
+    found = [spec_file.source.path, spec_file.model_path]
+    proto = onnx.load(str(spec_file.model_path), load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location" and (path := spec_file.model_path.parent / entry.value) not in found:
+                found.append(path)
+    return found

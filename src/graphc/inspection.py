@@ -1,0 +1,168 @@
+"""What a lift would find in a model, before any spec is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from graphc.errors import StreamError
+from graphc.graph import op_of
+from graphc.model import read_model
+from graphc.offline import Offline, offline_of
+from graphc.report import human_bytes
+from graphc.roles import StreamRole
+from graphc.spec import InputSpec, StreamSpec
+from graphc.stream.analysis import Analysis, analyse
+from graphc.stream.evaluate import evaluate
+from graphc.stream.facts import Stream
+from graphc.stream.lift import lift
+
+
+def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | None = None) -> dict[str, Any]:
+    """What is stream, at which rate, with which delay and how many bytes of state; or the first obstacle.
+
+    Errors:
+        ModelError: the model cannot be read or run.
+        SpecError: its stream inputs cannot be inferred.
+    """
+    source = read_model(path)
+    inputs = {name: InputSpec(axis=axis) for name, axis in axes.items()} if axes else None
+    offline = offline_of(source, StreamSpec(chunk=chunk or 1, inputs=inputs))
+    found: dict[str, Any] = {
+        "model": str(path), "nodes": len(source.graph.node), "bytes": source.ByteSize(),
+        "inputs": [input_entry(name, role) for name, role in offline.roles.items()],
+        "obstacle": None,
+    }
+    try:
+        evaluation = evaluate(offline)
+        analysis = analyse(offline, chunk, evaluation)
+        model = lift(analysis)
+    except StreamError as err:
+        found["obstacle"] = {"node": err.node, "reason": err.reason, "hint": err.hint}
+        return found
+    signature = model.signature
+    assert signature is not None
+    found |= {
+        "lengths": list(evaluation.lengths),
+        "data_nodes": len(analysis.steps),
+        "time_only_nodes": len(evaluation.graph.nodes) - len(analysis.steps),
+        "chunk": analysis.chunk,
+        "chunk_multiple": analysis.chunk_multiple,
+        "valid_frames": signature.valid_frames is not None,
+        "outputs": [
+            {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts(),
+             "receptive_field": receptive_field(offline, analysis, o.name)}
+            for o in signature.outputs
+        ],
+        "states": [
+            {"name": s.input, "kind": s.kind, "shape": list(s.init.shape), "dtype": str(s.init.dtype),
+             "bytes": s.nbytes, "node": s.node}
+            for s in signature.states
+        ],
+        "state_bytes": signature.state_bytes,
+        "rates": rates(analysis),
+    }
+    return found
+
+
+def input_entry(name: str, role: Any) -> dict[str, Any]:
+    kind = type(role).__name__.removesuffix("Role").lower()
+    return {"name": name, "role": kind, "axis": role.axis if isinstance(role, StreamRole) else None}
+
+
+def rates(analysis: Analysis) -> list[dict[str, Any]]:
+    """Where the rate changes: node by node."""
+    found = []
+    for node, step in analysis.steps:
+        before = [f.rate for t in node.inputs if isinstance(f := analysis.facts.get(t.name), Stream)]
+        after = [f.rate for f in step.facts if isinstance(f, Stream)]
+        if before and after and after[0] != before[0]:
+            found.append({"node": node.name or node.outputs[0].name, "op": op_of(node), "rate": str(after[0])})
+    return found
+
+
+def receptive_field(offline: Offline, analysis: Analysis, output: str) -> dict[str, int | None] | None:
+    """Input frames before and after its own that an output frame depends on, as measured: each input frame in turn is
+    disturbed, and the outputs that move are noted. None where no length is long enough; ``left`` is None where the
+    first frame still moves the last output (a recurrence)."""
+    fact = analysis.facts.get(output)
+    if not isinstance(fact, Stream):
+        return None
+    frames = max(offline.accepted)
+    rng = np.random.default_rng(0)
+    feeds = offline.draw(frames, rng)
+    base = offline.run(feeds)[output]
+    axis = fact.axis
+    moved = []
+    names = [n for n, r in offline.roles.items() if isinstance(r, StreamRole) and feeds[n].dtype.kind == "f"]
+    if not names:
+        return None
+    for place in (0, frames // 2, frames - 1):
+        changed = {}
+        for name, value in feeds.items():
+            role = offline.roles[name]
+            if name in names and isinstance(role, StreamRole):
+                value = value.copy()
+                index: list[Any] = [slice(None)] * value.ndim
+                index[role.axis] = min(int(place * role.rate), value.shape[role.axis] - 1)
+                value[tuple(index)] += 1 + rng.standard_normal(value[tuple(index)].shape).astype(value.dtype)
+            changed[name] = value
+        other = offline.run(changed)[output]
+        differs = np.asarray(base != other).any(axis=tuple(a for a in range(base.ndim) if a != axis))
+        hit = np.flatnonzero(differs)
+        moved.append((place, hit))
+    place, hit = moved[1]
+    if hit.size == 0:
+        return {"left": 0, "right": 0}
+    left = int(hit[-1] / fact.rate) - place
+    right = place - int(hit[0] / fact.rate)
+    endless = hit[-1] == base.shape[axis] - 1
+    return {"left": None if endless else max(left, 0), "right": max(right, 0)}
+
+
+def show_inspection(found: dict[str, Any], console: Console) -> None:
+    console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
+    for entry in found["inputs"]:
+        axis = f", time on axis {entry['axis']}" if entry["axis"] is not None else ""
+        console.print(f"input {entry['name']}: {entry['role']}{axis}")
+    if found["obstacle"] is not None:
+        obstacle = found["obstacle"]
+        console.print("cannot be streamed exactly:", style="bold red")
+        console.print(f"  node {obstacle['node']}" if obstacle["node"] else "  the model")
+        console.print(f"  {obstacle['reason']}")
+        if obstacle["hint"]:
+            console.print(f"  what helps: {obstacle['hint']}")
+        return
+    console.print(f"{found['data_nodes']} nodes carry data, {found['time_only_nodes']} depend on time alone")
+    console.print(f"smallest chunk {found['chunk_multiple']} frames; any multiple fits")
+    for change in found["rates"]:
+        console.print(f"rate {change['rate']} from {change['node']} ({change['op']}) on")
+    for out in found["outputs"]:
+        if out["axis"] is None:
+            console.print(f"output {out['name']}: one value a call")
+            continue
+        field = out["receptive_field"]
+        seen = ""
+        if field is not None:
+            left = "all frames" if field["left"] is None else f"{field['left']} frames"
+            seen = f"; sees {left} back, {field['right']} ahead"
+        console.print(
+            f"output {out['name']}: time on axis {out['axis']}, {out['rate']} frames per input frame, "
+            f"delay {out['delay']} frames{seen}"
+        )
+    if found["states"]:
+        table = Table(box=None, pad_edge=False, title=f"{len(found['states'])} states, {found['state_bytes']} bytes",
+                      title_justify="left")
+        for column in ("kind", "shape", "bytes", "node"):
+            table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
+        for s in found["states"]:
+            table.add_row(s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
+        console.print(table)
+    else:
+        console.print("no states: every frame stands alone")
+    if found["valid_frames"]:
+        console.print("needs the port valid_frames: frames past the end can reach outputs")

@@ -1,0 +1,241 @@
+"""Runs the passes; verifies, validates, times and records after each. No pass knows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.compare import Difference, worst_of
+from graphc.errors import GraphcError, ModelError, PassError, ValidationError
+from graphc.model import Model
+from graphc.offline import Feeds, Offline, random_values
+from graphc.pass_api import PassContext, PassResult
+from graphc.plan import Plan, PlannedPass
+from graphc.roles import graph_ports
+from graphc.runtime import RunError, Session
+from graphc.signature import Signature
+from graphc.spec import StreamSpec, ValidateSpec, merged_tolerance
+from graphc.stream.given import given_stream
+from graphc.validate import (
+    Reference,
+    Sight,
+    StepReference,
+    Trial,
+    WholeReference,
+    WindowReference,
+    draw_trials,
+    sight_of,
+    validate_offline,
+    validate_stream,
+)
+from graphc.verify import verify
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class PassRecord:
+    """What one pass did, as the report tells it. Sizes in bytes, seconds of the pass and of its checks."""
+
+    name: str
+    options: dict[str, Any]
+    seconds: float
+    check_seconds: float
+    nodes_before: int
+    nodes_after: int
+    size_before: int
+    size_after: int
+    ops_before: dict[str, int]
+    ops_after: dict[str, int]
+    notes: list[str]
+    counts: dict[str, int]
+    tolerance: dict[str, float | None]
+    against_offline: list[Difference] = field(default_factory=list)
+    against_before: list[Difference] = field(default_factory=list)
+
+    @property
+    def max_abs(self) -> float:
+        return max((d.max_abs for d in self.against_offline), default=0.0)
+
+
+@dataclass
+class PipelineResult:
+    model: Model
+    proto: onnx.ModelProto
+    records: list[PassRecord]
+    trials: list[int]
+    sights: list[Sight]
+
+
+@dataclass
+class Pipeline:
+    """The run of a plan over one model.
+
+    Args:
+        progress: takes (what, done, total).
+    """
+
+    source: onnx.ModelProto
+    plan: Plan
+    stream: StreamSpec | None
+    validation: ValidateSpec
+    offline: Offline | None
+    progress: Progress = lambda what, done, total: None
+    records: list[PassRecord] = field(default_factory=list)
+
+    def run(self) -> PipelineResult:
+        """The compiled model and a record of every pass.
+
+        Errors:
+            PassError: a pass failed or left an invalid graph.
+            StreamError: the model cannot be streamed as asked.
+            ValidationError: a pass changed the numbers; names the pass, the output and the first frame.
+        """
+        model, proto = self.start()
+        checks = Checks(self.source, self.stream, self.validation, self.offline, model)
+        for index, planned in enumerate(self.plan.passes):
+            self.progress(planned.name, index, len(self.plan.passes))
+            model, proto = self.step(planned, model, proto, checks)
+        self.progress("sight", len(self.plan.passes), len(self.plan.passes))
+        tolerance = merged_tolerance(self.validation.tolerance)
+        sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
+        return PipelineResult(model, proto, self.records, [t.frames for t in checks.trials], sights)
+
+    def start(self) -> tuple[Model, onnx.ModelProto]:
+        """The model before the first pass; one with given states, and no lift to come, is a stream already."""
+        lifts = any(p.instance.gives == "streaming" for p in self.plan.passes)
+        if self.stream is not None and not lifts and self.offline is not None:
+            if self.stream.chunk == "dynamic":
+                raise ModelError("chunk: dynamic needs lift_state", hint="give the frames of one call")
+            model = given_stream(self.offline, self.stream.chunk, self.stream.frame_ms)
+            return model, model.proto()
+        model = Model.of(self.source)
+        return model, self.source
+
+    def step(
+        self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, checks: Checks
+    ) -> tuple[Model, onnx.ModelProto]:
+        context = PassContext(
+            self.stream, self.offline, self.source, model.graph.opset,
+            lambda done, total: self.progress(planned.name, done, total),
+        )
+        started = time.perf_counter()
+        try:
+            result: PassResult = planned.instance.run(model, planned.config, context)
+        except GraphcError:
+            raise
+        except Exception as err:
+            raise PassError(
+                f"the pass '{planned.name}' failed: {type(err).__name__}: {err}", hint="--debug shows where"
+            ) from err
+        seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        after = verify(result.model, planned.name)
+        record = PassRecord(
+            name=planned.name, options=planned.config.model_dump(mode="json"), seconds=seconds, check_seconds=0.0,
+            nodes_before=len(proto.graph.node), nodes_after=len(after.graph.node),
+            size_before=proto.ByteSize(), size_after=after.ByteSize(),
+            ops_before=op_counts(proto), ops_after=op_counts(after),
+            notes=result.notes, counts=result.counts, tolerance=planned.tolerance.model_dump(),
+        )
+        self.records.append(record)
+        checks.check(planned, result.model, after, record)
+        record.check_seconds = time.perf_counter() - started
+        return result.model, after
+
+
+class Checks:
+    """The validation after each pass: against the offline model, and against the step before."""
+
+    def __init__(
+        self, source: onnx.ModelProto, stream: StreamSpec | None, spec: ValidateSpec, offline: Offline | None,
+        model: Model,
+    ):
+        self.source, self.stream, self.spec, self.offline = source, stream, spec, offline
+        self.trials: list[Trial] = []
+        self.feeds: list[Feeds] = []
+        self.session: Session | None = None
+        self.given = model if model.signature is not None else None
+
+    def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
+        if model.signature is None:
+            self.check_whole(planned, proto, record)
+            return
+        if not self.trials:
+            self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
+        record.against_offline = worst_of(validate_stream(model, self.trials, planned.tolerance, proto))
+        self.complain(planned, record)
+
+    def check_whole(self, planned: PlannedPass, proto: onnx.ModelProto, record: PassRecord) -> None:
+        if self.session is None:
+            try:
+                self.session = Session(self.source)
+            except RunError as err:
+                raise ModelError(f"onnxruntime cannot run the model: {err}") from err
+            self.feeds = whole_feeds(self.source, self.offline, self.spec)
+        record.against_offline = worst_of(validate_offline(self.session, proto, self.feeds, planned.tolerance))
+        self.complain(planned, record)
+
+    def reference(self, signature: Signature) -> Reference:
+        assert self.offline is not None
+        if self.given is not None:
+            return StepReference(self.offline, self.given)
+        if signature.window is not None:
+            return WindowReference(self.offline, signature.window, signature.chunk)
+        return WholeReference(self.offline)
+
+    def complain(self, planned: PlannedPass, record: PassRecord) -> None:
+        bad = [d for d in record.against_offline if not d.holds]
+        if not bad:
+            return
+        first = bad[0]
+        place = f" at frame {first.frame}" if first.frame is not None else ""
+        stream = f" of a stream of {first.frames} frames" if first.frames is not None else ""
+        raise ValidationError(
+            f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}",
+            hint="leave the pass out, or give it a tolerance of its own: "
+            f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
+        )
+
+
+def op_counts(proto: onnx.ModelProto) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in proto.graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def whole_feeds(source: onnx.ModelProto, offline: Offline | None, spec: ValidateSpec) -> list[Feeds]:
+    """Random inputs for a model that does not stream, its symbolic dims bound to small sizes.
+
+    Errors:
+        ModelError: the model runs at none of the sizes tried.
+    """
+    rng = np.random.default_rng(spec.seed)
+    if offline is not None:
+        lengths = offline.some_lengths()
+        return [offline.draw(lengths[i % len(lengths)], rng) for i in range(spec.sequences)]
+    ports, _ = graph_ports(source)
+    session = Session(source)
+    reason = "no size was tried"
+    for size in (2, 1, 3, 4, 8, 16, 32, 64, 100, 128):
+        feeds = []
+        for _ in range(spec.sequences):
+            feed = {}
+            for port in ports:
+                shape = [d if isinstance(d, int) else size for d in port.dims]
+                dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
+                feed[port.name] = random_values(rng, shape, dtype, None, None, None, 1.0)
+            feeds.append(feed)
+        try:
+            session.run(feeds[0])
+        except RunError as err:
+            reason = str(err)
+            continue
+        return feeds
+    raise ModelError(f"the model runs on none of the random inputs tried: {reason}")

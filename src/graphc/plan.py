@@ -1,0 +1,75 @@
+"""Spec and registry become a plan: every pass with its options checked, in an order that can work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError as PydanticError
+
+from graphc.pass_api import Pass, PassConfig
+from graphc.registry import Registry
+from graphc.roles import nearest
+from graphc.spec import SpecFile, ToleranceSpec, merged_tolerance
+
+
+@dataclass(frozen=True)
+class PlannedPass:
+    """One pass of a plan, ready to run."""
+
+    instance: Pass[Any]
+    config: PassConfig
+    tolerance: ToleranceSpec
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    passes: tuple[PlannedPass, ...]
+
+
+def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
+    """Checks pass names, options and order. No model is opened.
+
+    Errors:
+        SpecError: an unknown pass or option, a wrong value, or an order that cannot work.
+    """
+    spec = spec_file.spec
+    streaming = spec.stream is not None and bool(spec.stream.states)
+    planned: list[PlannedPass] = []
+    for index, entry in enumerate(spec.passes):
+        keys = ("passes", index)
+        if entry.name not in registry:
+            raise spec_file.error(keys, f"there is no pass '{entry.name}'", registry.hint(entry.name))
+        cls = registry[entry.name]
+        if cls.gives == "streaming" and spec.stream is None:
+            raise spec_file.error(keys, f"'{entry.name}' needs a stream section", "say what streams: `stream: {chunk: 16}`")
+        if cls.requires == "streaming" and not streaming:
+            raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")
+        if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
+            raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
+        streaming = streaming or cls.gives == "streaming"
+        tolerance = merged_tolerance(entry.tolerance, cls.tolerance, spec.validation.tolerance)
+        planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance))
+    if spec.stream is not None and not streaming:
+        raise spec_file.error(
+            ("stream",), "nothing makes this model a stream",
+            "put lift_state among the passes, or name its state ports under stream.states",
+        )
+    return Plan(tuple(planned))
+
+
+def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: dict[str, Any]) -> PassConfig:
+    try:
+        return cls.Config.model_validate(options)
+    except PydanticError as err:
+        first = err.errors(include_url=False)[0]
+        loc = first["loc"]
+        keys = ("passes", index, cls.name, *loc)
+        if first["type"] == "extra_forbidden":
+            raise spec_file.error(keys, "unknown option", nearest(str(loc[-1]), list(cls.Config.model_fields))) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise spec_file.error(keys, f"{message[:1].lower()}{message[1:]}") from None

@@ -1,0 +1,69 @@
+"""Small plots as SVG, drawn by hand: a report has to be one file that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 520, 220, 10, 44, 26
+FLOOR = 1e-12
+
+Points = Sequence[tuple[str, float]]
+
+
+def bar_plot(points: Points, title: str, form: Callable[[float], str], log: bool = False) -> Markup:
+    """A bar for each point, its value written on top; on a logarithmic scale from 1e-12 where ``log``."""
+
+    def height(value: float) -> float:
+        top = max((v for _, v in points if math.isfinite(v)), default=1.0) or 1.0
+        if not log:
+            return value / top
+        span = math.log10(max(top, FLOOR * 10) / FLOOR)
+        return math.log10(max(min(value, top), FLOOR) / FLOOR) / span
+
+    parts: list[str] = []
+    for index, (name, value) in enumerate(points):
+        x, width = place(index, len(points))
+        tall = max(2.0, height(value) * (HEIGHT - BOTTOM - TOP - 16))
+        y = HEIGHT - BOTTOM - tall
+        parts.append(f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}" rx="2"/>')
+        parts += labels(x + width / 2, y - 5, name, form(value))
+    return framed(parts, title)
+
+
+def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Markup:
+    """A line through the points from zero, each value written above its point."""
+    top = max((v for _, v in points), default=1.0) or 1.0
+    places: list[tuple[float, float]] = []
+    parts: list[str] = []
+    for index, (name, value) in enumerate(points):
+        x, width = place(index, len(points))
+        y = HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP - 16)
+        places.append((x + width / 2, y))
+        parts += labels(x + width / 2, y - 9, name, form(value))
+        parts.append(f'<circle class="dot" cx="{x + width / 2:.1f}" cy="{y:.1f}" r="3.5"/>')
+    path = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(places))
+    return framed([f'<path class="line" d="{path}"/>', *parts], title)
+
+
+def place(index: int, count: int) -> tuple[float, float]:
+    """Left edge and width of the column of a point."""
+    column = (WIDTH - 2 * LEFT) / max(count, 1)
+    width = min(column * 0.6, 70)
+    return LEFT + column * index + (column - width) / 2, width
+
+
+def labels(x: float, y: float, name: str, value: str) -> list[str]:
+    return [
+        f'<text class="value" x="{x:.1f}" y="{y:.1f}">{escape(value)}</text>',
+        f'<text class="name" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}">{escape(name)}</text>',
+    ]
+
+
+def framed(parts: Sequence[str], title: str) -> Markup:
+    axis = f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+    head = f'<text class="title" x="{LEFT}" y="14">{escape(title)}</text>'
+    body = "".join([head, axis, *parts])
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{body}</svg>')

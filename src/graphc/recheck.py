@@ -1,0 +1,79 @@
+"""``graphc validate`` and ``graphc bench``: what was compiled, looked at again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from graphc.bench import measure
+from graphc.compare import worst_of
+from graphc.compile import output_paths
+from graphc.errors import SpecError
+from graphc.model import read_model
+from graphc.offline import offline_of
+from graphc.session import StreamSession
+from graphc.spec import SpecFile, load_spec, merged_tolerance
+from graphc.stream.given import given_stream
+from graphc.validate import Reference, StepReference, WholeReference, WindowReference, compare_session, draw_lengths
+
+
+def compiled_session(spec_file: SpecFile) -> StreamSession:
+    """A client over the outputs of a spec.
+
+    Errors:
+        SpecError: the spec does not stream.
+        ModelError: it has not been compiled.
+    """
+    if spec_file.spec.stream is None:
+        raise SpecError("the spec has no stream section: there is nothing to stream", where=str(spec_file.source.path))
+    return StreamSession(output_paths(spec_file)["model"])
+
+
+def validate_spec(path: Path) -> dict[str, Any]:
+    """Streams the compiled model against the offline model on fresh random streams.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    session = compiled_session(spec_file)
+    spec = spec_file.spec
+    assert spec.stream is not None
+    offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
+    window = session.manifest.window
+    reference: Reference
+    lifted = any(p.name == "lift_state" for p in spec.passes)
+    if window is not None:
+        reference = WindowReference(offline, window, session.chunk)
+    elif lifted:
+        reference = WholeReference(offline)
+    else:
+        reference = StepReference(offline, given_stream(offline, session.chunk, spec.stream.frame_ms))
+    layers = [p.tolerance for p in reversed(spec.passes) if p.tolerance is not None]
+    tolerance = merged_tolerance(*layers, spec.validation.tolerance)
+    trials = draw_lengths(reference, spec.validation, session.manifest)
+    found = worst_of(compare_session(session, trials, tolerance))
+    lines = [
+        f"{path.name}: {d.output}: {'equal' if d.holds else 'NOT EQUAL'}: largest error {d.max_abs:.3g}"
+        + (f", SNR {d.snr_db:.1f} dB" if d.snr_db is not None else "")
+        + ("" if d.holds else f": {d.reason}" + (f" at frame {d.frame}" if d.frame is not None else ""))
+        for d in found
+    ]
+    return {
+        "spec": str(path), "holds": all(d.holds for d in found), "frames": [t.frames for t in trials],
+        "outputs": [d.as_dict() for d in found], "lines": lines,
+    }
+
+
+def bench_spec(path: Path, calls: int) -> dict[str, Any]:
+    """Latency of a call.
+
+    Errors:
+        GraphcError: the spec or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    latency = measure(compiled_session(spec_file), calls, seconds=30.0)
+    line = f"{path.name}: a call takes {latency.p50_ms:.3f} ms (p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f})"
+    if latency.rtf is not None:
+        line += f", real-time factor {latency.rtf:.4f}"
+    return {"spec": str(path), **latency.as_dict(), "line": line}

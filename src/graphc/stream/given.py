@@ -1,0 +1,67 @@
+"""A model whose states already are ports: its stream signature, read off one call."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from graphc.errors import ModelError
+from graphc.model import Model
+from graphc.offline import Offline
+from graphc.roles import StateRole, StreamRole
+from graphc.runtime import RunError, Session
+from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
+from graphc.stream.length import Length
+
+
+def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
+    """The model as one call of a stream, its ports bound to the chunk.
+
+    An output has time on the one axis that grows with the chunk where the model takes chunks of several sizes; where
+    it takes one size only, or nothing grows, each call gives one value.
+
+    Errors:
+        ModelError: the model does not run on the chunk.
+    """
+    rng = np.random.default_rng(0)
+    try:
+        run = offline.run(offline.draw(chunk, rng))
+    except (RunError, ValueError) as err:
+        raise ModelError(f"the model does not run on a chunk of {chunk} frames: {err}") from err
+    longer = {}
+    if offline.accepts(2 * chunk):
+        longer = offline.run(offline.draw(2 * chunk, rng))
+    model = Model.of(offline.model)
+    types = Session(offline.model, optimize=False).output_types()
+    feeds = offline.draw(chunk, rng)
+    for port in model.graph.inputs:
+        if port.name in feeds:
+            port.shape = list(feeds[port.name].shape)
+    outputs: list[StreamOutput] = []
+    state_outputs = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
+    for port in model.graph.outputs:
+        shape = np.shape(run[port.name])
+        port.shape, port.dtype = list(shape), types[port.name][0]
+        if port.name in state_outputs:
+            continue
+        grown = [a for a, (one, two) in enumerate(zip(shape, np.shape(longer.get(port.name, ())), strict=False))
+                 if two == 2 * one]
+        if len(grown) == 1:
+            rate = Fraction(shape[grown[0]], chunk)
+            outputs.append(StreamOutput(port.name, grown[0], rate, 0, Length().then(rate.numerator, 0, rate.denominator)))
+        else:
+            outputs.append(StreamOutput(port.name))
+    roles = offline.roles
+    model.signature = Signature(
+        chunk=chunk, chunk_multiple=1 if longer else chunk, frame_ms=frame_ms, outputs=tuple(outputs),
+        inputs=tuple(
+            StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
+            for name, role in roles.items() if not isinstance(role, StateRole)
+        ),
+        states=tuple(
+            StatePort(name, role.output, np.full(feeds[name].shape, role.init, feeds[name].dtype), "given", name)
+            for name, role in roles.items() if isinstance(role, StateRole)
+        ),
+    )
+    return model

@@ -1,0 +1,305 @@
+"""The proof by running: random streams through the compiled model, chunk by chunk, against the offline model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+
+from graphc.compare import Array, Difference, compare
+from graphc.errors import ModelError
+from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
+from graphc.model import Model
+from graphc.offline import Offline
+from graphc.roles import CountsRole, StateRole, StreamRole
+from graphc.runtime import RunError, Session
+from graphc.session import StreamSession, first_values
+from graphc.signature import Signature
+from graphc.spec import ToleranceSpec, ValidateSpec
+
+DRAWS = 40
+CONTEXTS = ("conv_context", "pool_context", "delay_line")
+SIGHT = 10.0
+Feeds = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One random stream and what the reference gives for it."""
+
+    frames: int
+    feeds: Feeds
+    want: dict[str, Array]
+
+
+class Reference(Protocol):
+    """What equal means: the reference outputs of a stream."""
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        """A random stream of so many frames, or None where the offline model does not take that length."""
+
+
+class WholeReference:
+    """The offline model over the whole utterance."""
+
+    def __init__(self, offline: Offline):
+        self.offline = offline
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        if not self.offline.accepts(frames):
+            return None
+        feeds = self.offline.draw(frames, rng)
+        return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
+
+
+class WindowReference:
+    """The offline model over the last ``window`` frames, after every call."""
+
+    def __init__(self, offline: Offline, window: int, chunk: int):
+        self.offline, self.window, self.chunk = offline, window, chunk
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        frames = max(1, frames // self.chunk) * self.chunk
+        feeds = self.offline.draw(frames, rng)
+        wants: list[dict[str, Array]] = []
+        states = {n: r.output for n, r in self.offline.roles.items() if isinstance(r, StateRole)}
+        for end in range(self.chunk, frames + 1, self.chunk):
+            wants.append(self.offline.run({n: self.last_frames(n, v, end) for n, v in feeds.items()}))
+            feeds |= {name: wants[-1][output] for name, output in states.items()}
+        want = {name: np.stack([w[name] for w in wants]) for name in wants[0]}
+        return Trial(frames, streamed(self.offline, feeds), want)
+
+    def last_frames(self, name: str, value: Array, end: int) -> Array:
+        """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
+        role = self.offline.roles[name]
+        if isinstance(role, CountsRole):
+            return np.full_like(value, self.offline.frames_of(role.of, self.window))
+        if not isinstance(role, StreamRole):
+            return value
+        count, last = self.offline.frames_of(name, self.window), self.offline.frames_of(name, end)
+        kept = value.take(range(max(0, last - count), last), axis=role.axis)
+        pads = [(count - kept.shape[role.axis] if a == role.axis else 0, 0) for a in range(value.ndim)]
+        return np.pad(kept, pads)
+
+
+class StepReference:
+    """A model whose states already are ports, driven chunk by chunk as it came."""
+
+    def __init__(self, offline: Offline, model: Model):
+        self.offline = offline
+        self.session = session_of(model)
+        assert model.signature is not None
+        self.chunk = model.signature.chunk
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        feeds = streamed(self.offline, self.offline.draw(frames, rng))
+        return Trial(frames, feeds, run_stream(self.session, feeds))
+
+
+def streamed(offline: Offline, feeds: Feeds) -> Feeds:
+    """The inputs that a compiled model still has."""
+    return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], CountsRole | StateRole)}
+
+
+def session_of(model: Model, proto: onnx.ModelProto | None = None) -> StreamSession:
+    """A client over a model in memory, which knows its manifest only.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
+    data, _ = manifest_of(model, "model")
+    manifest: Manifest = parse_manifest(to_json(data), "the manifest")
+    try:
+        runner = Session(proto if proto is not None else model.proto())
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
+    return StreamSession.of(manifest, runner, first_values(model))
+
+
+def run_stream(
+    session: StreamSession, feeds: Feeds, disturb: Callable[[StreamSession, int], None] | None = None
+) -> dict[str, Array]:
+    """The outputs of a whole stream; outputs without time are stacked, one for each call."""
+    session.reset()
+    statics = {n: v for n, v in feeds.items() if n in session.statics}
+    streams = {n: v for n, v in feeds.items() if n in session.streams}
+    parts: list[dict[str, Array]] = []
+    session.push(statics)
+    first = next(iter(streams))
+    total = streams[first].shape[session.streams[first].axis or 0] // session.frames_a_chunk(first)
+    for call in range(total):
+        if disturb is not None:
+            disturb(session, call)
+        chunk = {}
+        for name, value in streams.items():
+            count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+            chunk[name] = value.take(range(call * count, (call + 1) * count), axis=axis)
+        parts.append(session.push(chunk))
+    rest = {}
+    for name, value in streams.items():
+        count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+        rest[name] = value.take(range(total * count, value.shape[axis]), axis=axis)
+    session.push(rest)
+    if disturb is not None:
+        disturb(session, total)
+    parts.append(session.flush())
+    return {
+        name: np.concatenate([p[name] for p in parts], axis=entry.axis)
+        if entry.axis is not None
+        else np.stack([p[name] for p in parts if p[name].size] or [np.zeros(0)])
+        for name, entry in session.outputs.items()
+    }
+
+
+def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
+    """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
+    longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
+    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames))
+
+
+def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
+    """The same for a compiled model, of which only the manifest is known."""
+    longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
+    return draw(reference, spec, manifest.chunk or 1, longest, max((o.delay for o in manifest.outputs), default=0))
+
+
+def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int) -> list[Trial]:
+    """Random streams; of the lengths drawn those that the offline model takes.
+
+    Errors:
+        ModelError: none of the lengths drawn is taken.
+    """
+    rng = np.random.default_rng(spec.seed)
+    low, high = spec.frames or (1, max(4 * chunk, min(2 * longest, 2000), 24) + delay)
+    wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
+    if spec.frames is None:
+        wishes[:2] = [max(low, min(chunk, longest) // 2 + 1), high]
+    known = sorted(accepted(reference))
+    trials: list[Trial] = []
+    for wish in [*wishes, *known]:
+        if len(trials) == spec.sequences:
+            break
+        try:
+            trial = reference.trial(wish, rng)
+        except RunError as err:
+            raise ModelError(f"the offline model does not run: {err}") from err
+        if trial is not None:
+            trials.append(trial)
+    if not trials:
+        raise ModelError(
+            f"the offline model takes none of the lengths drawn between {low} and {high} frames",
+            hint="set validate.frames to lengths that it takes",
+        )
+    return trials
+
+
+def accepted(reference: Reference) -> set[int]:
+    offline = getattr(reference, "offline", None)
+    return set(offline.accepted) if isinstance(offline, Offline) else set()
+
+
+def validate_stream(
+    model: Model, trials: list[Trial], tolerance: ToleranceSpec, proto: onnx.ModelProto | None = None
+) -> list[Difference]:
+    """Every output of every trial, streamed, against its reference."""
+    return compare_session(session_of(model, proto), trials, tolerance)
+
+
+def compare_session(session: StreamSession, trials: list[Trial], tolerance: ToleranceSpec) -> list[Difference]:
+    found: list[Difference] = []
+    for trial in trials:
+        got = run_stream(session, trial.feeds)
+        for name, entry in session.outputs.items():
+            axis = entry.axis
+            found.append(compare(name, trial.want[name], got[name], axis, tolerance, trial.frames))
+    return found
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How far the outputs move when one state is disturbed, over what the tolerance allows."""
+
+    state: str
+    ratio: float
+
+    @property
+    def proven(self) -> bool:
+        return self.ratio >= SIGHT
+
+
+def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> list[Sight]:
+    """Disturbs each state once, at the first calls and in the middle of the longest stream.
+
+    A state that moves no output far beyond the tolerance is not proven by the validation.
+    """
+    assert model.signature is not None
+    session = session_of(model)
+    trial = max(trials, key=lambda t: t.frames)
+    base = run_stream(session, trial.feeds)
+    calls = max(1, trial.frames // model.signature.chunk)
+    found: list[Sight] = []
+    for state in model.signature.states:
+        ratio = 0.0
+        for moment in sorted({0, min(1, calls - 1), calls // 2, max(0, calls - 1)}):
+            for sign in (1.0, -1.0):
+                moved = run_stream(session, trial.feeds, disturber(state.input, moment, sign))
+                ratio = max(ratio, moved_by(base, moved, tolerance))
+                if ratio >= SIGHT * 10:
+                    break
+        found.append(Sight(state.input, ratio))
+    return found
+
+
+def disturber(name: str, moment: int, sign: float) -> Callable[[StreamSession, int], None]:
+    rng = np.random.default_rng(moment)
+
+    def disturb(session: StreamSession, call: int) -> None:
+        if call == moment:
+            value = session.states[name]
+            if value.dtype.kind == "b":
+                changed: Any = ~value
+            elif value.dtype.kind in "iu":
+                changed = value + np.asarray(sign * 1000).astype(value.dtype)
+            else:
+                spread = max(1.0, float(np.std(value.astype(np.float64))))
+                base = np.where(np.isfinite(value), value, 0)
+                changed = base + (sign * spread * rng.standard_normal(value.shape)).astype(value.dtype)
+            session.states[name] = np.asarray(changed, dtype=value.dtype)
+
+    return disturb
+
+
+def moved_by(base: dict[str, Array], moved: dict[str, Array], tolerance: ToleranceSpec) -> float:
+    """The largest difference of an output, over its tolerance."""
+    strict = replace_snr(tolerance)
+    worst = 0.0
+    for name, value in base.items():
+        difference = compare(name, value, moved[name], None, strict)
+        scale = float(np.max(np.abs(value.astype(np.float64)), initial=0.0, where=np.isfinite(value)))
+        worst = max(worst, difference.max_abs / max((strict.atol or 0) + (strict.rtol or 0) * scale, 1e-30))
+    return worst
+
+
+def replace_snr(tolerance: ToleranceSpec) -> ToleranceSpec:
+    return ToleranceSpec(
+        rtol=tolerance.rtol if tolerance.rtol is not None else 1e-3,
+        atol=tolerance.atol if tolerance.atol is not None else 1e-4,
+    )
+
+
+def validate_offline(
+    before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec
+) -> list[Difference]:
+    """A model that does not stream: whole runs of both on the same inputs."""
+    try:
+        session = Session(after)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
+    found: list[Difference] = []
+    for feed in feeds:
+        want, got = before.run(feed), session.run({k: v for k, v in feed.items() if k in session.input_names})
+        found += [compare(name, np.asarray(want[name]), np.asarray(got[name]), None, tolerance) for name in want]
+    return found
