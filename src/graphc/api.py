@@ -23,12 +23,14 @@ from graphc.graph import (
     reads,
     replace_tensor,
     sorted_nodes,
+    standard,
     subgraphs,
     with_attrs,
 )
 from graphc.model import Model
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.runtime import RunError, Session
+from graphc.shapes import inferred_types, static_shapes
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
@@ -39,7 +41,7 @@ __all__ = [
     "Constant", "Facts", "Graph", "GraphcError", "Model", "ModelError", "Node", "Pass", "PassConfig", "PassContext",
     "PassError", "PassResult", "RunError", "Session", "StreamError", "StreamStep", "Tensor", "ToleranceSpec",
     "Variable", "analyse", "attribute_or_input", "captured", "constant_of", "consumers", "drop_dead",
-    "frame_by_frame", "is_sparse", "label", "lift", "names_in", "nbytes", "normalised", "op_of", "opset_of",
-    "producer", "reads", "register_pass", "replace_tensor", "slide", "sorted_nodes", "stream_rule", "subgraphs",
+    "frame_by_frame", "inferred_types", "is_sparse", "label", "lift", "names_in", "nbytes", "normalised", "op_of", "opset_of",
+    "producer", "reads", "register_pass", "replace_tensor", "slide", "sorted_nodes", "standard", "static_shapes", "stream_rule", "subgraphs",
     "with_attrs",
 ]

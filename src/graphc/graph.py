@@ -265,3 +265,8 @@ def opset_of(model: ModelProto) -> int:
 
 def tensor_names(tensors: Sequence[Tensor]) -> list[str]:
     return [t.name for t in tensors]
+
+
+def standard(node: Node) -> bool:
+    """Whether an op is ONNX's own."""
+    return node.domain in DEFAULT_DOMAINS

@@ -1,0 +1,188 @@
+"""Evaluate now what no input can change."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx
+from pydantic import Field
+
+from graphc.api import (
+    Constant,
+    Graph,
+    Model,
+    Node,
+    Pass,
+    PassConfig,
+    PassContext,
+    PassResult,
+    RunError,
+    Session,
+    Variable,
+    captured,
+    drop_dead,
+    is_sparse,
+    label,
+    nbytes,
+    register_pass,
+    sorted_nodes,
+    standard,
+    static_shapes,
+    subgraphs,
+)
+
+LEFT_ALONE = {
+    "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial",
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+}
+FOLDABLE_KINDS = "fiubc"
+
+
+class Config(PassConfig):
+    max_mb: float = Field(default=16.0, gt=0, description="largest constant that folding may make, in 10^6 bytes")
+
+
+@register_pass
+class FoldConstants(Pass[Config]):
+    """Replaces what depends on constants alone by its value.
+
+    What it does:
+        Evaluates nodes whose inputs are all constants, one by one in onnxruntime, and the Shape and Size of tensors
+        whose shape is fixed by the model's ports. The size of a result is inferred before it is made, and nothing
+        larger than ``max_mb`` is.
+
+    Why:
+        Exports are full of shape arithmetic that is the same in every call.
+
+    Example:
+        passes:
+          - fold_constants: {max_mb: 4}
+
+    Limits:
+        Random ops stay. So do QuantizeLinear and DequantizeLinear: folding them would undo a quantization. Strings,
+        sequences and dtypes that numpy lacks stay too.
+    """
+
+    name = "fold_constants"
+    Config = Config
+
+    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+        shapes = static_shapes(model)
+        folder = Folder(model, int(config.max_mb * 1e6), {k: v for k, v in shapes.items() if is_fixed(v)})
+        folder.fold(model.graph)
+        drop_dead(model.graph)
+        return PassResult(model, folder.notes, {"folded": folder.count})
+
+
+def is_fixed(shape: list[int | str | None]) -> bool:
+    return all(isinstance(size, int) for size in shape)
+
+
+class Folder:
+    """One run of the pass over a graph and its subgraphs."""
+
+    def __init__(self, model: Model, limit: int, shapes: dict[str, list[int | str | None]]):
+        self.model, self.limit, self.shapes = model, limit, shapes
+        self.notes: list[str] = []
+        self.count = 0
+
+    def fold(self, graph: Graph) -> None:
+        graph.nodes = sorted_nodes(graph)
+        ports = {t.name for t in graph.outputs}
+        for node in list(graph.nodes):
+            for inner in subgraphs(node):
+                self.fold(inner)
+            outputs = [t for t in node.outputs if t.name]
+            if not outputs or any(t.name in ports for t in outputs):
+                continue
+            values = self.shape_of(node) or self.value_of(node)
+            if values is None:
+                continue
+            node.inputs.clear()
+            node.outputs.clear()
+            for tensor, value in zip(outputs, values, strict=True):
+                tensor.to_constant(value)
+            graph.nodes.remove(node)
+            self.count += 1
+
+    def shape_of(self, node: Node) -> list[np.ndarray] | None:  # type: ignore[type-arg]
+        """Shape and Size of a tensor whose shape is fixed."""
+        if not standard(node) or node.op not in ("Shape", "Size") or not node.inputs[0].name:
+            return None
+        tensor = node.inputs[0]
+        shape = list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
+        if shape is None:
+            return None
+        if node.op == "Size":
+            return [np.asarray(math.prod(shape), np.int64)]
+        return [np.asarray(shape, np.int64)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
+
+    def value_of(self, node: Node) -> list[np.ndarray] | None:  # type: ignore[type-arg]
+        """The outputs of a node that reads constants only, else None."""
+        if not standard(node) or node.op in LEFT_ALONE or captured(node) or any(True for _ in subgraphs(node)):
+            return None
+        given = [t for t in node.inputs if t.name]
+        if not all(is_plain(t) for t in given):
+            return None
+        proto = self.alone(node)
+        if proto is None:
+            return None
+        wanted = [t.name for t in node.outputs if t.name]
+        try:
+            session = Session(proto, optimize=False)
+            if any(dtype is None or dtype.kind not in FOLDABLE_KINDS for dtype, _ in session.output_types().values()):
+                return None
+            run = session.run({})
+        except RunError as err:
+            self.notes.append(f"{label(node)} stays: onnxruntime does not evaluate it alone ({err})")
+            return None
+        return [np.asarray(run[name]) for name in wanted]
+
+    def alone(self, node: Node) -> onnx.ModelProto | None:
+        """The node as a model of its own, where its outputs are known to be small enough."""
+        inputs = [Constant(t.name, t._values) if t.name else Variable.empty() for t in node.inputs]
+        outputs = [Variable(t.name) for t in node.outputs]
+        graph = Graph(
+            [Node(node.op, node.name, dict(node.attrs), inputs, outputs, node.domain)], [],
+            [t for t in outputs if t.name], opset=self.model.graph.opset,
+            import_domains=list(self.model.frame.opset_import),
+        )
+        proto = Model(graph, onnx.ModelProto(ir_version=self.model.frame.ir_version)).proto()
+        allowed = max(self.limit, 2 * sum(nbytes(t) for t in inputs if isinstance(t, Constant)))
+        try:
+            inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        except Exception as err:
+            self.notes.append(f"{label(node)} stays: its shape cannot be inferred ({' '.join(str(err).split())[:120]})")
+            return None
+        for port in inferred.graph.output:
+            tensor = port.type.tensor_type
+            if not tensor.HasField("shape") or any(not d.HasField("dim_value") for d in tensor.shape.dim):
+                if node.op in GROWING or sum(nbytes(t) for t in inputs if isinstance(t, Constant)) > self.limit:
+                    self.notes.append(f"{label(node)} stays: the size of its result is not known beforehand")
+                    return None
+                continue
+            elements = math.prod(d.dim_value for d in tensor.shape.dim)
+            if elements * 8 > 8 * allowed or elements * 8 > allowed * 2:
+                self.notes.append(f"{label(node)} stays: it would make {elements} elements")
+                return None
+        return proto
+
+
+GROWING = {
+    "ConstantOfShape", "Expand", "Tile", "Range", "OneHot", "Resize", "Upsample", "Pad", "EyeLike", "Gather",
+    "GatherND", "Einsum", "MatMul", "ConvTranspose", "ScatterND", "MaxUnpool", "Col2Im", "CenterCropPad", "Loop",
+    "Scan", "If", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", "DFT", "STFT", "AffineGrid",
+    "GridSample", "MaxRoiPool", "RoiAlign",
+}
+
+
+def is_plain(tensor: object) -> bool:
+    """A dense constant of a dtype that numpy has."""
+    return (
+        isinstance(tensor, Constant)
+        and not is_sparse(tensor)
+        and isinstance(tensor.dtype, np.dtype)
+        and tensor.dtype.kind in FOLDABLE_KINDS
+        and tensor.dtype.itemsize > 0
+    )
