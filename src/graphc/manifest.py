@@ -93,6 +93,7 @@ class Manifest(Part):
     valid_frames: str | None
     frame_ms: float | int | None = None
     window: int | None = None
+    min_frames: int = 1
 
 
 def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -141,6 +142,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         "states": [state_entry(s, stem, arrays) for s in signature.states],
         "valid_frames": signature.valid_frames,
         "frame_ms": signature.frame_ms,
+        "min_frames": signature.min_frames,
     }
     if signature.window is not None:
         data["window"] = signature.window

@@ -30,7 +30,7 @@ from graphc.spec import InputSpec, SpecFile, StreamSpec
 Array = NDArray[Any]
 Feeds = dict[str, Array]
 
-COMMON_LENGTHS = (16, 32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
+COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
 SCANNED_LENGTHS = range(1, 401)
 
@@ -127,7 +127,7 @@ class Offline:
         return runs
 
     def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:
-        """Up to three lengths that the model accepts, near each other, the first as short as usual; the declared first.
+        """Up to three lengths that the model accepts: the declared or a short one, one near it, and one far from it.
 
         Errors:
             ModelError: no length was found.
@@ -137,7 +137,8 @@ class Offline:
         for step in (*STEPS, first):
             if first + step not in further and self.accepts(first + step):
                 further = [first + step]
-                further += [first + k * step for k in (3, 2, 4) if self.accepts(first + k * step)][:1]
+                longer = (2 * first + step, 2 * first, 3 * first, first + 2 * step, first + 3 * step)
+                further += [n for n in longer if n not in further and self.accepts(n)][:1]
                 break
         return (first, *further)
 

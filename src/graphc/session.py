@@ -75,6 +75,8 @@ class StreamSession:
         self.pushed = dict.fromkeys(self.streams, 0)
         self.values: Arrays = {}
         self.given = dict.fromkeys(self.outputs, 0)
+        self.returned = dict.fromkeys(self.outputs, 0)
+        self.waiting: dict[str, list[Array]] = {name: [] for name in self.outputs}
         self.calls = 0
         self.flushed = False
 
@@ -92,10 +94,9 @@ class StreamSession:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         for name, value in self.named(frames, named).items():
             self.take(name, np.asarray(value))
-        parts: dict[str, list[Array]] = {name: [] for name in self.outputs}
         while self.ready():
-            self.collect(parts, self.call(self.cut_chunk(), self.chunk))
-        return self.joined(parts)
+            self.collect(self.call(self.cut_chunk(), self.chunk))
+        return self.taken_out(self.calls * self.chunk)
 
     def flush(self) -> Arrays:
         """Ends the stream: pads the last chunk with zeros, feeds zeros until every output is whole, returns the rest."""
@@ -103,19 +104,12 @@ class StreamSession:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         total = self.total_frames()
         self.flushed = True
-        parts: dict[str, list[Array]] = {name: [] for name in self.outputs}
         left = total - self.calls * self.chunk
         while left > 0 or any(self.given[o.name] < o.delay + o.length_of(total) for o in self.outputs.values()
                               if o.axis is not None):
-            self.collect(parts, self.call(self.cut_chunk(), max(min(left, self.chunk), 0)))
+            self.collect(self.call(self.cut_chunk(), max(min(left, self.chunk), 0)))
             left -= self.chunk
-        kept = self.joined(parts)
-        for name, entry in self.outputs.items():
-            if entry.axis is not None:
-                surplus = max(0, self.given[name] - entry.delay - entry.length_of(total))
-                count = kept[name].shape[entry.axis]
-                kept[name] = kept[name].take(range(count - min(surplus, count)), axis=entry.axis)
-        return kept
+        return self.taken_out(total)
 
     def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
         """A whole stream from its start: reset, push, flush. Outputs without time are those of the last call."""
@@ -225,29 +219,38 @@ class StreamSession:
         self.calls += 1
         return {name: results[name] for name in self.outputs}
 
-    def collect(self, parts: dict[str, list[Array]], outputs: Arrays) -> None:
-        """Adds a call's outputs, without the frames that stand before frame 0."""
+    def collect(self, outputs: Arrays) -> None:
+        """Keeps a call's outputs, without the frames that stand before frame 0."""
         for name, value in outputs.items():
             entry = self.outputs[name]
             if entry.axis is None:
-                parts[name] = [value]
+                self.waiting[name] = [value]
                 continue
             count = value.shape[entry.axis]
             early = min(max(entry.delay - self.given[name], 0), count)
             self.given[name] += count
-            parts[name].append(value.take(range(early, count), axis=entry.axis) if early else value)
+            if early < count:
+                self.waiting[name].append(value.take(range(early, count), axis=entry.axis) if early else value)
 
-    def joined(self, parts: dict[str, list[Array]]) -> Arrays:
+    def taken_out(self, total: int) -> Arrays:
+        """The frames that wait and are known to exist after ``total`` input frames; others may yet be cut by the end."""
         found: Arrays = {}
-        for name, arrays in parts.items():
-            entry = self.outputs[name]
+        for name, entry in self.outputs.items():
+            arrays, self.waiting[name] = self.waiting[name], []
             if entry.axis is None:
                 found[name] = arrays[-1] if arrays else np.zeros(0, numpy_dtype(entry.dtype))
-            elif arrays:
-                found[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.axis)
-            else:
+                continue
+            if not arrays:
                 shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]  # type: ignore[arg-type]
                 found[name] = np.zeros(shape, numpy_dtype(entry.dtype))
+                continue
+            whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.axis)
+            count = min(whole.shape[entry.axis], max(0, entry.length_of(total) - self.returned[name]))
+            self.returned[name] += count
+            if count < whole.shape[entry.axis]:
+                whole, rest = np.split(whole, [count], axis=entry.axis)
+                self.waiting[name] = [rest]
+            found[name] = whole
         return found
 
 

@@ -64,6 +64,7 @@ class Signature:
     states: tuple[StatePort, ...]
     valid_frames: str | None = None
     max_frames: int | None = None
+    min_frames: int = 1
     window: int | None = None
     frame_ms: float | None = None
 

@@ -157,29 +157,34 @@ def run_stream(
 def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
     """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
     longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
-    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames))
+    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames), signature.min_frames)
 
 
 def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
     """The same for a compiled model, of which only the manifest is known."""
     longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
-    return draw(reference, spec, manifest.chunk or 1, longest, max((o.delay for o in manifest.outputs), default=0))
+    delay = max((o.delay for o in manifest.outputs), default=0)
+    return draw(reference, spec, manifest.chunk or 1, longest, delay, manifest.min_frames)
 
 
-def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int) -> list[Trial]:
+def draw(
+    reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, shortest: int
+) -> list[Trial]:
     """Random streams; of the lengths drawn those that the offline model takes.
 
     Errors:
         ModelError: none of the lengths drawn is taken.
     """
     rng = np.random.default_rng(spec.seed)
-    low, high = spec.frames or (1, max(4 * chunk, min(2 * longest, 2000), 24) + delay)
+    low, high = spec.frames or (shortest, max(4 * chunk, min(2 * longest, 2000), 24) + delay + shortest)
     wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
     if spec.frames is None:
         wishes[:2] = [max(low, min(chunk, longest) // 2 + 1), high]
     known = sorted(accepted(reference))
     trials: list[Trial] = []
     for wish in [*wishes, *known]:
+        if wish < shortest:
+            continue
         if len(trials) == spec.sequences:
             break
         try:

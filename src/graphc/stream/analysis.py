@@ -40,6 +40,17 @@ class Analysis:
     facts: Mapping[str, Fact]
     steps: Sequence[tuple[Node, StreamStep]]
 
+    @property
+    def min_frames(self) -> int:
+        """The shortest stream in which no tensor is empty.
+
+        onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
+        streams are outside the promise (docs/limits.md).
+        """
+        lengths = {f.length for f in self.facts.values() if isinstance(f, Stream)}
+        longest = max(self.evaluation.lengths)
+        return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))
+
 
 def analyse(offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None) -> Analysis:
     """Analyses a model at a chunk, or at the smallest that fits.

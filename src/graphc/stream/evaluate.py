@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from graphc.errors import ModelError, StreamError
-from graphc.graph import Constant, Graph, Node, export_model, import_model, is_sparse, label, reads, sorted_nodes, subgraphs
+from graphc.graph import Constant, Graph, Node, export_model, import_model, is_sparse, label, reads, sorted_nodes
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
@@ -21,6 +21,7 @@ from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
 
 SHAPE_OPS = ("Shape", "Size")
+LONGEST_TRIED = 100_000
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
@@ -47,14 +48,24 @@ class Evaluation:
     static: frozenset[str]
 
 
-def evaluate(offline: Offline, lengths: tuple[int, ...] | None = None) -> Evaluation:
-    """Evaluates at ``lengths``, or at up to three that the model accepts.
+def evaluate(offline: Offline) -> Evaluation:
+    """Evaluates at up to three lengths that the model accepts, long enough that no tensor of data is empty.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
-    lengths = lengths or offline.some_lengths()
+    at_least = 1
+    while True:
+        lengths = offline.some_lengths(at_least)
+        evaluation = evaluate_at(offline, lengths)
+        empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
+        if not empty or lengths[0] < at_least or lengths[0] > LONGEST_TRIED:
+            return evaluation
+        at_least = 2 * lengths[0]
+
+
+def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
     model = inlined(offline.model)
     graph = import_model(model)
     feeds = [offline.draw(n, np.random.default_rng(n)) for n in lengths]
@@ -175,7 +186,3 @@ def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) ->
         model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape_name(name)]))
         model.graph.output.append(onnx.helper.make_tensor_value_info(shape_name(name), onnx.TensorProto.INT64, None))
     return model
-
-
-def has_subgraph(node: Node) -> bool:
-    return any(True for _ in subgraphs(node))

@@ -19,10 +19,16 @@ class Length:
     steps: tuple[tuple[int, int, int], ...] = ()
 
     def then(self, mul: int, add: int, div: int) -> Length:
-        """The length after one more step; steps that compose exactly are merged."""
+        """The length after one more step; steps that compose exactly are merged.
+
+        A step that may come out below 0, and stops there, is kept apart from one that adds frames.
+        """
         if not self.steps:
             return Length() if (mul, add, div) == (1, 0, 1) else Length((reduced(mul, add, div),))
         *before, (last_mul, last_add, last_div) = self.steps
+        stops_at_zero = last_add < 0 < add
+        if stops_at_zero:
+            return Length((*self.steps, reduced(mul, add, div)))
         if last_div == 1:
             merged = (mul * last_mul, mul * last_add + add, div)
         elif mul == 1:

@@ -48,7 +48,7 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
     drop_ports(lifted, unused)
     drop_dead(lifted)
     name_outputs(lifted, ports)
-    valid = builder.valid_frames if builder.valid_frames in lifted.inputs else None
+    valid = next((t.name for t in lifted.inputs if t is builder.valid_frames), None)
     model.graph = lifted
     model.signature = Signature(
         chunk=analysis.chunk,
@@ -56,7 +56,8 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
         inputs=tuple(stream_input(analysis, name) for name in kept_inputs(analysis) if not is_state(analysis, name)),
         outputs=tuple(ports),
         states=tuple(states),
-        valid_frames=valid.name if valid is not None else None,
+        valid_frames=valid,
+        min_frames=analysis.min_frames,
         frame_ms=frame_ms,
     )
     return model

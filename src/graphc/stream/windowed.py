@@ -79,11 +79,12 @@ class Windowed:
         return b.cached(tensor, self.x, self.cache, self.fill, kind)
 
 
-def window_over(facts: Facts, x: Stream, window: Window) -> Windowed:
+def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) -> Windowed:
     """How a window runs over a stream.
 
     Refuses nothing itself. Where frames before 0 or past the end are leftovers and the window reads them, they are
-    masked; where the end has to be masked and is not known in time, the input waits.
+    masked; where the end has to be masked and is not known in time, the input waits. ``settled`` makes a stream whose
+    first frames are never carried wait until they are.
 
     Errors:
         ChunkMisfit: the chunk is no multiple of the stride.
@@ -96,6 +97,8 @@ def window_over(facts: Facts, x: Stream, window: Window) -> Windowed:
             node=label(facts.node),
         )
     source = x
+    if settled:
+        x = x.at(max(x.delay, 0))
     mask_after = window.reads_past_end() and not same_value(x.tail, window.fill)
     if window.before > 0 and x.delay < 0 and not same_value(x.head, window.fill):
         x = x.at(0)

@@ -54,9 +54,8 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
         chunk = b.masked(chunk, x, 0.0, reaches_back, reaches_past)
         spread: Tensor = b.copy(node, [chunk, inputs[1]], attrs)[0]
         if full > 0:
-            pads = [0] * 2 * x.rank
-            pads[x.rank + x.axis] = full
-            spread = b.one("Pad", spread, b.constant(pads), hint="filled")
+            silence = np.zeros([full if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype)
+            spread = b.one("Concat", spread, b.constant(silence, "silence"), axis=x.axis, hint="filled")
         if overlap:
             state = b.state(np.zeros([overlap if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype),
                             "overlap_add")

@@ -46,7 +46,9 @@ def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
     return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
 
 
-def pool_window(node: Node, facts: Facts, fill: float | Array) -> tuple[Stream, Windowed, dict[str, object]]:
+def pool_window(
+    node: Node, facts: Facts, fill: float | Array, settled: bool = False
+) -> tuple[Stream, Windowed, dict[str, object]]:
     x = facts.only_stream()
     kernel = [int(k) for k in node.attrs["kernel_shape"]]
     if x.axis == 1:
@@ -56,7 +58,7 @@ def pool_window(node: Node, facts: Facts, fill: float | Array) -> tuple[Stream, 
     attrs.pop("ceil_mode", None)
     if node.attrs.get("ceil_mode", 0) and len(kernel) > 1:
         attrs["pads"] = ceil_pads(node, attrs["pads"], facts, axis)
-    return x, window_over(facts, x, window), attrs
+    return x, window_over(facts, x, window, settled), attrs
 
 
 def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]:
@@ -83,7 +85,7 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 @stream_rule("AveragePool")
 def average_pool(node: Node, facts: Facts) -> StreamStep:
     """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames."""
-    x, w, attrs = pool_window(node, facts, 0.0)
+    x, w, attrs = pool_window(node, facts, 0.0, settled=True)
     padded = w.window.before > 0 or w.window.after > 0
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
         return pooled(node, facts, 0.0)

@@ -1,0 +1,67 @@
+"""The contract's promise on one model: equal for every length that the offline model takes, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from graphc.compare import compare
+from graphc.errors import ModelError, StreamError
+from graphc.offline import Offline, offline_of
+from graphc.spec import StreamSpec, ToleranceSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
+from graphc.validate import run_stream, session_of, streamed
+from graphc.verify import verify
+
+TOLERANCE = ToleranceSpec(rtol=1e-4, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    kind: Literal["equal", "refused", "wrong", "not a model"]
+    detail: str = ""
+
+
+def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamSpec | None = None) -> Verdict:
+    """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of every length in a range."""
+    offline = offline_of(model, spec or StreamSpec(chunk=1))
+    try:
+        offline.some_lengths()
+    except ModelError as err:
+        return Verdict("not a model", str(err))
+    try:
+        multiple = analyse(offline).chunk_multiple
+        lifted = lift(analyse(offline, multiple * times))
+    except StreamError as err:
+        assert err.reason and (err.node or err.hint), f"a refusal without node or way out: {err}"
+        return Verdict("refused", str(err))
+    verify(lifted, "lift")
+    assert lifted.signature is not None
+    shortest = max(lengths.start, lifted.signature.min_frames)
+    return streams_equal(offline, session_of(lifted), range(shortest, max(lengths.stop, shortest + 20)))
+
+
+def streams_equal(offline: Offline, session, lengths: range) -> Verdict:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    tried = 0
+    for frames in lengths:
+        if not offline.accepts(frames):
+            continue
+        feeds = offline.draw(frames, rng, scale=2.0)
+        want = offline.run(feeds)
+        if any(not np.isfinite(v).all() or np.abs(v).max(initial=0) > 1e4 for v in want.values()):
+            continue
+        tried += 1
+        got = run_stream(session, streamed(offline, feeds))
+        for name, entry in session.outputs.items():
+            if entry.axis is None:
+                continue
+            difference = compare(name, want[name], got[name], entry.axis, TOLERANCE, frames)
+            if not difference.holds:
+                detail = f"{frames} frames, chunk {session.chunk}: {name}: {difference.reason}, frame {difference.frame}"
+                return Verdict("wrong", detail)
+    return Verdict("equal" if tried else "not a model", f"{tried} lengths")
