@@ -32,6 +32,7 @@ Feeds = dict[str, Array]
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
+NEAR_LENGTHS = 6
 SCANNED_LENGTHS = range(1, 401)
 
 
@@ -127,20 +128,20 @@ class Offline:
         return runs
 
     def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:
-        """Up to three lengths that the model accepts: the declared or a short one, one near it, and one far from it.
+        """Several lengths that the model accepts: the declared or a short one, some near it, and one far from it.
+
+        What depends on the length is judged by its values at these, so they differ in their residues.
 
         Errors:
             ModelError: no length was found.
         """
         first = self.first_length(at_least)
-        further: list[int] = []
-        for step in (*STEPS, first):
-            if first + step not in further and self.accepts(first + step):
-                further = [first + step]
-                longer = (2 * first + step, 2 * first, 3 * first, first + 2 * step, first + 3 * step)
-                further += [n for n in longer if n not in further and self.accepts(n)][:1]
-                break
-        return (first, *further)
+        step = next((s for s in (*STEPS, first) if self.accepts(first + s)), None)
+        if step is None:
+            return (first,)
+        near = [first + k * step for k in (1, 2, 3, 5, 6, 7, 11) if self.accepts(first + k * step)]
+        far = [n for n in (2 * first + step, 2 * first, 3 * first) if n not in near and self.accepts(n)]
+        return (first, *near[:NEAR_LENGTHS], *far[:1])
 
     def first_length(self, at_least: int) -> int:
         declared = [self.declared] if self.declared else []

@@ -49,7 +49,7 @@ class Evaluation:
 
 
 def evaluate(offline: Offline) -> Evaluation:
-    """Evaluates at up to three lengths that the model accepts, long enough that no tensor of data is empty.
+    """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
 
     Errors:
         ModelError: the graph cannot be inlined or run.

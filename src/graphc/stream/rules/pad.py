@@ -11,7 +11,7 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.stream.facts import Array, Edge, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.rules.slice import cut
+from graphc.stream.rules.slice import Cut, cut
 from graphc.stream.windowed import same_value
 
 
@@ -68,7 +68,7 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     if before < 0 or after < 0:
         if before > 0 or after > 0 or any(others):
             facts.refuse("pads one side and crops another", "write it as a Pad and a Slice")
-        return cut(node, facts, -before, -after, 1)
+        return cut(node, facts, Cut(-before, 1, x.length.then(1, before + after, 1)))
     return shift
 
 

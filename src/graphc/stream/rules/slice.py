@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
+from graphc.stream.constants import Core
 from graphc.stream.facts import Array, Known, Stream
+from graphc.stream.length import Length
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
 from graphc.stream.windowed import Window, window_over, windowed_fact
 
 UNBOUNDED = 2**31 - 1
+TRIED_LENGTHS = range(1, 2000)
 LAST_FRAMES = (
     "keeps frames counted from the end of the stream, which a stream never reaches",
     "return every frame and let the client take the last, or set stream.window",
@@ -33,8 +37,7 @@ def slice_rule(node: Node, facts: Facts) -> StreamStep:
     if count > 1:
         return mixed_axes(node, facts, x, starts, ends, places, [int(s) for s in steps])
     index = places.index(x.axis)
-    before, after, step = cut_amounts(facts, x, index, starts, ends, int(steps[index]))
-    return cut(node, facts, before, after, step)
+    return cut(node, facts, cut_of(facts, x, index, starts, ends, int(steps[index])))
 
 
 def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
@@ -47,44 +50,72 @@ def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
     return [[int(v) for v in value.ravel()] for value in fact.values]
 
 
-def cut_amounts(
-    facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: list[list[int]], step: int
-) -> tuple[int, int, int]:
-    """Frames cut in front and behind, and the step.
+@dataclass(frozen=True)
+class Cut:
+    """What a slice keeps of time: all but the first ``before`` frames, every ``step``-th, up to a length."""
 
-    Refuses steps backwards, and cuts that are not the same at every length.
+    before: int
+    step: int
+    length: Length
+
+
+def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: list[list[int]], step: int) -> Cut:
+    """What is kept, as a function of the length that explains the bounds at every length evaluated.
+
+    Refuses steps backwards, and bounds that no such function explains.
     """
     if step < 0:
         facts.refuse("reverses time", "a stream never sees its end first; export without the reversal")
     sizes = [x.length(n) for n in facts.lengths]
     fronts = {resolved(s[index], size) for s, size in zip(starts, sizes, strict=True)}
-    behinds = {size - resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)}
     if len(fronts) > 1 or all(s[index] < 0 for s in starts):
         facts.refuse(*LAST_FRAMES)
-    fixed_end = len({e[index] for e in ends}) == 1 and 0 <= ends[0][index] < UNBOUNDED
-    if len(behinds) > 1 or (fixed_end and (len(facts.lengths) > 1 or behinds != {0})):
+    stops = [resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)]
+    raw = {e[index] for e in ends}
+    if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
         facts.refuse("keeps only the first frames of the stream", "return every frame; the client takes the first")
-    return fronts.pop(), behinds.pop(), step
+    (before,) = fronts
+    end = stop_length(facts, x, stops, next(iter(raw)) if len(raw) == 1 else None)
+    return Cut(before, step, end.then(1, step - 1 - before, step))
+
+
+def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) -> Length:
+    """The end of a slice as a length: that of the stream less some frames, or that of another stream where shorter."""
+    behinds = {x.length(n) - stop for n, stop in zip(facts.lengths, stops, strict=True)}
+    plain = x.length.then(1, -behinds.pop(), 1) if len(behinds) == 1 else None
+    if fixed is not None and plain is not None:
+        return plain
+    others = [o for o in facts.known_lengths if all(o(n) == stop for n, stop in zip(facts.lengths, stops, strict=True))]
+    shorter = [o for o in others if all(o(n) <= x.length(n) for n in TRIED_LENGTHS)]
+    candidates = ([plain] if plain is not None else []) + shorter
+    if not candidates:
+        facts.refuse("cuts the end of the stream by an amount that follows no length", "slice by a fixed amount")
+    if any(c(n) != candidates[0](n) for c in candidates for n in TRIED_LENGTHS):
+        differing = [c for c in candidates if c is not plain]
+        return differing[0]
+    return candidates[0]
 
 
 def resolved(bound: int, size: int) -> int:
     return min(max(bound + size if bound < 0 else bound, 0), size)
 
 
-def cut(node: Node, facts: Facts, before: int, after: int, step: int) -> StreamStep:
-    """The stream without its first ``before`` and last ``after`` frames, every ``step``-th of the rest."""
+def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> StreamStep:
+    """The stream as a slice keeps it; ``core`` does the rest to the frames that are left."""
     x = facts.stream()
-    window = Window(1, step, -before, 0, (1, step - 1 - before - after, step))
-    w = window_over(facts, x, window)
+    window = Window(1, kept.step, -kept.before, 0, (1, kept.step - 1 - kept.before, kept.step))
+    w = replace(window_over(facts, x, window), length=kept.length)
 
-    def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
-        return [b.slice(chunk, x.axis, 0, INT64_MAX, step, hint="strided") if step > 1 else chunk]
+    def strided(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
+        if kept.step > 1:
+            chunk = b.slice(chunk, x.axis, 0, INT64_MAX, kept.step, hint="strided")
+        return core(b, chunk) if core is not None else [chunk]
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
-        return core(b, w.chunk(b, inputs[0], "delay_line"))
+        return strided(b, w.chunk(b, inputs[0], "delay_line"))
 
-    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+    return StreamStep((windowed_fact(facts, w, x.axis, strided),), emit)
 
 
 def other_axes(
@@ -92,12 +123,7 @@ def other_axes(
     steps: Sequence[int],
 ) -> StreamStep:
     """A slice that leaves time alone; bounds that depend on the length are resolved where they cut the same."""
-    fixed = [
-        {tuple(range(*slice(s[i], e[i], int(steps[i])).indices(x.shape[axis]))) for s, e in zip(starts, ends, strict=True)}
-        for i, axis in enumerate(places)
-    ]
-    if any(len(kept) > 1 for kept in fixed):
-        facts.refuse("cuts another axis by the length of the stream")
+    check_steady(facts, x, [(starts, ends, i, axis, int(steps[i])) for i, axis in enumerate(places)])
     out = facts.out(x, x.axis)
     last = [[min(max(v, -INT64_MAX), INT64_MAX) for v in bound[-1]] for bound in (starts, ends)]
 
@@ -116,29 +142,28 @@ def mixed_axes(
 ) -> StreamStep:
     """A slice over time and other axes: time first, by its own step, then the others."""
     index = places.index(x.axis)
-    before, after, step = cut_amounts(facts, x, index, starts, ends, steps[index])
+    kept = cut_of(facts, x, index, starts, ends, steps[index])
     rest = [i for i in range(len(places)) if i != index]
-    for i in rest:
-        kept = {
-            tuple(range(*slice(s[i], e[i], steps[i]).indices(x.shape[places[i]])))
-            for s, e in zip(starts, ends, strict=True)
-        }
-        if len(kept) > 1:
-            facts.refuse("cuts another axis by the length of the stream")
-    window = Window(1, step, -before, 0, (1, step - 1 - before - after, step))
-    w = window_over(facts, x, window)
+    check_steady(facts, x, [(starts, ends, i, places[i], steps[i]) for i in rest])
     last = [[starts[-1][i] for i in rest], [ends[-1][i] for i in rest], [places[i] for i in rest], [steps[i] for i in rest]]
 
     def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
-        if step > 1:
-            chunk = b.slice(chunk, x.axis, 0, INT64_MAX, step, hint="strided")
         return [b.one("Slice", chunk, *(b.constant(v) for v in last), hint="sliced")]
 
-    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        assert inputs[0] is not None
-        return core(b, w.chunk(b, inputs[0], "delay_line"))
+    return cut(node, facts, kept, core)
 
-    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+
+def check_steady(
+    facts: Facts, x: Stream, slices: list[tuple[list[list[int]], list[list[int]], int, int, int]]
+) -> None:
+    """Refuses bounds on other axes that keep something else at another length."""
+    for starts, ends, index, axis, step in slices:
+        size = x.shape[axis]
+        kept = {
+            tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)
+        }
+        if len(kept) > 1:
+            facts.refuse("cuts another axis by the length of the stream")
 
 
 @stream_rule("Split", "SplitToSequence")
@@ -192,6 +217,7 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     behind = min(afters) if len(afters) == 1 else 0
     if step == 1 and len(afters) > 1:
         facts.refuse("keeps only the first frames of the stream", "return every frame; the client takes the first")
-    return cut(node, facts, start, behind if step == 1 else 0, step)
+    end = x.length.then(1, -behind, 1) if step == 1 else x.length
+    return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
 
 
