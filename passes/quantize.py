@@ -12,7 +12,18 @@ import numpy as np
 import onnx
 from pydantic import Field
 
-from graphc.api import Constant, Model, Pass, PassConfig, PassContext, PassError, PassResult, ToleranceSpec, register_pass
+from graphc.api import (
+    Constant,
+    Model,
+    Pass,
+    PassConfig,
+    PassContext,
+    PassError,
+    PassResult,
+    ToleranceSpec,
+    register_pass,
+    sorted_nodes,
+)
 
 QUANTIZABLE = ("MatMul", "Gemm", "LSTM", "Attention", "Gather", "EmbedLayerNormalization", "Conv")
 USUAL = ["MatMul", "Gemm", "LSTM", "Attention"]
@@ -69,6 +80,7 @@ class Quantize(Pass[Config]):
         ops = [op for op in config.ops if op not in config.exclude_ops]
         before = model.proto()
         result = model.with_proto(quantized(before, config, ops))
+        result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, ops)
         done = sum(1 for t in before.graph.initializer if t.data_type == onnx.TensorProto.FLOAT) - len(left)
         return PassResult(result, left, {"weights in float": len(left), "weights in 8 bits": max(done, 0)})

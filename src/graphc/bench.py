@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from graphc.offline import Offline
 from graphc.session import StreamSession
+from graphc.validate import streamed
 
 WARM_UP_CALLS = 5
 
@@ -27,16 +29,12 @@ class Latency:
         return asdict(self)
 
 
-def measure(session: StreamSession, calls: int = 200, seconds: float = 2.0) -> Latency:
+def measure(session: StreamSession, offline: Offline, calls: int = 200, seconds: float = 2.0) -> Latency:
     """Times calls on random chunks, states carried, for so many calls or seconds, whichever ends first."""
-    rng = np.random.default_rng(0)
     session.reset()
-    chunk = {}
-    for name, entry in {**session.streams, **session.statics}.items():
-        shape = [int(d) if isinstance(d, int) else 1 for d in entry.shape]
-        dtype = np.dtype(entry.dtype)
-        chunk[name] = (rng.standard_normal(shape) if dtype.kind == "f" else np.zeros(shape)).astype(dtype)
-    session.values = {name: chunk.pop(name) for name in list(session.statics)}
+    drawn = streamed(offline, offline.draw(session.chunk, np.random.default_rng(0)))
+    session.values = {name: drawn[name] for name in session.statics}
+    chunk = {name: drawn[name] for name in session.streams}
     for _ in range(WARM_UP_CALLS):
         session.call(chunk, session.chunk)
     times: list[float] = []

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.bench import Latency, measure
+from graphc.bench import measure
 from graphc.errors import GraphcError, ModelError, ValidationError
 from graphc.files import write_all
 from graphc.fingerprint import fingerprint_of, is_up_to_date
 from graphc.manifest import METADATA_KEY, manifest_of, to_json
-from graphc.model import Model, digest, read_model
+from graphc.model import digest, read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
 from graphc.plan import make_plan
@@ -69,7 +69,7 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     data = started(spec_file, source, fingerprint)
     try:
         result = pipeline.run()
-        record_result(data, result)
+        record_result(data, result, offline)
         files = model_files(spec_file, result, data)
         check_budget(data, spec_file, offline, result, len(files[outputs["model"]]))
     except GraphcError as err:
@@ -124,7 +124,7 @@ def pass_data(record: PassRecord) -> dict[str, Any]:
     }
 
 
-def record_result(data: dict[str, Any], result: PipelineResult) -> None:
+def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline | None) -> None:
     signature = result.model.signature
     data["passes"] = [pass_data(r) for r in result.records]
     data["trials"] = result.trials
@@ -149,11 +149,8 @@ def record_result(data: dict[str, Any], result: PipelineResult) -> None:
         }
         for s in signature.states
     ]
-    data["latency"] = latency_of(result.model, result.proto).as_dict()
-
-
-def latency_of(model: Model, proto: onnx.ModelProto) -> Latency:
-    return measure(session_of(model, proto))
+    assert offline is not None
+    data["latency"] = measure(session_of(result.model, result.proto), offline).as_dict()
 
 
 def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any]) -> dict[Path, bytes]:

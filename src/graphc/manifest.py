@@ -105,7 +105,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
     arrays: dict[str, NDArray[Any]] = {}
 
     def shape_of(tensor: Any, axis: int | None, frames: int | None) -> list[int | str | None]:
-        shape = dims(tensor)
+        shape: list[int | str | None] = list(signature.shapes.get(tensor.name, ())) or dims(tensor)
         return [frames if a == axis and frames is not None else d for a, d in enumerate(shape)]
 
     def frames_of(axis: int | None, rate: Any) -> int | None:

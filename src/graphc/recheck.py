@@ -72,7 +72,10 @@ def bench_spec(path: Path, calls: int) -> dict[str, Any]:
         GraphcError: the spec or the outputs cannot be used.
     """
     spec_file = load_spec(path)
-    latency = measure(compiled_session(spec_file), calls, seconds=30.0)
+    session = compiled_session(spec_file)
+    assert spec_file.spec.stream is not None
+    offline = offline_of(read_model(spec_file.model_path), spec_file.spec.stream, spec_file)
+    latency = measure(session, offline, calls, seconds=30.0)
     line = f"{path.name}: a call takes {latency.p50_ms:.3f} ms (p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f})"
     if latency.rtf is not None:
         line += f", real-time factor {latency.rtf:.4f}"

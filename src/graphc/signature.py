@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -55,7 +56,11 @@ class StreamOutput:
 
 @dataclass(frozen=True)
 class Signature:
-    """Everything about a streaming model that its graph does not say."""
+    """Everything about a streaming model that its graph does not say.
+
+    ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
+    in it, and onnxruntime infers types in both branches of an If.
+    """
 
     chunk: int
     chunk_multiple: int
@@ -67,6 +72,7 @@ class Signature:
     min_frames: int = 1
     window: int | None = None
     frame_ms: float | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def state_bytes(self) -> int:

@@ -52,6 +52,15 @@ def complaint_of_ports(model: Model, signature: Signature) -> str | None:
     for state in signature.states:
         port = inputs[state.input]
         shape = list(port.shape) if port.shape is not None else None
-        if shape != list(state.init.shape) or dtype_name(port.dtype) != dtype_name(state.init.dtype):
+        if not fits(shape, state.init.shape) or dtype_name(port.dtype) != dtype_name(state.init.dtype):
             return f"changed the state '{state.input}' to {dtype_name(port.dtype)}{shape}"
     return None
+
+
+def fits(declared: list[int | str | None] | None, shape: tuple[int, ...]) -> bool:
+    """Whether a declared shape, which may be symbolic, admits a shape."""
+    if declared is None:
+        return True
+    return len(declared) == len(shape) and all(
+        not isinstance(d, int) or d == s for d, s in zip(declared, shape, strict=True)
+    )

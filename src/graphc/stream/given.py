@@ -35,14 +35,12 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
     model = Model.of(offline.model)
     types = Session(offline.model, optimize=False).output_types()
     feeds = offline.draw(chunk, rng)
-    for port in model.graph.inputs:
-        if port.name in feeds:
-            port.shape = list(feeds[port.name].shape)
+    shapes = {name: tuple(value.shape) for name, value in feeds.items()}
     outputs: list[StreamOutput] = []
     state_outputs = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
     for port in model.graph.outputs:
         shape = np.shape(run[port.name])
-        port.shape, port.dtype = list(shape), types[port.name][0]
+        port.dtype, port.shape, shapes[port.name] = types[port.name][0], [None] * len(shape), shape
         if port.name in state_outputs:
             continue
         grown = [a for a, (one, two) in enumerate(zip(shape, np.shape(longer.get(port.name, ())), strict=False))
@@ -54,7 +52,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
             outputs.append(StreamOutput(port.name))
     roles = offline.roles
     model.signature = Signature(
-        chunk=chunk, chunk_multiple=1 if longer else chunk, frame_ms=frame_ms, outputs=tuple(outputs),
+        chunk=chunk, chunk_multiple=1 if longer else chunk, frame_ms=frame_ms, outputs=tuple(outputs), shapes=shapes,
         inputs=tuple(
             StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
             for name, role in roles.items() if not isinstance(role, StateRole)

@@ -32,6 +32,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     builder = Builder(chunk, names_in(graph))
     types = Session(offline.model, optimize=False).output_types()
     inputs = []
+    shapes: dict[str, tuple[int, ...]] = {}
     for old in list(graph.inputs):
         role = offline.roles.get(old.name)
         if role is None:
@@ -45,7 +46,8 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
             shape = [-1 if a == role.axis else int(d) for a, d in enumerate(offline.ports[old.name].dims)
                      if isinstance(d, int) or a == role.axis]
             stream = Stream(role.axis, role.rate, 0, Length(), tuple(shape), np.dtype(old.dtype))
-            port = Variable(old.name, old.dtype, [taken if s < 0 else s for s in shape])
+            shapes[old.name] = tuple(taken if s < 0 else s for s in shape)
+            port = Variable(old.name, old.dtype, [None if s < 0 else s for s in shape])
             inputs[-1] = port
             builder.node = old.name
             whole = builder.cached(port, stream, kept - taken, 0.0, "window")
@@ -56,6 +58,10 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     nodes = list(graph.nodes)
     graph.inputs = inputs
     finished(builder, graph)
+    for state in builder.states:
+        axis = roles_axis(offline, state)
+        for port in builder.ports[state.input]:
+            port.shape = [None if a == axis else size for a, size in enumerate(state.init.shape)]
     graph.nodes = [*graph.nodes, *nodes]
     graph.nodes = sorted_nodes(graph)
     outputs = []
@@ -64,20 +70,27 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     for tensor in graph.outputs[: len(graph.outputs) - len(builder.states)]:
         if isinstance(tensor, Constant):
             raise StreamError(f"the output '{tensor.name}' is a constant", hint="remove it from the model")
-        tensor.dtype, tensor.shape = types[tensor.name][0], list(np.shape(run[tensor.name]))
+        shapes[tensor.name] = np.shape(run[tensor.name])
+        tensor.dtype, tensor.shape = types[tensor.name][0], [None] * len(shapes[tensor.name])
         if tensor.name not in given:
             outputs.append(StreamOutput(tensor.name))
     for tensor in inputs:
         if isinstance(offline.roles[tensor.name], StateRole):
-            tensor.shape = list(draws[tensor.name].shape)
+            shapes[tensor.name] = tuple(draws[tensor.name].shape)
     carried = [StatePort(name, output, draws[name], "given", name) for output, name in given.items()]
     drop_dead(graph)
     model.signature = Signature(
         chunk=chunk, chunk_multiple=1, outputs=tuple(outputs), states=(*carried, *builder.states), window=window,
-        frame_ms=frame_ms,
+        shapes=shapes, frame_ms=frame_ms,
         inputs=tuple(
             StreamInput(t.name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(t.name)
             for t in inputs for role in [offline.roles[t.name]] if not isinstance(role, StateRole)
         ),
     )
     return model
+
+
+def roles_axis(offline: Offline, state: StatePort) -> int | None:
+    """The stream axis of the input whose window a state holds."""
+    role = offline.roles.get(state.node)
+    return role.axis if isinstance(role, StreamRole) else None
