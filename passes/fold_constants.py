@@ -21,7 +21,10 @@ from graphc.api import (
     Session,
     Variable,
     captured,
+    constant_of,
     drop_dead,
+    guarded,
+    inline_branch,
     is_sparse,
     label,
     nbytes,
@@ -49,7 +52,7 @@ class FoldConstants(Pass[Config]):
 
     What it does:
         Evaluates nodes whose inputs are all constants, one by one in onnxruntime, and the Shape and Size of tensors
-        whose shape is fixed by the model's ports. The size of a result is inferred before it is made, and nothing
+        whose shape is fixed by the model's ports; an If with a constant condition becomes its branch. The size of a result is inferred before it is made, and nothing
         larger than ``max_mb`` is.
 
     Why:
@@ -68,11 +71,12 @@ class FoldConstants(Pass[Config]):
     Config = Config
 
     def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+        before = model.proto()
         shapes = static_shapes(model)
         folder = Folder(model, int(config.max_mb * 1e6), {k: v for k, v in shapes.items() if is_fixed(v)})
         folder.fold(model.graph)
         drop_dead(model.graph)
-        return PassResult(model, folder.notes, {"folded": folder.count})
+        return guarded(before, PassResult(model, folder.notes, {"folded": folder.count, "branches": folder.branches}))
 
 
 def is_fixed(shape: list[int | str | None]) -> bool:
@@ -86,11 +90,17 @@ class Folder:
         self.model, self.limit, self.shapes = model, limit, shapes
         self.notes: list[str] = []
         self.count = 0
+        self.branches = 0
 
     def fold(self, graph: Graph) -> None:
         graph.nodes = sorted_nodes(graph)
         ports = {t.name for t in graph.outputs}
+        branches = 0
         for node in list(graph.nodes):
+            if node.op == "If" and standard(node) and (condition := constant_of(node.inputs[0])) is not None:
+                inline_branch(graph, node, bool(condition.ravel()[0]))
+                branches += 1
+                continue
             for inner in subgraphs(node):
                 self.fold(inner)
             outputs = [t for t in node.outputs if t.name]
@@ -105,6 +115,9 @@ class Folder:
                 tensor.to_constant(value)
             graph.nodes.remove(node)
             self.count += 1
+        if branches:
+            self.branches += branches
+            self.fold(graph)
 
     def shape_of(self, node: Node) -> list[np.ndarray] | None:  # type: ignore[type-arg]
         """Shape and Size of a tensor whose shape is fixed."""

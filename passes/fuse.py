@@ -8,7 +8,7 @@ import pkgutil
 import onnx
 
 import graphc_passes._rewrites as rewrites
-from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, drop_dead, inferred_types, register_pass
+from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, drop_dead, guarded, inferred_types, register_pass
 from graphc_passes._rewrites._scene import Scene
 
 MAX_ROUNDS = 20
@@ -42,6 +42,7 @@ class Fuse(Pass[Config]):
     Config = Config
 
     def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+        before = model.proto()
         counts: dict[str, int] = {}
         notes: list[str] = []
         for _ in range(MAX_ROUNDS):
@@ -56,7 +57,7 @@ class Fuse(Pass[Config]):
             if not fired:
                 break
         told = [f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}" for name, n in counts.items()]
-        return PassResult(model, told + notes, {k: v for k, v in counts.items() if v})
+        return guarded(before, PassResult(model, told + notes, {k: v for k, v in counts.items() if v}))
 
 
 def found_rewrites():  # type: ignore[no-untyped-def]

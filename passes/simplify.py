@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import subprocess
 import sys
 import tempfile
@@ -10,7 +12,7 @@ from pathlib import Path
 import onnx
 from pydantic import Field
 
-from graphc.api import GraphcError, Model, Pass, PassConfig, PassContext, PassResult, RunError, Session, register_pass
+from graphc.api import GraphcError, Model, Pass, PassConfig, PassContext, PassResult, guarded, register_pass
 
 GROWTH_LIMIT = 64_000_000
 
@@ -54,11 +56,50 @@ class Simplify(Pass[Config]):
             return PassResult(model, [f"left as it was: {complaint}"], {"left": 1})
         try:
             result = model.with_proto(outcome)
-            Session(result.proto())
-        except (GraphcError, RunError) as err:
-            return PassResult(model, [f"left as it was: onnxruntime does not run what onnxsim made ({err})"], {"left": 1})
+        except GraphcError as err:
+            return PassResult(model, [f"left as it was: what onnxsim made cannot be read ({err})"], {"left": 1})
         before, after = len(proto.graph.node), len(outcome.graph.node)
-        return PassResult(result, [f"{before} nodes to {after}"], {"removed": before - after})
+        return guarded(proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": before - after}))
+
+
+class Worker:
+    """The process that onnxsim runs in, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def ask(self, source: Path, target: Path, config: Config) -> str:
+        """An empty string, or why onnxsim gave no result."""
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "graphc_passes._onnxsim_worker"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            )
+            atexit.register(self.stop)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {
+            "source": str(source), "target": str(target), "timeout": config.timeout_s,
+            "memory": int(config.memory_gb * 1e9),
+        }
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except OSError as err:
+            return f"the process of onnxsim ended: {err}"
+        return str(json.loads(answer)) if answer else "the process of onnxsim ended"
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process.wait()
+
+
+WORKER = Worker()
 
 
 def simplified(proto: onnx.ModelProto, config: Config) -> onnx.ModelProto | str:
@@ -67,17 +108,11 @@ def simplified(proto: onnx.ModelProto, config: Config) -> onnx.ModelProto | str:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
         external = proto.ByteSize() > 2**31 - 2**20
         onnx.save_model(proto, source, save_as_external_data=external, location="in.data")
-        memory = str(int(config.memory_gb * 1e9))
-        call = [sys.executable, "-m", "graphc_passes._onnxsim_child", str(source), str(target), memory]
-        try:
-            done = subprocess.run(call, capture_output=True, timeout=config.timeout_s, check=False)
-        except subprocess.TimeoutExpired:
-            return f"onnxsim was not done after {config.timeout_s:g} s"
-        if done.returncode < 0:
-            return f"onnxsim was killed by signal {-done.returncode}"
-        if done.returncode or not target.is_file():
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            return f"onnxsim failed: {lines[-1][:200] if lines else 'no message'}"
+        complaint = WORKER.ask(source, target, config)
+        if complaint:
+            return complaint
+        if not target.is_file():
+            return "onnxsim wrote nothing"
         if target.stat().st_size > source.stat().st_size + GROWTH_LIMIT:
             return f"onnxsim made it grow to {target.stat().st_size} bytes"
         return onnx.load(target)

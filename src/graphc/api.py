@@ -27,12 +27,14 @@ from graphc.graph import (
     subgraphs,
     with_attrs,
 )
+from graphc.guard import guarded
 from graphc.model import Model
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.runtime import RunError, Session
 from graphc.shapes import inferred_types, static_shapes
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
+from graphc.stream.inline import inline_branch
 from graphc.stream.lift import lift
 from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
 from graphc.stream.window import slide
@@ -41,7 +43,7 @@ __all__ = [
     "Constant", "Facts", "Graph", "GraphcError", "Model", "ModelError", "Node", "Pass", "PassConfig", "PassContext",
     "PassError", "PassResult", "RunError", "Session", "StreamError", "StreamStep", "Tensor", "ToleranceSpec",
     "Variable", "analyse", "attribute_or_input", "captured", "constant_of", "consumers", "drop_dead",
-    "frame_by_frame", "inferred_types", "is_sparse", "label", "lift", "names_in", "nbytes", "normalised", "op_of", "opset_of",
+    "frame_by_frame", "guarded", "inferred_types", "inline_branch", "is_sparse", "label", "lift", "names_in", "nbytes", "normalised", "op_of", "opset_of",
     "producer", "reads", "register_pass", "replace_tensor", "slide", "sorted_nodes", "standard", "static_shapes", "stream_rule", "subgraphs",
     "with_attrs",
 ]

@@ -28,6 +28,8 @@ Variable = gs.Variable
 gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.CRITICAL
 logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
+LazyValues = gs.ir.tensor.LazyValues
+FIRST_IR_WITH_DEFAULTS = 4
 KEPT_ATTRIBUTES = (AttributeProto.TYPE_PROTO, AttributeProto.SPARSE_TENSOR, AttributeProto.TENSORS)
 DEFAULT_DOMAINS = ("", "ai.onnx", None)
 
@@ -55,6 +57,7 @@ def import_model(model: ModelProto) -> Graph:
     except (UnicodeDecodeError, KeyError, ValueError, RecursionError) as err:
         raise ModelError(f"the graph cannot be read: {err}", hint="check the model with onnx.checker") from err
     keep_attributes(graph, model.graph)
+    free_overridable(graph, model)
     port_names = {t.name for t in graph.outputs}
     for node in [n for n in graph.nodes if n.op == "Constant" and n.domain in DEFAULT_DOMAINS]:
         value = constant_value(node)
@@ -79,47 +82,90 @@ def constant_value(node: Node) -> Any:
     return None
 
 
+def owned(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    """A copy: onnx-graphsurgeon writes names into the tensors that it exports."""
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    return copy
+
+
+def free_overridable(graph: Graph, model: ModelProto) -> None:
+    """Makes inputs with a default value plain inputs, since no pass may rely on the default; export puts it back.
+
+    Before IR version 4 every initializer had to be listed as an input, and meant a constant.
+    """
+    if model.ir_version < FIRST_IR_WITH_DEFAULTS:
+        defaults = {i.name for i in model.graph.initializer}
+        graph.inputs = [t for t in graph.inputs if t.name not in defaults]
+        return
+    types = {p.name: p for p in model.graph.input}
+    for tensor in graph.inputs:
+        if isinstance(tensor, Constant):
+            port = types[tensor.name].type.tensor_type
+            shape = [d.dim_value if d.HasField("dim_value") else d.dim_param for d in port.shape.dim]
+            tensor.to_variable(tensor.dtype, shape)
+
+
 def keep_attributes(graph: Graph, proto: GraphProto) -> None:
     """Puts back the attributes that onnx-graphsurgeon skips on import; its export takes them as they are."""
+    keep_exotic(graph, proto)
     for node, node_proto in zip(graph.nodes, proto.node, strict=True):
         for attribute in node_proto.attribute:
             if attribute.type in KEPT_ATTRIBUTES and not attribute.ref_attr_name:
                 node.attrs[attribute.name] = onnx.helper.get_attribute_value(attribute)
+            elif attribute.type == AttributeProto.TENSOR and not attribute.ref_attr_name:
+                node.attrs[attribute.name]._values = LazyValues(owned(attribute.t))
             elif attribute.type == AttributeProto.GRAPH and attribute.name in node.attrs:
                 keep_attributes(node.attrs[attribute.name], attribute.g)
 
 
 def export_model(graph: Graph, like: ModelProto) -> ModelProto:
-    """The graph as a model, with the fields around the graph, and the exact types of its ports, taken from ``like``."""
-    ports = {p.name: p for p in [*like.graph.input, *like.graph.output]}
-    exotic = [t for t in [*graph.inputs, *graph.outputs] if is_exotic(ports.get(t.name))]
-    for tensor in exotic:
-        tensor.type, tensor.dtype, tensor.shape = "tensor_type", np.dtype(np.float32), None
+    """The graph as a model, with the fields around the graph taken from ``like``."""
     for node in graph.nodes:
         node.name = node.name or ""
     model: ModelProto = gs.export_onnx(graph, do_type_check=False)
     proto = model.graph
-    for ports_now in (proto.input, proto.output):
-        for port in ports_now:
-            if is_exotic(ports.get(port.name)):
-                port.CopyFrom(ports[port.name])
-    exotic_names = {t.name for t in exotic}
-    kept = [v for v in proto.value_info if v.name not in exotic_names and v.type.HasField("tensor_type")]
-    del proto.value_info[:]
-    proto.value_info.extend(kept)
+    restore_exotic(graph, proto)
     for field in ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version"):
         if like.HasField(field):
             setattr(model, field, getattr(like, field))
     model.metadata_props.extend(like.metadata_props)
     model.training_info.extend(like.training_info)
     proto.metadata_props.extend(like.graph.metadata_props)
+    model.ir_version = max(model.ir_version, FIRST_IR_WITH_DEFAULTS)
+    inputs = {p.name for p in proto.input}
+    made = {i.name for i in proto.initializer}
+    proto.initializer.extend(i for i in like.graph.initializer if i.name in inputs and i.name not in made)
     names = {t for n in proto.node for t in n.output} | {i.name for i in proto.initializer}
     proto.quantization_annotation.extend(q for q in like.graph.quantization_annotation if q.tensor_name in names)
     return model
 
 
-def is_exotic(port: onnx.ValueInfoProto | None) -> bool:
-    return port is not None and not port.type.HasField("tensor_type")
+def is_exotic(port: onnx.ValueInfoProto) -> bool:
+    """Whether a port is an optional, a sequence, a map or a sparse tensor."""
+    return port.type.WhichOneof("value") not in (None, "tensor_type")
+
+
+def keep_exotic(graph: Graph, proto: GraphProto) -> None:
+    """Notes the exact types of ports that onnx-graphsurgeon cannot write, and of none in between."""
+    exotic = {p.name: p for p in [*proto.input, *proto.output, *proto.value_info] if is_exotic(p)}
+    for tensor in graph.tensors().values():
+        if tensor.name in exotic and isinstance(tensor, Variable):
+            tensor.type, tensor.dtype, tensor.shape = "tensor_type", None, None
+            tensor.exact_type = exotic[tensor.name].type
+
+
+def restore_exotic(graph: Graph, proto: GraphProto) -> None:
+    for tensors, ports in ((graph.inputs, proto.input), (graph.outputs, proto.output)):
+        for tensor, port in zip(tensors, ports, strict=True):
+            exact = getattr(tensor, "exact_type", None)
+            if exact is not None:
+                port.type.CopyFrom(exact)
+    for node, node_proto in zip(graph.nodes, proto.node, strict=True):
+        inner = {a.name: a.g for a in node_proto.attribute if a.type == AttributeProto.GRAPH}
+        for name, value in node.attrs.items():
+            if isinstance(value, gs.Graph):
+                restore_exotic(value, inner[name])
 
 
 def parse(text: str) -> Graph:

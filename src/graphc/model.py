@@ -60,6 +60,8 @@ def frame_of(proto: onnx.ModelProto) -> onnx.ModelProto:
             else:
                 setattr(frame, descriptor.name, value)
     frame.graph.input.extend(proto.graph.input)
+    ports = {p.name for p in proto.graph.input}
+    frame.graph.initializer.extend(i for i in proto.graph.initializer if i.name in ports)
     frame.graph.output.extend(proto.graph.output)
     frame.graph.metadata_props.extend(proto.graph.metadata_props)
     frame.graph.quantization_annotation.extend(proto.graph.quantization_annotation)

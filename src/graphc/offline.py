@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.errors import ModelError, SpecError
-from graphc.graph import Graph, import_model
+from graphc.graph import FIRST_IR_WITH_DEFAULTS, Graph, import_model
 from graphc.roles import (
     CountsRole,
     Port,
@@ -275,6 +275,10 @@ def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int 
     Returns the declared number of frames of the first stream input where all stream inputs are fixed, else None.
     """
     del model.graph.value_info[:]
+    defaults = {i.name for i in model.graph.initializer}
+    for port in [p for p in model.graph.input if p.name in defaults]:
+        model.graph.input.remove(port)
+    model.ir_version = max(model.ir_version, FIRST_IR_WITH_DEFAULTS)
     for port in model.graph.output:
         if port.type.HasField("tensor_type"):
             port.type.tensor_type.ClearField("shape")

@@ -1,0 +1,28 @@
+"""Keeps a pass from leaving a model that onnxruntime no longer takes."""
+
+from __future__ import annotations
+
+import onnx
+
+from graphc.errors import GraphcError
+from graphc.model import Model
+from graphc.pass_api import PassResult
+from graphc.runtime import RunError, Session
+
+
+def guarded(before: onnx.ModelProto, result: PassResult) -> PassResult:
+    """The result, or the model as it was, with a note, where onnxruntime took it before and does not take it now.
+
+    Some models only run because a shape in them is not known: once it is, onnxruntime's own checks refuse them.
+    """
+    try:
+        Session(result.model.proto())
+    except (GraphcError, RunError) as err:
+        reason = str(err)
+    else:
+        return result
+    try:
+        Session(before)
+    except RunError:
+        return result
+    return PassResult(result.model.with_proto(before), [f"left as it was: onnxruntime would not take it ({reason})"], {"left": 1})

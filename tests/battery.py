@@ -1,0 +1,254 @@
+"""Every onnx backend test model that onnxruntime runs, through the passes that need no stream, alone and together.
+
+    python tests/battery.py [--passes fold_constants,fuse] [--every N] [--workers 2]
+
+Four variants of each model: as shipped; all inputs but the first made initializers; all of them; every dim symbolic. An
+output that differs from onnxruntime's on the untouched model is wrong; a pass that raises is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+import graphc
+from graphc.runtime import RunError, Session
+
+VARIANTS = ("shipped", "first input left", "no input left", "symbolic")
+ALONE = ("fold_constants", "simplify", "fuse")
+RECIPES: dict[str, list[str]] = {**{name: [name] for name in ALONE}, "together": list(ALONE)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A backend test: its model and the first set of inputs."""
+
+    name: str
+    model: onnx.ModelProto
+    inputs: list[Any]
+
+
+def load_cases() -> list[Case]:
+    """The cases of the installed onnx wheel: the generated ones of single ops, and the models in its data folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [
+            Case(case.name, case.model, list(case.data_sets[0][0]))
+            for case in load_model_tests(kind="node")
+            if case.model is not None and case.data_sets
+        ]
+    data = Path(onnx.__file__).parent / "backend" / "test" / "data"
+    for path in sorted(data.rglob("model.onnx")):
+        model = onnx.load(path)
+        inputs = sorted((path.parent / "test_data_set_0").glob("input_*.pb"), key=lambda p: int(p.stem[6:]))
+        ports = list(model.graph.input)
+        found.append(Case(path.parent.name, model, [from_file(p, q) for p, q in zip(inputs, ports)]))
+    return sorted(found, key=lambda c: c.name)
+
+
+def from_file(path: Path, port: onnx.ValueInfoProto) -> Any:
+    raw = path.read_bytes()
+    kind = port.type.WhichOneof("value")
+    if kind == "tensor_type":
+        return numpy_helper.to_array(onnx.load_tensor_from_string(raw))
+    if kind == "sequence_type":
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(raw))
+    return numpy_helper.to_optional(onnx.OptionalProto.FromString(raw))
+
+
+def feeds_of(case: Case) -> dict[str, Any]:
+    defaults = {i.name for i in case.model.graph.initializer}
+    names = [p.name for p in case.model.graph.input if p.name not in defaults]
+    return {name: plain(value) for name, value in zip(names, case.inputs)}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return value
+
+
+def variant_of(model: onnx.ModelProto, feeds: dict[str, Any], variant: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    if variant == "symbolic":
+        for port in changed.graph.input:
+            for axis, dim in enumerate(port.type.tensor_type.shape.dim):
+                dim.ClearField("dim_value")
+                dim.dim_param = f"{port.name}_{axis}"
+        del changed.graph.value_info[:]
+        for port in changed.graph.output:
+            for axis, dim in enumerate(port.type.tensor_type.shape.dim):
+                dim.ClearField("dim_value")
+                dim.dim_param = f"{port.name}_out_{axis}"
+        return changed, feeds
+    kept = {"shipped": len(feeds), "first input left": 1, "no input left": 0}[variant]
+    made = [name for name in list(feeds)[kept:] if isinstance(feeds[name], np.ndarray)]
+    types = {p.name: p.type.tensor_type.elem_type for p in changed.graph.input}
+    for name in made:
+        tensor = numpy_helper.from_array(feeds[name], name)
+        if tensor.data_type != types[name]:
+            continue
+        changed.graph.initializer.append(tensor)
+        for port in [p for p in changed.graph.input if p.name == name]:
+            changed.graph.input.remove(port)
+    left = {p.name for p in changed.graph.input}
+    return changed, {k: v for k, v in feeds.items() if k in left}
+
+
+def equal(want: Any, got: Any) -> bool:
+    if isinstance(want, list):
+        return isinstance(got, list) and len(want) == len(got) and all(equal(a, b) for a, b in zip(want, got))
+    if want is None or got is None:
+        return want is got
+    a, b = np.asarray(want), np.asarray(got)
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind in "fc":
+        loose = 2e-2 if a.dtype.itemsize <= 2 else 1e-3
+        return bool(np.allclose(a, b, rtol=loose, atol=1e-5 if a.dtype.itemsize > 2 else 2e-3, equal_nan=True))
+    if a.dtype.kind in "OUS":
+        return a.tolist() == b.tolist()
+    return bool(np.array_equal(a, b))
+
+
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+
+
+def is_random(model: onnx.ModelProto) -> bool:
+    ops = {n.op_type for n in model.graph.node} | {n.op_type for f in model.functions for n in f.node}
+    return bool(ops & set(RANDOM)) or any("training" in n.name or n.op_type == "Dropout" for n in model.graph.node)
+
+
+def judge(case: Case, recipes: list[str]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for variant in VARIANTS:
+        model, feeds = variant_of(case.model, feeds_of(case), variant)
+        try:
+            want = Session(model).run(feeds)
+        except RunError:
+            continue
+        for recipe in recipes:
+            verdict, detail = verdict_of(model, feeds, want, RECIPES[recipe])
+            found.append(
+                {"model": case.name, "variant": variant, "recipe": recipe, "verdict": verdict, "detail": detail}
+            )
+    return found
+
+
+def verdict_of(model: onnx.ModelProto, feeds: dict[str, Any], want: dict[str, Any], recipe: list[str]) -> tuple[str, str]:
+    before = model.SerializeToString(deterministic=True)
+    try:
+        made = graphc.transform(model, recipe)
+    except graphc.GraphcError as err:
+        return "refused", str(err)
+    except Exception as err:
+        return "crash", f"{type(err).__name__}: {err}"
+    if model.SerializeToString(deterministic=True) != before:
+        return "wrong", "the model handed over was changed"
+    try:
+        before_ports, session = Session(model), Session(made)
+        if before_ports.input_names != session.input_names or before_ports.output_names != session.output_names:
+            return "wrong", "lost a port"
+        got = session.run(feeds)
+    except RunError as err:
+        return "wrong", f"does not run: {err}"
+    bad = [name for name in want if not is_random(model) and not equal(want[name], got[name])]
+    return ("wrong", f"{bad[0]} differs") if bad else ("equal", "")
+
+
+def worker(first: int, step: int, recipes: list[str], name: str, answers: Any) -> None:
+    """Judges the cases first, first + step, ...; tells which one it is at, in case it dies there."""
+    warnings.simplefilter("ignore")
+    cases = [c for c in load_cases() if name in c.name]
+    for index in range(first, len(cases), step):
+        answers.send((index, cases[index].name, None))
+        answers.send((index, cases[index].name, judge(cases[index], recipes)))
+    answers.send((None, len(cases), None))
+
+
+@dataclass
+class Job:
+    process: Any
+    index: int = 0
+    name: str = ""
+
+
+def run(recipes: list[str], workers: int, every: int, name: str) -> Iterator[list[dict[str, str]]]:
+    """Results model by model; a worker that dies costs the model that it was at."""
+    context = multiprocessing.get_context("spawn")
+    step = workers * every
+    jobs: dict[Any, Job] = {}
+
+    def start(first: int) -> None:
+        mine, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=worker, args=(first, step, recipes, name, theirs))
+        process.start()
+        theirs.close()
+        jobs[mine] = Job(process)
+
+    for number in range(workers):
+        start(number * every)
+    while jobs:
+        for pipe in connection.wait(list(jobs)):
+            job = jobs[pipe]
+            try:
+                index, case, result = pipe.recv()
+            except EOFError:
+                del jobs[pipe]
+                yield [{"model": job.name, "variant": "", "recipe": "", "verdict": "crash", "detail": "process died"}]
+                start(job.index + step)
+                continue
+            if index is None:
+                job.process.join()
+                del jobs[pipe]
+            elif result is None:
+                job.index, job.name = index, case
+            else:
+                yield result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passes", default=",".join(RECIPES))
+    parser.add_argument("--every", type=int, default=1, help="take every N-th model")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--name", default="", help="only models whose name holds this")
+    arguments = parser.parse_args()
+    recipes = arguments.passes.split(",")
+    counts: Counter[tuple[str, str, str]] = Counter()
+    ran: set[str] = set()
+    seen = 0
+    for results in run(recipes, arguments.workers, arguments.every, arguments.name):
+        seen += 1
+        for r in results:
+            counts[r["recipe"], r["variant"], r["verdict"]] += 1
+            ran.add(r["model"])
+            if r["verdict"] != "equal":
+                print(json.dumps(r), flush=True)
+    print(f"{seen} models, {len(ran)} run by onnxruntime")
+    for recipe in recipes:
+        for variant in VARIANTS:
+            row = {v: counts[recipe, variant, v] for v in ("equal", "refused", "wrong", "crash")}
+            print(f"{recipe:16}{variant:18}{row}")
+    bad = sum(n for (_, _, v), n in counts.items() if v in ("wrong", "crash"))
+    print(f"{sum(counts.values()) - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
