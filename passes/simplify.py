@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 from pydantic import Field
 
-from graphc.api import GraphcError, Model, Pass, PassConfig, PassContext, PassResult, guarded, register_pass
+from graphc.api import GraphcError, Model, Pass, PassConfig, PassContext, PassResult, guarded, inferred_types, register_pass
 
 GROWTH_LIMIT = 64_000_000
 
@@ -47,10 +47,11 @@ class Simplify(Pass[Config]):
 
     def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
         proto = model.proto()
-        outcome = simplified(proto, config)
+        outcome = simplified(with_output_shapes(proto), config)
         if isinstance(outcome, str):
             return PassResult(model, [f"left as it was: {outcome}"], {"left": 1})
-        outcome.metadata_props.extend(p for p in proto.metadata_props if p not in outcome.metadata_props)
+        del outcome.metadata_props[:]
+        outcome.metadata_props.extend(proto.metadata_props)
         complaint = port_complaint(proto, outcome)
         if complaint:
             return PassResult(model, [f"left as it was: {complaint}"], {"left": 1})
@@ -60,6 +61,20 @@ class Simplify(Pass[Config]):
             return PassResult(model, [f"left as it was: what onnxsim made cannot be read ({err})"], {"left": 1})
         before, after = len(proto.graph.node), len(outcome.graph.node)
         return guarded(proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": before - after}))
+
+
+def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a shape for every output, which onnxsim asks for: the inferred one, or a scalar's."""
+    types = inferred_types(proto)
+    for port in proto.graph.output:
+        tensor = port.type.tensor_type
+        if port.type.HasField("tensor_type") and not tensor.HasField("shape"):
+            tensor.shape.SetInParent()
+            for size in types.get(port.name, (0, None))[1] or []:
+                dim = tensor.shape.dim.add()
+                if isinstance(size, int):
+                    dim.dim_value = size
+    return proto
 
 
 class Worker:

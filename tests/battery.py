@@ -79,7 +79,7 @@ def feeds_of(case: Case) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
-    return value
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def variant_of(model: onnx.ModelProto, feeds: dict[str, Any], variant: str) -> tuple[onnx.ModelProto, dict[str, Any]]:

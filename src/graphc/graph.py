@@ -94,16 +94,21 @@ def free_overridable(graph: Graph, model: ModelProto) -> None:
 
     Before IR version 4 every initializer had to be listed as an input, and meant a constant.
     """
-    if model.ir_version < FIRST_IR_WITH_DEFAULTS:
-        defaults = {i.name for i in model.graph.initializer}
-        graph.inputs = [t for t in graph.inputs if t.name not in defaults]
-        return
-    types = {p.name: p for p in model.graph.input}
-    for tensor in graph.inputs:
-        if isinstance(tensor, Constant):
-            port = types[tensor.name].type.tensor_type
-            shape = [d.dim_value if d.HasField("dim_value") else d.dim_param for d in port.shape.dim]
-            tensor.to_variable(tensor.dtype, shape)
+    defaults = {i.name for i in model.graph.initializer}
+    listed = {t.name: t for t in graph.inputs if t.name not in defaults}
+    if model.ir_version >= FIRST_IR_WITH_DEFAULTS:
+        tensors = graph.tensors()
+        for port in model.graph.input:
+            tensor = tensors.get(port.name)
+            if port.name in defaults and isinstance(tensor, Constant):
+                tensor.to_variable(tensor.dtype, get_shape(port))
+                tensor.type = "tensor_type"
+                listed[port.name] = tensor
+    graph.inputs = [listed[p.name] for p in model.graph.input if p.name in listed]
+
+
+def get_shape(port: onnx.ValueInfoProto) -> list[int | str]:
+    return [d.dim_value if d.HasField("dim_value") else d.dim_param for d in port.type.tensor_type.shape.dim]
 
 
 def keep_attributes(graph: Graph, proto: GraphProto) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.compare import Difference, worst_of
+from graphc.bisect import first_inner_difference
+from graphc.compare import Array, Difference, worst_of
 from graphc.errors import GraphcError, ModelError, PassError, ValidationError
 from graphc.model import Model
 from graphc.offline import Feeds, Offline, random_values
@@ -28,10 +29,12 @@ from graphc.validate import (
     Trial,
     WholeReference,
     WindowReference,
+    compare_all,
     draw_trials,
+    session_of,
     sight_of,
+    stream_all,
     validate_offline,
-    validate_stream,
 )
 from graphc.verify import verify
 
@@ -160,6 +163,8 @@ class Checks:
         self.trials: list[Trial] = []
         self.feeds: list[Feeds] = []
         self.session: Session | None = None
+        self.last_outputs: list[dict[str, Array]] = []
+        self.last_stream: tuple[Model, onnx.ModelProto] | None = None
         self.given = model if model.signature is not None else None
 
     def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
@@ -168,8 +173,15 @@ class Checks:
             return
         if not self.trials:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
-        record.against_offline = worst_of(validate_stream(model, self.trials, planned.tolerance, proto))
-        self.complain(planned, record)
+        session = session_of(model, proto)
+        got = stream_all(session, self.trials)
+        wants = [t.want for t in self.trials]
+        record.against_offline = worst_of(compare_all(session, self.trials, got, wants, planned.tolerance))
+        if self.last_outputs:
+            before = compare_all(session, self.trials, got, self.last_outputs, planned.tolerance)
+            record.against_before = worst_of(before)
+        self.complain(planned, record, model, proto)
+        self.last_outputs, self.last_stream = got, (model, proto)
 
     def check_whole(self, planned: PlannedPass, proto: onnx.ModelProto, record: PassRecord) -> None:
         if self.session is None:
@@ -179,7 +191,7 @@ class Checks:
                 raise ModelError(f"onnxruntime cannot run the model: {err}") from err
             self.feeds = whole_feeds(self.source, self.offline, self.spec)
         record.against_offline = worst_of(validate_offline(self.session, proto, self.feeds, planned.tolerance))
-        self.complain(planned, record)
+        self.complain(planned, record, model, proto)
 
     def reference(self, signature: Signature) -> Reference:
         assert self.offline is not None
@@ -189,15 +201,20 @@ class Checks:
             return WindowReference(self.offline, signature.window, signature.chunk)
         return WholeReference(self.offline)
 
-    def complain(self, planned: PlannedPass, record: PassRecord) -> None:
+    def complain(self, planned: PlannedPass, record: PassRecord, model: Model, proto: onnx.ModelProto) -> None:
         bad = [d for d in record.against_offline if not d.holds]
         if not bad:
             return
         first = bad[0]
         place = f" at frame {first.frame}" if first.frame is not None else ""
         stream = f" of a stream of {first.frames} frames" if first.frames is not None else ""
+        inner = None
+        if self.last_stream is not None and model.signature is not None:
+            trial = next(t for t in self.trials if t.frames == first.frames)
+            inner = first_inner_difference(self.last_stream, (model, proto), trial)
         raise ValidationError(
-            f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}",
+            f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
+            + (f"; the first inner tensor that differs is {inner}" if inner else ""),
             hint="leave the pass out, or give it a tolerance of its own: "
             f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.stream.length import Length
+from graphc.length import Length
 
 StateKind = Literal[
     "rnn_hidden", "rnn_cell", "scan_carry", "conv_context", "pool_context", "delay_line", "overlap_add",

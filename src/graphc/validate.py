@@ -206,21 +206,26 @@ def accepted(reference: Reference) -> set[int]:
     return set(offline.accepted) if isinstance(offline, Offline) else set()
 
 
-def validate_stream(
-    model: Model, trials: list[Trial], tolerance: ToleranceSpec, proto: onnx.ModelProto | None = None
+def stream_all(session: StreamSession, trials: list[Trial]) -> list[dict[str, Array]]:
+    """What a compiled model gives for every trial."""
+    return [run_stream(session, trial.feeds) for trial in trials]
+
+
+def compare_all(
+    session: StreamSession, trials: list[Trial], got: list[dict[str, Array]], want: list[dict[str, Array]],
+    tolerance: ToleranceSpec,
 ) -> list[Difference]:
-    """Every output of every trial, streamed, against its reference."""
-    return compare_session(session_of(model, proto), trials, tolerance)
+    """Every output of every trial against what it should be."""
+    return [
+        compare(name, reference[name], outputs[name], entry.axis, tolerance, trial.frames)
+        for trial, outputs, reference in zip(trials, got, want, strict=True)
+        for name, entry in session.outputs.items()
+    ]
 
 
 def compare_session(session: StreamSession, trials: list[Trial], tolerance: ToleranceSpec) -> list[Difference]:
-    found: list[Difference] = []
-    for trial in trials:
-        got = run_stream(session, trial.feeds)
-        for name, entry in session.outputs.items():
-            axis = entry.axis
-            found.append(compare(name, trial.want[name], got[name], axis, tolerance, trial.frames))
-    return found
+    """A compiled model on every trial against the reference."""
+    return compare_all(session, trials, stream_all(session, trials), [t.want for t in trials], tolerance)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.stream.constants import run_constants
 from graphc.stream.evaluate import Evaluation, evaluate
 from graphc.stream.facts import Array, Edge, Fact, Head, Known, Origin, Static, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, rule_for
 

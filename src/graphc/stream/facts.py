@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.stream.length import Length
+from graphc.length import Length
 
 Array = NDArray[np.generic]
 

@@ -12,7 +12,7 @@ from graphc.offline import Offline
 from graphc.roles import StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.stream.length import Length
+from graphc.length import Length
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:

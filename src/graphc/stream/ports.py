@@ -12,7 +12,7 @@ from graphc.errors import ChunkMisfit
 from graphc.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 
 INT64_MAX = np.iinfo(np.int64).max
 

@@ -14,7 +14,7 @@ import numpy as np
 from graphc.errors import ChunkMisfit, GraphcError, StreamError
 from graphc.graph import Node, Tensor, label
 from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import Builder, frames_in_chunk
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]

@@ -12,7 +12,7 @@ from graphc.roles import CountsRole, StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.facts import Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import Builder, finished
 
 

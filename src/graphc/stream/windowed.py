@@ -12,7 +12,7 @@ from graphc.graph import Tensor, label
 from graphc.signature import StateKind
 from graphc.stream.constants import Core, run_core
 from graphc.stream.facts import Array, Edge, Head, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts
 

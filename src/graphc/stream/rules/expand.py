@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor
 from graphc.stream.facts import Known, Static, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
 

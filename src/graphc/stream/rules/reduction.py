@@ -21,6 +21,14 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
     return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
 
 
+@stream_rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+def global_pool(node: Node, facts: Facts) -> StreamStep:
+    """Pools over every axis after the channels."""
+    x = facts.only_stream()
+    refuse_time_axis(facts, x, range(2, x.rank), "pools")
+    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+
+
 @stream_rule("ArgMax", "ArgMin")
 def arg_reduce(node: Node, facts: Facts) -> StreamStep:
     x = facts.only_stream()

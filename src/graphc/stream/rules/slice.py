@@ -10,7 +10,7 @@ import numpy as np
 from graphc.graph import Node, Tensor, normalised
 from graphc.stream.constants import Core
 from graphc.stream.facts import Array, Known, Stream
-from graphc.stream.length import Length
+from graphc.length import Length
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
 from graphc.stream.windowed import Window, window_over, windowed_fact

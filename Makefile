@@ -1,0 +1,42 @@
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: quickstart test nightly real battery floor lint clean
+
+quickstart: .venv/.installed
+	$(BIN)/python examples/quickstart.py
+
+test: .venv/.tested
+	$(BIN)/ruff check src passes tests examples benchmarks
+	$(BIN)/mypy src passes
+	$(BIN)/python -m pytest -n 2
+
+nightly: .venv/.tested
+	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
+	$(BIN)/python tests/battery.py
+	$(MAKE) real wheel floor
+
+real: .venv/.tested
+	$(BIN)/python tests/real_models.py
+
+battery: .venv/.tested
+	$(BIN)/python tests/battery.py
+
+wheel:
+	$(PYTHON) tests/check_wheel.py
+
+floor:
+	$(PYTHON) tests/check_floor.py
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+.venv/.tested: .venv/.installed
+	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv out build dist *.egg-info

@@ -1,0 +1,45 @@
+"""Fourier transforms: a short-time one slides a window along time, a plain one works along another axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.graph import Node, Tensor, normalised
+from graphc.stream.facts import Known
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
+from graphc.stream.windowed import Window, window_over, windowed_fact
+
+
+@stream_rule("STFT")
+def stft(node: Node, facts: Facts) -> StreamStep:
+    """The signal is [batch, time] or [batch, time, 1 or 2], the result [batch, frames, bins, 2]; no padding."""
+    x = facts.only_stream()
+    if x.axis != 1:
+        facts.refuse("its signal carries time on another axis than 1", "transpose the signal")
+    step = facts.array(1, "its frame step")
+    length = facts.array(3, "its frame length")
+    window_shape = facts.input_shapes[2][0] if isinstance(facts[2], Known) else ()
+    extent = int(length.ravel()[0]) if length is not None else window_shape[0]
+    assert step is not None
+    stride = int(step.ravel()[0])
+    w = window_over(facts, x, Window(extent, stride, 0, 0, (1, stride - extent, stride)))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        return b.copy(node, [w.chunk(b, inputs[0], "conv_context"), *inputs[1:]])
+
+    return StreamStep((facts.out(w.x, 1, delay=w.delay, length=w.length),), emit)
+
+
+@stream_rule("DFT")
+def dft(node: Node, facts: Facts) -> StreamStep:
+    """Along ``axis``, an attribute (default 1) before opset 20 and an input (default the last but one) from then on."""
+    x = facts.only_stream()
+    if facts.opset >= 20:
+        value = facts.array(2, "its axis")
+        axis = -2 if value is None else int(value.ravel()[0])
+    else:
+        axis = int(node.attrs.get("axis", 1))
+    refuse_time_axis(facts, x, [normalised(axis, x.rank)], "transforms")
+    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)

@@ -1,0 +1,79 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, settings
+from onnx import TensorProto, helper
+
+sys.path.insert(0, str(Path(__file__).parent))
+ROOT = Path(__file__).parent.parent
+
+settings.register_profile(
+    "default", max_examples=100, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "nightly", max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile(os.environ.get("GRAPHC_PROFILE", "default"))
+
+
+@pytest.fixture
+def root() -> Path:
+    return ROOT
+
+
+def small_model() -> onnx.ModelProto:
+    """A conv with lookahead, an LSTM, and a residual: [1, 3, T] to [1, 4, T]."""
+    rng = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        return onnx.numpy_helper.from_array((rng.standard_normal(shape) * 0.4).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv", pads=[1, 1]),
+        helper.make_node("Transpose", ["c"], ["t"], name="turn", perm=[2, 0, 1]),
+        helper.make_node("LSTM", ["t", "lw", "lr", "lb"], ["y", "h", "cell"], name="lstm", hidden_size=4),
+        helper.make_node("Squeeze", ["y", "axis"], ["s"], name="squeeze"),
+        helper.make_node("Transpose", ["s"], ["back"], name="turn_back", perm=[1, 2, 0]),
+        helper.make_node("Add", ["back", "c"], ["out"], name="residual"),
+    ]
+    graph = helper.make_graph(
+        nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "T"])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 4, "T"])],
+        [
+            weight("w", 4, 3, 3), weight("b", 4), weight("lw", 1, 16, 4), weight("lr", 1, 16, 4), weight("lb", 1, 32),
+            onnx.numpy_helper.from_array(np.array([1]), "axis"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a model and a spec and returns the spec's path; keywords replace top-level lines of the spec."""
+
+    def write(model: onnx.ModelProto | None = None, spec: str | None = None) -> Path:
+        onnx.save(model if model is not None else small_model(), tmp_path / "model.onnx")
+        path = tmp_path / "spec.yaml"
+        path.write_text(spec if spec is not None else SPEC)
+        return path
+
+    return write
+
+
+SPEC = """\
+version: 1
+model: model.onnx
+output: out/model.stream.onnx
+stream: {chunk: 4, frame_ms: 10, inputs: {x: {axis: 2}}}
+passes: [lift_state, fold_constants, fuse]
+"""

@@ -1,0 +1,1 @@
+"""A package of passes and streaming rules of somebody else's."""

@@ -1,0 +1,58 @@
+"""Every example, from both exporters, through its spec: equal to offline within 1e-4, and within its SNR quantized."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphc
+from conftest import ROOT
+from graphc.model import read_model
+from graphc.offline import offline_of
+from graphc.session import StreamSession
+from graphc.spec import load_spec
+from graphc.validate import run_stream, streamed
+
+SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_example_compiles_and_streams_equal(path: Path, tmp_path: Path) -> None:
+    text = path.read_text().replace("../examples/models", str(ROOT / "examples" / "models")).replace("../out", "out")
+    float_text = "\n".join(line for line in text.splitlines() if "quantize" not in line)
+    spec = tmp_path / path.name
+    spec.write_text(text)
+    report = graphc.compile(spec).data
+    for record in report["passes"]:
+        if record["name"] == "quantize":
+            assert all(d["snr_db"] is None or d["snr_db"] >= 20 for d in record["against_offline"])
+        else:
+            assert record["max_abs"] <= 1e-4
+    assert report["states"] or "joiner" in path.name
+
+    shutil.rmtree(tmp_path / "out")
+    spec.write_text(float_text)
+    graphc.compile(spec)
+    file = load_spec(spec)
+    if file.spec.stream is None or file.spec.stream.window is not None or file.spec.stream.states:
+        return
+    session = StreamSession(file.output_path)
+    offline = offline_of(read_model(file.model_path), file.spec.stream, file)
+    rng = np.random.default_rng(7)
+    lengths = [n for n in (int(rng.integers(session.manifest.min_frames, 400)) for _ in range(12)) if offline.accepts(n)]
+    assert lengths
+    for frames in lengths[:6]:
+        feeds = offline.draw(frames, rng)
+        want, got = offline.run(feeds), run_stream(session, streamed(offline, feeds))
+        for name in session.outputs:
+            assert want[name].shape == got[name].shape
+            assert np.abs(want[name] - got[name]).max(initial=0) <= 1e-4
+
+
+def test_every_example_model_has_a_spec() -> None:
+    models = {p.name.removesuffix(".onnx") for p in (ROOT / "examples" / "models").glob("*.onnx")}
+    assert models == {p.stem for p in SPECS}
+    assert sum(p.stat().st_size for p in (ROOT / "examples" / "models").glob("*.onnx")) < 5_000_000

@@ -1,0 +1,390 @@
+"""Each streaming rule, by the smallest graph that shows it: equal at every length, with the delay and states it should have."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from graphc.errors import StreamError
+from graphc.model import Model
+from graphc.offline import offline_of
+from graphc.spec import InputSpec, StreamSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
+from graphc.validate import session_of
+from promise import streams_equal
+
+
+def model_of(body: str, inputs: str = "float[1,2,T] x", outputs: str = "float[1,A,B] y", opset: int = 17) -> onnx.ModelProto:
+    text = f'<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft": 1]> g ({inputs}) => ({outputs}) {{{body}}}'
+    model = onnx.parser.parse_model(text)
+    for port in model.graph.output:
+        port.type.tensor_type.ClearField("shape")
+    return model
+
+
+def weights(model: onnx.ModelProto, **arrays: np.ndarray) -> onnx.ModelProto:
+    for name, value in arrays.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    return model
+
+
+def random(*shape: int, dtype: type = np.float32) -> np.ndarray:
+    rng = np.random.default_rng(sum(shape))
+    return (rng.standard_normal(shape) * 0.5).astype(dtype)
+
+
+def lifted_equal(model: onnx.ModelProto, chunks: tuple[int, ...] = (1, 3), lengths: range = range(1, 30),
+                 spec: StreamSpec | None = None) -> Model:
+    """The model lifted at multiples of its smallest chunk, each streamed and compared; the last one is returned."""
+    offline = offline_of(model, spec or StreamSpec(chunk=1))
+    multiple = analyse(offline).chunk_multiple
+    for times in chunks:
+        lifted = lift(analyse(offline, multiple * times))
+        verdict = streams_equal(offline, session_of(lifted), lengths)
+        assert verdict.kind == "equal", verdict.detail
+    return lifted
+
+
+def kinds(model: Model) -> list[str]:
+    assert model.signature is not None
+    return sorted(s.kind for s in model.signature.states)
+
+
+def delay(model: Model) -> int:
+    assert model.signature is not None
+    return model.signature.outputs[0].delay
+
+
+def refusal(model: onnx.ModelProto, spec: StreamSpec | None = None) -> StreamError:
+    with pytest.raises(StreamError) as caught:
+        lift(analyse(offline_of(model, spec or StreamSpec(chunk=1))))
+    assert caught.value.node
+    assert caught.value.reason
+    return caught.value
+
+
+def test_causal_conv_has_no_delay_and_keeps_its_context() -> None:
+    model = lifted_equal(weights(model_of("y = Conv <pads=[4,0], dilations=[2]> (x, w)"), w=random(3, 2, 3)))
+    assert kinds(model) == ["conv_context"]
+    assert delay(model) == 0
+    assert model.signature is not None
+    assert model.signature.valid_frames is None
+
+
+def test_same_conv_delays_by_its_lookahead() -> None:
+    model = lifted_equal(weights(model_of("y = Conv <pads=[2,2]> (x, w, b)"), w=random(3, 2, 5), b=random(3)))
+    assert delay(model) == 2
+    assert model.signature is not None
+    assert model.signature.valid_frames is None, "zeros past the end are what the client feeds anyway"
+
+
+def test_second_same_conv_needs_the_clock_and_valid_frames() -> None:
+    body = "a = Conv <pads=[1,1]> (x, w, b) y = Conv <pads=[1,1]> (a, v)"
+    model = lifted_equal(weights(model_of(body), w=random(2, 2, 3), b=random(2), v=random(2, 2, 3)))
+    assert delay(model) == 2
+    assert kinds(model) == ["clock", "conv_context", "conv_context", "running_sum"]
+    assert model.signature is not None
+    assert model.signature.valid_frames == "valid_frames"
+
+
+def test_padding_in_front_travels_through_pointwise_ops_to_the_conv() -> None:
+    body = """
+        p = Pad (x, pads) a = Conv (p, w, b) s = Sigmoid (a) y = Conv (s, v)
+    """
+    model = weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 1), b=random(2), v=random(2, 2, 3))
+    lifted = lifted_equal(model)
+    assert kinds(lifted) == ["conv_context"]
+    state = lifted.signature.states[0] if lifted.signature else None
+    assert state is not None
+    assert np.ptp(state.init, axis=2).max() == 0
+    assert np.abs(state.init).min() > 0, "the cache starts at what the bias and the sigmoid make of the padding"
+
+
+def test_strided_conv_changes_the_rate_and_names_the_smallest_chunk() -> None:
+    model = weights(model_of("a = Conv <strides=[2]> (x, w) y = Conv <strides=[3]> (a, v)"),
+                    w=random(2, 2, 2), v=random(2, 2, 3))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    with pytest.raises(StreamError) as caught:
+        analyse(offline, 8)
+    assert "smallest chunk that fits is 6" in str(caught.value)
+    assert "6 or 12" in str(caught.value)
+    lifted_equal(model)
+
+
+def test_residual_around_a_conv_with_lookahead_waits() -> None:
+    model = lifted_equal(weights(model_of("a = Conv <pads=[2,2]> (x, w) y = Add (a, x)"), w=random(2, 2, 5)))
+    assert kinds(model) == ["conv_context", "delay_line"]
+
+
+def test_stride_then_transposed_conv_and_a_skip_line_up() -> None:
+    body = """
+        d = Conv <strides=[2], pads=[1,1]> (x, w) u = ConvTranspose <strides=[2]> (d, v)
+        c = Slice (u, zero, minus, axis) y = Add (c, x)
+    """
+    model = weights(
+        model_of(body), w=random(2, 2, 4), v=random(2, 2, 2), zero=np.array([0]), minus=np.array([2**31 - 1]),
+        axis=np.array([2]),
+    )
+    lifted_equal(model, lengths=range(2, 30, 2))
+
+
+@pytest.mark.parametrize("attrs", ["count_include_pad=1", "count_include_pad=0"])
+def test_average_pool_counts_padding_both_ways(attrs: str) -> None:
+    lifted_equal(model_of(f"y = AveragePool <kernel_shape=[3], pads=[1,1], {attrs}> (x)"))
+
+
+def test_max_pool_pads_with_minus_infinity() -> None:
+    model = lifted_equal(model_of("y = MaxPool <kernel_shape=[3], pads=[2,0]> (x)"))
+    assert model.signature is not None
+    assert np.isneginf(model.signature.states[0].init).all()
+
+
+def test_max_pool_with_ceil_mode() -> None:
+    lifted_equal(model_of("y = MaxPool <kernel_shape=[2], strides=[2], ceil_mode=1> (x)"), lengths=range(2, 30))
+
+
+def test_pool_over_time_in_two_dimensions() -> None:
+    inputs, outputs = "float[1,1,T,6] x", "float[1,1,A,B] y"
+    lifted_equal(model_of("y = AveragePool <kernel_shape=[2,3], pads=[1,1,0,1], strides=[1,2]> (x)", inputs, outputs))
+
+
+def test_learned_initial_state_is_the_ports_first_value() -> None:
+    body = "t = Transpose <perm=[2,0,1]> (x) y = GRU <hidden_size=3> (t, w, r, , , h)"
+    body = "t = Transpose <perm=[2,0,1]> (x) y, hn = GRU <hidden_size=3> (t, w, r, b, n, h)"
+    model = model_of(body, outputs="float[A,1,1,3] y, float[1,1,3] hn")
+    del model.graph.node[1].input[4]
+    model.graph.node[1].input.insert(4, "")
+    weights(model, w=random(1, 9, 2), r=random(1, 9, 3), b=random(1, 18), h=random(1, 1, 3))
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert [o.name for o in lifted.signature.outputs] == ["y"], "the final state is a state now, not an output"
+    assert np.array_equal(lifted.signature.states[0].init, random(1, 1, 3))
+
+
+def test_lstm_with_peepholes_clip_and_other_activations() -> None:
+    body = (
+        't = Transpose <perm=[2,0,1]> (x) '
+        'y = LSTM <hidden_size=2, clip=0.5, activations=["HardSigmoid","Softsign","Tanh"]> (t, w, r, b, n, h, c, p)'
+    )
+    model = model_of(body, outputs="float[A,1,1,2] y")
+    model.graph.node[1].input[4] = ""
+    weights(model, w=random(1, 8, 2), r=random(1, 8, 2), b=random(1, 16), h=random(1, 1, 2), c=random(1, 1, 2),
+            p=random(1, 6))
+    assert kinds(lifted_equal(model)) == ["rnn_cell", "rnn_hidden"]
+
+
+def test_lstm_behind_lookahead_holds_its_first_state_until_frame_0() -> None:
+    body = "a = Conv <pads=[2,2]> (x, k) t = Transpose <perm=[2,0,1]> (a) y = RNN <hidden_size=3> (t, w, r)"
+    model = weights(model_of(body, outputs="float[A,1,1,3] y"), k=random(2, 2, 5), w=random(1, 3, 2), r=random(1, 3, 3))
+    lifted = lifted_equal(model, chunks=(1, 2, 5))
+    assert delay(lifted) % 5 == 0
+
+
+def test_bidirectional_recurrence_over_time_is_refused() -> None:
+    body = "t = Transpose <perm=[2,0,1]> (x) y = LSTM <hidden_size=2, direction=\"bidirectional\"> (t, w, r)"
+    model = weights(model_of(body, outputs="float[A,2,1,2] y"), w=random(2, 8, 2), r=random(2, 8, 2))
+    model.graph.node[1].name = "encoder_lstm"
+    error = refusal(model)
+    assert error.node == "encoder_lstm (LSTM)"
+    assert "both ways" in error.reason
+    assert error.hint is not None
+    assert "one-directional" in error.hint
+
+
+def test_bidirectional_recurrence_over_frequency_has_no_state() -> None:
+    body = "t = Transpose <perm=[1,2,0]> (x) y = GRU <hidden_size=2, direction=\"bidirectional\"> (t, w, r)"
+    model = weights(model_of(body, outputs="float[2,2,A,2] y"), w=random(2, 6, 1), r=random(2, 6, 2))
+    assert kinds(lifted_equal(model)) == []
+
+
+def test_state_after_the_last_frame_is_refused_where_it_is_used() -> None:
+    body = "t = Transpose <perm=[2,0,1]> (x) q, h = GRU <hidden_size=3> (t, w, r) y = Tanh (h)"
+    model = weights(model_of(body, outputs="float[1,1,3] y"), w=random(1, 9, 2), r=random(1, 9, 3))
+    error = refusal(model)
+    assert "after the last frame" in error.reason
+    assert "stream.window" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("y = ReduceMean <axes=[2], keepdims=1> (x)", "over all time"),
+        ("y = Softmax <axis=2> (x)", "over all time"),
+        ("y = InstanceNormalization (x, two, two)", "statistics over all time"),
+        ("y = GlobalAveragePool (x)", "pools over all time"),
+        ("y = Pad <mode=\"reflect\"> (x, pads)", "reflect"),
+        ("y = Pad <mode=\"edge\"> (x, pads)", "repeats the last frame"),
+        ("y = Slice (x, last, zero, axis)", "counted from the end"),
+        ("y = Slice (x, back, low, axis, back)", "reverses time"),
+        ("a = Transpose <perm=[0,2,1]> (x) y = MatMul (a, x)", "attention"),
+        ("y = Conv <auto_pad=\"SAME_UPPER\", strides=[2]> (x, w)", "length of the whole stream"),
+        ("y = Concat <axis=2> (x, x)", "one stream behind the other"),
+        ("q, s, z = DynamicQuantizeLinear (x) y = DequantizeLinear (q, s, z)", "scale over the whole utterance"),
+    ],
+)
+def test_what_cannot_be_streamed_is_refused_with_node_reason_and_way_out(body: str, says: str) -> None:
+    model = model_of(body, outputs="float[A,B,C] y")
+    weights(model, two=np.ones(2, np.float32), pads=np.array([0, 0, 1, 0, 0, 1]), last=np.array([-3]),
+            zero=np.array([2**31 - 1]), axis=np.array([2]), back=np.array([-1]), low=np.array([-(2**31)]),
+            w=random(2, 2, 3))
+    error = refusal(model)
+    assert says in str(error)
+    assert error.hint
+
+
+def test_edge_padding_in_front_repeats_the_first_frame() -> None:
+    body = "p = Pad <mode=\"edge\"> (x, pads) y = Conv (p, w)"
+    model = weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3))
+    lifted = lifted_equal(model)
+    assert delay(lifted) == 0
+    assert kinds(lifted) == ["clock", "conv_context"]
+
+
+def test_edge_padding_behind_lookahead() -> None:
+    body = "a = Conv <pads=[1,1]> (x, w) p = Pad <mode=\"edge\"> (a, pads) y = Conv (p, w)"
+    lifted_equal(weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3)), chunks=(1, 2, 5))
+
+
+def test_frames_stacked_by_reshape_change_the_rate() -> None:
+    body = "t = Transpose <perm=[0,2,1]> (x) r = Reshape (t, shape) y = Tanh (r)"
+    model = weights(model_of(body), shape=np.array([1, -1, 8]))
+    lifted = lifted_equal(model, lengths=range(4, 40, 4))
+    assert lifted.signature is not None
+    assert lifted.signature.chunk_multiple == 4
+    assert str(lifted.signature.outputs[0].rate) == "1/4"
+
+
+def test_cumsum_carries_the_sum() -> None:
+    model = lifted_equal(weights(model_of("y = CumSum (x, axis)"), axis=np.array(2)))
+    assert kinds(model) == ["running_sum"]
+
+
+def test_depth_to_space_and_upsampling_along_time() -> None:
+    lifted_equal(model_of("y = DepthToSpace <blocksize=2> (x)", "float[1,8,3,T] x", "float[1,2,6,A] y"))
+    scales = np.array([1, 1, 2], np.float32)
+    model = weights(model_of("y = Upsample <mode=\"nearest\"> (x, s)", opset=9), s=scales)
+    lifted_equal(model)
+
+
+def test_loop_over_time_carries_its_state() -> None:
+    body = """
+        sh = Shape (x) n = Gather (sh, two) last = Squeeze (n) t = Identity (x)
+        hn, y = Loop (last, yes, h0) <body = b (int64 i, bool go, float[1,2] h) => (bool again, float[1,2] h2, float[1,2] o)
+        { again = Identity (go) f = Gather <axis=2> (t, i) d = Mul (h, f) h2 = Tanh (d) o = Add (h2, f) }>
+    """
+    model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
+    assert kinds(lifted_equal(model)) == ["scan_carry"]
+
+
+def test_static_input_spread_over_time() -> None:
+    body = "s = Shape (x) n = Gather (s, two) z = Concat <axis=0> (one, four, n) e = Expand (spk, z) y = Concat <axis=1> (x, e)"
+    model = model_of(body, "float[1,2,T] x, float[1,4,1] spk")
+    weights(model, two=np.array([2]), one=np.array([1]), four=np.array([4]))
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2), "spk": InputSpec(static=True)})
+    lifted_equal(model, spec=spec)
+
+
+def test_a_mask_made_of_the_count_of_frames_is_steady() -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit) k = Less (r, len)
+        f = Cast <to=1> (k) y = Mul (x, f)
+    """
+    model = model_of(body, "float[1,2,T] x, int64[1] len")
+    weights(model, two=np.array([2]), zero=np.array(0), unit=np.array(1))
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2), "len": InputSpec(counts="x")})
+    lifted = lifted_equal(model, spec=spec)
+    assert lifted.signature is not None
+    assert [i.name for i in lifted.signature.inputs] == ["x"]
+
+
+def test_an_absolute_position_table_is_refused() -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit) f = Cast <to=1> (r) y = Add (x, f)
+    """
+    model = weights(model_of(body), two=np.array([2]), zero=np.array(0), unit=np.array(1))
+    assert "place in the stream" in refusal(model).reason
+
+
+def test_a_periodic_constant_is_cut_at_the_phase_of_the_delay() -> None:
+    body = "a = Conv <pads=[1,1]> (x, w) s = Shape (a) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit)"
+    body += " q = Mod (r, three) f = Cast <to=1> (q) y = Add (a, f)"
+    model = model_of(body)
+    weights(model, w=random(2, 2, 3), two=np.array([2]), zero=np.array(0), unit=np.array(1), three=np.array(3))
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert lifted.signature.chunk_multiple == 3
+
+
+def test_two_stream_inputs_at_different_rates() -> None:
+    body = "d = Conv <strides=[2]> (x, w) y = Add (d, z)"
+    model = model_of(body, "float[1,2,T] x, float[1,2,U] z")
+    weights(model, w=random(2, 2, 2))
+    spec = StreamSpec(chunk=2, inputs={"x": InputSpec(axis=2), "z": InputSpec(axis=2, rate="1/2")})
+    lifted_equal(model, spec=spec, lengths=range(2, 30, 2))
+
+
+def test_two_outputs_with_different_delays() -> None:
+    body = "a = Conv <pads=[1,3]> (x, w) y = Tanh (x) z = Conv <strides=[2], pads=[2,2]> (a, w)"
+    model = model_of(body, outputs="float[1,2,A] y, float[1,2,B] z")
+    lifted = lifted_equal(weights(model, w=random(2, 2, 5)))
+    assert lifted.signature is not None
+    assert [o.delay for o in lifted.signature.outputs] == [0, 2]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "double"])
+def test_other_floats(dtype: str) -> None:
+    numpy_type = {"float16": np.float16, "double": np.float64}[dtype]
+    body = "a = Conv <pads=[1,1]> (x, w) y = Conv <pads=[1,1]> (a, w)"
+    if dtype == "double":
+        body = "a = MaxPool <kernel_shape=[3], pads=[1,1]> (x) b = Mul (a, s) y = Add (b, x)"
+    model = model_of(body, f"{dtype}[1,2,T] x", f"{dtype}[1,A,B] y")
+    weights(model, w=random(2, 2, 3, dtype=numpy_type), s=np.asarray(0.5, numpy_type))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    session = session_of(lift(analyse(offline, 3)))
+    rng = np.random.default_rng(0)
+    for frames in (3, 8, 20):
+        feeds = offline.draw(frames, rng)
+        want, got = offline.run(feeds)["y"], session.run(feeds)["y"]
+        assert want.shape == got.shape
+        assert np.allclose(want.astype(float), got.astype(float), atol=5e-3 if dtype == "float16" else 1e-12)
+
+
+def test_quantized_conv_pads_with_its_zero_point() -> None:
+    body = "q = QuantizeLinear (x, xs, xz) a = QLinearConv <pads=[2,0]> (q, xs, xz, w, ws, wz, xs, xz) y = DequantizeLinear (a, xs, xz)"
+    model = weights(
+        model_of(body), xs=np.float32(0.05), xz=np.uint8(131), ws=np.float32(0.02), wz=np.uint8(120),
+        w=np.random.default_rng(0).integers(0, 255, (2, 2, 3)).astype(np.uint8),
+    )
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert (lifted.signature.states[0].init == 131).all()
+
+
+def test_symbolic_batch_is_bound_to_the_specs_batch() -> None:
+    model = weights(model_of("y = Conv <pads=[2,0]> (x, w)", "float[batch,2,T] x"), w=random(2, 2, 3))
+    lifted = lifted_equal(model, spec=StreamSpec(chunk=1, batch=3, inputs={"x": InputSpec(axis=2)}))
+    assert lifted.signature is not None
+    assert lifted.signature.states[0].init.shape == (3, 2, 2)
+
+
+def test_a_fixed_length_graph_streams_further_than_it_was_exported_for() -> None:
+    body = "r = Reshape (x, shape) y = Conv <pads=[2,0]> (r, w)"
+    model = weights(model_of(body, "float[1,2,12] x"), shape=np.array([1, 2, 12]), w=random(2, 2, 3))
+    spec = StreamSpec(chunk=4, inputs={"x": InputSpec(axis=2)})
+    lifted_equal(model, spec=spec, lengths=range(12, 13))
+
+
+def test_short_time_fourier_transform_is_a_window() -> None:
+    model = weights(model_of("y = STFT (x, step, window)", "float[1,T,1] x", "float[1,A,5,2] y"),
+                    step=np.array(4), window=np.hanning(8).astype(np.float32))
+    lifted = lifted_equal(model, lengths=range(8, 40))
+    assert kinds(lifted) == ["conv_context"]
+
+
+def test_tokens_stream_through_one_hot_and_embedding() -> None:
+    body = "o = OneHot (x, depth, values) e = Gather (table, x) y = Concat <axis=2> (o, e)"
+    model = weights(model_of(body, "int64[1,T] x", "float[1,A,7] y"), depth=np.array(5), table=random(5, 2),
+                    values=np.array([0, 1], np.float32))
+    lifted_equal(model)

@@ -1,0 +1,130 @@
+"""The client: any number of frames in, the right frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphc
+from conftest import small_model
+from graphc import InputError, ModelError, StreamSession
+from graphc.offline import offline_of
+from graphc.spec import StreamSpec
+
+Project = Callable[..., Path]
+
+
+@pytest.fixture
+def compiled(project: Project) -> Path:
+    spec = project()
+    graphc.compile(spec)
+    return spec.parent / "out" / "model.stream.onnx"
+
+
+def frames(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((1, 3, count)).astype(np.float32)
+
+
+def offline(x: np.ndarray) -> np.ndarray:
+    result: np.ndarray = offline_of(small_model(), StreamSpec(chunk=1)).run({"x": x})["out"]
+    return result
+
+
+@pytest.mark.parametrize("sizes", [[1] * 19, [19], [0, 7, 0, 12], [3, 3, 3, 3, 3, 4]])
+def test_pushes_of_any_size_give_the_offline_output(compiled: Path, sizes: list[int]) -> None:
+    session = StreamSession(compiled)
+    x = frames(19)
+    parts, place = [], 0
+    for size in sizes:
+        parts.append(session.push(x[:, :, place : place + size])["out"])
+        place += size
+    parts.append(session.flush()["out"])
+    got = np.concatenate(parts, axis=2)
+    assert got.shape == (1, 4, 19)
+    assert np.abs(got - offline(x)).max() < 1e-5
+
+
+def test_generator_interface_and_reset(compiled: Path) -> None:
+    session = StreamSession(compiled)
+    for seed in (1, 2):
+        x = frames(11, seed)
+        parts = [out["out"] for out in session.stream(x[:, :, i : i + 2] for i in range(0, 11, 2))]
+        assert np.abs(np.concatenate(parts, axis=2) - offline(x)).max() < 1e-5
+
+
+def test_the_manifest_beside_the_model_does_too(compiled: Path) -> None:
+    session = StreamSession(compiled.with_name("model.stream.manifest.json"))
+    x = frames(9)
+    assert np.abs(session.run(x=x)["out"] - offline(x)).max() < 1e-5
+
+
+def test_two_interleaved_streams_do_not_meet(compiled: Path) -> None:
+    one, two = StreamSession(compiled), StreamSession(compiled)
+    x, y = frames(12, 1), frames(12, 2)
+    parts: dict[int, list[np.ndarray]] = {1: [], 2: []}
+    for i in range(0, 12, 3):
+        parts[1].append(one.push(x[:, :, i : i + 3])["out"])
+        parts[2].append(two.push(y[:, :, i : i + 3])["out"])
+    for key, session, value in ((1, one, x), (2, two, y)):
+        got = np.concatenate([*parts[key], session.flush()["out"]], axis=2)
+        assert np.abs(got - offline(value)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (np.zeros((1, 3, 4)), "is float64, where the model takes float32"),
+        (np.zeros((1, 2, 4), np.float32), "has the shape [1, 2, 4], where the model takes [1, 3, 4]"),
+        (np.zeros((3, 4), np.float32), "has the shape [3, 4]"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(compiled: Path, value: np.ndarray, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        StreamSession(compiled).push(value)
+    assert says in str(caught.value)
+
+
+def test_unknown_inputs_and_pushes_after_the_flush_are_refused(compiled: Path) -> None:
+    session = StreamSession(compiled)
+    with pytest.raises(InputError, match="'y' is no input of the model; known: x"):
+        session.push(y=frames(3))
+    session.push(frames(3))
+    session.flush()
+    with pytest.raises(InputError, match=r"flushed; call reset\(\)"):
+        session.push(frames(3))
+
+
+def test_a_model_that_graphc_did_not_compile_is_refused(project: Project) -> None:
+    spec = project()
+    with pytest.raises(ModelError, match="holds no manifest"):
+        StreamSession(spec.parent / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('"chunk": 4', '"chunk": "4"'), "not a manifest of graphc: chunk"),
+        (('"graphc.manifest/1"', '"graphc.manifest/9"'), "not a manifest of graphc: format"),
+        (('"x"', '"z"'), "names ports that the model does not have: z"),
+        (('"init": "zeros"', '"init": {"file": "../up.npz", "key": "a"}'), "no file beside the manifest"),
+        (('"init": "zeros"', '"init": {"file": "none.npz", "key": "a"}'), "cannot be read"),
+        (("{", "["), "not a manifest of graphc"),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(compiled: Path, change: tuple[str, str], says: str) -> None:
+    path = compiled.with_name("model.stream.manifest.json")
+    path.write_text(path.read_text().replace(*change, 1))
+    with pytest.raises(ModelError) as caught:
+        StreamSession(path)
+    assert says in str(caught.value)
+
+
+def test_first_values_never_load_a_pickle(compiled: Path) -> None:
+    path = compiled.with_name("model.stream.manifest.json")
+    np.savez(compiled.with_name("evil.npz"), a=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    path.write_text(path.read_text().replace('"init": "zeros"', '"init": {"file": "evil.npz", "key": "a"}', 1))
+    with pytest.raises(ModelError, match="cannot be read"):
+        StreamSession(path)
