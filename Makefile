@@ -8,7 +8,7 @@ quickstart: .venv/.installed
 
 test: .venv/.tested
 	$(BIN)/ruff check src passes tests examples benchmarks
-	$(BIN)/mypy src passes
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
 nightly: .venv/.tested

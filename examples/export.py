@@ -28,8 +28,14 @@ class WakeWordCNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
         )
         self.head = nn.Linear(32, 4)
 
@@ -46,8 +52,12 @@ class KeywordDSCNN(nn.Module):
         blocks: list[nn.Module] = []
         for _ in range(3):
             blocks += [
-                nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-                nn.Conv2d(32, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+                nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                nn.Conv2d(32, 32, 1, bias=False),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
             ]
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(32, 12)
@@ -63,8 +73,12 @@ class CRNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv2d(1, 8, (3, 5), stride=(1, 2), padding=(1, 2)), nn.BatchNorm2d(8), nn.ReLU(),
-            nn.Conv2d(8, 16, (3, 5), stride=(1, 2), padding=(1, 2)), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(1, 8, (3, 5), stride=(1, 2), padding=(1, 2)),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, (3, 5), stride=(1, 2), padding=(1, 2)),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
         )
         self.gru = nn.GRU(160, 48, batch_first=True)
         self.head = nn.Linear(48, 6)
@@ -92,9 +106,12 @@ class QuartzBlock(nn.Module):
         half = kernel // 2
         self.body = nn.Sequential(
             nn.Conv1d(inside, inside, kernel, padding=half, groups=inside, bias=False),
-            nn.Conv1d(inside, outside, 1, bias=False), nn.BatchNorm1d(outside), nn.ReLU(),
+            nn.Conv1d(inside, outside, 1, bias=False),
+            nn.BatchNorm1d(outside),
+            nn.ReLU(),
             nn.Conv1d(outside, outside, kernel, padding=half, groups=outside, bias=False),
-            nn.Conv1d(outside, outside, 1, bias=False), nn.BatchNorm1d(outside),
+            nn.Conv1d(outside, outside, 1, bias=False),
+            nn.BatchNorm1d(outside),
         )
         self.skip = nn.Sequential(nn.Conv1d(inside, outside, 1, bias=False), nn.BatchNorm1d(outside))
 
@@ -128,7 +145,7 @@ class TCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.entry(x)
-        for index, (layer, norm) in enumerate(zip(self.layers, self.norms)):
+        for index, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             x = x + functional.relu(norm(layer(functional.pad(x, (2 * 2**index, 0)))))
         return self.head(x)
 
@@ -147,7 +164,7 @@ class WaveNet(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         x = self.entry(wave)
         total: Tensor | float = 0.0
-        for index, (gate, residual, skip) in enumerate(zip(self.gates, self.residuals, self.skips)):
+        for index, (gate, residual, skip) in enumerate(zip(self.gates, self.residuals, self.skips, strict=True)):
             a, b = gate(functional.pad(x, (2**index, 0))).chunk(2, dim=1)
             y = torch.tanh(a) * torch.sigmoid(b)
             total = total + skip(y)
@@ -220,22 +237,21 @@ def examples() -> dict[str, Example]:
         "wake_word": Example(WakeWordCNN, {"mel": frames(1, 100, 40)}, ["logits"], {}),
         "keyword_dscnn": Example(KeywordDSCNN, {"mel": frames(1, 64, 40)}, ["scores"], {"mel": {1: "frames"}}),
         "crnn": Example(CRNN, {"mel": frames(1, 50, 40)}, ["classes"], {"mel": {0: "batch", 1: "frames"}}),
-        "lstm_tagger": Example(
-            LSTMTagger, {"features": frames(1, 50, 40)}, ["log_probs"], {"features": {1: "frames"}}
-        ),
+        "lstm_tagger": Example(LSTMTagger, {"features": frames(1, 50, 40)}, ["log_probs"], {"features": {1: "frames"}}),
         "quartznet": Example(QuartzNet, {"mel": frames(1, 64, 90)}, ["log_probs"], {"mel": {2: "frames"}}),
         "tcn": Example(TCN, {"x": frames(1, 32, 80)}, ["y"], {"x": {2: "frames"}}),
         "wavenet": Example(WaveNet, {"wave": frames(1, 1, 200)}, ["logits"], {"wave": {2: "samples"}}),
-        "encoder_decoder": Example(
-            EncoderDecoder, {"wave": frames(1, 1, 400)}, ["enhanced"], {"wave": {2: "samples"}}
-        ),
+        "encoder_decoder": Example(EncoderDecoder, {"wave": frames(1, 1, 400)}, ["enhanced"], {"wave": {2: "samples"}}),
         "rnnt_predictor": Example(
             Predictor,
             {"tokens": torch.randint(0, 29, (1, 7)), "h": torch.zeros(1, 1, 32), "c": torch.zeros(1, 1, 32)},
-            ["predicted", "h_next", "c_next"], {"tokens": {1: "tokens_n"}},
+            ["predicted", "h_next", "c_next"],
+            {"tokens": {1: "tokens_n"}},
         ),
         "rnnt_joiner": Example(
-            Joiner, {"encoder": frames(1, 9, 48), "predictor": frames(1, 9, 32)}, ["logits"],
+            Joiner,
+            {"encoder": frames(1, 9, 48), "predictor": frames(1, 9, 32)},
+            ["logits"],
             {"encoder": {1: "frames"}, "predictor": {1: "frames"}},
         ),
     }
@@ -256,12 +272,17 @@ def export(name: str, example: Example, dynamo: bool) -> Path:
     module = prepared(example.make, example.inputs)
     path = FOLDER / f"{name}.{'dynamo' if dynamo else 'torchscript'}.onnx"
     arguments: dict[str, Any] = {
-        "input_names": list(example.inputs), "output_names": example.outputs, "opset_version": OPSET,
+        "input_names": list(example.inputs),
+        "output_names": example.outputs,
+        "opset_version": OPSET,
     }
     if dynamo:
         shapes = {
-            key: {axis: torch.export.Dim(f"{label}", min=2, max=100000) if label != "batch" else torch.export.Dim.AUTO
-                  for axis, label in example.axes.get(key, {}).items()} or None
+            key: {
+                axis: torch.export.Dim(f"{label}", min=2, max=100000) if label != "batch" else torch.export.Dim.AUTO
+                for axis, label in example.axes.get(key, {}).items()
+            }
+            or None
             for key in example.inputs
         }
         shared: dict[str, Any] = {}
@@ -273,8 +294,9 @@ def export(name: str, example: Example, dynamo: bool) -> Path:
         )
         proto = program.model_proto
     else:
-        torch.onnx.export(module, tuple(example.inputs.values()), str(path), dynamo=False, dynamic_axes=example.axes,
-                          **arguments)
+        torch.onnx.export(
+            module, tuple(example.inputs.values()), str(path), dynamo=False, dynamic_axes=example.axes, **arguments
+        )
         proto = onnx.load(path)
     for node in proto.graph.node:
         node.doc_string = ""

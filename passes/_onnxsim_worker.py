@@ -1,7 +1,7 @@
 """A process that runs onnxsim: ``python -m graphc_passes._onnxsim_worker``.
 
-It takes one JSON request a line on its standard input and forks for each, so that a crash, a hang or a memory limit ends
-the fork alone, and importing onnxsim is paid once.
+It takes one JSON request a line on its standard input and forks for each, so that a crash, a hang or a memory limit
+ends the fork alone, and importing onnxsim is paid once.
 """
 
 from __future__ import annotations

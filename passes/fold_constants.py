@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from pydantic import Field
 
 from graphc.api import (
@@ -36,24 +38,31 @@ from graphc.api import (
 )
 
 LEFT_ALONE = {
-    "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial",
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
 }
 FOLDABLE_KINDS = "fiubc"
 
 
-class Config(PassConfig):
+class FoldOptions(PassConfig):
     max_mb: float = Field(default=16.0, gt=0, description="largest constant that folding may make, in 10^6 bytes")
 
 
 @register_pass
-class FoldConstants(Pass[Config]):
+class FoldConstants(Pass[FoldOptions]):
     """Replaces what depends on constants alone by its value.
 
     What it does:
         Evaluates nodes whose inputs are all constants, one by one in onnxruntime, and the Shape and Size of tensors
-        whose shape is fixed by the model's ports; an If with a constant condition becomes its branch. The size of a result is inferred before it is made, and nothing
-        larger than ``max_mb`` is.
+        whose shape is fixed by the model's ports; an If with a constant condition becomes its branch. The size of a
+        result is inferred before it is made, and nothing larger than ``max_mb`` is.
 
     Why:
         Exports are full of shape arithmetic that is the same in every call.
@@ -68,9 +77,9 @@ class FoldConstants(Pass[Config]):
     """
 
     name = "fold_constants"
-    Config = Config
+    Config = FoldOptions
 
-    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: FoldOptions, context: PassContext) -> PassResult:
         before = model.proto()
         shapes = static_shapes(model)
         folder = Folder(model, int(config.max_mb * 1e6), {k: v for k, v in shapes.items() if is_fixed(v)})
@@ -86,7 +95,7 @@ def is_fixed(shape: list[int | str | None]) -> bool:
 class Folder:
     """One run of the pass over a graph and its subgraphs."""
 
-    def __init__(self, model: Model, limit: int, shapes: dict[str, list[int | str | None]]):
+    def __init__(self, model: Model, limit: int, shapes: dict[str, list[Any]]):
         self.model, self.limit, self.shapes = model, limit, shapes
         self.notes: list[str] = []
         self.count = 0
@@ -119,19 +128,20 @@ class Folder:
             self.branches += branches
             self.fold(graph)
 
-    def shape_of(self, node: Node) -> list[np.ndarray] | None:  # type: ignore[type-arg]
+    def shape_of(self, node: Node) -> list[NDArray[Any]] | None:
         """Shape and Size of a tensor whose shape is fixed."""
         if not standard(node) or node.op not in ("Shape", "Size") or not node.inputs[0].name:
             return None
         tensor = node.inputs[0]
-        shape = list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
-        if shape is None:
+        known = list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
+        if known is None:
             return None
+        shape = [int(size) for size in known]
         if node.op == "Size":
             return [np.asarray(math.prod(shape), np.int64)]
         return [np.asarray(shape, np.int64)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
 
-    def value_of(self, node: Node) -> list[np.ndarray] | None:  # type: ignore[type-arg]
+    def value_of(self, node: Node) -> list[NDArray[Any]] | None:
         """The outputs of a node that reads constants only, else None."""
         if not standard(node) or node.op in LEFT_ALONE or captured(node) or any(True for _ in subgraphs(node)):
             return None
@@ -157,8 +167,10 @@ class Folder:
         inputs = [Constant(t.name, t._values) if t.name else Variable.empty() for t in node.inputs]
         outputs = [Variable(t.name) for t in node.outputs]
         graph = Graph(
-            [Node(node.op, node.name, dict(node.attrs), inputs, outputs, node.domain)], [],
-            [t for t in outputs if t.name], opset=self.model.graph.opset,
+            [Node(node.op, node.name, dict(node.attrs), inputs, outputs, node.domain)],
+            [],
+            [t for t in outputs if t.name],
+            opset=self.model.graph.opset,
             import_domains=list(self.model.frame.opset_import),
         )
         proto = Model(graph, onnx.ModelProto(ir_version=self.model.frame.ir_version)).proto()
@@ -183,10 +195,37 @@ class Folder:
 
 
 GROWING = {
-    "ConstantOfShape", "Expand", "Tile", "Range", "OneHot", "Resize", "Upsample", "Pad", "EyeLike", "Gather",
-    "GatherND", "Einsum", "MatMul", "ConvTranspose", "ScatterND", "MaxUnpool", "Col2Im", "CenterCropPad", "Loop",
-    "Scan", "If", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", "DFT", "STFT", "AffineGrid",
-    "GridSample", "MaxRoiPool", "RoiAlign",
+    "ConstantOfShape",
+    "Expand",
+    "Tile",
+    "Range",
+    "OneHot",
+    "Resize",
+    "Upsample",
+    "Pad",
+    "EyeLike",
+    "Gather",
+    "GatherND",
+    "Einsum",
+    "MatMul",
+    "ConvTranspose",
+    "ScatterND",
+    "MaxUnpool",
+    "Col2Im",
+    "CenterCropPad",
+    "Loop",
+    "Scan",
+    "If",
+    "HannWindow",
+    "HammingWindow",
+    "BlackmanWindow",
+    "MelWeightMatrix",
+    "DFT",
+    "STFT",
+    "AffineGrid",
+    "GridSample",
+    "MaxRoiPool",
+    "RoiAlign",
 }
 
 

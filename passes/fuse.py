@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-
-import onnx
+from collections.abc import Callable
 
 import graphc_passes._rewrites as rewrites
-from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, drop_dead, guarded, inferred_types, register_pass
+import onnx
 from graphc_passes._rewrites._scene import Scene
+
+from graphc.api import (
+    Model,
+    Pass,
+    PassConfig,
+    PassContext,
+    PassResult,
+    drop_dead,
+    guarded,
+    inferred_types,
+    register_pass,
+)
 
 MAX_ROUNDS = 20
 
 
-class Config(PassConfig):
+class FuseOptions(PassConfig):
     """No options."""
 
 
 @register_pass
-class Fuse(Pass[Config]):
+class Fuse(Pass[FuseOptions]):
     """Merges nodes into fewer that give the same numbers.
 
     What it does:
@@ -39,9 +50,9 @@ class Fuse(Pass[Config]):
     """
 
     name = "fuse"
-    Config = Config
+    Config = FuseOptions
 
-    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: FuseOptions, context: PassContext) -> PassResult:
         before = model.proto()
         counts: dict[str, int] = {}
         notes: list[str] = []
@@ -56,11 +67,14 @@ class Fuse(Pass[Config]):
             drop_dead(model.graph)
             if not fired:
                 break
-        told = [f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}" for name, n in counts.items()]
+        told = [
+            f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}"
+            for name, n in counts.items()
+        ]
         return guarded(before, PassResult(model, told + notes, {k: v for k, v in counts.items() if v}))
 
 
-def found_rewrites():  # type: ignore[no-untyped-def]
+def found_rewrites() -> dict[str, Callable[[Scene], int]]:
     """The ``rewrite`` function of every module of the rewrites' folder, by the module's name."""
     names = sorted(m.name for m in pkgutil.iter_modules(rewrites.__path__) if not m.name.startswith("_"))
     return {name: importlib.import_module(f"{rewrites.__name__}.{name}").rewrite for name in names}

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from graphc.api import Model, Pass, PassConfig, PassContext, PassError, PassResult, StreamError, register_pass
-from graphc.api import analyse, lift, slide
+from graphc.api import (
+    Model,
+    Pass,
+    PassConfig,
+    PassContext,
+    PassError,
+    PassResult,
+    StreamError,
+    analyse,
+    lift,
+    register_pass,
+    slide,
+)
 
 
-class Config(PassConfig):
+class LiftOptions(PassConfig):
     """No options yet: the stream section of the spec says all."""
 
 
 @register_pass
-class LiftState(Pass[Config]):
+class LiftState(Pass[LiftOptions]):
     """Makes every memory of an offline model an explicit input and output port.
 
     What it does:
@@ -33,11 +44,11 @@ class LiftState(Pass[Config]):
     """
 
     name = "lift_state"
-    Config = Config
+    Config = LiftOptions
     requires = "offline"
     gives = "streaming"
 
-    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: LiftOptions, context: PassContext) -> PassResult:
         if context.offline is None or context.stream is None:
             raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
         stream = context.stream

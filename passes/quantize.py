@@ -30,7 +30,7 @@ USUAL = ["MatMul", "Gemm", "LSTM", "Attention"]
 SMALLEST_LISTED = 64
 
 
-class Config(PassConfig):
+class QuantizeOptions(PassConfig):
     mode: Literal["dynamic"] = Field(default="dynamic", description="int8 weights, activations quantized in each call")
     ops: list[str] = Field(
         default=USUAL, description="op types to quantize; Conv is left out, its integer form being slower"
@@ -42,7 +42,7 @@ class Config(PassConfig):
 
 
 @register_pass
-class Quantize(Pass[Config]):
+class Quantize(Pass[QuantizeOptions]):
     """Stores weights as 8-bit integers and multiplies in integers.
 
     What it does:
@@ -63,10 +63,10 @@ class Quantize(Pass[Config]):
     """
 
     name = "quantize"
-    Config = Config
+    Config = QuantizeOptions
     tolerance = ToleranceSpec(snr_db=20.0)
 
-    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: QuantizeOptions, context: PassContext) -> PassResult:
         unknown = [op for op in config.ops if op not in QUANTIZABLE]
         if unknown:
             raise PassError(
@@ -86,7 +86,7 @@ class Quantize(Pass[Config]):
         return PassResult(result, left, {"weights in float": len(left), "weights in 8 bits": max(done, 0)})
 
 
-def quantized(proto: onnx.ModelProto, config: Config, ops: list[str]) -> onnx.ModelProto:
+def quantized(proto: onnx.ModelProto, config: QuantizeOptions, ops: list[str]) -> onnx.ModelProto:
     """What onnxruntime's quantizer makes of a model.
 
     Errors:
@@ -103,7 +103,10 @@ def quantized(proto: onnx.ModelProto, config: Config, ops: list[str]) -> onnx.Mo
         target = Path(folder) / "quantized.onnx"
         try:
             quantize_dynamic(
-                proto, target, op_types_to_quantize=ops, per_channel=config.per_channel,
+                proto,
+                target,
+                op_types_to_quantize=ops,
+                per_channel=config.per_channel,
                 weight_type=QuantType.QInt8 if config.weights == "int8" else QuantType.QUInt8,
                 nodes_to_exclude=config.exclude_nodes,
                 extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
@@ -120,7 +123,7 @@ def quantized(proto: onnx.ModelProto, config: Config, ops: list[str]) -> onnx.Mo
     return made
 
 
-def left_in_float(model: Model, config: Config, ops: list[str]) -> list[str]:
+def left_in_float(model: Model, config: QuantizeOptions, ops: list[str]) -> list[str]:
     """Every float weight of a node of some size, and why it stayed."""
     found: list[str] = []
     for node in model.graph.nodes:
@@ -129,11 +132,14 @@ def left_in_float(model: Model, config: Config, ops: list[str]) -> list[str]:
                 continue
             if int(np.prod(tensor.shape)) < SMALLEST_LISTED or len(tensor.shape) < 2:
                 continue
-            found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {reason(node.op, node.name, config, ops)}")
+            found.append(
+                f"{tensor.name} of {node.name or node.outputs[0].name} stays float: "
+                f"{reason(node.op, node.name, config, ops)}"
+            )
     return found
 
 
-def reason(op: str, name: str, config: Config, ops: list[str]) -> str:
+def reason(op: str, name: str, config: QuantizeOptions, ops: list[str]) -> str:
     if name in config.exclude_nodes:
         return "exclude_nodes names it"
     if op in config.exclude_ops:

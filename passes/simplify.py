@@ -12,18 +12,28 @@ from pathlib import Path
 import onnx
 from pydantic import Field
 
-from graphc.api import GraphcError, Model, Pass, PassConfig, PassContext, PassResult, guarded, inferred_types, register_pass
+from graphc.api import (
+    GraphcError,
+    Model,
+    Pass,
+    PassConfig,
+    PassContext,
+    PassResult,
+    guarded,
+    inferred_types,
+    register_pass,
+)
 
 GROWTH_LIMIT = 64_000_000
 
 
-class Config(PassConfig):
+class SimplifyOptions(PassConfig):
     timeout_s: float = Field(default=300.0, gt=0, description="seconds after which onnxsim is given up")
     memory_gb: float = Field(default=16.0, gt=0, description="address space that onnxsim may take, in 10^9 bytes")
 
 
 @register_pass
-class Simplify(Pass[Config]):
+class Simplify(Pass[SimplifyOptions]):
     """Simplifies the graph with onnxsim, in a child process.
 
     What it does:
@@ -43,9 +53,9 @@ class Simplify(Pass[Config]):
     """
 
     name = "simplify"
-    Config = Config
+    Config = SimplifyOptions
 
-    def run(self, model: Model, config: Config, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: SimplifyOptions, context: PassContext) -> PassResult:
         proto = model.proto()
         outcome = simplified(with_output_shapes(proto), config)
         if isinstance(outcome, str):
@@ -83,18 +93,23 @@ class Worker:
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
 
-    def ask(self, source: Path, target: Path, config: Config) -> str:
+    def ask(self, source: Path, target: Path, config: SimplifyOptions) -> str:
         """An empty string, or why onnxsim gave no result."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "graphc_passes._onnxsim_worker"], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                [sys.executable, "-m", "graphc_passes._onnxsim_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
             atexit.register(self.stop)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         request = {
-            "source": str(source), "target": str(target), "timeout": config.timeout_s,
+            "source": str(source),
+            "target": str(target),
+            "timeout": config.timeout_s,
             "memory": int(config.memory_gb * 1e9),
         }
         try:
@@ -117,7 +132,7 @@ class Worker:
 WORKER = Worker()
 
 
-def simplified(proto: onnx.ModelProto, config: Config) -> onnx.ModelProto | str:
+def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelProto | str:
     """What onnxsim makes of a model, or why it made nothing."""
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"

@@ -56,7 +56,7 @@ def load_cases() -> list[Case]:
         model = onnx.load(path)
         inputs = sorted((path.parent / "test_data_set_0").glob("input_*.pb"), key=lambda p: int(p.stem[6:]))
         ports = list(model.graph.input)
-        found.append(Case(path.parent.name, model, [from_file(p, q) for p, q in zip(inputs, ports)]))
+        found.append(Case(path.parent.name, model, [from_file(p, q) for p, q in zip(inputs, ports, strict=False)]))
     return sorted(found, key=lambda c: c.name)
 
 
@@ -73,7 +73,7 @@ def from_file(path: Path, port: onnx.ValueInfoProto) -> Any:
 def feeds_of(case: Case) -> dict[str, Any]:
     defaults = {i.name for i in case.model.graph.initializer}
     names = [p.name for p in case.model.graph.input if p.name not in defaults]
-    return {name: plain(value) for name, value in zip(names, case.inputs)}
+    return {name: plain(value) for name, value in zip(names, case.inputs, strict=False)}
 
 
 def plain(value: Any) -> Any:
@@ -112,7 +112,9 @@ def variant_of(model: onnx.ModelProto, feeds: dict[str, Any], variant: str) -> t
 
 def equal(want: Any, got: Any) -> bool:
     if isinstance(want, list):
-        return isinstance(got, list) and len(want) == len(got) and all(equal(a, b) for a, b in zip(want, got))
+        return (
+            isinstance(got, list) and len(want) == len(got) and all(equal(a, b) for a, b in zip(want, got, strict=True))
+        )
     if want is None or got is None:
         return want is got
     a, b = np.asarray(want), np.asarray(got)
@@ -150,7 +152,9 @@ def judge(case: Case, recipes: list[str]) -> list[dict[str, str]]:
     return found
 
 
-def verdict_of(model: onnx.ModelProto, feeds: dict[str, Any], want: dict[str, Any], recipe: list[str]) -> tuple[str, str]:
+def verdict_of(
+    model: onnx.ModelProto, feeds: dict[str, Any], want: dict[str, Any], recipe: list[str]
+) -> tuple[str, str]:
     before = model.SerializeToString(deterministic=True)
     try:
         made = graphc.transform(model, recipe)

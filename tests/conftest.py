@@ -17,7 +17,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parent.parent
 
 settings.register_profile(
-    "default", max_examples=100, deadline=None, derandomize=True, database=None,
+    "default",
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
 )
 settings.register_profile(
@@ -47,10 +51,16 @@ def small_model() -> onnx.ModelProto:
         helper.make_node("Add", ["back", "c"], ["out"], name="residual"),
     ]
     graph = helper.make_graph(
-        nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "T"])],
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "T"])],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 4, "T"])],
         [
-            weight("w", 4, 3, 3), weight("b", 4), weight("lw", 1, 16, 4), weight("lr", 1, 16, 4), weight("lb", 1, 32),
+            weight("w", 4, 3, 3),
+            weight("b", 4),
+            weight("lw", 1, 16, 4),
+            weight("lr", 1, 16, 4),
+            weight("lb", 1, 32),
             onnx.numpy_helper.from_array(np.array([1]), "axis"),
         ],
     )

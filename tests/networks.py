@@ -77,7 +77,8 @@ class Network:
 
     def model(self, outputs: Sequence[Tensor]) -> onnx.ModelProto:
         graph = helper.make_graph(
-            self.nodes, "network",
+            self.nodes,
+            "network",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, [self.batch, self.input.channels, "T"])],
             [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, [self.batch, t.channels, None]) for t in outputs],
             self.weights,
@@ -94,7 +95,13 @@ def conv(net: Network, x: Tensor) -> None:
     bias = [net.weight(out, scale=0.5)] if net.choose.integer(0, 1) else []
     extent = (kernel - 1) * dilation + 1
     name = net.one(
-        "Conv", x.name, weight, *bias, pads=[before, after], dilations=[dilation], strides=[stride],
+        "Conv",
+        x.name,
+        weight,
+        *bias,
+        pads=[before, after],
+        dilations=[dilation],
+        strides=[stride],
         group=x.channels if depthwise else 1,
     )
     net.out(name, out, lambda n: max(0, (x.length(n) + before + after - extent + stride) // stride))
@@ -103,8 +110,9 @@ def conv(net: Network, x: Tensor) -> None:
 def causal_conv(net: Network, x: Tensor) -> None:
     kernel, dilation = net.choose.integer(1, 4), net.choose.integer(1, 2)
     out = net.choose.integer(1, 4)
-    name = net.one("Conv", x.name, net.weight(out, x.channels, kernel), pads=[(kernel - 1) * dilation, 0],
-                   dilations=[dilation])
+    name = net.one(
+        "Conv", x.name, net.weight(out, x.channels, kernel), pads=[(kernel - 1) * dilation, 0], dilations=[dilation]
+    )
     net.out(name, out, x.length)
 
 
@@ -163,8 +171,14 @@ def conv_transpose(net: Network, x: Tensor) -> None:
     out = net.choose.integer(1, 3)
     bias = [net.weight(out, scale=0.5)] if net.choose.integer(0, 1) else []
     name = net.one(
-        "ConvTranspose", x.name, net.weight(x.channels, out, kernel), *bias, strides=[stride], dilations=[dilation],
-        pads=[before, after], output_padding=[extra],
+        "ConvTranspose",
+        x.name,
+        net.weight(x.channels, out, kernel),
+        *bias,
+        strides=[stride],
+        dilations=[dilation],
+        pads=[before, after],
+        output_padding=[extra],
     )
     net.out(name, out, lambda n: max(0, (x.length(n) - 1) * stride + extent - before - after + extra))
 
@@ -181,8 +195,12 @@ def recurrence(net: Network, x: Tensor) -> None:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
     hidden = net.choose.integer(1, 3)
     turned = net.one("Transpose", x.name, perm=[2, 0, 1])
-    inputs = [turned, net.weight(1, gates * hidden, x.channels), net.weight(1, gates * hidden, hidden),
-              net.weight(1, 2 * gates * hidden, scale=0.5)]
+    inputs = [
+        turned,
+        net.weight(1, gates * hidden, x.channels),
+        net.weight(1, gates * hidden, hidden),
+        net.weight(1, 2 * gates * hidden, scale=0.5),
+    ]
     if net.choose.integer(0, 1):
         states = [net.weight(1, net.batch, hidden, scale=1.0) for _ in range(2 if op == "LSTM" else 1)]
         inputs += ["", *states]
@@ -217,8 +235,9 @@ def cumsum(net: Network, x: Tensor) -> None:
 def resize(net: Network, x: Tensor) -> None:
     factor = net.choose.integer(2, 3)
     scales = net.constant(np.array([1, 1, factor], np.float32))
-    name = net.one("Resize", x.name, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric",
-                   nearest_mode="floor")
+    name = net.one(
+        "Resize", x.name, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
     net.out(name, x.channels, lambda n: x.length(n) * factor)
 
 
@@ -285,12 +304,19 @@ def conv_2d(net: Network, x: Tensor) -> None:
     before, after = net.choose.integer(0, 2), net.choose.integer(0, 2)
     image = net.one("Unsqueeze", x.name, net.constant(np.array([1])))
     name = net.one(
-        "Conv", image, net.weight(planes, 1, 3, kernel), net.weight(planes), pads=[1, before, 1, after],
+        "Conv",
+        image,
+        net.weight(planes, 1, 3, kernel),
+        net.weight(planes),
+        pads=[1, before, 1, after],
         strides=[1, stride],
     )
     shape = net.constant(np.array([net.batch, planes * x.channels, -1]))
-    net.out(net.one("Reshape", name, shape), planes * x.channels,
-            lambda n: max(0, (x.length(n) + before + after - kernel + stride) // stride))
+    net.out(
+        net.one("Reshape", name, shape),
+        planes * x.channels,
+        lambda n: max(0, (x.length(n) + before + after - kernel + stride) // stride),
+    )
 
 
 def scan(net: Network, x: Tensor) -> None:
@@ -314,9 +340,34 @@ def scan(net: Network, x: Tensor) -> None:
 
 
 GROWERS: list[Callable[[Network, Tensor], None]] = [
-    conv, conv, conv, causal_conv, same_conv, activation, affine, batch_norm, pad, pad, pool, pool, conv_transpose,
-    slice_time, recurrence, recurrence_over_channels, cumsum, resize, stack_frames, unstack_frames,
-    constant_in_front, join, join, join, over_channels, norm, conv_2d, scan,
+    conv,
+    conv,
+    conv,
+    causal_conv,
+    same_conv,
+    activation,
+    affine,
+    batch_norm,
+    pad,
+    pad,
+    pool,
+    pool,
+    conv_transpose,
+    slice_time,
+    recurrence,
+    recurrence_over_channels,
+    cumsum,
+    resize,
+    stack_frames,
+    unstack_frames,
+    constant_in_front,
+    join,
+    join,
+    join,
+    over_channels,
+    norm,
+    conv_2d,
+    scan,
 ]
 
 

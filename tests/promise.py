@@ -62,6 +62,8 @@ def streams_equal(offline: Offline, session, lengths: range) -> Verdict:  # type
                 continue
             difference = compare(name, want[name], got[name], entry.axis, TOLERANCE, frames)
             if not difference.holds:
-                detail = f"{frames} frames, chunk {session.chunk}: {name}: {difference.reason}, frame {difference.frame}"
+                detail = (
+                    f"{frames} frames, chunk {session.chunk}: {name}: {difference.reason}, frame {difference.frame}"
+                )
                 return Verdict("wrong", detail)
     return Verdict("equal" if tried else "not a model", f"{tried} lengths")

@@ -8,15 +8,50 @@ import tomllib
 from pathlib import Path
 
 from conftest import ROOT
+
 from graphc.registry import load_registry
 from graphc.spec import json_schema
 
 SOURCE = ROOT / "src" / "graphc"
 ORDER = [
-    "errors", "length", "signature", "graph", "runtime", "roles", "yaml_source", "spec", "offline", "model", "shapes", "compare",
-    "stream", "verify", "manifest", "session", "validate", "bisect", "bench", "pass_api", "guard", "api", "registry", "plan",
-    "pipeline", "plots", "report", "files", "fingerprint", "compile", "transform", "terminal", "inspection", "starter",
-    "recheck", "cli", "__init__", "__main__",
+    "errors",
+    "length",
+    "signature",
+    "graph",
+    "runtime",
+    "roles",
+    "yaml_source",
+    "spec",
+    "offline",
+    "model",
+    "shapes",
+    "compare",
+    "stream",
+    "verify",
+    "manifest",
+    "session",
+    "validate",
+    "bisect",
+    "bench",
+    "pass_api",
+    "guard",
+    "api",
+    "registry",
+    "plan",
+    "pipeline",
+    "plots",
+    "report",
+    "files",
+    "fingerprint",
+    "compile",
+    "transform",
+    "terminal",
+    "inspection",
+    "starter",
+    "recheck",
+    "cli",
+    "__init__",
+    "__main__",
 ]
 
 
@@ -73,11 +108,15 @@ def test_graphc_never_imports_its_passes() -> None:
 
 def test_packages_are_listed_as_the_folders_are() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    folders = {"graphc" + ("." + ".".join(p.relative_to(SOURCE).parts) if p != SOURCE else "")
-               for p in {f.parent for f in SOURCE.rglob("*.py")}}
+    folders = {
+        "graphc" + ("." + ".".join(p.relative_to(SOURCE).parts) if p != SOURCE else "")
+        for p in {f.parent for f in SOURCE.rglob("*.py")}
+    }
     passes = ROOT / "passes"
-    folders |= {"graphc_passes" + ("." + ".".join(p.relative_to(passes).parts) if p != passes else "")
-                for p in {f.parent for f in passes.rglob("*.py")}}
+    folders |= {
+        "graphc_passes" + ("." + ".".join(p.relative_to(passes).parts) if p != passes else "")
+        for p in {f.parent for f in passes.rglob("*.py")}
+    }
     assert set(project["tool"]["setuptools"]["packages"]) == folders
 
 

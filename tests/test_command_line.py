@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import SPEC, small_model
 from onnx import TensorProto, helper
 
-from conftest import SPEC, small_model
 from graphc.cli import cli
 from graphc.session import StreamSession
 
@@ -91,7 +90,10 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("model: model.onnx", "model: nothing.onnx"), "nothing.onnx: the model cannot be read: No such file"),
         (("version: 1", "version: 1\nversion: 1"), "spec.yaml:2:1: the key 'version' stands here twice"),
         (("version: 1", "version: [1"), "not YAML"),
-        (("passes: [lift_state, fold_constants, fuse]", "passes: [fuse, lift_state, lift_state]"), "works on an offline model"),
+        (
+            ("passes: [lift_state, fold_constants, fuse]", "passes: [fuse, lift_state, lift_state]"),
+            "works on an offline model",
+        ),
         (("passes: [lift_state, fold_constants, fuse]", "passes: [fuse]"), "nothing makes this model a stream"),
         (("version: 1", "version: 1\npass_paths: [mine]"), "--allow-pass-path"),
         (("version: 1", "version: 1\nbudget: {rtf: -1}"), "budget.rtf"),
@@ -195,7 +197,9 @@ def test_a_full_disk_leaves_nothing_half_written(project: Project) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.argv[0] = 'graphc';"
         "from graphc.cli import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, "compile", str(spec)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compile", str(spec)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "the outputs cannot be written: File too large" in one_line(done)
     assert list((spec.parent / "out").iterdir()) == []
@@ -212,7 +216,10 @@ def test_an_output_folder_that_cannot_be_written(project: Project) -> None:
 def test_interruption_exits_with_130_and_writes_nothing(project: Project) -> None:
     spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "graphc", "compile", str(spec)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "graphc", "compile", str(spec)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(2.5)
@@ -291,7 +298,11 @@ def test_validate_sees_a_damaged_output(project: Project) -> None:
 def test_passes_and_schema() -> None:
     listed = graphc("passes").stdout
     assert [line.split()[0] for line in listed.splitlines()] == [
-        "fold_constants", "fuse", "lift_state", "quantize", "simplify",
+        "fold_constants",
+        "fuse",
+        "lift_state",
+        "quantize",
+        "simplify",
     ]
     manual = graphc("passes", "quantize").stdout
     for heading in ("What it does:", "Why:", "Example:", "Limits:", "Options:", "exclude_nodes"):
@@ -320,7 +331,7 @@ def test_the_compiled_model_streams_by_its_own_manifest(project: Project) -> Non
     spec = project()
     assert graphc("compile", spec).returncode == 0
     out = spec.parent / "out"
-    os.rename(out / "model.stream.onnx", out / "moved.onnx")
+    (out / "model.stream.onnx").rename(out / "moved.onnx")
     session = StreamSession(out / "moved.onnx")
     x = np.random.default_rng(0).standard_normal((1, 3, 23)).astype(np.float32)
     assert session.run(x)["out"].shape == (1, 4, 23)

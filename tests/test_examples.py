@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import graphc
-from conftest import ROOT
 from graphc.model import read_model
 from graphc.offline import offline_of
 from graphc.session import StreamSession
@@ -42,7 +42,9 @@ def test_example_compiles_and_streams_equal(path: Path, tmp_path: Path) -> None:
     session = StreamSession(file.output_path)
     offline = offline_of(read_model(file.model_path), file.spec.stream, file)
     rng = np.random.default_rng(7)
-    lengths = [n for n in (int(rng.integers(session.manifest.min_frames, 400)) for _ in range(12)) if offline.accepts(n)]
+    lengths = [
+        n for n in (int(rng.integers(session.manifest.min_frames, 400)) for _ in range(12)) if offline.accepts(n)
+    ]
     assert lengths
     for frames in lengths[:6]:
         feeds = offline.draw(frames, rng)

@@ -12,7 +12,9 @@ from graphc import PassError
 from graphc.runtime import Session
 
 
-def model_of(body: str, inputs: str = "float[1,2,8] x", outputs: str = "float[1,A,B] y", **arrays: np.ndarray) -> onnx.ModelProto:
+def model_of(
+    body: str, inputs: str = "float[1,2,8] x", outputs: str = "float[1,A,B] y", **arrays: np.ndarray
+) -> onnx.ModelProto:
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => ({outputs}) {{{body}}}')
     for name, value in arrays.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
@@ -62,7 +64,9 @@ def test_fold_takes_the_branch_of_a_constant_condition() -> None:
 
 
 def test_fold_makes_nothing_huge() -> None:
-    model = model_of("z = ConstantOfShape (s) r = ReduceSum <keepdims=0> (z) y = Add (x, r)", s=np.array([1 << 20, 1 << 10]))
+    model = model_of(
+        "z = ConstantOfShape (s) r = ReduceSum <keepdims=0> (z) y = Add (x, r)", s=np.array([1 << 20, 1 << 10])
+    )
     made = graphc.transform(model, ["fold_constants"])
     assert "ConstantOfShape" in [n.op_type for n in made.graph.node]
     assert made.ByteSize() < 10_000
@@ -95,7 +99,9 @@ def test_fuse_leaves_batch_norm_where_the_conv_is_read_elsewhere() -> None:
 
 
 def test_fuse_matmul_and_add_of_rank_2_into_gemm() -> None:
-    assert transformed(model_of("p = MatMul (x, w) y = Add (b, p)", "float[3,4] x", w=random(4, 5), b=random(5)), "fuse") == ["Gemm"]
+    assert transformed(
+        model_of("p = MatMul (x, w) y = Add (b, p)", "float[3,4] x", w=random(4, 5), b=random(5)), "fuse"
+    ) == ["Gemm"]
     rank_3 = model_of("p = MatMul (x, w) y = Add (p, b)", w=random(8, 5), b=random(5))
     assert transformed(rank_3, "fuse") == ["MatMul", "Add"]
 
@@ -114,7 +120,9 @@ def test_fuse_takes_out_identities_transposes_and_reshapes() -> None:
     """
     model = model_of(body, s=np.array([16]), t=np.array([1, 4, 4]))
     assert transformed(model, "fuse") == ["Reshape", "Relu"]
-    assert transformed(model_of("a = Transpose <perm=[2,0,1]> (x) y = Transpose <perm=[2,0,1]> (a)"), "fuse") == ["Transpose"]
+    assert transformed(model_of("a = Transpose <perm=[2,0,1]> (x) y = Transpose <perm=[2,0,1]> (a)"), "fuse") == [
+        "Transpose"
+    ]
     assert transformed(model_of("y = Identity (x)"), "fuse") == ["Identity"], "both sides are ports"
 
 
@@ -130,8 +138,10 @@ def test_simplify_goes_on_with_the_graph_where_onnxsim_fails(monkeypatch: pytest
 
 
 def test_quantize_lists_what_stays_in_float() -> None:
+    from graphc_passes.quantize import Quantize
+    from graphc_passes.quantize import QuantizeOptions as Config
+
     from graphc.api import Model, PassContext
-    from graphc_passes.quantize import Config, Quantize
 
     body = "c = Conv (x, k) p = MatMul (c, w) y = MatMul (p, v)"
     model = model_of(body, "float[1,8,32] x", k=random(16, 8, 1), w=random(32, 32), v=random(32, 32))
@@ -169,16 +179,21 @@ def test_transform_names_unknown_passes_and_options() -> None:
 
 
 def test_local_functions_overridable_inputs_and_odd_attributes_survive() -> None:
-    function = helper.make_function("mine", "twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
-                                    [helper.make_opsetid("", 17)])
+    function = helper.make_function(
+        "mine", "twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
     nodes = [
         helper.make_node("twice", ["x"], ["t"], domain="mine"),
         helper.make_node("Add", ["t", "d"], ["y"]),
     ]
     ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [3]) for n in ("x", "d", "y")]
     graph = helper.make_graph(nodes, "g", ports[:2], ports[2:], [numpy_helper.from_array(np.ones(3, np.float32), "d")])
-    model = helper.make_model(graph, functions=[function], ir_version=8,
-                              opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)])
+    model = helper.make_model(
+        graph,
+        functions=[function],
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)],
+    )
     made = graphc.transform(model, ["fold_constants", "fuse"])
     assert len(made.functions) == 1
     x = np.arange(3, dtype=np.float32)

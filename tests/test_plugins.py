@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from conftest import ROOT, SPEC
 
 Project = Callable[..., Path]
@@ -22,16 +21,30 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = tmp_path_factory.mktemp("source") / "plugin"
     subprocess.run(["cp", "-r", str(ROOT / "tests" / "plugin"), str(source)], check=True)
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target),
-         str(source)],
-        check=True, capture_output=True,
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            str(target),
+            str(source),
+        ],
+        check=True,
+        capture_output=True,
     )
     return {**os.environ, "PYTHONPATH": str(target)}
 
 
 def graphc(environment: dict[str, str] | None, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "graphc", *map(str, arguments)], capture_output=True, text=True, env=environment,
+        [sys.executable, "-m", "graphc", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
         check=False,
     )
 

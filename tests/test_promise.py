@@ -10,7 +10,6 @@ import onnx
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-
 from networks import draw_network
 from promise import verdict_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from promise import streams_equal
 
 from graphc.errors import StreamError
 from graphc.model import Model
@@ -13,10 +14,11 @@ from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
 from graphc.validate import session_of
-from promise import streams_equal
 
 
-def model_of(body: str, inputs: str = "float[1,2,T] x", outputs: str = "float[1,A,B] y", opset: int = 17) -> onnx.ModelProto:
+def model_of(
+    body: str, inputs: str = "float[1,2,T] x", outputs: str = "float[1,A,B] y", opset: int = 17
+) -> onnx.ModelProto:
     text = f'<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft": 1]> g ({inputs}) => ({outputs}) {{{body}}}'
     model = onnx.parser.parse_model(text)
     for port in model.graph.output:
@@ -35,8 +37,12 @@ def random(*shape: int, dtype: type = np.float32) -> np.ndarray:
     return (rng.standard_normal(shape) * 0.5).astype(dtype)
 
 
-def lifted_equal(model: onnx.ModelProto, chunks: tuple[int, ...] = (1, 3), lengths: range = range(1, 30),
-                 spec: StreamSpec | None = None) -> Model:
+def lifted_equal(
+    model: onnx.ModelProto,
+    chunks: tuple[int, ...] = (1, 3),
+    lengths: range = range(1, 30),
+    spec: StreamSpec | None = None,
+) -> Model:
     """The model lifted at multiples of its smallest chunk, each streamed and compared; the last one is returned."""
     offline = offline_of(model, spec or StreamSpec(chunk=1))
     multiple = analyse(offline).chunk_multiple
@@ -93,7 +99,9 @@ def test_padding_in_front_travels_through_pointwise_ops_to_the_conv() -> None:
     body = """
         p = Pad (x, pads) a = Conv (p, w, b) s = Sigmoid (a) y = Conv (s, v)
     """
-    model = weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 1), b=random(2), v=random(2, 2, 3))
+    model = weights(
+        model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 1), b=random(2), v=random(2, 2, 3)
+    )
     lifted = lifted_equal(model)
     assert kinds(lifted) == ["conv_context"]
     state = lifted.signature.states[0] if lifted.signature else None
@@ -103,8 +111,9 @@ def test_padding_in_front_travels_through_pointwise_ops_to_the_conv() -> None:
 
 
 def test_strided_conv_changes_the_rate_and_names_the_smallest_chunk() -> None:
-    model = weights(model_of("a = Conv <strides=[2]> (x, w) y = Conv <strides=[3]> (a, v)"),
-                    w=random(2, 2, 2), v=random(2, 2, 3))
+    model = weights(
+        model_of("a = Conv <strides=[2]> (x, w) y = Conv <strides=[3]> (a, v)"), w=random(2, 2, 2), v=random(2, 2, 3)
+    )
     offline = offline_of(model, StreamSpec(chunk=1))
     with pytest.raises(StreamError) as caught:
         analyse(offline, 8)
@@ -124,7 +133,11 @@ def test_stride_then_transposed_conv_and_a_skip_line_up() -> None:
         c = Slice (u, zero, minus, axis) y = Add (c, x)
     """
     model = weights(
-        model_of(body), w=random(2, 2, 4), v=random(2, 2, 2), zero=np.array([0]), minus=np.array([2**31 - 1]),
+        model_of(body),
+        w=random(2, 2, 4),
+        v=random(2, 2, 2),
+        zero=np.array([0]),
+        minus=np.array([2**31 - 1]),
         axis=np.array([2]),
     )
     lifted_equal(model, lengths=range(2, 30, 2))
@@ -165,13 +178,20 @@ def test_learned_initial_state_is_the_ports_first_value() -> None:
 
 def test_lstm_with_peepholes_clip_and_other_activations() -> None:
     body = (
-        't = Transpose <perm=[2,0,1]> (x) '
+        "t = Transpose <perm=[2,0,1]> (x) "
         'y = LSTM <hidden_size=2, clip=0.5, activations=["HardSigmoid","Softsign","Tanh"]> (t, w, r, b, n, h, c, p)'
     )
     model = model_of(body, outputs="float[A,1,1,2] y")
     model.graph.node[1].input[4] = ""
-    weights(model, w=random(1, 8, 2), r=random(1, 8, 2), b=random(1, 16), h=random(1, 1, 2), c=random(1, 1, 2),
-            p=random(1, 6))
+    weights(
+        model,
+        w=random(1, 8, 2),
+        r=random(1, 8, 2),
+        b=random(1, 16),
+        h=random(1, 1, 2),
+        c=random(1, 1, 2),
+        p=random(1, 6),
+    )
     assert kinds(lifted_equal(model)) == ["rnn_cell", "rnn_hidden"]
 
 
@@ -183,7 +203,7 @@ def test_lstm_behind_lookahead_holds_its_first_state_until_frame_0() -> None:
 
 
 def test_bidirectional_recurrence_over_time_is_refused() -> None:
-    body = "t = Transpose <perm=[2,0,1]> (x) y = LSTM <hidden_size=2, direction=\"bidirectional\"> (t, w, r)"
+    body = 't = Transpose <perm=[2,0,1]> (x) y = LSTM <hidden_size=2, direction="bidirectional"> (t, w, r)'
     model = weights(model_of(body, outputs="float[A,2,1,2] y"), w=random(2, 8, 2), r=random(2, 8, 2))
     model.graph.node[1].name = "encoder_lstm"
     error = refusal(model)
@@ -194,7 +214,7 @@ def test_bidirectional_recurrence_over_time_is_refused() -> None:
 
 
 def test_bidirectional_recurrence_over_frequency_has_no_state() -> None:
-    body = "t = Transpose <perm=[1,2,0]> (x) y = GRU <hidden_size=2, direction=\"bidirectional\"> (t, w, r)"
+    body = 't = Transpose <perm=[1,2,0]> (x) y = GRU <hidden_size=2, direction="bidirectional"> (t, w, r)'
     model = weights(model_of(body, outputs="float[2,2,A,2] y"), w=random(2, 6, 1), r=random(2, 6, 2))
     assert kinds(lifted_equal(model)) == []
 
@@ -214,28 +234,36 @@ def test_state_after_the_last_frame_is_refused_where_it_is_used() -> None:
         ("y = Softmax <axis=2> (x)", "over all time"),
         ("y = InstanceNormalization (x, two, two)", "statistics over all time"),
         ("y = GlobalAveragePool (x)", "pools over all time"),
-        ("y = Pad <mode=\"reflect\"> (x, pads)", "reflect"),
-        ("y = Pad <mode=\"edge\"> (x, pads)", "repeats the last frame"),
+        ('y = Pad <mode="reflect"> (x, pads)', "reflect"),
+        ('y = Pad <mode="edge"> (x, pads)', "repeats the last frame"),
         ("y = Slice (x, last, zero, axis)", "counted from the end"),
         ("y = Slice (x, back, low, axis, back)", "reverses time"),
         ("a = Transpose <perm=[0,2,1]> (x) y = MatMul (a, x)", "attention"),
-        ("y = Conv <auto_pad=\"SAME_UPPER\", strides=[2]> (x, w)", "length of the whole stream"),
+        ('y = Conv <auto_pad="SAME_UPPER", strides=[2]> (x, w)', "length of the whole stream"),
         ("y = Concat <axis=2> (x, x)", "one stream behind the other"),
         ("q, s, z = DynamicQuantizeLinear (x) y = DequantizeLinear (q, s, z)", "scale over the whole utterance"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused_with_node_reason_and_way_out(body: str, says: str) -> None:
     model = model_of(body, outputs="float[A,B,C] y")
-    weights(model, two=np.ones(2, np.float32), pads=np.array([0, 0, 1, 0, 0, 1]), last=np.array([-3]),
-            zero=np.array([2**31 - 1]), axis=np.array([2]), back=np.array([-1]), low=np.array([-(2**31)]),
-            w=random(2, 2, 3))
+    weights(
+        model,
+        two=np.ones(2, np.float32),
+        pads=np.array([0, 0, 1, 0, 0, 1]),
+        last=np.array([-3]),
+        zero=np.array([2**31 - 1]),
+        axis=np.array([2]),
+        back=np.array([-1]),
+        low=np.array([-(2**31)]),
+        w=random(2, 2, 3),
+    )
     error = refusal(model)
     assert says in str(error)
     assert error.hint
 
 
 def test_edge_padding_in_front_repeats_the_first_frame() -> None:
-    body = "p = Pad <mode=\"edge\"> (x, pads) y = Conv (p, w)"
+    body = 'p = Pad <mode="edge"> (x, pads) y = Conv (p, w)'
     model = weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3))
     lifted = lifted_equal(model)
     assert delay(lifted) == 0
@@ -243,7 +271,7 @@ def test_edge_padding_in_front_repeats_the_first_frame() -> None:
 
 
 def test_edge_padding_behind_lookahead() -> None:
-    body = "a = Conv <pads=[1,1]> (x, w) p = Pad <mode=\"edge\"> (a, pads) y = Conv (p, w)"
+    body = 'a = Conv <pads=[1,1]> (x, w) p = Pad <mode="edge"> (a, pads) y = Conv (p, w)'
     lifted_equal(weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3)), chunks=(1, 2, 5))
 
 
@@ -264,7 +292,7 @@ def test_cumsum_carries_the_sum() -> None:
 def test_depth_to_space_and_upsampling_along_time() -> None:
     lifted_equal(model_of("y = DepthToSpace <blocksize=2> (x)", "float[1,8,3,T] x", "float[1,2,6,A] y"))
     scales = np.array([1, 1, 2], np.float32)
-    model = weights(model_of("y = Upsample <mode=\"nearest\"> (x, s)", opset=9), s=scales)
+    model = weights(model_of('y = Upsample <mode="nearest"> (x, s)', opset=9), s=scales)
     lifted_equal(model)
 
 
@@ -354,7 +382,11 @@ def test_other_floats(dtype: str) -> None:
 def test_quantized_conv_pads_with_its_zero_point() -> None:
     body = "q = QuantizeLinear (x, xs, xz) a = QLinearConv <pads=[2,0]> (q, xs, xz, w, ws, wz, xs, xz) y = DequantizeLinear (a, xs, xz)"
     model = weights(
-        model_of(body), xs=np.float32(0.05), xz=np.uint8(131), ws=np.float32(0.02), wz=np.uint8(120),
+        model_of(body),
+        xs=np.float32(0.05),
+        xz=np.uint8(131),
+        ws=np.float32(0.02),
+        wz=np.uint8(120),
         w=np.random.default_rng(0).integers(0, 255, (2, 2, 3)).astype(np.uint8),
     )
     lifted = lifted_equal(model)
@@ -377,14 +409,21 @@ def test_a_fixed_length_graph_streams_further_than_it_was_exported_for() -> None
 
 
 def test_short_time_fourier_transform_is_a_window() -> None:
-    model = weights(model_of("y = STFT (x, step, window)", "float[1,T,1] x", "float[1,A,5,2] y"),
-                    step=np.array(4), window=np.hanning(8).astype(np.float32))
+    model = weights(
+        model_of("y = STFT (x, step, window)", "float[1,T,1] x", "float[1,A,5,2] y"),
+        step=np.array(4),
+        window=np.hanning(8).astype(np.float32),
+    )
     lifted = lifted_equal(model, lengths=range(8, 40))
     assert kinds(lifted) == ["conv_context"]
 
 
 def test_tokens_stream_through_one_hot_and_embedding() -> None:
     body = "o = OneHot (x, depth, values) e = Gather (table, x) y = Concat <axis=2> (o, e)"
-    model = weights(model_of(body, "int64[1,T] x", "float[1,A,7] y"), depth=np.array(5), table=random(5, 2),
-                    values=np.array([0, 1], np.float32))
+    model = weights(
+        model_of(body, "int64[1,T] x", "float[1,A,7] y"),
+        depth=np.array(5),
+        table=random(5, 2),
+        values=np.array([0, 1], np.float32),
+    )
     lifted_equal(model)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import small_model
 
 import graphc
-from conftest import small_model
 from graphc import InputError, ModelError, StreamSession
 from graphc.offline import offline_of
 from graphc.spec import StreamSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from graphc_passes._rewrites._scene import Scene, is_float, value_of
 from numpy.typing import NDArray
 
 from graphc.api import Node
-from graphc_passes._rewrites._scene import Scene, is_float, value_of
 
 
 def rewrite(scene: Scene) -> int:

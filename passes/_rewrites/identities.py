@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from graphc_passes._rewrites._scene import Scene, value_of
 
 from graphc.api import Node
-from graphc_passes._rewrites._scene import Scene, value_of
 
 
 def rewrite(scene: Scene) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.api import Node
 from graphc_passes._rewrites._scene import Scene, is_float, value_of
+
+from graphc.api import Node
 
 
 def rewrite(scene: Scene) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from graphc_passes._rewrites._scene import Scene, value_of
 
 from graphc.api import Node, normalised
-from graphc_passes._rewrites._scene import Scene, value_of
 
 
 def rewrite(scene: Scene) -> int:
@@ -38,7 +38,11 @@ def amounts_of(pad: Node, rank: int | None) -> list[int] | None:
     """The amounts of a Pad with zeros for all axes, or None."""
     if str(pad.attrs.get("mode", "constant")) != "constant" or rank is None:
         return None
-    fill = value_of(pad.inputs[2]) if len(pad.inputs) > 2 and pad.inputs[2].name else np.asarray(pad.attrs.get("value", 0.0))
+    fill = (
+        value_of(pad.inputs[2])
+        if len(pad.inputs) > 2 and pad.inputs[2].name
+        else np.asarray(pad.attrs.get("value", 0.0))
+    )
     if fill is None or fill.size == 0 or np.any(fill != 0):
         return None
     if "pads" in pad.attrs:

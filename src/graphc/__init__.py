@@ -1,8 +1,8 @@
 """graphc compiles ONNX speech models exported for whole utterances into equal models that run on a stream.
 
-    report = graphc.compile("spec.yaml")                 # what `graphc compile` does
-    session = graphc.StreamSession("model.stream.onnx")  # the client
-    smaller = graphc.transform(model, ["fold_constants", "fuse"])
+report = graphc.compile("spec.yaml")                 # what `graphc compile` does
+session = graphc.StreamSession("model.stream.onnx")  # the client
+smaller = graphc.transform(model, ["fold_constants", "fuse"])
 """
 
 from __future__ import annotations
@@ -25,8 +25,19 @@ from graphc.session import StreamSession
 from graphc.transform import transform
 
 __all__ = [
-    "GraphcError", "InputError", "ModelError", "Options", "OutputError", "PassError", "Report", "SpecError",
-    "StreamError", "StreamSession", "ValidationError", "compile", "transform",
+    "GraphcError",
+    "InputError",
+    "ModelError",
+    "Options",
+    "OutputError",
+    "PassError",
+    "Report",
+    "SpecError",
+    "StreamError",
+    "StreamSession",
+    "ValidationError",
+    "compile",
+    "transform",
 ]
 
 

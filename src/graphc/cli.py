@@ -99,12 +99,22 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mach
 @click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
 @click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
 @click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
-@click.option("--allow-pass-path", "allowed", multiple=True, type=click.Path(path_type=Path),
-              help="A folder of a spec's pass_paths whose code may run; may be given again.")
+@click.option(
+    "--allow-pass-path",
+    "allowed",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder of a spec's pass_paths whose code may run; may be given again.",
+)
 @command
 def compile_command(
-    failures: Failures, specs: tuple[Path, ...], as_json: bool, force: bool, depfile: Path | None,
-    report_on_failure: Path | None, allowed: tuple[Path, ...],
+    failures: Failures,
+    specs: tuple[Path, ...],
+    as_json: bool,
+    force: bool,
+    depfile: Path | None,
+    report_on_failure: Path | None,
+    allowed: tuple[Path, ...],
 ) -> None:
     """Run a spec's passes, validate after each, and write the outputs."""
     rules: list[str] = []
@@ -137,13 +147,16 @@ def make_rule(target: Path, sources: list[Path]) -> str:
 @cli.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path))
 @JSON
-@click.option("--input", "inputs", multiple=True, metavar="NAME=AXIS",
-              help="A stream input and its time axis; may be given again. Inferred if left out.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=AXIS",
+    help="A stream input and its time axis; may be given again. Inferred if left out.",
+)
 @click.option("--chunk", type=click.IntRange(1), help="Frames of a call; the smallest that fits if left out.")
 @command
-def inspect_command(
-    failures: Failures, model: Path, as_json: bool, inputs: tuple[str, ...], chunk: int | None
-) -> None:
+def inspect_command(failures: Failures, model: Path, as_json: bool, inputs: tuple[str, ...], chunk: int | None) -> None:
     """Say what a lift would find: time axes, rates, receptive field, delay, states, obstacles."""
     found = inspect_model(model, parse_inputs(inputs), chunk)
     if as_json:
@@ -166,7 +179,9 @@ def parse_inputs(pairs: tuple[str, ...]) -> dict[str, int] | None:
 
 @cli.command("init")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the spec there instead of to the terminal.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Write the spec there instead of to the terminal."
+)
 @command
 def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     """Write a commented spec for a model."""
@@ -227,7 +242,9 @@ def passes_command(failures: Failures, name: str | None, as_json: bool) -> None:
         raise GraphcError(f"there is no pass '{name}'", hint=registry.hint(name))
     cls = registry[name]
     if as_json:
-        click.echo(json.dumps({"name": name, "options": cls.Config.model_json_schema(), "manual": cls.manual()}, indent=1))
+        click.echo(
+            json.dumps({"name": name, "options": cls.Config.model_json_schema(), "manual": cls.manual()}, indent=1)
+        )
         return
     show_manual(name, cls)
 
@@ -236,7 +253,11 @@ def show_manual(name: str, cls: type[Pass[Any]]) -> None:
     click.echo(f"{name}: {cls.manual()}\n")
     click.echo("Options:" if cls.Config.model_fields else "Options: none, but tolerance")
     for option, field in cls.Config.model_fields.items():
-        default = "" if field.is_required() else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
+        default = (
+            ""
+            if field.is_required()
+            else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
+        )
         click.echo(f"    {option}{default}: {field.description or ''}")
 
 

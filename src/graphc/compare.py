@@ -50,8 +50,14 @@ def compare(
     odd = ~(np.isfinite(a) & np.isfinite(b)) & ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if odd.any():
         return Difference(
-            output, float("inf"), float("inf"), None, first_frame(odd, axis), False,
-            "is NaN or infinite on one side only", frames,
+            output,
+            float("inf"),
+            float("inf"),
+            None,
+            first_frame(odd, axis),
+            False,
+            "is NaN or infinite on one side only",
+            frames,
         )
     finite = np.isfinite(a) & np.isfinite(b)
     with np.errstate(invalid="ignore"):
@@ -74,8 +80,14 @@ def compare(
         reason = "" if holds else f"differs by {worst:.3g}, where {bound:.3g} is allowed"
     frame = first_frame(error > bound, axis) if not near else first_frame(error == worst, axis) if worst else None
     return Difference(
-        output, worst, worst / scale if scale else (0.0 if worst == 0 else float("inf")),
-        None if snr is None else max(float(snr), -999.0), frame, holds, reason, frames,
+        output,
+        worst,
+        worst / scale if scale else (0.0 if worst == 0 else float("inf")),
+        None if snr is None else max(float(snr), -999.0),
+        frame,
+        holds,
+        reason,
+        frames,
     )
 
 

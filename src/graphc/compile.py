@@ -99,8 +99,11 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "format": FORMAT,
         "spec": str(spec_file.source.path.name),
         "source": {
-            "model": spec_file.spec.model, "bytes": source.ByteSize(), "nodes": len(source.graph.node),
-            "ops": op_counts(source), "sha256": fingerprint["model"],
+            "model": spec_file.spec.model,
+            "bytes": source.ByteSize(),
+            "nodes": len(source.graph.node),
+            "ops": op_counts(source),
+            "sha256": fingerprint["model"],
         },
         "fingerprint": fingerprint,
         "versions": fingerprint["versions"],
@@ -132,8 +135,12 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
         return
     sight = {s.state: s for s in result.sights}
     data["stream"] = {
-        "chunk": signature.chunk, "chunk_multiple": signature.chunk_multiple, "window": signature.window,
-        "state_bytes": signature.state_bytes, "valid_frames": signature.valid_frames, "frame_ms": signature.frame_ms,
+        "chunk": signature.chunk,
+        "chunk_multiple": signature.chunk_multiple,
+        "window": signature.window,
+        "state_bytes": signature.state_bytes,
+        "valid_frames": signature.valid_frames,
+        "frame_ms": signature.frame_ms,
         "delay_ms": float(signature.delay_frames) * signature.frame_ms if signature.frame_ms else None,
         "outputs": [
             {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts()}
@@ -142,8 +149,12 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     }
     data["states"] = [
         {
-            "name": s.input, "kind": s.kind, "shape": list(s.init.shape), "dtype": str(s.init.dtype),
-            "bytes": s.nbytes, "node": s.node,
+            "name": s.input,
+            "kind": s.kind,
+            "shape": list(s.init.shape),
+            "dtype": str(s.init.dtype),
+            "bytes": s.nbytes,
+            "node": s.node,
             "sight": sight[s.input].ratio if s.input in sight else None,
             "proven": sight[s.input].proven if s.input in sight else None,
         }
@@ -175,7 +186,9 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
 def provenance(data: dict[str, Any]) -> dict[str, Any]:
     print_ = data["fingerprint"]
     return {
-        "graphc": print_["versions"]["graphc"], "spec_sha256": print_["spec"], "model_sha256": print_["model"],
+        "graphc": print_["versions"]["graphc"],
+        "spec_sha256": print_["spec"],
+        "model_sha256": print_["model"],
         "passes": [{"name": p["name"], "options": p["options"]} for p in data["passes"]],
     }
 
@@ -220,7 +233,8 @@ def check_budget(
     data["budget"] = {"size_mb": budget.size_mb, "rtf": budget.rtf, "missed": missed}
     if missed:
         raise ValidationError(
-            f"the budget is missed: {'; '.join(missed)}", where=str(spec_file.source.path),
+            f"the budget is missed: {'; '.join(missed)}",
+            where=str(spec_file.source.path),
             hint="quantize, choose a larger chunk, or raise the budget",
         )
 

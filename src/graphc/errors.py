@@ -53,7 +53,7 @@ class StreamError(GraphcError):
     exit_code = 3
 
 
-class ChunkMisfit(StreamError):
+class ChunkMisfitError(StreamError):
     """A chunk of which some tensor would get a fraction of a frame.
 
     Args:

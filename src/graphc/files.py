@@ -26,7 +26,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for temporary, path in list(waiting.items()):
+        for path in waiting.values():
             if path.is_dir():
                 raise OutputError("a folder stands where an output goes", where=str(path))
         for temporary, path in list(waiting.items()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx
 
 from graphc.errors import GraphcError
-from graphc.model import Model
 from graphc.pass_api import PassResult
 from graphc.runtime import RunError, Session
 
@@ -25,4 +24,6 @@ def guarded(before: onnx.ModelProto, result: PassResult) -> PassResult:
         Session(before)
     except RunError:
         return result
-    return PassResult(result.model.with_proto(before), [f"left as it was: onnxruntime would not take it ({reason})"], {"left": 1})
+    return PassResult(
+        result.model.with_proto(before), [f"left as it was: onnxruntime would not take it ({reason})"], {"left": 1}
+    )

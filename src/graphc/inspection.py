@@ -33,7 +33,9 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
     inputs = {name: InputSpec(axis=axis) for name, axis in axes.items()} if axes else None
     offline = offline_of(source, StreamSpec(chunk=chunk or 1, inputs=inputs))
     found: dict[str, Any] = {
-        "model": str(path), "nodes": len(source.graph.node), "bytes": source.ByteSize(),
+        "model": str(path),
+        "nodes": len(source.graph.node),
+        "bytes": source.ByteSize(),
         "inputs": [input_entry(name, role) for name, role in offline.roles.items()],
         "obstacle": None,
     }
@@ -54,13 +56,25 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
         "chunk_multiple": analysis.chunk_multiple,
         "valid_frames": signature.valid_frames is not None,
         "outputs": [
-            {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts(),
-             "receptive_field": receptive_field(offline, analysis, o.name)}
+            {
+                "name": o.name,
+                "axis": o.axis,
+                "rate": str(o.rate),
+                "delay": o.delay,
+                "length": o.length.as_dicts(),
+                "receptive_field": receptive_field(offline, analysis, o.name),
+            }
             for o in signature.outputs
         ],
         "states": [
-            {"name": s.input, "kind": s.kind, "shape": list(s.init.shape), "dtype": str(s.init.dtype),
-             "bytes": s.nbytes, "node": s.node}
+            {
+                "name": s.input,
+                "kind": s.kind,
+                "shape": list(s.init.shape),
+                "dtype": str(s.init.dtype),
+                "bytes": s.nbytes,
+                "node": s.node,
+            }
             for s in signature.states
         ],
         "state_bytes": signature.state_bytes,
@@ -155,8 +169,12 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
             f"delay {out['delay']} frames{seen}"
         )
     if found["states"]:
-        table = Table(box=None, pad_edge=False, title=f"{len(found['states'])} states, {found['state_bytes']} bytes",
-                      title_justify="left")
+        table = Table(
+            box=None,
+            pad_edge=False,
+            title=f"{len(found['states'])} states, {found['state_bytes']} bytes",
+            title_justify="left",
+        )
         for column in ("kind", "shape", "bytes", "node"):
             table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
         for s in found["states"]:

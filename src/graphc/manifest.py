@@ -160,8 +160,13 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
         arrays[state.input] = state.init
         init = {"file": f"{stem}.init.npz", "key": state.input}
     return {
-        "input": state.input, "output": state.output, "shape": list(state.init.shape),
-        "dtype": dtype_name(state.init.dtype), "init": init, "kind": state.kind, "node": state.node,
+        "input": state.input,
+        "output": state.output,
+        "shape": list(state.init.shape),
+        "dtype": dtype_name(state.init.dtype),
+        "init": init,
+        "kind": state.kind,
+        "node": state.node,
     }
 
 
@@ -229,8 +234,20 @@ def numpy_dtype(name: str) -> Any:
         from ml_dtypes import bfloat16
 
         return bfloat16
-    known = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-             "uint64")
+    known = (
+        "float16",
+        "float32",
+        "float64",
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
     if name not in known:
         raise ModelError(f"'{name}' is no dtype of a port")
     return name

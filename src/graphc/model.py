@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.errors import ModelError
 from graphc.graph import Graph, export_model, import_model
@@ -135,4 +135,4 @@ def dtype_name(dtype: Any) -> str:
     """numpy's name of a dtype; onnx-graphsurgeon keeps those that numpy lacks as ONNX's number."""
     if isinstance(dtype, int):
         return str(onnx.TensorProto.DataType.Name(dtype)).lower()
-    return np.dtype(dtype).name
+    return str(np.dtype(dtype).name)

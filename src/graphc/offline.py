@@ -146,7 +146,8 @@ class Offline:
     def first_length(self, at_least: int) -> int:
         declared = [self.declared] if self.declared else []
         common = [n for n in COMMON_LENGTHS if n >= at_least]
-        for frames in (*declared, *common, *SCANNED_LENGTHS):
+        candidates: list[int] = [*declared, *common, *SCANNED_LENGTHS]
+        for frames in candidates:
             if self.accepts(frames):
                 return frames
         try:
@@ -166,7 +167,7 @@ def random_values(
     limit: int | None,
     scale: float,
 ) -> Array:
-    """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; uniform in a given range."""
+    """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; a given range holds."""
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.kind in "iu":
@@ -212,9 +213,7 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     return Offline(prepared, roles, stream.batch, declared)
 
 
-def roles_of(
-    stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None
-) -> dict[str, Role]:
+def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None) -> dict[str, Role]:
     def complain(keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
         return spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}", hint=hint)
 
@@ -262,9 +261,7 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
     if entry.counts is not None:
         if entry.counts not in given or given[entry.counts].axis is None:
             streams = [name for name, other in given.items() if other.axis is not None]
-            raise complain(
-                (*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams)
-            )
+            raise complain((*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams))
         return CountsRole(entry.counts)
     return StaticRole(low, high)
 

@@ -124,7 +124,10 @@ class Pipeline:
         self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, checks: Checks
     ) -> tuple[Model, onnx.ModelProto]:
         context = PassContext(
-            self.stream, self.offline, self.source, model.graph.opset,
+            self.stream,
+            self.offline,
+            self.source,
+            model.graph.opset,
             lambda done, total: self.progress(planned.name, done, total),
         )
         started = time.perf_counter()
@@ -140,11 +143,19 @@ class Pipeline:
         started = time.perf_counter()
         after = verify(result.model, planned.name)
         record = PassRecord(
-            name=planned.name, options=planned.config.model_dump(mode="json"), seconds=seconds, check_seconds=0.0,
-            nodes_before=len(proto.graph.node), nodes_after=len(after.graph.node),
-            size_before=proto.ByteSize(), size_after=after.ByteSize(),
-            ops_before=op_counts(proto), ops_after=op_counts(after),
-            notes=result.notes, counts=result.counts, tolerance=planned.tolerance.model_dump(),
+            name=planned.name,
+            options=planned.config.model_dump(mode="json"),
+            seconds=seconds,
+            check_seconds=0.0,
+            nodes_before=len(proto.graph.node),
+            nodes_after=len(after.graph.node),
+            size_before=proto.ByteSize(),
+            size_after=after.ByteSize(),
+            ops_before=op_counts(proto),
+            ops_after=op_counts(after),
+            notes=result.notes,
+            counts=result.counts,
+            tolerance=planned.tolerance.model_dump(),
         )
         self.records.append(record)
         checks.check(planned, result.model, after, record)
@@ -156,7 +167,11 @@ class Checks:
     """The validation after each pass: against the offline model, and against the step before."""
 
     def __init__(
-        self, source: onnx.ModelProto, stream: StreamSpec | None, spec: ValidateSpec, offline: Offline | None,
+        self,
+        source: onnx.ModelProto,
+        stream: StreamSpec | None,
+        spec: ValidateSpec,
+        offline: Offline | None,
         model: Model,
     ):
         self.source, self.stream, self.spec, self.offline = source, stream, spec, offline
@@ -169,7 +184,7 @@ class Checks:
 
     def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
         if model.signature is None:
-            self.check_whole(planned, proto, record)
+            self.check_whole(planned, model, proto, record)
             return
         if not self.trials:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
@@ -183,7 +198,7 @@ class Checks:
         self.complain(planned, record, model, proto)
         self.last_outputs, self.last_stream = got, (model, proto)
 
-    def check_whole(self, planned: PlannedPass, proto: onnx.ModelProto, record: PassRecord) -> None:
+    def check_whole(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
         if self.session is None:
             try:
                 self.session = Session(self.source)

@@ -46,7 +46,9 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             raise spec_file.error(keys, f"there is no pass '{entry.name}'", registry.hint(entry.name))
         cls = registry[entry.name]
         if cls.gives == "streaming" and spec.stream is None:
-            raise spec_file.error(keys, f"'{entry.name}' needs a stream section", "say what streams: `stream: {chunk: 16}`")
+            raise spec_file.error(
+                keys, f"'{entry.name}' needs a stream section", "say what streams: `stream: {chunk: 16}`"
+            )
         if cls.requires == "streaming" and not streaming:
             raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")
         if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
@@ -56,7 +58,8 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance))
     if spec.stream is not None and not streaming:
         raise spec_file.error(
-            ("stream",), "nothing makes this model a stream",
+            ("stream",),
+            "nothing makes this model a stream",
             "put lift_state among the passes, or name its state ports under stream.states",
         )
     return Plan(tuple(planned))
@@ -70,6 +73,8 @@ def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: di
         loc = first["loc"]
         keys = ("passes", index, cls.name, *loc)
         if first["type"] == "extra_forbidden":
-            raise spec_file.error(keys, "unknown option", nearest(str(loc[-1]), list(cls.Config.model_fields))) from None
+            raise spec_file.error(
+                keys, "unknown option", nearest(str(loc[-1]), list(cls.Config.model_fields))
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
         raise spec_file.error(keys, f"{message[:1].lower()}{message[1:]}") from None

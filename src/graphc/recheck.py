@@ -60,8 +60,11 @@ def validate_spec(path: Path) -> dict[str, Any]:
         for d in found
     ]
     return {
-        "spec": str(path), "holds": all(d.holds for d in found), "frames": [t.frames for t in trials],
-        "outputs": [d.as_dict() for d in found], "lines": lines,
+        "spec": str(path),
+        "holds": all(d.holds for d in found),
+        "frames": [t.frames for t in trials],
+        "outputs": [d.as_dict() for d in found],
+        "lines": lines,
     }
 
 

@@ -32,8 +32,11 @@ class Report:
 
     def html(self) -> str:
         environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("graphc", "."), autoescape=True, undefined=jinja2.StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            loader=jinja2.PackageLoader("graphc", "."),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         environment.filters.update(bytes=human_bytes, number=number, seconds=lambda s: f"{s:.2f} s")
         passes = self.data["passes"]
@@ -43,11 +46,13 @@ class Report:
             ),
             "size": line_plot(
                 [("source", self.data["source"]["bytes"]), *((p["name"], p["size_after"]) for p in passes)],
-                "bytes of the model", form=human_bytes,
+                "bytes of the model",
+                form=human_bytes,
             ),
             "nodes": line_plot(
                 [("source", self.data["source"]["nodes"]), *((p["name"], p["nodes_after"]) for p in passes)],
-                "nodes of the graph", form=lambda v: f"{v:.0f}",
+                "nodes of the graph",
+                form=lambda v: f"{v:.0f}",
             ),
         }
         return environment.get_template("report.html.jinja").render(r=self.data, plots=plots)

@@ -57,8 +57,9 @@ class StreamSession:
         self.statics = {i.name: i for i in manifest.inputs if i.axis is None}
         self.outputs = {o.name: o for o in manifest.outputs}
         missing = {s.input for s in manifest.states} | set(self.streams) | set(self.statics)
-        lost = (missing - set(runner.input_names)) | (
-            {s.output for s in manifest.states} | set(self.outputs)) - set(runner.output_names)
+        lost = (missing - set(runner.input_names)) | ({s.output for s in manifest.states} | set(self.outputs)) - set(
+            runner.output_names
+        )
         if lost:
             raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
         if manifest.chunk is None:
@@ -99,14 +100,15 @@ class StreamSession:
         return self.taken_out(self.calls * self.chunk)
 
     def flush(self) -> Arrays:
-        """Ends the stream: pads the last chunk with zeros, feeds zeros until every output is whole, returns the rest."""
+        """Ends the stream: pads the last chunk, feeds zeros until every output is whole, and returns the rest."""
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         total = self.total_frames()
         self.flushed = True
         left = total - self.calls * self.chunk
-        while left > 0 or any(self.given[o.name] < o.delay + o.length_of(total) for o in self.outputs.values()
-                              if o.axis is not None):
+        while left > 0 or any(
+            self.given[o.name] < o.delay + o.length_of(total) for o in self.outputs.values() if o.axis is not None
+        ):
             self.collect(self.call(self.cut_chunk(), max(min(left, self.chunk), 0)))
             left -= self.chunk
         return self.taken_out(total)
@@ -180,8 +182,10 @@ class StreamSession:
         return max(counts.values())
 
     def ready(self) -> bool:
-        return all(sum(p.shape[entry.axis or 0] for p in self.buffers[name]) >= self.frames_a_chunk(name)
-                   for name, entry in self.streams.items())
+        return all(
+            sum(p.shape[entry.axis or 0] for p in self.buffers[name]) >= self.frames_a_chunk(name)
+            for name, entry in self.streams.items()
+        )
 
     def cut_chunk(self) -> Arrays:
         """The next chunk of every stream input, padded with zeros where the stream ends."""
@@ -190,7 +194,7 @@ class StreamSession:
             frames, axis = self.frames_a_chunk(name), entry.axis or 0
             parts = self.buffers[name]
             if not parts:
-                shape = [frames if a == axis else int(s or 1) for a, s in enumerate(entry.shape)]  # type: ignore[arg-type]
+                shape = [frames if a == axis else int(s or 1) for a, s in enumerate(entry.shape)]
                 chunk[name] = np.zeros(shape, numpy_dtype(entry.dtype))
                 continue
             whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
@@ -233,7 +237,7 @@ class StreamSession:
                 self.waiting[name].append(value.take(range(early, count), axis=entry.axis) if early else value)
 
     def taken_out(self, total: int) -> Arrays:
-        """The frames that wait and are known to exist after ``total`` input frames; others may yet be cut by the end."""
+        """The frames that wait and surely exist after ``total`` input frames; others may yet be cut by the end."""
         found: Arrays = {}
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []
@@ -241,7 +245,7 @@ class StreamSession:
                 found[name] = arrays[-1] if arrays else np.zeros(0, numpy_dtype(entry.dtype))
                 continue
             if not arrays:
-                shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]  # type: ignore[arg-type]
+                shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
                 found[name] = np.zeros(shape, numpy_dtype(entry.dtype))
                 continue
             whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.axis)

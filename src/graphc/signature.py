@@ -7,14 +7,25 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from graphc.length import Length
 
 StateKind = Literal[
-    "rnn_hidden", "rnn_cell", "scan_carry", "conv_context", "pool_context", "delay_line", "overlap_add",
-    "attention_key", "attention_value", "attention_context", "running_sum", "window", "clock", "given",
+    "rnn_hidden",
+    "rnn_cell",
+    "scan_carry",
+    "conv_context",
+    "pool_context",
+    "delay_line",
+    "overlap_add",
+    "attention_key",
+    "attention_value",
+    "attention_context",
+    "running_sum",
+    "window",
+    "clock",
+    "given",
 ]
 STATE_KINDS: tuple[str, ...] = get_args(StateKind)
 
@@ -51,7 +62,7 @@ class StreamOutput:
     axis: int | None = None
     rate: Fraction = Fraction(1)
     delay: int = 0
-    length: Length = Length()
+    length: Length = field(default_factory=Length)
 
 
 @dataclass(frozen=True)

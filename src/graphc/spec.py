@@ -30,11 +30,11 @@ def as_rate(value: object) -> Fraction:
     if isinstance(value, Fraction):
         return value
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("a rate is a whole number or a fraction written as \"3/2\"")
+        raise ValueError('a rate is a whole number or a fraction written as "3/2"')
     try:
         rate = Fraction(value)
     except (ValueError, ZeroDivisionError) as err:
-        raise ValueError(f"{value!r} is not a fraction such as \"3/2\"") from err
+        raise ValueError(f'{value!r} is not a fraction such as "3/2"') from err
     if rate <= 0:
         raise ValueError("a rate is positive")
     return rate
@@ -240,8 +240,12 @@ def known_keys(keys: tuple[str | int, ...]) -> list[str]:
     """The keys that may stand under a path of the spec."""
     here: type[BaseModel] | None = Spec
     table: dict[str, type[BaseModel]] = {
-        "stream": StreamSpec, "validate": ValidateSpec, "budget": BudgetSpec, "tolerance": ToleranceSpec,
-        "inputs": InputSpec, "states": StateSpec,
+        "stream": StreamSpec,
+        "validate": ValidateSpec,
+        "budget": BudgetSpec,
+        "tolerance": ToleranceSpec,
+        "inputs": InputSpec,
+        "states": StateSpec,
     }
     for key in keys:
         here = table.get(str(key), here)

@@ -28,7 +28,7 @@ def starter_spec(model_path: Path, folder: Path) -> str:
     ports, _ = graph_ports(source)
     inputs = guessed_inputs(ports)
     offline = offline_of(source, StreamSpec(chunk=1, inputs=inputs))
-    name = os.path.relpath(model_path, folder or Path())
+    name = os.path.relpath(str(model_path), str(folder))
     obstacle = ""
     try:
         multiple = analyse(offline).chunk_multiple

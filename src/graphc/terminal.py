@@ -20,8 +20,13 @@ class ProgressBar:
 
     def __init__(self, title: str):
         self.bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=errors,
-            transient=True, disable=not errors.is_terminal,
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=errors,
+            transient=True,
+            disable=not errors.is_terminal,
         )
         self.task = self.bar.add_task(title, total=None)
         self.title = title
@@ -60,8 +65,11 @@ def passes_table(data: dict[str, Any]) -> Table:
     for p in data["passes"]:
         snrs = [d["snr_db"] for d in p["against_offline"] if d["snr_db"] is not None]
         table.add_row(
-            p["name"], f"{p['seconds']:.2f} s", f"{p['nodes_before']} → {p['nodes_after']}",
-            f"{human_bytes(p['size_before'])} → {human_bytes(p['size_after'])}", number(p["max_abs"]),
+            p["name"],
+            f"{p['seconds']:.2f} s",
+            f"{p['nodes_before']} → {p['nodes_after']}",
+            f"{human_bytes(p['size_before'])} → {human_bytes(p['size_after'])}",
+            number(p["max_abs"]),
             f"{min(snrs):.1f} dB" if snrs else "exact",
             "[green]yes[/]" if all(d["holds"] for d in p["against_offline"]) else "[red]no[/]",
         )

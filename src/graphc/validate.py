@@ -167,9 +167,7 @@ def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -
     return draw(reference, spec, manifest.chunk or 1, longest, delay, manifest.min_frames)
 
 
-def draw(
-    reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, shortest: int
-) -> list[Trial]:
+def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, shortest: int) -> list[Trial]:
     """Random streams; of the lengths drawn those that the offline model takes.
 
     Errors:
@@ -212,7 +210,10 @@ def stream_all(session: StreamSession, trials: list[Trial]) -> list[dict[str, Ar
 
 
 def compare_all(
-    session: StreamSession, trials: list[Trial], got: list[dict[str, Array]], want: list[dict[str, Array]],
+    session: StreamSession,
+    trials: list[Trial],
+    got: list[dict[str, Array]],
+    want: list[dict[str, Array]],
     tolerance: ToleranceSpec,
 ) -> list[Difference]:
     """Every output of every trial against what it should be."""

@@ -9,19 +9,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 
-from graphc.errors import ChunkMisfit, GraphcError, StreamError
+from graphc.errors import ChunkMisfitError, GraphcError, StreamError
 from graphc.graph import Constant, Node, Tensor, captured, label, op_of, opset_of
+from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.stream.constants import run_constants
 from graphc.stream.evaluate import Evaluation, evaluate
 from graphc.stream.facts import Array, Edge, Fact, Head, Known, Origin, Static, Stream
-from graphc.length import Length
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
-MOVERS = ("Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Concat", "Slice", "Split", "Gather", "Cast")
+MOVERS = (
+    "Identity",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Reshape",
+    "Flatten",
+    "Concat",
+    "Slice",
+    "Split",
+    "Gather",
+    "Cast",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ def analyse(offline: Offline, chunk: int | None = None, evaluation: Evaluation |
         )
     try:
         return walk(offline, evaluation, chunk, multiple)
-    except ChunkMisfit as err:
+    except ChunkMisfitError as err:
         raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
 
 
@@ -80,7 +92,7 @@ def smallest_fit(offline: Offline, evaluation: Evaluation) -> tuple[int, Analysi
     while True:
         try:
             return chunk, walk(offline, evaluation, chunk, chunk)
-        except ChunkMisfit as err:
+        except ChunkMisfitError as err:
             chunk = math.lcm(chunk, err.multiple)
             if chunk > LARGEST_CHUNK_MULTIPLE:
                 raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
@@ -88,8 +100,11 @@ def smallest_fit(offline: Offline, evaluation: Evaluation) -> tuple[int, Analysi
 
 def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int) -> Analysis:
     graph = evaluation.graph
-    facts: dict[str, Fact] = {name: input_fact(offline, evaluation, name, chunk) for name in offline.roles if name in
-                              evaluation.data | evaluation.static}
+    facts: dict[str, Fact] = {
+        name: input_fact(offline, evaluation, name, chunk)
+        for name in offline.roles
+        if name in evaluation.data | evaluation.static
+    }
     steps: list[tuple[Node, StreamStep]] = []
     lengths: dict[Length, None] = {f.length: None for f in facts.values() if isinstance(f, Stream)}
     for node in graph.nodes:
@@ -123,7 +138,11 @@ def input_fact(offline: Offline, evaluation: Evaluation, name: str, chunk: int) 
 
 
 def facts_of(
-    node: Node, facts: Mapping[str, Fact], evaluation: Evaluation, chunk: int, model: onnx.ModelProto,
+    node: Node,
+    facts: Mapping[str, Fact],
+    evaluation: Evaluation,
+    chunk: int,
+    model: onnx.ModelProto,
     lengths: tuple[Length, ...],
 ) -> Facts:
     def fact_of(tensor: Tensor) -> Fact | None:
@@ -146,9 +165,18 @@ def facts_of(
     outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
     dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
     return Facts(
-        node, inputs, chunk, opset_of(model), evaluation.lengths, tuple(shapes_of(t) for t in node.inputs),
-        tuple(shapes_of(t) for t in node.outputs), dtypes, outer,
-        tuple(model.opset_import), model.ir_version, lengths,
+        node,
+        inputs,
+        chunk,
+        opset_of(model),
+        evaluation.lengths,
+        tuple(shapes_of(t) for t in node.inputs),
+        tuple(shapes_of(t) for t in node.outputs),
+        dtypes,
+        outer,
+        tuple(model.opset_import),
+        model.ir_version,
+        lengths,
     )
 
 
@@ -243,7 +271,7 @@ def through(node: Node, facts: Facts, step: StreamStep, frames: Sequence[Head]) 
     builder = ConstantBuilder(facts.chunk, set())
     waiting = iter(frames)
     inputs: list[Tensor | None] = []
-    for fact, tensor in zip(facts.inputs, node.inputs, strict=True):
+    for fact in facts.inputs:
         if isinstance(fact, Stream):
             count = builder.frames(fact)
             frame = next(waiting)

@@ -73,7 +73,9 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         graph.nodes = sorted_nodes(graph)
         data, static = reachable(graph, offline)
         wanted = frontier(graph, data | static)
-        conditions = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static}
+        conditions = {
+            n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static
+        }
         values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
         known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
         if not conditions:
@@ -87,7 +89,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
 def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:
     tensor = node.inputs[0]
     if isinstance(tensor, Constant):
-        return tensor.values
+        return np.asarray(tensor.values)
     steady = known[name].steady
     if steady is None:
         raise StreamError(

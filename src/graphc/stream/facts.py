@@ -35,20 +35,25 @@ class Known:
     def steady(self) -> Array | None:
         """The one value at every length, or None."""
         first = self.values[0]
-        same = all(v.shape == first.shape and np.array_equal(v, first, equal_nan=v.dtype.kind in "fc") for v in self.values)
+        same = all(
+            v.shape == first.shape and np.array_equal(v, first, equal_nan=v.dtype.kind in "fc") for v in self.values
+        )
         return first if same else None
 
 
 class KnownConstant(Known):
     """A constant of the graph, loaded only when a rule looks at its value."""
 
+    load: Callable[[], Array]
+    count: int
+
     def __init__(self, load: Callable[[], Array], count: int):
         object.__setattr__(self, "load", load)
         object.__setattr__(self, "count", count)
 
     @cached_property
-    def values(self) -> tuple[Array, ...]:  # type: ignore[override]
-        return (self.load(),) * self.count  # type: ignore[attr-defined]
+    def values(self) -> tuple[Array, ...]:
+        return (self.load(),) * self.count
 
     @property
     def steady(self) -> Array:

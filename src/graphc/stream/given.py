@@ -7,12 +7,12 @@ from fractions import Fraction
 import numpy as np
 
 from graphc.errors import ModelError
+from graphc.length import Length
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.roles import StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.length import Length
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
@@ -43,23 +43,34 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         port.dtype, port.shape, shapes[port.name] = types[port.name][0], [None] * len(shape), shape
         if port.name in state_outputs:
             continue
-        grown = [a for a, (one, two) in enumerate(zip(shape, np.shape(longer.get(port.name, ())), strict=False))
-                 if two == 2 * one]
+        grown = [
+            a
+            for a, (one, two) in enumerate(zip(shape, np.shape(longer.get(port.name, ())), strict=False))
+            if two == 2 * one
+        ]
         if len(grown) == 1:
             rate = Fraction(shape[grown[0]], chunk)
-            outputs.append(StreamOutput(port.name, grown[0], rate, 0, Length().then(rate.numerator, 0, rate.denominator)))
+            outputs.append(
+                StreamOutput(port.name, grown[0], rate, 0, Length().then(rate.numerator, 0, rate.denominator))
+            )
         else:
             outputs.append(StreamOutput(port.name))
     roles = offline.roles
     model.signature = Signature(
-        chunk=chunk, chunk_multiple=1 if longer else chunk, frame_ms=frame_ms, outputs=tuple(outputs), shapes=shapes,
+        chunk=chunk,
+        chunk_multiple=1 if longer else chunk,
+        frame_ms=frame_ms,
+        outputs=tuple(outputs),
+        shapes=shapes,
         inputs=tuple(
             StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
-            for name, role in roles.items() if not isinstance(role, StateRole)
+            for name, role in roles.items()
+            if not isinstance(role, StateRole)
         ),
         states=tuple(
             StatePort(name, role.output, np.full(feeds[name].shape, role.init, feeds[name].dtype), "given", name)
-            for name, role in roles.items() if isinstance(role, StateRole)
+            for name, role in roles.items()
+            if isinstance(role, StateRole)
         ),
     )
     return model

@@ -9,7 +9,7 @@ import numpy as np
 from graphc.errors import StreamError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, names_in, reads, sorted_nodes
 from graphc.model import Model
-from graphc.roles import CountsRole, StateRole, StaticRole, StreamRole
+from graphc.roles import CountsRole, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.analysis import Analysis
 from graphc.stream.facts import Known, Origin, Static, Stream
@@ -37,9 +37,16 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
                 tensors[offline_tensor.name] = result
     outputs, ports = output_tensors(analysis, builder, tensors)
     lifted = Graph(
-        nodes=[], inputs=[tensors[n] for n in kept_inputs(analysis)], outputs=outputs, name=graph.name,
-        doc_string=graph.doc_string, opset=graph.opset, import_domains=graph.import_domains,
-        producer_name=graph.producer_name, producer_version=graph.producer_version, ir_version=graph.ir_version,
+        nodes=[],
+        inputs=[tensors[n] for n in kept_inputs(analysis)],
+        outputs=outputs,
+        name=graph.name,
+        doc_string=graph.doc_string,
+        opset=graph.opset,
+        import_domains=graph.import_domains,
+        producer_name=graph.producer_name,
+        producer_version=graph.producer_version,
+        ir_version=graph.ir_version,
     )
     finished(builder, lifted)
     lifted.nodes = sorted_nodes(lifted)
@@ -89,9 +96,7 @@ def stream_input(analysis: Analysis, name: str) -> StreamInput:
     return StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
 
 
-def chunk_input(
-    tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]
-) -> Tensor | None:
+def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]) -> Tensor | None:
     """What one call has of an offline tensor; None where it is omitted or changes with the length."""
     if not tensor.name:
         return None

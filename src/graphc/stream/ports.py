@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ChunkMisfit
+from graphc.errors import ChunkMisfitError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable
+from graphc.length import Length
 from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Stream
-from graphc.length import Length
 
 INT64_MAX = np.iinfo(np.int64).max
 
@@ -21,11 +21,11 @@ def frames_in_chunk(chunk: int, stream: Stream) -> int:
     """Frames of a stream in a chunk of so many input frames.
 
     Errors:
-        ChunkMisfit: a fraction of a frame.
+        ChunkMisfitError: a fraction of a frame.
     """
     frames = chunk * stream.rate
     if frames.denominator != 1:
-        raise ChunkMisfit(
+        raise ChunkMisfitError(
             stream.rate.denominator, f"a chunk of {chunk} frames would give a tensor {frames} frames a call"
         )
     return int(frames)
@@ -141,7 +141,9 @@ class Builder:
             return self.slice(x, stream.axis, -length, INT64_MAX, hint="dropped")
         frame = np.zeros(stream.one_frame(), stream.dtype)
         if isinstance(fill, np.ndarray):
-            frame = frame + fill.astype(stream.dtype) if stream.dtype.kind != "b" else np.broadcast_to(fill, frame.shape)
+            frame = (
+                frame + fill.astype(stream.dtype) if stream.dtype.kind != "b" else np.broadcast_to(fill, frame.shape)
+            )
         elif not isinstance(fill, Edge) and fill is not None:
             frame = np.full_like(frame, fill)
         init = np.repeat(frame, length, axis=stream.axis).astype(stream.dtype)

@@ -7,14 +7,15 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
-from graphc.errors import ChunkMisfit, GraphcError, StreamError
+from graphc.errors import ChunkMisfitError, GraphcError, StreamError
 from graphc.graph import Node, Tensor, label
-from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
 from graphc.length import Length
+from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
 from graphc.stream.ports import Builder, frames_in_chunk
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
@@ -113,8 +114,8 @@ class Facts:
     def frames(self, stream: Stream) -> int:
         try:
             return frames_in_chunk(self.chunk, stream)
-        except ChunkMisfit as err:
-            raise ChunkMisfit(err.multiple, err.reason, node=label(self.node)) from None
+        except ChunkMisfitError as err:
+            raise ChunkMisfitError(err.multiple, err.reason, node=label(self.node)) from None
 
     def out(
         self, x: Stream, axis: int, index: int = 0, *, delay: int | None = None, length: Length | None = None
@@ -128,16 +129,14 @@ class Facts:
         for frames, shape in zip(self.lengths, shapes, strict=True):
             if not 0 <= axis < len(shape) or shape[axis] != length(frames):
                 self.refuse(
-                    f"its output has the shape {list(shape)} for {frames} frames, where {length(frames)} frames on axis "
+                    f"its output has the shape {list(shape)} for {frames} frames; {length(frames)} frames on axis "
                     f"{axis} are what a stream would give",
                     "report this model: no rule explains this shape",
                 )
         shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
         if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):
             self.refuse(f"an axis other than time ({axis}) changes with the length of the stream")
-        stream = Stream(
-            axis, length.rate, x.delay if delay is None else delay, length, shape, self.dtypes[index]
-        )
+        stream = Stream(axis, length.rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])
         self.frames(stream)
         return stream
 
@@ -168,11 +167,16 @@ def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
     return register
 
 
+@cache
+def load_rules() -> None:
+    """Imports graphc's own rules, once."""
+    package = importlib.import_module("graphc.stream.rules")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"graphc.stream.rules.{module.name}")
+
+
 def rule_for(op: str) -> Rule | None:
-    if not RULES:
-        package = importlib.import_module("graphc.stream.rules")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"graphc.stream.rules.{module.name}")
+    load_rules()
     found = RULES.get(op)
     return found[0] if found else None
 
@@ -294,7 +298,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream) -> tuple[Array, bool]:
         )
     frames = facts.frames(x)
     if frames % period:
-        raise ChunkMisfit(
+        raise ChunkMisfitError(
             (Fraction(period) / x.rate).numerator,
             f"a constant of period {period} meets a chunk of {frames} frames",
             node=label(facts.node),

@@ -51,7 +51,7 @@ def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> t
         length = x.length.then(*step)
         if all(s[x.axis] == length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
             return step
-    facts.refuse("the number of its output frames follows no fixed formula of the length (ceil_mode)", "pad in front")
+    return facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad in front instead")
 
 
 def same_padding(
@@ -90,7 +90,9 @@ def without_padding(node: Node, facts: Facts, spatial: int, count: int) -> dict[
 
 
 def explicit_pads(node: Node, facts: Facts, auto: str, count: int) -> list[int]:
-    weights = next((s[0][2:] for i, s in enumerate(facts.input_shapes) if i in (1, 3) and s and len(s[0]) == count + 2), None)
+    weights = next(
+        (s[0][2:] for i, s in enumerate(facts.input_shapes) if i in (1, 3) and s and len(s[0]) == count + 2), None
+    )
     kernel = [int(k) for k in node.attrs.get("kernel_shape", weights or [1] * count)]
     strides = [int(s) for s in node.attrs.get("strides", [1] * count)]
     dilations = [int(d) for d in node.attrs.get("dilations", [1] * count)]

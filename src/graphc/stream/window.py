@@ -6,13 +6,13 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.graph import Constant, Variable, drop_dead, names_in, replace_tensor, sorted_nodes
+from graphc.length import Length
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.roles import CountsRole, StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.facts import Stream
-from graphc.length import Length
 from graphc.stream.ports import Builder, finished
 
 
@@ -26,7 +26,9 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
         run = offline.run(offline.draw(window, np.random.default_rng(0)))
     except (RunError, ValueError) as err:
         declared = f"it is declared for {offline.declared} frames" if offline.declared else "try another window"
-        raise StreamError(f"the offline model does not run on a window of {window} frames: {err}", hint=declared) from err
+        raise StreamError(
+            f"the offline model does not run on a window of {window} frames: {err}", hint=declared
+        ) from err
     model = Model.of(offline.model)
     graph = model.graph
     builder = Builder(chunk, names_in(graph))
@@ -43,8 +45,10 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
         inputs.append(old)
         if isinstance(role, StreamRole):
             kept, taken = offline.frames_of(old.name, window), offline.frames_of(old.name, chunk)
-            shape = [-1 if a == role.axis else int(d) for a, d in enumerate(offline.ports[old.name].dims)
-                     if isinstance(d, int) or a == role.axis]
+            shape = [
+                -1 if a == role.axis else d if isinstance(d, int) else offline.batch
+                for a, d in enumerate(offline.ports[old.name].dims)
+            ]
             stream = Stream(role.axis, role.rate, 0, Length(), tuple(shape), np.dtype(old.dtype))
             shapes[old.name] = tuple(taken if s < 0 else s for s in shape)
             port = Variable(old.name, old.dtype, [None if s < 0 else s for s in shape])
@@ -80,11 +84,18 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     carried = [StatePort(name, output, draws[name], "given", name) for output, name in given.items()]
     drop_dead(graph)
     model.signature = Signature(
-        chunk=chunk, chunk_multiple=1, outputs=tuple(outputs), states=(*carried, *builder.states), window=window,
-        shapes=shapes, frame_ms=frame_ms,
+        chunk=chunk,
+        chunk_multiple=1,
+        outputs=tuple(outputs),
+        states=(*carried, *builder.states),
+        window=window,
+        shapes=shapes,
+        frame_ms=frame_ms,
         inputs=tuple(
             StreamInput(t.name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(t.name)
-            for t in inputs for role in [offline.roles[t.name]] if not isinstance(role, StateRole)
+            for t in inputs
+            for role in [offline.roles[t.name]]
+            if not isinstance(role, StateRole)
         ),
     )
     return model

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphc.errors import ChunkMisfit
+from graphc.errors import ChunkMisfitError
 from graphc.graph import Tensor, label
+from graphc.length import Length
 from graphc.signature import StateKind
 from graphc.stream.constants import Core, run_core
 from graphc.stream.facts import Array, Edge, Head, Stream
-from graphc.length import Length
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts
 
@@ -87,11 +87,11 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     first frames are never carried wait until they are.
 
     Errors:
-        ChunkMisfit: the chunk is no multiple of the stride.
+        ChunkMisfitError: the chunk is no multiple of the stride.
     """
     frames = facts.frames(x)
     if frames % window.stride:
-        raise ChunkMisfit(
+        raise ChunkMisfitError(
             (window.stride / x.rate).numerator,
             f"a chunk of {frames} frames is no multiple of the stride {window.stride}",
             node=label(facts.node),

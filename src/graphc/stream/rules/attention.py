@@ -6,7 +6,9 @@ from graphc.graph import Node
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.linear import ATTENTION, ATTENTION_WAY_OUT
 
-CONTRIB = [f"com.microsoft::{op}" for op in ("Attention", "MultiHeadAttention", "GroupQueryAttention", "PackedAttention")]
+CONTRIB = [
+    f"com.microsoft::{op}" for op in ("Attention", "MultiHeadAttention", "GroupQueryAttention", "PackedAttention")
+]
 
 
 @stream_rule("Attention", *CONTRIB)

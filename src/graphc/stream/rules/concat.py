@@ -63,9 +63,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
     Refuses a second stream behind the first, and frames behind that differ from each other.
     """
     if len(facts.streams()) > 1:
-        facts.refuse(
-            "puts one stream behind the other in time", "a stream has no end that the second could wait for"
-        )
+        facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
     place = facts.streams()[0][0]
     if any(isinstance(f, Static) for f in facts.inputs):
         facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
@@ -85,7 +83,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
     if mask_after:
         x = x.at(max(x.delay, x.length.lag(facts.chunk)))
     frame = front.take([0], axis=x.axis) if front is not None and before else None
-    uniform = frame is not None and np.array_equal(front, np.repeat(frame, before, axis=x.axis))
+    uniform = frame is not None and front is not None and np.array_equal(front, np.repeat(frame, before, axis=x.axis))
     length = x.length.then(1, before + after, 1)
     late = before > 0 and not (uniform and x.delay == 0)
     out = facts.out(x, x.axis, delay=x.delay if late else x.delay - before, length=length)
@@ -112,7 +110,7 @@ def joined(facts: Facts, indices: range, axis: int) -> Array | None:
 
 
 def in_front(b: Builder, chunk: Tensor, x: Stream, front: Array) -> Tensor:
-    """The stream behind given frames, as long late as they are; where it is late itself they stand right before frame 0."""
+    """The stream behind given frames, late by as many; where it is late itself they stand right before frame 0."""
     before, frames = front.shape[x.axis], b.frames(x)
     past = b.state(np.ascontiguousarray(front).astype(x.dtype), "delay_line")
     both: Tensor = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")

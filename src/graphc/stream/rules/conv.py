@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 import numpy as np
 
 from graphc.graph import Node, Tensor
@@ -80,5 +79,3 @@ def single_stream(node: Node, facts: Facts, x: Stream, data: int) -> StreamStep:
 def constant_input(b: Builder, facts: Facts, index: int) -> Tensor | None:
     fact = facts[index]
     return b.constant(fact.steady) if isinstance(fact, Known) and fact.steady is not None else None
-
-

@@ -57,8 +57,9 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
             silence = np.zeros([full if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype)
             spread = b.one("Concat", spread, b.constant(silence, "silence"), axis=x.axis, hint="filled")
         if overlap:
-            state = b.state(np.zeros([overlap if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype),
-                            "overlap_add")
+            state = b.state(
+                np.zeros([overlap if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype), "overlap_add"
+            )
             missing = b.constant(np.zeros([frames if a == x.axis else s for a, s in enumerate(out.shape)], x.dtype))
             carried = b.one("Concat", state, missing, axis=x.axis, hint="carried")
             added = b.one("Add", spread, carried, hint="overlapped")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Node, Tensor
-from graphc.stream.facts import Known, Static, Stream
 from graphc.length import Length
+from graphc.stream.facts import Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
 
@@ -42,7 +42,8 @@ def spread(facts: Facts, source: Static) -> Stream:
         facts.refuse("spreads a tensor over more than time")
     (axis,) = varying
     fits: list[Length] = [
-        length for length in facts.known_lengths
+        length
+        for length in facts.known_lengths
         if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
     ]
     if not fits:
@@ -61,7 +62,7 @@ def tile(node: Node, facts: Facts) -> StreamStep:
     if repeats is None or int(repeats[x.axis]) != 1:
         facts.refuse("repeats the whole stream one after the other", "repeat each frame with Resize or Expand")
     return StreamStep(
-        (facts.out(x, x.axis),), lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]), local=True
+        (facts.out(x, x.axis),),
+        lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),
+        local=True,
     )
-
-

@@ -23,15 +23,23 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     before, after, others = pad_amounts(node, facts, x)
     fill = pad_value(node, facts, x)
     if (before or after) and mode in ("reflect", "wrap"):
-        facts.refuse(f"pads time by {mode}, which reads frames that have not arrived or long gone",
-                     "export with zero or edge padding in front")
+        facts.refuse(
+            f"pads time by {mode}, which reads frames that have not arrived or long gone",
+            "export with zero or edge padding in front",
+        )
     if after > 0 and mode == "edge":
-        facts.refuse("repeats the last frame after the end (edge padding), which a stream cannot keep",
-                     "pad with zeros behind, or only in front")
+        facts.refuse(
+            "repeats the last frame after the end (edge padding), which a stream cannot keep",
+            "pad with zeros behind, or only in front",
+        )
     source = x
     if any(others):
-        inner = replace(x, shape=tuple(s if s < 0 else s + b + a for s, b, a in
-                                       zip(x.shape, others[: x.rank], others[x.rank :], strict=True)))
+        inner = replace(
+            x,
+            shape=tuple(
+                s if s < 0 else s + b + a for s, b, a in zip(x.shape, others[: x.rank], others[x.rank :], strict=True)
+            ),
+        )
     else:
         inner = x
     edge = mode == "edge" and before > 0

@@ -16,7 +16,7 @@ from graphc.stream.windowed import Windowed, window_over, windowed_fact
 
 def lowest(dtype: np.dtype[np.generic]) -> Array:
     """What MaxPool's padding is: smaller than any value."""
-    value = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    value = -np.inf if dtype.kind == "f" else np.iinfo(dtype.name).min
     return np.asarray(value, dtype=dtype)
 
 
@@ -102,8 +102,14 @@ def average_pool(node: Node, facts: Facts) -> StreamStep:
         sizes = [1 if a == x.axis or a < 2 else s for a, s in enumerate(x.shape)]
         ones = b.constant(np.ones(sizes, x.dtype), "ones")
         real = b.one("Mul", b.exists(w.x), ones, hint="real_frames")
-        counted = Stream(x.axis, w.x.rate, w.x.delay, w.x.length, tuple(
-            1 if a < 2 else -1 if a == x.axis else s for a, s in enumerate(x.shape)), x.dtype)
+        counted = Stream(
+            x.axis,
+            w.x.rate,
+            w.x.delay,
+            w.x.length,
+            tuple(1 if a < 2 else -1 if a == x.axis else s for a, s in enumerate(x.shape)),
+            x.dtype,
+        )
         sums = b.one("AveragePool", b.cached(values, w.x, w.cache, 0.0, "pool_context"), hint="sums", **included)
         counts = b.one(
             "AveragePool", b.cached(real, counted, w.cache, 0.0, "pool_context", "count"), hint="counts", **included

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.errors import ChunkMisfit
+from graphc.errors import ChunkMisfitError
 from graphc.graph import Node, Tensor, label
 from graphc.stream.facts import Stream
 from graphc.stream.ports import Builder
@@ -26,7 +26,7 @@ def reshape(node: Node, facts: Facts) -> StreamStep:
     aligned = x.at(delay)
     frames = facts.frames(x)
     if frames * mul % div:
-        raise ChunkMisfit(
+        raise ChunkMisfitError(
             (div / x.rate).numerator, f"stacks {div} frames, of which a chunk has {frames}", node=label(node)
         )
     out = facts.out(aligned, axis, delay=delay * mul // div, length=x.length.then(mul, 0, div))
@@ -54,15 +54,13 @@ def place_of_time(
     before = befores[0]
     outer, inner = math.prod(before[: x.axis]), math.prod(before[x.axis + 1 :])
     for axis in range(len(afters[0])):
-        ratios = {
-            ratio_at(axis, new, outer, inner, old[x.axis]) for old, new in zip(befores, afters, strict=True)
-        }
+        ratios = {ratio_at(axis, new, outer, inner, old[x.axis]) for old, new in zip(befores, afters, strict=True)}
         if len(ratios) == 1 and (ratio := ratios.pop()) is not None:
             candidates.append((axis, *ratio))
     varying = [c for c in candidates if len({s[c[0]] for s in afters}) > 1]
     plain = [c for c in candidates if c[1:] == (1, 1)]
     found = varying or plain or candidates
-    if len({c for c in found}) != 1:
+    if len(set(found)) != 1:
         fit = [c for c in found if c[1:] == (1, 1)]
         if len(fit) != 1:
             facts.refuse(

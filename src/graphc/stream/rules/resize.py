@@ -22,14 +22,21 @@ PROBED_FRAMES = 12
 def resize(node: Node, facts: Facts) -> StreamStep:
     """Which frames are read is learnt by resizing a ramp: it has to be each frame k times, or every k-th."""
     x = facts.only_stream()
-    if facts[1] is not None and node.op == "Resize" and len(facts) > 1 and facts.input_shapes[1] and \
-            facts.input_shapes[1][0] not in ((), (0,)) and node.attrs.get("coordinate_transformation_mode") == \
-            "tf_crop_and_resize":
+    if (
+        facts[1] is not None
+        and node.op == "Resize"
+        and len(facts) > 1
+        and facts.input_shapes[1]
+        and facts.input_shapes[1][0] not in ((), (0,))
+        and node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    ):
         facts.refuse("crops while it resizes", "slice, then resize")
     ratio = time_ratio(facts, x)
     mode = str(node.attrs.get("mode", "nearest"))
-    scales = [Fraction(new, old) if old else Fraction(1) for old, new in
-              zip(facts.input_shapes[0][0], facts.output_shapes[0][0], strict=True)]
+    scales = [
+        Fraction(new, old) if old else Fraction(1)
+        for old, new in zip(facts.input_shapes[0][0], facts.output_shapes[0][0], strict=True)
+    ]
     scales[x.axis] = ratio
     if ratio == 1:
         return frame_by_frame_resize(node, facts, x, scales)
@@ -39,8 +46,10 @@ def resize(node: Node, facts: Facts) -> StreamStep:
     if ratio.denominator == 1:
         factor = ratio.numerator
         if source != [o // factor for o in range(len(source))]:
-            facts.refuse("does not repeat each frame alike (nearest with these rounding modes)",
-                         "use the asymmetric mode with floor")
+            facts.refuse(
+                "does not repeat each frame alike (nearest with these rounding modes)",
+                "use the asymmetric mode with floor",
+            )
         x0 = x if x.delay >= 0 else x.at(0)
         out = facts.out(x0, x.axis, delay=x0.delay * factor, length=x.length.then(factor, 0, 1))
         return StreamStep((out,), repeating(node, facts, x, x0, scales), local=True)
@@ -65,7 +74,9 @@ def time_ratio(facts: Facts, x: Stream) -> Fraction:
     return whole.pop()
 
 
-def resize_inputs(b: Builder, node: Node, chunk: Tensor | None, scales: list[Fraction], opset: int) -> list[Tensor | None]:
+def resize_inputs(
+    b: Builder, node: Node, chunk: Tensor | None, scales: list[Fraction], opset: int
+) -> list[Tensor | None]:
     values = b.constant(np.asarray([float(s) for s in scales], np.float32), "scales")
     if node.op == "Upsample" or opset < 11:
         return [chunk, values]
@@ -120,8 +131,13 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
         del inputs[1]
     attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
     out = Variable("learnt")
-    graph = Graph([Node(node.op, "learnt", attrs, inputs, [out])], [], [out], opset=facts.opset,
-                  import_domains=list(facts.domains))
+    graph = Graph(
+        [Node(node.op, "learnt", attrs, inputs, [out])],
+        [],
+        [out],
+        opset=facts.opset,
+        import_domains=list(facts.domains),
+    )
     try:
         value = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False).run({})
     except RunError as err:

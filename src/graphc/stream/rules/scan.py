@@ -97,7 +97,12 @@ def loop(node: Node, facts: Facts) -> StreamStep:
 
 
 def run_body(
-    b: Builder, node: Node, carries: list[Carry], given: list[Tensor | None], offset: int, body: Graph,
+    b: Builder,
+    node: Node,
+    carries: list[Carry],
+    given: list[Tensor | None],
+    offset: int,
+    body: Graph,
     outer: dict[str, Tensor],
 ) -> list[Tensor | None]:
     """The node over a chunk, its carried values in ports."""
@@ -187,5 +192,3 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
             facts.refuse(f"its body uses the turn's number in {label(inner)}, other than to pick a frame")
         if any(name in outer for name in names):
             facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame a turn")
-
-

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
+from graphc.length import Length
 from graphc.stream.constants import Core
 from graphc.stream.facts import Array, Known, Stream
-from graphc.length import Length
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
 from graphc.stream.windowed import Window, window_over, windowed_fact
@@ -119,7 +119,12 @@ def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Stream
 
 
 def other_axes(
-    node: Node, facts: Facts, x: Stream, starts: list[list[int]], ends: list[list[int]], places: list[int],
+    node: Node,
+    facts: Facts,
+    x: Stream,
+    starts: list[list[int]],
+    ends: list[list[int]],
+    places: list[int],
     steps: Sequence[int],
 ) -> StreamStep:
     """A slice that leaves time alone; bounds that depend on the length are resolved where they cut the same."""
@@ -130,14 +135,25 @@ def other_axes(
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if "starts" in node.attrs:
             return b.copy(node, inputs)
-        parts = [inputs[0], b.constant(last[0]), b.constant(last[1]), b.constant(places), b.constant(list(map(int, steps)))]
+        parts = [
+            inputs[0],
+            b.constant(last[0]),
+            b.constant(last[1]),
+            b.constant(places),
+            b.constant(list(map(int, steps))),
+        ]
         return b.copy(node, parts)
 
     return StreamStep((out,), emit, local=True)
 
 
 def mixed_axes(
-    node: Node, facts: Facts, x: Stream, starts: list[list[int]], ends: list[list[int]], places: list[int],
+    node: Node,
+    facts: Facts,
+    x: Stream,
+    starts: list[list[int]],
+    ends: list[list[int]],
+    places: list[int],
     steps: list[int],
 ) -> StreamStep:
     """A slice over time and other axes: time first, by its own step, then the others."""
@@ -145,7 +161,12 @@ def mixed_axes(
     kept = cut_of(facts, x, index, starts, ends, steps[index])
     rest = [i for i in range(len(places)) if i != index]
     check_steady(facts, x, [(starts, ends, i, places[i], steps[i]) for i in rest])
-    last = [[starts[-1][i] for i in rest], [ends[-1][i] for i in rest], [places[i] for i in rest], [steps[i] for i in rest]]
+    last = [
+        [starts[-1][i] for i in rest],
+        [ends[-1][i] for i in rest],
+        [places[i] for i in rest],
+        [steps[i] for i in rest],
+    ]
 
     def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
         return [b.one("Slice", chunk, *(b.constant(v) for v in last), hint="sliced")]
@@ -153,15 +174,11 @@ def mixed_axes(
     return cut(node, facts, kept, core)
 
 
-def check_steady(
-    facts: Facts, x: Stream, slices: list[tuple[list[list[int]], list[list[int]], int, int, int]]
-) -> None:
+def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], list[list[int]], int, int, int]]) -> None:
     """Refuses bounds on other axes that keep something else at another length."""
     for starts, ends, index, axis, step in slices:
         size = x.shape[axis]
-        kept = {
-            tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)
-        }
+        kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}
         if len(kept) > 1:
             facts.refuse("cuts another axis by the length of the stream")
 
@@ -182,7 +199,7 @@ def split(node: Node, facts: Facts) -> StreamStep:
 
 @stream_rule("Gather", "GatherElements")
 def gather(node: Node, facts: Facts) -> StreamStep:
-    """A table looked up by a stream, or a stream's other axes picked from; on time, evenly spaced indices are a slice."""
+    """A table looked up by a stream, or other axes picked from; on time, evenly spaced indices are a slice."""
     data, indices = facts[0], facts[1]
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if node.op == "GatherElements":
@@ -219,5 +236,3 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
         facts.refuse("keeps only the first frames of the stream", "return every frame; the client takes the first")
     end = x.length.then(1, -behind, 1) if step == 1 else x.length
     return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
-
-

@@ -8,7 +8,7 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.stream.facts import Known
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
-from graphc.stream.windowed import Window, window_over, windowed_fact
+from graphc.stream.windowed import Window, window_over
 
 
 @stream_rule("STFT")

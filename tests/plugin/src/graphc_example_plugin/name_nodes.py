@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, register_pass
 from pydantic import Field
+
+from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, register_pass
 
 
 class Config(PassConfig):
