@@ -17,7 +17,7 @@ nightly: .venv/.tested
 	$(MAKE) real wheel floor
 
 real: .venv/.tested
-	$(BIN)/python tests/real_models.py
+	$(BIN)/python examples/real/run.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -1,0 +1,152 @@
+"""Compiles silero-vad and DeepFilterNet3 and runs them on speech: ``python examples/real/run.py [FOLDER]``.
+
+Prints, and exits with 1 where something differs: the VAD's probabilities before and after; the denoiser's three models
+streamed against offline, the denoiser on noisy speech, and its real-time factor.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fetch import fetch
+from numpy.typing import NDArray
+from spectrum import HOP, LOOKAHEAD, RATE, Analysis, Filter, Synthesis
+from speech import spoken
+
+import graphc
+from graphc.model import read_model
+from graphc.runtime import Session
+
+Array = NDArray[Any]
+LIFTED = "passes: [lift_state, fold_constants, fuse, simplify]\n"
+TOLERANCE = 1e-4
+
+VAD = """\
+version: 1
+model: silero_vad_16k_op15.onnx
+output: out/vad.stream.onnx
+stream:
+  chunk: 512
+  window: 576
+  frame_ms: 0.0625
+  inputs:
+    input: {axis: 1}
+    sr: {static: true, range: [16000, 16000]}
+  states: [{input: state, output: stateN}]
+"""
+DENOISER = """\
+version: 1
+model: {name}.onnx
+output: out/{name}.stream.onnx
+stream: {{chunk: 1, frame_ms: 10}}
+"""
+
+
+def compiled(folder: Path, name: str, text: str) -> Path:
+    spec = folder / f"{name}.yaml"
+    spec.write_text(text + LIFTED)
+    graphc.compile(spec)
+    return folder / "out" / f"{name}.stream.onnx"
+
+
+def run_vad(folder: Path) -> bool:
+    """Speech probabilities chunk by chunk, from the model as it came and from the compiled one."""
+    sound = spoken(16000)
+    offline = Session(read_model(folder / "silero_vad_16k_op15.onnx"))
+    session = graphc.StreamSession(compiled(folder, "vad", VAD))
+    state, context = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32)
+    want, got = [], []
+    session.push(sr=np.array(16000))
+    for start in range(0, sound.size - 511, 512):
+        chunk = sound[start : start + 512]
+        feeds = {"input": np.concatenate([context, chunk])[None], "state": state, "sr": np.array(16000)}
+        outputs = offline.run(feeds)
+        state, context = outputs["stateN"], chunk[-64:]
+        want.append(float(outputs["output"][0, 0]))
+        got.append(float(session.push(input=chunk[None])["output"][0, 0]))
+    worst = float(np.abs(np.subtract(want, got)).max())
+    heard = np.mean(np.array(want) > 0.5)
+    print(f"silero-vad: {len(want)} chunks of speech, {heard:.0%} of them voiced; largest difference {worst:.2g}")
+    return worst <= TOLERANCE and 0.2 < heard < 1
+
+
+def run_denoiser(folder: Path) -> bool:
+    """The three models hop by hop on noisy speech; then all hops at once through the offline models."""
+    sessions = {
+        name: graphc.StreamSession(compiled(folder, name, DENOISER.format(name=name)))
+        for name in ("enc", "erb_dec", "df_dec")
+    }
+    clean = spoken(RATE)
+    clean = clean[: clean.size // HOP * HOP]
+    noise = np.random.default_rng(0).standard_normal(clean.size).astype(np.float32) * 0.02
+    noisy = clean + noise
+    analysis, filtering, synthesis = Analysis(), Filter(), Synthesis()
+    features: list[tuple[Array, Array]] = []
+    streamed: list[dict[str, Array]] = []
+    heard: list[Array] = []
+    started = time.perf_counter()
+    for index in range(noisy.size // HOP):
+        spectrum, erb, low = analysis(noisy[index * HOP : (index + 1) * HOP])
+        filtering.hear(spectrum)
+        if index < LOOKAHEAD:
+            continue
+        outputs = sessions["enc"].push(feat_erb=erb, feat_spec=low)
+        gains = sessions["erb_dec"].push({k: outputs[k] for k in ("emb", "e3", "e2", "e1", "e0")})["m"]
+        taps = sessions["df_dec"].push({k: outputs[k] for k in ("emb", "c0")})["coefs"]
+        heard.append(synthesis(filtering(gains[0, 0, 0], taps[0, 0])))
+        features.append((erb, low))
+        streamed.append({**outputs, "m": gains, "coefs": taps})
+    seconds = time.perf_counter() - started
+    worst = worst_difference(folder, features, streamed)
+    enhanced = np.concatenate(heard)
+    lag = best_lag(clean, enhanced)
+    before, after = quality(clean, noisy), quality(clean[: enhanced.size - lag], enhanced[lag:])
+    print(f"DeepFilterNet3: {len(heard)} hops; largest difference of its models {worst:.2g}")
+    print(f"  noisy speech {before:.1f} dB SI-SDR, denoised {after:.1f} dB, {lag / RATE * 1000:.0f} ms later")
+    print(f"  real-time factor {seconds / (noisy.size / RATE):.3f}, features and synthesis in Python included")
+    return worst <= TOLERANCE and after > before
+
+
+def worst_difference(folder: Path, features: list[tuple[Array, Array]], streamed: list[dict[str, Array]]) -> float:
+    """The largest difference, over the largest value of its output, between streamed and offline."""
+    erb = np.concatenate([f[0] for f in features], axis=2)
+    low = np.concatenate([f[1] for f in features], axis=2)
+    want = Session(read_model(folder / "enc.onnx")).run({"feat_erb": erb, "feat_spec": low})
+    want |= Session(read_model(folder / "erb_dec.onnx")).run({k: want[k] for k in ("emb", "e3", "e2", "e1", "e0")})
+    want |= {"coefs": Session(read_model(folder / "df_dec.onnx")).run({k: want[k] for k in ("emb", "c0")})["coefs"]}
+    axes = {"emb": 1, "lsnr": 1, "coefs": 1}
+    worst = 0.0
+    for name, value in want.items():
+        got = np.concatenate([s[name] for s in streamed], axis=axes.get(name, 2))
+        worst = max(worst, float(np.abs(value - got).max() / np.abs(value).max()))
+    return worst
+
+
+def best_lag(clean: Array, enhanced: Array) -> int:
+    """Samples by which the enhanced sound comes later than the clean one."""
+    size = 1 << (clean.size + enhanced.size).bit_length()
+    product = np.fft.irfft(np.fft.rfft(enhanced, size) * np.conj(np.fft.rfft(clean, size)))
+    return int(np.argmax(product[: RATE // 2]))
+
+
+def quality(clean: Array, other: Array) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB."""
+    count = min(clean.size, other.size)
+    a, b = clean[:count].astype(float), other[:count].astype(float)
+    target = a * (a @ b) / (a @ a)
+    return float(10 * np.log10(target @ target / ((b - target) @ (b - target))))
+
+
+def main() -> int:
+    folder = fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "out" / "real")
+    good = [run_vad(folder), run_denoiser(folder)]
+    print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The examples of README and docs/ run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT, SPEC
+from onnx import TensorProto, helper
+
+import graphc
+from graphc.stream.facts import Stream
+from graphc.stream.rule import rule_for
+
+Project = Callable[..., Path]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_the_readmes_example_compiles_and_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tmp_path / "specs" / "spec.yaml"
+    spec.parent.mkdir()
+    text = blocks("README.md", "yaml")[0].replace("../examples", str(ROOT / "examples"))
+    spec.write_text(text)
+    graphc.compile(spec)
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("README.md", "python")
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert isinstance(names["rest"], np.ndarray)
+
+
+def test_the_readmes_inspection_is_what_is_printed() -> None:
+    model = ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx"
+    done = subprocess.run(
+        [sys.executable, "-m", "graphc", "inspect", str(model)], capture_output=True, text=True, check=True
+    )
+    printed = " ".join(done.stdout.split())
+    shown = blocks("README.md", "console")[2].splitlines()[1:]
+    assert shown
+    for line in shown:
+        assert line in printed
+
+
+def test_the_pass_of_the_docs_runs(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "drop_nodes.py").write_text(blocks("docs/writing-a-pass.md", "python")[0])
+    spec = project(spec=SPEC.replace("fuse]", "{drop_nodes: {ops: [Identity]}}]") + "pass_paths: [mine]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "graphc", "compile", "--json", "--allow-pass-path", str(folder), str(spec)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"drop_nodes"' in done.stdout
+
+
+def test_the_rules_of_the_docs_lift() -> None:
+    """Through a local function, so that onnxruntime knows the op; the lift inlines functions, so the rule is tried alone."""
+    for code in blocks("docs/writing-a-rule.md", "python"):
+        exec(code, {})
+    assert rule_for("com.example::Loudness")
+    rule = rule_for("com.example::AddPrevious")
+    assert rule
+    from fractions import Fraction
+
+    from graphc.graph import Constant, Node, Variable
+    from graphc.length import Length
+    from graphc.stream.ports import Builder
+    from graphc.stream.rule import Facts
+
+    x = Stream(1, Fraction(1), 0, Length(), (1, -1), np.dtype(np.float32))
+    node = Node("AddPrevious", "n", inputs=[Variable("x")], outputs=[Variable("y")], domain="com.example")
+    facts = Facts(node, (x,), 3, 17, (5,), (((1, 5),),), (((1, 5),),), (np.dtype(np.float32),), {}, (), 8)
+    builder = Builder(3, set())
+    builder.node = "n"
+    (result,) = rule(node, facts).emit(builder, [Constant("x", np.ones((1, 3), np.float32))])
+    assert result is not None
+    assert [n.op for n in builder.nodes] == ["Concat", "Slice", "Slice", "Add"]
+    assert [s.kind for s in builder.states] == ["delay_line"]
+
+
+def test_the_spec_of_the_docs_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(blocks("docs/spec.md", "yaml")[0])
+    from graphc.spec import load_spec
+
+    assert load_spec(path).spec.validation.tolerance.rtol == 1e-3
+
+
+def test_the_refusal_that_the_readme_shows(project: Project) -> None:
+    lstm = helper.make_node("LSTM", ["t", "w", "r"], ["y"], name="/lstm/LSTM", hidden_size=2, direction="bidirectional")
+    graph = helper.make_graph(
+        [helper.make_node("Transpose", ["x"], ["t"], perm=[2, 0, 1]), lstm],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "T"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            onnx.numpy_helper.from_array(np.ones((2, 8, 3), np.float32), "w"),
+            onnx.numpy_helper.from_array(np.ones((2, 8, 2), np.float32), "r"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(graphc.StreamError) as caught:
+        graphc.compile(project(model))
+    assert f"graphc: error: {caught.value}" in (ROOT / "README.md").read_text()
