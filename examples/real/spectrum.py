@@ -1,7 +1,7 @@
 """The signal processing around DeepFilterNet3: analysis, features, filtering, synthesis, a hop of 10 ms at a time.
 
-Formulas: Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement" (Interspeech 2023), with the
-parameters of the model's own config.ini.
+Formulas: Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement" (Interspeech 2023), with
+the parameters of the model's own config.ini.
 """
 
 from __future__ import annotations
