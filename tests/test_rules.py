@@ -427,3 +427,77 @@ def test_tokens_stream_through_one_hot_and_embedding() -> None:
         values=np.array([0, 1], np.float32),
     )
     lifted_equal(model)
+
+
+EXTRA = """
+    s = Shape (x) n = Gather (s, two) neg = Neg (n) r = Mod (neg, four) zeros = Concat <axis=0> (z5, r)
+    p = Pad (x, zeros) y = Conv <strides=[4]> (p, w)
+"""
+
+
+def test_extra_padding_up_to_a_full_stride_acts_at_the_flush() -> None:
+    model = model_of(EXTRA)
+    weights(model, two=np.array([2]), four=np.array([4]), z5=np.array([0, 0, 2, 0, 0]), w=random(2, 2, 6))
+    lifted_equal(model)
+
+
+def test_frames_trimmed_to_whole_stacks() -> None:
+    body = """
+        t = Transpose <perm=[0,2,1]> (x) s = Shape (x) n = Gather (s, two) q = Div (n, four) end = Mul (q, four)
+        c = Slice (t, zero, end, one) y = Reshape (c, shape)
+    """
+    model = model_of(body)
+    weights(
+        model, two=np.array([2]), four=np.array([4]), zero=np.array([0]), one=np.array([1]), shape=np.array([1, -1, 8])
+    )
+    lifted_equal(model, lengths=range(4, 40))
+
+
+def test_static_input_tiled_over_time() -> None:
+    body = (
+        "s = Shape (x) n = Gather (s, two) r = Concat <axis=0> (ones, n) e = Tile (spk, r) y = Concat <axis=1> (x, e)"
+    )
+    model = weights(model_of(body, "float[1,2,T] x, float[1,4,1] spk"), two=np.array([2]), ones=np.array([1, 1]))
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2), "spk": InputSpec(static=True)})
+    lifted_equal(model, spec=spec)
+
+
+@pytest.mark.parametrize("frames_first", [True, False])
+def test_framing_by_a_table_of_indices_is_a_window(frames_first: bool) -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) last = Sub (m, four) o = Range (zero, last, step)
+        col = Unsqueeze (o, axis) i = Add (col, taps) y = Gather <axis=2> (x, i)
+    """
+    model = weights(
+        model_of(body),
+        two=np.array([2]),
+        four=np.array(4),
+        zero=np.array(0),
+        step=np.array(2),
+        axis=np.array([1 if frames_first else 0]),
+        taps=np.arange(5).reshape((1, 5) if frames_first else (5, 1)),
+    )
+    assert kinds(lifted_equal(model, lengths=range(5, 40))) == ["conv_context"]
+
+
+def test_what_only_a_shape_reads_need_not_stream() -> None:
+    body = """
+        f = Slice (x, zero, one, axis) s = Shape (f) z = ConstantOfShape (s) p = Concat <axis=2> (z, x)
+        y = Conv (p, w)
+    """
+    lifted_equal(weights(model_of(body), zero=np.array([0]), one=np.array([1]), axis=np.array([2]), w=random(2, 2, 2)))
+
+
+def test_group_normalisation_over_time_is_refused_by_its_own_name() -> None:
+    body = "r = Reshape (x, shape) n = InstanceNormalization (r, one, one) s = Shape (x) y = Reshape (n, s)"
+    model = weights(model_of(body), shape=np.array([0, 1, -1]), one=np.ones(1, np.float32))
+    model.graph.node[1].name = "group_norm"
+    error = refusal(model)
+    assert error.node == "group_norm (InstanceNormalization)"
+    assert "statistics over all time" in error.reason
+
+
+def test_streams_at_two_rates_are_not_cut_to_each_other() -> None:
+    body = "d = Conv <strides=[2]> (x, w) s = Shape (d) n = Gather (s, two) c = Slice (x, zero, n, two) y = Add (d, c)"
+    model = weights(model_of(body), w=random(2, 2, 2), two=np.array([2]), zero=np.array([0]))
+    assert "same rate" in str(refusal(model))

@@ -8,9 +8,10 @@ from pathlib import Path
 from graphc.errors import SpecError, StreamError
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
-from graphc.roles import CountsRole, Port, StreamRole, graph_ports
+from graphc.roles import CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
 
 INTEGERS = (6, 7)
 USUAL_CHUNK = 16
@@ -31,10 +32,12 @@ def starter_spec(model_path: Path, folder: Path) -> str:
     name = os.path.relpath(str(model_path), str(folder))
     obstacle = ""
     try:
-        multiple = analyse(offline).chunk_multiple
+        analysis = analyse(offline)
+        lift(analysis)
+        multiple = analysis.chunk_multiple
         chunk = -(-USUAL_CHUNK // multiple) * multiple
         window = ""
-        note = f"any multiple of {multiple} fits"
+        note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
     except StreamError as err:
         clip = clip_length(offline)
         obstacle = f"  # An exact lift is refused: {err}\n"
@@ -70,8 +73,11 @@ def guessed_inputs(ports: list[Port]) -> dict[str, InputSpec]:
     Errors:
         SpecError: no input can be a stream.
     """
-    streams: dict[str, int] = {}
-    for port in ports:
+    try:
+        streams = dict(infer_stream_axes(ports))
+    except SpecError:
+        streams = {}
+    for port in ports if not streams else []:
         symbolic = [a for a, d in enumerate(port.dims) if not isinstance(d, int)]
         candidates = [a for a in symbolic if a > 0] or ([0] if symbolic and len(port.dims) < 3 else [])
         if candidates and len(port.dims) > 1:

@@ -32,11 +32,13 @@ class ProgressBar:
         self.title = title
 
     def __enter__(self) -> ProgressBar:
-        self.bar.__enter__()
+        if errors.is_terminal:
+            self.bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.bar.__exit__(kind, error, at)
+        if errors.is_terminal:
+            self.bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         self.bar.update(self.task, description=f"{self.title} · {what}", completed=done, total=total)

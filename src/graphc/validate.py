@@ -201,7 +201,7 @@ def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, del
 
 def accepted(reference: Reference) -> set[int]:
     offline = getattr(reference, "offline", None)
-    return set(offline.accepted) if isinstance(offline, Offline) else set()
+    return set(offline.some_lengths()) if isinstance(offline, Offline) else set()
 
 
 def stream_all(session: StreamSession, trials: list[Trial]) -> list[dict[str, Array]]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from graphc.errors import ChunkMisfitError, GraphcError, StreamError
-from graphc.graph import Constant, Node, Tensor, captured, label, op_of, opset_of
+from graphc.graph import Constant, Node, Tensor, captured, label, op_of, opset_of, reads
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
@@ -21,6 +21,7 @@ from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
+SPREADING = ("Expand", "Tile")
 MOVERS = (
     "Identity",
     "Transpose",
@@ -107,8 +108,9 @@ def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int) ->
     }
     steps: list[tuple[Node, StreamStep]] = []
     lengths: dict[Length, None] = {f.length: None for f in facts.values() if isinstance(f, Stream)}
+    wanted = wanted_tensors(evaluation)
     for node in graph.nodes:
-        if not any(t.name in evaluation.data or t.name in evaluation.static for t in node.outputs):
+        if not any(t.name in wanted for t in node.outputs):
             continue
         given = facts_of(node, facts, evaluation, chunk, offline.model, tuple(lengths))
         step = step_of(node, given)
@@ -121,6 +123,16 @@ def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int) ->
                     lengths.setdefault(fact.length)
         steps.append((node, step))
     return Analysis(offline, evaluation, chunk, multiple, facts, steps)
+
+
+def wanted_tensors(evaluation: Evaluation) -> set[str]:
+    """The tensors of data whose values an output depends on; what only Shape reads is not among them."""
+    carried = evaluation.data | evaluation.static
+    wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
+    for node in reversed(evaluation.graph.nodes):
+        if any(t.name in wanted for t in node.outputs if t.name):
+            wanted |= {t.name for t in reads(node) if t.name in carried}
+    return wanted
 
 
 def input_fact(offline: Offline, evaluation: Evaluation, name: str, chunk: int) -> Fact:
@@ -189,7 +201,7 @@ def step_of(node: Node, facts: Facts) -> StreamStep:
     sources = [*facts.inputs, *facts.captured.values()]
     if not any(isinstance(f, Stream) for f in sources):
         steady = all(len(set(shapes)) <= 1 for shapes in facts.output_shapes)
-        if steady or node.op != "Expand":
+        if steady or node.op not in SPREADING:
             return static_step(node, facts)
     rule = rule_for(op_of(node))
     if rule is None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor
 from graphc.length import Length
-from graphc.stream.facts import Known, Static, Stream
+from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
 
@@ -54,10 +54,12 @@ def spread(facts: Facts, source: Static) -> Stream:
 
 @stream_rule("Tile")
 def tile(node: Node, facts: Facts) -> StreamStep:
-    x = facts.only_stream()
-    fact = facts[1]
+    source, fact = facts[0], facts[1]
     if not isinstance(fact, Known):
-        facts.refuse("its repeats depend on data")
+        facts.refuse("its repeats depend on data", "export them as constants")
+    if isinstance(source, Static):
+        return tiled_over_time(node, facts, source, np.asarray(fact.values[0]))
+    x = facts.only_stream()
     repeats = fact.steady
     if repeats is None or int(repeats[x.axis]) != 1:
         facts.refuse("repeats the whole stream one after the other", "repeat each frame with Resize or Expand")
@@ -66,3 +68,13 @@ def tile(node: Node, facts: Facts) -> StreamStep:
         lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),
         local=True,
     )
+
+
+def tiled_over_time(node: Node, facts: Facts, source: Static, repeats: Array) -> StreamStep:
+    """One frame of a static tensor, again for every frame of the stream."""
+    refuse_final(facts, source)
+    out = spread(facts, source)
+    if source.shape[out.axis] != 1:
+        facts.refuse("repeats several frames one after the other over time", "repeat a single frame")
+    chunk = [facts.frames(out) if a == out.axis else int(r) for a, r in enumerate(repeats)]
+    return StreamStep((out,), lambda b, inputs: b.copy(node, [inputs[0], b.constant(chunk)]))

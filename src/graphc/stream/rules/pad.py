@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
+from graphc.length import Length
+from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Edge, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
@@ -20,7 +22,8 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     """Frames in front make the delay smaller; frames behind are filled in once the end is known."""
     x = facts.only_stream()
     mode = str(node.attrs.get("mode", "constant"))
-    before, after, others = pad_amounts(node, facts, x)
+    amounts = pad_amounts(node, facts, x)
+    before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
     fill = pad_value(node, facts, x)
     if (before or after) and mode in ("reflect", "wrap"):
         facts.refuse(
@@ -51,7 +54,6 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     late_edge = edge and inner.delay > 0
     mask_before = before > 0 and inner.delay > 0 and not edge
     delay = inner.delay if late_edge else inner.delay - before
-    length = x.length.then(1, before + after, 1)
     out = facts.out(inner, x.axis, delay=delay, length=length)
     if delay < 0:
         head: Array | Edge | None = x.head
@@ -80,32 +82,53 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     return shift
 
 
-def pad_amounts(node: Node, facts: Facts, x: Stream) -> tuple[int, int, list[int]]:
-    """Frames in front and behind, and the amounts on the other axes in ONNX's order, zero on time."""
+@dataclass(frozen=True)
+class Amounts:
+    """Frames in front, the most behind, the length they make, and the amounts on the other axes in ONNX's order."""
+
+    before: int
+    after: int
+    length: Length
+    others: list[int]
+
+
+def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
+    """What a Pad adds; behind the stream it may follow the length, as 'extra padding up to a full stride' does.
+
+    Refuses amounts in front, or on other axes, that follow the length.
+    """
     axes = facts.array(3, "'axes'")
     places = [normalised(int(a), x.rank) for a in axes.ravel()] if axes is not None else list(range(x.rank))
-    count = len(places)
     fact = facts[1]
     if "pads" in node.attrs:
-        amounts = [int(p) for p in node.attrs["pads"]]
-    elif isinstance(fact, Known) and fact.steady is None:
-        amounts = steady_amounts(facts, fact)
+        seen = [[int(p) for p in node.attrs["pads"]]] * len(facts.lengths)
+    elif isinstance(fact, Known):
+        seen = [[int(p) for p in value] for value in fact.values]
     else:
-        value = facts.array(1, "'pads'")
-        assert value is not None
-        amounts = [int(p) for p in value]
-    full = [0] * 2 * x.rank
+        facts.refuse("its padding depends on data", "export it as a constant")
+    fulls = [spread_out(amounts, places, x.rank) for amounts in seen]
+    behind = x.axis + x.rank
+    afters = [full[behind] for full in fulls]
+    fixed = {tuple(a for i, a in enumerate(full) if i != behind) for full in fulls}
+    if len(fixed) > 1:
+        facts.refuse("pads in front, or another axis, by the length of the whole stream", "export a fixed padding")
+    sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
+    length = explained(facts, x, sizes)
+    if length is None:
+        facts.refuse(
+            f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",
+            "export a fixed padding",
+        )
+    others = list(fulls[0])
+    others[x.axis] = others[behind] = 0
+    return Amounts(fulls[0][x.axis], max(afters) if min(afters) >= 0 else min(afters), length, others)
+
+
+def spread_out(amounts: list[int], places: list[int], rank: int) -> list[int]:
+    full = [0] * 2 * rank
     for index, axis in enumerate(places):
-        full[axis], full[axis + x.rank] = amounts[index], amounts[index + count]
-    before, after = full[x.axis], full[x.axis + x.rank]
-    full[x.axis] = full[x.axis + x.rank] = 0
-    return before, after, full
-
-
-def steady_amounts(facts: Facts, fact: Known) -> list[int]:
-    """Refuses padding computed from the length, as 'extra padding up to a full stride' is."""
-    shown = " or ".join(str(v.tolist()) for v in fact.values)
-    facts.refuse(f"its padding depends on the length of the whole stream ({shown})", "export with a fixed padding")
+        full[axis], full[axis + rank] = amounts[index], amounts[index + len(places)]
+    return full
 
 
 def pad_value(node: Node, facts: Facts, x: Stream) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.errors import ChunkMisfitError
+from graphc.errors import ChunkMisfitError, StreamError
 from graphc.graph import Node, Tensor, label
 from graphc.stream.facts import Stream
 from graphc.stream.ports import Builder
@@ -63,6 +63,7 @@ def place_of_time(
     if len(set(found)) != 1:
         fit = [c for c in found if c[1:] == (1, 1)]
         if len(fit) != 1:
+            refuse_folded_statistics(facts)
             facts.refuse(
                 f"reshapes {list(before)} to {list(afters[0])}, which folds time into another axis or a total",
                 "keep time an axis of its own; with a batch, set stream.batch to 1",
@@ -78,3 +79,17 @@ def ratio_at(axis: int, shape: tuple[int, ...], outer: int, inner: int, frames: 
         return None
     mul, div = (1, stride // inner) if stride >= inner else (inner // stride, 1)
     return (mul, div) if shape[axis] * div == frames * mul else None
+
+
+STATISTICS = ("InstanceNormalization", "LayerNormalization", "GroupNormalization", "MeanVarianceNormalization")
+
+
+def refuse_folded_statistics(facts: Facts) -> None:
+    """Refuses in the name of a normalisation that reads the folded tensor, as group normalisation is exported."""
+    for reader in facts.node.outputs[0].outputs:
+        if reader.op in STATISTICS or reader.op.startswith("Reduce"):
+            raise StreamError(
+                "takes its statistics over all time, which the Reshape in front folds together with the channels",
+                node=label(reader),
+                hint="a stream never sees all of it; set stream.window to stream over the last N frames",
+            )

@@ -10,13 +10,14 @@ import numpy as np
 from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.constants import Core
+from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Known, Stream
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
 from graphc.stream.windowed import Window, window_over, windowed_fact
 
 UNBOUNDED = 2**31 - 1
-TRIED_LENGTHS = range(1, 2000)
+FIRST_FRAMES = "give frames of a fixed number as an input of their own, or return every frame and let the client choose"
 LAST_FRAMES = (
     "keeps frames counted from the end of the stream, which a stream never reaches",
     "return every frame and let the client take the last, or set stream.window",
@@ -73,27 +74,31 @@ def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: l
     stops = [resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)]
     raw = {e[index] for e in ends}
     if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
-        facts.refuse("keeps only the first frames of the stream", "return every frame; the client takes the first")
+        facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     (before,) = fronts
     end = stop_length(facts, x, stops, next(iter(raw)) if len(raw) == 1 else None)
     return Cut(before, step, end.then(1, step - 1 - before, step))
 
 
 def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) -> Length:
-    """The end of a slice as a length: that of the stream less some frames, or that of another stream where shorter."""
+    """The end of a slice as a length: that of the stream less some frames, that of another stream, or whole steps."""
     behinds = {x.length(n) - stop for n, stop in zip(facts.lengths, stops, strict=True)}
-    plain = x.length.then(1, -behinds.pop(), 1) if len(behinds) == 1 else None
-    if fixed is not None and plain is not None:
-        return plain
-    others = [o for o in facts.known_lengths if all(o(n) == stop for n, stop in zip(facts.lengths, stops, strict=True))]
-    shorter = [o for o in others if all(o(n) <= x.length(n) for n in TRIED_LENGTHS)]
-    candidates = ([plain] if plain is not None else []) + shorter
-    if not candidates:
-        facts.refuse("cuts the end of the stream by an amount that follows no length", "slice by a fixed amount")
-    if any(c(n) != candidates[0](n) for c in candidates for n in TRIED_LENGTHS):
-        differing = [c for c in candidates if c is not plain]
-        return differing[0]
-    return candidates[0]
+    if fixed is not None and len(behinds) == 1:
+        return x.length.then(1, -behinds.pop(), 1)
+    length = explained(facts, x, stops)
+    if length is None:
+        facts.refuse(
+            f"ends after {listed(stops)} frames where the stream has {listed([x.length(n) for n in facts.lengths])}, "
+            "which no length of the same rate explains",
+            "slice off a fixed number of frames, or to another stream of the same rate",
+        )
+    return length
+
+
+def listed(numbers: list[int]) -> str:
+    """A few numbers, as a message shows them."""
+    shown = [str(n) for n in dict.fromkeys(numbers)][:4]
+    return ", ".join(shown)
 
 
 def resolved(bound: int, size: int) -> int:
@@ -220,19 +225,59 @@ def gather(node: Node, facts: Facts) -> StreamStep:
 
 
 def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep:
-    """Frames picked by evenly spaced indices that reach to the end."""
-    if any(v.ndim == 0 or v.size < 2 for v in values):
+    """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of them."""
+    if all(v.ndim == 2 and v.size for v in values):
+        return framed(node, facts, x, values)
+    if any(v.ndim != 1 or v.size < 2 for v in values):
         facts.refuse("picks single frames by their place", "return every frame; the client picks")
-    steps = {int(v[1] - v[0]) for v in values} if all(v.ndim == 1 for v in values) else set()
+    steps = {int(v[1] - v[0]) for v in values}
     starts = {int(v[0]) for v in values}
-    even = all(v.ndim == 1 and np.all(np.diff(v) == v[1] - v[0]) for v in values)
+    even = all(np.all(np.diff(v) == v[1] - v[0]) for v in values)
     if not even or len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
         facts.refuse("picks frames that are not evenly spaced from the start", "use Slice")
     step, start = steps.pop(), starts.pop()
     sizes = [x.length(n) for n in facts.lengths]
     afters = {size - int(v[-1]) - 1 for size, v in zip(sizes, values, strict=True)}
-    behind = min(afters) if len(afters) == 1 else 0
     if step == 1 and len(afters) > 1:
-        facts.refuse("keeps only the first frames of the stream", "return every frame; the client takes the first")
-    end = x.length.then(1, -behind, 1) if step == 1 else x.length
+        facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
+    end = x.length.then(1, -min(afters), 1) if step == 1 else x.length
     return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
+
+
+def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep:
+    """Overlapping windows, as ``unfold`` makes them: indices [frames, kernel] or [kernel, frames], evenly spaced.
+
+    Refuses any other table of indices.
+    """
+    longest = max(values, key=np.size)
+    frames_first = len({v.shape[1] for v in values}) == 1
+    table = longest if frames_first else longest.T
+    start = int(table[0, 0])
+    stride = int(table[1, 0] - table[0, 0]) if table.shape[0] > 1 else 1
+    dilation = int(table[0, 1] - table[0, 0]) if table.shape[1] > 1 else 1
+    kernel = table.shape[1]
+
+    def window_table(count: int) -> Array:
+        made = start + stride * np.arange(count)[:, None] + dilation * np.arange(kernel)[None]
+        return made if frames_first else made.T
+
+    count_axis = 0 if frames_first else 1
+    if (
+        stride < 1
+        or dilation < 1
+        or start < 0
+        or any(not np.array_equal(v, window_table(v.shape[count_axis])) for v in values)
+    ):
+        facts.refuse("picks frames by a table that is no sliding window", "frame the signal with evenly spaced windows")
+    extent = (kernel - 1) * dilation + 1
+    w = window_over(facts, x, Window(extent, stride, -start, 0, (1, stride - extent - start, stride)))
+    frames = facts.frames(x) // stride
+    inner = stride * np.arange(frames)[:, None] + dilation * np.arange(kernel)[None]
+    indices = inner if frames_first else inner.T
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = w.chunk(b, inputs[0], "conv_context")
+        return [b.one("Gather", chunk, b.constant(indices.astype(np.int64)), axis=x.axis, hint="framed")]
+
+    return StreamStep((facts.out(w.x, x.axis + count_axis, delay=w.delay, length=w.length),), emit)
