@@ -339,6 +339,35 @@ def scan(net: Network, x: Tensor) -> None:
     net.out(net.one("Transpose", y, perm=[1, 2, 0]), x.channels, x.length)
 
 
+def pre_emphasis(net: Network, x: Tensor) -> None:
+    """The first frame, then each frame less a part of the one before."""
+    zero, one, end, minus, axis = (net.constant(np.array([v])) for v in (0, 1, 2**31 - 1, -1, 2))
+    first = net.one("Slice", x.name, zero, one, axis)
+    later = net.one("Slice", x.name, one, end, axis)
+    earlier = net.one("Mul", net.one("Slice", x.name, zero, minus, axis), net.constant(np.float32(0.9)))
+    net.out(net.one("Concat", first, net.one("Sub", later, earlier), axis=2), x.channels, x.length)
+
+
+def extra_padding(net: Network, x: Tensor) -> None:
+    """Zeros behind, up to whole steps of the length."""
+    step = net.choose.integer(2, 4)
+    size = net.one("Gather", net.one("Shape", x.name), net.constant(np.array([2])))
+    missing = net.one("Mod", net.one("Neg", size), net.constant(np.array([step])))
+    pads = net.one("Concat", net.constant(np.array([0, 0, net.choose.integer(0, 2), 0, 0])), missing, axis=0)
+    before = int(numpy_helper.to_array(net.weights[-1])[2])
+    net.out(net.one("Pad", x.name, pads), x.channels, lambda n: before - (-x.length(n) // step) * step)
+
+
+def trim(net: Network, x: Tensor) -> None:
+    """The end cut to whole steps of the length."""
+    step = net.constant(np.array([net.choose.integer(2, 4)]))
+    whole = int(numpy_helper.to_array(net.weights[-1])[0])
+    size = net.one("Gather", net.one("Shape", x.name), net.constant(np.array([2])))
+    end = net.one("Mul", net.one("Div", size, step), step)
+    name = net.one("Slice", x.name, net.constant(np.array([0])), end, net.constant(np.array([2])))
+    net.out(name, x.channels, lambda n: x.length(n) // whole * whole)
+
+
 GROWERS: list[Callable[[Network, Tensor], None]] = [
     conv,
     conv,
@@ -368,6 +397,9 @@ GROWERS: list[Callable[[Network, Tensor], None]] = [
     norm,
     conv_2d,
     scan,
+    pre_emphasis,
+    extra_padding,
+    trim,
 ]
 
 

@@ -501,3 +501,25 @@ def test_streams_at_two_rates_are_not_cut_to_each_other() -> None:
     body = "d = Conv <strides=[2]> (x, w) s = Shape (d) n = Gather (s, two) c = Slice (x, zero, n, two) y = Add (d, c)"
     model = weights(model_of(body), w=random(2, 2, 2), two=np.array([2]), zero=np.array([0]))
     assert "same rate" in str(refusal(model))
+
+
+def test_pre_emphasis_with_the_first_frame_in_front() -> None:
+    body = """
+        f = Slice (x, zero, one, axis) a = Slice (x, one, end, axis) c = Slice (x, zero, minus, axis) d = Mul (c, k)
+        e = Sub (a, d) y = Concat <axis=2> (f, e)
+    """
+    arrays = {"zero": 0, "one": 1, "end": 2**31 - 1, "minus": -1, "axis": 2}
+    model = weights(model_of(body), k=np.float32(0.97), **{n: np.array([v]) for n, v in arrays.items()})
+    assert delay(lifted_equal(model, lengths=range(2, 30))) == 0
+
+
+def test_a_loop_that_appends_to_a_sequence_is_a_scan() -> None:
+    body = """
+        sh = Shape (x) n = Gather (sh, two) last = Squeeze (n) t = Identity (x) s0 = SequenceEmpty <dtype=1> ()
+        hn, s = Loop (last, yes, h0, s0) <body = b (int64 i, bool go, float[1,2] h, seq(float[1,2]) q)
+            => (bool again, float[1,2] h2, seq(float[1,2]) r)
+        { again = Identity (go) f = Gather <axis=2> (t, i) d = Mul (h, f) h2 = Tanh (d) r = SequenceInsert (q, h2) }>
+        y = ConcatFromSequence <axis=2, new_axis=1> (s)
+    """
+    model = weights(model_of(body), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
+    assert kinds(lifted_equal(model)) == ["scan_carry"]

@@ -45,6 +45,11 @@ class Length:
             frames = (mul * frames + add) // div
         return frames
 
+    @classmethod
+    def fixed(cls, frames: int) -> Length:
+        """A length that no input changes."""
+        return cls(((0, frames, 1),))
+
     @property
     def rate(self) -> Fraction:
         rate = Fraction(1)
@@ -58,6 +63,8 @@ class Length:
         A tensor of delay d carries ``(n+1)*c - d`` frames after step n, c frames a chunk. Where frames are cut from
         the end, fewer exist until more input comes: an op that masks the end has to wait for as many.
         """
+        if self.rate == 0:
+            return 0
         carried = chunk * self.rate
         period = math.prod(div for _, _, div in self.steps)
         calls = range(1, math.lcm(period, chunk) // chunk + 1)

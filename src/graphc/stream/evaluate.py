@@ -19,6 +19,7 @@ from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
+from graphc.stream.sequences import stack_sequences
 
 SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
@@ -78,7 +79,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         }
         values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
         known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
-        if not conditions:
+        if not conditions and not stack_sequences(graph, shapes):
             break
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))

@@ -136,7 +136,8 @@ class Facts:
         shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
         if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):
             self.refuse(f"an axis other than time ({axis}) changes with the length of the stream")
-        stream = Stream(axis, length.rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])
+        rate = length.rate or x.rate
+        stream = Stream(axis, rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])
         self.frames(stream)
         return stream
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
+from graphc.length import Length
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_final, same_length, stream_rule
@@ -62,6 +63,8 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
 
     Refuses a second stream behind the first, and frames behind that differ from each other.
     """
+    if len(facts.streams()) == len(facts) == 2 and x.length == Length.fixed(1):
+        return first_frame_in_front(facts, x)
     if len(facts.streams()) > 1:
         facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
     place = facts.streams()[0][0]
@@ -129,3 +132,24 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, front: Array) -> Tensor:
         both = b.one("Where", fills, b.constant(stands, "front"), both, hint="filled")
     b.keep(past, b.slice(both, x.axis, frames, before + frames, hint="next_past"))
     return b.slice(both, x.axis, 0, frames, hint="behind_front")
+
+
+def first_frame_in_front(facts: Facts, first: Stream) -> StreamStep:
+    """One stream's first frame in front of another, as pre-emphasis has it: each at its place, chosen by the clock."""
+    rest = facts.stream(1)
+    delay = max(rest.delay - 1, first.delay, 0)
+    out = facts.out(rest.at(delay), rest.axis, delay=delay, length=rest.length.then(1, 1, 1))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        one, other = inputs
+        assert one is not None
+        assert other is not None
+        steps = np.arange(b.frames(out)).reshape([-1] + [1] * (out.from_right - 1))
+        index = b.one("Add", b.first_index(out), b.constant(steps, "frame_steps"), hint="frame_index")
+        is_first = b.one("Less", index, b.constant([1]), hint="is_first")
+        chosen = b.one(
+            "Where", is_first, b.delayed(one, first, delay), b.delayed(other, rest, delay + 1), hint="chosen"
+        )
+        return [chosen]
+
+    return StreamStep((out,), emit)

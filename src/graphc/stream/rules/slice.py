@@ -73,6 +73,8 @@ def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: l
         facts.refuse(*LAST_FRAMES)
     stops = [resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)]
     raw = {e[index] for e in ends}
+    if raw == {1} and fronts == {0} and len(facts.lengths) > 1:
+        return Cut(0, 1, Length.fixed(1))
     if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     (before,) = fronts
