@@ -75,9 +75,19 @@ class Network:
         x = self.choose.pick(self.tensors[-3:])
         GROWERS[self.choose.integer(0, len(GROWERS) - 1)](self, x)
 
+    def needed(self, outputs: Sequence[Tensor]) -> list[onnx.NodeProto]:
+        """The nodes that an output depends on: onnxruntime runs the others too, and aborts on some that get no frame."""
+        wanted = {t.name for t in outputs}
+        kept: list[onnx.NodeProto] = []
+        for node in reversed(self.nodes):
+            if wanted & set(node.output):
+                wanted |= set(node.input)
+                kept.append(node)
+        return kept[::-1]
+
     def model(self, outputs: Sequence[Tensor]) -> onnx.ModelProto:
         graph = helper.make_graph(
-            self.nodes,
+            self.needed(outputs),
             "network",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, [self.batch, self.input.channels, "T"])],
             [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, [self.batch, t.channels, None]) for t in outputs],

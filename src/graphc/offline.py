@@ -32,7 +32,8 @@ Feeds = dict[str, Array]
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
-NEAR_LENGTHS = 6
+NEAR_LENGTHS = 7
+NEAR_STEPS = (1, 2, 3, 5, 6, 7, 11, 13)
 SCANNED_LENGTHS = range(1, 401)
 
 
@@ -139,7 +140,9 @@ class Offline:
         step = next((s for s in (*STEPS, first) if self.accepts(first + s)), None)
         if step is None:
             return (first,)
-        near = [first + k * step for k in (1, 2, 3, 5, 6, 7, 11) if self.accepts(first + k * step)]
+        steps = [k for k in NEAR_STEPS if self.accepts(first + k)]
+        steps += [k * step for k in NEAR_STEPS if k * step not in steps and self.accepts(first + k * step)]
+        near = [first + k for k in steps]
         far = [n for n in (2 * first + step, 2 * first, 3 * first) if n not in near and self.accepts(n)]
         return (first, *near[:NEAR_LENGTHS], *far[:1])
 
