@@ -201,7 +201,7 @@ def slice_time(net: Network, x: Tensor) -> None:
 
 
 def recurrence(net: Network, x: Tensor) -> None:
-    op = net.choose.pick(["LSTM", "GRU", "RNN"])
+    op = net.choose.pick(["LSTM", "GRU", "RNN"] if x.length(1) > 0 else ["LSTM", "RNN"])
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
     hidden = net.choose.integer(1, 3)
     turned = net.one("Transpose", x.name, perm=[2, 0, 1])

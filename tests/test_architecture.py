@@ -43,7 +43,7 @@ ORDER = [
     "report",
     "files",
     "fingerprint",
-    "compile",
+    "compiler",
     "transform",
     "terminal",
     "inspection",

@@ -335,3 +335,30 @@ def test_the_compiled_model_streams_by_its_own_manifest(project: Project) -> Non
     session = StreamSession(out / "moved.onnx")
     x = np.random.default_rng(0).standard_normal((1, 3, 23)).astype(np.float32)
     assert session.run(x)["out"].shape == (1, 4, 23)
+
+
+def test_init_says_so_where_an_exact_lift_is_refused(project: Project, tmp_path: Path) -> None:
+    model = small_model()
+    model.graph.node[2].attribute.append(helper.make_attribute("direction", "reverse"))
+    spec = project(model)
+    written = tmp_path / "new.yaml"
+    done = graphc("init", spec.parent / "model.onnx", "-o", written)
+    assert done.returncode == 0
+    assert "an exact lift is refused" in done.stderr
+    assert "x: {axis: 2}" in written.read_text()
+    assert graphc("compile", written).returncode == 0
+
+
+def test_weights_of_a_large_model_go_to_a_file_beside_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is two gigabytes; here it is lowered."""
+    import graphc.compiler
+
+    monkeypatch.setattr(graphc.compiler, "EXTERNAL_DATA_LIMIT", 1000)
+    monkeypatch.setattr(graphc.compiler, "SMALLEST_EXTERNAL", 64)
+    spec = project()
+    report = graphc.compiler.compile_spec(spec)
+    out = spec.parent / "out"
+    assert {p.name for p in out.iterdir()} == OUTPUTS | {"model.stream.onnx.data"}
+    assert "model.stream.onnx.data" in report.data["outputs"]
+    x = np.random.default_rng(0).standard_normal((1, 3, 23)).astype(np.float32)
+    assert StreamSession(out / "model.stream.onnx").run(x)["out"].shape == (1, 4, 23)

@@ -523,3 +523,14 @@ def test_a_loop_that_appends_to_a_sequence_is_a_scan() -> None:
     """
     model = weights(model_of(body), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
     assert kinds(lifted_equal(model)) == ["scan_carry"]
+
+
+def test_the_forms_of_opset_11() -> None:
+    body = """
+        u = Unsqueeze <axes=[1]> (x) c = Conv <pads=[1,2,1,0]> (u, w) a = Clip (c, low, high)
+        r = ReduceSum <axes=[1], keepdims=0> (a) p = Pad (r, pads) t = Transpose <perm=[0,2,1]> (p)
+        s = Softmax <axis=2> (t) h, k = Split <axis=2, split=[1,1]> (s) z = Unsqueeze <axes=[3]> (k) y = Squeeze <axes=[3]> (z)
+    """
+    model = model_of(body, "float[1,2,T] x", opset=11)
+    weights(model, w=random(3, 1, 3, 3), low=np.float32(-1), high=np.float32(1), pads=np.array([0, 0, 1, 0, 0, 0]))
+    lifted_equal(model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graphc.compile import Options, compile_spec
+from graphc.compiler import Options, compile_spec
 from graphc.errors import (
     GraphcError,
     InputError,

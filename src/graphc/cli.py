@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from graphc import fingerprint
-from graphc.compile import Options, compile_spec, dependencies, output_paths
+from graphc.compiler import Options, compile_spec, dependencies, output_paths
 from graphc.errors import GraphcError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
@@ -186,7 +186,9 @@ def parse_inputs(pairs: tuple[str, ...]) -> dict[str, int] | None:
 def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     """Write a commented spec for a model."""
     folder = output.parent if output is not None else Path()
-    text = starter_spec(model, folder)
+    text, refusal = starter_spec(model, folder)
+    if refusal is not None:
+        click.echo(f"graphc: an exact lift is refused, so the spec streams over a window: {refusal}", err=True)
     if output is None:
         click.echo(text, nl=False)
     elif output.exists():

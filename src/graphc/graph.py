@@ -8,7 +8,7 @@ around its graph.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -173,11 +173,6 @@ def restore_exotic(graph: Graph, proto: GraphProto) -> None:
                 restore_exotic(value, inner[name])
 
 
-def parse(text: str) -> Graph:
-    """A graph from ONNX's textual form, as tests and docs write it."""
-    return import_model(onnx.parser.parse_model(text))
-
-
 def constant_of(tensor: Tensor | None) -> NDArray[Any] | None:
     """The value of a constant tensor, else None."""
     return tensor.values if isinstance(tensor, Constant) and not is_sparse(tensor) else None
@@ -312,10 +307,6 @@ def normalised(axis: int, rank: int) -> int:
 
 def opset_of(model: ModelProto) -> int:
     return next((int(o.version) for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 1)
-
-
-def tensor_names(tensors: Sequence[Tensor]) -> list[str]:
-    return [t.name for t in tensors]
 
 
 def standard(node: Node) -> bool:

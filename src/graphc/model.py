@@ -113,11 +113,6 @@ def short(err: Exception) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def size_of(proto: onnx.ModelProto) -> int:
-    """Bytes of the model as a file, external data included."""
-    return int(proto.ByteSize())
-
-
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

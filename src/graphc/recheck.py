@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.bench import measure
 from graphc.compare import worst_of
-from graphc.compile import output_paths
+from graphc.compiler import output_paths
 from graphc.errors import SpecError
 from graphc.model import read_model
 from graphc.offline import offline_of

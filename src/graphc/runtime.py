@@ -90,9 +90,6 @@ class Session:
         """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
 
-    def input_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
-        return {i.name: (ort_dtype(i.type), list(i.shape or [])) for i in self.ort.get_inputs()}
-
 
 def ort_dtype(text: str) -> np.dtype[Any] | None:
     return ORT_DTYPES.get(text.removeprefix("tensor(").removesuffix(")")) if text.startswith("tensor(") else None

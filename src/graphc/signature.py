@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -27,7 +27,6 @@ StateKind = Literal[
     "clock",
     "given",
 ]
-STATE_KINDS: tuple[str, ...] = get_args(StateKind)
 
 
 @dataclass(frozen=True)

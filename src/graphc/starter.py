@@ -17,8 +17,8 @@ INTEGERS = (6, 7)
 USUAL_CHUNK = 16
 
 
-def starter_spec(model_path: Path, folder: Path) -> str:
-    """The text of a spec for a model, its model path relative to ``folder``.
+def starter_spec(model_path: Path, folder: Path) -> tuple[str, str | None]:
+    """The text of a spec for a model, its path relative to ``folder``; and why an exact lift is refused, if it is.
 
     Errors:
         ModelError: the model cannot be read or run.
@@ -31,6 +31,7 @@ def starter_spec(model_path: Path, folder: Path) -> str:
     offline = offline_of(source, StreamSpec(chunk=1, inputs=inputs))
     name = os.path.relpath(str(model_path), str(folder))
     obstacle = ""
+    refusal: str | None = None
     try:
         analysis = analyse(offline)
         lift(analysis)
@@ -40,11 +41,12 @@ def starter_spec(model_path: Path, folder: Path) -> str:
         note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
     except StreamError as err:
         clip = clip_length(offline)
+        refusal = str(err)
         obstacle = f"  # An exact lift is refused: {err}\n"
         chunk, note = USUAL_CHUNK, "any number fits"
         window = f"  window: {clip}                # each call gives the outputs for the last {clip} frames\n"
     stream_inputs = "".join(input_line(p, offline) for p in ports)
-    return (
+    text = (
         "# Written by `graphc init`; every line can be changed. The keys are explained in docs/spec.md.\n"
         "version: 1\n"
         f"model: {name}\n"
@@ -65,6 +67,7 @@ def starter_spec(model_path: Path, folder: Path) -> str:
         "  sequences: 4               # random streams after every pass\n"
         "  tolerance: {rtol: 1.0e-3, atol: 1.0e-4}\n"
     )
+    return text, refusal
 
 
 def guessed_inputs(ports: list[Port]) -> dict[str, InputSpec]:

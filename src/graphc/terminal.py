@@ -56,8 +56,8 @@ def show_report(report: Report, spec: str) -> None:
         if unproven:
             console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
         console.print(stream_line(data))
-    for name in data["outputs"]:
-        console.print(f"wrote {name}")
+    stem = next(name for name in data["outputs"] if name.endswith(".onnx")).removesuffix(".onnx")
+    console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json', f'{stem}.report.html'])}")
 
 
 def passes_table(data: dict[str, Any]) -> Table:

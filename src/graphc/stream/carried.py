@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 
@@ -14,8 +12,6 @@ from graphc.signature import StateKind
 from graphc.stream.facts import Fact, Known, Origin, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts
-
-Refuse = Callable[..., NoReturn]
 
 
 @dataclass(frozen=True)

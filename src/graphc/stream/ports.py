@@ -281,10 +281,13 @@ class Builder:
         found: Tensor = self.memo[key]
         return found
 
-    def exists(self, stream: Stream) -> Tensor:
-        """1 for frames that exist and 0 for those that do not, in the stream's dtype: [c, 1, ...]."""
+    def exists(self, stream: Stream, after: bool) -> Tensor:
+        """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.
+
+        The end is known in time only if the stream waits for ``Length.lag``.
+        """
         one, zero = (self.constant(np.asarray(v, dtype=stream.dtype)) for v in (1, 0))
-        missing = self.missing(stream, True, True)
+        missing = self.missing(stream, True, after)
         return self.remember(("exists", missing.name), lambda: self.one("Where", missing, zero, one, hint="exists"))
 
 

@@ -84,7 +84,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
 
     Refuses nothing itself. Where frames before 0 or past the end are leftovers and the window reads them, they are
     masked; where the end has to be masked and is not known in time, the input waits. ``settled`` makes a stream whose
-    first frames are never carried wait until they are.
+    first frames are never carried wait until they are, and one whose end is read wait until the end is known.
 
     Errors:
         ChunkMisfitError: the chunk is no multiple of the stride.
@@ -99,12 +99,13 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     source = x
     if settled:
         x = x.at(max(x.delay, 0))
-    mask_after = window.reads_past_end() and not same_value(x.tail, window.fill)
+    reads_past_end = window.reads_past_end()
+    mask_after = reads_past_end and not same_value(x.tail, window.fill)
     if window.before > 0 and x.delay < 0 and not same_value(x.head, window.fill):
         x = x.at(0)
     if x.delay < 0 and window.delay(x.delay) < 0 and isinstance(x.head, Edge):
         x = x.at(0)
-    if mask_after:
+    if mask_after or (settled and reads_past_end):
         x = x.at(max(x.delay, x.length.lag(facts.chunk)))
     mask_before = window.before > 0 and x.delay > 0
     fill: float | Head = x.head if x.delay < 0 else window.fill

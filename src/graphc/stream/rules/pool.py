@@ -98,10 +98,10 @@ def average_pool(node: Node, facts: Facts) -> StreamStep:
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
         settled = b.delayed(inputs[0], w.source, w.x.delay)
-        values = b.masked(settled, w.x, 0.0, w.x.delay > 0, True)
+        values = b.masked(settled, w.x, 0.0, w.x.delay > 0, w.mask_after)
         sizes = [1 if a == x.axis or a < 2 else s for a, s in enumerate(x.shape)]
         ones = b.constant(np.ones(sizes, x.dtype), "ones")
-        real = b.one("Mul", b.exists(w.x), ones, hint="real_frames")
+        real = b.one("Mul", b.exists(w.x, w.window.reads_past_end()), ones, hint="real_frames")
         counted = Stream(
             x.axis,
             w.x.rate,

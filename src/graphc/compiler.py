@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 
 from graphc.bench import measure
-from graphc.errors import GraphcError, ModelError, ValidationError
+from graphc.errors import GraphcError, ValidationError
 from graphc.files import write_all
 from graphc.fingerprint import fingerprint_of, is_up_to_date
 from graphc.manifest import METADATA_KEY, manifest_of, to_json
-from graphc.model import digest, read_model
+from graphc.model import EXTERNAL_DATA_LIMIT, digest, read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
 from graphc.plan import make_plan
@@ -28,6 +28,7 @@ from graphc.spec import SpecFile, load_spec
 from graphc.validate import session_of
 
 PROVENANCE_KEY = "graphc.provenance"
+SMALLEST_EXTERNAL = 1024
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
         result = pipeline.run()
         record_result(data, result, offline)
         files = model_files(spec_file, result, data)
-        check_budget(data, spec_file, offline, result, len(files[outputs["model"]]))
+        size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))
+        check_budget(data, spec_file, offline, result, size)
     except GraphcError as err:
         if options.report_on_failure is not None:
             data["passes"] = [pass_data(r) for r in pipeline.records]
@@ -90,6 +92,7 @@ def output_paths(spec_file: SpecFile) -> dict[str, Path]:
         "manifest": stem.with_name(stem.name + ".manifest.json"),
         "report": stem.with_name(stem.name + ".report.json"),
         "page": stem.with_name(stem.name + ".report.html"),
+        "data": stem.with_name(stem.name + ".onnx.data"),
         "model": stem.with_name(stem.name + ".onnx"),
     }
 
@@ -177,10 +180,27 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
             files[paths["init"]] = npz(arrays)
         files[paths["manifest"]] = to_json(manifest).encode()
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
-    if proto.ByteSize() >= 2**31 - 2**20:
-        raise ModelError("a compiled model of more than 2 GB", hint="quantize it, or split it")
+    if proto.ByteSize() >= EXTERNAL_DATA_LIMIT:
+        files[paths["data"]] = moved_out(proto, paths["data"].name)
     files[paths["model"]] = proto.SerializeToString(deterministic=True)
     return files
+
+
+def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
+    """Moves the larger weights out of a model into one file beside it; returns that file's content."""
+    parts: list[bytes] = []
+    offset = 0
+    for tensor in proto.graph.initializer:
+        if len(tensor.raw_data) < SMALLEST_EXTERNAL:
+            continue
+        parts.append(tensor.raw_data)
+        entries = {"location": location, "offset": str(offset), "length": str(len(tensor.raw_data))}
+        offset += len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)
+    return b"".join(parts)
 
 
 def provenance(data: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +264,7 @@ def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[
     model = files.pop(outputs["model"])
     hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
     data["outputs"] = hashes
-    data["size"] = len(model)
+    data["size"] = len(model) + len(files.get(outputs["data"], b""))
     report = Report(data)
     files[outputs["report"]] = report.json().encode()
     files[outputs["page"]] = report.html().encode()
