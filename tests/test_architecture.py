@@ -7,10 +7,13 @@ import json
 import tomllib
 from pathlib import Path
 
+import jsonschema
+import pytest
 from conftest import ROOT
 
 from graphc.registry import load_registry
 from graphc.spec import json_schema
+from graphc.yaml_source import read_yaml
 
 SOURCE = ROOT / "src" / "graphc"
 ORDER = [
@@ -126,6 +129,14 @@ def test_every_pass_has_a_manual() -> None:
         manual = registry[name].manual()
         assert all(f"{heading}:" in manual for heading in ("What it does", "Why", "Example", "Limits")), name
         assert all(f.description for f in registry[name].Config.model_fields.values()), name
+
+
+def test_every_spec_fits_the_schema() -> None:
+    schema = json_schema()
+    for path in [*(ROOT / "specs").glob("*.yaml"), *(ROOT / "examples" / "real").glob("*.yaml")]:
+        jsonschema.validate(read_yaml(path).data, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"version": 1, "model": "m", "output": "o.onnx", "passes": [], "pases": []}, schema)
 
 
 def test_the_schema_in_docs_is_the_one_printed() -> None:

@@ -22,33 +22,13 @@ from graphc.model import read_model
 from graphc.runtime import Session
 
 Array = NDArray[Any]
-LIFTED = "passes: [lift_state, fold_constants, fuse, simplify]\n"
 TOLERANCE = 1e-4
 
-VAD = """\
-version: 1
-model: silero_vad_16k_op15.onnx
-output: out/vad.stream.onnx
-stream:
-  chunk: 512
-  window: 576
-  frame_ms: 0.0625
-  inputs:
-    input: {axis: 1}
-    sr: {static: true, range: [16000, 16000]}
-  states: [{input: state, output: stateN}]
-"""
-DENOISER = """\
-version: 1
-model: {name}.onnx
-output: out/{name}.stream.onnx
-stream: {{chunk: 1, frame_ms: 10}}
-"""
 
-
-def compiled(folder: Path, name: str, text: str) -> Path:
+def compiled(folder: Path, name: str) -> Path:
+    """Compiles a spec of this folder beside the models."""
     spec = folder / f"{name}.yaml"
-    spec.write_text(text + LIFTED)
+    spec.write_text((Path(__file__).parent / spec.name).read_text())
     graphc.compile(spec)
     return folder / "out" / f"{name}.stream.onnx"
 
@@ -57,7 +37,7 @@ def run_vad(folder: Path) -> bool:
     """Speech probabilities chunk by chunk, from the model as it came and from the compiled one."""
     sound = spoken(16000)
     offline = Session(read_model(folder / "silero_vad_16k_op15.onnx"))
-    session = graphc.StreamSession(compiled(folder, "vad", VAD))
+    session = graphc.StreamSession(compiled(folder, "silero_vad"))
     state, context = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32)
     want, got = [], []
     session.push(sr=np.array(16000))
@@ -76,10 +56,7 @@ def run_vad(folder: Path) -> bool:
 
 def run_denoiser(folder: Path) -> bool:
     """The three models hop by hop on noisy speech; then all hops at once through the offline models."""
-    sessions = {
-        name: graphc.StreamSession(compiled(folder, name, DENOISER.format(name=name)))
-        for name in ("enc", "erb_dec", "df_dec")
-    }
+    sessions = {name: graphc.StreamSession(compiled(folder, name)) for name in ("enc", "erb_dec", "df_dec")}
     clean = spoken(RATE)
     clean = clean[: clean.size // HOP * HOP]
     noise = np.random.default_rng(0).standard_normal(clean.size).astype(np.float32) * 0.02

@@ -22,7 +22,7 @@ from graphc.inspection import inspect_model, show_inspection
 from graphc.pass_api import Pass
 from graphc.recheck import bench_spec, validate_spec
 from graphc.registry import load_registry
-from graphc.spec import json_schema, load_spec
+from graphc.spec import ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
 
@@ -253,6 +253,10 @@ def passes_command(failures: Failures, name: str | None, as_json: bool) -> None:
 
 def show_manual(name: str, cls: type[Pass[Any]]) -> None:
     click.echo(f"{name}: {cls.manual()}\n")
+    promise = "exact to rounding" if cls.tolerance is None else f"within {tolerance_text(cls.tolerance)}"
+    gives = "a streaming model" if cls.gives == "streaming" else "a model of the same kind"
+    takes = {"any": "any model", "offline": "an offline model", "streaming": "a streaming model"}[cls.requires]
+    click.echo(f"Takes {takes} and gives {gives}, {promise}.\n")
     click.echo("Options:" if cls.Config.model_fields else "Options: none, but tolerance")
     for option, field in cls.Config.model_fields.items():
         default = (
@@ -261,6 +265,10 @@ def show_manual(name: str, cls: type[Pass[Any]]) -> None:
             else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
         )
         click.echo(f"    {option}{default}: {field.description or ''}")
+
+
+def tolerance_text(tolerance: ToleranceSpec) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in tolerance if value is not None)
 
 
 @cli.command("schema")

@@ -12,6 +12,7 @@ import onnx
 from graphc.errors import SpecError
 
 Dim = int | str | None
+INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,17 @@ def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
     same name is a stream input.
 
     Errors:
-        SpecError: no input, or more than one kind of dim, is symbolic.
+        SpecError: no input, or more than one kind of dim, is symbolic; or an input may count frames.
     """
     axes = {p.name: time_axes(p) for p in inputs}
     streams = {name: found[0] for name, found in axes.items() if len(found) == 1}
+    counters = [p.name for p in inputs if p.name not in streams and p.elem_type in INTEGERS and len(p.dims) <= 1]
+    if streams and counters:
+        raise SpecError(
+            f"stream.inputs is missing, and '{counters[0]}' may count frames or hold one value for the whole stream",
+            hint=f"say which, as in `inputs: {{{next(iter(streams))}: {{axis: {streams[next(iter(streams))]}}}, "
+            f"{counters[0]}: {{counts: {next(iter(streams))}}}}}`",
+        )
     names = {str(p.dims[streams[p.name]]) for p in inputs if p.name in streams}
     ambiguous = [name for name, found in axes.items() if len(found) > 1]
     if not streams or ambiguous or len(names) > 1:

@@ -8,12 +8,11 @@ from pathlib import Path
 from graphc.errors import SpecError, StreamError
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
-from graphc.roles import CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
+from graphc.roles import INTEGERS, CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
 
-INTEGERS = (6, 7)
 USUAL_CHUNK = 16
 
 
