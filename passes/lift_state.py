@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx
+
 from graphc.api import (
     Model,
     Pass,
@@ -15,6 +17,8 @@ from graphc.api import (
     register_pass,
     slide,
 )
+
+OLDEST_OPSET = 11
 
 
 class LiftOptions(PassConfig):
@@ -54,7 +58,7 @@ class LiftState(Pass[LiftOptions]):
         stream = context.stream
         if stream.chunk == "dynamic":
             raise StreamError("chunk: dynamic is not supported by this version", hint="give the frames of one call")
-        offline = context.offline.over(model.proto())
+        offline = context.offline.over(modern(model.proto(), context.opset))
         if stream.window is not None:
             lifted = slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
@@ -64,3 +68,20 @@ class LiftState(Pass[LiftOptions]):
         size = sum(s.nbytes for s in signature.states)
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes])
+
+
+def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model at an opset in which Slice and Pad take inputs, as the lift writes them.
+
+    Errors:
+        StreamError: onnx cannot convert it.
+    """
+    if opset >= OLDEST_OPSET:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+    except Exception as err:
+        raise StreamError(
+            f"the model is at opset {opset} and cannot be converted: {' '.join(str(err).split())[:200]}",
+            hint=f"export it at opset {OLDEST_OPSET} or later",
+        ) from err

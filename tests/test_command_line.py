@@ -362,3 +362,11 @@ def test_weights_of_a_large_model_go_to_a_file_beside_it(project: Project, monke
     assert "model.stream.onnx.data" in report.data["outputs"]
     x = np.random.default_rng(0).standard_normal((1, 3, 23)).astype(np.float32)
     assert StreamSession(out / "model.stream.onnx").run(x)["out"].shape == (1, 4, 23)
+
+
+def test_a_model_of_an_old_opset_is_converted(project: Project) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 4, opset_import: ["" : 9]> g (float[1,3,T] x) => (float[1,3,T] out)'
+        "{ p = Pad <pads=[0,0,2,0,0,0]> (x) c = Slice <axes=[2], starts=[1], ends=[-1]> (p) out = Relu (c) }"
+    )
+    assert graphc("compile", project(model)).returncode == 0

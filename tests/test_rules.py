@@ -10,7 +10,7 @@ from promise import streams_equal
 from graphc.errors import StreamError
 from graphc.model import Model
 from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
+from graphc.spec import InputSpec, StateSpec, StreamSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
 from graphc.validate import session_of
@@ -534,3 +534,9 @@ def test_the_forms_of_opset_11() -> None:
     model = model_of(body, "float[1,2,T] x", opset=11)
     weights(model, w=random(3, 1, 3, 3), low=np.float32(-1), high=np.float32(1), pads=np.array([0, 0, 1, 0, 0, 0]))
     lifted_equal(model)
+
+
+def test_a_given_state_read_at_every_frame_is_refused() -> None:
+    model = model_of("y = Add (x, s) n = Tanh (s)", "float[1,2,T] x, float[1,2,1] s", "float[1,2,A] y, float[1,2,1] n")
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)}, states=[StateSpec(input="s", output="n")])
+    assert "given state at every frame" in refusal(model, spec).reason

@@ -255,12 +255,18 @@ def check_static(facts: Facts, x: Stream) -> None:
     """Refuses a tensor without time that has as many entries as there are frames where time stands."""
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
             if len(fact.shape) >= x.from_right and fact.shape[-x.from_right] != 1:
                 facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
 
 
-def refuse_final(facts: Facts, fact: Static) -> None:
+def refuse_moving(facts: Facts, fact: Static) -> None:
+    """Refuses a value that changes from call to call where offline it is one value for the whole stream."""
+    if fact.origin is Origin.GIVEN:
+        facts.refuse(
+            "reads a given state at every frame, where only a recurrence may start from it",
+            "a model that already carries all its states needs no lift_state",
+        )
     if fact.origin is Origin.FINAL:
         facts.refuse(
             "reads the state after the last frame, which a stream never reaches",

@@ -11,7 +11,7 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_final, same_length, stream_rule
+from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, same_length, stream_rule
 from graphc.stream.windowed import same_value
 
 
@@ -33,7 +33,7 @@ def side_by_side(node: Node, facts: Facts) -> StreamStep:
     cuts: dict[int, Array] = {}
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
             facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
         if isinstance(fact, Known):
             value, varies = cut_to_chunk(facts, index, x)
@@ -68,6 +68,9 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
     if len(facts.streams()) > 1:
         facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
     place = facts.streams()[0][0]
+    for fact in facts.inputs:
+        if isinstance(fact, Static):
+            refuse_moving(facts, fact)
     if any(isinstance(f, Static) for f in facts.inputs):
         facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
     front = joined(facts, range(place), x.axis)

@@ -9,7 +9,7 @@ import numpy as np
 from graphc.graph import Node, Tensor
 from graphc.stream.facts import Array, Known, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 from graphc.stream.spatial import spatial_window, without_padding
 from graphc.stream.windowed import window_over, windowed_fact
 
@@ -46,7 +46,7 @@ def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | 
     x = facts.only_stream(data)
     for fact in facts.inputs:
         if fact is not None and not isinstance(fact, Known | Stream):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
     kernel = facts.input_shapes[weight][0][2:]
     if x.axis == 0:
         return single_stream(node, facts, x, data)

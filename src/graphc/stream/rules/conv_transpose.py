@@ -9,7 +9,7 @@ import numpy as np
 from graphc.graph import Node, Tensor, with_attrs
 from graphc.stream.facts import Known, Static
 from graphc.stream.ports import INT64_MAX, Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 
 @stream_rule("ConvTranspose")
@@ -22,7 +22,7 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
     weight, bias = facts[1], facts[2]
     for fact in (weight, bias):
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
     if bias is not None and not isinstance(bias, Known):
         facts.refuse("its bias depends on data", "export it as a constant")
     kernel = facts.input_shapes[1][0][2:]

@@ -10,14 +10,14 @@ from graphc.graph import Node, Tensor
 from graphc.length import Length
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 
 @stream_rule("Expand")
 def expand(node: Node, facts: Facts) -> StreamStep:
     source = facts[0]
     if isinstance(source, Static):
-        refuse_final(facts, source)
+        refuse_moving(facts, source)
         out = spread(facts, source)
         streams: list[Stream] = []
     else:
@@ -72,7 +72,7 @@ def tile(node: Node, facts: Facts) -> StreamStep:
 
 def tiled_over_time(node: Node, facts: Facts, source: Static, repeats: Array) -> StreamStep:
     """One frame of a static tensor, again for every frame of the stream."""
-    refuse_final(facts, source)
+    refuse_moving(facts, source)
     out = spread(facts, source)
     if source.shape[out.axis] != 1:
         facts.refuse("repeats several frames one after the other over time", "repeat a single frame")

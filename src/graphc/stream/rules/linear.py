@@ -9,7 +9,7 @@ from graphc.stream.rule import (
     StreamStep,
     copied,
     cut_to_chunk,
-    refuse_final,
+    refuse_moving,
     same_length,
     stream_rule,
 )
@@ -38,7 +38,7 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
         check_batch_operands(facts, x, place)
     for fact in facts.inputs:
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
     rank = len(facts.output_shapes[0][0])
     left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
     if place == "rows":
@@ -77,7 +77,7 @@ def gemm(node: Node, facts: Facts) -> StreamStep:
     transposed = (bool(node.attrs.get("transA", 0)), bool(node.attrs.get("transB", 0)))
     for fact in facts.inputs:
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
     a, b, c = facts[0], facts[1], facts[2]
     if isinstance(a, Stream) and isinstance(b, Stream):
         facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
@@ -123,5 +123,5 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         if not isinstance(fact, Stream) and letter in operands[index]:
             facts.refuse(f"its input {index} has a value for each frame that does not come from the stream")
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
     return StreamStep((facts.out(x, output.index(letter)),), copied(node, facts), local=True)

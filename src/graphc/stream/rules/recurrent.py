@@ -11,7 +11,7 @@ from graphc.signature import StateKind
 from graphc.stream.carried import Carry, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 
@@ -98,7 +98,7 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
     for index in (FIRST_HIDDEN, FIRST_CELL):
         fact = facts[index]
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
             facts.refuse("its first state has a value for each frame but does not come from the stream")
         if isinstance(fact, Known):
             firsts[index] = same_for_all(facts, fact, axis_of_state, frames)

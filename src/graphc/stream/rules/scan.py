@@ -11,7 +11,7 @@ from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, l
 from graphc.stream.carried import Carry, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_final, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 
 @stream_rule("Scan")
@@ -153,7 +153,7 @@ def check_captured(facts: Facts, streams_too: bool = True) -> None:
         if isinstance(fact, Known) and fact.steady is None:
             facts.refuse(f"its body reads '{name}', which changes with the length of the stream")
         if isinstance(fact, Static):
-            refuse_final(facts, fact)
+            refuse_moving(facts, fact)
 
 
 def check_condition(facts: Facts, body: Graph) -> None:
