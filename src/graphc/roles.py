@@ -76,8 +76,8 @@ def as_port(proto: onnx.ValueInfoProto) -> Port:
 def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
     """The inputs that carry time, where the shapes leave one reading only.
 
-    A symbolic dim in front of other symbolic dims is the batch. Every input left with exactly one symbolic dim of the
-    same name is a stream input.
+    A symbolic dim whose name says so is the batch. Every input with exactly one other symbolic dim, of the same name in
+    all of them, is a stream input.
 
     Errors:
         SpecError: no input, or more than one kind of dim, is symbolic; or an input may count frames.
@@ -103,15 +103,15 @@ def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
 
 
 def time_axes(port: Port) -> list[int]:
+    """The symbolic axes that may be time: of several, one has to be the batch by its name."""
     symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
-    if len(symbolic) > 1 and symbolic[0] == 0:
-        symbolic = symbolic[1:]
-    return [axis for axis in symbolic if not (axis == 0 and looks_like_batch(port.dims[0]))]
+    others = [axis for axis in symbolic if not looks_like_batch(port.dims[axis])]
+    return others if len(symbolic) == 1 or len(others) == len(symbolic) - 1 else symbolic
 
 
 def looks_like_batch(dim: Dim) -> bool:
-    """Whether a lone symbolic first dim is the batch by its name, as exporters write it."""
-    return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "b", "n", "bs"}
+    """Whether a symbolic dim is the batch by its name, as exporters write it."""
+    return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "batchsize", "b", "n", "bs"}
 
 
 def nearest(name: str, known: list[str]) -> str | None:
