@@ -92,11 +92,17 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("version: 1", "version: [1"), "not YAML"),
         (
             ("passes: [lift_state, fold_constants, fuse]", "passes: [fuse, lift_state, lift_state]"),
-            "works on an offline model",
+            "'lift_state' stands here twice",
         ),
         (("passes: [lift_state, fold_constants, fuse]", "passes: [fuse]"), "nothing makes this model a stream"),
         (("version: 1", "version: 1\npass_paths: [mine]"), "--allow-pass-path"),
         (("version: 1", "version: 1\nbudget: {rtf: -1}"), "budget.rtf"),
+        (("version: 1", "version: true"), "version: input should be 1"),
+        (("frame_ms: 10", "frame_ms: .inf"), "stream.frame_ms: input should be a finite number"),
+        (("chunk: 4", "chunk: 10000000000"), "stream.chunk"),
+        (("model: model.onnx", 'model: ""'), "model: a path is needed"),
+        (("model: model.onnx", "model: ."), "the model is no regular file"),
+        (("output: out/model.stream.onnx", "output: model.onnx"), "is what is compiled; name another output"),
     ],
 )
 def test_a_bad_spec_says_where_what_and_what_to_do(project: Project, change: tuple[str, str], says: str) -> None:
@@ -272,7 +278,7 @@ def test_validate_and_bench_look_at_what_was_compiled(project: Project) -> None:
     spec = project()
     missing = graphc("validate", spec)
     assert missing.returncode == 2
-    assert "cannot be read" in one_line(missing)
+    assert "it has not been compiled; graphc compile" in one_line(missing)
     assert graphc("compile", spec).returncode == 0
     done = graphc("validate", spec)
     assert done.returncode == 0
@@ -370,3 +376,27 @@ def test_a_model_of_an_old_opset_is_converted(project: Project) -> None:
         "{ p = Pad <pads=[0,0,2,0,0,0]> (x) c = Slice <axes=[2], starts=[1], ends=[-1]> (p) out = Relu (c) }"
     )
     assert graphc("compile", project(model)).returncode == 0
+
+
+def test_the_model_is_never_overwritten(project: Project) -> None:
+    spec = project()
+    model = spec.parent / "model.onnx"
+    before = model.read_bytes()
+    (spec.parent / "linked.onnx").symlink_to(model)
+    for output in ("model.onnx", "linked.onnx"):
+        spec.write_text(SPEC.replace("out/model.stream.onnx", output))
+        done = graphc("compile", spec)
+        assert done.returncode == 2
+        assert "name another output" in one_line(done)
+    spec.write_text(SPEC)
+    done = graphc("compile", "--depfile", model, spec)
+    assert done.returncode == 2
+    assert "the depfile would overwrite" in one_line(done)
+    assert model.read_bytes() == before
+
+
+def test_usage_errors_are_one_line_too() -> None:
+    for arguments in (("compil",), ("compile", "--x", "a.yaml"), ("bench", "a.yaml", "--calls", "0"), ("inspect",)):
+        done = graphc(*arguments)
+        assert done.returncode == 2
+        assert "--help`" in one_line(done)

@@ -199,3 +199,11 @@ def test_local_functions_overridable_inputs_and_odd_attributes_survive() -> None
     x = np.arange(3, dtype=np.float32)
     assert np.array_equal(Session(made).run({"x": x})["y"], 2 * x + 1)
     assert np.array_equal(Session(made).run({"x": x, "d": x})["y"], 3 * x)
+
+
+@pytest.mark.parametrize("passes", ["fuse", [5], None, [{"fuse": 3}]])
+def test_transform_takes_a_list_of_passes_alone(passes: object) -> None:
+    with pytest.raises(PassError):
+        graphc.transform(model_of("y = Relu (x)"), passes)  # type: ignore[arg-type]
+    with pytest.raises(graphc.ModelError, match="a ModelProto is needed"):
+        graphc.transform("model.onnx", ["fuse"])  # type: ignore[arg-type]

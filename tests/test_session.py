@@ -112,6 +112,8 @@ def test_a_model_that_graphc_did_not_compile_is_refused(project: Project) -> Non
         (('"init": "zeros"', '"init": {"file": "../up.npz", "key": "a"}'), "no file beside the manifest"),
         (('"init": "zeros"', '"init": {"file": "none.npz", "key": "a"}'), "cannot be read"),
         (("{", "["), "not a manifest of graphc"),
+        (('"delay": 4', '"delay": 1000000000000'), "not a manifest of graphc: outputs.0.delay"),
+        (('"frames": 4', '"frames": 7'), "has the shape [1, 3, 4] and 7 frames"),
     ],
 )
 def test_a_manifest_that_lies_is_refused(compiled: Path, change: tuple[str, str], says: str) -> None:

@@ -16,7 +16,7 @@ import click
 
 from graphc import fingerprint
 from graphc.compiler import Options, compile_spec, dependencies, output_paths
-from graphc.errors import GraphcError
+from graphc.errors import GraphcError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
 from graphc.pass_api import Pass
@@ -117,6 +117,8 @@ def compile_command(
     allowed: tuple[Path, ...],
 ) -> None:
     """Run a spec's passes, validate after each, and write the outputs."""
+    if depfile is not None and depfile.exists() and not is_depfile(depfile):
+        raise SpecError("the depfile would overwrite a file that is none", where=str(depfile))
     rules: list[str] = []
     reports: list[Any] = []
     for spec in specs:
@@ -133,6 +135,15 @@ def compile_command(
         click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
     if depfile is not None and rules:
         write_all({depfile: "".join(rules).encode()})
+
+
+def is_depfile(path: Path) -> bool:
+    """Whether a file is empty or begins like a rule of make."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return not head or (b".onnx:" in head and b"\0" not in head)
 
 
 def make_rule(target: Path, sources: list[Path]) -> str:
@@ -172,7 +183,7 @@ def parse_inputs(pairs: tuple[str, ...]) -> dict[str, int] | None:
     for pair in pairs:
         name, _, axis = pair.rpartition("=")
         if not name or not axis.lstrip("-").isdigit():
-            raise click.BadParameter(f"'{pair}' is not NAME=AXIS", param_hint="--input")
+            raise SpecError(f"--input: '{pair}' is not NAME=AXIS", hint="as in --input features=1")
         found[name] = int(axis)
     return found or None
 
@@ -279,4 +290,12 @@ def schema_command(failures: Failures) -> None:
 
 
 def main() -> None:
-    cli(prog_name="graphc")
+    """The ``graphc`` command: usage errors are one line too."""
+    try:
+        cli(prog_name="graphc", standalone_mode=False)
+    except click.UsageError as err:
+        command = err.ctx.command_path if err.ctx is not None else "graphc"
+        click.echo(f"graphc: error: {err.format_message()} See `{command} --help`.", err=True)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(INTERRUPTED)

@@ -59,6 +59,7 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     folders = allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], options.allow_pass_paths)
     registry = load_registry(folders)
     plan = make_plan(spec_file, registry)
+    check_output(spec_file)
     fingerprint = fingerprint_of(spec_file, registry.files)
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
@@ -83,6 +84,18 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     finish_files(files, outputs, data)
     write_all(files)
     return Report(data)
+
+
+def check_output(spec_file: SpecFile) -> None:
+    """Refuses to write over what is read.
+
+    Errors:
+        SpecError: an output is the model or the spec, by name or by link.
+    """
+    for path in output_paths(spec_file).values():
+        for source in (spec_file.model_path, spec_file.source.path):
+            if path.exists() and source.exists() and path.samefile(source):
+                raise spec_file.error(("output",), f"'{path}' is what is compiled", "name another output")
 
 
 def output_paths(spec_file: SpecFile) -> dict[str, Path]:

@@ -23,6 +23,8 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path]) -> dict[
         ModelError: the model cannot be read.
     """
     path = spec_file.model_path
+    if path.exists() and not path.is_file():
+        raise ModelError("the model is no regular file", where=str(path))
     try:
         model = file_digest(path)
         beside = sorted(p for p in path.parent.glob(path.name + "*") if p.suffix in (".data", ".bin") and p.is_file())

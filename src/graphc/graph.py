@@ -55,7 +55,9 @@ def import_model(model: ModelProto) -> Graph:
     try:
         graph = gs.import_onnx(model)
     except (UnicodeDecodeError, KeyError, ValueError, RecursionError) as err:
-        raise ModelError(f"the graph cannot be read: {err}", hint="check the model with onnx.checker") from err
+        raise ModelError(
+            f"the graph cannot be read ({type(err).__name__}: {err})", hint="check it with onnx.checker"
+        ) from err
     keep_attributes(graph, model.graph)
     free_overridable(graph, model)
     port_names = {t.name for t in graph.outputs}

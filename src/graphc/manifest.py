@@ -48,7 +48,7 @@ class OutputEntry(Part):
     name: str
     axis: Annotated[int, Field(ge=0)] | None
     frames: Frames
-    delay: Annotated[int, Field(ge=0)]
+    delay: Annotated[int, Field(ge=0, le=1_000_000)]
     shape: list[int | str | None]
     dtype: str
     rate: tuple[int, int] | None = Field(default=None, strict=False)

@@ -75,6 +75,8 @@ def read_model(path: Path) -> onnx.ModelProto:
         ModelError: no such file, not ONNX, not valid, or external data outside the folder.
     """
     where = str(path)
+    if path.exists() and not path.is_file():
+        raise ModelError("the model is no regular file", where=where)
     try:
         proto: onnx.ModelProto = onnx.load(where, load_external_data=False)
     except OSError as err:

@@ -232,6 +232,8 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
             raise complain(("stream", "states", index, "input"), f"'{state.input}' is named twice")
         roles[state.input] = StateRole(state.output, state.init)
     free = [p for p in ports if p.name not in roles]
+    if not free:
+        raise complain(("stream", "states"), "every input is a state, so none carries stream time")
     if stream.inputs is None:
         axes = infer_stream_axes(free)
         given = {name: InputSpec(axis=axis) for name, axis in axes.items()}

@@ -51,6 +51,8 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             )
         if cls.requires == "streaming" and not streaming:
             raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")
+        if any(p.name == entry.name for p in planned) and cls.gives == "streaming":
+            raise spec_file.error(keys, f"'{entry.name}' stands here twice", "leave one out")
         if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
             raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
         streaming = streaming or cls.gives == "streaming"

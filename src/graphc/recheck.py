@@ -8,7 +8,7 @@ from typing import Any
 from graphc.bench import measure
 from graphc.compare import worst_of
 from graphc.compiler import output_paths
-from graphc.errors import SpecError
+from graphc.errors import ModelError, SpecError
 from graphc.model import read_model
 from graphc.offline import offline_of
 from graphc.session import StreamSession
@@ -26,7 +26,10 @@ def compiled_session(spec_file: SpecFile) -> StreamSession:
     """
     if spec_file.spec.stream is None:
         raise SpecError("the spec has no stream section: there is nothing to stream", where=str(spec_file.source.path))
-    return StreamSession(output_paths(spec_file)["model"])
+    path = output_paths(spec_file)["model"]
+    if not path.is_file():
+        raise ModelError("it has not been compiled", where=str(path), hint=f"graphc compile {spec_file.source.path}")
+    return StreamSession(path)
 
 
 def validate_spec(path: Path) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Session:
             raise RunError(first_line(err)) from err
         self.input_names = [i.name for i in self.ort.get_inputs()]
         self.output_names = [o.name for o in self.ort.get_outputs()]
+        self.shapes = {p.name: list(p.shape or []) for p in [*self.ort.get_inputs(), *self.ort.get_outputs()]}
 
     @staticmethod
     def open(model: onnx.ModelProto | Path, options: Any) -> Any:

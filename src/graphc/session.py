@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.errors import InputError, ModelError
-from graphc.manifest import METADATA_KEY, Manifest, first_value, numpy_dtype, parse_manifest
+from graphc.manifest import METADATA_KEY, InputEntry, Manifest, OutputEntry, first_value, numpy_dtype, parse_manifest
 from graphc.model import Model
 from graphc.runtime import RunError, Session, open_model
 
@@ -67,6 +67,10 @@ class StreamSession:
         if not self.streams:
             raise ModelError("the manifest names no stream input")
         self.chunk: int = manifest.chunk
+        for inputs in manifest.inputs:
+            check_frames(inputs, runner)
+        for outputs in manifest.outputs:
+            check_frames(outputs, runner)
         self.reset()
 
     def reset(self) -> None:
@@ -256,6 +260,24 @@ class StreamSession:
                 self.waiting[name] = [rest]
             found[name] = whole
         return found
+
+
+def check_frames(entry: InputEntry | OutputEntry, runner: Session) -> None:
+    """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
+
+    Errors:
+        ModelError: names the port.
+    """
+    if entry.axis is not None and (
+        entry.axis >= len(entry.shape) or not entry.frames or entry.shape[entry.axis] != entry.frames
+    ):
+        raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
+    declared = runner.shapes.get(entry.name)
+    if declared and not (
+        len(declared) == len(entry.shape)
+        and all(not isinstance(d, int) or d == s for d, s in zip(declared, entry.shape, strict=True))
+    ):
+        raise ModelError(f"the manifest says that '{entry.name}' has the shape {entry.shape}, the model {declared}")
 
 
 def locate(path: Path) -> tuple[Manifest, Path, Path]:

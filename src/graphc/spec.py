@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic import ValidationError as PydanticError
 
 from graphc.errors import SpecError
@@ -15,6 +15,8 @@ from graphc.roles import nearest
 from graphc.yaml_source import Source, read_yaml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Frames = Annotated[int, Field(gt=0, le=10_000_000)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -77,12 +79,16 @@ class StateSpec(Strict):
 class StreamSpec(Strict):
     """How the model is fed: the frames of a call, and what its inputs are."""
 
-    chunk: PositiveInt | Literal["dynamic"] = Field(description="frames of the stream input that one call takes")
-    frame_ms: PositiveFloat | None = Field(default=None, description="real time of one input frame, in milliseconds")
-    window: PositiveInt | None = Field(
+    chunk: Annotated[int, Field(gt=0, le=1_000_000)] | Literal["dynamic"] = Field(
+        description="frames of the stream input that one call takes"
+    )
+    frame_ms: Positive | None = Field(default=None, description="real time of one input frame, in milliseconds")
+    window: Frames | None = Field(
         default=None, description="stream a clip model over the last N frames instead of lifting it exactly"
     )
-    batch: PositiveInt = Field(default=1, description="streams in a call, where the batch dim is symbolic")
+    batch: Annotated[int, Field(gt=0, le=4096)] = Field(
+        default=1, description="streams in a call, where the batch dim is symbolic"
+    )
     inputs: dict[str, InputSpec] | None = None
     states: list[StateSpec] = []
 
@@ -102,8 +108,8 @@ class ToleranceSpec(Strict):
 class ValidateSpec(Strict):
     """The random streams that every pass is checked on."""
 
-    sequences: PositiveInt = 4
-    frames: tuple[PositiveInt, PositiveInt] | None = Field(
+    sequences: Annotated[int, Field(gt=0, le=10_000)] = 4
+    frames: tuple[Frames, Frames] | None = Field(
         default=None, description="the range that stream lengths are drawn from; by default it suits the model"
     )
     seed: Annotated[int, Field(ge=0)] = 0
@@ -126,8 +132,8 @@ class ValidateSpec(Strict):
 class BudgetSpec(Strict):
     """What the compiled model must meet."""
 
-    size_mb: PositiveFloat | None = Field(default=None, description="largest size of the model file, in 10^6 bytes")
-    rtf: PositiveFloat | None = Field(default=None, description="largest real-time factor; needs stream.frame_ms")
+    size_mb: Positive | None = Field(default=None, description="largest size of the model file, in 10^6 bytes")
+    rtf: Positive | None = Field(default=None, description="largest real-time factor; needs stream.frame_ms")
 
 
 class PassSpec(Strict):
@@ -166,6 +172,20 @@ class Spec(Strict):
     pass_paths: list[str] = Field(default=[], description="folders of further passes; the command line must allow each")
     validation: ValidateSpec = Field(default=ValidateSpec(), alias="validate")
     budget: BudgetSpec = BudgetSpec()
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def version_is_a_number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("input should be 1")
+        return value
+
+    @field_validator("model", "output")
+    @classmethod
+    def path_is_one(cls, value: str) -> str:
+        if not value.strip() or "\0" in value:
+            raise ValueError("a path is needed")
+        return value
 
     @model_validator(mode="after")
     def output_is_onnx(self) -> Spec:

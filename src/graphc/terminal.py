@@ -70,7 +70,7 @@ def passes_table(data: dict[str, Any]) -> Table:
             p["name"],
             f"{p['seconds']:.2f} s",
             f"{p['nodes_before']} → {p['nodes_after']}",
-            f"{human_bytes(p['size_before'])} → {human_bytes(p['size_after'])}",
+            human_bytes(p["size_after"]),
             number(p["max_abs"]),
             f"{min(snrs):.1f} dB" if snrs else "exact",
             "[green]yes[/]" if all(d["holds"] for d in p["against_offline"]) else "[red]no[/]",

@@ -73,6 +73,8 @@ def read_yaml(path: Path) -> Source:
         SpecError: the file is missing, too large, not UTF-8, not YAML, repeats a key, or nests or expands too far.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise SpecError("the spec is no regular file", where=str(path))
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as err:
