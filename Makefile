@@ -7,7 +7,7 @@ quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.tested
-	$(BIN)/ruff check src passes tests examples benchmarks
+	$(BIN)/ruff check src passes tests examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
