@@ -82,8 +82,14 @@ class Quantize(Pass[QuantizeOptions]):
         result = model.with_proto(quantized(before, config, ops))
         result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, ops)
-        done = sum(1 for t in before.graph.initializer if t.data_type == onnx.TensorProto.FLOAT) - len(left)
-        return PassResult(result, left, {"weights in float": len(left), "weights in 8 bits": max(done, 0)})
+        counts = {"weights in float": len(left), "weights in 8 bits": eight_bit_weights(result.proto())}
+        return PassResult(result, left, counts)
+
+
+def eight_bit_weights(proto: onnx.ModelProto) -> int:
+    """Integer matrices of a model; scales and zero points have fewer axes."""
+    kinds = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    return sum(1 for t in proto.graph.initializer if t.data_type in kinds and len(t.dims) >= 2)
 
 
 def quantized(proto: onnx.ModelProto, config: QuantizeOptions, ops: list[str]) -> onnx.ModelProto:

@@ -70,7 +70,7 @@ class Simplify(Pass[SimplifyOptions]):
         except GraphcError as err:
             return PassResult(model, [f"left as it was: what onnxsim made cannot be read ({err})"], {"left": 1})
         before, after = len(proto.graph.node), len(outcome.graph.node)
-        return guarded(proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": before - after}))
+        return guarded(proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": max(before - after, 0)}))
 
 
 def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
