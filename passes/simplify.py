@@ -22,6 +22,7 @@ from graphc.api import (
     guarded,
     inferred_types,
     register_pass,
+    size_of,
 )
 
 GROWTH_LIMIT = 64_000_000
@@ -136,7 +137,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
     """What onnxsim makes of a model, or why it made nothing."""
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
-        external = proto.ByteSize() > 2**31 - 2**20
+        external = size_of(proto) > 2**31 - 2**20
         onnx.save_model(proto, source, save_as_external_data=external, location="in.data")
         complaint = WORKER.ask(source, target, config)
         if complaint:

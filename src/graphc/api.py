@@ -30,7 +30,7 @@ from graphc.graph import (
 from graphc.guard import guarded
 from graphc.model import Model
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
-from graphc.runtime import RunError, Session
+from graphc.runtime import RunError, Session, size_of
 from graphc.shapes import inferred_types, static_shapes
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
@@ -81,6 +81,7 @@ __all__ = [
     "reads",
     "register_pass",
     "replace_tensor",
+    "size_of",
     "slide",
     "sorted_nodes",
     "standard",

@@ -24,6 +24,7 @@ from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_c
 from graphc.plan import make_plan
 from graphc.registry import allowed_folders, load_registry
 from graphc.report import FORMAT, Report
+from graphc.runtime import size_of
 from graphc.spec import SpecFile, load_spec
 from graphc.validate import session_of
 
@@ -116,7 +117,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "spec": str(spec_file.source.path.name),
         "source": {
             "model": spec_file.spec.model,
-            "bytes": source.ByteSize(),
+            "bytes": size_of(source),
             "nodes": len(source.graph.node),
             "ops": op_counts(source),
             "sha256": fingerprint["model"],
@@ -193,7 +194,7 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
             files[paths["init"]] = npz(arrays)
         files[paths["manifest"]] = to_json(manifest).encode()
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
-    if proto.ByteSize() >= EXTERNAL_DATA_LIMIT:
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
         files[paths["data"]] = moved_out(proto, paths["data"].name)
     files[paths["model"]] = proto.SerializeToString(deterministic=True)
     return files

@@ -15,6 +15,7 @@ from graphc.model import Model, read_model
 from graphc.offline import Array, Offline, offline_of
 from graphc.report import human_bytes
 from graphc.roles import StreamRole
+from graphc.runtime import size_of
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.evaluate import evaluate
@@ -35,7 +36,7 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
     found: dict[str, Any] = {
         "model": str(path),
         "nodes": len(source.graph.node),
-        "bytes": source.ByteSize(),
+        "bytes": size_of(source),
         "inputs": [input_entry(name, role) for name, role in offline.roles.items()],
         "obstacle": None,
     }

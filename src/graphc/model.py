@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.errors import ModelError
 from graphc.graph import Graph, export_model, import_model
+from graphc.runtime import size_of
 from graphc.signature import Signature
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20
@@ -95,7 +96,7 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 def check(proto: onnx.ModelProto, where: str) -> None:
     """Refuses what onnx's own checker refuses, but for ports without a shape, which onnxruntime takes."""
-    if proto.ByteSize() >= EXTERNAL_DATA_LIMIT:
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
         return
     tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]
     shapeless = [t for t in tensors if not t.HasField("shape")]

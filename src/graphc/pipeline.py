@@ -18,7 +18,7 @@ from graphc.offline import Feeds, Offline, random_values
 from graphc.pass_api import PassContext, PassResult
 from graphc.plan import Plan, PlannedPass
 from graphc.roles import graph_ports
-from graphc.runtime import RunError, Session
+from graphc.runtime import RunError, Session, size_of
 from graphc.signature import Signature
 from graphc.spec import StreamSpec, ValidateSpec, merged_tolerance
 from graphc.stream.given import given_stream
@@ -149,8 +149,8 @@ class Pipeline:
             check_seconds=0.0,
             nodes_before=len(proto.graph.node),
             nodes_after=len(after.graph.node),
-            size_before=proto.ByteSize(),
-            size_after=after.ByteSize(),
+            size_before=size_of(proto),
+            size_after=size_of(after),
             ops_before=op_counts(proto),
             ops_after=op_counts(after),
             notes=result.notes,

@@ -30,6 +30,12 @@ ORT_DTYPES: dict[str, np.dtype[Any]] = {
 ort.set_default_logger_severity(4)
 
 
+def size_of(model: onnx.ModelProto) -> int:
+    """Bytes of a model with its weights; protobuf itself cannot size what is over two gigabytes."""
+    weights = sum(len(t.raw_data) for t in model.graph.initializer)
+    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())
+
+
 class RunError(Exception):
     """onnxruntime did not load or run a graph. The text is its first line."""
 
@@ -66,7 +72,7 @@ class Session:
         providers = ["CPUExecutionProvider"]
         if isinstance(model, Path):
             return ort.InferenceSession(str(model), options, providers=providers)
-        if model.ByteSize() < PROTO_LIMIT:
+        if size_of(model) < PROTO_LIMIT:
             return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
         with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
             path = Path(folder) / "model.onnx"
