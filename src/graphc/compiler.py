@@ -166,12 +166,7 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     }
     data["states"] = [
         {
-            "name": s.input,
-            "kind": s.kind,
-            "shape": list(s.init.shape),
-            "dtype": str(s.init.dtype),
-            "bytes": s.nbytes,
-            "node": s.node,
+            **s.as_dict(),
             "sight": sight[s.input].ratio if s.input in sight else None,
             "proven": sight[s.input].proven if s.input in sight else None,
         }

@@ -67,17 +67,7 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
             }
             for o in signature.outputs
         ],
-        "states": [
-            {
-                "name": s.input,
-                "kind": s.kind,
-                "shape": list(s.init.shape),
-                "dtype": str(s.init.dtype),
-                "bytes": s.nbytes,
-                "node": s.node,
-            }
-            for s in signature.states
-        ],
+        "states": [s.as_dict() for s in signature.states],
         "state_bytes": signature.state_bytes,
         "rates": rates(analysis),
     }

@@ -54,7 +54,6 @@ class PassResult:
         model: the model as it is now.
         notes: sentences for the report: what was done, and what was left and why.
         counts: how often each rewrite fired.
-        reference: a changed reference, where an option of the pass changes what equal means.
     """
 
     model: Model

@@ -43,6 +43,17 @@ class StatePort:
     def nbytes(self) -> int:
         return int(self.init.nbytes)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The state as reports and inspections list it."""
+        return {
+            "name": self.input,
+            "kind": self.kind,
+            "shape": list(self.init.shape),
+            "dtype": str(self.init.dtype),
+            "bytes": self.nbytes,
+            "node": self.node,
+        }
+
 
 @dataclass(frozen=True)
 class StreamInput:
