@@ -65,6 +65,32 @@ class ChunkMisfitError(StreamError):
         self.multiple = multiple
 
 
+class TooShortError(StreamError):
+    """The lengths evaluated are too short to show what the model does; a refusal where it takes no longer ones.
+
+    Args:
+        frames: the longest time axis that was seen.
+    """
+
+    def __init__(self, reason: str, frames: int, node: str | None, hint: str | None = None):
+        super().__init__(reason, node=node, hint=hint)
+        self.frames = frames
+
+
+class AbsoluteError(StreamError):
+    """A constant that changes with the frame's place meets a stream.
+
+    Args:
+        index: the input of the node that holds it.
+        from_right: its time axis, counted from the last.
+        time: the stream that it meets.
+    """
+
+    def __init__(self, index: int, from_right: int, time: object, reason: str, **details: str | None):
+        super().__init__(reason, **details)
+        self.index, self.from_right, self.time = index, from_right, time
+
+
 class ValidationError(GraphcError):
     """Numbers that do not hold: the compiled model differs from the offline one, or misses its budget."""
 

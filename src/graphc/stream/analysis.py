@@ -9,18 +9,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 
-from graphc.errors import ChunkMisfitError, GraphcError, StreamError
+from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.graph import Constant, Node, Tensor, captured, label, op_of, opset_of, reads
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.stream.constants import run_constants
 from graphc.stream.evaluate import Evaluation, evaluate
-from graphc.stream.facts import Array, Edge, Fact, Head, Known, Origin, Static, Stream
+from graphc.stream.facts import Array, Edge, Fact, Head, Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.moved import moved_stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
+LONGEST_TABLE = 1000
 SPREADING = ("Expand", "Tile")
 MOVERS = (
     "Identity",
@@ -72,6 +74,20 @@ def analyse(offline: Offline, chunk: int | None = None, evaluation: Evaluation |
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
     evaluation = evaluation or evaluate(offline)
+    while True:
+        try:
+            return analysed(offline, chunk, evaluation)
+        except TooShortError as err:
+            longest = max(evaluation.lengths)
+            if err.frames >= LONGEST_TABLE:
+                raise
+            evaluation = evaluate(offline, 2 * longest)
+            if max(evaluation.lengths) <= longest:
+                raise
+
+
+def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation) -> Analysis:
+    """The same at the lengths of one evaluation."""
     multiple, at_smallest = smallest_fit(offline, evaluation)
     if chunk is None or chunk == multiple:
         return at_smallest
@@ -189,6 +205,8 @@ def facts_of(
         tuple(model.opset_import),
         model.ir_version,
         lengths,
+        tuple(t.name for t in node.inputs),
+        evaluation.memo,
     )
 
 
@@ -199,19 +217,27 @@ def step_of(node: Node, facts: Facts) -> StreamStep:
         StreamError: no rule, or the rule refuses.
     """
     sources = [*facts.inputs, *facts.captured.values()]
-    if not any(isinstance(f, Stream) for f in sources):
+    if not any(isinstance(f, Stream | Pairs | Moved) for f in sources):
         steady = all(len(set(shapes)) <= 1 for shapes in facts.output_shapes)
         if steady or node.op not in SPREADING:
             return static_step(node, facts)
-    rule = rule_for(op_of(node))
+    tables = any(isinstance(f, Pairs | Moved) for f in sources)
+    rule = rule_for(op_of(node), two_times=tables)
     if rule is None:
         raise StreamError(
-            f"there is no streaming rule for the op {op_of(node)}",
+            f"there is no streaming rule for the op {op_of(node)}" + " over a table of two times" * tables,
             node=label(node),
             hint="cut the model in front of it, or write a rule (docs/writing-a-rule.md)",
         )
     try:
         return rule(node, facts)
+    except (ChunkMisfitError, TooShortError, AbsoluteError):
+        raise
+    except StreamError as err:
+        moved = None if tables else moved_stream(node, facts, err)
+        if moved is None:
+            raise
+        return moved
     except GraphcError:
         raise
     except (IndexError, KeyError, TypeError, ValueError) as err:

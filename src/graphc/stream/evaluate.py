@@ -7,7 +7,8 @@ made them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,6 +39,7 @@ class Evaluation:
         dtypes: the dtype of every tensor of data.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
+        memo: what rules found out about constants.
     """
 
     graph: Graph
@@ -47,16 +49,16 @@ class Evaluation:
     dtypes: Mapping[str, np.dtype[np.generic]]
     data: frozenset[str]
     static: frozenset[str]
+    memo: dict[Any, Any] = field(default_factory=dict)
 
 
-def evaluate(offline: Offline) -> Evaluation:
+def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
     """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
-    at_least = 1
     while True:
         lengths = offline.some_lengths(at_least)
         evaluation = evaluate_at(offline, lengths)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,15 @@ class Known:
             v.shape == first.shape and np.array_equal(v, first, equal_nan=v.dtype.kind in "fc") for v in self.values
         )
         return first if same else None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Tells values apart."""
+        found = hashlib.blake2b(digest_size=16)
+        for value in self.values:
+            found.update(f"{value.dtype}{value.shape}".encode())
+            found.update(np.ascontiguousarray(value).tobytes())
+        return found.digest()
 
 
 class KnownConstant(Known):
@@ -124,4 +135,114 @@ class Stream:
         return tuple(1 if axis == self.axis else size for axis, size in enumerate(self.shape))
 
 
-Fact = Known | Static | Stream
+@dataclass(frozen=True)
+class Span:
+    """The frames of one time that a call works on: ``[n*c - offset, (n+1)*c - offset + extra)``.
+
+    Args:
+        offset: frames by which the first one lags the first frame of the chunk.
+        extra: frames more (or, negative, fewer) than the chunk has.
+        ends: whether frames past the end may be among those that a kept frame reads.
+    """
+
+    offset: int
+    extra: int = 0
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What is known of the entries of a table of two times, as [first time or 1, second time or 1] for each length.
+
+    Args:
+        level: what masks have added to an entry so far; 0 where none did.
+        zero: entries that are exactly zero whatever the data is.
+        wild: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
+    """
+
+    level: tuple[Array, ...]
+    zero: tuple[Array, ...]
+    wild: tuple[Array, ...]
+
+    @classmethod
+    def free(cls, count: int) -> Reach:
+        no = np.zeros((1, 1), bool)
+        return cls((np.zeros((1, 1)),) * count, (no,) * count, (no,) * count)
+
+    def swapped(self) -> Reach:
+        return Reach(*(tuple(v.T for v in part) for part in (self.level, self.zero, self.wild)))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A tensor over two times, as attention has between queries and keys.
+
+    It is built where it is used, for the frames of either time that are asked for:
+
+        build(b, spans)[i, j] == offline[n * c - spans[0].offset + i, n * c - spans[1].offset + j]
+
+    where those frames exist.
+
+    Args:
+        axes: the two time axes, in order.
+        times: for each axis a stream of the same rate and length; its delay is when the frames have arrived.
+        shape: the offline shape, with -1 for time.
+        settled: frames that do not exist hold zeros on the axis that was normalised.
+    """
+
+    axes: tuple[int, int]
+    times: tuple[Stream, Stream]
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    build: Callable[[Any, tuple[Span, Span]], Any] = field(compare=False)
+    reach: Reach = field(compare=False)
+    settled: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def from_right(self) -> tuple[int, int]:
+        return self.rank - self.axes[0], self.rank - self.axes[1]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the entries of a moved tensor come from: a tensor over one time and a table of places.
+
+    Args:
+        time: the stream of its time.
+        axis: its time axis.
+        wide: the axis of the table; None where any other axis may be it.
+        shapes: the offline shape at each length.
+        columns: builds the columns of the table that are asked for, by their index at the longest length (-1: zeros),
+            for a span of frames: the source's shape with these columns on the wide axis.
+        table: the values of the table at a length, as [columns, ...] or, where each frame has its own, [time, columns, ...];
+            None where the columns are made by the graph.
+    """
+
+    time: Stream
+    axis: int
+    wide: int | None
+    shapes: tuple[tuple[int, ...], ...]
+    columns: Callable[[Any, Span, int, Sequence[int]], Any] = field(compare=False)
+    table: Callable[[int], Array] | None = field(compare=False, default=None)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Entries of a source in other places, on their way to a table of two times.
+
+    Args:
+        maps: for each length the flat index in the source of every entry; -1 for padding.
+        refusal: why the tensor cannot be a stream, where it turns out to be no table of two times.
+    """
+
+    source: Source
+    maps: tuple[Array, ...] = field(compare=False)
+    dtype: np.dtype[np.generic]
+    refusal: Exception | None = field(compare=False, default=None)
+
+
+Fact = Known | Static | Stream | Pairs | Moved

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from graphc.errors import ChunkMisfitError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.length import Length
 from graphc.signature import StateKind, StatePort
-from graphc.stream.facts import Array, Edge, Head, Stream
+from graphc.stream.facts import Array, Edge, Head, Span, Stream
 
 INT64_MAX = np.iinfo(np.int64).max
 
@@ -112,6 +113,13 @@ class Builder:
         parts = [self.constant([start]), self.constant([end]), self.constant([axis])]
         return self.one("Slice", x, *parts, *([self.constant([step])] if step != 1 else []), hint=hint)
 
+    @contextmanager
+    def within(self, node: Node) -> Iterator[None]:
+        """Names what is built inside after a node."""
+        before, self.node = self.node, node.name or node.outputs[0].name
+        yield
+        self.node = before
+
     # States
 
     def state(self, init: Array, kind: StateKind, hint: str = "") -> Variable:
@@ -157,6 +165,20 @@ class Builder:
             both = self.one("Concat", past, x, axis=stream.axis, hint="with_past")
             self.keep(port, self.slice(both, stream.axis, -length, INT64_MAX, hint="next_past"))
             self.memo[key] = both
+        found: Tensor = self.memo[key]
+        return found
+
+    def window(self, x: Tensor, stream: Stream, span: Span, kind: StateKind) -> Tensor:
+        """The frames of a span: those that are not in the chunk come out of a cache."""
+        if stream.delay < 0:
+            x, stream = self.delayed(x, stream, 0), stream.at(0)
+        past = span.offset - stream.delay
+        both = self.cached(x, stream, past, 0.0, kind)
+        if span.extra == past:
+            return both
+        key = ("window", both.name, span.extra)
+        if key not in self.memo:
+            self.memo[key] = self.slice(both, stream.axis, 0, self.frames(stream) + span.extra, hint="window")
         found: Tensor = self.memo[key]
         return found
 
@@ -251,9 +273,9 @@ class Builder:
 
         return self.remember(("index", stream.rate, stream.delay), make)
 
-    def missing(self, stream: Stream, before: bool, after: bool) -> Tensor:
-        """Which frames of the chunk do not exist offline: bool [c, 1, ...], aligned with the stream axis."""
-        shape = [self.frames(stream)] + [1] * (stream.from_right - 1)
+    def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
+        """Which frames of the chunk, and so many more, do not exist offline: bool [c + extra, 1, ...], on the stream axis."""
+        shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
         steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
 
         def make() -> Tensor:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
-from graphc.errors import ChunkMisfitError, GraphcError, StreamError
-from graphc.graph import Node, Tensor, label
+from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError
+from graphc.graph import Node, Tensor, label, op_of
 from graphc.length import Length
 from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
 from graphc.stream.ports import Builder, frames_in_chunk
@@ -53,6 +53,8 @@ class Facts:
         captured: facts of the outer tensors that subgraphs read, by name.
         domains: the model's opset imports.
         known_lengths: the lengths of all streams so far.
+        names: for each input the name under which one call has it.
+        memo: what was found out about constants, shared by all nodes.
     """
 
     node: Node
@@ -67,6 +69,8 @@ class Facts:
     domains: tuple[Any, ...]
     ir_version: int
     known_lengths: tuple[Length, ...] = ()
+    names: tuple[str, ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     def __getitem__(self, index: int) -> Fact | None:
         return self.inputs[index] if index < len(self.inputs) else None
@@ -168,6 +172,19 @@ def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
     return register
 
 
+TWO_TIME_RULES: dict[str, Rule] = {}
+
+
+def two_time_rule(*ops: str) -> Callable[[Rule], Rule]:
+    """Registers the rule that op types follow where an input is a table of two times."""
+
+    def register(rule: Rule) -> Rule:
+        TWO_TIME_RULES.update(dict.fromkeys(ops, rule))
+        return rule
+
+    return register
+
+
 @cache
 def load_rules() -> None:
     """Imports graphc's own rules, once."""
@@ -176,8 +193,11 @@ def load_rules() -> None:
         importlib.import_module(f"graphc.stream.rules.{module.name}")
 
 
-def rule_for(op: str) -> Rule | None:
+def rule_for(op: str, two_times: bool = False) -> Rule | None:
+    """The rule of an op type; that for tables of two times, where an input is one."""
     load_rules()
+    if two_times:
+        return TWO_TIME_RULES.get(op)
     found = RULES.get(op)
     return found[0] if found else None
 
@@ -219,12 +239,11 @@ def same_length(facts: Facts) -> Stream:
 
 def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
     """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
+    if len({stream.from_right for _, stream in facts.streams()}) > 1:
+        two_times = rule_for(op_of(node), two_times=True)
+        assert two_times is not None
+        return two_times(node, facts)
     x = same_length(facts)
-    if any(stream.from_right != x.from_right for _, stream in facts.streams()):
-        facts.refuse(
-            "makes a table of two times out of two streams, as attention does",
-            "attention is not lifted by this version; cut the model in front of it",
-        )
     cuts = {i: cut_to_chunk(facts, i, x) for i, f in enumerate(facts.inputs) if isinstance(f, Known)}
     if any(varies for _, varies in cuts.values()) and x.delay < 0:
         x = x.at(0)
@@ -274,11 +293,13 @@ def refuse_moving(facts: Facts, fact: Static) -> None:
         )
 
 
-def cut_to_chunk(facts: Facts, index: int, x: Stream) -> tuple[Array, bool]:
+def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[Array, bool]:
     """A known operand as one chunk meets it, and whether it changes from frame to frame.
 
-    Steady operands are cut to one frame, periodic ones to a chunk at the phase of the stream's delay.
-    Refuses operands that depend on the frame's index in another way.
+    Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the stream's delay.
+
+    Errors:
+        AbsoluteError: the operand depends on the frame's index in another way.
     """
     known = facts[index]
     assert isinstance(known, Known)
@@ -299,9 +320,13 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream) -> tuple[Array, bool]:
         return first, False
     period = period_of(values, axis)
     if period is None:
-        facts.refuse(
-            f"its input {index} changes with the frame's place in the stream (a position table or a ramp)",
-            "absolute positions are not lifted by this version",
+        raise AbsoluteError(
+            index,
+            x.from_right,
+            x,
+            f"its input {index} changes with the frame's place in the stream, and no ramp or table explains it",
+            node=label(facts.node),
+            hint="compute positions from a range, or read them from a table by it",
         )
     frames = facts.frames(x)
     if frames % period:
@@ -310,7 +335,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream) -> tuple[Array, bool]:
             f"a constant of period {period} meets a chunk of {frames} frames",
             node=label(facts.node),
         )
-    places = (np.arange(frames) - x.delay) % period
+    places = (np.arange(frames + extra) - x.delay) % period
     return values[0].take(places, axis=axis), True
 
 

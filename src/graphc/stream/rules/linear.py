@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphc.graph import Node
 from graphc.stream.facts import Known, Static, Stream
+from graphc.stream.product import SUMMED, WAY_OUT, Terms, has_two_times, product
 from graphc.stream.rule import (
     Facts,
     StreamStep,
@@ -12,17 +13,19 @@ from graphc.stream.rule import (
     refuse_moving,
     same_length,
     stream_rule,
+    two_time_rule,
 )
 
-SUMMED = "sums over all time"
-WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
-ATTENTION = "multiplies two streams into a table of two times, as attention does"
-ATTENTION_WAY_OUT = "attention is not lifted by this version; cut the model in front of it"
+ATTENTION = "multiplies two streams into a table of two times inside another op's arithmetic"
+ATTENTION_WAY_OUT = "write it as a MatMul"
 
 
 @stream_rule("MatMul", "MatMulInteger")
 def matmul(node: Node, facts: Facts) -> StreamStep:
     """Time among the rows of the left or the columns of the right side, or among the batch axes of both."""
+    terms = matmul_terms(facts)
+    if node.op == "MatMul" and terms is not None and has_two_times(facts, terms):
+        return product(node, facts, terms)
     x = same_length(facts)
     places = {index: place_in_matmul(facts, index, stream) for index, stream in facts.streams() if index < 2}
     if not places:
@@ -49,6 +52,16 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
         assert isinstance(place, int)
         axis = rank - (place - (left == 1) - (right == 1))
     return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+
+
+def matmul_terms(facts: Facts) -> Terms | None:
+    """The letters of a matrix product; None where a side is a vector."""
+    left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
+    if min(left, right) < 2:
+        return None
+    batch = [f"batch{i}" for i in range(max(left, right), 2, -1)]
+    operands = ((*batch[len(batch) - left + 2 :], "row", "inner"), (*batch[len(batch) - right + 2 :], "inner", "column"))
+    return Terms(operands, (*batch, "row", "column"), lambda node, index, letter: None)
 
 
 def place_in_matmul(facts: Facts, index: int, stream: Stream) -> str | int:
@@ -104,7 +117,6 @@ def gemm(node: Node, facts: Facts) -> StreamStep:
 @stream_rule("Einsum")
 def einsum(node: Node, facts: Facts) -> StreamStep:
     """Time is a letter of the output, and the same letter in every stream."""
-    x = same_length(facts)
     equation = str(node.attrs["equation"]).replace(" ", "")
     if "." in equation:
         facts.refuse("its equation has an ellipsis", "write every axis as a letter")
@@ -113,6 +125,10 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         letters = sorted({c for c in terms if c != "," and terms.count(c) == 1})
         output = "".join(letters)
     operands = terms.split(",")
+    letters = Terms(tuple(tuple(o) for o in operands), tuple(output), without_letter)
+    if len(operands) == 2 and has_two_times(facts, letters):
+        return product(node, facts, letters)
+    x = same_length(facts)
     letters_of_time = {operands[index][stream.axis] for index, stream in facts.streams()}
     if len(letters_of_time) > 1:
         facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
@@ -125,3 +141,15 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         if isinstance(fact, Static):
             refuse_moving(facts, fact)
     return StreamStep((facts.out(x, output.index(letter)),), copied(node, facts), local=True)
+
+
+def without_letter(node: Node, index: int, letter: str) -> dict[str, object]:
+    """The attributes of an Einsum whose operand ``index`` has lost an axis."""
+    terms, _, output = str(node.attrs["equation"]).replace(" ", "").partition("->")
+    operands = terms.split(",")
+    operands[index] = operands[index].replace(letter, "")
+    return {"equation": f"{','.join(operands)}->{output}"}
+
+
+two_time_rule("MatMul")(matmul)
+two_time_rule("Einsum")(einsum)

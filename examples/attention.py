@@ -1,0 +1,300 @@
+"""The attention models that ``export.py`` exports: Transformers and Conformers of every usual mask and position kind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+DIM = 24
+HEADS = 2
+WIDTH = DIM // HEADS
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which keys a query sees, in frames of the layer.
+
+    Args:
+        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own block of ``size`` and ``left`` blocks back).
+        form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill is put in).
+        after: zero again after the softmax.
+    """
+
+    kind: str = "band"
+    left: int = 6
+    right: int = 0
+    size: int = 4
+    form: str = "where"
+    fill: float = -math.inf
+    after: bool = False
+
+    def allowed(self, frames: int, device: torch.device) -> Tensor:
+        place = torch.arange(frames, device=device)
+        query, key = place[:, None], place[None, :]
+        if self.kind == "block":
+            block = torch.div(query, self.size, rounding_mode="trunc"), torch.div(key, self.size, rounding_mode="trunc")
+            return (block[1] <= block[0]) & (block[0] - block[1] <= self.left)
+        return (query - key <= self.left) & (key - query <= self.right)
+
+    def apply(self, scores: Tensor, extra: Tensor | None = None) -> Tensor:
+        allowed = self.allowed(scores.shape[-1], scores.device)
+        if extra is not None:
+            allowed = allowed & extra
+        if self.form == "additive":
+            probs = torch.softmax(scores + (~allowed).to(scores.dtype) * self.fill, dim=-1)
+        else:
+            probs = torch.softmax(scores.masked_fill(~allowed, self.fill), dim=-1)
+        return probs.masked_fill(~allowed, 0.0) if self.after else probs
+
+
+def sinusoids(place: Tensor, dim: int) -> Tensor:
+    """[frames, dim]: sines and cosines of places that need not be whole or positive."""
+    rates = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
+    angles = place.to(torch.float32)[:, None] * rates[None, :]
+    return torch.stack([torch.sin(angles), torch.cos(angles)], dim=2).flatten(1)
+
+
+class Attention(nn.Module):
+    """Self-attention; ``positions`` says how places enter the scores."""
+
+    def __init__(self, mask: Mask, positions: str = "none", key_heads: int = HEADS, style: str = "matmul"):
+        super().__init__()
+        self.mask, self.positions, self.key_heads, self.style = mask, positions, key_heads, style
+        self.query = nn.Linear(DIM, DIM)
+        self.key = nn.Linear(DIM, key_heads * WIDTH)
+        self.value = nn.Linear(DIM, key_heads * WIDTH)
+        self.out = nn.Linear(DIM, DIM)
+        if positions.startswith("relative"):
+            self.place = nn.Linear(DIM, DIM, bias=False)
+            self.bias_u = nn.Parameter(torch.randn(HEADS, WIDTH) * 0.3)
+            self.bias_v = nn.Parameter(torch.randn(HEADS, WIDTH) * 0.3)
+        if positions == "t5":
+            self.buckets = nn.Embedding(16, HEADS)
+        if positions == "shaw":
+            self.distances = nn.Embedding(17, WIDTH)
+        if positions == "table":
+            self.table = nn.Linear(WIDTH, 2 * 40 + 1, bias=False)
+
+    def split(self, x: Tensor, heads: int) -> Tensor:
+        return x.view(x.shape[0], -1, heads, WIDTH).transpose(1, 2)
+
+    def forward(self, x: Tensor, extra: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        query, key, value = (
+            self.split(p(x), h)
+            for p, h in ((self.query, HEADS), (self.key, self.key_heads), (self.value, self.key_heads))
+        )
+        if self.positions.startswith("rotary"):
+            query, key = self.rotated(query), self.rotated(key)
+        if self.key_heads != HEADS:
+            key = key.repeat_interleave(HEADS // self.key_heads, dim=1)
+            value = value.repeat_interleave(HEADS // self.key_heads, dim=1)
+        if self.style == "sdpa":
+            allowed = self.mask.allowed(x.shape[1], x.device)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+        else:
+            scores = self.scores(query, key)
+            probs = torch.softmax(scores + mask, -1) if mask is not None else self.mask.apply(scores, extra)
+            if self.style == "einsum":
+                mixed = torch.einsum("bhqk,bhkd->bhqd", probs, value)
+            else:
+                mixed = torch.matmul(functional.dropout(probs, 0.1, self.training), value)
+        return self.out(mixed.transpose(1, 2).reshape(x.shape[0], -1, DIM))
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        scale = 1 / math.sqrt(WIDTH)
+        frames = query.shape[2]
+        place = torch.arange(frames)
+        distance = place[None, :] - place[:, None]
+        if self.positions.startswith("relative"):
+            return self.relative_scores(query, key) * scale
+        if self.style == "einsum":
+            scores = torch.einsum("bhqd,bhkd->bhqk", query * scale, key)
+        elif self.style == "half":
+            scores = torch.matmul((query * scale).half(), key.transpose(-1, -2).half()).float()
+        else:
+            scores = torch.matmul(query, key.transpose(-1, -2)) * scale
+        if self.positions == "alibi":
+            slopes = torch.tensor([2.0 ** -(4 * (h + 1) / HEADS) for h in range(HEADS)])
+            scores = scores - slopes[:, None, None] * distance.abs().float()
+        if self.positions == "t5":
+            near = distance.abs()
+            far = 4 + (torch.log(near.clamp(min=1).float() / 4) / math.log(8) * 4).long()
+            bucket = (distance > 0).long() * 8 + torch.where(near < 4, near, far.clamp(max=7))
+            scores = scores + self.buckets(bucket).permute(2, 0, 1)[None]
+        if self.positions == "shaw":
+            table = self.distances((distance.clamp(-8, 8) + 8))
+            scores = scores + torch.einsum("bhqd,qkd->bhqk", query, table) * scale
+        if self.positions == "table":
+            spread = self.table(query)
+            index = (distance.clamp(-40, 40) + 40).expand(query.shape[0], HEADS, frames, frames)
+            scores = scores + spread.gather(-1, index)
+        return scores
+
+    def relative_scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """Transformer-XL's scores: content, and a table of distances shifted row by row, in several dialects."""
+        batch, _, frames, _ = query.shape
+        content = torch.matmul(query + self.bias_u[:, None], key.transpose(-1, -2))
+        table = self.place(sinusoids(torch.arange(frames - 1, -frames, -1), DIM)).view(-1, HEADS, WIDTH)
+        moved = torch.matmul(query + self.bias_v[:, None], table.permute(1, 2, 0))
+        if self.positions == "relative":
+            moved = functional.pad(moved, (1, 0)).view(batch, HEADS, 2 * frames, frames)
+            moved = moved[:, :, 1:].reshape(batch, HEADS, frames, 2 * frames - 1)[..., :frames]
+        elif self.positions == "relative_concat":
+            zeros = torch.zeros(batch, HEADS, frames, 1)
+            moved = torch.cat([zeros, moved], dim=-1).view(batch, HEADS, -1, frames)
+            moved = moved[:, :, 1:].view_as(moved[:, :, 1:].reshape(batch, HEADS, frames, -1))[..., :frames]
+        elif self.positions == "relative_gather":
+            place = torch.arange(frames)
+            index = (place[None, :] - place[:, None] + frames - 1).flip(0).flip(0)
+            moved = moved.gather(-1, (frames - 1 + place[None, :] - place[:, None] + 0 * index).expand(batch, HEADS, -1, -1))
+        elif self.positions == "relative_strided":
+            flat = moved.contiguous()
+            step = flat.stride()
+            moved = flat.as_strided(
+                (batch, HEADS, frames, frames), (step[0], step[1], step[2] - step[3], step[3]), step[3] * (frames - 1)
+            )
+        return content + moved
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """Rotary positions: ``rotary`` turns halves, ``rotary_pairs`` neighbours, ``rotary_part`` the first half only."""
+        width = WIDTH // 2 if self.positions == "rotary_part" else WIDTH
+        rates = 100.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+        angles = torch.arange(x.shape[2], dtype=torch.float32)[:, None] * rates[None]
+        if self.positions == "rotary_pairs":
+            cos, sin = torch.cos(angles), torch.sin(angles)
+            even, odd = x[..., 0::2], x[..., 1::2]
+            return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+        cos, sin = torch.cos(torch.cat([angles, angles], -1)), torch.sin(torch.cat([angles, angles], -1))
+        turned, rest = x[..., :width], x[..., width:]
+        first, second = turned.chunk(2, dim=-1)
+        turned = turned * cos + torch.cat([-second, first], dim=-1) * sin
+        return torch.cat([turned, rest], dim=-1) if width < WIDTH else turned
+
+
+class TransformerLayer(nn.Module):
+    def __init__(self, attention: Attention, pre_norm: bool):
+        super().__init__()
+        self.attention, self.pre_norm = attention, pre_norm
+        self.norm1, self.norm2 = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
+        self.feed_forward = nn.Sequential(nn.Linear(DIM, 2 * DIM), nn.GELU(), nn.Linear(2 * DIM, DIM))
+
+    def forward(self, x: Tensor, extra: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        if self.pre_norm:
+            x = x + self.attention(self.norm1(x), extra, mask)
+            return x + self.feed_forward(self.norm2(x))
+        x = self.norm1(x + self.attention(x, extra, mask))
+        return self.norm2(x + self.feed_forward(x))
+
+
+class Transformer(nn.Module):
+    """[batch, T, 20] to [batch, T, 24]; absolute positions are ``sinusoidal`` or ``learned``."""
+
+    def __init__(
+        self,
+        masks: tuple[Mask, ...] = (Mask(), Mask()),
+        positions: str = "none",
+        absolute: str = "none",
+        pre_norm: bool = True,
+        key_heads: int = HEADS,
+        style: str = "matmul",
+    ):
+        super().__init__()
+        self.absolute = absolute
+        self.entry = nn.Linear(20, DIM)
+        if absolute == "learned":
+            self.places = nn.Parameter(torch.randn(1, 500, DIM) * 0.5)
+        self.layers = nn.ModuleList(
+            TransformerLayer(Attention(mask, positions, key_heads, style), pre_norm) for mask in masks
+        )
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        x = self.entry(features)
+        if self.absolute == "learned":
+            x = x + self.places[:, : x.shape[1]]
+        if self.absolute == "sinusoidal":
+            x = x * math.sqrt(DIM) + sinusoids(torch.arange(x.shape[1]), DIM)[None]
+        extra = None
+        if lengths is not None:
+            extra = (torch.arange(x.shape[1])[None, :] < lengths[:, None])[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, extra)
+        return x
+
+
+class Subsampling(nn.Module):
+    """Two convolutions of stride 2, without padding or padded causally: a quarter of the frames."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.convs = nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3, 2), nn.ReLU())
+        self.out = nn.Linear(4 * (((features - 1) // 2 - 1) // 2), DIM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.convs(x.unsqueeze(1))
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class ConvModule(nn.Module):
+    """Pointwise, GLU, depthwise (causal or 'same'), a norm, swish, pointwise."""
+
+    def __init__(self, kernel: int, causal: bool, norm: str):
+        super().__init__()
+        self.pads = (kernel - 1, 0) if causal else (kernel // 2, kernel // 2)
+        self.kind = norm
+        self.enter = nn.Conv1d(DIM, 2 * DIM, 1)
+        self.depthwise = nn.Conv1d(DIM, DIM, kernel, groups=DIM)
+        self.norm = nn.BatchNorm1d(DIM) if norm == "batch" else nn.LayerNorm(DIM)
+        self.leave = nn.Conv1d(DIM, DIM, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.glu(self.enter(x.transpose(1, 2)), dim=1)
+        y = self.depthwise(functional.pad(y, self.pads))
+        y = self.norm(y) if self.kind == "batch" else self.norm(y.transpose(1, 2)).transpose(1, 2)
+        return self.leave(functional.silu(y)).transpose(1, 2)
+
+
+class ConformerLayer(nn.Module):
+    def __init__(self, attention: Attention, kernel: int, causal: bool, norm: str):
+        super().__init__()
+        self.first, self.second = self.feed_forward(), self.feed_forward()
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(DIM), nn.LayerNorm(DIM), nn.LayerNorm(DIM)
+        self.attention = attention
+        self.conv = ConvModule(kernel, causal, norm)
+
+    @staticmethod
+    def feed_forward() -> nn.Module:
+        return nn.Sequential(nn.LayerNorm(DIM), nn.Linear(DIM, 2 * DIM), nn.SiLU(), nn.Linear(2 * DIM, DIM))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + 0.5 * self.first(x)
+        x = x + self.attention(self.norm1(x))
+        x = x + self.conv(self.norm2(x))
+        return self.norm3(x + 0.5 * self.second(x))
+
+
+class Conformer(nn.Module):
+    """[batch, T, 20] to CTC log-probabilities [batch, T', 12]."""
+
+    def __init__(
+        self,
+        masks: tuple[Mask, ...],
+        positions: str = "relative",
+        kernel: int = 5,
+        causal: bool = True,
+        norm: str = "batch",
+        subsample: bool = True,
+    ):
+        super().__init__()
+        self.entry = Subsampling(20) if subsample else nn.Linear(20, DIM)
+        self.layers = nn.ModuleList(ConformerLayer(Attention(m, positions), kernel, causal, norm) for m in masks)
+        self.head = nn.Linear(DIM, 12)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.entry(features)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x).log_softmax(-1)

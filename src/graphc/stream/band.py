@@ -1,0 +1,138 @@
+"""Which keys a query sees, read from the entries of an attention table that are zero whatever the data is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.errors import ChunkMisfitError, TooShortError
+from graphc.graph import label
+from graphc.stream.facts import Array, Span, Stream
+from graphc.stream.rule import Facts
+
+UNLIMITED = (
+    "limit it in the model, or say `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
+    "reference"
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Frames that a query sees before and after its own, by the query's index modulo the period; -1 for none."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    @property
+    def period(self) -> int:
+        return len(self.left)
+
+
+def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]]) -> Band:
+    """The smallest band, repeating along the diagonal, that holds every entry that may be other than zero.
+
+    Args:
+        zero: [queries or 1, keys or 1] at each length.
+        sizes: queries and keys at each length.
+
+    Errors:
+        StreamError: nothing limits the context.
+        TooShortError: the lengths evaluated do not show a limit.
+    """
+    bare = all(z.shape[1] == 1 for z in zero)
+    if bare and len(facts.lengths) > 1:
+        facts.refuse("attends to all frames of the stream, past and future: no mask limits it", UNLIMITED)
+    seen = [extents(z, size) for z, size in zip(zero, sizes, strict=True)]
+    longest = max(range(len(sizes)), key=lambda i: sizes[i][0])
+    rows = sizes[longest][0]
+    blind = ""
+    for period in range(1, max(2, rows // 2 + 1)):
+        fit = [fitted(side, period, seen, longest) for side in ("left", "right")]
+        if any(f is None for f in fit):
+            continue
+        left, right = fit
+        assert left is not None and right is not None
+        if None not in left and None not in right:
+            return Band(tuple(v for v in left if v is not None), tuple(v for v in right if v is not None))
+        sides = [name for name, found in (("past", left), ("future", right)) if None in found]
+        blind = blind or " and ".join(sides)
+    blind = blind or "past and future"
+    raise TooShortError(
+        f"attends to all {blind} frames: no limit shows in {rows} frames", max(sizes[longest]), label(facts.node), UNLIMITED
+    )
+
+
+@dataclass(frozen=True)
+class Extents:
+    """For each query the frames it sees on a side, and whether the side's end of the table may have cut them; -1 for none."""
+
+    left: Array
+    right: Array
+    left_cut: Array
+    right_cut: Array
+
+
+def extents(zero: Array, size: tuple[int, int]) -> Extents:
+    on = np.broadcast_to(~zero, size)
+    queries, keys = size
+    place = np.arange(queries)
+    some = on.any(axis=1)
+    first = np.where(some, on.argmax(axis=1), place + 1)
+    last = np.where(some, keys - 1 - on[:, ::-1].argmax(axis=1), place - 1)
+    return Extents(place - first, last - place, some & (first == 0), some & (last == keys - 1))
+
+
+def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
+    """What each phase sees on a side, None where only rows cut by an end show it; None where the period does not fit."""
+    values, cut = getattr(seen[longest], side), getattr(seen[longest], f"{side}_cut")
+    found: list[int | None] = []
+    for phase in range(period):
+        whole = values[phase::period][~cut[phase::period]]
+        found.append(int(whole[0]) if whole.size else None)
+    limits = np.array([-2 if f is None else f for f in found])
+    for table in seen:
+        values, cut = getattr(table, side), getattr(table, f"{side}_cut")
+        limit = limits[np.arange(len(values)) % period]
+        fits = np.where(cut, values <= limit, values == limit) | (limit == -2)
+        if not fits.all():
+            return None
+    return found
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a call reads queries and keys: the queries' delay, the keys' delay, and the spans of both."""
+
+    delay: int
+    key_delay: int
+    queries: Span
+    keys: Span
+
+
+def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
+    """The smallest delay of the queries at which all that every row sees has arrived.
+
+    Errors:
+        ChunkMisfitError: the chunk is no multiple of the band's period.
+    """
+    c = facts.frames(query)
+    if c % band.period:
+        raise ChunkMisfitError(
+            (band.period / query.rate).numerator,
+            f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames",
+            node=label(facts.node),
+        )
+    ends = max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
+    key_delay = max(key.delay, key.length.lag(facts.chunk) if ends else 0, 0)
+    delay = max(query.delay, 0)
+    while True:
+        phases = [(i - delay) % band.period for i in range(c)]
+        last = max(i + band.right[p] for i, p in enumerate(phases))
+        if last - delay <= c - 1 - key_delay:
+            break
+        delay += 1
+    offset = delay + max(band.left[p] - i for i, p in enumerate(phases))
+    count = last - delay + 1 + offset
+    return Placed(delay, key_delay, Span(delay, 0), Span(offset, count - c, ends))

@@ -1,0 +1,331 @@
+"""Entries on the move: what Pad, Reshape, Slice and Gather do to a table of places, learnt by sending indices through them.
+
+docs/calculus.md, "Relative positions": the dance between a product with a table of distances and the sum of scores only
+moves entries, in one way or another. Where each came from tells which distance it stands for; how it came there does not
+matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.graph import Node, Tensor, op_of
+from graphc.stream.constants import run_constants
+from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Stream
+from graphc.stream.pairs import Spans, close, nothing
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep
+
+SINGLE = ("Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Slice", "Split", "Gather", "GatherElements")
+MOVERS = (*SINGLE, "Pad", "Concat", "Expand", "Tile", "GatherND")
+MOST_ENTRIES = 50_000_000
+
+
+def identity_maps(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+    return tuple(np.arange(math.prod(s), dtype=np.int64).reshape(s) for s in shapes)
+
+
+def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep | None:
+    """A stream whose entries a node moves as no stream's rule explains; None where it does not only move them."""
+    streams = facts.streams()
+    if node.op not in MOVERS or len(streams) != 1 or not isinstance(facts[streams[0][0]], Stream):
+        return None
+    index, x = streams[0]
+    if index and node.op != "Concat":
+        return None
+    shapes = facts.input_shapes[index]
+    if sum(math.prod(s) for s in shapes) > MOST_ENTRIES:
+        return None
+    name = facts.names[index]
+
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any]) -> Tensor:
+        chunk = b.window(b.tensors[name], x, span, "attention_context")
+        places = np.array([0 if p is None else p for p in picked], dtype=np.int64)
+        return b.one("Gather", chunk, b.constant(places), axis=wide, hint="distances")
+
+    source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns)
+    moved = Moved(source, identity_maps(shapes), x.dtype, refusal)
+    inputs = tuple(moved if i == index else f for i, f in enumerate(facts.inputs))
+    try:
+        return move(node, replace(facts, inputs=inputs))
+    except StreamError:
+        return None
+
+
+def move(node: Node, facts: Facts) -> StreamStep:
+    """A node that only moves entries, run on their indices at every length."""
+    sources = [f for f in facts.inputs if isinstance(f, Moved)]
+    moved = sources[0]
+    if len(sources) > 1 or node.op not in MOVERS:
+        refuse(facts, moved)
+    maps: list[list[Array]] = [[] for _ in node.outputs]
+    for length in range(len(facts.lengths)):
+        inputs: list[Array | None] = []
+        for index, fact in enumerate(facts.inputs):
+            if isinstance(fact, Moved):
+                inputs.append(fact.maps[length])
+            elif fact is None:
+                inputs.append(None)
+            elif not isinstance(fact, Known):
+                refuse(facts, moved)
+            elif node.op == "Concat":
+                inputs.append(np.full(fact.values[length].shape, -1, np.int64))
+            elif node.op == "Pad" and index == 2:
+                inputs.append(np.array(-1, np.int64))
+            else:
+                inputs.append(fact.values[length])
+        if node.op == "Pad" and node.attrs.get("mode", "constant") == "constant" and len(inputs) == 2:
+            inputs.append(np.array(-1, np.int64))
+        for number, result in enumerate(run_once(node, facts, inputs)):
+            maps[number].append(result)
+    outputs = tuple(
+        Moved(moved.source, tuple(m), moved.dtype, moved.refusal) if t.name else None
+        for t, m in zip(node.outputs, maps, strict=True)
+    )
+    return StreamStep(outputs, nothing(node))
+
+
+def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[Array]:
+    """What the node makes of constants; the same work is done once for all layers."""
+    key = (
+        "move",
+        node.op,
+        repr(sorted((k, v) for k, v in node.attrs.items())),
+        *(None if v is None else (v.shape, v.dtype.str, v.tobytes() if v.size < 64 else hash(v.tobytes())) for v in inputs),
+    )
+    if key not in facts.memo:
+        builder = Builder(facts.chunk, set())
+        given: list[Tensor | None] = [None if v is None else builder.constant(v) for v in inputs]
+        results = builder.copy(node, given)
+        values = run_constants(builder.nodes, [r for r in results if r.name], facts)
+        facts.memo[key] = [values[r.name] for r in results if r.name]
+    found: list[Array] = facts.memo[key]
+    return found
+
+
+def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
+    """An elementwise op with scalars alone, done to the columns before they move; None for any other."""
+    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
+    if len(moved) != 1 or not all(isinstance(f, Known) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
+        return None
+    index, fact = moved[0]
+    values = [facts.array(i) if i != index else None for i in range(len(facts))]
+    if any(v is not None and v.size != 1 for v in values):
+        return None
+    inner = fact.source.columns
+
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any]) -> Tensor:
+        chunk = inner(b, span, wide, picked)
+        given = [chunk if v is None else b.constant(v) for v in values]
+        with b.within(node):
+            return b.copy(node, given)[0]
+
+    source = replace(fact.source, columns=columns)
+    return StreamStep((Moved(source, fact.maps, facts.dtypes[0], fact.refusal),), nothing(node))
+
+
+def refuse(facts: Facts, moved: Moved) -> None:
+    if moved.refusal is not None:
+        raise moved.refusal
+    facts.refuse(
+        "reads a table of time and places that no distance between queries and keys explains",
+        f"the rule for {op_of(facts.node)} knows such a table only once it is a table of two times",
+    )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the entries of a table of two times came from, at one length: [time, other] each.
+
+    Args:
+        columns: the column of the source's table.
+        valid: whether the entry is of its own time, in every batch and head alike.
+    """
+
+    columns: Array
+    valid: Array
+
+
+def resolved(facts: Facts, moved: Moved) -> Pairs:
+    """The table of two times that moved entries make.
+
+    Refuses entries that are no function of the distance between the two.
+    """
+    key = ("resolved", moved.source.shapes, moved.source.wide, *(hash(m.tobytes()) for m in moved.maps))
+    if key not in facts.memo:
+        facts.memo[key] = places_of(facts, moved)
+    found = facts.memo[key]
+    if found is None:
+        refuse(facts, moved)
+    (axis, other), wide, origins = found
+    source = moved.source
+    longest = max(range(len(facts.lengths)), key=lambda i: origins[i].columns.size)
+    distances = distances_of(facts, source, origins, longest)
+    if distances is None:
+        refuse(facts, moved)
+    first, second = sorted((axis, other))
+    time = source.time
+    swapped = axis > other
+    shapes = [m.shape for m in moved.maps]
+    shape = tuple(-1 if a in (axis, other) else s for a, s in enumerate(shapes[0]))
+    leads = [s for a, s in enumerate(shapes[0]) if a not in (axis, other)]
+    name = facts.node.inputs[next(i for i, f in enumerate(facts.inputs) if f is moved)].name
+
+    def build(b: Builder, spans: Spans) -> Tensor:
+        key = ("moved", name, spans)
+        if key not in b.memo:
+            own, across = (spans[1], spans[0]) if swapped else spans
+            b.memo[key] = shifted(b, source, wide, distances, own, across, leads, (axis, other), len(shape))
+        found: Tensor = b.memo[key]
+        return found
+
+    wild = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
+    free = Reach.free(len(facts.lengths))
+    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, Reach(free.level, free.zero, wild))
+
+
+def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Origin]] | None:
+    """The two time axes, that of the source first, the source's table axis, and the origins at each length."""
+    source = moved.source
+    rank = moved.maps[0].ndim
+    best: tuple[int, tuple[int, int], int, list[Origin]] | None = None
+    wides = [source.wide] if source.wide is not None else [a for a in range(len(source.shapes[0])) if a != source.axis]
+    several = len(facts.lengths) > 1
+    for axis in range(rank):
+        for other in range(rank):
+            if axis == other or not all(
+                m.shape[a] == source.time.length(n)
+                for a in (axis, other)
+                for n, m in zip(facts.lengths, moved.maps, strict=True)
+            ):
+                continue
+            for wide in wides:
+                origins = [origin_of(source, s, m, axis, other, wide) for s, m in zip(source.shapes, moved.maps, strict=True)]
+                if any(o is None for o in origins):
+                    continue
+                found = [o for o in origins if o is not None]
+                score = sum(int(o.valid.sum()) for o in found)
+                if best is None or score > best[0]:
+                    best = score, (axis, other), wide, found
+    if best is None or (several and not all(o.valid.any() for o in best[3])):
+        return None
+    return best[1:]
+
+
+def origin_of(source: Source, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int) -> Origin | None:
+    """The origins at one length, or None where batches and heads are mixed."""
+    last = np.moveaxis(entries, (axis, other), (-2, -1))
+    flat = last.reshape(-1, *last.shape[-2:])
+    inside = flat >= 0
+    coordinates = np.unravel_index(np.where(inside, flat, 0), shape)
+    leads = [a for a in range(len(shape)) if a not in (source.axis, wide)]
+    if len(flat) != math.prod(shape[a] for a in leads):
+        return None
+    lead = np.zeros_like(flat)
+    for a in leads:
+        lead = lead * shape[a] + coordinates[a]
+    own = coordinates[source.axis] == np.arange(flat.shape[1])[:, None]
+    valid = inside & own & (lead == np.arange(len(flat))[:, None, None])
+    columns = coordinates[wide]
+    same = valid & (columns == columns[:1])
+    return Origin(columns[0], same.all(axis=0))
+
+
+def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longest: int) -> dict[int, Any] | None:
+    """For each distance (other - time) what to ask of the source's columns at the longest length.
+
+    None where entries of one distance differ, at one length or between lengths.
+    """
+    found: dict[int, Any] = {}
+    values: dict[int, Array] = {}
+    for index in sorted(range(len(origins)), key=lambda i: i != longest):
+        origin = origins[index]
+        table = source.table(index) if source.table is not None else None
+        rows, columns = origin.valid.shape
+        for distance in range(1 - rows, columns):
+            place = np.arange(max(0, -distance), min(rows, columns - distance))
+            place = place[origin.valid[place, place + distance]]
+            if not place.size:
+                continue
+            picked = origin.columns[place, place + distance]
+            own_time = table is not None and source.table is not None and own_times(source, table, index)
+            if own_time:
+                assert table is not None
+                held = table[place, picked]
+                if not close(held, np.broadcast_to(held[:1], held.shape)):
+                    return None
+            elif (picked != picked[0]).any():
+                return None
+            if table is None:
+                if found.setdefault(distance, int(picked[0])) != int(picked[0]):
+                    return None
+                continue
+            value = table[place[0], picked[0]] if own_time else table[picked[0]]
+            if distance in values:
+                if not close_entries(values[distance], value, table):
+                    return None
+            else:
+                values[distance] = value
+                found[distance] = (int(place[0]), int(picked[0])) if own_time else int(picked[0])
+    return found
+
+
+def own_times(source: Source, table: Array, index: int) -> bool:
+    """Whether each frame has a table of its own."""
+    shape = source.shapes[index]
+    assert source.wide is not None
+    return table.shape[:2] == (shape[source.axis], shape[source.wide]) and table.ndim > 2
+
+
+def close_entries(a: Array, b: Array, table: Array) -> bool:
+    scale = float(np.abs(table).max(initial=0)) or 1.0
+    return bool(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0) <= 1e-5 * scale)
+
+
+def shifted(
+    b: Builder,
+    source: Source,
+    wide: int,
+    distances: dict[int, Any],
+    own: Span,
+    across: Span,
+    leads: Sequence[int],
+    axes: tuple[int, int],
+    rank: int,
+) -> Tensor:
+    """The table of one call: the distances that it meets, each row one place further along them than the last.
+
+    With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``: in the flattened table place
+    ``i * (n - 1) + j + rows - 1``, so that a reshape to rows of n - 1 lines the entries up.
+    """
+    c = b.frames(source.time)
+    rows, width = c + own.extra, c + across.extra
+    lowest = own.offset - across.offset - (rows - 1)
+    picked = [distances.get(lowest + k) for k in range(rows + width - 1)]
+    columns = source.columns(b, own, wide, picked)
+    source_rank = len(source.shapes[0])
+    others = [a for a in range(source_rank) if a not in (source.axis, wide)]
+    order = [*others, source.axis, wide]
+    if order != list(range(source_rank)):
+        columns = b.one("Transpose", columns, perm=order, hint="distances_last")
+    count = rows + width - 1
+    if rows > 1:
+        flat = b.one("Reshape", columns, b.constant([*leads, rows * count]), hint="flat")
+        kept = b.slice(flat, len(leads), rows - 1, rows - 1 + rows * (count - 1), hint="shifted")
+        table = b.one("Reshape", kept, b.constant([*leads, rows, count - 1]), hint="rows")
+        if count - 1 > width:
+            table = b.slice(table, len(leads) + 1, 0, width, hint="window")
+    else:
+        table = b.one("Reshape", columns, b.constant([*leads, rows, width]), hint="rows")
+    free = iter(range(len(leads)))
+    places = [len(leads) if a == axes[0] else len(leads) + 1 if a == axes[1] else next(free) for a in range(rank)]
+    if places != list(range(rank)):
+        table = b.one("Transpose", table, perm=places, hint="in_place")
+    return table
+

@@ -1,0 +1,375 @@
+"""Tables of two times: how they are joined, what masks do to their reach, and constants cut to what a call works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from graphc.errors import ChunkMisfitError, TooShortError
+from graphc.graph import Node, Tensor, label
+from graphc.signature import StateKind
+from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Span, Static, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving
+
+Spans = tuple[Span, Span]
+OFF = -500.0
+CLOSE = 1e-5
+
+
+def close(a: Array, b: Array) -> bool:
+    """Whether two constants are the same but for rounding, as one table computed at two lengths is."""
+    if a.dtype.kind not in "fc":
+        return bool(np.array_equal(a, b))
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(np.where(finite, 0, a), np.where(finite, 0, b), equal_nan=True):
+        return False
+    x, y = np.where(finite, a, 0).astype(np.float64), np.where(finite, b, 0).astype(np.float64)
+    return bool(np.abs(x - y).max(initial=0) <= CLOSE * max(np.abs(x).max(initial=0), 1e-30))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The two time axes that a node's operands share, counted from the right, the one further left first."""
+
+    rights: tuple[int, int]
+    times: tuple[Stream, Stream]
+
+    def side(self, from_right: int) -> int | None:
+        return self.rights.index(from_right) if from_right in self.rights else None
+
+
+def frame_of(facts: Facts) -> Frame:
+    """The two times of an elementwise node.
+
+    Refuses operands whose times lie on other axes, or have another rate or length.
+    """
+    rights = {r for f in facts.inputs if isinstance(f, Pairs) for r in f.from_right}
+    rights |= {s.from_right for _, s in facts.streams()}
+    if len(rights) != 2:
+        facts.refuse("joins tables whose times lie on different axes")
+    first, second = sorted(rights, reverse=True)
+    times: list[Stream] = []
+    for side, right in enumerate((first, second)):
+        found = [f.times[side] for f in facts.inputs if isinstance(f, Pairs)]
+        found += [s for _, s in facts.streams() if s.from_right == right]
+        times.append(joined(facts, found))
+    return Frame((first, second), (times[0], times[1]))
+
+
+def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
+    """One time out of several of the same rate and length, at the latest delay."""
+    first = streams[0]
+    for other in streams[1:]:
+        if other.rate != first.rate or any(other.length(n) != first.length(n) for n in facts.lengths):
+            facts.refuse("joins times of different rates or lengths")
+    return first.at(max(0, *(s.delay for s in streams)))
+
+
+def pairs_of(facts: Facts, frame: Frame, build: Build, reach: Reach, settled: bool = False, index: int = 0) -> Pairs:
+    """The fact of an output over two times; checked against the offline shapes."""
+    shapes = facts.output_shapes[index]
+    rank = len(shapes[0])
+    axes = rank - frame.rights[0], rank - frame.rights[1]
+    for frames, shape in zip(facts.lengths, shapes, strict=True):
+        if any(shape[a] != t.length(frames) for a, t in zip(axes, frame.times, strict=True)):
+            facts.refuse(f"its output has the shape {list(shape)} for {frames} frames, which two times do not explain")
+    shape = tuple(-1 if a in axes else size for a, size in enumerate(shapes[0]))
+    if any(tuple(-1 if a in axes else size for a, size in enumerate(s)) != shape for s in shapes[1:]):
+        facts.refuse("an axis other than its two times changes with the length of the stream")
+    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled)
+
+
+Build = Callable[[Builder, Spans], Tensor]
+Piece = Callable[[Builder, Spans], Tensor | None]
+
+
+def built(node: Node, pieces: Sequence[Piece], attrs: dict[str, object] | None = None, index: int = 0) -> Build:
+    """Builds a node out of its pieces, once for the same spans."""
+
+    def build(b: Builder, spans: Spans) -> Tensor:
+        key = ("pairs", node.outputs[index].name, spans)
+        if key not in b.memo:
+            inputs = [piece(b, spans) for piece in pieces]
+            with b.within(node):
+                results = b.copy(node, inputs, attrs)
+            for number, result in enumerate(results):
+                b.memo["pairs", node.outputs[number].name, spans] = result
+        found: Tensor = b.memo[key]
+        return found
+
+    return build
+
+
+def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attention_context") -> Piece:
+    """What a call has of one operand of an elementwise node over two times."""
+    fact = facts.inputs[index]
+    name = facts.names[index]
+    if isinstance(fact, Pairs):
+        return fact.build
+    if isinstance(fact, Stream):
+        side = frame.side(fact.from_right)
+        assert side is not None
+        return lambda b, spans: b.window(b.tensors[name], fact, spans[side], kind)
+    if isinstance(fact, Known):
+        return known_piece(facts, index, frame)
+    if isinstance(fact, Static):
+        refuse_moving(facts, fact)
+        if any(len(fact.shape) >= r and fact.shape[-r] != 1 for r in frame.rights):
+            facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+        return lambda b, spans: b.tensors[name]
+    return lambda b, spans: None
+
+
+def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
+    """A constant as one call meets it: as it is, cut along one time, or the rectangle that shifts with the chunk."""
+    known = facts[index]
+    assert isinstance(known, Known)
+    longest = max(known.values, key=np.size)
+    rank = longest.ndim
+    own = [side for side, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]
+    name = f"{facts.node.inputs[index].name}/chunk"
+    if not own:
+        value = facts.array(index, f"its input {index}")
+        return lambda b, spans: b.constant(np.asarray(value), name)
+    if len(own) == 1:
+        time = frame.times[own[0]]
+        aligned = stream_at(time, frame.rights[own[0]])
+        cut_to_chunk(facts, index, aligned)
+
+        def one_sided(b: Builder, spans: Spans) -> Tensor:
+            span = spans[own[0]]
+            value, _ = cut_to_chunk(facts, index, aligned.at(span.offset), span.extra)
+            return b.constant(value, name)
+
+        return one_sided
+
+    def rectangle(b: Builder, spans: Spans) -> Tensor:
+        key = ("rectangle", known.digest, facts.chunk, frame.rights, spans)
+        if key not in facts.memo:
+            facts.memo[key] = rectangle_of(facts, index, frame, spans)
+        return b.constant(facts.memo[key], name)
+
+    return rectangle
+
+
+def stream_at(time: Stream, from_right: int) -> Stream:
+    """A stream of the same time whose axis stands so many places from the right."""
+    return replace(time, axis=0, shape=(-1,) + (1,) * (from_right - 1))
+
+
+def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
+    """The part of a table over two times that every call meets, where it is the same for all.
+
+    Refuses a table that does not shift with the chunk along its diagonal.
+
+    Errors:
+        ChunkMisfitError: it does with a larger chunk.
+        TooShortError: the lengths evaluated do not show the whole rectangle.
+    """
+    known = facts[index]
+    assert isinstance(known, Known)
+    c = facts.frames(frame.times[0])
+    sizes = [c + s.extra for s in spans]
+    offsets = [s.offset for s in spans]
+    axes = [known.values[0].ndim - r for r in frame.rights]
+    tables = [np.moveaxis(v, axes, (0, 1)) for v in known.values]
+    found = np.zeros((sizes[0], sizes[1], *tables[0].shape[2:]), tables[0].dtype)
+    seen = np.zeros((sizes[0], sizes[1]), bool)
+    for table in sorted(tables, key=np.size, reverse=True):
+        for start in range(0, max(table.shape[0] + offsets[0], table.shape[1] + offsets[1]), c):
+            rows, columns = (part(start - o, n, size) for o, n, size in zip(offsets, sizes, table.shape, strict=False))
+            if rows is None or columns is None:
+                continue
+            (ri, rt), (ci, ct) = rows, columns
+            have, new = found[ri, ci], table[rt, ct]
+            known_already = seen[ri, ci]
+            if known_already.any() and not close(
+                np.where(spread(known_already, have), have, 0), np.where(spread(known_already, have), new, 0)
+            ):
+                misfit(facts, index, frame, tables, c)
+            found[ri, ci] = np.where(spread(known_already, have), have, new)
+            seen[ri, ci] = True
+    if not seen.all() and len(facts.lengths) > 1:
+        raise TooShortError(
+            "its table of two times is wider than the model could be run", max(t.shape[1] for t in tables), label(facts.node)
+        )
+    return np.moveaxis(found, (0, 1), axes)
+
+
+def spread(mask: Array, like: Array) -> Array:
+    return mask.reshape(mask.shape + (1,) * (like.ndim - 2))
+
+
+def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
+    """Where frames [start, start + count) lie inside a table of ``size``: in the part, and in the table."""
+    low, high = max(start, 0), min(start + count, size)
+    return (slice(low - start, high - start), slice(low, high)) if low < high else None
+
+
+def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> None:
+    """Says which chunk would fit a table, or refuses where none does."""
+    longest = max(tables, key=np.size)
+    for period in range(1, min(longest.shape[:2]) // 2):
+        if c % period and close(longest[period:, period:], longest[:-period, :-period]):
+            raise ChunkMisfitError(
+                (period / frame.times[0].rate).numerator,
+                f"a mask or table of period {period} meets a chunk of {c} frames",
+                node=label(facts.node),
+            )
+    facts.refuse(
+        f"its input {index} is a table of two times that does not shift along with the stream",
+        "use a mask or positions that depend on the distance alone, or repeat with a fixed period",
+    )
+
+
+# Reach: what elementwise ops do to it
+
+ZERO_STAYS = ("Identity", "Cast", "Relu", "Abs", "Sqrt", "Tanh", "Erf", "Sign", "Neg", "Gelu", "HardSwish", "Elu", "Dropout")
+GONE_BELOW = ("Exp", "Sigmoid", "Relu")
+
+
+def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
+    """A constant as [first time or 1, second time or 1], its other axes collapsed."""
+    rank = value.ndim
+    wide = value.reshape((1,) * max(0, frame.rights[0] - rank) + value.shape)
+    axes = [wide.ndim - r for r in frame.rights]
+    others = tuple(a for a in range(wide.ndim) if a not in axes)
+    flat: Array = collapse(wide, axis=others, keepdims=False)
+    return flat
+
+
+def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
+    """The reach of an elementwise op's output, from those of its inputs.
+
+    What it cannot tell it calls free, which makes a context larger and never smaller.
+    """
+    count = len(facts.lengths)
+    parts = [one_reach(facts, fact, frame, count) for fact in facts.inputs]
+    wild = tuple(np.any(np.stack(np.broadcast_arrays(*ws)), axis=0) for ws in zip(*(p.wild for p in parts), strict=True))
+    levels = [list(p.level) for p in parts]
+    zeros = [list(p.zero) for p in parts]
+    free = Reach.free(count)
+    op = node.op
+    known = [isinstance(f, Known) for f in facts.inputs]
+    if op in ("Add", "Sub", "Sum"):
+        sign = -1 if op == "Sub" else 1
+        level = tuple(summed([levels[0][i], *(sign * lv[i] for lv in levels[1:])]) for i in range(count))
+        zero = tuple(conjunction([z[i] for z in zeros]) for i in range(count))
+        return Reach(level, zero, wild)
+    if op == "Mul":
+        zero = tuple(disjunction([z[i] for z in zeros]) for i in range(count))
+        return Reach(scaled(facts, levels, known, count), zero, wild)
+    if op == "Div" and not known[0]:
+        return Reach(scaled(facts, levels, known, count, inverse=True), tuple(zeros[0]), wild)
+    if op == "Max" and len(parts) == 2 and any(known):
+        level = tuple(np.maximum(levels[0][i], levels[1][i]) for i in range(count))
+        return Reach(level, free.zero, wild)
+    if op in ("Clip", "And", "Min"):
+        zero = tuple(disjunction([z[i] for z in zeros]) if op == "And" else zeros[0][i] & False for i in range(count))
+        return Reach(tuple(levels[0]) if op == "Clip" else free.level, zero, wild)
+    if op == "Where":
+        return chosen(facts, frame, parts, count, wild)
+    if op in ZERO_STAYS or op in GONE_BELOW:
+        zero = tuple(z | (lv <= OFF) if op in GONE_BELOW else z for z, lv in zip(zeros[0], levels[0], strict=True))
+        zero = zero if op in ZERO_STAYS else tuple(lv <= OFF for lv in levels[0])
+        return Reach(tuple(levels[0]) if op in ("Identity", "Cast", "Dropout") else free.level, zero, wild)
+    return Reach(free.level, free.zero, wild)
+
+
+def summed(levels: Sequence[Array]) -> Array:
+    total = levels[0]
+    for level in levels[1:]:
+        with np.errstate(invalid="ignore"):
+            total = np.nan_to_num(total + level, nan=-inf, posinf=inf, neginf=-inf)
+    return total
+
+
+def conjunction(masks: Sequence[Array]) -> Array:
+    found: Array = np.all(np.stack(np.broadcast_arrays(*masks)), axis=0)
+    return found
+
+
+def disjunction(masks: Sequence[Array]) -> Array:
+    found: Array = np.any(np.stack(np.broadcast_arrays(*masks)), axis=0)
+    return found
+
+
+def scaled(
+    facts: Facts, levels: Sequence[Sequence[Array]], known: Sequence[bool], count: int, inverse: bool = False
+) -> tuple[Array, ...]:
+    """Levels times (or through) a known factor that is positive; free otherwise."""
+    free = Reach.free(count).level
+    if len(levels) != 2 or sum(known) != 1:
+        return free
+    other = known.index(True)
+    values = [np.asarray(v, dtype=np.float64) for v in known_values(facts, other)]
+    if any((v <= 0).any() for v in values):
+        return free
+    factors = [v.max(initial=1e-30) if inverse else v.min(initial=1e30) for v in values]
+    return tuple(
+        level / factor if inverse else level * factor for level, factor in zip(levels[1 - other], factors, strict=True)
+    )
+
+
+def known_values(facts: Facts, index: int) -> tuple[Array, ...]:
+    fact = facts.inputs[index]
+    assert isinstance(fact, Known)
+    return fact.values
+
+
+def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reach:
+    if isinstance(fact, Pairs):
+        return fact.reach
+    free = Reach.free(count)
+    if not isinstance(fact, Known) or fact.values[0].dtype.kind not in "fiub":
+        return free
+    level = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
+    zero = tuple(plane(v == 0, frame, np.all) for v in fact.values)
+    return Reach(level, zero, free.wild)
+
+
+def chosen(facts: Facts, frame: Frame, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
+    """The reach of a Where: by its condition, where that is known; else what holds for both choices."""
+    condition, yes, no = facts.inputs
+    if not isinstance(condition, Known):
+        zero = tuple(conjunction([a, b]) for a, b in zip(parts[1].zero, parts[2].zero, strict=True))
+        level = tuple(np.maximum(a, b) for a, b in zip(parts[1].level, parts[2].level, strict=True))
+        return Reach(level, zero, wild)
+    always = [plane(v, frame, np.all) for v in condition.values]
+    never = [~plane(v, frame, np.any) for v in condition.values]
+
+    def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:
+        found = []
+        for i in range(count):
+            a, b = getattr(parts[1], kind)[i], getattr(parts[2], kind)[i]
+            found.append(np.where(always[i], a, np.where(never[i], b, both(a, b))))
+        return tuple(found)
+
+    return Reach(pick("level", np.maximum), pick("zero", np.logical_and), pick("wild", np.logical_or))
+
+
+def pairwise(node: Node, facts: Facts) -> StreamStep:
+    """An elementwise op over two times: every entry out of the entries at its own place."""
+    frame = frame_of(facts)
+    pieces = [piece_of(facts, i, frame) for i in range(len(facts))]
+    settled = any(isinstance(f, Pairs) and f.settled for f in facts.inputs) and node.op in ("Mul", *ZERO_STAYS)
+    settled = settled or (node.op == "Where" and isinstance(facts[2], Pairs) and facts[2].settled and is_zero(facts[1]))
+    reach = reach_of(node, facts, frame)
+    outputs = tuple(
+        pairs_of(facts, frame, built(node, pieces, index=i), reach, settled, i) if shapes else None
+        for i, shapes in enumerate(facts.output_shapes)
+    )
+    return StreamStep(outputs, nothing(node))
+
+
+def is_zero(fact: Fact | None) -> bool:
+    return isinstance(fact, Known) and all(not v.any() for v in fact.values)
+
+
+def nothing(node: Node) -> Callable[[Builder, Sequence[Tensor | None]], list[Tensor | None]]:
+    """A step that builds nothing itself: a table of two times is built where it is used."""
+    return lambda b, inputs: [None] * len(node.outputs)

@@ -1,0 +1,330 @@
+"""Products that make or use a table of two times: every MatMul or Einsum as letters, one for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, Variable, label
+from graphc.signature import StateKind
+from graphc.stream.band import Band, Placed, band_of, placed
+from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
+from graphc.stream.moved import identity_maps, resolved
+from graphc.stream.pairs import Frame, Spans, built, close, joined, nothing, pairs_of
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, refuse_moving
+
+SUMMED = "sums over all time"
+WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A product: the letters of each operand's axes and of the output's."""
+
+    operands: tuple[tuple[str, ...], ...]
+    output: tuple[str, ...]
+    rewrite: Callable[[Node, int, str], dict[str, object] | None]
+
+    def summed(self) -> set[str]:
+        return {letter for operand in self.operands for letter in operand} - set(self.output)
+
+
+def has_two_times(facts: Facts, terms: Terms) -> bool:
+    """Whether a product reads or makes a table of two times, or of time and places."""
+    if any(isinstance(f, Pairs | Moved) for f in facts.inputs):
+        return True
+    letters = {terms.operands[i][s.axis] for i, s in facts.streams() if i < len(terms.operands)}
+    if len(letters & set(terms.output)) > 1:
+        return True
+    return len(letters) == 1 and grown_letter(facts, terms, letters) is not None
+
+
+def grown_letter(facts: Facts, terms: Terms, times: set[str]) -> str | None:
+    """A letter of the output, other than time, whose size follows the length because a constant's does."""
+    for axis, letter in enumerate(terms.output):
+        if letter not in times and len({s[axis] for s in facts.output_shapes[0]}) > 1:
+            return letter
+    return None
+
+
+def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """A product over two times."""
+    inputs = [resolved_operand(facts, i, f) for i, f in enumerate(facts.inputs)]
+    facts = replace(facts, inputs=tuple(inputs))
+    pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Pairs)]
+    for fact in facts.inputs:
+        if isinstance(fact, Static):
+            refuse_moving(facts, fact)
+    if len(pairs) > 1:
+        facts.refuse("multiplies two tables of two times", "attention of attention cannot be streamed")
+    if not pairs:
+        streams = facts.streams()
+        return scores(node, facts, terms) if len(streams) == 2 else places(node, facts, terms)
+    index, table = pairs[0]
+    letters = [terms.operands[index][a] for a in table.axes]
+    gone = [side for side, letter in enumerate(letters) if letter not in terms.output]
+    if len(gone) == 2:
+        facts.refuse("sums over both times of its table", WAY_OUT)
+    if not gone:
+        return mixed(node, facts, terms, index, table)
+    return attended(node, facts, terms, index, table, gone[0])
+
+
+def resolved_operand(facts: Facts, index: int, fact: object) -> object:
+    return resolved(facts, fact) if isinstance(fact, Moved) else fact
+
+
+def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """Two streams over their channels: a table of their two times."""
+    (i, a), (j, b) = facts.streams()
+    one, other = terms.operands[i][a.axis], terms.operands[j][b.axis]
+    if one not in terms.output or other not in terms.output or one in terms.operands[j] or other in terms.operands[i]:
+        facts.refuse(SUMMED, WAY_OUT)
+    sides = sorted([(terms.output.index(one), i, a), (terms.output.index(other), j, b)])
+    rank = len(terms.output)
+    frame = Frame(
+        (rank - sides[0][0], rank - sides[1][0]),
+        (sides[0][2].at(max(0, sides[0][2].delay)), sides[1][2].at(max(0, sides[1][2].delay))),
+    )
+    side_of = {sides[0][1]: 0, sides[1][1]: 1}
+
+    def piece(index: int) -> Callable[[Builder, Spans], Tensor]:
+        stream, name = facts.stream(index), facts.names[index]
+        return lambda b, spans: b.window(b.tensors[name], stream, spans[side_of[index]], "attention_key")
+
+    build = built(node, [piece(k) for k in range(2)])
+    return StreamStep((pairs_of(facts, frame, build, Reach.free(len(facts.lengths))),), nothing(node))
+
+
+def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """A stream times a table whose columns stand for places: entries to be moved to a table of two times."""
+    ((index, x),) = facts.streams()
+    other = 1 - index
+    known = facts[other]
+    time = terms.operands[index][x.axis]
+    wide = grown_letter(facts, terms, {time})
+    if not isinstance(known, Known) or wide is None or wide not in terms.operands[other]:
+        facts.refuse("makes a table of two times of which one does not come from the stream")
+    if time not in terms.output:
+        facts.refuse(SUMMED, WAY_OUT)
+    letters = terms.operands[other]
+    own_time = time in letters
+    column_axis = letters.index(wide)
+    longest = max(range(len(known.values)), key=lambda k: known.values[k].size)
+
+    def table(length: int) -> Array:
+        value = known.values[length]
+        axes = [letters.index(time), column_axis] if own_time else [column_axis]
+        return np.moveaxis(value, axes, range(len(axes)))
+
+    attrs = terms.rewrite(node, other, time) if own_time else None
+
+    def columns(b: Builder, span: Span, wide_axis: int, picked: Sequence[tuple[int, int] | int]) -> Tensor:
+        value = table(longest)
+        rows = [value[p] if p is not None else np.zeros_like(value[0, 0] if own_time else value[0]) for p in picked]
+        stacked = np.stack(rows)
+        if own_time:
+            chosen = np.expand_dims(stacked, 0)
+            chosen = np.moveaxis(chosen, (0, 1), (letters.index(time), column_axis))
+            if attrs is not None:
+                chosen = chosen.squeeze(letters.index(time))
+        else:
+            chosen = np.moveaxis(stacked, 0, column_axis)
+        chunk = b.window(b.tensors[facts.names[index]], x, span, "attention_context")
+        pair: list[Tensor | None] = [chunk, chunk]
+        pair[other] = b.constant(np.ascontiguousarray(chosen), f"{node.inputs[other].name}/distances")
+        with b.within(node):
+            return b.copy(node, pair, attrs)[0]
+
+    source = Source(
+        x.at(max(0, x.delay)),
+        terms.output.index(time),
+        terms.output.index(wide),
+        facts.output_shapes[0],
+        columns,
+        table,
+    )
+    moved = Moved(source, identity_maps(facts.output_shapes[0]), facts.dtypes[0])
+    return StreamStep((moved,), nothing(node))
+
+
+def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> StreamStep:
+    """A product over another axis than the two times, as talking heads have it."""
+    letters = [terms.operands[index][a] for a in table.axes]
+    sides = {letter: side for side, letter in enumerate(letters)}
+    places_out = [terms.output.index(letter) for letter in letters]
+    rank = len(terms.output)
+    order = sorted(range(2), key=lambda s: places_out[s])
+    times = (table.times[order[0]], table.times[order[1]])
+
+    def spans_of(spans: Spans) -> Spans:
+        return spans if order == [0, 1] else (spans[1], spans[0])
+
+    def piece(number: int) -> Callable[[Builder, Spans], Tensor]:
+        fact, name = facts[number], facts.names[number]
+        if isinstance(fact, Pairs):
+            return lambda b, spans: fact.build(b, spans_of(spans))
+        if isinstance(fact, Stream):
+            letter = terms.operands[number][fact.axis]
+            if letter not in sides:
+                facts.refuse("multiplies a table of two times by a stream of a third")
+            side = sides[letter]
+            return lambda b, spans: b.window(b.tensors[name], fact, spans_of(spans)[side], "attention_context")
+        if isinstance(fact, Known):
+            if any(letter in terms.operands[number] for letter in letters):
+                facts.refuse("multiplies a table of two times by a constant that has one of them", "write it as a Mul")
+            value = facts.array(number)
+            return lambda b, spans: b.constant(np.asarray(value), facts.node.inputs[number].name)
+        return lambda b, spans: b.tensors[name]
+
+    frame = Frame((rank - min(places_out), rank - max(places_out)), times)
+    reach = table.reach if order == [0, 1] else table.reach.swapped()
+    free = Reach(Reach.free(len(facts.lengths)).level, reach.zero, reach.wild)
+    build = built(node, [piece(k) for k in range(2)])
+    return StreamStep((pairs_of(facts, frame, build, free, table.settled),), nothing(node))
+
+
+def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, key: int) -> StreamStep:
+    """A table times values over one of its times: what attention gives to every query."""
+    other = 1 - index
+    letters = [terms.operands[index][a] for a in table.axes]
+    values = facts[other]
+    if isinstance(values, Pairs) or isinstance(values, Static):
+        facts.refuse("sums a table of two times over one of them with what does not come from the stream")
+    key_time, query_time = table.times[key], table.times[1 - key]
+    if isinstance(values, Stream):
+        if terms.operands[other][values.axis] != letters[key]:
+            facts.refuse(SUMMED, WAY_OUT)
+        key_time = joined(facts, [key_time, values])
+    where = settle(facts, table, key, query_time, key_time)
+    weighed = weights_of(facts, table, key, where)
+    rehearse(facts, table, key, where)
+    if isinstance(values, Stream):
+        given = value_window(facts, other, values, where)
+    elif isinstance(values, Known):
+        given = known_values(facts, terms, other, values, letters, key, where)
+    else:
+        facts.refuse("sums a table of two times over one of them with nothing")
+    attrs = None
+    out = facts.out(query_time.at(where.delay), terms.output.index(letters[1 - key]), delay=where.delay)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        pair: list[Tensor | None] = [None, None]
+        pair[index] = weighed(b)
+        pair[other] = given(b)
+        return b.copy(node, pair, attrs)
+
+    return StreamStep((out,), emit)
+
+
+def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: Stream) -> Placed:
+    """Where queries and keys are read, from what the table's zeros leave of the keys.
+
+    Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
+    """
+    reach = table.reach if key == 1 else table.reach.swapped()
+    sizes = [(query_time.length(n), key_time.length(n)) for n in facts.lengths]
+    if query_time.rate != key_time.rate:
+        facts.refuse(
+            f"attends from {query_time.rate} to {key_time.rate} frames an input frame",
+            "attention between streams of different rates is not lifted",
+        )
+    if any((np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any() for w, z, s in zip(reach.wild, reach.zero, sizes, strict=True)):
+        facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
+    return placed(facts, band_of(facts, reach.zero, sizes), query_time, key_time)
+
+
+def spans_of(where: Placed, key: int) -> Spans:
+    return (where.queries, where.keys) if key == 1 else (where.keys, where.queries)
+
+
+def weights_of(facts: Facts, table: Pairs, key: int, where: Placed) -> Callable[[Builder], Tensor]:
+    """The table for one call, with zeros for keys that do not exist."""
+
+    def build(b: Builder) -> Tensor:
+        x: Tensor = table.build(b, spans_of(where, key))
+        if table.settled:
+            return x
+        missing = missing_keys(b, table, key, where.keys)
+        if missing is None:
+            return x
+        return b.one("Where", missing, b.constant(np.zeros((), table.dtype), "zero"), x, hint="settled")
+
+    return build
+
+
+def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | None:
+    """Which keys of a span do not exist, aligned with the table; None where all do."""
+    time = table.times[key]
+    if span.offset <= 0 and not span.ends:
+        return None
+    from_right = table.from_right[key]
+    aligned = replace(time, axis=0, shape=(-1,) + (1,) * (from_right - 1), delay=span.offset)
+    return b.missing(aligned, span.offset > 0, span.ends, span.extra)
+
+
+def rehearse(facts: Facts, table: Pairs, key: int, where: Placed) -> None:
+    """Builds the table once for nothing: what cannot be cut to these spans is refused now."""
+    table.build(Rehearsal(facts.chunk, set()), spans_of(where, key))
+
+
+class Rehearsal(Builder):
+    """A builder whose stream tensors are stand-ins."""
+
+    def __init__(self, chunk: int, taken: set[str]):
+        super().__init__(chunk, taken)
+        self.tensors = StandIns()
+
+
+class StandIns(dict[str, Tensor]):
+    def __missing__(self, name: str) -> Tensor:
+        return Variable(name)
+
+
+def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
+    """The values of the keys of one call; leftovers are zeros, since zero times infinity is none."""
+    name = facts.names[index]
+
+    def build(b: Builder) -> Tensor:
+        x, stream = b.tensors[name], values
+        if stream.delay < 0:
+            x, stream = b.delayed(x, stream, 0), stream.at(0)
+        if where.keys.ends:
+            x, stream = b.delayed(x, stream, where.key_delay), stream.at(where.key_delay)
+        x = b.masked(x, stream, 0.0, stream.delay > 0, where.keys.ends)
+        kind: StateKind = "attention_value"
+        return b.window(x, stream, where.keys, kind)
+
+    return build
+
+
+def known_values(
+    facts: Facts, terms: Terms, other: int, known: Known, letters: Sequence[str], key: int, where: Placed
+) -> Callable[[Builder], Tensor]:
+    """Values that are constants: the same for every key, or a table of distances."""
+    own = terms.operands[other]
+    if letters[1 - key] in own or letters[key] not in own:
+        facts.refuse(
+            "weighs a table of relative positions by attention", "relative positions on the values are not lifted"
+        )
+    axis = own.index(letters[key])
+    first = known.values[0].take([0], axis=axis)
+    if not all(close(v, np.broadcast_to(first, v.shape)) for v in known.values):
+        facts.refuse("weighs a constant of every key's place by attention", "positions on the values are not lifted")
+
+    def build(b: Builder) -> Tensor:
+        frames = facts.frames(facts_time(facts)) + where.keys.extra
+        return b.constant(np.repeat(first, frames, axis=axis), label(facts.node))
+
+    return build
+
+
+def facts_time(facts: Facts) -> Stream:
+    return next(f.times[0] for f in facts.inputs if isinstance(f, Pairs))
+
+
+def band_text(band: Band) -> str:
+    return f"{max(band.left)} back, {max(band.right)} ahead"

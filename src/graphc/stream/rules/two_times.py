@@ -1,0 +1,270 @@
+"""Ops on tables of two times: softmax over keys, and what only moves or picks the other axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.graph import Node, Tensor, normalised
+from graphc.stream.band import UNLIMITED
+from graphc.stream.facts import Moved, Pairs, Reach
+from graphc.stream.moved import move, resolved, scaled_source
+from graphc.stream.pairs import OFF, Frame, Spans, built, nothing, pairs_of, pairwise
+from graphc.stream.ports import Builder
+from graphc.stream.product import missing_keys, rehearse, settle, weights_of
+from graphc.stream.rule import Facts, StreamStep, two_time_rule
+from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
+from graphc.stream.rules.reduction import REDUCTIONS
+
+
+@two_time_rule(*UNARY, *BROADCAST, *CONTRIB)
+def elementwise(node: Node, facts: Facts) -> StreamStep:
+    if any(isinstance(f, Moved) for f in facts.inputs):
+        scaled = scaled_source(node, facts)
+        if scaled is not None:
+            return scaled
+        facts = settled_inputs(facts)
+    return pairwise(node, facts)
+
+
+def settled_inputs(facts: Facts) -> Facts:
+    """The facts with every moved input as the table of two times that it is."""
+    return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, Moved) else f for f in facts.inputs))
+
+
+def only_table(facts: Facts) -> Pairs:
+    facts = settled_inputs(facts)
+    tables = [f for f in facts.inputs if isinstance(f, Pairs)]
+    if len(tables) != 1 or facts.streams():
+        facts.refuse("joins a table of two times with another tensor of time")
+    return tables[0]
+
+
+def frame_at(facts: Facts, table: Pairs, axes: tuple[int, int], index: int = 0) -> tuple[Frame, bool]:
+    """The times of an output whose axes for the table's first and second time are given, and whether they swapped."""
+    rank = len(facts.output_shapes[index][0])
+    if axes[0] < axes[1]:
+        return Frame((rank - axes[0], rank - axes[1]), table.times), False
+    return Frame((rank - axes[1], rank - axes[0]), (table.times[1], table.times[0])), True
+
+
+def follow(
+    node: Node, facts: Facts, table: Pairs, axes: tuple[int, int], make: Callable[[Builder, Tensor, Spans], Sequence[Tensor | None]]
+) -> StreamStep:
+    """A step that keeps entries together with their places: the times stand on other axes, the rest may change."""
+
+    def output(index: int) -> Pairs:
+        frame, swapped = frame_at(facts, table, axes, index)
+
+        def build(b: Builder, spans: Spans) -> Tensor:
+            inner = (spans[1], spans[0]) if swapped else spans
+            key = ("follow", node.outputs[0].name, inner)
+            if key not in b.memo:
+                with b.within(node):
+                    b.memo[key] = make(b, table.build(b, inner), inner)
+            found: Tensor = b.memo[key][index]
+            return found
+
+        return pairs_of(facts, frame, build, table.reach.swapped() if swapped else table.reach, table.settled, index)
+
+    outputs = tuple(output(i) if t.name and facts.output_shapes[i] else None for i, t in enumerate(node.outputs))
+    return StreamStep(outputs, nothing(node))
+
+
+@two_time_rule("Dropout")
+def dropout(node: Node, facts: Facts) -> StreamStep:
+    """An identity outside training."""
+    if facts[2] is not None and bool(facts.array(2, "training_mode")):
+        facts.refuse("drops at random (training_mode)", "export the model in evaluation mode")
+    table = only_table(replace(facts, inputs=facts.inputs[:1]))
+    if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
+        facts.refuse("its mask is read", "export the model in evaluation mode")
+    frame = Frame(table.from_right, table.times)
+    return StreamStep((pairs_of(facts, frame, table.build, table.reach, table.settled), None), nothing(node))
+
+
+@two_time_rule("Softmax")
+def softmax(node: Node, facts: Facts) -> StreamStep:
+    """Over one time: entries far below the largest of their row become zeros, frames that do not exist too."""
+    table = only_table(facts)
+    first = normalised(int(node.attrs.get("axis", -1 if facts.opset >= 13 else 1)), table.rank)
+    axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
+    along = [a for a in axes if a in table.axes]
+    if len(along) > 1 or (along and len(axes) > 1 and any(table.shape[a] != 1 for a in axes if a not in along)):
+        facts.refuse("normalises over both times at once", UNLIMITED)
+    if not along:
+        free = Reach.free(len(facts.lengths))
+        frame = Frame(table.from_right, table.times)
+        build = built(node, [table.build])
+        return StreamStep((pairs_of(facts, frame, build, replace(table.reach, level=free.level, zero=free.zero)),), nothing(node))
+    key = table.axes.index(along[0])
+    lowest = np.asarray(np.finfo(table.dtype).min, dtype=table.dtype)
+
+    def scores(b: Builder, spans: Spans) -> Tensor:
+        x: Tensor = table.build(b, spans)
+        missing = missing_keys(b, table, key, spans[key])
+        return x if missing is None else b.one("Where", missing, b.constant(lowest, "lowest"), x, hint="existing")
+
+    zero = tuple(off(level, key) for level in table.reach.level)
+    reach = Reach(Reach.free(len(facts.lengths)).level, zero, table.reach.wild)
+    build = built(node, [scores])
+    frame = Frame(table.from_right, table.times)
+    return StreamStep((pairs_of(facts, frame, build, reach, settled=True),), nothing(node))
+
+
+def off(level: np.ndarray, axis: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Entries so far below the highest of their row that their exponential is zero."""
+    highest = level.max(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        below = level - np.where(np.isfinite(highest), highest, 0)
+    return (below <= OFF) | (level == -np.inf)
+
+
+@two_time_rule(*REDUCTIONS)
+def reduce(node: Node, facts: Facts) -> StreamStep:
+    """Over other axes as it is; over one time the sum, mean or maximum of what a query sees."""
+    table = only_table(facts)
+    axes = facts.argument("axes", 1)
+    axes = [normalised(int(a), table.rank) for a in axes or []]
+    along = [a for a in axes if a in table.axes]
+    keep = bool(node.attrs.get("keepdims", 1))
+    if not axes or len(along) > 1 or (along and len(axes) > 1):
+        facts.refuse("reduces over both times at once", UNLIMITED)
+    if not along:
+        rest = [a - (0 if keep else sum(x < a for x in axes)) for a in table.axes]
+        free = Reach.free(len(facts.lengths))
+        bare = replace(table, reach=replace(free, wild=table.reach.wild))
+        return follow(node, facts, bare, (rest[0], rest[1]), lambda b, x, spans: b.copy(node, [x, *arguments(b, facts)]))
+    key = table.axes.index(along[0])
+    query = table.times[1 - key]
+    if node.op == "ReduceMax":
+        zero = tuple(off(level, key) for level in table.reach.level)
+        judged = replace(table, reach=replace(table.reach, zero=zero))
+    elif node.op in ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceL2"):
+        judged = table
+    else:
+        facts.refuse(f"takes {node.op} over all keys", "only sums and maxima over keys are lifted")
+    where = settle(facts, judged, key, query, table.times[key])
+    rehearse(facts, table, key, where)
+    kept = table.axes[1 - key]
+    axis = kept if keep else kept - (along[0] < kept)
+    out = facts.out(query.at(where.delay), axis, delay=where.delay)
+    weigh = weights_of(facts, table, key, where)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        if node.op == "ReduceMax":
+            x = table.build(b, (where.queries, where.keys) if key == 1 else (where.keys, where.queries))
+            missing = missing_keys(b, table, key, where.keys)
+            lowest = np.asarray(np.finfo(table.dtype).min, dtype=table.dtype)
+            if missing is not None:
+                x = b.one("Where", missing, b.constant(lowest, "lowest"), x, hint="existing")
+        else:
+            x = weigh(b)
+        return b.copy(node, [x, *arguments(b, facts)])
+
+    return StreamStep((out,), emit)
+
+
+def arguments(b: Builder, facts: Facts) -> list[Tensor | None]:
+    """The inputs after the first, which are constants."""
+    return [None if f is None else b.constant(np.asarray(facts.array(i + 1))) for i, f in enumerate(facts.inputs[1:])]
+
+
+@two_time_rule("Transpose")
+def transpose(node: Node, facts: Facts) -> StreamStep:
+    if isinstance(facts[0], Moved):
+        return move(node, facts)
+    table = only_table(facts)
+    order = [int(a) for a in node.attrs.get("perm", range(table.rank)[::-1])]
+    axes = (order.index(table.axes[0]), order.index(table.axes[1]))
+    return follow(node, facts, table, axes, lambda b, x, spans: b.copy(node, [x]))
+
+
+@two_time_rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(node: Node, facts: Facts) -> StreamStep:
+    """Both times keep their frames; what stands before, between and after them may be split or merged."""
+    if isinstance(facts[0], Moved):
+        return move(node, facts)
+    table = only_table(facts)
+    fits = [
+        axes
+        for axes in ((a, b) for b in range(len(facts.output_shapes[0][0])) for a in range(b))
+        if all(keeps(old, new, table.axes, axes) for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True))
+    ]
+    varying = [f for f in fits if all(len({s[a] for s in facts.output_shapes[0]}) > 1 for a in f)] or fits
+    if not varying:
+        facts.refuse("folds one of the two times of an attention table into another axis", "keep both axes whole")
+    axes = varying[0]
+    shape = [s for s in facts.output_shapes[0][0]]
+
+    def make(b: Builder, x: Tensor, spans: Spans) -> list[Tensor]:
+        sizes = list(shape)
+        for axis, span, time in zip(axes, spans, table.times, strict=True):
+            sizes[axis] = b.frames(time) + span.extra
+        return [b.one("Reshape", x, b.constant(sizes), hint="reshaped")]
+
+    return follow(node, facts, table, axes, make)
+
+
+def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Whether two axes keep their sizes and all that stands in front of, between and behind them its number."""
+    parts = [
+        (math.prod(s[: a[0]]), s[a[0]], math.prod(s[a[0] + 1 : a[1]]), s[a[1]], math.prod(s[a[1] + 1 :]))
+        for s, a in ((old, before), (new, after))
+    ]
+    return parts[0] == parts[1]
+
+
+@two_time_rule("Slice", "Split", "Gather", "Expand", "Tile", "Concat")
+def pick(node: Node, facts: Facts) -> StreamStep:
+    """On other axes as it is; on the two times only where nothing is cut."""
+    if any(isinstance(f, Moved) for f in facts.inputs):
+        return move(node, facts)
+    if node.op == "Concat":
+        return concat(node, facts)
+    table = only_table(facts)
+    rank = len(facts.output_shapes[0][0])
+    added = rank - table.rank
+    axes = (table.axes[0] + added, table.axes[1] + added)
+    if node.op == "Gather":
+        along = normalised(int(node.attrs.get("axis", 0)), table.rank)
+        moved = [a + (added if a > along else 0) for a in table.axes]
+        axes = (moved[0], moved[1])
+    if node.op == "Slice" and facts.output_shapes[0] == facts.input_shapes[0]:
+        return follow(node, facts, table, axes, lambda b, x, spans: [x])
+    if node.op == "Expand":
+        shape = list(facts.output_shapes[0][0])
+
+        def expand(b: Builder, x: Tensor, spans: Spans) -> list[Tensor]:
+            sizes = [1 if a in axes else s for a, s in enumerate(shape)]
+            return [b.one("Expand", x, b.constant(sizes), hint="expanded")]
+
+        return follow(node, facts, table, axes, expand)
+    return follow(node, facts, table, axes, lambda b, x, spans: b.copy(node, [x, *arguments(b, facts)]))
+
+
+def concat(node: Node, facts: Facts) -> StreamStep:
+    """Heads side by side."""
+    tables = [f for f in facts.inputs if isinstance(f, Pairs)]
+    first = tables[0]
+    along = normalised(int(node.attrs["axis"]), first.rank)
+    if len(tables) != len(facts) or any(t.axes != first.axes for t in tables) or along in first.axes:
+        facts.refuse("joins tables of two times along one of them", "a stream has only the frames of its window")
+    frame = Frame(first.from_right, first.times)
+    reach = Reach(
+        tuple(np.maximum.reduce(np.broadcast_arrays(*(t.reach.level[i] for t in tables))) for i in range(len(facts.lengths))),
+        tuple(np.logical_and.reduce(np.broadcast_arrays(*(t.reach.zero[i] for t in tables))) for i in range(len(facts.lengths))),
+        tuple(np.logical_or.reduce(np.broadcast_arrays(*(t.reach.wild[i] for t in tables))) for i in range(len(facts.lengths))),
+    )
+    build = built(node, [t.build for t in tables])
+    return StreamStep((pairs_of(facts, frame, build, reach, all(t.settled for t in tables)),), nothing(node))
+
+
+@two_time_rule("Pad", "GatherElements", "GatherND")
+def move_only(node: Node, facts: Facts) -> StreamStep:
+    if any(isinstance(f, Moved) for f in facts.inputs):
+        return move(node, facts)
+    facts.refuse("moves scores between queries or keys after they were made", "masks and sums are what attention needs")
