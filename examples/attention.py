@@ -1,9 +1,9 @@
-"""The attention models that ``export.py`` exports: Transformers and Conformers of every usual mask and position kind."""
+"""Attention models for ``export.py``: Transformers and Conformers with every usual kind of mask and position."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Mask:
     """Which keys a query sees, in frames of the layer.
 
     Args:
-        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own block of ``size`` and ``left`` blocks back).
+        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own of ``size``, and ``left`` blocks back).
         form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill is put in).
         after: zero again after the softmax.
     """
@@ -126,7 +126,7 @@ class Attention(nn.Module):
             bucket = (distance > 0).long() * 8 + torch.where(near < 4, near, far.clamp(max=7))
             scores = scores + self.buckets(bucket).permute(2, 0, 1)[None]
         if self.positions == "shaw":
-            table = self.distances((distance.clamp(-8, 8) + 8))
+            table = self.distances(distance.clamp(-8, 8) + 8)
             scores = scores + torch.einsum("bhqd,qkd->bhqk", query, table) * scale
         if self.positions == "table":
             spread = self.table(query)
@@ -149,8 +149,8 @@ class Attention(nn.Module):
             moved = moved[:, :, 1:].view_as(moved[:, :, 1:].reshape(batch, HEADS, frames, -1))[..., :frames]
         elif self.positions == "relative_gather":
             place = torch.arange(frames)
-            index = (place[None, :] - place[:, None] + frames - 1).flip(0).flip(0)
-            moved = moved.gather(-1, (frames - 1 + place[None, :] - place[:, None] + 0 * index).expand(batch, HEADS, -1, -1))
+            index = frames - 1 + place[None, :] - place[:, None]
+            moved = moved.gather(-1, index.expand(batch, HEADS, -1, -1))
         elif self.positions == "relative_strided":
             flat = moved.contiguous()
             step = flat.stride()
@@ -160,7 +160,7 @@ class Attention(nn.Module):
         return content + moved
 
     def rotated(self, x: Tensor) -> Tensor:
-        """Rotary positions: ``rotary`` turns halves, ``rotary_pairs`` neighbours, ``rotary_part`` the first half only."""
+        """Rotary: ``rotary`` turns halves, ``rotary_pairs`` neighbours, ``rotary_part`` the first half only."""
         width = WIDTH // 2 if self.positions == "rotary_part" else WIDTH
         rates = 100.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
         angles = torch.arange(x.shape[2], dtype=torch.float32)[:, None] * rates[None]

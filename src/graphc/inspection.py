@@ -82,7 +82,8 @@ def input_entry(name: str, role: Any) -> dict[str, Any]:
 def rates(analysis: Analysis) -> list[dict[str, Any]]:
     """Where the rate changes: node by node."""
     found = []
-    for node, step in analysis.steps:
+    for placed in analysis.steps:
+        node, step = placed.node, placed.step
         before = [f.rate for t in node.inputs if isinstance(f := analysis.facts.get(t.name), Stream)]
         after = [f.rate for f in step.facts if isinstance(f, Stream)]
         if before and after and after[0] != before[0]:

@@ -60,13 +60,16 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
         blind = blind or " and ".join(sides)
     blind = blind or "past and future"
     raise TooShortError(
-        f"attends to all {blind} frames: no limit shows in {rows} frames", max(sizes[longest]), label(facts.node), UNLIMITED
+        f"attends to all {blind} frames: no limit shows in {rows} frames",
+        max(sizes[longest]),
+        label(facts.node),
+        UNLIMITED,
     )
 
 
 @dataclass(frozen=True)
 class Extents:
-    """For each query the frames it sees on a side, and whether the side's end of the table may have cut them; -1 for none."""
+    """For each query the frames it sees on a side (-1 for none), and whether the end of the table may have cut them."""
 
     left: Array
     right: Array
@@ -85,7 +88,7 @@ def extents(zero: Array, size: tuple[int, int]) -> Extents:
 
 
 def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
-    """What each phase sees on a side, None where only rows cut by an end show it; None where the period does not fit."""
+    """What each phase sees on a side, None where only rows cut by an end show it; None for a period that does not fit."""
     values, cut = getattr(seen[longest], side), getattr(seen[longest], f"{side}_cut")
     found: list[int | None] = []
     for phase in range(period):

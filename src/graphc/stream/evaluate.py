@@ -39,6 +39,8 @@ class Evaluation:
         dtypes: the dtype of every tensor of data.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
+        source: the model that was evaluated.
+        feeds: the inputs of each run.
         memo: what rules found out about constants.
     """
 
@@ -49,6 +51,8 @@ class Evaluation:
     dtypes: Mapping[str, np.dtype[np.generic]]
     data: frozenset[str]
     static: frozenset[str]
+    source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
+    feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -86,7 +90,66 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
     known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
-    return Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static))
+    return Evaluation(
+        graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), offline.model, tuple(feeds)
+    )
+
+
+def values_of(evaluation: Evaluation, name: str) -> dict[str, Known]:
+    """The values of a time-only tensor and of all time-only tensors that it was made from.
+
+    Errors:
+        ModelError: onnxruntime does not run them.
+    """
+    made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
+    waiting, wanted = [name], set[str]()
+    carried = evaluation.data | evaluation.static
+    while waiting:
+        tensor = waiting.pop()
+        node = made_by.get(tensor)
+        if tensor in wanted or tensor in carried or node is None:
+            continue
+        wanted.add(tensor)
+        if node.op not in SHAPE_OPS:
+            waiting += [t.name for t in reads(node)]
+    model = inlined(evaluation.source)
+    graph = Graph(
+        nodes=list(evaluation.graph.nodes),
+        inputs=list(evaluation.graph.inputs),
+        outputs=list(evaluation.graph.outputs),
+        opset=evaluation.graph.opset,
+        import_domains=evaluation.graph.import_domains,
+    )
+    base = export_model(graph, model)
+    keep_ancestors(base, wanted)
+    try:
+        session = Session(with_outputs(base, sorted(wanted), []), optimize=False)
+        runs = [session.run({k: v for k, v in feed.items() if k in session.input_names}) for feed in evaluation.feeds]
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+    return {n: Known(tuple(np.asarray(run[n]) for run in runs)) for n in wanted}
+
+
+def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
+    """Drops the nodes on which none of the wanted tensors depends."""
+    needed = set(wanted)
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(model.graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input) | inner_reads(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept[::-1])
+
+
+def inner_reads(node: onnx.NodeProto) -> set[str]:
+    """What a node's subgraphs read."""
+    found: set[str] = set()
+    for attribute in node.attribute:
+        for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            for child in inner.node:
+                found |= set(child.input) | inner_reads(child)
+    return found
 
 
 def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graphc.length import Length
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 class Edge(Enum):
@@ -216,17 +216,17 @@ class Source:
         axis: its time axis.
         wide: the axis of the table; None where any other axis may be it.
         shapes: the offline shape at each length.
-        columns: builds the columns of the table that are asked for, by their index at the longest length (-1: zeros),
-            for a span of frames: the source's shape with these columns on the wide axis.
-        table: the values of the table at a length, as [columns, ...] or, where each frame has its own, [time, columns, ...];
-            None where the columns are made by the graph.
+        columns: builds for a span of frames the columns that are asked for (as found at the longest length; None: any):
+            the source's shape with these on the wide axis.
+        table: the values of the table at a length, as [columns, ...], or [time, columns, ...] where each frame has its
+            own; None where the graph makes the columns.
     """
 
     time: Stream
     axis: int
     wide: int | None
     shapes: tuple[tuple[int, ...], ...]
-    columns: Callable[[Any, Span, int, Sequence[int]], Any] = field(compare=False)
+    columns: Callable[[Any, Span, int, Sequence[Any]], Any] = field(compare=False)
     table: Callable[[int], Array] | None = field(compare=False, default=None)
 
 

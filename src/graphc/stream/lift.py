@@ -28,11 +28,11 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
     tensors = input_tensors(analysis)
     builder.tensors = tensors
     weights: dict[str, Constant] = {}
-    for node, step in analysis.steps:
-        builder.node = node.name or node.outputs[0].name
-        inputs = [chunk_input(t, analysis, builder, weights) for t in node.inputs]
-        results = step.emit(builder, inputs)
-        for offline_tensor, result in zip(node.outputs, results, strict=False):
+    for placed in analysis.steps:
+        builder.node = placed.node.name or placed.node.outputs[0].name
+        inputs = [chunk_input(t, analysis, builder, weights) for t in placed.inputs]
+        results = placed.step.emit(builder, inputs)
+        for offline_tensor, result in zip(placed.outputs, results, strict=False):
             if offline_tensor.name and result is not None:
                 tensors[offline_tensor.name] = result
     outputs, ports = output_tensors(analysis, builder, tensors)
@@ -64,6 +64,7 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
         outputs=tuple(ports),
         states=tuple(states),
         valid_frames=valid,
+        max_frames=analysis.max_frames,
         min_frames=analysis.min_frames,
         frame_ms=frame_ms,
     )

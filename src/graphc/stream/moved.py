@@ -1,8 +1,7 @@
-"""Entries on the move: what Pad, Reshape, Slice and Gather do to a table of places, learnt by sending indices through them.
+"""Entries on the move: what Pad, Reshape, Slice and Gather do to a table of places, learnt by sending indices through.
 
 docs/calculus.md, "Relative positions": the dance between a product with a table of distances and the sum of scores only
-moves entries, in one way or another. Where each came from tells which distance it stands for; how it came there does not
-matter.
+moves entries. Where each came from tells which distance it stands for; how it came there does not matter.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,7 +21,18 @@ from graphc.stream.pairs import Spans, close, nothing
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep
 
-SINGLE = ("Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Slice", "Split", "Gather", "GatherElements")
+SINGLE = (
+    "Identity",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Reshape",
+    "Flatten",
+    "Slice",
+    "Split",
+    "Gather",
+    "GatherElements",
+)
 MOVERS = (*SINGLE, "Pad", "Concat", "Expand", "Tile", "GatherND")
 MOST_ENTRIES = 50_000_000
 
@@ -97,7 +107,10 @@ def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[A
         "move",
         node.op,
         repr(sorted((k, v) for k, v in node.attrs.items())),
-        *(None if v is None else (v.shape, v.dtype.str, v.tobytes() if v.size < 64 else hash(v.tobytes())) for v in inputs),
+        *(
+            None if v is None else (v.shape, v.dtype.str, v.tobytes() if v.size < 64 else hash(v.tobytes()))
+            for v in inputs
+        ),
     )
     if key not in facts.memo:
         builder = Builder(facts.chunk, set())
@@ -130,7 +143,7 @@ def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
     return StreamStep((Moved(source, fact.maps, facts.dtypes[0], fact.refusal),), nothing(node))
 
 
-def refuse(facts: Facts, moved: Moved) -> None:
+def refuse(facts: Facts, moved: Moved) -> NoReturn:
     if moved.refusal is not None:
         raise moved.refusal
     facts.refuse(
@@ -166,9 +179,10 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
     (axis, other), wide, origins = found
     source = moved.source
     longest = max(range(len(facts.lengths)), key=lambda i: origins[i].columns.size)
-    distances = distances_of(facts, source, origins, longest)
-    if distances is None:
+    found_distances = distances_of(facts, source, origins, longest)
+    if found_distances is None:
         refuse(facts, moved)
+    distances = found_distances
     first, second = sorted((axis, other))
     time = source.time
     swapped = axis > other
@@ -190,6 +204,11 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
     return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, Reach(free.level, free.zero, wild))
 
 
+def settled_inputs(facts: Facts) -> Facts:
+    """The facts with every moved input as the table of two times that it is."""
+    return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, Moved) else f for f in facts.inputs))
+
+
 def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Origin]] | None:
     """The two time axes, that of the source first, the source's table axis, and the origins at each length."""
     source = moved.source
@@ -206,7 +225,9 @@ def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Or
             ):
                 continue
             for wide in wides:
-                origins = [origin_of(source, s, m, axis, other, wide) for s, m in zip(source.shapes, moved.maps, strict=True)]
+                origins = [
+                    origin_of(source, s, m, axis, other, wide) for s, m in zip(source.shapes, moved.maps, strict=True)
+                ]
                 if any(o is None for o in origins):
                     continue
                 found = [o for o in origins if o is not None]
@@ -218,7 +239,9 @@ def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Or
     return best[1:]
 
 
-def origin_of(source: Source, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int) -> Origin | None:
+def origin_of(
+    source: Source, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int
+) -> Origin | None:
     """The origins at one length, or None where batches and heads are mixed."""
     last = np.moveaxis(entries, (axis, other), (-2, -1))
     flat = last.reshape(-1, *last.shape[-2:])
@@ -328,4 +351,3 @@ def shifted(
     if places != list(range(rank)):
         table = b.one("Transpose", table, perm=places, hint="in_place")
     return table
-

@@ -130,7 +130,9 @@ def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
     assert isinstance(known, Known)
     longest = max(known.values, key=np.size)
     rank = longest.ndim
-    own = [side for side, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]
+    own = [
+        side for side, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)
+    ]
     name = f"{facts.node.inputs[index].name}/chunk"
     if not own:
         value = facts.array(index, f"its input {index}")
@@ -195,7 +197,9 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
             seen[ri, ci] = True
     if not seen.all() and len(facts.lengths) > 1:
         raise TooShortError(
-            "its table of two times is wider than the model could be run", max(t.shape[1] for t in tables), label(facts.node)
+            "its table of two times is wider than the model could be run",
+            max(t.shape[1] for t in tables),
+            label(facts.node),
         )
     return np.moveaxis(found, (0, 1), axes)
 
@@ -228,7 +232,21 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
 
 # Reach: what elementwise ops do to it
 
-ZERO_STAYS = ("Identity", "Cast", "Relu", "Abs", "Sqrt", "Tanh", "Erf", "Sign", "Neg", "Gelu", "HardSwish", "Elu", "Dropout")
+ZERO_STAYS = (
+    "Identity",
+    "Cast",
+    "Relu",
+    "Abs",
+    "Sqrt",
+    "Tanh",
+    "Erf",
+    "Sign",
+    "Neg",
+    "Gelu",
+    "HardSwish",
+    "Elu",
+    "Dropout",
+)
 GONE_BELOW = ("Exp", "Sigmoid", "Relu")
 
 
@@ -249,7 +267,9 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     """
     count = len(facts.lengths)
     parts = [one_reach(facts, fact, frame, count) for fact in facts.inputs]
-    wild = tuple(np.any(np.stack(np.broadcast_arrays(*ws)), axis=0) for ws in zip(*(p.wild for p in parts), strict=True))
+    wild = tuple(
+        np.any(np.stack(np.broadcast_arrays(*ws)), axis=0) for ws in zip(*(p.wild for p in parts), strict=True)
+    )
     levels = [list(p.level) for p in parts]
     zeros = [list(p.zero) for p in parts]
     free = Reach.free(count)
@@ -334,7 +354,7 @@ def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reac
 
 def chosen(facts: Facts, frame: Frame, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
     """The reach of a Where: by its condition, where that is known; else what holds for both choices."""
-    condition, yes, no = facts.inputs
+    condition = facts.inputs[0]
     if not isinstance(condition, Known):
         zero = tuple(conjunction([a, b]) for a, b in zip(parts[1].zero, parts[2].zero, strict=True))
         level = tuple(np.maximum(a, b) for a, b in zip(parts[1].level, parts[2].level, strict=True))

@@ -273,8 +273,14 @@ class Builder:
 
         return self.remember(("index", stream.rate, stream.delay), make)
 
+    def frame_index(self, stream: Stream) -> Tensor:
+        """The offline index of every frame of the chunk, int64 [c]; below 0 in the warm-up."""
+        steps = self.constant(np.arange(self.frames(stream), dtype=np.int64), "frame_steps")
+        key = ("frame_index", stream.rate, stream.delay)
+        return self.remember(key, lambda: self.one("Add", self.first_index(stream), steps, hint="frame_index"))
+
     def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
-        """Which frames of the chunk, and so many more, do not exist offline: bool [c + extra, 1, ...], on the stream axis."""
+        """Which frames of the chunk and ``extra`` more do not exist offline: bool [c + extra, 1, ...], on the stream axis."""
         shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
         steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
 

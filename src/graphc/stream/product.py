@@ -9,9 +9,9 @@ import numpy as np
 
 from graphc.graph import Node, Tensor, Variable, label
 from graphc.signature import StateKind
-from graphc.stream.band import Band, Placed, band_of, placed
+from graphc.stream.band import Placed, band_of, placed
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
-from graphc.stream.moved import identity_maps, resolved
+from graphc.stream.moved import identity_maps, settled_inputs
 from graphc.stream.pairs import Frame, Spans, built, close, joined, nothing, pairs_of
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving
@@ -52,8 +52,7 @@ def grown_letter(facts: Facts, terms: Terms, times: set[str]) -> str | None:
 
 def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
     """A product over two times."""
-    inputs = [resolved_operand(facts, i, f) for i, f in enumerate(facts.inputs)]
-    facts = replace(facts, inputs=tuple(inputs))
+    facts = settled_inputs(facts)
     pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Pairs)]
     for fact in facts.inputs:
         if isinstance(fact, Static):
@@ -71,10 +70,6 @@ def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
     if not gone:
         return mixed(node, facts, terms, index, table)
     return attended(node, facts, terms, index, table, gone[0])
-
-
-def resolved_operand(facts: Facts, index: int, fact: object) -> object:
-    return resolved(facts, fact) if isinstance(fact, Moved) else fact
 
 
 def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
@@ -192,7 +187,7 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
     other = 1 - index
     letters = [terms.operands[index][a] for a in table.axes]
     values = facts[other]
-    if isinstance(values, Pairs) or isinstance(values, Static):
+    if isinstance(values, Pairs | Static):
         facts.refuse("sums a table of two times over one of them with what does not come from the stream")
     key_time, query_time = table.times[key], table.times[1 - key]
     if isinstance(values, Stream):
@@ -232,7 +227,10 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
             f"attends from {query_time.rate} to {key_time.rate} frames an input frame",
             "attention between streams of different rates is not lifted",
         )
-    if any((np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any() for w, z, s in zip(reach.wild, reach.zero, sizes, strict=True)):
+    if any(
+        (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
+        for w, z, s in zip(reach.wild, reach.zero, sizes, strict=True)
+    ):
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
     return placed(facts, band_of(facts, reach.zero, sizes), query_time, key_time)
 
@@ -324,7 +322,3 @@ def known_values(
 
 def facts_time(facts: Facts) -> Stream:
     return next(f.times[0] for f in facts.inputs if isinstance(f, Pairs))
-
-
-def band_text(band: Band) -> str:
-    return f"{max(band.left)} back, {max(band.right)} ahead"

@@ -296,7 +296,7 @@ def refuse_moving(facts: Facts, fact: Static) -> None:
 def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[Array, bool]:
     """A known operand as one chunk meets it, and whether it changes from frame to frame.
 
-    Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the stream's delay.
+    Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the delay.
 
     Errors:
         AbsoluteError: the operand depends on the frame's index in another way.

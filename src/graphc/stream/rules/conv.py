@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Node, Tensor
-from graphc.stream.facts import Array, Known, Stream
+from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 from graphc.stream.spatial import spatial_window, without_padding
@@ -45,7 +45,7 @@ def zero_point(facts: Facts, index: int) -> Array | float:
 def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | Array) -> StreamStep:
     x = facts.only_stream(data)
     for fact in facts.inputs:
-        if fact is not None and not isinstance(fact, Known | Stream):
+        if isinstance(fact, Static):
             refuse_moving(facts, fact)
     kernel = facts.input_shapes[weight][0][2:]
     if x.axis == 0:

@@ -60,7 +60,10 @@ def matmul_terms(facts: Facts) -> Terms | None:
     if min(left, right) < 2:
         return None
     batch = [f"batch{i}" for i in range(max(left, right), 2, -1)]
-    operands = ((*batch[len(batch) - left + 2 :], "row", "inner"), (*batch[len(batch) - right + 2 :], "inner", "column"))
+    operands = (
+        (*batch[len(batch) - left + 2 :], "row", "inner"),
+        (*batch[len(batch) - right + 2 :], "inner", "column"),
+    )
     return Terms(operands, (*batch, "row", "column"), lambda node, index, letter: None)
 
 
@@ -125,9 +128,9 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         letters = sorted({c for c in terms if c != "," and terms.count(c) == 1})
         output = "".join(letters)
     operands = terms.split(",")
-    letters = Terms(tuple(tuple(o) for o in operands), tuple(output), without_letter)
-    if len(operands) == 2 and has_two_times(facts, letters):
-        return product(node, facts, letters)
+    as_letters = Terms(tuple(tuple(o) for o in operands), tuple(output), without_letter)
+    if len(operands) == 2 and has_two_times(facts, as_letters):
+        return product(node, facts, as_letters)
     x = same_length(facts)
     letters_of_time = {operands[index][stream.axis] for index, stream in facts.streams()}
     if len(letters_of_time) > 1:

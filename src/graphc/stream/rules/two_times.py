@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
 from graphc.stream.band import UNLIMITED
-from graphc.stream.facts import Moved, Pairs, Reach
-from graphc.stream.moved import move, resolved, scaled_source
+from graphc.stream.facts import Array, Moved, Pairs, Reach
+from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import OFF, Frame, Spans, built, nothing, pairs_of, pairwise
 from graphc.stream.ports import Builder
 from graphc.stream.product import missing_keys, rehearse, settle, weights_of
@@ -28,11 +29,6 @@ def elementwise(node: Node, facts: Facts) -> StreamStep:
             return scaled
         facts = settled_inputs(facts)
     return pairwise(node, facts)
-
-
-def settled_inputs(facts: Facts) -> Facts:
-    """The facts with every moved input as the table of two times that it is."""
-    return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, Moved) else f for f in facts.inputs))
 
 
 def only_table(facts: Facts) -> Pairs:
@@ -52,7 +48,11 @@ def frame_at(facts: Facts, table: Pairs, axes: tuple[int, int], index: int = 0) 
 
 
 def follow(
-    node: Node, facts: Facts, table: Pairs, axes: tuple[int, int], make: Callable[[Builder, Tensor, Spans], Sequence[Tensor | None]]
+    node: Node,
+    facts: Facts,
+    table: Pairs,
+    axes: tuple[int, int],
+    make: Callable[[Builder, Tensor, Spans], Sequence[Tensor | None]],
 ) -> StreamStep:
     """A step that keeps entries together with their places: the times stand on other axes, the rest may change."""
 
@@ -99,9 +99,11 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
         free = Reach.free(len(facts.lengths))
         frame = Frame(table.from_right, table.times)
         build = built(node, [table.build])
-        return StreamStep((pairs_of(facts, frame, build, replace(table.reach, level=free.level, zero=free.zero)),), nothing(node))
+        return StreamStep(
+            (pairs_of(facts, frame, build, replace(table.reach, level=free.level, zero=free.zero)),), nothing(node)
+        )
     key = table.axes.index(along[0])
-    lowest = np.asarray(np.finfo(table.dtype).min, dtype=table.dtype)
+    lowest = lowest_of(table.dtype)
 
     def scores(b: Builder, spans: Spans) -> Tensor:
         x: Tensor = table.build(b, spans)
@@ -115,12 +117,17 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
     return StreamStep((pairs_of(facts, frame, build, reach, settled=True),), nothing(node))
 
 
-def off(level: np.ndarray, axis: int) -> np.ndarray:  # type: ignore[type-arg]
+def lowest_of(dtype: np.dtype[Any]) -> Array:
+    return np.asarray(np.finfo(dtype).min, dtype=dtype)
+
+
+def off(level: Array, axis: int) -> Array:
     """Entries so far below the highest of their row that their exponential is zero."""
     highest = level.max(axis=axis, keepdims=True)
     with np.errstate(invalid="ignore"):
         below = level - np.where(np.isfinite(highest), highest, 0)
-    return (below <= OFF) | (level == -np.inf)
+    found: Array = (below <= OFF) | (level == -np.inf)
+    return found
 
 
 @two_time_rule(*REDUCTIONS)
@@ -137,7 +144,9 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
         rest = [a - (0 if keep else sum(x < a for x in axes)) for a in table.axes]
         free = Reach.free(len(facts.lengths))
         bare = replace(table, reach=replace(free, wild=table.reach.wild))
-        return follow(node, facts, bare, (rest[0], rest[1]), lambda b, x, spans: b.copy(node, [x, *arguments(b, facts)]))
+        return follow(
+            node, facts, bare, (rest[0], rest[1]), lambda b, x, spans: b.copy(node, [x, *arguments(b, facts)])
+        )
     key = table.axes.index(along[0])
     query = table.times[1 - key]
     if node.op == "ReduceMax":
@@ -158,7 +167,7 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
         if node.op == "ReduceMax":
             x = table.build(b, (where.queries, where.keys) if key == 1 else (where.keys, where.queries))
             missing = missing_keys(b, table, key, where.keys)
-            lowest = np.asarray(np.finfo(table.dtype).min, dtype=table.dtype)
+            lowest = lowest_of(table.dtype)
             if missing is not None:
                 x = b.one("Where", missing, b.constant(lowest, "lowest"), x, hint="existing")
         else:
@@ -192,13 +201,16 @@ def reshape(node: Node, facts: Facts) -> StreamStep:
     fits = [
         axes
         for axes in ((a, b) for b in range(len(facts.output_shapes[0][0])) for a in range(b))
-        if all(keeps(old, new, table.axes, axes) for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True))
+        if all(
+            keeps(old, new, table.axes, axes)
+            for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True)
+        )
     ]
     varying = [f for f in fits if all(len({s[a] for s in facts.output_shapes[0]}) > 1 for a in f)] or fits
     if not varying:
         facts.refuse("folds one of the two times of an attention table into another axis", "keep both axes whole")
     axes = varying[0]
-    shape = [s for s in facts.output_shapes[0][0]]
+    shape = list(facts.output_shapes[0][0])
 
     def make(b: Builder, x: Tensor, spans: Spans) -> list[Tensor]:
         sizes = list(shape)
@@ -255,9 +267,18 @@ def concat(node: Node, facts: Facts) -> StreamStep:
         facts.refuse("joins tables of two times along one of them", "a stream has only the frames of its window")
     frame = Frame(first.from_right, first.times)
     reach = Reach(
-        tuple(np.maximum.reduce(np.broadcast_arrays(*(t.reach.level[i] for t in tables))) for i in range(len(facts.lengths))),
-        tuple(np.logical_and.reduce(np.broadcast_arrays(*(t.reach.zero[i] for t in tables))) for i in range(len(facts.lengths))),
-        tuple(np.logical_or.reduce(np.broadcast_arrays(*(t.reach.wild[i] for t in tables))) for i in range(len(facts.lengths))),
+        tuple(
+            np.maximum.reduce(np.broadcast_arrays(*(t.reach.level[i] for t in tables)))
+            for i in range(len(facts.lengths))
+        ),
+        tuple(
+            np.logical_and.reduce(np.broadcast_arrays(*(t.reach.zero[i] for t in tables)))
+            for i in range(len(facts.lengths))
+        ),
+        tuple(
+            np.logical_or.reduce(np.broadcast_arrays(*(t.reach.wild[i] for t in tables)))
+            for i in range(len(facts.lengths))
+        ),
     )
     build = built(node, [t.build for t in tables])
     return StreamStep((pairs_of(facts, frame, build, reach, all(t.settled for t in tables)),), nothing(node))
@@ -265,6 +286,6 @@ def concat(node: Node, facts: Facts) -> StreamStep:
 
 @two_time_rule("Pad", "GatherElements", "GatherND")
 def move_only(node: Node, facts: Facts) -> StreamStep:
-    if any(isinstance(f, Moved) for f in facts.inputs):
-        return move(node, facts)
-    facts.refuse("moves scores between queries or keys after they were made", "masks and sums are what attention needs")
+    if not any(isinstance(f, Moved) for f in facts.inputs):
+        facts.refuse("moves scores between queries or keys once they are a table of two times", "move them before")
+    return move(node, facts)

@@ -1,0 +1,269 @@
+"""Positions made anew from the clock: constants that follow the frame's place, as streams.
+
+A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2 and
+so on, however it was made) or from a stored table read from its start. From there on the ops are those of any stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc.graph import Constant, Node, Tensor, Variable, normalised
+from graphc.length import Length
+from graphc.stream.evaluate import Evaluation, values_of
+from graphc.stream.facts import Array, Fact, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import StreamStep
+
+
+@dataclass(frozen=True)
+class Position:
+    """One node that makes positions; ``step`` is None where the node's own rule gives it."""
+
+    node: Node
+    step: StreamStep | None
+    inputs: list[Tensor]
+    facts: list[Fact | None]
+    outputs: list[Tensor]
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass
+class Made:
+    """A constant as a stream: its name, the steps that make it in order, and the frames that its tables hold."""
+
+    name: str
+    steps: list[Position] = field(default_factory=list)
+    bounds: list[tuple[Length, int]] = field(default_factory=list)
+
+
+class Positions:
+    """Finds how the time-only tensors of an evaluation follow the frame's place."""
+
+    def __init__(self, evaluation: Evaluation, chunk: int):
+        self.evaluation, self.chunk = evaluation, chunk
+        self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
+
+    def made(self, name: str, time: Stream) -> Made | None:
+        """How to make a tensor in step with a stream; None where no ramp and no table is found in what made it."""
+        memo = self.evaluation.memo
+        key = ("positions", name)
+        if key not in memo:
+            memo[key] = values_of(self.evaluation, name)
+        values: dict[str, Known] = memo[key]
+        time = time.at(max(0, time.delay))
+        found = Made(alias(name, time))
+        return found if self.follow(name, time, values, found) else None
+
+    def follow(self, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
+        """Appends the steps that make one tensor; False where nothing tells how it goes on."""
+        known = values.get(name)
+        node = self.made_by.get(name)
+        if known is None or node is None:
+            return False
+        ramp = ramp_of(known, time, self.evaluation.lengths)
+        if ramp is not None:
+            found.steps.append(self.position(node, name, time, values, ramp_step(ramp, time, known)))
+            return True
+        table = table_of(known, node, values, time, self.evaluation.lengths)
+        if table is not None:
+            step = table_step(table, time, known)
+            found.steps.append(self.position(node, name, time, values, step))
+            found.bounds.append((time.length, table.value.shape[table.axis]))
+            return True
+        inputs: list[Tensor] = []
+        facts: list[Fact | None] = []
+        for tensor in node.inputs:
+            held = values.get(tensor.name) or self.evaluation.known.get(tensor.name)
+            if not tensor.name or isinstance(tensor, Constant) or (held is not None and held.steady is not None):
+                inputs.append(tensor)
+                facts.append(held if tensor.name else None)
+            elif shape_argument(node, tensor):
+                inputs.append(tensor)
+                facts.append(held)
+            elif self.follow(tensor.name, time, values, found):
+                inputs.append(Variable(alias(tensor.name, time)))
+                facts.append(None)
+            else:
+                return False
+        if all(t.name in values or not t.name or isinstance(t, Constant) for t in inputs):
+            return False
+        outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
+        found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
+        if node.op == "Gather":
+            bound = rows_bound(node, values, self.evaluation)
+            if bound is not None:
+                found.bounds.append((time.length, bound))
+                found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
+        return True
+
+    def position(self, node: Node, name: str, time: Stream, values: Mapping[str, Known], step: StreamStep) -> Position:
+        return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
+
+    def clamped_gather(self, position: Position, values: Mapping[str, Known], time: Stream) -> Position:
+        """A table looked up by places that never run past its ends."""
+        node = position.node
+        along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
+        rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
+        known = values[node.outputs[0].name]
+        axis = time_axis(known, time, self.evaluation.lengths)
+        if axis is None:
+            return position
+        fact = stream_fact(known, time, axis)
+
+        def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+            low = b.one(
+                "Max", inputs[1], b.constant(np.asarray(-rows, dtype_of(values, node.inputs[1]))), hint="within"
+            )
+            index = b.one("Min", low, b.constant(np.asarray(rows - 1, dtype_of(values, node.inputs[1]))), hint="within")
+            return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
+
+        return Position(
+            node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
+        )
+
+
+def alias(name: str, time: Stream) -> str:
+    return f"{name}/at_{time.rate.numerator}_{time.rate.denominator}_{time.delay}"
+
+
+def shapes_of(values: Mapping[str, Known]) -> dict[str, tuple[tuple[int, ...], ...]]:
+    return {name: tuple(v.shape for v in known.values) for name, known in values.items()}
+
+
+def shape_argument(node: Node, tensor: Tensor) -> bool:
+    """Whether an input only says how large or where: it follows the length, not the place."""
+    index = next(i for i, t in enumerate(node.inputs) if t is tensor)
+    return index > 0 and node.op in ("Reshape", "Expand", "Slice", "Tile", "Unsqueeze", "Squeeze", "Pad")
+
+
+def dtype_of(values: Mapping[str, Known], tensor: Tensor) -> np.dtype[Any]:
+    return values[tensor.name].values[0].dtype
+
+
+def values_shape(tensor: Tensor, values: Mapping[str, Known], evaluation: Evaluation) -> tuple[int, tuple[int, ...]]:
+    if isinstance(tensor, Constant):
+        return len(tensor.shape), tuple(tensor.shape)
+    known = values.get(tensor.name) or evaluation.known[tensor.name]
+    return known.values[0].ndim, known.values[0].shape
+
+
+def time_axis(known: Known, time: Stream, lengths: Sequence[int]) -> int | None:
+    """The one axis that has as many entries as the stream has frames, at every length."""
+    shapes = [v.shape for v in known.values]
+    axes = [
+        a for a in range(len(shapes[0])) if all(s[a] == time.length(n) for s, n in zip(shapes, lengths, strict=True))
+    ]
+    varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
+    if len(lengths) > 1:
+        return axes[0] if len(axes) == 1 and varying == axes else None
+    return axes[0] if len(axes) == 1 else None
+
+
+def stream_fact(known: Known, time: Stream, axis: int) -> Stream:
+    shape = tuple(-1 if a == axis else s for a, s in enumerate(known.values[0].shape))
+    return Stream(axis, time.rate, time.delay, time.length, shape, known.values[0].dtype)
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """``start + step * frame`` on one axis, all others of size 1."""
+
+    axis: int
+    start: float
+    step: float
+
+
+def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
+    """Whole numbers that grow by the same step, whatever made them."""
+    axis = time_axis(known, time, lengths)
+    longest = max(known.values, key=np.size)
+    if axis is None or longest.size != longest.shape[axis] or longest.size < 3 or longest.dtype.kind not in "iuf":
+        return None
+    flat = longest.ravel().astype(np.float64)
+    start, step = float(flat[0]), float(flat[1] - flat[0])
+    if start != int(start) or step != int(step) or step == 0:
+        return None
+    if any(not np.array_equal(v.ravel(), (start + step * np.arange(v.size)).astype(v.dtype)) for v in known.values):
+        return None
+    return Ramp(axis, start, step)
+
+
+def ramp_step(ramp: Ramp, time: Stream, known: Known) -> StreamStep:
+    fact = stream_fact(known, time, ramp.axis)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        shape = [b.frames(time) if a == ramp.axis else 1 for a in range(fact.rank)]
+        index: Tensor = b.frame_index(time)
+        if ramp.step != 1:
+            index = b.one("Mul", index, b.constant([int(ramp.step)]), hint="ramp")
+        if ramp.start:
+            index = b.one("Add", index, b.constant([int(ramp.start)]), hint="ramp")
+        cast = b.one("Cast", index, to=np_to_onnx(fact.dtype), hint="ramp") if fact.dtype != np.int64 else index
+        return [b.one("Reshape", cast, b.constant(shape), hint="ramp") if fact.rank != 1 else cast]
+
+    return StreamStep((fact,), emit)
+
+
+def np_to_onnx(dtype: np.dtype[Any]) -> int:
+    import onnx
+
+    return int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A stored table whose first rows a constant is."""
+
+    value: Array
+    axis: int
+
+
+def table_of(
+    known: Known, node: Node, values: Mapping[str, Known], time: Stream, lengths: Sequence[int]
+) -> Table | None:
+    """The steady input of a node that the constant is a beginning of, at every length."""
+    axis = time_axis(known, time, lengths)
+    if axis is None:
+        return None
+    for tensor in node.inputs[:1]:
+        held = values.get(tensor.name)
+        steady = tensor.values if isinstance(tensor, Constant) else held.steady if held is not None else None
+        if steady is None or steady.ndim != known.values[0].ndim:
+            continue
+        if all(
+            steady.shape[axis] >= v.shape[axis] and np.array_equal(steady.take(range(v.shape[axis]), axis=axis), v)
+            for v in known.values
+        ):
+            return Table(steady, axis)
+    return None
+
+
+def table_step(table: Table, time: Stream, known: Known) -> StreamStep:
+    fact = stream_fact(known, time, table.axis)
+    rows = table.value.shape[table.axis]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        low = b.one("Max", b.frame_index(time), b.constant([0]), hint="within")
+        index = b.one("Min", low, b.constant([rows - 1]), hint="within")
+        return [b.one("Gather", b.constant(table.value, "positions"), index, axis=table.axis, hint="positions")]
+
+    return StreamStep((fact,), emit)
+
+
+def rows_bound(node: Node, values: Mapping[str, Known], evaluation: Evaluation) -> int | None:
+    """The frames until which growing indices stay inside a table; None where they do not grow with the frames."""
+    index = values.get(node.inputs[1].name)
+    if index is None:
+        return None
+    flat = max(index.values, key=np.size).ravel().astype(np.int64)
+    steps = set(np.diff(flat).tolist())
+    if len(steps) != 1 or min(steps) < 1:
+        return None
+    rank, shape = values_shape(node.inputs[0], values, evaluation)
+    along = normalised(int(node.attrs.get("axis", 0)), rank)
+    return int((shape[along] - 1 - flat[0]) // min(steps)) + 1

@@ -1,0 +1,214 @@
+"""One forward walk over an evaluated graph: a fact for every tensor of data, a step for every node. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from graphc.errors import AbsoluteError, StreamError
+from graphc.graph import Constant, Node, Tensor, Variable, captured, label, opset_of, reads
+from graphc.length import Length
+from graphc.offline import Offline
+from graphc.roles import StateRole, StaticRole, StreamRole
+from graphc.stream.evaluate import Evaluation
+from graphc.stream.facts import Fact, Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.positions import Positions
+from graphc.stream.rule import Facts, StreamStep
+from graphc.stream.steps import step_of
+from graphc.stream.surroundings import with_surroundings
+
+
+@dataclass(frozen=True)
+class StepAt:
+    """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
+
+    node: Node
+    step: StreamStep
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass
+class Walk:
+    """The walk over one evaluation at one chunk.
+
+    Args:
+        facts: of every tensor met so far.
+        steps: in topological order.
+        bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
+    """
+
+    offline: Offline
+    evaluation: Evaluation
+    chunk: int
+    facts: dict[str, Fact] = field(default_factory=dict)
+    steps: list[StepAt] = field(default_factory=list)
+    lengths: dict[Length, None] = field(default_factory=dict)
+    bounds: list[tuple[Length, int]] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Walks all nodes that an output depends on.
+
+        Errors:
+            StreamError: what cannot be streamed; a chunk that does not fit; lengths that are too short to tell.
+        """
+        self.positions = Positions(self.evaluation, self.chunk)
+        for name in self.offline.roles:
+            if name in self.evaluation.data | self.evaluation.static:
+                self.note(name, input_fact(self.offline, self.evaluation, name))
+        wanted = wanted_tensors(self.evaluation)
+        for node in self.evaluation.graph.nodes:
+            if any(t.name in wanted for t in node.outputs):
+                self.take(node)
+        for port in self.evaluation.graph.outputs:
+            refuse_table(port, self.facts.get(port.name))
+
+    def note(self, name: str, fact: Fact) -> None:
+        self.facts[name] = fact
+        if isinstance(fact, Stream):
+            self.lengths.setdefault(fact.length)
+
+    def take(self, node: Node) -> None:
+        """The step of a node; constants that follow the frame's place become streams made from the clock first."""
+        inputs = list(node.inputs)
+        while True:
+            facts = self.facts_of(node, inputs)
+            try:
+                step = step_of(node, facts)
+                break
+            except AbsoluteError as err:
+                inputs[err.index] = self.from_clock(node, inputs[err.index], err)
+        if step.local:
+            step = with_surroundings(node, facts, step)
+        self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
+
+    def place(self, placed: StepAt) -> None:
+        for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):
+            if tensor.name and fact is not None:
+                self.note(tensor.name, fact)
+        self.steps.append(placed)
+
+    def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
+        """The constant as a stream that is made anew in every call.
+
+        Errors:
+            AbsoluteError: nothing tells how it goes on.
+        """
+        assert isinstance(err.time, Stream)
+        made = self.positions.made(tensor.name, err.time)
+        if made is None:
+            raise err
+        for position in made.steps:
+            if position.outputs[0].name in self.facts:
+                continue
+            known = {t.name: f for t, f in zip(position.inputs, position.facts, strict=True) if f is not None}
+            if position.step is None:
+                facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.shapes)
+                step = step_of(position.node, facts)
+            else:
+                step = position.step
+            if not isinstance(step.facts[0], Stream):
+                raise err
+            self.place(StepAt(position.node, step, tuple(position.inputs), tuple(position.outputs)))
+        self.bounds += made.bounds
+        return Variable(made.name)
+
+    def facts_of(
+        self,
+        node: Node,
+        inputs: Sequence[Tensor],
+        facts: Mapping[str, Fact] | None = None,
+        known_shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
+    ) -> Facts:
+        evaluation = self.evaluation
+        facts, known_shapes = self.facts if facts is None else facts, known_shapes or {}
+
+        def fact_of(tensor: Tensor) -> Fact | None:
+            return (facts.get(tensor.name) or evaluation.known.get(tensor.name)) if tensor.name else None
+
+        def shapes_of(tensor: Tensor) -> tuple[tuple[int, ...], ...]:
+            for shapes in (known_shapes, evaluation.shapes):
+                if tensor.name in shapes:
+                    return shapes[tensor.name]
+            if isinstance(tensor, Constant):
+                return (tuple(tensor.shape),) * len(evaluation.lengths)
+            known = facts.get(tensor.name) or evaluation.known.get(tensor.name)
+            return tuple(v.shape for v in known.values) if isinstance(known, Known) else ()
+
+        given = tuple(fact_of(t) for t in inputs)
+        for tensor, fact in zip(inputs, given, strict=True):
+            if tensor.name and fact is None and not isinstance(tensor, Constant):
+                raise StreamError(f"reads '{tensor.name}', of which nothing is known", node=label(node))
+        outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
+        dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
+        model = self.offline.model
+        return Facts(
+            node,
+            given,
+            self.chunk,
+            opset_of(model),
+            evaluation.lengths,
+            tuple(shapes_of(t) for t in node.inputs),
+            tuple(shapes_of(t) for t in node.outputs),
+            dtypes,
+            outer,
+            tuple(model.opset_import),
+            model.ir_version,
+            tuple(self.lengths),
+            tuple(t.name for t in inputs),
+            evaluation.memo,
+        )
+
+    @property
+    def max_frames(self) -> int | None:
+        """The longest stream that stays within every table that is read at the clock."""
+        return min((longest(length, frames) for length, frames in self.bounds), default=None)
+
+
+def longest(length: Length, frames: int) -> int:
+    """The most input frames for which a tensor of this length has no more than so many frames."""
+    low, high = 0, 1
+    while length(high) <= frames:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if length(middle) <= frames else (low, middle)
+    return low
+
+
+def refuse_table(port: Tensor, fact: Fact | None) -> None:
+    """Refuses an output over two times: a stream has frames of one."""
+    if isinstance(fact, Moved) and fact.refusal is not None:
+        raise fact.refusal
+    if isinstance(fact, Pairs | Moved):
+        raise StreamError(
+            "gives a table of two times, as attention has between queries and keys",
+            node=label(port.inputs[0]) if port.inputs else port.name,
+            hint="leave it out of the model's outputs; a stream gives frames of one time",
+        )
+
+
+def wanted_tensors(evaluation: Evaluation) -> set[str]:
+    """The tensors of data whose values an output depends on; what only Shape reads is not among them."""
+    carried = evaluation.data | evaluation.static
+    wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
+    for node in reversed(evaluation.graph.nodes):
+        if any(t.name in wanted for t in node.outputs if t.name):
+            wanted |= {t.name for t in reads(node) if t.name in carried}
+    return wanted
+
+
+def input_fact(offline: Offline, evaluation: Evaluation, name: str) -> Fact:
+    role = offline.roles[name]
+    shapes, dtype = evaluation.shapes[name], evaluation.dtypes[name]
+    if isinstance(role, StaticRole):
+        return Static(shapes[0], dtype)
+    if isinstance(role, StateRole):
+        return Static(shapes[0], dtype, Origin.GIVEN)
+    assert isinstance(role, StreamRole)
+    shape = tuple(-1 if axis == role.axis else size for axis, size in enumerate(shapes[0]))
+    length = Length().then(role.rate.numerator, 0, role.rate.denominator)
+    stream = Stream(role.axis, role.rate, 0, length, shape, dtype)
+    return replace(stream, tail=np.zeros(stream.one_frame(), dtype))
