@@ -19,7 +19,7 @@ class Mask:
     """Which keys a query sees, in frames of the layer.
 
     Args:
-        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own of ``size``, and ``left`` blocks back).
+        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own of ``size``, ``left`` blocks back).
         form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill is put in).
         after: zero again after the softmax.
     """

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import string
+from typing import Annotated
+
 import onnx
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from graphc.api import (
+    Limit,
     Model,
+    Offline,
     Pass,
     PassConfig,
     PassContext,
     PassError,
     PassResult,
+    Settings,
     StreamError,
     analyse,
+    banded,
     lift,
+    opset_of,
     register_pass,
     slide,
 )
@@ -21,8 +31,53 @@ from graphc.api import (
 OLDEST_OPSET = 11
 
 
+class AttentionLimit(PassConfig):
+    """A limit on what an attention sees, in frames of its layer; or the longest stream, in frames of the input."""
+
+    left: int | None = Field(default=None, ge=0, description="frames before a query's own that it may see")
+    right: int | None = Field(default=None, ge=0, description="frames after it")
+    max_frames: int | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="keep an unlimited past whole, for streams of so many input frames",
+    )
+
+    @model_validator(mode="after")
+    def one_way(self) -> AttentionLimit:
+        if (self.left is None and self.right is None) == (self.max_frames is None):
+            raise ValueError("give left and right, or max_frames")
+        return self
+
+
+def for_every(limits: object) -> object:
+    """One limit as the limit of every attention."""
+    alone = isinstance(limits, dict) and any(not isinstance(v, dict) for v in limits.values())
+    return {"*": limits} if alone else limits
+
+
 class LiftOptions(PassConfig):
-    """No options yet: the stream section of the spec says all."""
+    """How attention is limited and kept, and how states are named."""
+
+    attention: Annotated[dict[str, AttentionLimit], BeforeValidator(for_every)] = Field(
+        default={}, description="a limit for every attention, or one for each shell pattern of node names"
+    )
+    ports: str = Field(
+        default="{node}_{kind}", description="names of states, out of {node}, {scope}, {layer} and {kind}"
+    )
+
+    @field_validator("ports")
+    @classmethod
+    def known_parts(cls, template: str) -> str:
+        parts = {part for _, part, _, _ in string.Formatter().parse(template) if part is not None}
+        unknown = parts - {"node", "scope", "layer", "kind"}
+        if unknown or "kind" not in parts or re.search(r"[^0-9A-Za-z_{}]", template):
+            raise ValueError("a template is made of letters, {node}, {scope}, {layer} and, always, {kind}")
+        return template
+
+    def settings(self) -> Settings:
+        limits = ((pattern, Limit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
+        return Settings(tuple(limits), ports=self.ports)
 
 
 @register_pass
@@ -62,12 +117,17 @@ class LiftState(Pass[LiftOptions]):
         if stream.window is not None:
             lifted = slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
-            lifted = lift(analyse(offline, stream.chunk), stream.frame_ms)
+            settings = config.settings()
+            offline = banded(offline, settings) or offline
+            lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes])
+
+    def reference(self, config: LiftOptions, offline: Offline) -> Offline | None:
+        return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:

@@ -327,12 +327,32 @@ def test_a_mask_made_of_the_count_of_frames_is_steady() -> None:
     assert [i.name for i in lifted.signature.inputs] == ["x"]
 
 
-def test_an_absolute_position_table_is_refused() -> None:
+def test_positions_out_of_a_ramp_are_made_from_the_clock() -> None:
     body = """
         s = Shape (x) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit) f = Cast <to=1> (r) y = Add (x, f)
     """
     model = weights(model_of(body), two=np.array([2]), zero=np.array(0), unit=np.array(1))
-    assert "place in the stream" in refusal(model).reason
+    lifted = lifted_equal(model)
+    assert kinds(lifted) == ["clock"]
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames is None
+
+
+def test_positions_out_of_a_stored_table_bound_the_stream() -> None:
+    body = "s = Shape (x) n = Gather (s, two) p = Slice (table, zero, n, two) y = Add (x, p)"
+    model = weights(model_of(body), two=np.array([2]), zero=np.array([0]), table=random(1, 2, 50))
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames == 50
+
+
+def test_a_constant_that_follows_the_place_in_no_known_way_is_refused() -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit) f = Cast <to=1> (r)
+        last = Cast <to=1> (n) share = Div (f, last) y = Add (x, share)
+    """
+    model = weights(model_of(body), two=np.array([2]), zero=np.array(0), unit=np.array(1))
+    assert "changes with the length" in refusal(model).reason or "place in the stream" in refusal(model).reason
 
 
 def test_a_periodic_constant_is_cut_at_the_phase_of_the_delay() -> None:

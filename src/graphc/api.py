@@ -29,14 +29,17 @@ from graphc.graph import (
 )
 from graphc.guard import guarded
 from graphc.model import Model
+from graphc.offline import Offline
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.runtime import RunError, Session, size_of
 from graphc.shapes import inferred_types, static_shapes
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
+from graphc.stream.banded import banded
 from graphc.stream.inline import inline_branch
 from graphc.stream.lift import lift
 from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
+from graphc.stream.settings import Limit, Settings
 from graphc.stream.window import slide
 
 __all__ = [
@@ -44,9 +47,11 @@ __all__ = [
     "Facts",
     "Graph",
     "GraphcError",
+    "Limit",
     "Model",
     "ModelError",
     "Node",
+    "Offline",
     "Pass",
     "PassConfig",
     "PassContext",
@@ -54,6 +59,7 @@ __all__ = [
     "PassResult",
     "RunError",
     "Session",
+    "Settings",
     "StreamError",
     "StreamStep",
     "Tensor",
@@ -61,6 +67,7 @@ __all__ = [
     "Variable",
     "analyse",
     "attribute_or_input",
+    "banded",
     "captured",
     "constant_of",
     "consumers",

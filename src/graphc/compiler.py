@@ -135,12 +135,13 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
 
 
 def pass_data(record: PassRecord) -> dict[str, Any]:
-    plain = {k: v for k, v in vars(record).items() if not k.startswith("against")}
+    plain = {k: v for k, v in vars(record).items() if not k.startswith(("against", "reference"))}
     return {
         **plain,
         "max_abs": record.max_abs,
         "against_offline": [d.as_dict() for d in record.against_offline],
         "against_before": [d.as_dict() for d in record.against_before],
+        "reference_change": [d.as_dict() for d in record.reference_change],
     }
 
 

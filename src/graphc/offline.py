@@ -108,6 +108,11 @@ class Offline:
             shape[role.axis] = self.frames_of(name, frames)
         return random_values(rng, shape, dtype, role.low, role.high, self.limits.get(name), scale)
 
+    def completed(self, feeds: Feeds, frames: int) -> Feeds:
+        """The feeds of a stream with the counts and first states that a compiled model does not take."""
+        rng = np.random.default_rng(0)
+        return {n: feeds[n] if n in feeds else self.draw_input(n, frames, rng, 1.0) for n in self.roles}
+
     def run(self, feeds: Feeds) -> dict[str, Any]:
         """The offline outputs.
 

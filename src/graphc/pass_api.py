@@ -83,6 +83,14 @@ class Pass(ABC, Generic[C]):
             PassError: the pass cannot do its work on this model.
         """
 
+    def reference(self, config: C, offline: Offline) -> Offline | None:
+        """The offline model as the options of this pass change what equal means; None where they do not.
+
+        Errors:
+            GraphcError: the options do not fit the model.
+        """
+        return None
+
     @classmethod
     def manual(cls) -> str:
         return inspect.cleandoc(cls.__doc__ or "")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
 
 from graphc.bisect import first_inner_difference
-from graphc.compare import Array, Difference, worst_of
+from graphc.compare import Array, Difference, compare, worst_of
 from graphc.errors import GraphcError, ModelError, PassError, ValidationError
 from graphc.model import Model
 from graphc.offline import Feeds, Offline, random_values
@@ -20,7 +20,7 @@ from graphc.plan import Plan, PlannedPass
 from graphc.roles import graph_ports
 from graphc.runtime import RunError, Session, size_of
 from graphc.signature import Signature
-from graphc.spec import StreamSpec, ValidateSpec, merged_tolerance
+from graphc.spec import StreamSpec, ToleranceSpec, ValidateSpec, merged_tolerance
 from graphc.stream.given import given_stream
 from graphc.validate import (
     Reference,
@@ -60,6 +60,7 @@ class PassRecord:
     tolerance: dict[str, float | None]
     against_offline: list[Difference] = field(default_factory=list)
     against_before: list[Difference] = field(default_factory=list)
+    reference_change: list[Difference] = field(default_factory=list)
 
     @property
     def max_abs(self) -> float:
@@ -123,6 +124,8 @@ class Pipeline:
     def step(
         self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, checks: Checks
     ) -> tuple[Model, onnx.ModelProto]:
+        if self.offline is not None:
+            checks.change_reference(planned.instance.reference(planned.config, self.offline))
         context = PassContext(
             self.stream,
             self.offline,
@@ -181,6 +184,12 @@ class Checks:
         self.last_outputs: list[dict[str, Array]] = []
         self.last_stream: tuple[Model, onnx.ModelProto] | None = None
         self.given = model if model.signature is not None else None
+        self.as_exported: Offline | None = None
+
+    def change_reference(self, changed: Offline | None) -> None:
+        """Compares with a model that the options of a pass changed from here on."""
+        if changed is not None:
+            self.as_exported, self.offline = self.as_exported or self.offline, changed
 
     def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
         if model.signature is None:
@@ -188,6 +197,8 @@ class Checks:
             return
         if not self.trials:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
+        if self.as_exported is not None and not self.last_outputs:
+            record.reference_change = worst_of(distances(self.as_exported, self.trials))
         session = session_of(model, proto)
         got = stream_all(session, self.trials)
         wants = [t.want for t in self.trials]
@@ -233,6 +244,19 @@ class Checks:
             hint="leave the pass out, or give it a tolerance of its own: "
             f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
         )
+
+
+def distances(offline: Offline, trials: list[Trial]) -> list[Difference]:
+    """How far the reference of some trials lies from another model: what was asked for, so that all of it holds."""
+    found: list[Difference] = []
+    for trial in trials:
+        run = offline.run(offline.completed(trial.feeds, trial.frames))
+        for name, want in trial.want.items():
+            found.append(replace(compare(name, np.asarray(run[name]), want, None, ANY), frames=trial.frames))
+    return found
+
+
+ANY = ToleranceSpec(rtol=0.0, atol=1e300)
 
 
 def op_counts(proto: onnx.ModelProto) -> dict[str, int]:

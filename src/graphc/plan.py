@@ -75,8 +75,7 @@ def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: di
         loc = first["loc"]
         keys = ("passes", index, cls.name, *loc)
         if first["type"] == "extra_forbidden":
-            raise spec_file.error(
-                keys, "unknown option", nearest(str(loc[-1]), list(cls.Config.model_fields))
-            ) from None
+            hint = nearest(str(loc[-1]), list(cls.Config.model_fields)) if len(loc) == 1 else None
+            raise spec_file.error(keys, "unknown option", hint) from None
         message = first["msg"].removeprefix("Value error, ")
         raise spec_file.error(keys, f"{message[:1].lower()}{message[1:]}") from None

@@ -10,7 +10,9 @@ from graphc.compare import worst_of
 from graphc.compiler import output_paths
 from graphc.errors import ModelError, SpecError
 from graphc.model import read_model
-from graphc.offline import offline_of
+from graphc.offline import Offline, offline_of
+from graphc.plan import config_of
+from graphc.registry import load_registry
 from graphc.session import StreamSession
 from graphc.spec import SpecFile, load_spec, merged_tolerance
 from graphc.stream.given import given_stream
@@ -43,6 +45,7 @@ def validate_spec(path: Path) -> dict[str, Any]:
     spec = spec_file.spec
     assert spec.stream is not None
     offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
+    offline = as_asked(spec_file, offline)
     window = session.manifest.window
     reference: Reference
     lifted = any(p.name == "lift_state" for p in spec.passes)
@@ -69,6 +72,16 @@ def validate_spec(path: Path) -> dict[str, Any]:
         "outputs": [d.as_dict() for d in found],
         "lines": lines,
     }
+
+
+def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
+    """The offline model as the options of installed passes change the reference; passes of folders have no say here."""
+    registry = load_registry([])
+    for index, entry in enumerate(spec_file.spec.passes):
+        if entry.name in registry:
+            cls = registry[entry.name]
+            offline = cls().reference(config_of(spec_file, index, cls, entry.options), offline) or offline
+    return offline
 
 
 def bench_spec(path: Path, calls: int) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def show_report(report: Report, spec: str) -> None:
         unproven = [s["name"] for s in data["states"] if s["proven"] is False]
         if unproven:
             console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
+        for line in reference_lines(data):
+            console.print(line)
         console.print(stream_line(data))
     stem = next(name for name in data["outputs"] if name.endswith(".onnx")).removesuffix(".onnx")
     console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json', f'{stem}.report.html'])}")
@@ -76,6 +78,16 @@ def passes_table(data: dict[str, Any]) -> Table:
             "[green]yes[/]" if all(d["holds"] for d in p["against_offline"]) else "[red]no[/]",
         )
     return table
+
+
+def reference_lines(data: dict[str, Any]) -> list[str]:
+    """How far the reference lies from the model as exported, where the options of a pass changed it."""
+    return [
+        f"{p['name']} changed the reference as asked: {d['output']} lies {number(d['max_abs'])} from the exported model"
+        + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
+        for p in data["passes"]
+        for d in p["reference_change"]
+    ]
 
 
 def states_table(data: dict[str, Any]) -> Table:

@@ -10,6 +10,7 @@ from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
 from graphc.stream.evaluate import Evaluation, evaluate
 from graphc.stream.facts import Fact, Stream
+from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.walk import StepAt, Walk
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
@@ -46,28 +47,31 @@ class Analysis:
         return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))
 
 
-def analyse(offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None) -> Analysis:
+def analyse(
+    offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None, settings: Settings = DEFAULT
+) -> Analysis:
     """Analyses a model at a chunk, or at the smallest that fits.
 
     Errors:
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
     evaluation = evaluation or evaluate(offline)
+    most = settings.max_frames or 0
     while True:
         try:
-            return analysed(offline, chunk, evaluation)
+            return analysed(offline, chunk, evaluation, settings)
         except TooShortError as err:
             longest = max(evaluation.lengths)
-            if err.frames >= LONGEST_TABLE:
+            if err.frames >= LONGEST_TABLE and longest > most + 2 * (chunk or 1):
                 raise
-            evaluation = evaluate(offline, 2 * longest)
+            evaluation = evaluate(offline, most + 2 * (chunk or 1) + 1 if longest < most else 2 * longest)
             if max(evaluation.lengths) <= longest:
                 raise
 
 
-def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation) -> Analysis:
+def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings) -> Analysis:
     """The same at the lengths of one evaluation."""
-    multiple, at_smallest = smallest_fit(offline, evaluation)
+    multiple, at_smallest = smallest_fit(offline, evaluation, settings)
     if chunk is None or chunk == multiple:
         return at_smallest
     if chunk % multiple:
@@ -78,23 +82,23 @@ def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation) -> Ana
             hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
         )
     try:
-        return walk(offline, evaluation, chunk, multiple)
+        return walk(offline, evaluation, chunk, multiple, settings)
     except ChunkMisfitError as err:
         raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
 
 
-def smallest_fit(offline: Offline, evaluation: Evaluation) -> tuple[int, Analysis]:
+def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -> tuple[int, Analysis]:
     chunk = 1
     while True:
         try:
-            return chunk, walk(offline, evaluation, chunk, chunk)
+            return chunk, walk(offline, evaluation, chunk, chunk, settings)
         except ChunkMisfitError as err:
             chunk = math.lcm(chunk, err.multiple)
             if chunk > LARGEST_CHUNK_MULTIPLE:
                 raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
 
 
-def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int) -> Analysis:
-    found = Walk(offline, evaluation, chunk)
+def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
+    found = Walk(offline, evaluation, chunk, settings=settings)
     found.run()
     return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, found.max_frames)

@@ -30,6 +30,33 @@ class Band:
         return len(self.left)
 
 
+def reached(
+    facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]], query: Stream
+) -> tuple[Band, int | None]:
+    """The band of an attention under the user's settings, and the longest stream for which it holds, if any.
+
+    Errors:
+        StreamError: nothing limits the context, and no setting does.
+        TooShortError: the lengths evaluated do not show a limit.
+    """
+    limit = facts.settings.limit(facts.node.name or facts.node.outputs[0].name).max_frames
+    try:
+        return band_of(facts, zero, sizes), None
+    except TooShortError:
+        if facts.settings.survey:
+            return Band((0,), (0,)), None
+        if limit is None or max(facts.lengths) < limit:
+            raise
+        bounded = [z | later(size, query.length(limit)) for z, size in zip(zero, sizes, strict=True)]
+        return band_of(facts, bounded, sizes), limit
+
+
+def later(size: tuple[int, int], frames: int) -> Array:
+    """Keys that lie so many frames or more before a query: no stream of so many frames has them."""
+    place: Array = np.arange(size[0])[:, None] - np.arange(size[1])[None, :] >= frames
+    return place
+
+
 def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]]) -> Band:
     """The smallest band, repeating along the diagonal, that holds every entry that may be other than zero.
 
@@ -42,7 +69,7 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
         TooShortError: the lengths evaluated do not show a limit.
     """
     bare = all(z.shape[1] == 1 for z in zero)
-    if bare and len(facts.lengths) > 1:
+    if bare and not facts.settings.survey:
         facts.refuse("attends to all frames of the stream, past and future: no mask limits it", UNLIMITED)
     seen = [extents(z, size) for z, size in zip(zero, sizes, strict=True)]
     longest = max(range(len(sizes)), key=lambda i: sizes[i][0])
@@ -88,7 +115,7 @@ def extents(zero: Array, size: tuple[int, int]) -> Extents:
 
 
 def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
-    """What each phase sees on a side, None where only rows cut by an end show it; None for a period that does not fit."""
+    """What each phase sees on a side, None where only rows cut by an end show it; None if the period does not fit."""
     values, cut = getattr(seen[longest], side), getattr(seen[longest], f"{side}_cut")
     found: list[int | None] = []
     for phase in range(period):

@@ -18,11 +18,13 @@ from graphc.graph import Constant, Graph, Node, export_model, import_model, is_s
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
+from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
 from graphc.stream.sequences import stack_sequences
 
 SHAPE_OPS = ("Shape", "Size")
+TYPED_LIKE = ("CastLike",)
 LONGEST_TRIED = 100_000
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
@@ -85,7 +87,8 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         }
         values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
         known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
-        if not conditions and not stack_sequences(graph, shapes):
+        rewritten = stack_sequences(graph, shapes) or expand_contrib(graph, shapes, values[0])
+        if not conditions and not rewritten:
             break
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
@@ -175,15 +178,6 @@ def known_constant(tensor: Constant, count: int) -> Known:
     return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
 
 
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    if not model.functions:
-        return model
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except Exception as err:
-        raise ModelError(f"local functions cannot be inlined: {' '.join(str(err).split())[:300]}") from err
-
-
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
     """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
     roles = offline.roles
@@ -192,7 +186,7 @@ def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
     for node in graph.nodes:
         if node.op in SHAPE_OPS:
             continue
-        sources = {t.name for t in reads(node)}
+        sources = {t.name for t in (node.inputs[:1] if node.op in TYPED_LIKE else reads(node))}
         outputs = {t.name for t in node.outputs if t.name}
         if sources & data:
             data |= outputs

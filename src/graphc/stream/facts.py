@@ -174,6 +174,17 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where scores become weights: what a softmax reads and gives, and the axes of queries and keys from the right."""
+
+    scores: str
+    weights: str
+    query: int
+    key: int
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True)
 class Pairs:
     """A tensor over two times, as attention has between queries and keys.
 
@@ -188,6 +199,7 @@ class Pairs:
         times: for each axis a stream of the same rate and length; its delay is when the frames have arrived.
         shape: the offline shape, with -1 for time.
         settled: frames that do not exist hold zeros on the axis that was normalised.
+        sites: where scores became weights on the way here.
     """
 
     axes: tuple[int, int]
@@ -197,6 +209,7 @@ class Pairs:
     build: Callable[[Any, tuple[Span, Span]], Any] = field(compare=False)
     reach: Reach = field(compare=False)
     settled: bool = False
+    sites: tuple[Site, ...] = field(default=(), compare=False)
 
     @property
     def rank(self) -> int:

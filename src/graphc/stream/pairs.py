@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
 from graphc.errors import ChunkMisfitError, TooShortError
 from graphc.graph import Node, Tensor, label
 from graphc.signature import StateKind
-from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Span, Static, Stream
+from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Span, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving
 
 Spans = tuple[Span, Span]
 OFF = -500.0
 CLOSE = 1e-5
+
+
+def lowest_of(dtype: np.dtype[Any]) -> Array:
+    """The lowest finite number: what a softmax makes zero beside any score."""
+    return np.asarray(np.finfo(dtype).min, dtype=dtype)
 
 
 def close(a: Array, b: Array) -> bool:
@@ -69,7 +75,15 @@ def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
     return first.at(max(0, *(s.delay for s in streams)))
 
 
-def pairs_of(facts: Facts, frame: Frame, build: Build, reach: Reach, settled: bool = False, index: int = 0) -> Pairs:
+def pairs_of(
+    facts: Facts,
+    frame: Frame,
+    build: Build,
+    reach: Reach,
+    settled: bool = False,
+    index: int = 0,
+    sites: tuple[Site, ...] | None = None,
+) -> Pairs:
     """The fact of an output over two times; checked against the offline shapes."""
     shapes = facts.output_shapes[index]
     rank = len(shapes[0])
@@ -80,7 +94,9 @@ def pairs_of(facts: Facts, frame: Frame, build: Build, reach: Reach, settled: bo
     shape = tuple(-1 if a in axes else size for a, size in enumerate(shapes[0]))
     if any(tuple(-1 if a in axes else size for a, size in enumerate(s)) != shape for s in shapes[1:]):
         facts.refuse("an axis other than its two times changes with the length of the stream")
-    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled)
+    if sites is None:
+        sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, Pairs) for site in f.sites))
+    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled, sites)
 
 
 Build = Callable[[Builder, Spans], Tensor]

@@ -280,7 +280,7 @@ class Builder:
         return self.remember(key, lambda: self.one("Add", self.first_index(stream), steps, hint="frame_index"))
 
     def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
-        """Which frames of the chunk and ``extra`` more do not exist offline: bool [c + extra, 1, ...], on the stream axis."""
+        """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""
         shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
         steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
 

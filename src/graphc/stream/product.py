@@ -9,12 +9,12 @@ import numpy as np
 
 from graphc.graph import Node, Tensor, Variable, label
 from graphc.signature import StateKind
-from graphc.stream.band import Placed, band_of, placed
+from graphc.stream.band import Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
 from graphc.stream.moved import identity_maps, settled_inputs
 from graphc.stream.pairs import Frame, Spans, built, close, joined, nothing, pairs_of
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving
+from graphc.stream.rule import Context, Facts, StreamStep, refuse_moving
 
 SUMMED = "sums over all time"
 WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
@@ -194,7 +194,7 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
         if terms.operands[other][values.axis] != letters[key]:
             facts.refuse(SUMMED, WAY_OUT)
         key_time = joined(facts, [key_time, values])
-    where = settle(facts, table, key, query_time, key_time)
+    where, context = settle(facts, table, key, query_time, key_time)
     weighed = weights_of(facts, table, key, where)
     rehearse(facts, table, key, where)
     if isinstance(values, Stream):
@@ -212,11 +212,11 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
         pair[other] = given(b)
         return b.copy(node, pair, attrs)
 
-    return StreamStep((out,), emit)
+    return StreamStep((out,), emit, attention=context)
 
 
-def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: Stream) -> Placed:
-    """Where queries and keys are read, from what the table's zeros leave of the keys.
+def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: Stream) -> tuple[Placed, Context]:
+    """Where queries and keys are read, from what the table's zeros leave of the keys; and what that is.
 
     Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
     """
@@ -232,7 +232,9 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
         for w, z, s in zip(reach.wild, reach.zero, sizes, strict=True)
     ):
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
-    return placed(facts, band_of(facts, reach.zero, sizes), query_time, key_time)
+    band, max_frames = reached(facts, reach.zero, sizes, query_time)
+    context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
+    return placed(facts, band, query_time, key_time), context
 
 
 def spans_of(where: Placed, key: int) -> Spans:

@@ -15,10 +15,30 @@ import numpy as np
 from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError
 from graphc.graph import Node, Tensor, label, op_of
 from graphc.length import Length
-from graphc.stream.facts import Array, Fact, Known, Origin, Static, Stream
+from graphc.stream.facts import Array, Fact, Known, Origin, Site, Static, Stream
 from graphc.stream.ports import Builder, frames_in_chunk
+from graphc.stream.settings import DEFAULT, Settings
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The frames that an attention sees.
+
+    Args:
+        left: of its keys, before a query's own frame, at most.
+        right: after it, at most.
+        period: queries after which what they see repeats.
+        sites: where its scores became weights.
+        max_frames: the longest stream for which this holds, in input frames; None for any.
+    """
+
+    left: int
+    right: int
+    period: int
+    sites: tuple[Site, ...]
+    max_frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,7 @@ class StreamStep:
         facts: one for each output of the node.
         emit: builds the nodes of one call. It takes the builder and the inputs of one call (None where an input is
             omitted or changes with the length of the stream) and returns the outputs.
+        attention: what it sees, where it attends.
         local: each output frame depends on the same input frames at every place, and on no other: head and tail are
             then carried through by evaluation.
     """
@@ -36,6 +57,7 @@ class StreamStep:
     facts: tuple[Fact | None, ...]
     emit: Emit
     local: bool = False
+    attention: Context | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,7 @@ class Facts:
         known_lengths: the lengths of all streams so far.
         names: for each input the name under which one call has it.
         memo: what was found out about constants, shared by all nodes.
+        settings: what the user asked for.
     """
 
     node: Node
@@ -71,6 +94,7 @@ class Facts:
     known_lengths: tuple[Length, ...] = ()
     names: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
+    settings: Settings = DEFAULT
 
     def __getitem__(self, index: int) -> Fact | None:
         return self.inputs[index] if index < len(self.inputs) else None

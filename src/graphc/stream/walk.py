@@ -16,6 +16,7 @@ from graphc.stream.evaluate import Evaluation
 from graphc.stream.facts import Fact, Known, Moved, Origin, Pairs, Static, Stream
 from graphc.stream.positions import Positions
 from graphc.stream.rule import Facts, StreamStep
+from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
 from graphc.stream.surroundings import with_surroundings
 
@@ -47,6 +48,7 @@ class Walk:
     steps: list[StepAt] = field(default_factory=list)
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
+    settings: Settings = DEFAULT
 
     def run(self) -> None:
         """Walks all nodes that an output depends on.
@@ -89,6 +91,9 @@ class Walk:
             if tensor.name and fact is not None:
                 self.note(tensor.name, fact)
         self.steps.append(placed)
+        attention = placed.step.attention
+        if attention is not None and attention.max_frames is not None:
+            self.bounds.append((Length(), attention.max_frames))
 
     def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
         """The constant as a stream that is made anew in every call.
@@ -159,6 +164,7 @@ class Walk:
             tuple(self.lengths),
             tuple(t.name for t in inputs),
             evaluation.memo,
+            self.settings,
         )
 
     @property

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
 from graphc.stream.band import UNLIMITED
-from graphc.stream.facts import Array, Moved, Pairs, Reach
+from graphc.stream.facts import Array, Moved, Pairs, Reach, Site
 from graphc.stream.moved import move, scaled_source, settled_inputs
-from graphc.stream.pairs import OFF, Frame, Spans, built, nothing, pairs_of, pairwise
+from graphc.stream.pairs import OFF, Frame, Spans, built, lowest_of, nothing, pairs_of, pairwise
 from graphc.stream.ports import Builder
 from graphc.stream.product import missing_keys, rehearse, settle, weights_of
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
@@ -114,11 +113,9 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
     reach = Reach(Reach.free(len(facts.lengths)).level, zero, table.reach.wild)
     build = built(node, [scores])
     frame = Frame(table.from_right, table.times)
-    return StreamStep((pairs_of(facts, frame, build, reach, settled=True),), nothing(node))
-
-
-def lowest_of(dtype: np.dtype[Any]) -> Array:
-    return np.asarray(np.finfo(dtype).min, dtype=dtype)
+    rights = table.from_right
+    site = Site(node.inputs[0].name, node.outputs[0].name, rights[1 - key], rights[key], table.dtype)
+    return StreamStep((pairs_of(facts, frame, build, reach, settled=True, sites=(site,)),), nothing(node))
 
 
 def off(level: Array, axis: int) -> Array:
@@ -156,7 +153,7 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
         judged = table
     else:
         facts.refuse(f"takes {node.op} over all keys", "only sums and maxima over keys are lifted")
-    where = settle(facts, judged, key, query, table.times[key])
+    where, context = settle(facts, judged, key, query, table.times[key])
     rehearse(facts, table, key, where)
     kept = table.axes[1 - key]
     axis = kept if keep else kept - (along[0] < kept)
@@ -174,7 +171,7 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
             x = weigh(b)
         return b.copy(node, [x, *arguments(b, facts)])
 
-    return StreamStep((out,), emit)
+    return StreamStep((out,), emit, attention=context)
 
 
 def arguments(b: Builder, facts: Facts) -> list[Tensor | None]:

@@ -1,0 +1,76 @@
+"""A band put on attention: the model that a user asks for where its own sees too far."""
+
+from __future__ import annotations
+
+import onnx
+
+from graphc.errors import StreamError
+from graphc.graph import Graph, Variable, Writer, export_model, label
+from graphc.offline import Offline
+from graphc.stream.analysis import analyse
+from graphc.stream.evaluate import Evaluation, evaluate
+from graphc.stream.expanded import inlined
+from graphc.stream.facts import Site
+from graphc.stream.pairs import lowest_of
+from graphc.stream.settings import Limit, Settings
+
+
+def banded(offline: Offline, settings: Settings) -> Offline | None:
+    """The model with the limits of the settings as masks in front of its softmaxes; None where none asks for any.
+
+    Errors:
+        StreamError: no attention fits a limit's pattern, or its scores go through no softmax.
+    """
+    if all(limit.left is None and limit.right is None for _, limit in settings.limits):
+        return None
+    evaluation = evaluate(offline)
+    survey = Settings(survey=True)
+    found = analyse(offline, None, evaluation, survey)
+    done: set[str] = set()
+    used: set[str] = set()
+    nodes = [placed for placed in found.steps if placed.step.attention is not None]
+    for placed in nodes:
+        name = placed.node.name or placed.node.outputs[0].name
+        limit = settings.limit(name)
+        if limit.left is None and limit.right is None:
+            continue
+        used |= {pattern for pattern, other in settings.limits if other is limit}
+        assert placed.step.attention is not None
+        sites = placed.step.attention.sites
+        if not sites:
+            raise StreamError(
+                "its weights come from no softmax, so that no band can be put on it", node=label(placed.node)
+            )
+        for site in sites:
+            if site.weights not in done:
+                done.add(site.weights)
+                put_band(evaluation.graph, site, limit)
+    unused = [p for p, limit in settings.limits if p not in used and limit.max_frames is None]
+    if unused:
+        names = ", ".join(p.node.name or p.node.outputs[0].name for p in nodes[:4]) or "none"
+        raise StreamError(f"no attention's node fits the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
+    return offline.over(model_of(evaluation))
+
+
+def model_of(evaluation: Evaluation) -> onnx.ModelProto:
+    base = inlined(evaluation.source)
+    del base.functions[:]
+    return export_model(evaluation.graph, base)
+
+
+def put_band(graph: Graph, site: Site, limit: Limit) -> None:
+    """Sets the scores outside the band to the lowest number, in front of one softmax."""
+    softmax = next(n for n in graph.nodes if any(t.name == site.weights for t in n.outputs))
+    scores = next(t for t in softmax.inputs if t.name == site.scores)
+    write = Writer(f"{softmax.name or site.weights}/band")
+    query, key = (write.span(write.size(scores, -right), right - 1) for right in (site.query, site.key))
+    distance = write.one("Sub", key, query)
+    outside: list[Variable] = []
+    if limit.left is not None:
+        outside.append(write.one("Less", distance, -limit.left))
+    if limit.right is not None:
+        outside.append(write.one("Greater", distance, limit.right))
+    masked = outside[0] if len(outside) == 1 else write.one("Or", *outside)
+    limited = write.one("Where", masked, lowest_of(site.dtype), scores)
+    softmax.inputs = [limited if t is scores else t for t in softmax.inputs]
+    graph.nodes.extend(write.nodes)

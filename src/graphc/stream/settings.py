@@ -1,0 +1,51 @@
+"""What a user may ask of a lift beyond the model: limits on attention, the form of its caches, names of ports."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import Literal
+
+CacheForm = Literal["keys_values", "inputs"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit on an attention.
+
+    Args:
+        left: frames of the layer before a query's own that it may see; None for what the model says.
+        right: frames after it; None likewise.
+        max_frames: input frames of the longest stream, for which an unlimited past is kept whole.
+    """
+
+    left: int | None = None
+    right: int | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a lift.
+
+    Args:
+        limits: (pattern, limit) in order; the first whose pattern fits the attention's node, as a shell pattern, holds.
+        cache: whether attention keeps keys and values or the input that they are made of.
+        ports: how states are named: ``{scope}``, ``{layer}``, ``{node}`` and ``{kind}`` are filled in.
+        survey: assumes that attention sees its own frame only where nothing limits it, to find every such place.
+    """
+
+    limits: tuple[tuple[str, Limit], ...] = ()
+    cache: CacheForm = "keys_values"
+    ports: str = "{node}_{kind}"
+    survey: bool = False
+
+    def limit(self, node: str) -> Limit:
+        return next((limit for pattern, limit in self.limits if fnmatch.fnmatchcase(node, pattern)), Limit())
+
+    @property
+    def max_frames(self) -> int | None:
+        return max((limit.max_frames for _, limit in self.limits if limit.max_frames), default=None)
+
+
+DEFAULT = Settings()
