@@ -86,12 +86,10 @@ def move(node: Node, facts: Facts) -> StreamStep:
                 refuse(facts, moved)
             elif node.op == "Concat":
                 inputs.append(np.full(fact.values[length].shape, -1, np.int64))
-            elif node.op == "Pad" and index == 2:
-                inputs.append(np.array(-1, np.int64))
             else:
                 inputs.append(fact.values[length])
-        if node.op == "Pad" and node.attrs.get("mode", "constant") == "constant" and len(inputs) == 2:
-            inputs.append(np.array(-1, np.int64))
+        if node.op == "Pad":
+            inputs[2:3] = [np.array(-1, np.int64)]
         for number, result in enumerate(run_once(node, facts, inputs)):
             maps[number].append(result)
     outputs = tuple(

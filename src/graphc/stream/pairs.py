@@ -149,7 +149,7 @@ def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
     own = [
         side for side, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)
     ]
-    name = f"{facts.node.inputs[index].name}/chunk"
+    name = f"{facts.names[index]}/chunk"
     if not own:
         value = facts.array(index, f"its input {index}")
         return lambda b, spans: b.constant(np.asarray(value), name)

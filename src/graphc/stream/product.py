@@ -12,9 +12,9 @@ from graphc.signature import StateKind
 from graphc.stream.band import Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
 from graphc.stream.moved import identity_maps, settled_inputs
-from graphc.stream.pairs import Frame, Spans, built, close, joined, nothing, pairs_of
+from graphc.stream.pairs import Frame, Spans, built, joined, nothing, pairs_of, rectangle_of, stream_at
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Context, Facts, StreamStep, refuse_moving
+from graphc.stream.rule import Context, Facts, StreamStep, cut_to_chunk, refuse_moving
 
 SUMMED = "sums over all time"
 WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
@@ -306,21 +306,35 @@ def known_values(
 ) -> Callable[[Builder], Tensor]:
     """Values that are constants: the same for every key, or a table of distances."""
     own = terms.operands[other]
-    if letters[1 - key] in own or letters[key] not in own:
-        facts.refuse(
-            "weighs a table of relative positions by attention", "relative positions on the values are not lifted"
-        )
+    if letters[key] not in own:
+        facts.refuse("sums a table of two times over keys with a constant that has none", "write the sum as a ReduceSum")
     axis = own.index(letters[key])
-    first = known.values[0].take([0], axis=axis)
-    if not all(close(v, np.broadcast_to(first, v.shape)) for v in known.values):
-        facts.refuse("weighs a constant of every key's place by attention", "positions on the values are not lifted")
+    if letters[1 - key] in own:
+        return rectangle_values(facts, other, own, letters, key, where)
+    time = stream_at(facts_table(facts).times[key], len(own) - axis)
+    cut_to_chunk(facts, other, time)
 
     def build(b: Builder) -> Tensor:
-        frames = facts.frames(facts_time(facts)) + where.keys.extra
-        return b.constant(np.repeat(first, frames, axis=axis), label(facts.node))
+        value, varies = cut_to_chunk(facts, other, time.at(where.keys.offset), where.keys.extra)
+        frames = facts.frames(time) + where.keys.extra
+        return b.constant(value if varies else np.repeat(value, frames, axis=axis), label(facts.node))
 
     return build
 
 
-def facts_time(facts: Facts) -> Stream:
-    return next(f.times[0] for f in facts.inputs if isinstance(f, Pairs))
+def rectangle_values(
+    facts: Facts, other: int, own: Sequence[str], letters: Sequence[str], key: int, where: Placed
+) -> Callable[[Builder], Tensor]:
+    """A table of positions that the values have relative to each query."""
+    order = sorted((0, 1), key=lambda side: own.index(letters[side]))
+    rights = (len(own) - own.index(letters[order[0]]), len(own) - own.index(letters[order[1]]))
+    times = facts_table(facts).times
+    spans = spans_of(where, key)
+    value = rectangle_of(
+        facts, other, Frame(rights, (times[order[0]], times[order[1]])), (spans[order[0]], spans[order[1]])
+    )
+    return lambda b: b.constant(value, f"{facts.node.inputs[other].name}/chunk")
+
+
+def facts_table(facts: Facts) -> Pairs:
+    return next(f for f in facts.inputs if isinstance(f, Pairs))

@@ -10,9 +10,20 @@ import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
 from graphc.stream.band import UNLIMITED
-from graphc.stream.facts import Array, Moved, Pairs, Reach, Site
+from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
 from graphc.stream.moved import move, scaled_source, settled_inputs
-from graphc.stream.pairs import OFF, Frame, Spans, built, lowest_of, nothing, pairs_of, pairwise
+from graphc.stream.pairs import (
+    OFF,
+    Frame,
+    Spans,
+    built,
+    known_piece,
+    lowest_of,
+    nothing,
+    pairs_of,
+    pairwise,
+    reach_of,
+)
 from graphc.stream.ports import Builder
 from graphc.stream.product import missing_keys, rehearse, settle, weights_of
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
@@ -286,3 +297,26 @@ def move_only(node: Node, facts: Facts) -> StreamStep:
     if not any(isinstance(f, Moved) for f in facts.inputs):
         facts.refuse("moves scores between queries or keys once they are a table of two times", "move them before")
     return move(node, facts)
+
+
+@two_time_rule("Trilu")
+def trilu(node: Node, facts: Facts) -> StreamStep:
+    """A triangle of zeros: keys after, or before, a diagonal."""
+    table = only_table(replace(facts, inputs=facts.inputs[:1]))
+    if table.from_right != (2, 1):
+        facts.refuse("cuts a triangle out of other axes than the two times", "transpose them to the end")
+    diagonal = int(facts.array(1, "its diagonal") or 0) if facts[1] is not None else 0
+    upper = bool(node.attrs.get("upper", 1))
+    sizes = [tuple(t.length(n) for t in table.times) for n in facts.lengths]
+    kept = Known(tuple(np.triu(np.ones(s, bool), diagonal) if upper else np.tril(np.ones(s, bool), diagonal) for s in sizes))
+    zero = Known((np.zeros((), table.dtype),) * len(sizes))
+    chosen = replace(facts, inputs=(kept, table, zero), names=("triangle", facts.names[0], "zero"))
+    frame = Frame(table.from_right, table.times)
+    pieces = [known_piece(chosen, 0, frame), table.build, known_piece(chosen, 2, frame)]
+
+    def build(b: Builder, spans: Spans) -> Tensor:
+        with b.within(node):
+            return b.one("Where", *(piece(b, spans) for piece in pieces), hint="triangle")
+
+    reach = reach_of(Node("Where"), chosen, frame)
+    return StreamStep((pairs_of(facts, frame, build, reach, table.settled),), nothing(node))
