@@ -294,7 +294,9 @@ def over_channels(net: Network, x: Tensor) -> None:
     if kind == 0:
         net.out(net.one("Softmax", x.name, axis=1), x.channels, x.length)
     elif kind == 1:
-        net.out(net.one("ReduceMean", x.name, axes=[1], keepdims=1), 1, x.length)
+        axes = {"axes": [1]} if net.opset < 18 else {}
+        inputs = [x.name] if net.opset < 18 else [x.name, net.constant(np.array([1]))]
+        net.out(net.one("ReduceMean", *inputs, keepdims=1, **axes), 1, x.length)
     elif kind == 2:
         net.out(net.one("MatMul", net.weight(3, x.channels), x.name), 3, x.length)
     else:

@@ -35,6 +35,7 @@ STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 1
 NEAR_LENGTHS = 7
 NEAR_STEPS = (1, 2, 3, 5, 6, 7, 11, 13)
 SCANNED_LENGTHS = range(1, 401)
+SCANNED_NEAR = 64
 
 
 @dataclass
@@ -148,14 +149,20 @@ class Offline:
         steps = [k for k in NEAR_STEPS if self.accepts(first + k)]
         steps += [k * step for k in NEAR_STEPS if k * step not in steps and self.accepts(first + k * step)]
         near = [first + k for k in steps]
-        far = [n for n in (2 * first + step, 2 * first, 3 * first) if n not in near and self.accepts(n)]
+        others = (2 * first + step, 2 * first, 3 * first) if at_least == 1 else (first // 2 + 1, first // 3)
+        far = [n for n in others if n > 0 and n not in near and self.accepts(n)]
         return (first, *near[:NEAR_LENGTHS], *far[:1])
 
     def first_length(self, at_least: int) -> int:
+        """The first length that the model accepts; with ``at_least``, one near it if there is any.
+
+        Long ones come last: what a model needs may grow with the square of the length.
+        """
         declared = [self.declared] if self.declared else []
-        common = [n for n in COMMON_LENGTHS if n >= at_least]
-        candidates: list[int] = [*declared, *common, *SCANNED_LENGTHS]
-        for frames in candidates:
+        wanted = [*range(at_least, at_least + SCANNED_NEAR), *(n for n in COMMON_LENGTHS if at_least <= n <= 4 * at_least)]
+        short = [n for n in COMMON_LENGTHS if n <= SCANNED_LENGTHS[-1]]
+        usual = [*short, *SCANNED_LENGTHS, *(n for n in COMMON_LENGTHS if n not in short)]
+        for frames in [*declared, *(wanted if at_least > 1 else []), *usual]:
             if self.accepts(frames):
                 return frames
         try:

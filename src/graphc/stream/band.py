@@ -12,6 +12,7 @@ from graphc.graph import label
 from graphc.stream.facts import Array, Span, Stream
 from graphc.stream.rule import Facts
 
+ROWS_TO_TELL = 3
 UNLIMITED = (
     "limit it in the model, or say `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
     "reference"
@@ -75,7 +76,7 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
     longest = max(range(len(sizes)), key=lambda i: sizes[i][0])
     rows = sizes[longest][0]
     blind = ""
-    for period in range(1, max(2, rows // 2 + 1)):
+    for period in range(1, max(2, rows // ROWS_TO_TELL)):
         fit = [fitted(side, period, seen, longest) for side in ("left", "right")]
         if any(f is None for f in fit):
             continue
@@ -96,12 +97,12 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
 
 @dataclass(frozen=True)
 class Extents:
-    """For each query the frames it sees on a side (-1 for none), and whether the end of the table may have cut them."""
+    """For each query how far it sees to either side (below 0: not even itself), and how far the table goes there."""
 
     left: Array
     right: Array
-    left_cut: Array
-    right_cut: Array
+    left_room: Array
+    right_room: Array
 
 
 def extents(zero: Array, size: tuple[int, int]) -> Extents:
@@ -111,24 +112,24 @@ def extents(zero: Array, size: tuple[int, int]) -> Extents:
     some = on.any(axis=1)
     first = np.where(some, on.argmax(axis=1), place + 1)
     last = np.where(some, keys - 1 - on[:, ::-1].argmax(axis=1), place - 1)
-    return Extents(place - first, last - place, some & (first == 0), some & (last == keys - 1))
+    return Extents(place - first, last - place, place, keys - 1 - place)
 
 
 def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
-    """What each phase sees on a side, None where only rows cut by an end show it; None if the period does not fit."""
-    values, cut = getattr(seen[longest], side), getattr(seen[longest], f"{side}_cut")
-    found: list[int | None] = []
-    for phase in range(period):
-        whole = values[phase::period][~cut[phase::period]]
-        found.append(int(whole[0]) if whole.size else None)
-    limits = np.array([-2 if f is None else f for f in found])
+    """What each phase sees on a side, None where too few rows have room to show it; None if the period does not fit.
+
+    Rows with room for it see exactly that far; rows near an end of the table see as far or less.
+    """
+    values, room = getattr(seen[longest], side), getattr(seen[longest], f"{side}_room")
+    limits = np.array([values[phase::period].max() for phase in range(period)])
     for table in seen:
-        values, cut = getattr(table, side), getattr(table, f"{side}_cut")
+        values, room = getattr(table, side), getattr(table, f"{side}_room")
         limit = limits[np.arange(len(values)) % period]
-        fits = np.where(cut, values <= limit, values == limit) | (limit == -2)
-        if not fits.all():
+        if not np.where(room >= limit, values == limit, values <= limit).all():
             return None
-    return found
+    values, room = getattr(seen[longest], side), getattr(seen[longest], f"{side}_room")
+    shown = [int((room[phase::period] >= limits[phase]).sum()) for phase in range(period)]
+    return [int(limit) if count >= ROWS_TO_TELL else None for limit, count in zip(limits, shown, strict=True)]
 
 
 @dataclass(frozen=True)
