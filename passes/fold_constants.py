@@ -30,6 +30,7 @@ from graphc.api import (
     is_sparse,
     label,
     nbytes,
+    place_of,
     register_pass,
     sorted_nodes,
     standard,
@@ -122,7 +123,7 @@ class Folder:
             node.outputs.clear()
             for tensor, value in zip(outputs, values, strict=True):
                 tensor.to_constant(value)
-            graph.nodes.remove(node)
+            del graph.nodes[place_of(graph, node)]
             self.count += 1
         if branches:
             self.branches += branches

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Graph, Node, Tensor, captured, constant_of, names_in, producer, standard
+from graphc.api import Constant, Graph, Node, Tensor, captured, constant_of, names_in, place_of, producer, standard
 
 Shape = list[int | str | None]
 
@@ -80,7 +80,7 @@ class Scene:
     def drop(self, node: Node) -> None:
         node.inputs.clear()
         node.outputs.clear()
-        self.graph.nodes.remove(node)
+        del self.graph.nodes[place_of(self.graph, node)]
 
 
 def value_of(tensor: Tensor | None) -> NDArray[Any] | None:

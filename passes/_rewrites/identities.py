@@ -13,9 +13,8 @@ def rewrite(scene: Scene) -> int:
     """Takes out Identity, Dropout outside training, Cast to the same type, and Transpose, Reshape, Expand, Tile,
     Concat, Add 0 and Mul 1 that change nothing."""
     count = 0
-    for node in list(scene.graph.nodes):
-        if node in scene.nodes("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand", "Tile"):
-            count += gives_its_input(scene, node) and scene.bypass(node, node.inputs[0])
+    for node in list(scene.nodes("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand", "Tile")):
+        count += gives_its_input(scene, node) and scene.bypass(node, node.inputs[0])
     return count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc_passes._rewrites._scene import Scene, is_float, value_of
 
-from graphc.api import Node
+from graphc.api import Node, place_of
 
 
 def rewrite(scene: Scene) -> int:
@@ -19,7 +19,7 @@ def rewrite(scene: Scene) -> int:
             if not is_float(product.inputs[1]) or not is_float(add.inputs[1 - index]):
                 continue
             inputs, output = [*product.inputs, add.inputs[1 - index]], add.outputs[0]
-            place = scene.graph.nodes.index(add)
+            place = place_of(scene.graph, add)
             name = product.name
             scene.drop(product)
             place -= 1

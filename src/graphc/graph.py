@@ -61,15 +61,21 @@ def import_model(model: ModelProto) -> Graph:
     keep_attributes(graph, model.graph)
     free_overridable(graph, model)
     port_names = {t.name for t in graph.outputs}
-    for node in [n for n in graph.nodes if n.op == "Constant" and n.domain in DEFAULT_DOMAINS]:
-        value = constant_value(node)
-        output = node.outputs[0]
-        if value is None or output.name in port_names:
-            continue
-        node.outputs.clear()
-        output.to_constant(value)
-        graph.nodes.remove(node)
+    graph.nodes = [node for node in graph.nodes if not became_constant(node, port_names)]
     return graph
+
+
+def became_constant(node: Node, port_names: set[str]) -> bool:
+    """Turns the output of a Constant node into a constant, where it can be one; the node is not needed then."""
+    if node.op != "Constant" or node.domain not in DEFAULT_DOMAINS or node.outputs[0].name in port_names:
+        return False
+    value = constant_value(node)
+    if value is None:
+        return False
+    output = node.outputs[0]
+    node.outputs.clear()
+    output.to_constant(value)
+    return True
 
 
 def constant_value(node: Node) -> Any:
@@ -268,6 +274,11 @@ def drop_dead(graph: Graph, keep: Iterable[Tensor] = ()) -> None:
             node.inputs.clear()
             node.outputs.clear()
     graph.nodes = alive[::-1]
+
+
+def place_of(graph: Graph, node: Node) -> int:
+    """Where a node itself stands; onnx-graphsurgeon's own search compares nodes by all that they hold."""
+    return next(i for i, other in enumerate(graph.nodes) if other is node)
 
 
 def replace_tensor(graph: Graph, old: Tensor, new: Tensor) -> None:

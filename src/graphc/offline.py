@@ -159,7 +159,10 @@ class Offline:
         Long ones come last: what a model needs may grow with the square of the length.
         """
         declared = [self.declared] if self.declared else []
-        wanted = [*range(at_least, at_least + SCANNED_NEAR), *(n for n in COMMON_LENGTHS if at_least <= n <= 4 * at_least)]
+        wanted = [
+            *range(at_least, at_least + SCANNED_NEAR),
+            *(n for n in COMMON_LENGTHS if at_least <= n <= 4 * at_least),
+        ]
         short = [n for n in COMMON_LENGTHS if n <= SCANNED_LENGTHS[-1]]
         usual = [*short, *SCANNED_LENGTHS, *(n for n in COMMON_LENGTHS if n not in short)]
         for frames in [*declared, *(wanted if at_least > 1 else []), *usual]:

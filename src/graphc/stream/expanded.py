@@ -11,7 +11,7 @@ import onnx
 import onnx.inliner
 
 from graphc.errors import ModelError, StreamError
-from graphc.graph import Graph, Node, Tensor, Variable, Writer, label
+from graphc.graph import Graph, Node, Tensor, Variable, Writer, label, place_of
 from graphc.stream.facts import Array
 
 SCHEMA_FUNCTIONS = ("Attention", "RotaryEmbedding")
@@ -94,7 +94,7 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
         if any(t.name and t.outputs for t in node.outputs[1:]):
             refuse(node, "its key and value outputs are read", "leave them out; the lift makes its own caches")
         output = node.outputs[0]
-        position = graph.nodes.index(node)
+        position = place_of(graph, node)
         node.inputs.clear()
         node.outputs.clear()
         write.nodes.append(Node("Identity", f"{write.base}/result", inputs=[result], outputs=[output]))

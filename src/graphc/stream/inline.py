@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.graph import Graph, Node, names_in
+from graphc.graph import Graph, Node, names_in, place_of
 
 
 def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
@@ -17,7 +17,7 @@ def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
     for inner in branch.nodes:
         inner.name = f"{node.name}/{inner.name}" if inner.name else ""
     results = list(node.outputs)
-    position = graph.nodes.index(node)
+    position = place_of(graph, node)
     node.inputs.clear()
     node.outputs.clear()
     new_nodes = list(branch.nodes)

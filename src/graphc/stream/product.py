@@ -307,7 +307,9 @@ def known_values(
     """Values that are constants: the same for every key, or a table of distances."""
     own = terms.operands[other]
     if letters[key] not in own:
-        facts.refuse("sums a table of two times over keys with a constant that has none", "write the sum as a ReduceSum")
+        facts.refuse(
+            "sums a table of two times over keys with a constant that has none", "write the sum as a ReduceSum"
+        )
     axis = own.index(letters[key])
     if letters[1 - key] in own:
         return rectangle_values(facts, other, own, letters, key, where)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, names_in, producer
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
@@ -50,7 +50,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
     value = insert.inputs[1]
     insert.inputs.clear()
     insert.outputs.clear()
-    body.nodes.remove(insert)
+    del body.nodes[place_of(body, insert)]
     body.inputs = [t for i, t in enumerate(body.inputs) if i != 2 + index]
     body.outputs = [t for i, t in enumerate(body.outputs) if i != 1 + index] + [value]
     loop.inputs = [t for i, t in enumerate(loop.inputs) if i != 2 + index]
@@ -61,7 +61,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
 
 def replace_concat(graph: Graph, concat: Node, stacked: Tensor, axis: int, rank: int, new_axis: bool) -> None:
     """Moves the stacked axis to ``axis``; without a new axis the elements' own axis there, of one frame, goes first."""
-    output, place = concat.outputs[0], graph.nodes.index(concat)
+    output, place = concat.outputs[0], place_of(graph, concat)
     concat.inputs.clear()
     concat.outputs.clear()
     nodes: list[Node] = []

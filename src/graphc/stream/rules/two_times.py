@@ -308,7 +308,9 @@ def trilu(node: Node, facts: Facts) -> StreamStep:
     diagonal = int(facts.array(1, "its diagonal") or 0) if facts[1] is not None else 0
     upper = bool(node.attrs.get("upper", 1))
     sizes = [tuple(t.length(n) for t in table.times) for n in facts.lengths]
-    kept = Known(tuple(np.triu(np.ones(s, bool), diagonal) if upper else np.tril(np.ones(s, bool), diagonal) for s in sizes))
+    kept = Known(
+        tuple(np.triu(np.ones(s, bool), diagonal) if upper else np.tril(np.ones(s, bool), diagonal) for s in sizes)
+    )
     zero = Known((np.zeros((), table.dtype),) * len(sizes))
     chosen = replace(facts, inputs=(kept, table, zero), names=("triangle", facts.names[0], "zero"))
     frame = Frame(table.from_right, table.times)

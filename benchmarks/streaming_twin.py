@@ -1,0 +1,133 @@
+"""The lifted Conformer against its twin rewritten by hand: latency a chunk, interleaved, one thread, as a ratio of medians.
+
+Needs torch (the ``export`` extra). Prints one line for each figure.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from conformer import Conformer, Size, Twin, conformer
+from numpy.typing import NDArray
+
+import graphc
+
+Array = NDArray[Any]
+ROUNDS = 400
+SPEC = """version: 1
+model: whole.onnx
+output: lifted.onnx
+stream: {{chunk: {chunk}, inputs: {{x: {{axis: 1}}}}}}
+passes: [lift_state, fold_constants, fuse, simplify]
+"""
+
+
+def export_whole(model: Conformer, path: Path) -> None:
+    frames = torch.randn(1, 50, model.size.dim)
+    torch.onnx.export(
+        model,
+        (frames,),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_axes={"x": {1: "frames"}},
+    )
+
+
+def export_twin(twin: Twin, path: Path) -> None:
+    size, first = twin.whole.size, twin.first()
+    names = ["x", "seen", *(f"cache_{i}" for i in range(len(first) - 1))]
+    outputs = ["y", *(f"{n}_next" for n in names[1:])]
+    torch.onnx.export(
+        twin,
+        (torch.randn(1, size.block, size.dim), *first),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=names,
+        output_names=outputs,
+    )
+
+
+class Runner:
+    """A streaming model and its states, one call after the other."""
+
+    def __init__(self, path: Path, states: dict[str, Array], pairs: dict[str, str], more: dict[str, Array] | None = None):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        self.states, self.pairs, self.more = dict(states), pairs, more or {}
+        self.names = ["y", *pairs.values()]
+
+    def __call__(self, chunk: Array) -> Array:
+        out = self.session.run(self.names, {"x": chunk, **self.more, **self.states})
+        self.states = dict(zip(self.pairs, out[1:], strict=True))
+        return np.asarray(out[0])
+
+
+def twin_runner(twin: Twin, path: Path) -> Runner:
+    first = {n: t.numpy() for n, t in zip(["seen", *(f"cache_{i}" for i in range(10_000))], twin.first(), strict=False)}
+    return Runner(path, first, {n: f"{n}_next" for n in first})
+
+
+def lifted_runner(path: Path) -> Runner:
+    session = graphc.StreamSession(path)
+    pairs = {s.input: s.output for s in session.manifest.states}
+    manifest = session.manifest
+    more = {manifest.valid_frames: np.array([manifest.chunk], np.int64)} if manifest.valid_frames else {}
+    return Runner(path, session.first, pairs, more)
+
+
+def nbytes(runner: Runner) -> int:
+    return sum(v.nbytes for v in runner.states.values())
+
+
+def ratio(one: Runner, other: Runner, chunk: Array, rounds: int = ROUNDS) -> tuple[float, float, float]:
+    """Medians of both in milliseconds, and the first over the second."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for runner, found in zip((one, other), seconds, strict=True):
+            start = time.perf_counter()
+            runner(chunk)
+            found.append(time.perf_counter() - start)
+    a, b = (float(np.median(s)) * 1000 for s in seconds)
+    return a, b, a / b
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    size = Size()
+    model = conformer(size)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export_whole(model, folder / "whole.onnx")
+        (folder / "spec.yaml").write_text(SPEC.format(chunk=size.block))
+        graphc.compile(folder / "spec.yaml")
+        twin = Twin(model)
+        export_twin(twin, folder / "twin.onnx")
+        lifted, by_hand = lifted_runner(folder / "lifted.onnx"), twin_runner(twin, folder / "twin.onnx")
+        frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)
+        chunks = np.split(frames, 40, axis=1)
+        want = model(torch.from_numpy(frames)).detach().numpy()
+        for label, runner in (("lifted", lifted), ("twin", by_hand)):
+            error = np.abs(np.concatenate([runner(c) for c in chunks], axis=1) - want).max()
+            nodes = len(onnx.load(folder / f"{label}.onnx").graph.node)
+            print(f"{label}: largest error {error:.2g}, {nodes} nodes, state {nbytes(runner)} bytes")
+        a, b, share = ratio(lifted, by_hand, chunks[0])
+        print(f"latency a chunk of {size.block}: lifted {a:.3f} ms, twin {b:.3f} ms, ratio {share:.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
