@@ -1,4 +1,4 @@
-"""A relative-position Conformer with a block mask, whole and as a person would rewrite it for streaming, sharing weights.
+"""A relative-position Conformer with a block mask: whole, and as a person would rewrite it for streaming.
 
 16 layers, 144 wide, 4 heads, kernel 31, blocks of 4 frames and 16 blocks back by default: [1, T, 144] to [1, T, 144].
 """
@@ -41,7 +41,7 @@ def sinusoids(distance: Tensor, dim: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Transformer-XL's attention; ``forward`` takes the whole utterance, ``step`` a chunk and the keys and values before it."""
+    """Transformer-XL's attention; ``forward`` takes the whole, ``step`` a block and the keys and values before it."""
 
     def __init__(self, size: Size):
         super().__init__()

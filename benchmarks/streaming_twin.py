@@ -1,4 +1,4 @@
-"""The lifted Conformer against its twin rewritten by hand: latency a chunk, interleaved, one thread, as a ratio of medians.
+"""The lifted Conformer against its twin rewritten by hand: latency a chunk, one thread, as a ratio of medians.
 
 Needs torch (the ``export`` extra). Prints one line for each figure.
 """
@@ -63,12 +63,12 @@ def export_twin(twin: Twin, path: Path) -> None:
 class Runner:
     """A streaming model and its states, one call after the other."""
 
-    def __init__(self, path: Path, states: dict[str, Array], pairs: dict[str, str], more: dict[str, Array] | None = None):
+    def __init__(self, path: Path, states: dict[str, Array], pairs: dict[str, str], more: dict[str, Array]):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        self.states, self.pairs, self.more = dict(states), pairs, more or {}
+        self.states, self.pairs, self.more = dict(states), pairs, more
         self.names = ["y", *pairs.values()]
 
     def __call__(self, chunk: Array) -> Array:
@@ -79,7 +79,7 @@ class Runner:
 
 def twin_runner(twin: Twin, path: Path) -> Runner:
     first = {n: t.numpy() for n, t in zip(["seen", *(f"cache_{i}" for i in range(10_000))], twin.first(), strict=False)}
-    return Runner(path, first, {n: f"{n}_next" for n in first})
+    return Runner(path, first, {n: f"{n}_next" for n in first}, {})
 
 
 def lifted_runner(path: Path) -> Runner:

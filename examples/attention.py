@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-DIM = 24
+DIM = 16
 HEADS = 2
 WIDTH = DIM // HEADS
 
@@ -191,7 +191,7 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """[batch, T, 20] to [batch, T, 24]; absolute positions are ``sinusoidal`` or ``learned``."""
+    """[batch, T, 20] to [batch, T, 16]; absolute positions are ``sinusoidal`` or ``learned``."""
 
     def __init__(
         self,
@@ -298,3 +298,114 @@ class Conformer(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.head(x).log_softmax(-1)
+
+
+class Squeezeformer(nn.Module):
+    """Half the frames in the middle, repeated to come back, a skip around: [batch, T, 20] to [batch, T, 16]."""
+
+    def __init__(self, masks: tuple[Mask, Mask, Mask]):
+        super().__init__()
+        self.entry = nn.Linear(20, DIM)
+        self.down = nn.Conv1d(DIM, DIM, 3, stride=2, padding=1)
+        self.outer = ConformerLayer(Attention(masks[0], "relative"), 5, True, "batch")
+        self.inner = ConformerLayer(Attention(masks[1], "relative"), 5, True, "layer")
+        self.last = ConformerLayer(Attention(masks[2]), 5, False, "batch")
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.outer(self.entry(features))
+        y = self.inner(self.down(x.transpose(1, 2)).transpose(1, 2))
+        return self.last(x + y.repeat_interleave(2, dim=1)[:, : x.shape[1]])
+
+
+class Zipformer(nn.Module):
+    """Pairs of frames weighed into one, one set of weights for two kinds of values, and back to pairs, as in Zipformer.
+
+    [batch, T, 20] to [batch, T', 16], T' being T rounded down to pairs.
+    """
+
+    def __init__(self, mask: Mask):
+        super().__init__()
+        self.mask = mask
+        self.entry = nn.Linear(20, DIM)
+        self.pair = nn.Parameter(torch.randn(2))
+        self.query, self.key, self.value = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
+        self.gated = nn.Linear(DIM, 2 * DIM)
+        self.place, self.place_query = nn.Linear(DIM, 4 * HEADS, bias=False), nn.Linear(DIM, 4 * HEADS)
+
+    def heads(self, x: Tensor, width: int) -> Tensor:
+        return x.reshape(x.shape[0], 1, HEADS, width).permute(2, 1, 0, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        whole = self.entry(features).transpose(0, 1)
+        pairs = whole.shape[0] // 2
+        whole = whole[: 2 * pairs]
+        x = (whole.reshape(pairs, 2, 1, DIM) * torch.softmax(self.pair, 0)[:, None, None]).sum(1)
+        scores = self.heads(self.query(x), WIDTH) @ self.heads(self.key(x), WIDTH).transpose(-1, -2)
+        table = self.place(sinusoids(torch.arange(pairs - 1, -pairs, -1), DIM))
+        table = table.reshape(1, 2 * pairs - 1, HEADS, 4).permute(2, 0, 3, 1)
+        spread = self.heads(self.place_query(x), 4) @ table
+        rows = torch.arange(pairs - 1, -1, -1).repeat(HEADS).unsqueeze(-1)
+        spread = spread.reshape(-1, 2 * pairs - 1).gather(1, rows + torch.arange(pairs))
+        weights = self.mask.apply(scores + spread.reshape(HEADS, 1, pairs, pairs))
+        y = (weights @ self.heads(self.value(x), WIDTH)).permute(2, 1, 0, 3).reshape(pairs, 1, DIM)
+        gate, value = self.gated(x).chunk(2, -1)
+        value = value.reshape(pairs, 1, 1, DIM).permute(2, 1, 0, 3)
+        y = y + torch.tanh(gate) * (weights[0:1] @ value).permute(2, 1, 0, 3).reshape(pairs, 1, DIM)
+        return (whole + y.unsqueeze(1).expand(pairs, 2, 1, DIM).reshape(2 * pairs, 1, DIM)).transpose(0, 1)
+
+
+class Codec(nn.Module):
+    """Causal convolutions padded by their first sample, a windowed transformer with rotary positions, and back.
+
+    [batch, 1, T] to [batch, 1, T'], in the manner of neural audio codecs.
+    """
+
+    def __init__(self, mask: Mask):
+        super().__init__()
+        self.enter, self.down = nn.Conv1d(1, 8, 7), nn.Conv1d(8, DIM, 8, stride=4)
+        self.layer = TransformerLayer(Attention(mask, "rotary"), True)
+        self.up, self.leave = nn.ConvTranspose1d(DIM, 8, 8, stride=4), nn.Conv1d(8, 1, 7)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        x = functional.elu(self.enter(functional.pad(wave, (6, 0), mode="replicate")))
+        x = functional.elu(self.down(functional.pad(x, (4, 0), mode="replicate")))
+        x = self.layer(x.transpose(1, 2)).transpose(1, 2)
+        x = functional.elu(self.up(x))[..., :-4]
+        return torch.tanh(self.leave(functional.pad(x, (6, 0))))
+
+
+class CrossAttention(nn.Module):
+    """A streaming layer, then attention to a context that does not stream: [batch, T, 20] and [batch, S, 10]."""
+
+    def __init__(self, mask: Mask):
+        super().__init__()
+        self.entry = nn.Linear(20, DIM)
+        self.layer = TransformerLayer(Attention(mask), True)
+        self.query, self.key, self.value = nn.Linear(DIM, DIM), nn.Linear(10, DIM), nn.Linear(10, DIM)
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        x = self.layer(self.entry(features))
+        weights = torch.softmax(self.query(x) @ self.key(context).transpose(1, 2) / math.sqrt(DIM), dim=-1)
+        return x + weights @ self.value(context)
+
+
+class MaskedSubsampling(nn.Module):
+    """Strided convolutions with a length mask multiplied in after each, and two Conformer layers behind."""
+
+    def __init__(self, mask: Mask):
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)])
+        self.out = nn.Linear(4 * 5, DIM)
+        self.layers = nn.ModuleList(ConformerLayer(Attention(mask, "relative"), 5, True, "batch") for _ in range(2))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        x = features.unsqueeze(1)
+        for conv in self.convs:
+            real = torch.arange(x.shape[2])[None] < lengths[:, None]
+            x = torch.relu(conv(x * real[:, None, :, None].to(x.dtype)))
+            lengths = torch.div(lengths - 1, 2, rounding_mode="floor") + 1
+        real = torch.arange(x.shape[2])[None] < lengths[:, None]
+        x = self.out((x * real[:, None, :, None]).transpose(1, 2).flatten(2))
+        for layer in self.layers:
+            x = layer(x)
+        return x * real[..., None]

@@ -15,6 +15,16 @@ from typing import Any
 
 import onnx
 import torch
+from attention import (
+    Codec,
+    Conformer,
+    CrossAttention,
+    Mask,
+    MaskedSubsampling,
+    Squeezeformer,
+    Transformer,
+    Zipformer,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -219,12 +229,13 @@ class Joiner(nn.Module):
 
 @dataclass(frozen=True)
 class Example:
-    """A model to export: example inputs by name, and the axes that are dynamic."""
+    """A model to export: example inputs by name, the axes that are dynamic, and whether TorchScript can export it."""
 
     make: Callable[[], nn.Module]
     inputs: dict[str, Tensor]
     outputs: list[str]
     axes: dict[str, dict[int, str]]
+    scripted: bool = True
 
 
 def examples() -> dict[str, Example]:
@@ -253,6 +264,63 @@ def examples() -> dict[str, Example]:
             {"encoder": frames(1, 9, 48), "predictor": frames(1, 9, 32)},
             ["logits"],
             {"encoder": {1: "frames"}, "predictor": {1: "frames"}},
+        ),
+    }
+
+
+def attention_examples() -> dict[str, Example]:
+    """A Transformer or Conformer for every kind of mask and position, and whole models around attention."""
+    block, band, causal = Mask("block", left=2), Mask(left=6, right=3), Mask(left=9)
+    plain = (block, causal)
+    low, lowest = -1e4, -1e9
+    transformers: dict[str, Callable[[], nn.Module]] = {
+        "band": lambda: Transformer((band, Mask(left=4)), pre_norm=False),
+        "additive": lambda: Transformer((Mask(form="additive", fill=low), Mask("block", 1, 0, 3, "additive", lowest))),
+        "masked_twice": lambda: Transformer(
+            (Mask("block", 1, after=True), Mask(after=True, fill=lowest)), style="einsum"
+        ),
+        "sdpa": lambda: Transformer(plain, style="sdpa"),
+        "half": lambda: Transformer((causal,), style="half"),
+        "multi_query": lambda: Transformer((block,), key_heads=1),
+        "sinusoidal": lambda: Transformer((causal,), absolute="sinusoidal"),
+        "learned": lambda: Transformer((block,), absolute="learned"),
+        **{
+            kind: (lambda kind=kind: Transformer((causal,), kind))
+            for kind in ("alibi", "t5", "shaw", "table", "rotary_pairs", "rotary_part")
+        },
+        "rotary": lambda: Transformer(plain, "rotary"),
+        "relative": lambda: Transformer((block, band), "relative"),
+        "relative_concat": lambda: Transformer((band,), "relative_concat"),
+        "relative_gather": lambda: Transformer((block,), "relative_gather"),
+        "relative_strided": lambda: Transformer((band,), "relative_strided"),
+    }
+    torch.manual_seed(3)
+    features = torch.randn(1, 50, 20)
+    axes = {"features": {1: "frames"}}
+    found = {
+        f"attention_{name}": Example(make, {"features": features}, ["y"], axes, name != "relative_strided")
+        for name, make in transformers.items()
+    }
+    lengths = torch.tensor([50])
+    return {
+        **found,
+        "attention_padding": Example(
+            lambda: Transformer(plain), {"features": features, "lengths": lengths}, ["y"], axes
+        ),
+        "conformer": Example(lambda: Conformer((block, block)), {"features": features}, ["log_probs"], axes),
+        "conformer_lookahead": Example(
+            lambda: Conformer((band, band), causal=False, norm="layer"), {"features": features}, ["log_probs"], axes
+        ),
+        "conformer_masked": Example(
+            lambda: MaskedSubsampling(block), {"features": features, "lengths": lengths}, ["y"], axes
+        ),
+        "squeezeformer": Example(lambda: Squeezeformer((causal, block, band)), {"features": features}, ["y"], axes),
+        "zipformer": Example(lambda: Zipformer(Mask("block", 2, fill=-1000.0)), {"features": features}, ["y"], axes),
+        "codec": Example(
+            lambda: Codec(Mask(left=12)), {"wave": torch.randn(1, 1, 200)}, ["decoded"], {"wave": {2: "n"}}
+        ),
+        "cross_attention": Example(
+            lambda: CrossAttention(block), {"features": features, "context": torch.randn(1, 7, 10)}, ["y"], axes
         ),
     }
 
@@ -310,10 +378,10 @@ def export(name: str, example: Example, dynamo: bool) -> Path:
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     warnings.simplefilter("ignore")
-    for name, example in examples().items():
+    for name, example in (examples() | attention_examples()).items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
-        for dynamo in (False, True):
+        for dynamo in (False, True) if example.scripted else (True,):
             path = export(name, example, dynamo)
             print(f"{path.name}: {path.stat().st_size} bytes")
 

@@ -40,7 +40,7 @@ class Scene:
     def maker(self, tensor: Tensor, *ops: str) -> Node | None:
         """The node that makes a tensor, if it is one of these ops and nothing else reads the tensor."""
         node = producer(tensor)
-        if node is None or node.op not in ops or not standard(node) or node not in self.graph.nodes:
+        if node is None or node.op not in ops or not standard(node) or all(n is not node for n in self.graph.nodes):
             return None
         only = len(tensor.outputs) == 1 and tensor.name not in self.outputs and tensor.name not in self.captured
         return node if only else None

@@ -22,7 +22,7 @@ from graphc.inspection import inspect_model, show_inspection
 from graphc.pass_api import Pass
 from graphc.recheck import bench_spec, validate_spec
 from graphc.registry import load_registry
-from graphc.spec import ToleranceSpec, json_schema, load_spec
+from graphc.spec import InputSpec, ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
 
@@ -178,13 +178,22 @@ def inspect_command(failures: Failures, model: Path, as_json: bool, inputs: tupl
         failures.status = 3
 
 
-def parse_inputs(pairs: tuple[str, ...]) -> dict[str, int] | None:
+def parse_inputs(pairs: tuple[str, ...]) -> dict[str, InputSpec] | None:
+    """Inputs as the command line names them: NAME=AXIS, NAME=static or NAME=counts:OTHER."""
     found = {}
     for pair in pairs:
-        name, _, axis = pair.rpartition("=")
-        if not name or not axis.lstrip("-").isdigit():
-            raise SpecError(f"--input: '{pair}' is not NAME=AXIS", hint="as in --input features=1")
-        found[name] = int(axis)
+        name, _, part = pair.rpartition("=")
+        kind, _, other = part.partition(":")
+        if name and part.lstrip("-").isdigit():
+            found[name] = InputSpec(axis=int(part))
+        elif name and part == "static":
+            found[name] = InputSpec(static=True)
+        elif name and kind == "counts" and other:
+            found[name] = InputSpec(counts=other)
+        else:
+            raise SpecError(
+                f"--input: '{pair}' is not NAME=AXIS, NAME=static or NAME=counts:OTHER", hint="as in --input features=1"
+            )
     return found or None
 
 

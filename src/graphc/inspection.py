@@ -23,7 +23,7 @@ from graphc.stream.facts import Stream
 from graphc.stream.lift import lift
 
 
-def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | None = None) -> dict[str, Any]:
+def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk: int | None = None) -> dict[str, Any]:
     """What is stream, at which rate, with which delay and how many bytes of state; or the first obstacle.
 
     Errors:
@@ -31,7 +31,6 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
         SpecError: its stream inputs cannot be inferred.
     """
     source = read_model(path)
-    inputs = {name: InputSpec(axis=axis) for name, axis in axes.items()} if axes else None
     offline = offline_of(source, StreamSpec(chunk=chunk or 1, inputs=inputs))
     found: dict[str, Any] = {
         "model": str(path),
@@ -43,6 +42,7 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
     try:
         evaluation = evaluate(offline)
         analysis = analyse(offline, chunk, evaluation)
+        evaluation = analysis.evaluation
         model = lift(analysis)
     except StreamError as err:
         found["obstacle"] = {"node": err.node, "reason": err.reason, "hint": err.hint}
@@ -70,8 +70,24 @@ def inspect_model(path: Path, axes: dict[str, int] | None = None, chunk: int | N
         "states": [s.as_dict() for s in signature.states],
         "state_bytes": signature.state_bytes,
         "rates": rates(analysis),
+        "attention": attentions(analysis),
+        "max_frames": signature.max_frames,
     }
     return found
+
+
+def attentions(analysis: Analysis) -> list[dict[str, Any]]:
+    """What each attention sees, in frames of its layer."""
+    return [
+        {
+            "node": placed.node.name or placed.node.outputs[0].name,
+            "left": context.left,
+            "right": context.right,
+            "period": context.period,
+        }
+        for placed in analysis.steps
+        if (context := placed.step.attention) is not None
+    ]
 
 
 def input_entry(name: str, role: Any) -> dict[str, Any]:
@@ -192,6 +208,11 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
             f"output {out['name']}: time on axis {out['axis']}, {out['rate']} frames per input frame, "
             f"delay {out['delay']} frames{seen}"
         )
+    for entry in found["attention"]:
+        blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
+        console.print(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
+    if found["max_frames"] is not None:
+        console.print(f"streams of up to {found['max_frames']} frames: a table of positions ends there")
     if found["states"]:
         table = Table(
             box=None,

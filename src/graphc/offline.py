@@ -165,7 +165,8 @@ class Offline:
         ]
         short = [n for n in COMMON_LENGTHS if n <= SCANNED_LENGTHS[-1]]
         usual = [*short, *SCANNED_LENGTHS, *(n for n in COMMON_LENGTHS if n not in short)]
-        for frames in [*declared, *(wanted if at_least > 1 else []), *usual]:
+        candidates: list[int] = [*declared, *(wanted if at_least > 1 else []), *usual]
+        for frames in candidates:
             if self.accepts(frames):
                 return frames
         try:

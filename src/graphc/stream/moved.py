@@ -77,7 +77,7 @@ def move(node: Node, facts: Facts) -> StreamStep:
     maps: list[list[Array]] = [[] for _ in node.outputs]
     for length in range(len(facts.lengths)):
         inputs: list[Array | None] = []
-        for index, fact in enumerate(facts.inputs):
+        for fact in facts.inputs:
             if isinstance(fact, Moved):
                 inputs.append(fact.maps[length])
             elif fact is None:

@@ -1,7 +1,7 @@
 """Positions made anew from the clock: constants that follow the frame's place, as streams.
 
 A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2
-and so on, however it was made) or from a stored table read from its start. From there on the ops are those of any stream.
+and so on, however it was made) or from a stored table read from its start. From there on the ops are those of a stream.
 """
 
 from __future__ import annotations
