@@ -75,18 +75,15 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
     seen = [extents(z, size) for z, size in zip(zero, sizes, strict=True)]
     longest = max(range(len(sizes)), key=lambda i: sizes[i][0])
     rows = sizes[longest][0]
-    blind = ""
+    blind = "past and future"
     for period in range(1, max(2, rows // ROWS_TO_TELL)):
-        fit = [fitted(side, period, seen, longest) for side in ("left", "right")]
-        if any(f is None for f in fit):
+        left, right = (fitted(side, period, seen, longest) for side in ("left", "right"))
+        if left is None or right is None:
             continue
-        left, right = fit
-        assert left is not None and right is not None
         if None not in left and None not in right:
             return Band(tuple(v for v in left if v is not None), tuple(v for v in right if v is not None))
-        sides = [name for name, found in (("past", left), ("future", right)) if None in found]
-        blind = blind or " and ".join(sides)
-    blind = blind or "past and future"
+        blind = " and ".join(name for name, found in (("past", left), ("future", right)) if None in found)
+        break
     raise TooShortError(
         f"attends to all {blind} frames: no limit shows in {rows} frames",
         max(sizes[longest]),

@@ -17,7 +17,7 @@ from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
 from graphc.stream.constants import run_constants
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Stream
-from graphc.stream.pairs import Spans, close, nothing
+from graphc.stream.pairs import CLOSE, Spans, close, nothing
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep
 
@@ -268,6 +268,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
     for index in sorted(range(len(origins)), key=lambda i: i != longest):
         origin = origins[index]
         table = source.table(index) if source.table is not None else None
+        scale = float(np.abs(table).max(initial=0)) if table is not None else 0.0
         rows, columns = origin.valid.shape
         for distance in range(1 - rows, columns):
             place = np.arange(max(0, -distance), min(rows, columns - distance))
@@ -289,7 +290,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
                 continue
             value = table[place[0], picked[0]] if own_time else table[picked[0]]
             if distance in values:
-                if not close_entries(values[distance], value, table):
+                if not close_entries(values[distance], value, scale):
                     return None
             else:
                 values[distance] = value
@@ -304,9 +305,9 @@ def own_times(source: Source, table: Array, index: int) -> bool:
     return table.shape[:2] == (shape[source.axis], shape[source.wide]) and table.ndim > 2
 
 
-def close_entries(a: Array, b: Array, table: Array) -> bool:
-    scale = float(np.abs(table).max(initial=0)) or 1.0
-    return bool(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0) <= 1e-5 * scale)
+def close_entries(a: Array, b: Array, scale: float) -> bool:
+    """Whether two rows of tables are the same but for rounding."""
+    return bool(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0) <= CLOSE * (scale or 1.0))
 
 
 def shifted(
