@@ -1,13 +1,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test nightly real battery floor lint clean
+.PHONY: benchmarks quickstart test nightly real battery floor lint clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.tested
-	$(BIN)/ruff check src passes tests examples
+	$(BIN)/ruff check src passes tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
@@ -18,6 +18,10 @@ nightly: .venv/.tested
 
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py
+
+benchmarks: .venv/.tested
+	$(BIN)/python -m pip install -q -e '.[export]'
+	$(BIN)/python benchmarks/streaming_twin.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import string
 from typing import Annotated
 
 import onnx
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from graphc.api import (
     Limit,
@@ -57,27 +55,15 @@ def for_every(limits: object) -> object:
 
 
 class LiftOptions(PassConfig):
-    """How attention is limited and kept, and how states are named."""
+    """How attention is limited where the model does not."""
 
     attention: Annotated[dict[str, AttentionLimit], BeforeValidator(for_every)] = Field(
         default={}, description="a limit for every attention, or one for each shell pattern of node names"
     )
-    ports: str = Field(
-        default="{node}_{kind}", description="names of states, out of {node}, {scope}, {layer} and {kind}"
-    )
-
-    @field_validator("ports")
-    @classmethod
-    def known_parts(cls, template: str) -> str:
-        parts = {part for _, part, _, _ in string.Formatter().parse(template) if part is not None}
-        unknown = parts - {"node", "scope", "layer", "kind"}
-        if unknown or "kind" not in parts or re.search(r"[^0-9A-Za-z_{}]", template):
-            raise ValueError("a template is made of letters, {node}, {scope}, {layer} and, always, {kind}")
-        return template
 
     def settings(self) -> Settings:
         limits = ((pattern, Limit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
-        return Settings(tuple(limits), ports=self.ports)
+        return Settings(tuple(limits))
 
 
 @register_pass
@@ -95,10 +81,11 @@ class LiftState(Pass[LiftOptions]):
 
     Example:
         passes:
-          - lift_state
+          - lift_state: {attention: {left: 64, right: 0}}
 
     Limits:
-        Attention is refused in this version. What cannot be streamed at all (a recurrence that runs backwards,
+        Attention that nothing limits is refused; ``attention`` puts a band on the model and on its reference, or keeps
+        an unlimited past whole up to ``max_frames``. What cannot be streamed at all (a recurrence that runs backwards,
         statistics over all time) is refused with the node, the reason and the way out.
     """
 

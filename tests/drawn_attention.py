@@ -34,7 +34,9 @@ def attention(net: Network, x: Tensor) -> None:
     if kind == "stored":
         turned = net.one("Add", turned, stored_rows(net, places, x.channels))
     if kind == "ramp":
-        angle = net.one("Mul", net.one("Unsqueeze", place_as_float(net, places), axes(net, 1)), net.weight(1, x.channels))
+        angle = net.one(
+            "Mul", net.one("Unsqueeze", place_as_float(net, places), axes(net, 1)), net.weight(1, x.channels)
+        )
         turned = net.one("Add", turned, net.one("Sin", angle))
     query, key, value = (project(net, turned, x.channels, h, width) for h in (heads, key_heads, key_heads))
     if kind == "rotary":
@@ -55,7 +57,9 @@ def attention(net: Network, x: Tensor) -> None:
         mixed = net.one("Einsum", weights, value, equation="bhqk,bhkd->bhqd")
     else:
         mixed = net.one("MatMul", weights, value)
-    merged = net.one("Reshape", net.one("Transpose", mixed, perm=[0, 2, 1, 3]), shape(net, net.batch, -1, heads * width))
+    merged = net.one(
+        "Reshape", net.one("Transpose", mixed, perm=[0, 2, 1, 3]), shape(net, net.batch, -1, heads * width)
+    )
     out = net.choose.integer(1, 3)
     name = net.one("Transpose", net.one("MatMul", merged, net.weight(heads * width, out)), perm=[0, 2, 1])
     net.out(name, out, x.length)
@@ -154,12 +158,16 @@ def relative(net: Network, places: Places, query: str, heads: int, width: int) -
     if net.choose.integer(0, 1):
         index = net.one("Add", places.distance, net.one("Sub", places.count, one))
         full = net.one("Concat", head, size, size, axis=0)
-        return net.one("GatherElements", moved, net.one("Expand", net.one("Unsqueeze", index, axes(net, 0, 1)), full), axis=3)
+        return net.one(
+            "GatherElements", moved, net.one("Expand", net.one("Unsqueeze", index, axes(net, 0, 1)), full), axis=3
+        )
     flat = net.one("Reshape", moved, shape(net, net.batch, heads, -1))
     count = net.one("Mul", size, net.one("Sub", double, net.constant(np.array([2]))))
     begin = net.one("Sub", size, net.constant(np.array([1])))
     kept = net.one("Slice", flat, begin, net.one("Add", begin, count), axes(net, 2))
-    rows = net.one("Reshape", kept, net.one("Concat", head, size, net.one("Sub", double, net.constant(np.array([2]))), axis=0))
+    rows = net.one(
+        "Reshape", kept, net.one("Concat", head, size, net.one("Sub", double, net.constant(np.array([2]))), axis=0)
+    )
     return net.one("Slice", rows, axes(net, 0), size, axes(net, 3))
 
 
@@ -169,7 +177,9 @@ POSITIONS = {"alibi": alibi, "bias": bias, "relative": relative, "shaw": shaw, "
 def allowed(net: Network, places: Places) -> str:
     """Bool [T, T]: a band, blocks, or a band with holes."""
     choose = net.choose
-    kind = choose.pick(["band", "band", "block", "block", "holes", "all"] if choose.integer(0, 9) == 0 else ["band", "block", "holes"])
+    kind = choose.pick(
+        ["band", "band", "block", "block", "holes", "all"] if choose.integer(0, 9) == 0 else ["band", "block", "holes"]
+    )
     if kind == "block":
         size = net.constant(np.array(choose.integer(2, 4)))
         block = net.one("Div", places.place, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TypeVar
 import onnx
 import pytest
 from conftest import ROOT
-from hypothesis import event, given
+from drawn_attention import draw_attention_network
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from networks import draw_network
 from promise import verdict_of
@@ -49,6 +51,15 @@ class Seeded:
 def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
     choose = Drawn(data)
     verdict = verdict_of(draw_network(choose), choose.integer(1, 4), LENGTHS)
+    event(verdict.kind)
+    assert verdict.kind != "wrong", verdict.detail
+
+
+@settings(max_examples=500 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 40)
+@given(st.data())
+def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
+    choose = Drawn(data)
+    verdict = verdict_of(draw_attention_network(choose), choose.integer(1, 4), LENGTHS)
     event(verdict.kind)
     assert verdict.kind != "wrong", verdict.detail
 

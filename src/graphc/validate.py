@@ -23,6 +23,7 @@ DRAWS = 40
 CONTEXTS = ("conv_context", "pool_context", "delay_line", "attention_key", "attention_value", "attention_context")
 SIGHT = 10.0
 CALLS_TO_SHOW = 12
+LONGEST_STREAM = 10_000_000
 Feeds = dict[str, Array]
 
 
@@ -151,31 +152,43 @@ def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
 def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
     """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
     longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
-    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames), signature.min_frames)
+    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames), signature)
 
 
 def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
     """The same for a compiled model, of which only the manifest is known."""
     longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
     delay = max((o.delay for o in manifest.outputs), default=0)
-    return draw(reference, spec, manifest.chunk or 1, longest, delay, manifest.min_frames)
+    return draw(reference, spec, manifest.chunk or 1, longest, delay, manifest)
 
 
-def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, shortest: int) -> list[Trial]:
+class Bounds(Protocol):
+    """The shortest and longest streams of a model."""
+
+    @property
+    def min_frames(self) -> int: ...
+
+    @property
+    def max_frames(self) -> int | None: ...
+
+
+def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, bounds: Bounds) -> list[Trial]:
     """Random streams; of the lengths drawn those that the offline model takes.
 
     Errors:
         ModelError: none of the lengths drawn is taken.
     """
     rng = np.random.default_rng(spec.seed)
+    shortest, most = bounds.min_frames, bounds.max_frames or LONGEST_STREAM
     low, high = spec.frames or (shortest, max(4 * chunk, min(2 * longest, 2000), 24) + delay + shortest)
+    low, high = min(low, most), min(high, most)
     wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
     if spec.frames is None:
         wishes[:2] = [max(low, min(chunk, longest) // 2 + 1), high]
     known = sorted(accepted(reference))
     trials: list[Trial] = []
     for wish in [*wishes, *known]:
-        if wish < shortest:
+        if not shortest <= wish <= most:
             continue
         if len(trials) == spec.sequences:
             break

@@ -1,12 +1,9 @@
-"""What a user may ask of a lift beyond the model: limits on attention, the form of its caches, names of ports."""
+"""What a user may ask of a lift beyond the model: limits on attention."""
 
 from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
-from typing import Literal
-
-CacheForm = Literal["keys_values", "inputs"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +27,10 @@ class Settings:
 
     Args:
         limits: (pattern, limit) in order; the first whose pattern fits the attention's node, as a shell pattern, holds.
-        cache: whether attention keeps keys and values or the input that they are made of.
-        ports: how states are named: ``{scope}``, ``{layer}``, ``{node}`` and ``{kind}`` are filled in.
         survey: assumes that attention sees its own frame only where nothing limits it, to find every such place.
     """
 
     limits: tuple[tuple[str, Limit], ...] = ()
-    cache: CacheForm = "keys_values"
-    ports: str = "{node}_{kind}"
     survey: bool = False
 
     def limit(self, node: str) -> Limit:
