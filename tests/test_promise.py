@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from conftest import ROOT
 from drawn_attention import draw_attention_network
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from networks import draw_network
+from networks import Chooser, draw_network
 from promise import verdict_of
 
 V = TypeVar("V")
@@ -47,21 +47,21 @@ class Seeded:
         return self.random.choice(list(options))
 
 
-@given(st.data())
-def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
-    choose = Drawn(data)
-    verdict = verdict_of(draw_network(choose), choose.integer(1, 4), LENGTHS)
+def never_wrong(choose: Drawn, draw: Callable[[Chooser], onnx.ModelProto]) -> None:
+    verdict = verdict_of(draw(choose), choose.integer(1, 4), LENGTHS)
     event(verdict.kind)
     assert verdict.kind != "wrong", verdict.detail
+
+
+@given(st.data())
+def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
+    never_wrong(Drawn(data), draw_network)
 
 
 @settings(max_examples=500 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 40)
 @given(st.data())
 def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
-    choose = Drawn(data)
-    verdict = verdict_of(draw_attention_network(choose), choose.integer(1, 4), LENGTHS)
-    event(verdict.kind)
-    assert verdict.kind != "wrong", verdict.detail
+    never_wrong(Drawn(data), draw_attention_network)
 
 
 CORPUS = sorted((ROOT / "tests" / "corpus").glob("*.onnx"))

@@ -41,6 +41,11 @@ def label(node: Node) -> str:
     return f"{name} ({domain}{node.op})"
 
 
+def name_of(node: Node) -> str:
+    """A node's own name, or else its first output's."""
+    return str(node.name or node.outputs[0].name)
+
+
 def op_of(node: Node) -> str:
     """The op type, with its domain in front where that is not ONNX's own."""
     return node.op if node.domain in DEFAULT_DOMAINS else f"{node.domain}::{node.op}"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graphc.errors import StreamError
-from graphc.graph import op_of, reads
+from graphc.graph import name_of, op_of, reads
 from graphc.model import Model, read_model
 from graphc.offline import Array, Offline, offline_of
 from graphc.report import human_bytes
@@ -80,7 +80,7 @@ def attentions(analysis: Analysis) -> list[dict[str, Any]]:
     """What each attention sees, in frames of its layer."""
     return [
         {
-            "node": placed.node.name or placed.node.outputs[0].name,
+            "node": name_of(placed.node),
             "left": context.left,
             "right": context.right,
             "period": context.period,
@@ -103,7 +103,7 @@ def rates(analysis: Analysis) -> list[dict[str, Any]]:
         before = [f.rate for t in node.inputs if isinstance(f := analysis.facts.get(t.name), Stream)]
         after = [f.rate for f in step.facts if isinstance(f, Stream)]
         if before and after and after[0] != before[0]:
-            found.append({"node": node.name or node.outputs[0].name, "op": op_of(node), "rate": str(after[0])})
+            found.append({"node": name_of(node), "op": op_of(node), "rate": str(after[0])})
     return found
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.errors import ChunkMisfitError, TooShortError
-from graphc.graph import label
+from graphc.errors import TooShortError
+from graphc.graph import label, name_of
 from graphc.stream.facts import Array, Span, Stream
 from graphc.stream.rule import Facts
 
@@ -40,7 +40,7 @@ def reached(
         StreamError: nothing limits the context, and no setting does.
         TooShortError: the lengths evaluated do not show a limit.
     """
-    limit = facts.settings.limit(facts.node.name or facts.node.outputs[0].name).max_frames
+    limit = facts.settings.limit(name_of(facts.node)).max_frames
     try:
         return band_of(facts, zero, sizes), None
     except TooShortError:
@@ -117,26 +117,29 @@ def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> lis
 
     Rows with room for it see exactly that far; rows near an end of the table see as far or less.
     """
-    values, room = getattr(seen[longest], side), getattr(seen[longest], f"{side}_room")
-    limits = np.array([values[phase::period].max() for phase in range(period)])
-    for table in seen:
-        values, room = getattr(table, side), getattr(table, f"{side}_room")
+    sides = [(getattr(table, side), getattr(table, f"{side}_room")) for table in seen]
+    most, room = sides[longest]
+    limits = np.array([most[phase::period].max() for phase in range(period)])
+    for values, space in sides:
         limit = limits[np.arange(len(values)) % period]
-        if not np.where(room >= limit, values == limit, values <= limit).all():
+        if not np.where(space >= limit, values == limit, values <= limit).all():
             return None
-    values, room = getattr(seen[longest], side), getattr(seen[longest], f"{side}_room")
     shown = [int((room[phase::period] >= limits[phase]).sum()) for phase in range(period)]
     return [int(limit) if count >= ROWS_TO_TELL else None for limit, count in zip(limits, shown, strict=True)]
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a call reads queries and keys: the queries' delay, the keys' delay, and the spans of both."""
+    """Where a call reads queries and keys: the keys' delay, and the spans of both."""
 
-    delay: int
     key_delay: int
     queries: Span
     keys: Span
+
+    @property
+    def delay(self) -> int:
+        """Of the queries."""
+        return self.queries.offset
 
 
 def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
@@ -147,10 +150,8 @@ def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
     """
     c = facts.frames(query)
     if c % band.period:
-        raise ChunkMisfitError(
-            (band.period / query.rate).numerator,
-            f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames",
-            node=label(facts.node),
+        facts.misfit(
+            band.period, query, f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames"
         )
     ends = max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
     key_delay = max(key.delay, key.length.lag(facts.chunk) if ends else 0, 0)
@@ -163,4 +164,4 @@ def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
         delay += 1
     offset = delay + max(band.left[p] - i for i, p in enumerate(phases))
     count = last - delay + 1 + offset
-    return Placed(delay, key_delay, Span(delay, 0), Span(offset, count - c, ends))
+    return Placed(key_delay, Span(delay, 0), Span(offset, count - c, ends))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import onnx
-
 from graphc.errors import StreamError
-from graphc.graph import Graph, Variable, Writer, export_model, label
+from graphc.graph import Graph, Variable, Writer, export_model, label, name_of
 from graphc.offline import Offline
 from graphc.stream.analysis import analyse
-from graphc.stream.evaluate import Evaluation, evaluate
-from graphc.stream.expanded import inlined
 from graphc.stream.facts import Site
 from graphc.stream.pairs import lowest_of
 from graphc.stream.settings import Limit, Settings
@@ -23,14 +19,13 @@ def banded(offline: Offline, settings: Settings) -> Offline | None:
     """
     if all(limit.left is None and limit.right is None for _, limit in settings.limits):
         return None
-    evaluation = evaluate(offline)
-    survey = Settings(survey=True)
-    found = analyse(offline, None, evaluation, survey)
+    found = analyse(offline, settings=Settings(survey=True))
+    evaluation = found.evaluation
     done: set[str] = set()
     used: set[str] = set()
     nodes = [placed for placed in found.steps if placed.step.attention is not None]
     for placed in nodes:
-        name = placed.node.name or placed.node.outputs[0].name
+        name = name_of(placed.node)
         limit = settings.limit(name)
         if limit.left is None and limit.right is None:
             continue
@@ -47,22 +42,16 @@ def banded(offline: Offline, settings: Settings) -> Offline | None:
                 put_band(evaluation.graph, site, limit)
     unused = [p for p, limit in settings.limits if p not in used and limit.max_frames is None]
     if unused:
-        names = ", ".join(p.node.name or p.node.outputs[0].name for p in nodes[:4]) or "none"
+        names = ", ".join(name_of(p.node) for p in nodes[:4]) or "none"
         raise StreamError(f"no attention's node fits the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
-    return offline.over(model_of(evaluation))
-
-
-def model_of(evaluation: Evaluation) -> onnx.ModelProto:
-    base = inlined(evaluation.source)
-    del base.functions[:]
-    return export_model(evaluation.graph, base)
+    return offline.over(export_model(evaluation.graph, evaluation.source))
 
 
 def put_band(graph: Graph, site: Site, limit: Limit) -> None:
     """Sets the scores outside the band to the lowest number, in front of one softmax."""
     softmax = next(n for n in graph.nodes if any(t.name == site.weights for t in n.outputs))
     scores = next(t for t in softmax.inputs if t.name == site.scores)
-    write = Writer(f"{softmax.name or site.weights}/band")
+    write = Writer(f"{name_of(softmax)}/band")
     query, key = (write.span(write.size(scores, -right), right - 1) for right in (site.query, site.key))
     distance = write.one("Sub", key, query)
     outside: list[Variable] = []

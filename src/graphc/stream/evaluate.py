@@ -14,7 +14,18 @@ import numpy as np
 import onnx
 
 from graphc.errors import ModelError, StreamError
-from graphc.graph import Constant, Graph, Node, export_model, import_model, is_sparse, label, reads, sorted_nodes
+from graphc.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    export_model,
+    import_model,
+    is_sparse,
+    label,
+    reads,
+    sorted_nodes,
+)
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
@@ -24,7 +35,6 @@ from graphc.stream.inline import inline_branch
 from graphc.stream.sequences import stack_sequences
 
 SHAPE_OPS = ("Shape", "Size")
-TYPED_LIKE = ("CastLike",)
 LONGEST_TRIED = 100_000
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
@@ -41,7 +51,7 @@ class Evaluation:
         dtypes: the dtype of every tensor of data.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
-        source: the model that was evaluated.
+        source: the model that was evaluated, its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
     """
@@ -93,9 +103,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
     known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
-    return Evaluation(
-        graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), offline.model, tuple(feeds)
-    )
+    return Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), model, tuple(feeds))
 
 
 def values_of(evaluation: Evaluation, name: str) -> dict[str, Known]:
@@ -113,17 +121,8 @@ def values_of(evaluation: Evaluation, name: str) -> dict[str, Known]:
         if tensor in wanted or tensor in carried or node is None:
             continue
         wanted.add(tensor)
-        if node.op not in SHAPE_OPS:
-            waiting += [t.name for t in reads(node)]
-    model = inlined(evaluation.source)
-    graph = Graph(
-        nodes=list(evaluation.graph.nodes),
-        inputs=list(evaluation.graph.inputs),
-        outputs=list(evaluation.graph.outputs),
-        opset=evaluation.graph.opset,
-        import_domains=evaluation.graph.import_domains,
-    )
-    base = export_model(graph, model)
+        waiting += [t.name for t in values_read(node)]
+    base = export_model(evaluation.graph, evaluation.source)
     keep_ancestors(base, wanted)
     try:
         session = Session(with_outputs(base, sorted(wanted), []), optimize=False)
@@ -178,15 +177,20 @@ def known_constant(tensor: Constant, count: int) -> Known:
     return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
 
 
+def values_read(node: Node) -> list[Tensor]:
+    """The tensors whose values, not only shapes or types, a node reads."""
+    if node.op in SHAPE_OPS:
+        return []
+    return list(node.inputs[:1]) if node.op == "CastLike" else reads(node)
+
+
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
     """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
     roles = offline.roles
     data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
     static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
     for node in graph.nodes:
-        if node.op in SHAPE_OPS:
-            continue
-        sources = {t.name for t in (node.inputs[:1] if node.op in TYPED_LIKE else reads(node))}
+        sources = {t.name for t in values_read(node)}
         outputs = {t.name for t in node.outputs if t.name}
         if sources & data:
             data |= outputs

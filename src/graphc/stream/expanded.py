@@ -11,7 +11,7 @@ import onnx
 import onnx.inliner
 
 from graphc.errors import ModelError, StreamError
-from graphc.graph import Graph, Node, Tensor, Variable, Writer, label, place_of
+from graphc.graph import Graph, Node, Tensor, Variable, Writer, label, name_of, place_of
 from graphc.stream.facts import Array
 
 SCHEMA_FUNCTIONS = ("Attention", "RotaryEmbedding")
@@ -85,7 +85,7 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
     """
     found = [n for n in graph.nodes if n.domain == "com.microsoft" and n.op in CONTRIB]
     for node in found:
-        write = Writer(node.name or node.outputs[0].name)
+        write = Writer(name_of(node))
         result = (
             multi_head(write, node, shapes, known)
             if node.op == "MultiHeadAttention"

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from graphc.errors import StreamError
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, names_in, reads, sorted_nodes
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.model import Model
 from graphc.roles import CountsRole, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
@@ -29,7 +29,7 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
     builder.tensors = tensors
     weights: dict[str, Constant] = {}
     for placed in analysis.steps:
-        builder.node = placed.node.name or placed.node.outputs[0].name
+        builder.node = name_of(placed.node)
         inputs = [chunk_input(t, analysis, builder, weights) for t in placed.inputs]
         results = placed.step.emit(builder, inputs)
         for offline_tensor, result in zip(placed.outputs, results, strict=False):

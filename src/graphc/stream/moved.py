@@ -21,19 +21,19 @@ from graphc.stream.pairs import CLOSE, Spans, close, nothing
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep
 
-SINGLE = (
+PLAIN_MOVERS = (
     "Identity",
     "Transpose",
     "Squeeze",
     "Unsqueeze",
     "Reshape",
     "Flatten",
+    "Concat",
     "Slice",
     "Split",
     "Gather",
-    "GatherElements",
 )
-MOVERS = (*SINGLE, "Pad", "Concat", "Expand", "Tile", "GatherND")
+MOVERS = (*PLAIN_MOVERS, "GatherElements", "GatherND", "Pad", "Expand", "Tile")
 MOST_ENTRIES = 50_000_000
 
 
@@ -168,7 +168,13 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
 
     Refuses entries that are no function of the distance between the two.
     """
-    key = ("resolved", moved.source.shapes, moved.source.wide, *(hash(m.tobytes()) for m in moved.maps))
+    key = (
+        "resolved",
+        moved.source.shapes,
+        moved.source.axis,
+        moved.source.wide,
+        *(hash(m.tobytes()) for m in moved.maps),
+    )
     if key not in facts.memo:
         facts.memo[key] = places_of(facts, moved)
     found = facts.memo[key]
@@ -269,6 +275,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
         origin = origins[index]
         table = source.table(index) if source.table is not None else None
         scale = float(np.abs(table).max(initial=0)) if table is not None else 0.0
+        own_time = table is not None and own_times(source, table, index)
         rows, columns = origin.valid.shape
         for distance in range(1 - rows, columns):
             place = np.arange(max(0, -distance), min(rows, columns - distance))
@@ -276,9 +283,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
             if not place.size:
                 continue
             picked = origin.columns[place, place + distance]
-            own_time = table is not None and source.table is not None and own_times(source, table, index)
-            if own_time:
-                assert table is not None
+            if table is not None and own_time:
                 held = table[place, picked]
                 if not close(held, np.broadcast_to(held[:1], held.shape)):
                     return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from graphc.errors import ChunkMisfitError, TooShortError
+from graphc.errors import TooShortError
 from graphc.graph import Node, Tensor, label
 from graphc.signature import StateKind
 from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Span, Static, Stream
@@ -230,16 +230,12 @@ def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
     return (slice(low - start, high - start), slice(low, high)) if low < high else None
 
 
-def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> None:
+def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> NoReturn:
     """Says which chunk would fit a table, or refuses where none does."""
     longest = max(tables, key=np.size)
     for period in range(1, min(longest.shape[:2]) // 2):
         if c % period and close(longest[period:, period:], longest[:-period, :-period]):
-            raise ChunkMisfitError(
-                (period / frame.times[0].rate).numerator,
-                f"a mask or table of period {period} meets a chunk of {c} frames",
-                node=label(facts.node),
-            )
+            facts.misfit(period, frame.times[0], f"a mask or table of period {period} meets a chunk of {c} frames")
     facts.refuse(
         f"its input {index} is a table of two times that does not shift along with the stream",
         "use a mask or positions that depend on the distance alone, or repeat with a fixed period",
@@ -304,14 +300,15 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     if op == "Max" and len(parts) == 2 and any(known):
         level = tuple(np.maximum(levels[0][i], levels[1][i]) for i in range(count))
         return Reach(level, free.zero, wild)
-    if op in ("Clip", "And", "Min"):
-        zero = tuple(disjunction([z[i] for z in zeros]) if op == "And" else zeros[0][i] & False for i in range(count))
-        return Reach(tuple(levels[0]) if op == "Clip" else free.level, zero, wild)
+    if op == "Clip":
+        return Reach(tuple(levels[0]), free.zero, wild)
+    if op == "And":
+        return Reach(free.level, tuple(disjunction([z[i] for z in zeros]) for i in range(count)), wild)
     if op == "Where":
         return chosen(facts, frame, parts, count, wild)
     if op in ZERO_STAYS or op in GONE_BELOW:
-        zero = tuple(z | (lv <= OFF) if op in GONE_BELOW else z for z, lv in zip(zeros[0], levels[0], strict=True))
-        zero = zero if op in ZERO_STAYS else tuple(lv <= OFF for lv in levels[0])
+        stays, gone = op in ZERO_STAYS, op in GONE_BELOW
+        zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
         return Reach(tuple(levels[0]) if op in ("Identity", "Cast", "Dropout") else free.level, zero, wild)
     return Reach(free.level, free.zero, wild)
 

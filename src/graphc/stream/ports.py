@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ChunkMisfitError
-from graphc.graph import Constant, Graph, Node, Tensor, Variable
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of
 from graphc.length import Length
 from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
@@ -116,7 +116,7 @@ class Builder:
     @contextmanager
     def within(self, node: Node) -> Iterator[None]:
         """Names what is built inside after a node."""
-        before, self.node = self.node, node.name or node.outputs[0].name
+        before, self.node = self.node, name_of(node)
         yield
         self.node = before
 

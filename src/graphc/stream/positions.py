@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx
 
 from graphc.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.length import Length
@@ -116,15 +117,19 @@ class Positions:
         fact = stream_fact(known, time, axis)
 
         def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
-            low = b.one(
-                "Max", inputs[1], b.constant(np.asarray(-rows, dtype_of(values, node.inputs[1]))), hint="within"
-            )
-            index = b.one("Min", low, b.constant(np.asarray(rows - 1, dtype_of(values, node.inputs[1]))), hint="within")
+            assert inputs[1] is not None
+            index = within(b, inputs[1], -rows, rows - 1, dtype_of(values, node.inputs[1]))
             return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
 
         return Position(
             node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
         )
+
+
+def within(b: Builder, index: Tensor, low: int, high: int, dtype: np.dtype[Any]) -> Tensor:
+    """Indices kept inside a table."""
+    raised = b.one("Max", index, b.constant(np.asarray(low, dtype)), hint="within")
+    return b.one("Min", raised, b.constant(np.asarray(high, dtype)), hint="within")
 
 
 def alias(name: str, time: Stream) -> str:
@@ -203,16 +208,14 @@ def ramp_step(ramp: Ramp, time: Stream, known: Known) -> StreamStep:
             index = b.one("Mul", index, b.constant([int(ramp.step)]), hint="ramp")
         if ramp.start:
             index = b.one("Add", index, b.constant([int(ramp.start)]), hint="ramp")
-        cast = b.one("Cast", index, to=np_to_onnx(fact.dtype), hint="ramp") if fact.dtype != np.int64 else index
+        cast = (
+            b.one("Cast", index, to=int(onnx.helper.np_dtype_to_tensor_dtype(fact.dtype)), hint="ramp")
+            if fact.dtype != np.int64
+            else index
+        )
         return [b.one("Reshape", cast, b.constant(shape), hint="ramp") if fact.rank != 1 else cast]
 
     return StreamStep((fact,), emit)
-
-
-def np_to_onnx(dtype: np.dtype[Any]) -> int:
-    import onnx
-
-    return int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
 
 
 @dataclass(frozen=True)
@@ -248,8 +251,7 @@ def table_step(table: Table, time: Stream, known: Known) -> StreamStep:
     rows = table.value.shape[table.axis]
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
-        low = b.one("Max", b.frame_index(time), b.constant([0]), hint="within")
-        index = b.one("Min", low, b.constant([rows - 1]), hint="within")
+        index = within(b, b.frame_index(time), 0, rows - 1, np.dtype(np.int64))
         return [b.one("Gather", b.constant(table.value, "positions"), index, axis=table.axis, hint="positions")]
 
     return StreamStep((fact,), emit)

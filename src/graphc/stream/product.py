@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, Variable, label
-from graphc.signature import StateKind
 from graphc.stream.band import Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
 from graphc.stream.moved import identity_maps, settled_inputs
@@ -155,19 +154,19 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> S
     order = sorted(range(2), key=lambda s: places_out[s])
     times = (table.times[order[0]], table.times[order[1]])
 
-    def spans_of(spans: Spans) -> Spans:
+    def as_in_table(spans: Spans) -> Spans:
         return spans if order == [0, 1] else (spans[1], spans[0])
 
     def piece(number: int) -> Callable[[Builder, Spans], Tensor]:
         fact, name = facts[number], facts.names[number]
         if isinstance(fact, Pairs):
-            return lambda b, spans: fact.build(b, spans_of(spans))
+            return lambda b, spans: fact.build(b, as_in_table(spans))
         if isinstance(fact, Stream):
             letter = terms.operands[number][fact.axis]
             if letter not in sides:
                 facts.refuse("multiplies a table of two times by a stream of a third")
             side = sides[letter]
-            return lambda b, spans: b.window(b.tensors[name], fact, spans_of(spans)[side], "attention_context")
+            return lambda b, spans: b.window(b.tensors[name], fact, as_in_table(spans)[side], "attention_context")
         if isinstance(fact, Known):
             if any(letter in terms.operands[number] for letter in letters):
                 facts.refuse("multiplies a table of two times by a constant that has one of them", "write it as a Mul")
@@ -195,7 +194,6 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
             facts.refuse(SUMMED, WAY_OUT)
         key_time = joined(facts, [key_time, values])
     where, context = settle(facts, table, key, query_time, key_time)
-    weighed = weights_of(facts, table, key, where)
     rehearse(facts, table, key, where)
     if isinstance(values, Stream):
         given = value_window(facts, other, values, where)
@@ -203,14 +201,13 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
         given = known_values(facts, terms, other, values, letters, key, where)
     else:
         facts.refuse("sums a table of two times over one of them with nothing")
-    attrs = None
     out = facts.out(query_time.at(where.delay), terms.output.index(letters[1 - key]), delay=where.delay)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         pair: list[Tensor | None] = [None, None]
-        pair[index] = weighed(b)
+        pair[index] = weights_of(b, table, key, where)
         pair[other] = given(b)
-        return b.copy(node, pair, attrs)
+        return b.copy(node, pair)
 
     return StreamStep((out,), emit, attention=context)
 
@@ -241,29 +238,27 @@ def spans_of(where: Placed, key: int) -> Spans:
     return (where.queries, where.keys) if key == 1 else (where.keys, where.queries)
 
 
-def weights_of(facts: Facts, table: Pairs, key: int, where: Placed) -> Callable[[Builder], Tensor]:
+def weights_of(b: Builder, table: Pairs, key: int, where: Placed) -> Tensor:
     """The table for one call, with zeros for keys that do not exist."""
-
-    def build(b: Builder) -> Tensor:
-        x: Tensor = table.build(b, spans_of(where, key))
-        if table.settled:
-            return x
-        missing = missing_keys(b, table, key, where.keys)
-        if missing is None:
-            return x
-        return b.one("Where", missing, b.constant(np.zeros((), table.dtype), "zero"), x, hint="settled")
-
-    return build
+    if table.settled:
+        found: Tensor = table.build(b, spans_of(where, key))
+        return found
+    return with_existing(b, table, key, spans_of(where, key), np.zeros((), table.dtype))
 
 
 def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | None:
     """Which keys of a span do not exist, aligned with the table; None where all do."""
-    time = table.times[key]
     if span.offset <= 0 and not span.ends:
         return None
-    from_right = table.from_right[key]
-    aligned = replace(time, axis=0, shape=(-1,) + (1,) * (from_right - 1), delay=span.offset)
-    return b.missing(aligned, span.offset > 0, span.ends, span.extra)
+    time = stream_at(table.times[key], table.from_right[key]).at(span.offset)
+    return b.missing(time, span.offset > 0, span.ends, span.extra)
+
+
+def with_existing(b: Builder, table: Pairs, key: int, spans: Spans, filler: Array) -> Tensor:
+    """The table for one call, with a filler for keys that do not exist."""
+    x: Tensor = table.build(b, spans)
+    missing = missing_keys(b, table, key, spans[key])
+    return x if missing is None else b.one("Where", missing, b.constant(filler, "filler"), x, hint="existing")
 
 
 def rehearse(facts: Facts, table: Pairs, key: int, where: Placed) -> None:
@@ -289,14 +284,10 @@ def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Cal
     name = facts.names[index]
 
     def build(b: Builder) -> Tensor:
-        x, stream = b.tensors[name], values
-        if stream.delay < 0:
-            x, stream = b.delayed(x, stream, 0), stream.at(0)
-        if where.keys.ends:
-            x, stream = b.delayed(x, stream, where.key_delay), stream.at(where.key_delay)
+        stream = values.at(where.key_delay if where.keys.ends else max(values.delay, 0))
+        x = b.delayed(b.tensors[name], values, stream.delay)
         x = b.masked(x, stream, 0.0, stream.delay > 0, where.keys.ends)
-        kind: StateKind = "attention_value"
-        return b.window(x, stream, where.keys, kind)
+        return b.window(x, stream, where.keys, "attention_value")
 
     return build
 

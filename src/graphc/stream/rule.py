@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cache
 from typing import Any, NoReturn
 
@@ -168,6 +167,14 @@ class Facts:
         stream = Stream(axis, rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])
         self.frames(stream)
         return stream
+
+    def misfit(self, frames: int, stream: Stream, reason: str) -> NoReturn:
+        """Says that a chunk has to give a multiple of so many frames of a stream.
+
+        Errors:
+            ChunkMisfitError: always.
+        """
+        raise ChunkMisfitError((frames / stream.rate).numerator, reason, node=label(self.node))
 
     def refuse(self, reason: str, hint: str | None = None) -> NoReturn:
         raise StreamError(reason, node=label(self.node), hint=hint)
@@ -354,11 +361,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
         )
     frames = facts.frames(x)
     if frames % period:
-        raise ChunkMisfitError(
-            (Fraction(period) / x.rate).numerator,
-            f"a constant of period {period} meets a chunk of {frames} frames",
-            node=label(facts.node),
-        )
+        facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
     places = (np.arange(frames + extra) - x.delay) % period
     return values[0].take(places, axis=axis), True
 

@@ -5,23 +5,10 @@ from __future__ import annotations
 from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.graph import Node, label, op_of
 from graphc.stream.facts import Known, Moved, Origin, Pairs, Static, Stream
-from graphc.stream.moved import moved_stream
+from graphc.stream.moved import PLAIN_MOVERS, moved_stream
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 SPREADING = ("Expand", "Tile")
-MOVERS = (
-    "Identity",
-    "Transpose",
-    "Squeeze",
-    "Unsqueeze",
-    "Reshape",
-    "Flatten",
-    "Concat",
-    "Slice",
-    "Split",
-    "Gather",
-    "Cast",
-)
 
 
 def step_of(node: Node, facts: Facts) -> StreamStep:
@@ -65,7 +52,7 @@ def static_step(node: Node, facts: Facts) -> StreamStep:
     """A node without time: as it is. What it makes of a final state is final too."""
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Static)]
     final = Origin.FINAL in origins
-    if final and node.op not in MOVERS:
+    if final and node.op not in (*PLAIN_MOVERS, "Cast"):
         facts.refuse(
             "reads the state after the last frame, which a stream never reaches",
             "return the outputs of every frame, or set stream.window to stream over the last N frames",

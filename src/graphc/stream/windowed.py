@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphc.errors import ChunkMisfitError
-from graphc.graph import Tensor, label
+from graphc.graph import Tensor
 from graphc.length import Length
 from graphc.signature import StateKind
 from graphc.stream.constants import Core, run_core
@@ -91,11 +90,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     """
     frames = facts.frames(x)
     if frames % window.stride:
-        raise ChunkMisfitError(
-            (window.stride / x.rate).numerator,
-            f"a chunk of {frames} frames is no multiple of the stride {window.stride}",
-            node=label(facts.node),
-        )
+        facts.misfit(window.stride, x, f"a chunk of {frames} frames is no multiple of the stride {window.stride}")
     source = x
     if settled:
         x = x.at(max(x.delay, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.errors import ChunkMisfitError, StreamError
+from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, label
 from graphc.stream.facts import Stream
 from graphc.stream.ports import Builder
@@ -26,9 +26,7 @@ def reshape(node: Node, facts: Facts) -> StreamStep:
     aligned = x.at(delay)
     frames = facts.frames(x)
     if frames * mul % div:
-        raise ChunkMisfitError(
-            (div / x.rate).numerator, f"stacks {div} frames, of which a chunk has {frames}", node=label(node)
-        )
+        facts.misfit(div, x, f"stacks {div} frames, of which a chunk has {frames}")
     out = facts.out(aligned, axis, delay=delay * mul // div, length=x.length.then(mul, 0, div))
     source = facts.stream()
     shape = [frames * mul // div if a == axis else size for a, size in enumerate(out.shape)]

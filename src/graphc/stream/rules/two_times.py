@@ -25,7 +25,7 @@ from graphc.stream.pairs import (
     reach_of,
 )
 from graphc.stream.ports import Builder
-from graphc.stream.product import missing_keys, rehearse, settle, weights_of
+from graphc.stream.product import rehearse, settle, spans_of, weights_of, with_existing
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
@@ -116,9 +116,7 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
     lowest = lowest_of(table.dtype)
 
     def scores(b: Builder, spans: Spans) -> Tensor:
-        x: Tensor = table.build(b, spans)
-        missing = missing_keys(b, table, key, spans[key])
-        return x if missing is None else b.one("Where", missing, b.constant(lowest, "lowest"), x, hint="existing")
+        return with_existing(b, table, key, spans, lowest)
 
     zero = tuple(off(level, key) for level in table.reach.level)
     reach = Reach(Reach.free(len(facts.lengths)).level, zero, table.reach.wild)
@@ -169,17 +167,12 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
     kept = table.axes[1 - key]
     axis = kept if keep else kept - (along[0] < kept)
     out = facts.out(query.at(where.delay), axis, delay=where.delay)
-    weigh = weights_of(facts, table, key, where)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if node.op == "ReduceMax":
-            x = table.build(b, (where.queries, where.keys) if key == 1 else (where.keys, where.queries))
-            missing = missing_keys(b, table, key, where.keys)
-            lowest = lowest_of(table.dtype)
-            if missing is not None:
-                x = b.one("Where", missing, b.constant(lowest, "lowest"), x, hint="existing")
+            x = with_existing(b, table, key, spans_of(where, key), lowest_of(table.dtype))
         else:
-            x = weigh(b)
+            x = weights_of(b, table, key, where)
         return b.copy(node, [x, *arguments(b, facts)])
 
     return StreamStep((out,), emit, attention=context)
