@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +46,7 @@ def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamS
     return streams_equal(offline, session_of(lifted), range(shortest, max(lengths.stop, shortest + 20)))
 
 
-def streams_equal(offline: Offline, session, lengths: range) -> Verdict:  # type: ignore[no-untyped-def]
+def streams_equal(offline: Offline, session, lengths: Iterable[int]) -> Verdict:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
     tried = 0
     for frames in lengths:

@@ -126,9 +126,9 @@ def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
     if len(moved) != 1 or not all(isinstance(f, Known) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
         return None
     index, fact = moved[0]
-    values = [facts.array(i) if i != index else None for i in range(len(facts))]
-    if any(v is not None and v.size != 1 for v in values):
+    if any(isinstance(f, Known) and (f.steady is None or f.steady.size != 1) for f in facts.inputs):
         return None
+    values = [facts.array(i) if i != index else None for i in range(len(facts))]
     inner = fact.source.columns
 
     def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any]) -> Tensor:

@@ -78,9 +78,14 @@ class Positions:
             return True
         inputs: list[Tensor] = []
         facts: list[Fact | None] = []
+        single = len(self.evaluation.lengths) == 1
         for tensor in node.inputs:
             held = values.get(tensor.name) or self.evaluation.known.get(tensor.name)
-            if not tensor.name or isinstance(tensor, Constant) or (held is not None and held.steady is not None):
+            moves = single and tensor.name in values and self.follow(tensor.name, time, values, found)
+            if moves:
+                inputs.append(Variable(alias(tensor.name, time)))
+                facts.append(None)
+            elif not tensor.name or isinstance(tensor, Constant) or (held is not None and held.steady is not None):
                 inputs.append(tensor)
                 facts.append(held if tensor.name else None)
             elif shape_argument(node, tensor):

@@ -67,6 +67,12 @@ def place_of_time(
                 "keep time an axis of its own; with a batch, set stream.batch to 1",
             )
         found = fit
+    axis, mul, div = found[0]
+    if not varying and (mul, div) != (1, 1) and before[x.axis] in (s for a, s in enumerate(afters[0]) if a != axis):
+        facts.refuse(
+            f"reshapes {list(before)} to {list(afters[0])}: at the one length evaluated it may move time or stack it",
+            "export the model so that it runs at more than one length",
+        )
     return found[0]
 
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, normalised
 from graphc.stream.band import UNLIMITED
+from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
 from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import (
@@ -37,7 +39,13 @@ def elementwise(node: Node, facts: Facts) -> StreamStep:
         scaled = scaled_source(node, facts)
         if scaled is not None:
             return scaled
-        facts = settled_inputs(facts)
+        try:
+            facts = settled_inputs(facts)
+        except StreamError:
+            step = blanked(node, facts)
+            if step is None:
+                raise
+            return step
     return pairwise(node, facts)
 
 
@@ -295,7 +303,13 @@ def move_only(node: Node, facts: Facts) -> StreamStep:
 @two_time_rule("Trilu")
 def trilu(node: Node, facts: Facts) -> StreamStep:
     """A triangle of zeros: keys after, or before, a diagonal."""
-    table = only_table(replace(facts, inputs=facts.inputs[:1]))
+    try:
+        table = only_table(replace(facts, inputs=facts.inputs[:1]))
+    except StreamError:
+        step = blanked(node, facts)
+        if step is None:
+            raise
+        return step
     if table.from_right != (2, 1):
         facts.refuse("cuts a triangle out of other axes than the two times", "transpose them to the end")
     diagonal = int(facts.array(1, "its diagonal") or 0) if facts[1] is not None else 0

@@ -1,0 +1,50 @@
+"""Streaming encoders and codecs of other packages, exported as they are: equal offline, and equal to their own streaming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from promise import streams_equal
+
+from graphc.model import read_model
+from graphc.offline import offline_of
+from graphc.spec import InputSpec, StreamSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
+from graphc.validate import run_stream, session_of
+
+MODELS = sorted((ROOT / "examples" / "packages").glob("*.onnx"))
+FEATURES = InputSpec(axis=1)
+INPUTS = {
+    "mimi": {"latents": InputSpec(axis=2)},
+    "moonshine": {"wave": InputSpec(axis=1)},
+    "nemotron_padded": {"features": FEATURES, "lengths": InputSpec(counts="features")},
+    "vibevoice": {"wave": InputSpec(axis=2)},
+    "voxtral": {"features": InputSpec(axis=2)},
+}
+FIRST_FRAMES_ONLY = {"nemotron": 3}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
+def test_package_streams_equal(path: Path) -> None:
+    """Against the offline graph at many lengths, and against what the package itself gave for one stream."""
+    kept = np.load(path.with_suffix(".npz"))
+    offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=INPUTS.get(path.stem, {"features": FEATURES})))
+    smallest = analyse(offline)
+    for times in (1, 3):
+        lifted = lift(analyse(offline, smallest.chunk_multiple * times, smallest.evaluation))
+        assert lifted.signature is not None
+        multiple = smallest.chunk_multiple
+        shortest = max(lifted.signature.min_frames, multiple)
+        lengths = {*range(shortest, 40 * multiple, 2 * multiple + 1), *offline.some_lengths()}
+        verdict = streams_equal(offline, session_of(lifted), sorted(lengths))
+        assert verdict.kind == "equal", verdict.detail
+        session = session_of(lifted)
+        (got,) = run_stream(session, dict.fromkeys(session.streams, kept["stream"])).values()
+        np.testing.assert_allclose(got, kept["offline"], atol=1e-4)
+        if "streamed" in kept:
+            frames = FIRST_FRAMES_ONLY.get(path.stem, got.shape[1])
+            np.testing.assert_allclose(got[:, :frames], kept["streamed"][:, :frames], atol=1e-4)
