@@ -168,7 +168,22 @@ def relative(net: Network, places: Places, query: str, heads: int, width: int) -
     rows = net.one(
         "Reshape", kept, net.one("Concat", head, size, net.one("Sub", double, net.constant(np.array([2]))), axis=0)
     )
-    return net.one("Slice", rows, axes(net, 0), size, axes(net, 3))
+    return net.one("Slice", zeroed(net, places, rows, size, count), axes(net, 0), size, axes(net, 3))
+
+
+def zeroed(net: Network, places: Places, rows: str, size: str, count: str) -> str:
+    """The rows with zeros where no key stands, written in one of several ways; or as they are."""
+    how = net.choose.pick(["kept", "kept", "product", "triangle", "choice"])
+    if how == "kept":
+        return rows
+    last = net.one("Sub", places.count, net.constant(np.array(1)))
+    if how == "triangle":
+        return net.one("Trilu", rows, last, upper=0)
+    ones = net.one("Expand", net.constant(np.float32(1)), net.one("Concat", size, net.one("Div", count, size), axis=0))
+    triangle = net.one("Trilu", ones, last, upper=0)
+    if how == "product":
+        return net.one("Mul", rows, triangle)
+    return net.one("Where", net.one("Cast", triangle, to=TensorProto.BOOL), rows, net.constant(np.float32(0)))
 
 
 POSITIONS = {"alibi": alibi, "bias": bias, "relative": relative, "shaw": shaw, "columns": columns}
