@@ -21,6 +21,7 @@ from graphc.api import (
     analyse,
     banded,
     lift,
+    lift_dynamic,
     opset_of,
     register_pass,
     slide,
@@ -98,15 +99,18 @@ class LiftState(Pass[LiftOptions]):
         if context.offline is None or context.stream is None:
             raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
         stream = context.stream
-        if stream.chunk == "dynamic":
-            raise StreamError("chunk: dynamic is not supported by this version", hint="give the frames of one call")
         offline = context.offline.over(modern(model.proto(), context.opset))
         if stream.window is not None:
+            if stream.chunk == "dynamic":
+                raise StreamError("a window moves on by a fixed number of frames", hint="set stream.chunk to a number")
             lifted = slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
             settings = config.settings()
             offline = banded(offline, settings) or offline
-            lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
+            if stream.chunk == "dynamic":
+                lifted = lift_dynamic(offline, settings, stream.frame_ms)
+            else:
+                lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)

@@ -14,7 +14,7 @@ from graphc.errors import ModelError, StreamError
 from graphc.offline import Offline, offline_of
 from graphc.spec import StreamSpec, ToleranceSpec
 from graphc.stream.analysis import analyse
-from graphc.stream.lift import lift
+from graphc.stream.lift import lift, lift_dynamic
 from graphc.validate import run_stream, session_of, streamed
 from graphc.verify import verify
 
@@ -28,7 +28,10 @@ class Verdict:
 
 
 def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamSpec | None = None) -> Verdict:
-    """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of every length in a range."""
+    """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of every length in a range.
+
+    With ``times`` 0 calls take any multiple of the smallest.
+    """
     offline = offline_of(model, spec or StreamSpec(chunk=1))
     try:
         offline.some_lengths()
@@ -36,7 +39,7 @@ def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamS
         return Verdict("not a model", str(err))
     try:
         multiple = analyse(offline).chunk_multiple
-        lifted = lift(analyse(offline, multiple * times))
+        lifted = lift(analyse(offline, multiple * times)) if times else lift_dynamic(offline)
     except StreamError as err:
         assert err.reason and (err.node or err.hint), f"a refusal without node or way out: {err}"
         return Verdict("refused", str(err))

@@ -38,7 +38,7 @@ from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.banded import banded
 from graphc.stream.inline import inline_branch
-from graphc.stream.lift import lift
+from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
 from graphc.stream.settings import Limit, Settings
 from graphc.stream.window import slide
@@ -80,6 +80,7 @@ __all__ = [
     "is_sparse",
     "label",
     "lift",
+    "lift_dynamic",
     "names_in",
     "nbytes",
     "normalised",

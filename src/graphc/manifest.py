@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,7 @@ class InputEntry(Part):
     frames: Frames
     shape: list[int | str | None]
     dtype: str
+    rate: tuple[int, int] | None = Field(default=None, strict=False)
 
 
 class OutputEntry(Part):
@@ -106,10 +108,13 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
 
     def shape_of(tensor: Any, axis: int | None, frames: int | None) -> list[int | str | None]:
         shape: list[int | str | None] = list(signature.shapes.get(tensor.name, ())) or dims(tensor)
-        return [frames if a == axis and frames is not None else d for a, d in enumerate(shape)]
+        return [frames if a == axis else d for a, d in enumerate(shape)]
 
     def frames_of(axis: int | None, rate: Any) -> int | None:
-        return None if axis is None else int(signature.chunk * rate)
+        return None if axis is None or signature.chunk is None else int(signature.chunk * rate)
+
+    def rate_of(axis: int | None, rate: Fraction) -> list[int] | None:
+        return None if axis is None else [rate.numerator, rate.denominator]
 
     data: dict[str, Any] = {
         "format": FORMAT,
@@ -123,6 +128,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
                 "frames": frames_of(i.axis, i.rate),
                 "shape": shape_of(inputs[i.name], i.axis, frames_of(i.axis, i.rate)),
                 "dtype": dtype_name(inputs[i.name].dtype),
+                "rate": rate_of(i.axis, i.rate),
             }
             for i in signature.inputs
         ],
@@ -134,7 +140,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
                 "delay": o.delay,
                 "shape": shape_of(outputs[o.name], o.axis, frames_of(o.axis, o.rate)),
                 "dtype": dtype_name(outputs[o.name].dtype),
-                "rate": [o.rate.numerator, o.rate.denominator] if o.axis is not None else None,
+                "rate": rate_of(o.axis, o.rate),
                 "length": o.length.as_dicts() if o.axis is not None else None,
             }
             for o in signature.outputs

@@ -224,7 +224,7 @@ class Checks:
         if self.given is not None:
             return StepReference(self.offline, self.given)
         if signature.window is not None:
-            return WindowReference(self.offline, signature.window, signature.chunk)
+            return WindowReference(self.offline, signature.window, signature.smallest)
         return WholeReference(self.offline)
 
     def complain(self, planned: PlannedPass, record: PassRecord, model: Model, proto: onnx.ModelProto) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +64,13 @@ class StreamSession:
         )
         if lost:
             raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
-        if manifest.chunk is None:
-            raise ModelError("a manifest with a dynamic chunk is not understood by this version")
         if not self.streams:
             raise ModelError("the manifest names no stream input")
-        self.chunk: int = manifest.chunk
+        self.chunk = manifest.chunk or manifest.chunk_multiple
         for inputs in manifest.inputs:
-            check_frames(inputs, runner)
+            check_frames(inputs, runner, self.dynamic)
         for outputs in manifest.outputs:
-            check_frames(outputs, runner)
+            check_frames(outputs, runner, self.dynamic)
         self.reset()
 
     def reset(self) -> None:
@@ -82,7 +82,7 @@ class StreamSession:
         self.given = dict.fromkeys(self.outputs, 0)
         self.returned = dict.fromkeys(self.outputs, 0)
         self.waiting: dict[str, list[Array]] = {name: [] for name in self.outputs}
-        self.calls = 0
+        self.fed = 0
         self.flushed = False
 
     def push(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
@@ -99,9 +99,9 @@ class StreamSession:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         for name, value in self.named(frames, named).items():
             self.take(name, np.asarray(value))
-        while self.ready():
-            self.collect(self.call(self.cut_chunk(), self.chunk))
-        return self.taken_out(self.calls * self.chunk)
+        while ready := self.ready():
+            self.collect(self.call(self.cut_chunk(ready), ready))
+        return self.taken_out(self.fed)
 
     def flush(self) -> Arrays:
         """Ends the stream: pads the last chunk, feeds zeros until every output is whole, and returns the rest."""
@@ -109,13 +109,20 @@ class StreamSession:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         total = self.total_frames()
         self.flushed = True
-        left = total - self.calls * self.chunk
-        while left > 0 or any(
-            self.given[o.name] < o.delay + o.length_of(total) for o in self.outputs.values() if o.axis is not None
-        ):
-            self.collect(self.call(self.cut_chunk(), max(min(left, self.chunk), 0)))
-            left -= self.chunk
+        while (frames := self.needed(total)) > 0:
+            left = max(total - self.fed, 0)
+            self.collect(self.call(self.cut_chunk(frames), min(left, frames)))
         return self.taken_out(total)
+
+    def needed(self, total: int) -> int:
+        """Frames of the next call of the flush: the chunk, or all at once where calls differ; 0 where nothing lacks."""
+        lacking = [Fraction(total - self.fed)]
+        for entry in self.outputs.values():
+            if entry.axis is not None:
+                rate = Fraction(*(entry.rate or (1, 1)))
+                lacking.append((entry.delay + entry.length_of(total) - self.given[entry.name]) / rate)
+        calls = math.ceil(max(lacking) / self.chunk)
+        return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
 
     def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
         """A whole stream from its start: reset, push, flush. Outputs without time are those of the last call."""
@@ -169,10 +176,20 @@ class StreamSession:
         if value.shape[entry.axis]:
             self.buffers[name].append(value)
 
+    @property
+    def dynamic(self) -> bool:
+        """Whether a call takes any multiple of the chunk."""
+        return self.manifest.chunk is None
+
+    def frames_of(self, name: str, input_frames: int) -> int:
+        """Frames of a stream input in a call of so many input frames."""
+        entry = self.streams[name]
+        if entry.frames is not None:
+            return entry.frames * input_frames // self.chunk
+        return int(input_frames * Fraction(*(entry.rate or (1, 1))))
+
     def frames_a_chunk(self, name: str) -> int:
-        frames = self.streams[name].frames
-        assert frames is not None
-        return frames
+        return self.frames_of(name, self.chunk)
 
     def total_frames(self, partly: bool = False) -> int:
         """Frames so far, counted in frames of the chunk.
@@ -185,17 +202,19 @@ class StreamSession:
             raise InputError(f"the stream inputs end at different times: {dict(self.pushed)} frames")
         return max(counts.values())
 
-    def ready(self) -> bool:
-        return all(
-            sum(p.shape[entry.axis or 0] for p in self.buffers[name]) >= self.frames_a_chunk(name)
+    def ready(self) -> int:
+        """Input frames of the call that can be made now: a chunk, or all whole chunks where calls differ; or 0."""
+        chunks: int = min(
+            sum(p.shape[entry.axis or 0] for p in self.buffers[name]) // self.frames_a_chunk(name)
             for name, entry in self.streams.items()
         )
+        return (chunks if self.dynamic else min(chunks, 1)) * self.chunk
 
-    def cut_chunk(self) -> Arrays:
-        """The next chunk of every stream input, padded with zeros where the stream ends."""
+    def cut_chunk(self, input_frames: int) -> Arrays:
+        """The next frames of every stream input, padded with zeros where the stream ends."""
         chunk: Arrays = {}
         for name, entry in self.streams.items():
-            frames, axis = self.frames_a_chunk(name), entry.axis or 0
+            frames, axis = self.frames_of(name, input_frames), entry.axis or 0
             parts = self.buffers[name]
             if not parts:
                 shape = [frames if a == axis else int(s or 1) for a, s in enumerate(entry.shape)]
@@ -224,7 +243,8 @@ class StreamSession:
         except RunError as err:
             raise ModelError(f"the compiled model does not run: {err}") from err
         self.states = {s.input: results[s.output] for s in self.manifest.states}
-        self.calls += 1
+        name, frames = next(iter(chunk.items()))
+        self.fed += frames.shape[self.streams[name].axis or 0] * self.chunk // self.frames_a_chunk(name)
         return {name: results[name] for name in self.outputs}
 
     def collect(self, outputs: Arrays) -> None:
@@ -262,14 +282,14 @@ class StreamSession:
         return found
 
 
-def check_frames(entry: InputEntry | OutputEntry, runner: Session) -> None:
+def check_frames(entry: InputEntry | OutputEntry, runner: Session, dynamic: bool) -> None:
     """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
 
     Errors:
         ModelError: names the port.
     """
     if entry.axis is not None and (
-        entry.axis >= len(entry.shape) or not entry.frames or entry.shape[entry.axis] != entry.frames
+        entry.axis >= len(entry.shape) or entry.shape[entry.axis] != entry.frames or (entry.frames is None) != dynamic
     ):
         raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
     declared = runner.shapes.get(entry.name)

@@ -79,11 +79,13 @@ class StreamOutput:
 class Signature:
     """Everything about a streaming model that its graph does not say.
 
+    ``chunk`` is None where a call takes any multiple of ``chunk_multiple``.
+
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
     """
 
-    chunk: int
+    chunk: int | None
     chunk_multiple: int
     inputs: tuple[StreamInput, ...]
     outputs: tuple[StreamOutput, ...]
@@ -94,6 +96,17 @@ class Signature:
     window: int | None = None
     frame_ms: float | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def ports(self) -> tuple[Any, ...]:
+        """What two signatures must share to be of one model."""
+        states = tuple((s.input, s.init.shape, s.init.tobytes()) for s in self.states)
+        return self.outputs, states, self.valid_frames
+
+    @property
+    def smallest(self) -> int:
+        """Frames of the shortest call."""
+        return self.chunk or self.chunk_multiple
 
     @property
     def state_bytes(self) -> int:

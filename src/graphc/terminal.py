@@ -101,7 +101,10 @@ def states_table(data: dict[str, Any]) -> Table:
 
 def stream_line(data: dict[str, Any]) -> str:
     stream, latency = data["stream"], data["latency"]
-    parts = [f"chunk {stream['chunk']} frames", f"state {human_bytes(stream['state_bytes'])}"]
+    chunk = (
+        f"chunk {stream['chunk']} frames" if stream["chunk"] else f"any multiple of {stream['chunk_multiple']} frames"
+    )
+    parts = [chunk, f"state {human_bytes(stream['state_bytes'])}"]
     if stream["delay_ms"] is not None:
         parts.append(f"delay {stream['delay_ms']:g} ms")
     parts.append(f"a call takes {latency['p50_ms']:.3f} ms (p99 {latency['p99_ms']:.3f} ms)")

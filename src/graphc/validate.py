@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,7 +95,7 @@ class StepReference:
         self.offline = offline
         self.session = session_of(model)
         assert model.signature is not None
-        self.chunk = model.signature.chunk
+        self.chunk = model.signature.smallest
 
     def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
         feeds = streamed(self.offline, self.offline.draw(frames, rng))
@@ -129,12 +131,14 @@ def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
     session.push(statics)
     first = next(iter(streams))
     total = streams[first].shape[session.streams[first].axis or 0] // session.frames_a_chunk(first)
-    for call in range(total):
+    done = 0
+    for chunks in call_sizes(session, total):
         chunk = {}
         for name, value in streams.items():
             count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
-            chunk[name] = value.take(range(call * count, (call + 1) * count), axis=axis)
+            chunk[name] = value.take(range(done * count, (done + chunks) * count), axis=axis)
         parts.append(session.push(chunk))
+        done += chunks
     rest = {}
     for name, value in streams.items():
         count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
@@ -149,17 +153,30 @@ def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
     }
 
 
+def call_sizes(session: StreamSession, total: int) -> list[int]:
+    """Smallest chunks of every call of a stream: one each, or of all sizes up to the whole where calls may differ."""
+    if not session.dynamic:
+        return [1] * total
+    rng = np.random.default_rng(total)
+    sizes: list[int] = []
+    while total:
+        size = min(total, int(rng.choice([1, 1, 2, 3, 7, total])))
+        sizes.append(size)
+        total -= size
+    return sizes
+
+
 def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
     """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
     longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
-    return draw(reference, spec, signature.chunk, longest, int(signature.delay_frames), signature)
+    return draw(reference, spec, signature.smallest, longest, int(signature.delay_frames), signature)
 
 
 def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
     """The same for a compiled model, of which only the manifest is known."""
     longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
     delay = max((o.delay for o in manifest.outputs), default=0)
-    return draw(reference, spec, manifest.chunk or 1, longest, delay, manifest)
+    return draw(reference, spec, manifest.chunk or manifest.chunk_multiple, longest, delay, manifest)
 
 
 class Bounds(Protocol):
@@ -322,15 +339,19 @@ def moved_by(
     held = {name: calls[moment].feeds[name] for name in states}
     held[state] = disturbed(held[state], moment, sign)
     worst = 0.0
-    late = max((-(-o.delay // (o.frames or 1)) for o in session.outputs.values()), default=0)
+    streams = [o for o in session.outputs.values() if o.axis is not None]
+    late = max((math.ceil(o.delay / (session.chunk * Fraction(*(o.rate or (1, 1))))) for o in streams), default=0)
+    given = {o.name: sum(c.results[o.name].shape[o.axis or 0] for c in calls[:moment]) for o in streams}
     for index in range(moment, min(len(calls), moment + late + CALLS_TO_SHOW)):
         results = session.runner.run({**calls[index].feeds, **held})
         held = {name: results[output] for name, output in states.items()}
         for name, entry in session.outputs.items():
             want, got = (widened(r[name]) for r in (calls[index].results, results))
             if entry.axis is not None:
-                early = min(max(entry.delay - index * (entry.frames or 0), 0), entry.frames or 0)
-                want, got = (v.take(range(early, entry.frames or 0), axis=entry.axis) for v in (want, got))
+                frames = want.shape[entry.axis]
+                early = min(max(entry.delay - given[name], 0), frames)
+                given[name] += frames
+                want, got = (v.take(range(early, frames), axis=entry.axis) for v in (want, got))
             with np.errstate(invalid="ignore"):
                 error = np.nan_to_num(np.abs(got - want), nan=0.0, posinf=1e300)
             worst = max(worst, float(error.max(initial=0.0)) / allowed[name])

@@ -154,7 +154,7 @@ def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
             band.period, query, f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames"
         )
     ends = max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
-    key_delay = max(key.delay, key.length.lag(facts.chunk) if ends else 0, 0)
+    key_delay = max(key.delay, key.length.lag(facts.grid) if ends else 0, 0)
     delay = max(query.delay, 0)
     while True:
         phases = [(i - delay) % band.period for i in range(c)]

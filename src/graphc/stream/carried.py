@@ -10,7 +10,7 @@ import numpy as np
 from graphc.graph import Tensor
 from graphc.signature import StateKind
 from graphc.stream.facts import Fact, Known, Origin, Static, Stream
-from graphc.stream.ports import Builder
+from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts
 
 
@@ -22,7 +22,7 @@ class Carry:
         first: the fact of its first value; None for zeros.
         kind: of its state port.
         shape: of the port.
-        delay: of the recurrence's input, in input frames: a whole number of chunks.
+        delay: of the recurrence's input, in input frames, rounded down.
     """
 
     first: Fact | None
@@ -61,15 +61,54 @@ class Carry:
         if port is not None:
             b.keep(port, value)
         elif self.delay > 0:
-            return b.one("Where", b.before(self.delay), first, value, hint="held")
+            return b.one("Where", b.ends_before(self.delay + 1), first, value, hint="held")
         return value
 
 
 def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
-    """The stream at a delay of whole chunks, and that delay in input frames."""
+    """The stream at a delay of whole chunks, and that delay in input frames.
+
+    Calls of many sizes have no whole chunks: the delay stays, and ``Warmup`` keeps what it leaves over out.
+    """
+    if facts.settings.grid is not None:
+        x = x.at(max(x.delay, 0))
+        return x, math.floor(x.delay / x.rate)
     frames = facts.frames(x)
     delay = math.ceil(max(x.delay, 0) / frames) * frames
     return x.at(delay), delay // frames * facts.chunk
+
+
+class Warmup:
+    """The frames of a call that stand before frame 0, where a recurrence must not run over them.
+
+    At least one frame is left, since no recurrence takes none; a call without any of the stream's own frames starts
+    from the first value again at the next (``Carry.previous``).
+    """
+
+    def __init__(self, b: Builder, x: Stream):
+        self.b = b
+        self.needed = b.grid is not None and x.delay > 0
+        if self.needed:
+            last = b.constant([b.frames(x) - 1])
+            early = b.one("Neg", b.first_index(x), hint="early")
+            self.skipped: Tensor = b.one(
+                "Max", b.one("Min", early, last, hint="early"), b.constant([0]), hint="skipped"
+            )
+
+    def without(self, x: Tensor, axis: int) -> Tensor:
+        """The frames from frame 0 on."""
+        if not self.needed:
+            return x
+        b = self.b
+        return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
+
+    def refilled(self, x: Tensor, axis: int, rank: int) -> Tensor:
+        """Frames of zeros in front, as many as were left out."""
+        if not self.needed:
+            return x
+        b = self.b
+        front = [self.skipped if a == axis else b.constant([0]) for a in range(2 * rank)]
+        return b.one("Pad", x, b.one("Concat", *front, axis=0, hint="pads"), hint="refilled")
 
 
 def check_first(facts: Facts, index: int) -> Fact | None:

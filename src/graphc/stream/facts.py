@@ -229,8 +229,8 @@ class Source:
         axis: its time axis.
         wide: the axis of the table; None where any other axis may be it.
         shapes: the offline shape at each length.
-        columns: builds for a span of frames the columns that are asked for (as found at the longest length; None: any):
-            the source's shape with these on the wide axis.
+        columns: builds for a span of frames the columns that are asked for (as found at the longest length; None: any),
+            or of those the ones whose places a tensor gives: the source's shape with these on the wide axis.
         table: the values of the table at a length, as [columns, ...], or [time, columns, ...] where each frame has its
             own; None where the graph makes the columns.
     """
@@ -239,7 +239,7 @@ class Source:
     axis: int
     wide: int | None
     shapes: tuple[tuple[int, ...], ...]
-    columns: Callable[[Any, Span, int, Sequence[Any]], Any] = field(compare=False)
+    columns: Callable[[Any, Span, int, Sequence[Any], Any], Any] = field(compare=False)
     table: Callable[[int], Array] | None = field(compare=False, default=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,11 +10,15 @@ import numpy as np
 from graphc.errors import StreamError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.model import Model
+from graphc.offline import Offline
 from graphc.roles import CountsRole, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.stream.analysis import Analysis
+from graphc.stream.analysis import Analysis, analyse
+from graphc.stream.evaluate import Evaluation
 from graphc.stream.facts import Known, Origin, Static, Stream
-from graphc.stream.ports import Builder, finished
+from graphc.stream.general import SAMPLES, WAY_OUT, generalised
+from graphc.stream.ports import Builder, finished, frames_in_chunk
+from graphc.stream.settings import DEFAULT, Settings
 
 
 def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
@@ -22,11 +27,47 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
     Errors:
         StreamError: an output is not made of frames of the stream.
     """
+    model, _ = lifted(analysis, frame_ms)
+    return model
+
+
+def lift_dynamic(
+    offline: Offline, settings: Settings = DEFAULT, frame_ms: float | None = None, evaluation: Evaluation | None = None
+) -> Model:
+    """The streaming model whose calls take any multiple of the smallest chunk.
+
+    Errors:
+        StreamError: what ``lift`` refuses, and what cannot be one graph for every chunk.
+    """
+    smallest = analyse(offline, None, evaluation, settings)
+    grid = smallest.chunk_multiple
+    alike = replace(settings, grid=grid)
+    lifts = [lifted(analyse(offline, grid * n, smallest.evaluation, alike), frame_ms) for n in SAMPLES]
+    model, multiples = lifts[0]
+    signature = model.signature
+    assert signature is not None
+    assert multiples is not None
+    if any(other.signature is None or other.signature.ports != signature.ports for other, _ in lifts):
+        raise StreamError("its delays or states differ from chunk to chunk", hint=WAY_OUT)
+    model.graph = generalised([m.graph for m, _ in lifts], multiples)
+    for ports, entries in ((model.graph.inputs, signature.inputs), (model.graph.outputs, signature.outputs)):
+        entry_of = {e.name: e for e in entries}
+        for port in ports:
+            entry = entry_of.get(port.name)
+            if entry is not None and entry.axis is not None:
+                port.shape = [f"chunk*{entry.rate}" if a == entry.axis else s for a, s in enumerate(port.shape)]
+    model.signature = replace(signature, chunk=None)
+    return model
+
+
+def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | None]:
+    """The streaming model at one chunk; where calls differ, also how many of the smallest chunks a call takes."""
     model = Model.of(analysis.offline.model)
     graph = analysis.evaluation.graph
-    builder = Builder(analysis.chunk, names_in(graph))
+    builder = Builder(analysis.chunk, names_in(graph), analysis.grid)
     tensors = input_tensors(analysis)
     builder.tensors = tensors
+    multiples = count_multiples(builder, analysis) if builder.grid is not None else None
     weights: dict[str, Constant] = {}
     for placed in analysis.steps:
         builder.node = name_of(placed.node)
@@ -36,7 +77,7 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
             if offline_tensor.name and result is not None:
                 tensors[offline_tensor.name] = result
     outputs, ports = output_tensors(analysis, builder, tensors)
-    lifted = Graph(
+    streaming = Graph(
         nodes=[],
         inputs=[tensors[n] for n in kept_inputs(analysis)],
         outputs=outputs,
@@ -48,15 +89,15 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
         producer_version=graph.producer_version,
         ir_version=graph.ir_version,
     )
-    finished(builder, lifted)
-    lifted.nodes = sorted_nodes(lifted)
+    finished(builder, streaming)
+    streaming.nodes = sorted_nodes(streaming)
     states = list(builder.states) + given_states(analysis)
-    states, unused = live(lifted, states)
-    drop_ports(lifted, unused)
-    drop_dead(lifted)
-    name_outputs(lifted, ports)
-    valid = next((t.name for t in lifted.inputs if t is builder.valid_frames), None)
-    model.graph = lifted
+    states, unused = live(streaming, states)
+    drop_ports(streaming, unused)
+    drop_dead(streaming, [multiples] if multiples is not None else [])
+    name_outputs(streaming, ports)
+    valid = next((t.name for t in streaming.inputs if t is builder.valid_frames), None)
+    model.graph = streaming
     model.signature = Signature(
         chunk=analysis.chunk,
         chunk_multiple=analysis.chunk_multiple,
@@ -68,7 +109,21 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
         min_frames=analysis.min_frames,
         frame_ms=frame_ms,
     )
-    return model
+    return model, multiples
+
+
+def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
+    """How many times the smallest chunk a call takes, read from the shape of the first stream input."""
+    name = next(n for n in kept_inputs(analysis) if isinstance(analysis.facts[n], Stream))
+    fact = analysis.facts[name]
+    assert isinstance(fact, Stream)
+    assert builder.grid is not None
+    builder.node = "calls"
+    frames = builder.slice(builder.one("Shape", builder.tensors[name]), 0, fact.axis, fact.axis + 1, hint="frames")
+    smallest = frames_in_chunk(builder.grid, fact)
+    builder.memo["multiples"] = builder.one("Div", frames, builder.constant([smallest]), hint="multiples")
+    found: Tensor = builder.memo["multiples"]
+    return found
 
 
 def input_tensors(analysis: Analysis) -> dict[str, Tensor]:

@@ -17,9 +17,10 @@ from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
 from graphc.stream.constants import run_constants
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Stream
-from graphc.stream.pairs import CLOSE, Spans, close, nothing
-from graphc.stream.ports import Builder
+from graphc.stream.pairs import CLOSE, close, nothing
+from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
+from graphc.stream.stretched import Spans, stretched_places
 
 PLAIN_MOVERS = (
     "Identity",
@@ -54,10 +55,12 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep |
         return None
     name = facts.names[index]
 
-    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any]) -> Tensor:
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any], places: Tensor | None) -> Tensor:
         chunk = b.window(b.tensors[name], x, span, "attention_context")
-        places = np.array([0 if p is None else p for p in picked], dtype=np.int64)
-        return b.one("Gather", chunk, b.constant(places), axis=wide, hint="distances")
+        chosen: Tensor = b.constant(np.array([0 if p is None else p for p in picked], dtype=np.int64))
+        if places is not None:
+            chosen = b.one("Gather", chosen, places, axis=0, hint="distances")
+        return b.one("Gather", chunk, chosen, axis=wide, hint="distances")
 
     source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns)
     moved = Moved(source, identity_maps(shapes), x.dtype, refusal)
@@ -131,8 +134,8 @@ def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
     values = [facts.array(i) if i != index else None for i in range(len(facts))]
     inner = fact.source.columns
 
-    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any]) -> Tensor:
-        chunk = inner(b, span, wide, picked)
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any], places: Tensor | None) -> Tensor:
+        chunk = inner(b, span, wide, picked, places)
         given = [chunk if v is None else b.constant(v) for v in values]
         with b.within(node):
             return b.copy(node, given)[0]
@@ -331,27 +334,29 @@ def shifted(
     With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``: in the flattened table place
     ``i * (n - 1) + j + rows - 1``, so that a reshape to rows of n - 1 lines the entries up.
     """
-    c = b.frames(source.time)
+    c, smallest = b.frames(source.time), frames_in_chunk(b.grid or b.chunk, source.time)
     rows, width = c + own.extra, c + across.extra
-    lowest = own.offset - across.offset - (rows - 1)
-    picked = [distances.get(lowest + k) for k in range(rows + width - 1)]
-    columns = source.columns(b, own, wide, picked)
+    spare = 0 if b.grid is None else 1
+    lowest = own.offset - across.offset - (smallest + own.extra - 1)
+    picked = [distances.get(lowest + k) for k in range(2 * smallest + own.extra + across.extra - 1)]
+    places = None if b.grid is None else stretched_places(b, len(picked), smallest, rows + width)
+    columns = source.columns(b, own, wide, picked, places)
     source_rank = len(source.shapes[0])
     others = [a for a in range(source_rank) if a not in (source.axis, wide)]
     order = [*others, source.axis, wide]
     if order != list(range(source_rank)):
         columns = b.one("Transpose", columns, perm=order, hint="distances_last")
-    count = rows + width - 1
-    if rows > 1:
+    count = rows + width - 1 + spare
+    if rows > 1 or spare:
         flat = b.one("Reshape", columns, b.constant([*leads, rows * count]), hint="flat")
         kept = b.slice(flat, len(leads), rows - 1, rows - 1 + rows * (count - 1), hint="shifted")
         table = b.one("Reshape", kept, b.constant([*leads, rows, count - 1]), hint="rows")
-        if count - 1 > width:
+        if count - 1 > width or spare:
             table = b.slice(table, len(leads) + 1, 0, width, hint="window")
     else:
         table = b.one("Reshape", columns, b.constant([*leads, rows, width]), hint="rows")
     free = iter(range(len(leads)))
-    places = [len(leads) if a == axes[0] else len(leads) + 1 if a == axes[1] else next(free) for a in range(rank)]
-    if places != list(range(rank)):
-        table = b.one("Transpose", table, perm=places, hint="in_place")
+    order = [len(leads) if a == axes[0] else len(leads) + 1 if a == axes[1] else next(free) for a in range(rank)]
+    if order != list(range(rank)):
+        table = b.one("Transpose", table, perm=order, hint="in_place")
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Any, NoReturn
 
@@ -12,11 +12,12 @@ import numpy as np
 from graphc.errors import TooShortError
 from graphc.graph import Node, Tensor, label
 from graphc.signature import StateKind
-from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Span, Static, Stream
-from graphc.stream.ports import Builder
+from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Static, Stream
+from graphc.stream.frame import Frame
+from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving
+from graphc.stream.stretched import Spans, rectangle
 
-Spans = tuple[Span, Span]
 OFF = -500.0
 CLOSE = 1e-5
 
@@ -35,17 +36,6 @@ def close(a: Array, b: Array) -> bool:
         return False
     x, y = np.where(finite, a, 0).astype(np.float64), np.where(finite, b, 0).astype(np.float64)
     return bool(np.abs(x - y).max(initial=0) <= CLOSE * max(np.abs(x).max(initial=0), 1e-30))
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The two time axes that a node's operands share, counted from the right, the one further left first."""
-
-    rights: tuple[int, int]
-    times: tuple[Stream, Stream]
-
-    def side(self, from_right: int) -> int | None:
-        return self.rights.index(from_right) if from_right in self.rights else None
 
 
 def frame_of(facts: Facts) -> Frame:
@@ -165,13 +155,13 @@ def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
 
         return one_sided
 
-    def rectangle(b: Builder, spans: Spans) -> Tensor:
-        key = ("rectangle", known.digest, facts.chunk, frame.rights, spans)
+    def both_sided(b: Builder, spans: Spans) -> Tensor:
+        key = ("rectangle", known.digest, facts.grid, frame.rights, spans)
         if key not in facts.memo:
             facts.memo[key] = rectangle_of(facts, index, frame, spans)
-        return b.constant(facts.memo[key], name)
+        return rectangle(b, facts.memo[key], frame, spans, name)
 
-    return rectangle
+    return both_sided
 
 
 def stream_at(time: Stream, from_right: int) -> Stream:
@@ -180,7 +170,7 @@ def stream_at(time: Stream, from_right: int) -> Stream:
 
 
 def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
-    """The part of a table over two times that every call meets, where it is the same for all.
+    """The part of a table over two times that the smallest call meets, where it is the same for all.
 
     Refuses a table that does not shift with the chunk along its diagonal.
 
@@ -190,7 +180,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
     """
     known = facts[index]
     assert isinstance(known, Known)
-    c = facts.frames(frame.times[0])
+    c = frames_in_chunk(facts.grid, frame.times[0])
     sizes = [c + s.extra for s in spans]
     offsets = [s.offset for s in spans]
     axes = [known.values[0].ndim - r for r in frame.rights]

@@ -38,12 +38,14 @@ class Builder:
     Args:
         chunk: frames of the stream input in a call.
         taken: names that may not be given to new tensors.
+        grid: frames of which every call takes a multiple, where calls differ; None where all take the chunk.
 
     ``tensors`` holds, for each offline tensor met so far, what one call has of it.
     """
 
-    def __init__(self, chunk: int, taken: set[str]):
+    def __init__(self, chunk: int, taken: set[str], grid: int | None = None):
         self.chunk = chunk
+        self.grid = grid
         self.taken = taken
         self.nodes: list[Node] = []
         self.states: list[StatePort] = []
@@ -230,6 +232,21 @@ class Builder:
         """Whether this call starts before so many input frames were taken, bool [1]."""
         key = ("before", input_frames)
         return self.remember(key, lambda: self.one("Less", self.clock, self.constant([input_frames]), hint="before"))
+
+    def ends_before(self, input_frames: int) -> Tensor:
+        """Whether so many input frames have not been taken after this call either, bool [1]."""
+
+        def make() -> Tensor:
+            after = self.one("Add", self.clock, self.constant([self.chunk]), hint="after")
+            return self.one("Less", after, self.constant([input_frames]), hint="ends_before")
+
+        return self.remember(("ends_before", input_frames), make)
+
+    @property
+    def multiples(self) -> Tensor:
+        """How many times ``grid`` frames this call takes, int64 [1]; the lift puts it there."""
+        found: Tensor = self.memo["multiples"]
+        return found
 
     def remember(self, key: tuple[Any, ...], make: Any) -> Tensor:
         if key not in self.memo:

@@ -10,10 +10,12 @@ import numpy as np
 from graphc.graph import Node, Tensor, Variable, label
 from graphc.stream.band import Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
+from graphc.stream.frame import Frame
 from graphc.stream.moved import identity_maps, settled_inputs
-from graphc.stream.pairs import Frame, Spans, built, joined, nothing, pairs_of, rectangle_of, stream_at
+from graphc.stream.pairs import built, joined, nothing, pairs_of, rectangle_of, stream_at
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Context, Facts, StreamStep, cut_to_chunk, refuse_moving
+from graphc.stream.stretched import Spans, beyond_window, rectangle
 
 SUMMED = "sums over all time"
 WAY_OUT = "a stream never sees all of it; set stream.window to stream over the last N frames"
@@ -116,7 +118,9 @@ def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
 
     attrs = terms.rewrite(node, other, time) if own_time else None
 
-    def columns(b: Builder, span: Span, wide_axis: int, picked: Sequence[tuple[int, int] | int]) -> Tensor:
+    def columns(
+        b: Builder, span: Span, wide_axis: int, picked: Sequence[tuple[int, int] | int], places: Tensor | None
+    ) -> Tensor:
         value = table(longest)
         rows = [value[p] if p is not None else np.zeros_like(value[0, 0] if own_time else value[0]) for p in picked]
         stacked = np.stack(rows)
@@ -129,7 +133,11 @@ def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
             chosen = np.moveaxis(stacked, 0, column_axis)
         chunk = b.window(b.tensors[facts.names[index]], x, span, "attention_context")
         pair: list[Tensor | None] = [chunk, chunk]
-        pair[other] = b.constant(np.ascontiguousarray(chosen), f"{node.inputs[other].name}/distances")
+        distances: Tensor = b.constant(np.ascontiguousarray(chosen), f"{node.inputs[other].name}/distances")
+        if places is not None:
+            left_out = own_time and attrs is not None and letters.index(time) < column_axis
+            distances = b.one("Gather", distances, places, axis=column_axis - left_out, hint="distances")
+        pair[other] = distances
         with b.within(node):
             return b.copy(node, pair, attrs)[0]
 
@@ -258,20 +266,25 @@ def with_existing(b: Builder, table: Pairs, key: int, spans: Spans, filler: Arra
     """The table for one call, with a filler for keys that do not exist."""
     x: Tensor = table.build(b, spans)
     missing = missing_keys(b, table, key, spans[key])
-    return x if missing is None else b.one("Where", missing, b.constant(filler, "filler"), x, hint="existing")
+    beyond = beyond_window(b, table, key, spans)
+    if missing is not None and beyond is not None:
+        missing = b.one("Or", missing, beyond, hint="unseen")
+    unseen = beyond if missing is None else missing
+    return x if unseen is None else b.one("Where", unseen, b.constant(filler, "filler"), x, hint="existing")
 
 
 def rehearse(facts: Facts, table: Pairs, key: int, where: Placed) -> None:
     """Builds the table once for nothing: what cannot be cut to these spans is refused now."""
-    table.build(Rehearsal(facts.chunk, set()), spans_of(where, key))
+    table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
 
 
 class Rehearsal(Builder):
     """A builder whose stream tensors are stand-ins."""
 
-    def __init__(self, chunk: int, taken: set[str]):
-        super().__init__(chunk, taken)
+    def __init__(self, chunk: int, taken: set[str], grid: int | None):
+        super().__init__(chunk, taken, grid)
         self.tensors = StandIns()
+        self.memo["multiples"] = Variable("multiples")
 
 
 class StandIns(dict[str, Tensor]):
@@ -323,10 +336,9 @@ def rectangle_values(
     rights = (len(own) - own.index(letters[order[0]]), len(own) - own.index(letters[order[1]]))
     times = facts_table(facts).times
     spans = spans_of(where, key)
-    value = rectangle_of(
-        facts, other, Frame(rights, (times[order[0]], times[order[1]])), (spans[order[0]], spans[order[1]])
-    )
-    return lambda b: b.constant(value, f"{facts.node.inputs[other].name}/chunk")
+    frame, along = Frame(rights, (times[order[0]], times[order[1]])), (spans[order[0]], spans[order[1]])
+    value = rectangle_of(facts, other, frame, along)
+    return lambda b: rectangle(b, value, frame, along, f"{facts.node.inputs[other].name}/chunk")
 
 
 def facts_table(facts: Facts) -> Pairs:

@@ -138,6 +138,11 @@ class Facts:
         value = self.array(index, f"'{name}'")
         return None if value is None else value.tolist()
 
+    @property
+    def grid(self) -> int:
+        """Input frames of which every call takes a multiple: the chunk, where that is fixed."""
+        return self.settings.grid or self.chunk
+
     def frames(self, stream: Stream) -> int:
         try:
             return frames_in_chunk(self.chunk, stream)

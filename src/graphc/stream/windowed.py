@@ -101,7 +101,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     if x.delay < 0 and window.delay(x.delay) < 0 and isinstance(x.head, Edge):
         x = x.at(0)
     if mask_after or (settled and reads_past_end):
-        x = x.at(max(x.delay, x.length.lag(facts.chunk)))
+        x = x.at(max(x.delay, x.length.lag(facts.grid)))
     mask_before = window.before > 0 and x.delay > 0
     fill: float | Head = x.head if x.delay < 0 else window.fill
     delay = window.delay(x.delay)

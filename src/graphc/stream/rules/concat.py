@@ -10,6 +10,7 @@ import numpy as np
 from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.facts import Array, Known, Static, Stream
+from graphc.stream.front import Front
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, same_length, stream_rule
 from graphc.stream.windowed import same_value
@@ -87,7 +88,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
             facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
     mask_after = fill is not None and not same_value(x.tail, fill)
     if mask_after:
-        x = x.at(max(x.delay, x.length.lag(facts.chunk)))
+        x = x.at(max(x.delay, x.length.lag(facts.grid)))
     frame = front.take([0], axis=x.axis) if front is not None and before else None
     uniform = frame is not None and front is not None and np.array_equal(front, np.repeat(frame, before, axis=x.axis))
     length = x.length.then(1, before + after, 1)
@@ -115,26 +116,18 @@ def joined(facts: Facts, indices: range, axis: int) -> Array | None:
     return np.concatenate(arrays, axis=axis) if arrays else None
 
 
-def in_front(b: Builder, chunk: Tensor, x: Stream, front: Array) -> Tensor:
+def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
     """The stream behind given frames, late by as many; where it is late itself they stand right before frame 0."""
-    before, frames = front.shape[x.axis], b.frames(x)
-    past = b.state(np.ascontiguousarray(front).astype(x.dtype), "delay_line")
-    both: Tensor = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")
-    if x.delay > 0:
-        step, place = divmod(x.delay, frames)
-        shape = list(front.shape)
-        shape[x.axis] = before + frames
-        stands = np.zeros(shape, x.dtype)
-        where = [slice(None)] * x.rank
-        where[x.axis] = slice(place, place + before)
-        stands[tuple(where)] = front
-        here = np.zeros([before + frames] + [1] * (x.from_right - 1), bool)
-        here[place : place + before] = True
-        arrives = b.one("Equal", b.clock, b.constant([step * b.chunk]), hint="arrives")
-        fills = b.one("And", arrives, b.constant(here, "in_front"), hint="fills")
-        both = b.one("Where", fills, b.constant(stands, "front"), both, hint="filled")
-    b.keep(past, b.slice(both, x.axis, frames, before + frames, hint="next_past"))
-    return b.slice(both, x.axis, 0, frames, hint="behind_front")
+    before = given.shape[x.axis]
+    past = b.state(np.ascontiguousarray(given).astype(x.dtype), "delay_line")
+    front = Front(b, chunk, x, past, before)
+    if x.delay == 0:
+        return front.kept(front.both)
+    last = b.constant([before - 1])
+    place = b.one("Add", front.index, b.constant([before]), hint="place")
+    place = b.one("Min", b.one("Max", place, b.constant([0]), hint="place"), last, hint="place")
+    frames = b.one("Gather", b.constant(given.astype(x.dtype), "front"), place, axis=x.axis, hint="in_front")
+    return front.filled(frames)
 
 
 def first_frame_in_front(facts: Facts, first: Stream) -> StreamStep:

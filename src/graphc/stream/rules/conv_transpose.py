@@ -38,7 +38,7 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
     reaches_back = overlap > 0 and x.delay > 0
     reaches_past = extent - stride + extra - after > 0 and not is_zero(x.tail)
     if reaches_past:
-        x = x.at(max(x.delay, x.length.lag(facts.chunk)))
+        x = x.at(max(x.delay, x.length.lag(facts.grid)))
         reaches_back = x.delay > 0
     length = x.length.then(stride, extent - stride - before - after + extra, 1)
     delay = x.delay * stride + before

@@ -11,6 +11,7 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Edge, Known, Stream
+from graphc.stream.front import Front
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.slice import Cut, cut
@@ -50,7 +51,7 @@ def pad(node: Node, facts: Facts) -> StreamStep:
         inner = inner.at(0)
     mask_after = after > 0 and not same_value(x.tail, fill)
     if mask_after:
-        inner = inner.at(max(inner.delay, x.length.lag(facts.chunk)))
+        inner = inner.at(max(inner.delay, x.length.lag(facts.grid)))
     late_edge = edge and inner.delay > 0
     mask_before = before > 0 and inner.delay > 0 and not edge
     delay = inner.delay if late_edge else inner.delay - before
@@ -153,14 +154,7 @@ def edge_in_front(b: Builder, chunk: Tensor, x: Stream, before: int) -> Tensor:
 
     The frames wait ``before`` places, so that when frame 0 arrives all that stands before it can be made equal to it.
     """
-    frames = b.frames(x)
-    step, place = divmod(x.delay, frames)
     past = b.state(np.zeros([before if a == x.axis else s for a, s in enumerate(x.shape)], x.dtype), "delay_line")
-    both = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")
-    first = b.slice(both, x.axis, before + place, before + place + 1, hint="first_frame")
-    arrives = b.one("Equal", b.clock, b.constant([step * b.chunk]), hint="arrives")
-    shape = [before + frames] + [1] * (x.from_right - 1)
-    earlier = b.constant((np.arange(before + frames) < before + place).reshape(shape), "earlier")
-    filled = b.one("Where", b.one("And", arrives, earlier, hint="fills"), first, both, hint="filled")
-    b.keep(past, b.slice(filled, x.axis, frames, before + frames, hint="next_past"))
-    return b.slice(filled, x.axis, 0, frames, hint="edge")
+    front = Front(b, chunk, x, past, before)
+    first = b.one("Gather", front.both, front.place_of_first, axis=x.axis, hint="first_frame")
+    return front.filled(first)

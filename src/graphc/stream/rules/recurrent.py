@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor, with_attrs
 from graphc.signature import StateKind
-from graphc.stream.carried import Carry, aligned, check_first
+from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
@@ -55,7 +55,8 @@ def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
         given: list[Tensor | None] = [*inputs, *[None] * 8][:8]
-        given[0] = b.delayed(inputs[0], source, x.delay)
+        warmup = Warmup(b, x)
+        given[0] = warmup.without(b.delayed(inputs[0], source, x.delay), x.axis)
         given[SEQUENCE_LENS] = None
         firsts = [given[index] for _, index in kinds]
         ports = []
@@ -70,6 +71,8 @@ def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
             value = results[index]
             assert value is not None
             results[index] = carry.next(b, port, first, value)
+        if named[0] and results[0] is not None:
+            results[0] = warmup.refilled(results[0], 1 if batchwise else 0, 4)
         return results
 
     return StreamStep(tuple(facts_out), emit)

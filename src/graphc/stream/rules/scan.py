@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
-from graphc.stream.carried import Carry, aligned, check_first
+from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
@@ -54,7 +54,13 @@ def scan(node: Node, facts: Facts) -> StreamStep:
             given[index] = b.delayed(tensor, stream, x.delay)
         for index, value in known.items():
             given[index] = b.constant(value)
-        return run_body(b, node, carries, given, 0, body, b.tensors)
+        warmup = Warmup(b, x)
+        for index in range(carried, len(given)):
+            tensor = given[index]
+            assert tensor is not None
+            given[index] = warmup.without(tensor, axes[index - carried])
+        results = run_body(b, node, carries, given, 0, body, b.tensors)
+        return refilled(warmup, results, outputs)
 
     return StreamStep(tuple(outputs), emit)
 
@@ -88,12 +94,24 @@ def loop(node: Node, facts: Facts) -> StreamStep:
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         mapped = dict(b.tensors)
+        warmup = Warmup(b, x)
         for name, stream in outer.items():
-            mapped[name] = b.delayed(b.tensors[name], stream, x.delay)
-        given = [b.constant(np.asarray(b.frames(x), np.int64)), None, *inputs[2:]]
-        return run_body(b, node, carries, given, 2, body, mapped)
+            mapped[name] = warmup.without(b.delayed(b.tensors[name], stream, x.delay), stream.axis)
+        turns: Tensor = b.constant(np.asarray(b.frames(x), np.int64))
+        if warmup.needed:
+            turns = b.one("Sub", turns, b.one("Squeeze", warmup.skipped, hint="skipped"), hint="turns")
+        results = run_body(b, node, carries, [turns, None, *inputs[2:]], 2, body, mapped)
+        return refilled(warmup, results, outputs)
 
     return StreamStep(tuple(outputs), emit)
+
+
+def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
+    """The scanned outputs with the frames back in front that the body did not run over."""
+    return [
+        warmup.refilled(r, f.axis, f.rank) if r is not None and isinstance(f, Stream) else r
+        for r, f in zip(results, outputs, strict=True)
+    ]
 
 
 def run_body(

@@ -13,11 +13,10 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.stream.band import UNLIMITED
 from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
+from graphc.stream.frame import Frame
 from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import (
     OFF,
-    Frame,
-    Spans,
     built,
     known_piece,
     lowest_of,
@@ -31,6 +30,7 @@ from graphc.stream.product import rehearse, settle, spans_of, weights_of, with_e
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
+from graphc.stream.stretched import Spans
 
 
 @two_time_rule(*UNARY, *BROADCAST, *CONTRIB)
