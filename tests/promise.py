@@ -11,9 +11,10 @@ import onnx
 
 from graphc.compare import compare
 from graphc.errors import ModelError, StreamError
+from graphc.model import Model
 from graphc.offline import Offline, offline_of
 from graphc.spec import StreamSpec, ToleranceSpec
-from graphc.stream.analysis import analyse
+from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.validate import run_stream, session_of, streamed
 from graphc.verify import verify
@@ -38,8 +39,7 @@ def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamS
     except ModelError as err:
         return Verdict("not a model", str(err))
     try:
-        multiple = analyse(offline).chunk_multiple
-        lifted = lift(analyse(offline, multiple * times)) if times else lift_dynamic(offline)
+        lifted = lifted_at(analyse(offline), times)
     except StreamError as err:
         assert err.reason and (err.node or err.hint), f"a refusal without node or way out: {err}"
         return Verdict("refused", str(err))
@@ -47,6 +47,13 @@ def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamS
     assert lifted.signature is not None
     shortest = max(lengths.start, lifted.signature.min_frames)
     return streams_equal(offline, session_of(lifted), range(shortest, max(lengths.stop, shortest + 20)))
+
+
+def lifted_at(smallest: Analysis, times: int) -> Model:
+    """The lift at so many times the smallest chunk; for 0, for calls of any multiple of it."""
+    if times == 0:
+        return lift_dynamic(smallest.offline, evaluation=smallest.evaluation)
+    return lift(analyse(smallest.offline, smallest.chunk_multiple * times, smallest.evaluation))
 
 
 def streams_equal(offline: Offline, session, lengths: Iterable[int]) -> Verdict:  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from promise import streams_equal
+from promise import lifted_at, streams_equal
 
 import graphc
 from graphc.inspection import inspect_model
@@ -17,7 +17,6 @@ from graphc.offline import offline_of
 from graphc.session import StreamSession
 from graphc.spec import InputSpec, StreamSpec, load_spec
 from graphc.stream.analysis import analyse
-from graphc.stream.lift import lift
 from graphc.validate import run_stream, session_of, streamed
 
 MODELS = ROOT / "examples" / "models"
@@ -79,8 +78,8 @@ def test_attention_streams_equal_from_both_exporters(path: Path) -> None:
     assert found["attention"] and found["state_bytes"] > 0
     offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=inputs))
     smallest = analyse(offline)
-    for times in (1, 2, 5):
-        lifted = lift(analyse(offline, smallest.chunk_multiple * times, smallest.evaluation))
+    for times in (0, 1, 5):
+        lifted = lifted_at(smallest, times)
         assert lifted.signature is not None
         step = max(1, smallest.chunk_multiple // 4)
         lengths = range(lifted.signature.min_frames, 26 * step + 40, 3 * step + 1)

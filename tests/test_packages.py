@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from promise import streams_equal
+from promise import lifted_at, streams_equal
 
 from graphc.model import read_model
 from graphc.offline import offline_of
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
-from graphc.stream.lift import lift
 from graphc.validate import run_stream, session_of
 
 MODELS = sorted((ROOT / "examples" / "packages").glob("*.onnx"))
@@ -34,8 +33,8 @@ def test_package_streams_equal(path: Path) -> None:
     kept = np.load(path.with_suffix(".npz"))
     offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=INPUTS.get(path.stem, {"features": FEATURES})))
     smallest = analyse(offline)
-    for times in (1, 3):
-        lifted = lift(analyse(offline, smallest.chunk_multiple * times, smallest.evaluation))
+    for times in (0, 1, 3):
+        lifted = lifted_at(smallest, times)
         assert lifted.signature is not None
         multiple = smallest.chunk_multiple
         shortest = max(lifted.signature.min_frames, multiple)

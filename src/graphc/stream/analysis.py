@@ -73,6 +73,8 @@ def analyse(
 
 def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings) -> Analysis:
     """The same at the lengths of one evaluation."""
+    if settings.grid is not None:
+        return walk(offline, evaluation, chunk or settings.grid, settings.grid, settings)
     multiple, at_smallest = smallest_fit(offline, evaluation, settings)
     if chunk is None or chunk == multiple:
         return at_smallest

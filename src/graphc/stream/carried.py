@@ -102,13 +102,15 @@ class Warmup:
         b = self.b
         return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
 
-    def refilled(self, x: Tensor, axis: int, rank: int) -> Tensor:
+    def refilled(self, x: Tensor, out: Stream) -> Tensor:
         """Frames of zeros in front, as many as were left out."""
         if not self.needed:
             return x
         b = self.b
-        front = [self.skipped if a == axis else b.constant([0]) for a in range(2 * rank)]
-        return b.one("Pad", x, b.one("Concat", *front, axis=0, hint="pads"), hint="refilled")
+        shape = [b.frames(out) if a == out.axis else s for a, s in enumerate(out.shape)]
+        begin, axis = b.constant([0]), b.constant([out.axis])
+        front = b.one("Slice", b.constant(np.zeros(shape, out.dtype)), begin, self.skipped, axis, hint="left_out")
+        return b.one("Concat", front, x, axis=out.axis, hint="refilled")
 
 
 def check_first(facts: Facts, index: int) -> Fact | None:

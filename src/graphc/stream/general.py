@@ -167,7 +167,7 @@ class Families:
             total = w.one("Add", total, factors[0].ravel())
         if dtype != np.int64:
             total = w.one("Cast", total, to=tensor_type(dtype))
-        return total if len(shape) == 1 else w.one("Reshape", total, list(shape))
+        return total if len(shape) == 1 else w.one("Reshape", total, np.array(shape, np.int64))
 
     def size(self, values: Sequence[Array], axis: int) -> Tensor | None:
         """The size of the varying axis, int64 [1]."""

@@ -79,20 +79,21 @@ def within(b: Builder, index: Tensor, last: int) -> Tensor:
     return b.one("Min", raised, b.constant([last]), hint="within")
 
 
-def query_side(frame: Frame, spans: Spans) -> int:
+def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
     """Which of the two times has exactly the chunk: the queries.
 
     Errors:
         StreamError: neither has, or they run at different rates.
     """
     if frame.times[0].rate != frame.times[1].rate or all(s.extra for s in spans):
-        refuse()
+        refuse(b)
     return 0 if spans[0].extra == 0 else 1
 
 
-def refuse() -> NoReturn:
+def refuse(b: Builder) -> NoReturn:
     raise StreamError(
-        "a table of two times cannot be stretched to calls of more than the smallest chunk",
+        "has a table of two times whose queries cannot be told from its keys, which calls of any size need",
+        node=b.node,
         hint=WAY_OUT,
     )
 
@@ -132,7 +133,7 @@ def oriented(b: Builder, table: Tensor, frame: Frame, side: int) -> Tensor:
 
 def places_in_smallest(b: Builder, frame: Frame, spans: Spans) -> Tensor:
     """For each entry of a call's table its place in the flat table of the smallest call, int64 [first, second]."""
-    side = query_side(frame, spans)
+    side = query_side(b, frame, spans)
 
     def make() -> Tensor:
         width = smallest(b, frame.times[1 - side]) + spans[1 - side].extra

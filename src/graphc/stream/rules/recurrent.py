@@ -71,8 +71,9 @@ def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
             value = results[index]
             assert value is not None
             results[index] = carry.next(b, port, first, value)
-        if named[0] and results[0] is not None:
-            results[0] = warmup.refilled(results[0], 1 if batchwise else 0, 4)
+        sequence = facts_out[0]
+        if isinstance(sequence, Stream) and results[0] is not None:
+            results[0] = warmup.refilled(results[0], sequence)
         return results
 
     return StreamStep(tuple(facts_out), emit)

@@ -109,7 +109,7 @@ def loop(node: Node, facts: Facts) -> StreamStep:
 def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
     """The scanned outputs with the frames back in front that the body did not run over."""
     return [
-        warmup.refilled(r, f.axis, f.rank) if r is not None and isinstance(f, Stream) else r
+        warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
         for r, f in zip(results, outputs, strict=True)
     ]
 
