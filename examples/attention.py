@@ -19,7 +19,8 @@ class Mask:
     """Which keys a query sees, in frames of the layer.
 
     Args:
-        kind: ``band`` (``left`` frames back, ``right`` ahead) or ``block`` (its own of ``size``, ``left`` blocks back).
+        kind: ``band`` (``left`` frames back, ``right`` ahead), ``block`` (its own of ``size``, ``left`` blocks back) or
+            ``given`` (what an input of the model says).
         form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill is put in).
         after: zero again after the softmax.
     """
@@ -34,6 +35,8 @@ class Mask:
 
     def allowed(self, frames: int, device: torch.device) -> Tensor:
         place = torch.arange(frames, device=device)
+        if self.kind == "given":
+            return torch.ones(frames, frames, dtype=torch.bool, device=device)
         query, key = place[:, None], place[None, :]
         if self.kind == "block":
             block = torch.div(query, self.size, rounding_mode="trunc"), torch.div(key, self.size, rounding_mode="trunc")
@@ -225,6 +228,19 @@ class Transformer(nn.Module):
         return x
 
 
+class GivenMasks(Transformer):
+    """The masks are inputs: who sees whom, bool [1, 1, T, T], and which frames anybody sees, bool [batch, T]."""
+
+    def __init__(self) -> None:
+        super().__init__((Mask("given", after=True), Mask("given", after=True)))
+
+    def forward(self, features: Tensor, mask: Tensor, heard: Tensor) -> Tensor:
+        x = self.entry(features)
+        for layer in self.layers:
+            x = layer(x, mask & heard[:, None, None, :])
+        return x
+
+
 class Subsampling(nn.Module):
     """Two convolutions of stride 2, without padding or padded causally: a quarter of the frames."""
 
@@ -287,11 +303,12 @@ class Conformer(nn.Module):
         causal: bool = True,
         norm: str = "batch",
         subsample: bool = True,
+        outputs: int = 12,
     ):
         super().__init__()
         self.entry = Subsampling(20) if subsample else nn.Linear(20, DIM)
         self.layers = nn.ModuleList(ConformerLayer(Attention(m, positions), kernel, causal, norm) for m in masks)
-        self.head = nn.Linear(DIM, 12)
+        self.head = nn.Linear(DIM, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.entry(features)

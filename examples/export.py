@@ -19,6 +19,7 @@ from attention import (
     Codec,
     Conformer,
     CrossAttention,
+    GivenMasks,
     Mask,
     MaskedSubsampling,
     Squeezeformer,
@@ -134,10 +135,10 @@ class QuartzNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv1d(64, 48, 11, stride=2, padding=5, bias=False), nn.BatchNorm1d(48), nn.ReLU())
-        self.blocks = nn.Sequential(QuartzBlock(48, 48, 13), QuartzBlock(48, 64, 15))
-        self.tail = nn.Conv1d(64, 64, 7, dilation=2, padding=6)
-        self.head = nn.Conv1d(64, 29, 1)
+        self.stem = nn.Sequential(nn.Conv1d(64, 24, 11, stride=2, padding=5, bias=False), nn.BatchNorm1d(24), nn.ReLU())
+        self.blocks = nn.Sequential(QuartzBlock(24, 24, 13), QuartzBlock(24, 32, 15))
+        self.tail = nn.Conv1d(32, 32, 7, dilation=2, padding=6)
+        self.head = nn.Conv1d(32, 29, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
         return self.head(functional.relu(self.tail(self.blocks(self.stem(mel))))).log_softmax(1)
@@ -306,6 +307,19 @@ def attention_examples() -> dict[str, Example]:
         **found,
         "attention_padding": Example(
             lambda: Transformer(plain), {"features": features, "lengths": lengths}, ["y"], axes
+        ),
+        "attention_given": Example(
+            GivenMasks,
+            {
+                "features": features,
+                "mask": Mask(left=6, right=2).allowed(50, features.device)[None, None],
+                "heard": torch.ones(1, 50, dtype=torch.bool),
+            },
+            ["y"],
+            {**axes, "mask": {2: "frames", 3: "frames"}, "heard": {1: "frames"}},
+        ),
+        "rnnt_encoder": Example(
+            lambda: Conformer((block, block), outputs=48), {"features": features}, ["encoder"], axes
         ),
         "conformer": Example(lambda: Conformer((block, block)), {"features": features}, ["log_probs"], axes),
         "conformer_lookahead": Example(

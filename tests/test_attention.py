@@ -11,6 +11,9 @@ from test_rules import model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import SpecError, StreamError
+from graphc.offline import offline_of
+from graphc.spec import StreamSpec
+from graphc.stream.analysis import analyse
 
 SCORES = "k = Transpose <perm=[0,2,1]> (x) s = MatMul (x, k)"
 PLACES = """
@@ -95,3 +98,84 @@ def spec_of(folder: Path, model: onnx.ModelProto, options: str) -> Path:
         f"passes:\n  - lift_state: {options}\n"
     )
     return path
+
+
+BAND = "far = Abs (d) off = Greater (far, reach) m = Where (off, low, {scores})"
+LIMITS = {"low": np.float32(-1e9), "reach": np.array(2)}
+
+
+def test_attention_between_rates_is_refused() -> None:
+    body = """
+        c = Transpose <perm=[0,2,1]> (x) half = MaxPool <kernel_shape=[2], strides=[2]> (c)
+        q = Transpose <perm=[0,2,1]> (half) s = MatMul (q, c) w = Softmax (s) y = MatMul (w, x)
+    """
+    error = refusal(model_of(body, "float[1,T,4] x"))
+    assert "attends from 1/2 to 1 frames an input frame" in error.reason
+    assert "different rates" in (error.hint or "")
+
+
+def test_scores_that_a_shift_moved_from_other_queries_are_refused_where_they_are_seen() -> None:
+    """A table of T distances, shifted: above the diagonal stand scores of the next query, of which the band sees two."""
+    shift = """
+        back = Sub (r, t) rows = Unsqueeze (back, last) a = Cast <to=1> (rows) b = Mul (a, v) e = Sin (b)
+        f = Transpose <perm=[1,0]> (e) g = MatMul (x, f) n = Pad (g, pads)
+        u = Unsqueeze (t, first) u1 = Add (u, ones) size = Concat <axis=0> (ones, u1, u) z = Reshape (n, size)
+        kept = Slice (z, ones, big, ones) whole = Concat <axis=0> (ones, u, u) sh = Reshape (kept, whole)
+        s2 = Add (s, sh)
+    """
+    arrays = {"v": random(1, 4), "pads": np.array([0, 0, 1, 0, 0, 0]), "ones": np.array([1]), "big": np.array([2**62])}
+    error = refusal(attention(shift + BAND.format(scores="s2"), "m", **arrays, **LIMITS))
+    assert "reads scores that were moved there from other queries" in error.reason
+    assert "mask what the shift leaves undefined" in (error.hint or "")
+
+
+def test_attention_of_attention_is_refused() -> None:
+    model = attention(BAND.format(scores="s") + " w1 = Softmax (m) rolled = MatMul (w1, w1)", "rolled", **LIMITS)
+    error = refusal(model)
+    assert "multiplies two tables of two times" in error.reason
+    assert "attention of attention" in (error.hint or "")
+
+
+def test_a_table_that_does_not_shift_along_is_refused() -> None:
+    crooked = "pq = Mul (p, q) a = Cast <to=1> (pq) b = Sin (a) s2 = Add (s, b) " + BAND.format(scores="s2")
+    error = refusal(attention(crooked, "m", **LIMITS))
+    assert "does not shift along with the stream" in error.reason
+    assert "distance alone" in (error.hint or "")
+
+
+def test_blocks_that_do_not_fit_the_chunk_name_one_that_does() -> None:
+    blocks = "bp = Div (p, four) bq = Div (q, four) off = Equal (bp, bq) m = Where (off, s, low)"
+    model = attention(blocks, "m", four=np.array(4), low=np.float32(-1e9))
+    with pytest.raises(StreamError) as caught:
+        analyse(offline_of(model, StreamSpec(chunk=1)), 6)
+    assert "the smallest chunk that fits is 4; next to 6: 4 or 8" in (caught.value.hint or "")
+
+
+def test_keys_out_of_two_streams_are_refused() -> None:
+    body = """
+        c = Relu (x) both = Concat <axis=1> (c, x) k = Transpose <perm=[0,2,1]> (both)
+        s = MatMul (x, k) w = Softmax (s) y = MatMul (w, both)
+    """
+    error = refusal(model_of(body, "float[1,T,4] x"))
+    assert "puts one stream behind the other in time" in error.reason
+
+
+def test_a_mask_input_is_described_in_the_spec(tmp_path: Path) -> None:
+    model = model_of(f"{SCORES} m = Add (s, mask) w = Softmax (m) y = MatMul (w, x)", "float[1,T,4] x, float[T,T] mask")
+    onnx.save(model, tmp_path / "m.onnx")
+    text = """
+version: 1
+model: m.onnx
+output: out.onnx
+stream: {chunk: 4, inputs: {x: {axis: 1}, mask: {mask: {left: 5, right: 1, block: 2}}}}
+passes: [lift_state]
+"""
+    (tmp_path / "spec.yaml").write_text(text)
+    report = graphc.compile(tmp_path / "spec.yaml").data
+    assert report["passes"][0]["max_abs"] <= 1e-6
+    session = graphc.StreamSession(tmp_path / "out.onnx")
+    assert [i.name for i in session.manifest.inputs] == ["x"]
+    assert sorted(s.shape[1] for s in session.manifest.states if s.kind == "attention_value") == [7]
+    (tmp_path / "spec.yaml").write_text(text.replace("left: 5", "left: -5"))
+    with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*greater than or equal to 0"):
+        graphc.compile(tmp_path / "spec.yaml")

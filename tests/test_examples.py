@@ -15,7 +15,7 @@ from graphc.inspection import inspect_model
 from graphc.model import read_model
 from graphc.offline import offline_of
 from graphc.session import StreamSession
-from graphc.spec import InputSpec, StreamSpec, load_spec
+from graphc.spec import InputSpec, MaskSpec, StreamSpec, load_spec
 from graphc.stream.analysis import analyse
 from graphc.validate import run_stream, session_of, streamed
 
@@ -60,6 +60,11 @@ def test_example_compiles_and_streams_equal(path: Path, tmp_path: Path) -> None:
 
 LENGTHS = {"features": InputSpec(axis=1), "lengths": InputSpec(counts="features")}
 INPUTS = {
+    "attention_given": {
+        "features": InputSpec(axis=1),
+        "mask": InputSpec(mask=MaskSpec(left=6, right=2)),
+        "heard": InputSpec(axis=1),
+    },
     "attention_padding": LENGTHS,
     "conformer_masked": LENGTHS,
     "codec": {"wave": InputSpec(axis=2)},

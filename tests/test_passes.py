@@ -131,7 +131,9 @@ def test_simplify_goes_on_with_the_graph_where_onnxsim_fails(monkeypatch: pytest
 
     model = model_of("a = Identity (x) y = Relu (a)")
     assert transformed(model, "simplify") == ["Relu"]
-    large = model_of("a = Identity (x) b = MatMul (a, v) y = MatMul (b, w)", v=random(8, 1_500_000), w=random(1_500_000, 4))
+    large = model_of(
+        "a = Identity (x) b = MatMul (a, v) y = MatMul (b, w)", v=random(8, 1_500_000), w=random(1_500_000, 4)
+    )
     assert transformed(large, {"simplify": {"memory_gb": 0.01}}) == ["Identity", "MatMul", "MatMul"]
     long = model_of("a0 = Identity (x)" + "".join(f" a{i + 1} = Sin (a{i})" for i in range(800)) + " y = Relu (a800)")
     assert transformed(long, {"simplify": {"timeout_s": 1e-9}})[0] == "Identity"

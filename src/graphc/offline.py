@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from graphc.errors import ModelError, SpecError
 from graphc.graph import FIRST_IR_WITH_DEFAULTS, Graph, import_model
+from graphc.length import Length
 from graphc.roles import (
     CountsRole,
+    MaskRole,
     Port,
     Role,
     StateRole,
@@ -103,6 +105,8 @@ class Offline:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
         if isinstance(role, CountsRole):
             return np.full(shape, self.frames_of(role.of, frames), dtype=dtype)
+        if isinstance(role, MaskRole):
+            return role.table(shape, frames, dtype)
         if isinstance(role, StateRole):
             return np.full(shape, role.init, dtype=dtype)
         if isinstance(role, StreamRole):
@@ -187,10 +191,9 @@ def random_values(
     scale: float,
 ) -> Array:
     """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; a given range holds."""
-    if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
-    if dtype.kind in "iu":
-        bounds = (0, limit or 2) if low is None or high is None else (int(low), int(high) + 1)
+    if dtype.kind in "biu":
+        most = 2 if dtype.kind == "b" else limit or 2
+        bounds = (0, most) if low is None or high is None else (int(low), int(high) + 1)
         return rng.integers(*bounds, shape).astype(dtype)
     if low is not None and high is not None:
         return rng.uniform(low, high, shape).astype(dtype)
@@ -284,6 +287,12 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
             streams = [name for name, other in given.items() if other.axis is not None]
             raise complain((*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams))
         return CountsRole(entry.counts)
+    if entry.mask is not None:
+        if len(port.dims) < 2:
+            raise complain((*keys, "mask"), f"a mask over queries and keys of an input with {len(port.dims)} dims")
+        mask = entry.mask
+        length = Length(tuple((step.mul, step.add, step.div) for step in mask.length))
+        return MaskRole(mask.left, mask.right, mask.block, length, mask.seen, mask.unseen)
     return StaticRole(low, high)
 
 
@@ -306,6 +315,9 @@ def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int 
         for axis, dim in enumerate(port.type.tensor_type.shape.dim):
             if isinstance(role, StreamRole) and axis == role.axis:
                 declared.append(dim.dim_value / role.rate if dim.HasField("dim_value") else None)
+                dim.ClearField("dim_value")
+                dim.dim_param = f"{port.name}_frames"
+            elif isinstance(role, MaskRole) and axis >= len(port.type.tensor_type.shape.dim) - 2:
                 dim.ClearField("dim_value")
                 dim.dim_param = f"{port.name}_frames"
             elif role is not None and not dim.HasField("dim_value"):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from graphc.errors import SpecError
+from graphc.length import Length
 
 Dim = int | str | None
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
@@ -33,6 +37,40 @@ class CountsRole:
 
 
 @dataclass(frozen=True)
+class MaskRole:
+    """Holds a table [..., queries, keys]: ``seen`` for the keys that a query sees, ``unseen`` for the others.
+
+    Args:
+        left: frames before the block of a query's own that it sees.
+        right: frames after it.
+        block: frames of a block; all queries of one see the same.
+        frames: the size of the table, by the frames of the first stream input.
+        seen: None for 0, or 1 of integers, or true of bools.
+        unseen: None for -inf, or 0, or false.
+    """
+
+    left: int
+    right: int
+    block: int = 1
+    frames: Length = field(default_factory=Length)
+    seen: float | None = None
+    unseen: float | None = None
+
+    def table(self, shape: Sequence[int], frames: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The mask for a stream of so many frames; ``shape`` gives the axes in front."""
+        count = self.frames(frames)
+        place = np.arange(count)
+        first = place // self.block * self.block
+        distance = place[None, :] - first[:, None]
+        sees = (distance >= -self.left) & (distance < self.block + self.right)
+        usual = (0.0, -np.inf) if dtype.kind == "f" else (1.0, 0.0)
+        seen = usual[0] if self.seen is None else self.seen
+        unseen = usual[1] if self.unseen is None else self.unseen
+        table = np.where(sees, np.asarray(seen).astype(dtype), np.asarray(unseen).astype(dtype))
+        return np.ascontiguousarray(np.broadcast_to(table, (*shape[:-2], count, count)))
+
+
+@dataclass(frozen=True)
 class StaticRole:
     """One value for the whole stream."""
 
@@ -48,7 +86,8 @@ class StateRole:
     init: float = 0.0
 
 
-Role = StreamRole | CountsRole | StaticRole | StateRole
+Role = StreamRole | CountsRole | MaskRole | StaticRole | StateRole
+TIME_ONLY = (CountsRole, MaskRole)
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,40 @@ def as_rate(value: object) -> Fraction:
     return rate
 
 
+class LengthStepSpec(Strict):
+    """One step of a length: floor((mul * T + add) / div)."""
+
+    mul: int = 1
+    add: int = 0
+    div: Annotated[int, Field(gt=0)] = 1
+
+
+class MaskSpec(Strict):
+    """A mask over queries and keys, on the last two axes of an input: who sees whom in every stream."""
+
+    left: Annotated[int, Field(ge=0)] = Field(description="frames before the block of a query's own that it sees")
+    right: Annotated[int, Field(ge=0)] = Field(default=0, description="frames after it")
+    block: Annotated[int, Field(gt=0)] = Field(default=1, description="frames of a block; its queries see the same")
+    length: list[LengthStepSpec] = Field(
+        default=[], description="frames of the mask: those of the first stream input through each step in turn"
+    )
+    seen: Finite | None = Field(
+        default=None, description="what the mask holds for seen keys; 0, of integers and bools 1"
+    )
+    unseen: Finite | None = Field(default=None, description="and for the others; -inf, of integers and bools 0")
+
+
 class InputSpec(Strict):
-    """What one input of the offline model is to the stream: exactly one of axis, counts and static."""
+    """What one input of the offline model is to the stream: exactly one of axis, counts, mask and static."""
 
     axis: int | None = Field(default=None, description="the axis of this input that carries stream time")
     rate: Annotated[Fraction, BeforeValidator(as_rate, json_schema_input_type=int | str)] = Field(
         default=Fraction(1), description='frames of this input for each frame of the first stream input, 2 or "1/2"'
     )
     counts: str | None = Field(default=None, description="the stream input whose number of frames this input holds")
+    mask: MaskSpec | None = Field(
+        default=None, description="holds a mask over queries and keys, the same in every stream"
+    )
     static: Literal[True] | None = Field(default=None, description="one value for the whole stream")
     range: tuple[Finite, Finite] | None = Field(
         default=None, description="lowest and highest value that validation draws for this input"
@@ -63,8 +89,8 @@ class InputSpec(Strict):
 
     @model_validator(mode="after")
     def one_role(self) -> InputSpec:
-        if sum(x is not None for x in (self.axis, self.counts, self.static)) != 1:
-            raise ValueError("give exactly one of axis, counts and static")
+        if sum(x is not None for x in (self.axis, self.counts, self.mask, self.static)) != 1:
+            raise ValueError("give exactly one of axis, counts, mask and static")
         return self
 
 

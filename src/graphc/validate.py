@@ -15,7 +15,7 @@ from graphc.errors import ModelError
 from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
 from graphc.offline import Offline
-from graphc.roles import CountsRole, StateRole, StreamRole
+from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.session import StreamSession, first_values
 from graphc.signature import Signature
@@ -78,8 +78,8 @@ class WindowReference:
     def last_frames(self, name: str, value: Array, end: int) -> Array:
         """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
         role = self.offline.roles[name]
-        if isinstance(role, CountsRole):
-            return np.full_like(value, self.offline.frames_of(role.of, self.window))
+        if isinstance(role, TIME_ONLY):
+            return self.offline.draw_input(name, self.window, np.random.default_rng(0), 1.0)
         if not isinstance(role, StreamRole):
             return value
         count, last = self.offline.frames_of(name, self.window), self.offline.frames_of(name, end)
@@ -104,7 +104,7 @@ class StepReference:
 
 def streamed(offline: Offline, feeds: Feeds) -> Feeds:
     """The inputs that a compiled model still has."""
-    return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], CountsRole | StateRole)}
+    return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
 
 
 def session_of(model: Model, proto: onnx.ModelProto | None = None) -> StreamSession:

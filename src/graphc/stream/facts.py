@@ -158,19 +158,21 @@ class Reach:
         level: what masks have added to an entry so far; 0 where none did.
         zero: entries that are exactly zero whatever the data is.
         wild: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
+        one: entries that are exactly one (or true) whatever the data is.
     """
 
     level: tuple[Array, ...]
     zero: tuple[Array, ...]
     wild: tuple[Array, ...]
+    one: tuple[Array, ...]
 
     @classmethod
     def free(cls, count: int) -> Reach:
         no = np.zeros((1, 1), bool)
-        return cls((np.zeros((1, 1)),) * count, (no,) * count, (no,) * count)
+        return cls((np.zeros((1, 1)),) * count, (no,) * count, (no,) * count, (no,) * count)
 
     def swapped(self) -> Reach:
-        return Reach(*(tuple(v.T for v in part) for part in (self.level, self.zero, self.wild)))
+        return Reach(*(tuple(v.T for v in part) for part in (self.level, self.zero, self.wild, self.one)))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from graphc.errors import StreamError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.model import Model
 from graphc.offline import Offline
-from graphc.roles import CountsRole, StateRole, StreamRole
+from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.evaluate import Evaluation
@@ -140,7 +140,7 @@ def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
 
 
 def kept_inputs(analysis: Analysis) -> list[str]:
-    return [name for name, role in analysis.offline.roles.items() if not isinstance(role, CountsRole)]
+    return [name for name, role in analysis.offline.roles.items() if not isinstance(role, TIME_ONLY)]
 
 
 def is_state(analysis: Analysis, name: str) -> bool:

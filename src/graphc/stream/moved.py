@@ -208,7 +208,7 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
 
     wild = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
     free = Reach.free(len(facts.lengths))
-    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, Reach(free.level, free.zero, wild))
+    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, wild=wild))
 
 
 def settled_inputs(facts: Facts) -> Facts:

@@ -15,7 +15,7 @@ from graphc.signature import StateKind
 from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Static, Stream
 from graphc.stream.frame import Frame
 from graphc.stream.ports import Builder, frames_in_chunk
-from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving
+from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
 from graphc.stream.stretched import Spans, rectangle
 
 OFF = -500.0
@@ -45,13 +45,17 @@ def frame_of(facts: Facts) -> Frame:
     """
     rights = {r for f in facts.inputs if isinstance(f, Pairs) for r in f.from_right}
     rights |= {s.from_right for _, s in facts.streams()}
+    streams = [s for _, s in facts.streams()]
+    if len(rights) == 1 and (other := second_time(facts)) is not None:
+        rights.add(other)
+        streams.append(stream_at(streams[0].at(max(0, streams[0].delay)), other))
     if len(rights) != 2:
         facts.refuse("joins tables whose times lie on different axes")
     first, second = sorted(rights, reverse=True)
     times: list[Stream] = []
     for side, right in enumerate((first, second)):
         found = [f.times[side] for f in facts.inputs if isinstance(f, Pairs)]
-        found += [s for _, s in facts.streams() if s.from_right == right]
+        found += [s for s in streams if s.from_right == right]
         times.append(joined(facts, found))
     return Frame((first, second), (times[0], times[1]))
 
@@ -273,34 +277,59 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
         np.any(np.stack(np.broadcast_arrays(*ws)), axis=0) for ws in zip(*(p.wild for p in parts), strict=True)
     )
     levels = [list(p.level) for p in parts]
-    zeros = [list(p.zero) for p in parts]
-    free = Reach.free(count)
+    zeros = [p.zero for p in parts]
+    ones = [p.one for p in parts]
+    free = replace(Reach.free(count), wild=wild)
     op = node.op
     known = [isinstance(f, Known) for f in facts.inputs]
     if op in ("Add", "Sub", "Sum"):
         sign = -1 if op == "Sub" else 1
         level = tuple(summed([levels[0][i], *(sign * lv[i] for lv in levels[1:])]) for i in range(count))
-        zero = tuple(conjunction([z[i] for z in zeros]) for i in range(count))
-        return Reach(level, zero, wild)
+        found = replace(free, level=level, zero=each(conjunction, zeros))
+        return complemented(found, facts, parts) if op == "Sub" else found
     if op == "Mul":
-        zero = tuple(disjunction([z[i] for z in zeros]) for i in range(count))
-        return Reach(scaled(facts, levels, known, count), zero, wild)
+        level = scaled(facts, levels, known, count)
+        if len(parts) == 2 and sum(known) == 1:
+            level = raised_where_one(level, parts[known.index(True)], parts[known.index(False)])
+        return replace(free, level=level, zero=each(disjunction, zeros), one=each(conjunction, ones))
     if op == "Div" and not known[0]:
-        return Reach(scaled(facts, levels, known, count, inverse=True), tuple(zeros[0]), wild)
+        return replace(free, level=scaled(facts, levels, known, count, inverse=True), zero=zeros[0])
     if op == "Max" and len(parts) == 2 and any(known):
-        level = tuple(np.maximum(levels[0][i], levels[1][i]) for i in range(count))
-        return Reach(level, free.zero, wild)
+        return replace(free, level=tuple(np.maximum(levels[0][i], levels[1][i]) for i in range(count)))
     if op == "Clip":
-        return Reach(tuple(levels[0]), free.zero, wild)
+        return replace(free, level=parts[0].level)
     if op == "And":
-        return Reach(free.level, tuple(disjunction([z[i] for z in zeros]) for i in range(count)), wild)
+        return replace(free, zero=each(disjunction, zeros), one=each(conjunction, ones))
+    if op == "Or":
+        return replace(free, zero=each(conjunction, zeros), one=each(disjunction, ones))
+    if op == "Not":
+        return replace(free, zero=ones[0], one=zeros[0])
     if op == "Where":
-        return chosen(facts, frame, parts, count, wild)
+        return chosen(facts, parts, count, wild)
     if op in ZERO_STAYS or op in GONE_BELOW:
         stays, gone = op in ZERO_STAYS, op in GONE_BELOW
         zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
-        return Reach(tuple(levels[0]) if op in ("Identity", "Cast", "Dropout") else free.level, zero, wild)
-    return Reach(free.level, free.zero, wild)
+        same = op in ("Identity", "Cast", "Dropout")
+        return replace(free, zero=zero, **({"level": parts[0].level, "one": ones[0]} if same else {}))
+    return free
+
+
+def each(join: Callable[[Sequence[Array]], Array], parts: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
+    """What is known of several operands joined, at each length."""
+    return tuple(join(values) for values in zip(*parts, strict=True))
+
+
+def complemented(found: Reach, facts: Facts, parts: Sequence[Reach]) -> Reach:
+    """The reach of one less a table of zeros and ones: both change places."""
+    if len(parts) != 2 or not isinstance(facts.inputs[0], Known) or any((v != 1).any() for v in known_values(facts, 0)):
+        return found
+    zero = tuple(z | o for z, o in zip(found.zero, parts[1].one, strict=True))
+    return replace(found, zero=zero, one=parts[1].zero)
+
+
+def raised_where_one(level: tuple[Array, ...], factor: Reach, table: Reach) -> tuple[Array, ...]:
+    """The level of a constant times a table: the constant itself where the table is one."""
+    return tuple(np.where(o, f, lv) for lv, f, o in zip(level, factor.level, table.one, strict=True))
 
 
 def summed(levels: Sequence[Array]) -> Array:
@@ -352,18 +381,12 @@ def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reac
         return free
     level = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
     zero = tuple(plane(v == 0, frame, np.all) for v in fact.values)
-    return Reach(level, zero, free.wild)
+    return Reach(level, zero, free.wild, tuple(plane(v == 1, frame, np.all) for v in fact.values))
 
 
-def chosen(facts: Facts, frame: Frame, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
+def chosen(facts: Facts, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
     """The reach of a Where: by its condition, where that is known; else what holds for both choices."""
-    condition = facts.inputs[0]
-    if not isinstance(condition, Known):
-        zero = tuple(conjunction([a, b]) for a, b in zip(parts[1].zero, parts[2].zero, strict=True))
-        level = tuple(np.maximum(a, b) for a, b in zip(parts[1].level, parts[2].level, strict=True))
-        return Reach(level, zero, wild)
-    always = [plane(v, frame, np.all) for v in condition.values]
-    never = [~plane(v, frame, np.any) for v in condition.values]
+    always, never = parts[0].one, parts[0].zero
 
     def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:
         found = []
@@ -372,7 +395,8 @@ def chosen(facts: Facts, frame: Frame, parts: Sequence[Reach], count: int, wild:
             found.append(np.where(always[i], a, np.where(never[i], b, both(a, b))))
         return tuple(found)
 
-    return Reach(pick("level", np.maximum), pick("zero", np.logical_and), pick("wild", np.logical_or))
+    judged = pick("wild", np.logical_or) if isinstance(facts.inputs[0], Known) else wild
+    return Reach(pick("level", np.maximum), pick("zero", np.logical_and), judged, pick("one", np.logical_and))
 
 
 def pairwise(node: Node, facts: Facts) -> StreamStep:

@@ -48,6 +48,7 @@ class Builder:
         self.grid = grid
         self.taken = taken
         self.nodes: list[Node] = []
+        self.copied: set[str] = set()
         self.states: list[StatePort] = []
         self.ports: dict[str, tuple[Variable, Variable]] = {}
         self.valid_frames: Variable | None = None
@@ -96,7 +97,9 @@ class Builder:
         for key, value in attributes.items():
             if isinstance(value, Graph):
                 attributes[key] = value.copy(tensor_map=self.tensors)
-        self.nodes.append(Node(node.op, node.name, attributes, given, results, node.domain))
+        name = node.name if node.name not in self.copied else f"{node.name}/{len(self.nodes)}"
+        self.copied.add(name)
+        self.nodes.append(Node(node.op, name, attributes, given, results, node.domain))
         return results
 
     def constant(self, value: Array | Sequence[int] | int, hint: str = "constant") -> Constant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -184,7 +184,7 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> S
 
     frame = Frame((rank - min(places_out), rank - max(places_out)), times)
     reach = table.reach if order == [0, 1] else table.reach.swapped()
-    free = Reach(Reach.free(len(facts.lengths)).level, reach.zero, reach.wild)
+    free = replace(Reach.free(len(facts.lengths)), zero=reach.zero, wild=reach.wild)
     build = built(node, [piece(k) for k in range(2)])
     return StreamStep((pairs_of(facts, frame, build, free, table.settled),), nothing(node))
 
@@ -247,11 +247,13 @@ def spans_of(where: Placed, key: int) -> Spans:
 
 
 def weights_of(b: Builder, table: Pairs, key: int, where: Placed) -> Tensor:
-    """The table for one call, with zeros for keys that do not exist."""
-    if table.settled:
-        found: Tensor = table.build(b, spans_of(where, key))
-        return found
-    return with_existing(b, table, key, spans_of(where, key), np.zeros((), table.dtype))
+    """The table for one call, with zeros for keys that do not exist or lie beyond a query's window."""
+    spans, zero = spans_of(where, key), np.zeros((), table.dtype)
+    if not table.settled:
+        return with_existing(b, table, key, spans, zero)
+    found: Tensor = table.build(b, spans)
+    beyond = beyond_window(b, table, key, spans)
+    return found if beyond is None else b.one("Where", beyond, b.constant(zero, "filler"), found, hint="within_window")
 
 
 def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | None:

@@ -275,7 +275,7 @@ def same_length(facts: Facts) -> Stream:
 
 def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
     """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
-    if len({stream.from_right for _, stream in facts.streams()}) > 1:
+    if len({stream.from_right for _, stream in facts.streams()}) > 1 or second_time(facts) is not None:
         two_times = rule_for(op_of(node), two_times=True)
         assert two_times is not None
         return two_times(node, facts)
@@ -304,6 +304,21 @@ def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
         return b.copy(node, given)
 
     return StreamStep(outputs, emit, local=True)
+
+
+def second_time(facts: Facts) -> int | None:
+    """Another axis than the streams', counted from the right, on which a constant has an entry for every frame too."""
+    (_, x), *_ = facts.streams()
+    for fact in facts.inputs:
+        if not isinstance(fact, Known) or fact.steady is not None or fact.values[0].ndim < x.from_right:
+            continue
+        shapes = [v.shape for v in fact.values]
+        sizes = {a: [s[a] for s in shapes] for a in range(len(shapes[0]))}
+        wanted = [x.length(n) for n in facts.lengths]
+        grown = [len(sizes) - a for a, found in sizes.items() if found == wanted and len(set(found)) > 1]
+        if x.from_right in grown and len(grown) == 2:
+            return next(r for r in grown if r != x.from_right)
+    return None
 
 
 def check_static(facts: Facts, x: Stream) -> None:

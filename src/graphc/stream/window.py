@@ -9,7 +9,7 @@ from graphc.graph import Constant, Variable, drop_dead, names_in, replace_tensor
 from graphc.length import Length
 from graphc.model import Model
 from graphc.offline import Offline
-from graphc.roles import CountsRole, StateRole, StreamRole
+from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.facts import Stream
@@ -39,7 +39,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
         role = offline.roles.get(old.name)
         if role is None:
             continue
-        if isinstance(role, CountsRole):
+        if isinstance(role, TIME_ONLY):
             old.to_constant(offline.draw_input(old.name, window, np.random.default_rng(0), 1.0))
             continue
         inputs.append(old)

@@ -18,6 +18,9 @@ from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import (
     OFF,
     built,
+    conjunction,
+    disjunction,
+    each,
     known_piece,
     lowest_of,
     nothing,
@@ -127,7 +130,7 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
         return with_existing(b, table, key, spans, lowest)
 
     zero = tuple(off(level, key) for level in table.reach.level)
-    reach = Reach(Reach.free(len(facts.lengths)).level, zero, table.reach.wild)
+    reach = replace(Reach.free(len(facts.lengths)), zero=zero, wild=table.reach.wild)
     build = built(node, [scores])
     frame = Frame(table.from_right, table.times)
     rights = table.from_right
@@ -275,19 +278,12 @@ def concat(node: Node, facts: Facts) -> StreamStep:
     if len(tables) != len(facts) or any(t.axes != first.axes for t in tables) or along in first.axes:
         facts.refuse("joins tables of two times along one of them", "a stream has only the frames of its window")
     frame = Frame(first.from_right, first.times)
+    parts = [t.reach for t in tables]
     reach = Reach(
-        tuple(
-            np.maximum.reduce(np.broadcast_arrays(*(t.reach.level[i] for t in tables)))
-            for i in range(len(facts.lengths))
-        ),
-        tuple(
-            np.logical_and.reduce(np.broadcast_arrays(*(t.reach.zero[i] for t in tables)))
-            for i in range(len(facts.lengths))
-        ),
-        tuple(
-            np.logical_or.reduce(np.broadcast_arrays(*(t.reach.wild[i] for t in tables)))
-            for i in range(len(facts.lengths))
-        ),
+        each(lambda levels: np.maximum.reduce(np.broadcast_arrays(*levels)), [p.level for p in parts]),
+        each(conjunction, [p.zero for p in parts]),
+        each(disjunction, [p.wild for p in parts]),
+        each(conjunction, [p.one for p in parts]),
     )
     build = built(node, [t.build for t in tables])
     return StreamStep((pairs_of(facts, frame, build, reach, all(t.settled for t in tables)),), nothing(node))
