@@ -151,8 +151,6 @@ def batch_norm(net: Network, x: Tensor) -> None:
 def pad(net: Network, x: Tensor) -> None:
     before, after = net.choose.integer(0, 4), net.choose.integer(0, 3)
     mode = net.choose.pick(["constant", "constant", "constant", "edge", "reflect"])
-    if mode == "edge":
-        after = 0
     value = net.choose.pick([0.0, 0.0, 1.5])
     amounts = net.constant(np.array([0, 0, before, 0, 0, after]))
     fill = [net.constant(np.float32(value))] if mode == "constant" else []

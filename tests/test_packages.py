@@ -18,6 +18,7 @@ from graphc.validate import run_stream, session_of
 MODELS = sorted((ROOT / "examples" / "packages").glob("*.onnx"))
 FEATURES = InputSpec(axis=1)
 INPUTS = {
+    "encodec": {"wave": InputSpec(axis=2)},
     "mimi": {"latents": InputSpec(axis=2)},
     "moonshine": {"wave": InputSpec(axis=1)},
     "nemotron_padded": {"features": FEATURES, "lengths": InputSpec(counts="features")},

@@ -234,8 +234,6 @@ def test_state_after_the_last_frame_is_refused_where_it_is_used() -> None:
         ("y = Softmax <axis=2> (x)", "over all time"),
         ("y = InstanceNormalization (x, two, two)", "statistics over all time"),
         ("y = GlobalAveragePool (x)", "pools over all time"),
-        ('y = Pad <mode="reflect"> (x, pads)', "reflect"),
-        ('y = Pad <mode="edge"> (x, pads)', "repeats the last frame"),
         ("y = Slice (x, last, zero, axis)", "counted from the end"),
         ("y = Slice (x, back, low, axis, back)", "reverses time"),
         ("a = Transpose <perm=[0,2,1]> (x) y = MatMul (a, x)", "attention"),
@@ -268,6 +266,21 @@ def test_edge_padding_in_front_repeats_the_first_frame() -> None:
     lifted = lifted_equal(model)
     assert delay(lifted) == 0
     assert kinds(lifted) == ["clock", "conv_context"]
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+@pytest.mark.parametrize(("before", "after", "stride"), [(3, 0, 1), (0, 2, 1), (2, 4, 3), (7, 1, 1)])
+def test_frames_of_its_own_before_the_first_and_after_the_last(mode: str, before: int, after: int, stride: int) -> None:
+    body = f'h = Conv <pads=[1,2]> (x, v) p = Pad <mode="{mode}"> (h, pads) y = Conv <strides=[{stride}]> (p, w)'
+    pads = np.array([0, 0, before, 0, 0, after])
+    lifted_equal(weights(model_of(body), pads=pads, v=random(2, 2, 4), w=random(3, 2, 3)), (stride, 3 * stride))
+
+
+def test_reflection_in_front_waits_until_its_call_has_all_of_it() -> None:
+    body = 'y = Pad <mode="reflect"> (x, pads)'
+    model = weights(model_of(body), pads=np.array([0, 0, 3, 0, 0, 0]))
+    assert delay(lifted_equal(model, (1,))) == 3
+    assert delay(lifted_equal(model, (4,))) == 0
 
 
 def test_edge_padding_behind_lookahead() -> None:

@@ -159,6 +159,18 @@ def first_output(network: nn.Module, latents: Tensor) -> Tensor:
     return network(latents)[0]
 
 
+def encodec() -> nn.Module:
+    """The encoder of EnCodec as published: padded by reflection, an LSTM, extra padding up to a full stride."""
+    from transformers import EncodecConfig, EncodecModel
+
+    config = EncodecConfig(hidden_size=12, num_filters=3, upsampling_ratios=[4, 2], num_lstm_layers=1, codebook_size=4)
+    return EncodecModel(config).encoder
+
+
+def whole(network: nn.Module, wave: Tensor) -> Tensor:
+    return network(wave)
+
+
 def vibevoice() -> nn.Module:
     """The encoder of VibeVoice's tokenizer: strided causal convolutions between ConvNeXt blocks."""
     from transformers.models.vibevoice_acoustic_tokenizer import (
@@ -256,6 +268,7 @@ def packages() -> dict[str, Package]:
             lambda: Called(voxtral(), voxtral_frames), {"features": torch.randn(1, 8, 240)}, 2, voxtral_stream
         ),
         "mimi": Package(lambda: Called(mimi(), first_output), {"latents": torch.randn(1, 16, 40)}, 2),
+        "encodec": Package(lambda: Called(encodec(), whole), {"wave": torch.randn(1, 1, 320)}, 2, scripted=True),
         "vibevoice": Package(
             lambda: Called(vibevoice(), first_output), {"wave": torch.randn(1, 1, 160)}, 2, vibevoice_stream
         ),

@@ -12,6 +12,7 @@ from graphc.length import Length
 from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Edge, Known, Stream
 from graphc.stream.front import Front
+from graphc.stream.mirrored import mirrored
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.slice import Cut, cut
@@ -26,16 +27,12 @@ def pad(node: Node, facts: Facts) -> StreamStep:
     amounts = pad_amounts(node, facts, x)
     before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
     fill = pad_value(node, facts, x)
-    if (before or after) and mode in ("reflect", "wrap"):
-        facts.refuse(
-            f"pads time by {mode}, which reads frames that have not arrived or long gone",
-            "export with zero or edge padding in front",
-        )
-    if after > 0 and mode == "edge":
-        facts.refuse(
-            "repeats the last frame after the end (edge padding), which a stream cannot keep",
-            "pad with zeros behind, or only in front",
-        )
+    if (before or after) and mode == "wrap":
+        facts.refuse("pads time by wrap, which reads the far end of the stream", "export with zeros or reflection")
+    if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
+        if any(others) or before < 0 or after < 0:
+            facts.refuse(f"pads time and another axis, or crops, by {mode} at once", "pad one axis at a time")
+        return mirrored(facts, x, "reflect" if mode == "reflect" else "edge", before, after, length)
     source = x
     if any(others):
         inner = replace(
