@@ -22,6 +22,8 @@ real: .venv/.tested
 benchmarks: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[export]'
 	$(BIN)/python benchmarks/streaming_twin.py
+	$(BIN)/python benchmarks/long_stream.py
+	$(BIN)/python benchmarks/lifting.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -115,7 +115,7 @@ def main() -> None:
         export_whole(model, folder / "whole.onnx")
         (folder / "spec.yaml").write_text(SPEC.format(chunk=size.block))
         graphc.compile(folder / "spec.yaml")
-        twin = Twin(model)
+        twin = Twin(model).eval()
         export_twin(twin, folder / "twin.onnx")
         lifted, by_hand = lifted_runner(folder / "lifted.onnx"), twin_runner(twin, folder / "twin.onnx")
         frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import onnx
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from graphc.api import (
     Limit,
@@ -28,6 +29,7 @@ from graphc.api import (
 )
 
 OLDEST_OPSET = 11
+PORT_FIELDS = ("node", "kind", "layer", "number")
 
 
 class AttentionLimit(PassConfig):
@@ -55,16 +57,30 @@ def for_every(limits: object) -> object:
     return {"*": limits} if alone else limits
 
 
+def port_template(text: str) -> str:
+    """Refuses a template with another field than the four, or with a brace alone."""
+    plain = re.sub(r"\{(" + "|".join(PORT_FIELDS) + r")\}", "", text)
+    if "{" in plain or "}" in plain:
+        raise ValueError(f"the fields of a template are {', '.join('{' + f + '}' for f in PORT_FIELDS)}")
+    return text
+
+
 class LiftOptions(PassConfig):
-    """How attention is limited where the model does not."""
+    """How attention is limited where the model does not, and how ports are named."""
 
     attention: Annotated[dict[str, AttentionLimit], BeforeValidator(for_every)] = Field(
         default={}, description="a limit for every attention, or one for each shell pattern of node names"
     )
 
+    ports: Annotated[str, AfterValidator(port_template)] = Field(
+        default="{node}_{kind}",
+        max_length=200,
+        description="names of state ports, of {node}, {kind}, {layer} (the first number in the node's name), {number}",
+    )
+
     def settings(self) -> Settings:
         limits = ((pattern, Limit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
-        return Settings(tuple(limits))
+        return Settings(tuple(limits), ports=self.ports)
 
 
 @register_pass

@@ -179,3 +179,12 @@ passes: [lift_state]
     (tmp_path / "spec.yaml").write_text(text.replace("left: 5", "left: -5"))
     with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*greater than or equal to 0"):
         graphc.compile(tmp_path / "spec.yaml")
+
+
+def test_ports_are_named_by_a_template(tmp_path: Path) -> None:
+    model = attention(BAND.format(scores="s"), "m", **LIMITS)
+    graphc.compile(spec_of(tmp_path, model, "{ports: 'layer{layer}.{kind}.{number}'}"))
+    names = [s.input for s in graphc.StreamSession(tmp_path / "out.onnx").manifest.states]
+    assert any(name.startswith("layer_attention_value_") and name.endswith("_in") for name in names)
+    with pytest.raises(SpecError, match=r"the fields of a template are \{node\}, \{kind\}, \{layer\}, \{number\}"):
+        graphc.compile(spec_of(tmp_path, model, "{ports: '{nodde}_{kind}'}"))

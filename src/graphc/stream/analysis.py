@@ -25,7 +25,7 @@ class Analysis:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
         steps: in topological order.
         max_frames: the longest stream that position tables allow; None for any.
-        grid: input frames of which every call takes a multiple, where calls differ.
+        settings: under which it was made.
     """
 
     offline: Offline
@@ -35,7 +35,7 @@ class Analysis:
     facts: Mapping[str, Fact]
     steps: Sequence[StepAt]
     max_frames: int | None = None
-    grid: int | None = None
+    settings: Settings = DEFAULT
 
     @property
     def min_frames(self) -> int:
@@ -105,4 +105,4 @@ def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -
 def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
     found = Walk(offline, evaluation, chunk, settings=settings)
     found.run()
-    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, found.max_frames, settings.grid)
+    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, found.max_frames, settings)

@@ -64,7 +64,8 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
     """The streaming model at one chunk; where calls differ, also how many of the smallest chunks a call takes."""
     model = Model.of(analysis.offline.model)
     graph = analysis.evaluation.graph
-    builder = Builder(analysis.chunk, names_in(graph), analysis.grid)
+    settings = analysis.settings
+    builder = Builder(analysis.chunk, names_in(graph), settings.grid, settings.ports)
     tensors = input_tensors(analysis)
     builder.tensors = tensors
     multiples = count_multiples(builder, analysis) if builder.grid is not None else None

@@ -14,6 +14,7 @@ from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of
 from graphc.length import Length
 from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
+from graphc.stream.settings import DEFAULT
 
 INT64_MAX = np.iinfo(np.int64).max
 
@@ -39,12 +40,14 @@ class Builder:
         chunk: frames of the stream input in a call.
         taken: names that may not be given to new tensors.
         grid: frames of which every call takes a multiple, where calls differ; None where all take the chunk.
+        template: of the names of state ports (``Settings.ports``).
 
     ``tensors`` holds, for each offline tensor met so far, what one call has of it.
     """
 
-    def __init__(self, chunk: int, taken: set[str], grid: int | None = None):
+    def __init__(self, chunk: int, taken: set[str], grid: int | None = None, template: str = DEFAULT.ports):
         self.chunk = chunk
+        self.template = template
         self.grid = grid
         self.taken = taken
         self.nodes: list[Node] = []
@@ -129,7 +132,7 @@ class Builder:
 
     def state(self, init: Array, kind: StateKind, hint: str = "") -> Variable:
         """A new state's input; ``keep`` gives its next value."""
-        base = self.name(port_name(self.node, hint or kind))
+        base = self.name(port_name(self.template, self.node, hint or kind, len(self.states)))
         port = StatePort(self.name(f"{base}_in"), self.name(f"{base}_out"), init, kind, self.node)
         self.states.append(port)
         variable = Variable(port.input, init.dtype, list(init.shape))
@@ -339,10 +342,11 @@ class Builder:
         return self.remember(("exists", missing.name), lambda: self.one("Where", missing, zero, one, hint="exists"))
 
 
-def port_name(node: str, kind: str) -> str:
-    """A port's name: the node's, in letters that every language takes, and the kind."""
-    clean = re.sub(r"[^0-9A-Za-z]+", "_", node).strip("_")
-    return f"{clean}_{kind}" if clean else kind
+def port_name(template: str, node: str, kind: str, number: int) -> str:
+    """A port's name by a template, in letters that every language takes."""
+    layer = re.search(r"\d+", node)
+    name = template.format(node=node, kind=kind, layer=layer.group() if layer else "", number=number)
+    return re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or kind
 
 
 def finished(builder: Builder, graph: Graph) -> None:

@@ -28,12 +28,15 @@ class Settings:
     Args:
         limits: (pattern, limit) in order; the first whose pattern fits the attention's node, as a shell pattern, holds.
         survey: assumes that attention sees its own frame only where nothing limits it, to find every such place.
+        ports: a template for the names of state ports, of {node}, {kind}, {layer} (the first number in the node's name)
+            and {number} (of the port).
         grid: calls take any multiple of so many input frames; None where all take the same chunk.
     """
 
     limits: tuple[tuple[str, Limit], ...] = ()
     survey: bool = False
     grid: int | None = None
+    ports: str = "{node}_{kind}"
 
     def limit(self, node: str) -> Limit:
         return next((limit for pattern, limit in self.limits if fnmatch.fnmatchcase(node, pattern)), Limit())

@@ -1,0 +1,54 @@
+"""A stream of half an hour: latency of the last minute over the first, and the memory in between.
+
+Chunks of minute 1 and minute 30 are not timed apart, since the machine's own pace drifts more than a model's: two
+sessions run side by side, one set forward to minute 30 by its states, and take turns.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from conformer import Size, conformer
+from streaming_twin import SPEC, Runner, export_whole, lifted_runner, ratio
+
+import graphc
+
+FRAMES_A_MINUTE = 1500
+
+
+def peak_memory() -> float:
+    """Of this process so far, in 10^6 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def run_minutes(runner: Runner, chunks: list[np.ndarray], minutes: float, block: int) -> None:
+    for call in range(int(minutes * FRAMES_A_MINUTE / block)):
+        runner(chunks[call % len(chunks)])
+
+
+def main() -> None:
+    size = Size()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export_whole(conformer(size), folder / "whole.onnx")
+        (folder / "spec.yaml").write_text(SPEC.format(chunk=size.block))
+        graphc.compile(folder / "spec.yaml")
+        early, late = lifted_runner(folder / "lifted.onnx"), lifted_runner(folder / "lifted.onnx")
+    frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)
+    chunks = np.split(frames, 40, axis=1)
+    run_minutes(early, chunks, 0.5, size.block)
+    run_minutes(late, chunks, 1, size.block)
+    before = peak_memory()
+    run_minutes(late, chunks, 28.5, size.block)
+    after = peak_memory()
+    a, b, share = ratio(late, early, chunks[0])
+    print(f"latency a chunk of {size.block}: minute 30 {a:.3f} ms, minute 1 {b:.3f} ms, ratio {share:.3f}")
+    print(f"peak memory after minute 1 {before:.0f} MB, after minute 30 {after:.0f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
