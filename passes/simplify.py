@@ -21,6 +21,7 @@ from graphc.api import (
     PassResult,
     guarded,
     inferred_types,
+    loaded,
     register_pass,
     size_of,
 )
@@ -138,7 +139,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
         external = size_of(proto) > 2**31 - 2**20
-        onnx.save_model(proto, source, save_as_external_data=external, location="in.data")
+        onnx.save_model(loaded(proto), source, save_as_external_data=external, location="in.data")
         complaint = WORKER.ask(source, target, config)
         if complaint:
             return complaint

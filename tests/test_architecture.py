@@ -20,6 +20,7 @@ ORDER = [
     "errors",
     "length",
     "signature",
+    "kept",
     "graph",
     "runtime",
     "roles",

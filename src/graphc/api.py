@@ -29,6 +29,7 @@ from graphc.graph import (
     with_attrs,
 )
 from graphc.guard import guarded
+from graphc.kept import loaded
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
@@ -81,6 +82,7 @@ __all__ = [
     "label",
     "lift",
     "lift_dynamic",
+    "loaded",
     "names_in",
     "nbytes",
     "normalised",

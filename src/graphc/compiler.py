@@ -17,6 +17,7 @@ from graphc.bench import measure
 from graphc.errors import GraphcError, ValidationError
 from graphc.files import write_all
 from graphc.fingerprint import fingerprint_of, is_up_to_date
+from graphc.kept import array_of, is_kept, loaded
 from graphc.manifest import METADATA_KEY, manifest_of, to_json
 from graphc.model import EXTERNAL_DATA_LIMIT, digest, read_model
 from graphc.offline import Offline, offline_of
@@ -192,6 +193,7 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
     if size_of(proto) >= EXTERNAL_DATA_LIMIT:
         files[paths["data"]] = moved_out(proto, paths["data"].name)
+    proto = loaded(proto)
     files[paths["model"]] = proto.SerializeToString(deterministic=True)
     return files
 
@@ -201,12 +203,14 @@ def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
     parts: list[bytes] = []
     offset = 0
     for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) < SMALLEST_EXTERNAL:
+        data = array_of(tensor).tobytes() if is_kept(tensor) else tensor.raw_data
+        if len(data) < SMALLEST_EXTERNAL:
             continue
-        parts.append(tensor.raw_data)
-        entries = {"location": location, "offset": str(offset), "length": str(len(tensor.raw_data))}
-        offset += len(tensor.raw_data)
+        parts.append(data)
+        entries = {"location": location, "offset": str(offset), "length": str(len(data))}
+        offset += len(data)
         tensor.ClearField("raw_data")
+        del tensor.external_data[:]
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in entries.items():
             tensor.external_data.add(key=key, value=value)

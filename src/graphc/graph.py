@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto
 
 from graphc.errors import ModelError
+from graphc.kept import KeptValues, is_kept
 
 Graph = gs.Graph
 Node = gs.Node
@@ -63,6 +64,9 @@ def import_model(model: ModelProto) -> Graph:
         raise ModelError(
             f"the graph cannot be read ({type(err).__name__}: {err})", hint="check it with onnx.checker"
         ) from err
+    for tensor in graph.tensors().values():
+        if isinstance(tensor, Constant) and isinstance(tensor._values, LazyValues) and is_kept(tensor._values.tensor):
+            tensor._values = KeptValues(owned(tensor._values.tensor))
     keep_attributes(graph, model.graph)
     free_overridable(graph, model)
     port_names = {t.name for t in graph.outputs}

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.errors import ModelError
 from graphc.graph import Graph, export_model, import_model
+from graphc.kept import keep_in_files, kept_bytes
 from graphc.runtime import size_of
 from graphc.signature import Signature
 
@@ -87,6 +88,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelError("not an ONNX model: it has no graph with outputs", where=where)
     try:
+        keep_in_files(proto, path.parent)
         onnx.load_external_data_for_model(proto, str(path.parent))
     except Exception as err:
         raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
@@ -96,7 +98,7 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 def check(proto: onnx.ModelProto, where: str) -> None:
     """Refuses what onnx's own checker refuses, but for ports without a shape, which onnxruntime takes."""
-    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
         return
     tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]
     shapeless = [t for t in tensors if not t.HasField("shape")]

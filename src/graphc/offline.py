@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphc.errors import ModelError, SpecError
 from graphc.graph import FIRST_IR_WITH_DEFAULTS, Graph, import_model
+from graphc.kept import LARGE_MODEL
 from graphc.length import Length
 from graphc.roles import (
     CountsRole,
@@ -26,7 +27,7 @@ from graphc.roles import (
     infer_stream_axes,
     nearest,
 )
-from graphc.runtime import RunError, Session
+from graphc.runtime import RunError, Session, size_of
 from graphc.spec import InputSpec, SpecFile, StreamSpec
 
 Array = NDArray[Any]
@@ -67,10 +68,15 @@ class Offline:
     def session(self) -> Session:
         if self._session is None:
             try:
-                self._session = Session(self.model)
+                self._session = Session(self.model, prepack=size_of(self.model) < LARGE_MODEL)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
         return self._session
+
+    def rest(self) -> None:
+        """Frees the session of a large model until it is needed again."""
+        if size_of(self.model) >= LARGE_MODEL:
+            self._session = None
 
     def over(self, model: onnx.ModelProto) -> Offline:
         """The same roles over another form of the model, as passes before the lift left it."""

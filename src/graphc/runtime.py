@@ -14,6 +14,7 @@ from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from graphc.errors import ModelError
+from graphc.kept import array_of, is_kept, kept_bytes
 
 Array = NDArray[Any]
 
@@ -33,7 +34,18 @@ ort.set_default_logger_severity(4)
 def size_of(model: onnx.ModelProto) -> int:
     """Bytes of a model with its weights; protobuf itself cannot size what is over two gigabytes."""
     weights = sum(len(t.raw_data) for t in model.graph.initializer)
-    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())
+    kept = kept_bytes(model.graph.initializer)
+    return kept + (weights if weights >= PROTO_LIMIT else int(model.ByteSize()))
+
+
+def as_external(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model whose kept weights are external data, as onnxruntime wants what it is given instead."""
+    marked = onnx.ModelProto()
+    marked.CopyFrom(model)
+    for tensor in marked.graph.initializer:
+        if is_kept(tensor):
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+    return marked
 
 
 class RunError(Exception):
@@ -47,18 +59,23 @@ class Session:
         model: the model, or its path.
         threads: intra-op threads; results depend on them only in rounding.
         optimize: let onnxruntime rewrite the graph at load.
+        prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
 
     Errors:
         RunError: onnxruntime does not take the model.
     """
 
-    def __init__(self, model: onnx.ModelProto | Path, threads: int = 1, optimize: bool = True):
+    def __init__(
+        self, model: onnx.ModelProto | Path, threads: int = 1, optimize: bool = True, prepack: bool | None = None
+    ):
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+        if not (optimize if prepack is None else prepack):
+            options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             self.ort = self.open(model, options)
         except Exception as err:
@@ -72,6 +89,11 @@ class Session:
         providers = ["CPUExecutionProvider"]
         if isinstance(model, Path):
             return ort.InferenceSession(str(model), options, providers=providers)
+        kept = {t.name: array_of(t) for t in model.graph.initializer if is_kept(t)}
+        if kept:
+            values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in kept.values()]
+            options.add_external_initializers(list(kept), values)
+            return ort.InferenceSession(as_external(model).SerializeToString(), options, providers=providers)
         if size_of(model) < PROTO_LIMIT:
             return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
         with tempfile.TemporaryDirectory(prefix="graphc-") as folder:

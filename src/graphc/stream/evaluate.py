@@ -85,6 +85,7 @@ def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
 
 
 def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
+    offline.rest()
     model = inlined(offline.model)
     graph = import_model(model)
     feeds = [offline.draw(n, np.random.default_rng(n)) for n in lengths]
