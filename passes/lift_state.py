@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import onnx
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -21,6 +21,7 @@ from graphc.api import (
     StreamError,
     analyse,
     banded,
+    cache_inputs,
     lift,
     lift_dynamic,
     opset_of,
@@ -72,6 +73,10 @@ class LiftOptions(PassConfig):
         default={}, description="a limit for every attention, or one for each shell pattern of node names"
     )
 
+    cache: Literal["keys_values", "inputs"] = Field(
+        default="keys_values",
+        description="what attention keeps: keys and values, or the layer's input (fewer bytes, more arithmetic)",
+    )
     ports: Annotated[str, AfterValidator(port_template)] = Field(
         default="{node}_{kind}",
         max_length=200,
@@ -127,11 +132,16 @@ class LiftState(Pass[LiftOptions]):
                 lifted = lift_dynamic(offline, settings, stream.frame_ms)
             else:
                 lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
+        stays: list[str] = []
+        if config.cache == "inputs":
+            if stream.chunk == "dynamic":
+                raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")
+            stays = cache_inputs(lifted)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
-        return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes])
+        return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 
     def reference(self, config: LiftOptions, offline: Offline) -> Offline | None:
         return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())

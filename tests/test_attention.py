@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import ROOT
 from test_rules import model_of, random, refusal, weights
 
 import graphc
@@ -188,3 +189,31 @@ def test_ports_are_named_by_a_template(tmp_path: Path) -> None:
     assert any(name.startswith("layer_attention_value_") and name.endswith("_in") for name in names)
     with pytest.raises(SpecError, match=r"the fields of a template are \{node\}, \{kind\}, \{layer\}, \{number\}"):
         graphc.compile(spec_of(tmp_path, model, "{ports: '{nodde}_{kind}'}"))
+
+
+def of_example(folder: Path, name: str, options: str, chunk: str = "4") -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(
+        f"version: 1\nmodel: {ROOT / 'examples' / 'models' / name}.onnx\noutput: out.onnx\n"
+        f"stream: {{chunk: {chunk}, inputs: {{features: {{axis: 1}}}}}}\n"
+        f"passes:\n  - lift_state: {options}\n  - fold_constants\n  - fuse\n  - simplify\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["attention_sdpa.dynamo", "attention_relative.torchscript", "attention_band.dynamo"])
+def test_inputs_are_cached_in_the_place_of_keys_and_values(tmp_path: Path, name: str) -> None:
+    usual = graphc.compile(of_example(tmp_path, name, "{cache: keys_values}")).data
+    report = graphc.compile(of_example(tmp_path, name, "{cache: inputs}")).data
+    assert report["passes"][-1]["max_abs"] <= 1e-5
+    assert report["stream"]["state_bytes"] < 0.7 * usual["stream"]["state_bytes"]
+    assert not [s for s in report["states"] if s["kind"] == "attention_value"]
+    assert all(s["proven"] for s in report["states"] if s["kind"] == "attention_context")
+
+
+def test_inputs_are_not_cached_before_a_rotation_or_for_calls_of_any_size(tmp_path: Path) -> None:
+    report = graphc.compile(of_example(tmp_path, "attention_rotary.dynamo", "{cache: inputs}")).data
+    assert [s for s in report["states"] if s["kind"] == "attention_value"]
+    assert any("no one input makes both" in note for note in report["passes"][0]["notes"])
+    with pytest.raises(StreamError, match=r"cache: inputs needs calls of one size; give stream\.chunk a number"):
+        graphc.compile(of_example(tmp_path, "attention_sdpa.dynamo", "{cache: inputs}", "dynamic"))

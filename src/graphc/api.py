@@ -38,6 +38,7 @@ from graphc.shapes import inferred_types, static_shapes
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.banded import banded
+from graphc.stream.cached_inputs import cache_inputs
 from graphc.stream.inline import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
@@ -70,6 +71,7 @@ __all__ = [
     "analyse",
     "attribute_or_input",
     "banded",
+    "cache_inputs",
     "captured",
     "constant_of",
     "consumers",
