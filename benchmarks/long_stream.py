@@ -13,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from conformer import Size, conformer
-from streaming_twin import SPEC, Runner, export_whole, lifted_runner, ratio
-
-import graphc
+from streaming_twin import Runner, compiled, export_whole, lifted_runner, ratio
 
 FRAMES_A_MINUTE = 1500
 
@@ -35,9 +33,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_whole(conformer(size), folder / "whole.onnx")
-        (folder / "spec.yaml").write_text(SPEC.format(chunk=size.block))
-        graphc.compile(folder / "spec.yaml")
-        early, late = lifted_runner(folder / "lifted.onnx"), lifted_runner(folder / "lifted.onnx")
+        path = compiled(folder, "lifted", size.block)
+        early, late = lifted_runner(path, size.block), lifted_runner(path, size.block)
     frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)
     chunks = np.split(frames, 40, axis=1)
     run_minutes(early, chunks, 0.5, size.block)

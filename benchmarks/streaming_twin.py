@@ -25,10 +25,18 @@ Array = NDArray[Any]
 ROUNDS = 400
 SPEC = """version: 1
 model: whole.onnx
-output: lifted.onnx
+output: {output}.onnx
 stream: {{chunk: {chunk}, inputs: {{x: {{axis: 1}}}}}}
-passes: [lift_state, fold_constants, fuse, simplify]
+passes: [{lift}, fold_constants, fuse, simplify]
 """
+
+
+def compiled(folder: Path, output: str, chunk: int | str, lift: str = "lift_state") -> Path:
+    """The file of whole.onnx in the folder, compiled."""
+    spec = folder / f"{output}.yaml"
+    spec.write_text(SPEC.format(chunk=chunk, output=output, lift=lift))
+    graphc.compile(spec)
+    return folder / f"{output}.onnx"
 
 
 def export_whole(model: Conformer, path: Path) -> None:
@@ -82,11 +90,11 @@ def twin_runner(twin: Twin, path: Path) -> Runner:
     return Runner(path, first, {n: f"{n}_next" for n in first}, {})
 
 
-def lifted_runner(path: Path) -> Runner:
+def lifted_runner(path: Path, chunk: int) -> Runner:
     session = graphc.StreamSession(path)
     pairs = {s.input: s.output for s in session.manifest.states}
     manifest = session.manifest
-    more = {manifest.valid_frames: np.array([manifest.chunk], np.int64)} if manifest.valid_frames else {}
+    more = {manifest.valid_frames: np.array([chunk], np.int64)} if manifest.valid_frames else {}
     return Runner(path, session.first, pairs, more)
 
 
@@ -113,11 +121,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_whole(model, folder / "whole.onnx")
-        (folder / "spec.yaml").write_text(SPEC.format(chunk=size.block))
-        graphc.compile(folder / "spec.yaml")
+        lifted = lifted_runner(compiled(folder, "lifted", size.block), size.block)
+        others = {
+            "chunk: dynamic": lifted_runner(compiled(folder, "dynamic", "dynamic"), size.block),
+            "cache: inputs": lifted_runner(
+                compiled(folder, "inputs", size.block, "lift_state: {cache: inputs}"), size.block
+            ),
+        }
         twin = Twin(model).eval()
         export_twin(twin, folder / "twin.onnx")
-        lifted, by_hand = lifted_runner(folder / "lifted.onnx"), twin_runner(twin, folder / "twin.onnx")
+        by_hand = twin_runner(twin, folder / "twin.onnx")
         frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)
         chunks = np.split(frames, 40, axis=1)
         want = model(torch.from_numpy(frames)).detach().numpy()
@@ -127,6 +140,9 @@ def main() -> None:
             print(f"{label}: largest error {error:.2g}, {nodes} nodes, state {nbytes(runner)} bytes")
         a, b, share = ratio(lifted, by_hand, chunks[0])
         print(f"latency a chunk of {size.block}: lifted {a:.3f} ms, twin {b:.3f} ms, ratio {share:.3f}")
+        for label, runner in others.items():
+            a, b, share = ratio(runner, lifted, chunks[0])
+            print(f"{label}: {a:.3f} ms, fixed chunk {b:.3f} ms, ratio {share:.3f}, state {nbytes(runner)} bytes")
 
 
 if __name__ == "__main__":

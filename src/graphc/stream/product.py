@@ -89,7 +89,12 @@ def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
 
     def piece(index: int) -> Callable[[Builder, Spans], Tensor]:
         stream, name = facts.stream(index), facts.names[index]
-        return lambda b, spans: b.window(b.tensors[name], stream, spans[side_of[index]], "attention_key")
+
+        def window(b: Builder, spans: Spans) -> Tensor:
+            span = spans[side_of[index]]
+            return b.window(b.tensors[name], stream, span, "attention_key" if span.extra else "delay_line")
+
+        return window
 
     build = built(node, [piece(k) for k in range(2)])
     return StreamStep((pairs_of(facts, frame, build, Reach.free(len(facts.lengths))),), nothing(node))
