@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,6 +20,8 @@ from graphc.stream.facts import Known, Origin, Static, Stream
 from graphc.stream.general import SAMPLES, WAY_OUT, generalised
 from graphc.stream.ports import Builder, finished, frames_in_chunk
 from graphc.stream.settings import DEFAULT, Settings
+
+MOST_LENGTHS = 100_000
 
 
 def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
@@ -78,6 +81,8 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
             if offline_tensor.name and result is not None:
                 tensors[offline_tensor.name] = result
     outputs, ports = output_tensors(analysis, builder, tensors)
+    if ends_with_last_chunk(ports, analysis.settings.grid or analysis.chunk):
+        builder.count_by_clock()
     streaming = Graph(
         nodes=[],
         inputs=[tensors[n] for n in kept_inputs(analysis)],
@@ -111,6 +116,16 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
         frame_ms=frame_ms,
     )
     return model, multiples
+
+
+def ends_with_last_chunk(ports: list[StreamOutput], chunk: int) -> bool:
+    """Whether the call that takes the last frames of a stream gives the last frames of every output."""
+    streams = [p for p in ports if p.axis is not None]
+    period = math.lcm(chunk, *(div for p in streams for _, _, div in p.length.steps))
+    lengths = range(1, 2 * period + chunk + 1)
+    if len(lengths) > MOST_LENGTHS:
+        return False
+    return all(p.delay == 0 and p.length(n) <= -(-n // chunk) * chunk * p.rate for p in streams for n in lengths)
 
 
 def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:

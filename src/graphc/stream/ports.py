@@ -230,6 +230,17 @@ class Builder:
         found: Variable = self.memo["total"]
         return found
 
+    def count_by_clock(self) -> None:
+        """Takes the clock for the real frames of all calls before, where no call after the last real frame counts."""
+        if "total" not in self.memo or "clock" not in self.memo:
+            return
+        (count,) = self.memo["total"].inputs
+        state = count.inputs[0]
+        count.inputs[0] = self.clock
+        port = next(p for p in self.states if p.input == state.name)
+        self.states.remove(port)
+        del self.ports[port.input], self.next_values[port.output]
+
     def at_start(self) -> Tensor:
         """Whether this is the first call, bool [1]."""
         return self.remember(("at_start",), lambda: self.one("Equal", self.clock, self.constant([0]), hint="at_start"))
