@@ -130,6 +130,16 @@ def test_scores_that_a_shift_moved_from_other_queries_are_refused_where_they_are
     assert "mask what the shift leaves undefined" in (error.hint or "")
 
 
+def test_a_mask_behind_the_softmax_alone_limits_nothing() -> None:
+    """The softmax has counted what the mask takes away."""
+    body = (
+        f"{SCORES} {PLACES} w0 = Softmax (s) far = Abs (d) near = LessOrEqual (far, reach) n = Cast <to=1> (near) "
+        "w = Mul (w0, n) y = MatMul (w, x)"
+    )
+    model = weights(model_of(body, "float[1,T,4] x"), **ARRAYS, reach=np.array(2))
+    assert "attends to all past and future frames" in refusal(model).reason
+
+
 def test_attention_of_attention_is_refused() -> None:
     model = attention(BAND.format(scores="s") + " w1 = Softmax (m) rolled = MatMul (w1, w1)", "rolled", **LIMITS)
     error = refusal(model)

@@ -159,20 +159,28 @@ class Reach:
         zero: entries that are exactly zero whatever the data is.
         wild: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
         one: entries that are exactly one (or true) whatever the data is.
+        counted: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
     """
 
     level: tuple[Array, ...]
     zero: tuple[Array, ...]
     wild: tuple[Array, ...]
     one: tuple[Array, ...]
+    counted: tuple[Array, ...]
 
     @classmethod
     def free(cls, count: int) -> Reach:
         no = np.zeros((1, 1), bool)
-        return cls((np.zeros((1, 1)),) * count, (no,) * count, (no,) * count, (no,) * count)
+        return cls((np.zeros((1, 1)),) * count, *[(no,) * count] * 4)
 
     def swapped(self) -> Reach:
-        return Reach(*(tuple(v.T for v in part) for part in (self.level, self.zero, self.wild, self.one)))
+        parts = (self.level, self.zero, self.wild, self.one, self.counted)
+        return Reach(*(tuple(v.T for v in part) for part in parts))
+
+    @property
+    def unseen(self) -> tuple[Array, ...]:
+        """Entries that do nothing to the result."""
+        return tuple(z & ~c for z, c in zip(self.zero, self.counted, strict=True))
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,8 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     levels = [list(p.level) for p in parts]
     zeros = [p.zero for p in parts]
     ones = [p.one for p in parts]
-    free = replace(Reach.free(count), wild=wild)
+    counted = each(disjunction, [p.counted for p in parts])
+    free = replace(Reach.free(count), wild=wild, counted=counted)
     op = node.op
     known = [isinstance(f, Known) for f in facts.inputs]
     if op in ("Add", "Sub", "Sum"):
@@ -305,7 +306,7 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     if op == "Not":
         return replace(free, zero=ones[0], one=zeros[0])
     if op == "Where":
-        return chosen(facts, parts, count, wild)
+        return replace(chosen(facts, parts, count, wild), counted=counted)
     if op in ZERO_STAYS or op in GONE_BELOW:
         stays, gone = op in ZERO_STAYS, op in GONE_BELOW
         zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
@@ -381,7 +382,7 @@ def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reac
         return free
     level = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
     zero = tuple(plane(v == 0, frame, np.all) for v in fact.values)
-    return Reach(level, zero, free.wild, tuple(plane(v == 1, frame, np.all) for v in fact.values))
+    return replace(free, level=level, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values))
 
 
 def chosen(facts: Facts, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
@@ -396,7 +397,9 @@ def chosen(facts: Facts, parts: Sequence[Reach], count: int, wild: tuple[Array, 
         return tuple(found)
 
     judged = pick("wild", np.logical_or) if isinstance(facts.inputs[0], Known) else wild
-    return Reach(pick("level", np.maximum), pick("zero", np.logical_and), judged, pick("one", np.logical_and))
+    return Reach(
+        pick("level", np.maximum), pick("zero", np.logical_and), judged, pick("one", np.logical_and), parts[0].counted
+    )
 
 
 def pairwise(node: Node, facts: Facts) -> StreamStep:

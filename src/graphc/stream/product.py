@@ -189,7 +189,8 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> S
 
     frame = Frame((rank - min(places_out), rank - max(places_out)), times)
     reach = table.reach if order == [0, 1] else table.reach.swapped()
-    free = replace(Reach.free(len(facts.lengths)), zero=reach.zero, wild=reach.wild)
+    none = Reach.free(len(facts.lengths))
+    free = replace(reach, level=none.level, one=none.one)
     build = built(node, [piece(k) for k in range(2)])
     return StreamStep((pairs_of(facts, frame, build, free, table.settled),), nothing(node))
 
@@ -239,10 +240,10 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
         )
     if any(
         (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
-        for w, z, s in zip(reach.wild, reach.zero, sizes, strict=True)
+        for w, z, s in zip(reach.wild, reach.unseen, sizes, strict=True)
     ):
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
-    band, max_frames = reached(facts, reach.zero, sizes, query_time)
+    band, max_frames = reached(facts, reach.unseen, sizes, query_time)
     context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
     return placed(facts, band, query_time, key_time), context
 

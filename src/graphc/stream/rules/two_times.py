@@ -130,7 +130,8 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
         return with_existing(b, table, key, spans, lowest)
 
     zero = tuple(off(level, key) for level in table.reach.level)
-    reach = replace(Reach.free(len(facts.lengths)), zero=zero, wild=table.reach.wild)
+    counted = tuple(~z for z in zero)
+    reach = replace(Reach.free(len(facts.lengths)), zero=zero, wild=table.reach.wild, counted=counted)
     build = built(node, [scores])
     frame = Frame(table.from_right, table.times)
     rights = table.from_right
@@ -284,6 +285,7 @@ def concat(node: Node, facts: Facts) -> StreamStep:
         each(conjunction, [p.zero for p in parts]),
         each(disjunction, [p.wild for p in parts]),
         each(conjunction, [p.one for p in parts]),
+        each(disjunction, [p.counted for p in parts]),
     )
     build = built(node, [t.build for t in tables])
     return StreamStep((pairs_of(facts, frame, build, reach, all(t.settled for t in tables)),), nothing(node))
