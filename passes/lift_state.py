@@ -121,6 +121,7 @@ class LiftState(Pass[LiftOptions]):
             raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
         stream = context.stream
         offline = context.offline.over(modern(model.proto(), context.opset))
+        stays: list[str] = []
         if stream.window is not None:
             if stream.chunk == "dynamic":
                 raise StreamError("a window moves on by a fixed number of frames", hint="set stream.chunk to a number")
@@ -132,7 +133,6 @@ class LiftState(Pass[LiftOptions]):
                 lifted = lift_dynamic(offline, settings, stream.frame_ms)
             else:
                 lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
-        stays: list[str] = []
         if config.cache == "inputs":
             if stream.chunk == "dynamic":
                 raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")
@@ -140,6 +140,10 @@ class LiftState(Pass[LiftOptions]):
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
+        ports = {o.name for o in signature.outputs} | {s.output for s in signature.states}
+        for output in offline.model.graph.output:
+            if output.name not in ports:
+                stays.append(f"output {output.name} is left out: it counts frames, or is a state after the last frame")
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 

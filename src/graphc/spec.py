@@ -49,6 +49,14 @@ class LengthStepSpec(Strict):
     div: Annotated[int, Field(gt=0)] = 1
 
 
+def as_number(value: object) -> object:
+    """True and false as 1 and 0."""
+    return float(value) if isinstance(value, bool) else value
+
+
+Number = Annotated[Finite | None, BeforeValidator(as_number)]
+
+
 class MaskSpec(Strict):
     """A mask over queries and keys, on the last two axes of an input: who sees whom in every stream."""
 
@@ -58,10 +66,8 @@ class MaskSpec(Strict):
     length: list[LengthStepSpec] = Field(
         default=[], description="frames of the mask: those of the first stream input through each step in turn"
     )
-    seen: Finite | None = Field(
-        default=None, description="what the mask holds for seen keys; 0, of integers and bools 1"
-    )
-    unseen: Finite | None = Field(default=None, description="and for the others; -inf, of integers and bools 0")
+    seen: Number = Field(default=None, description="what the mask holds for seen keys; 0, of integers and bools 1")
+    unseen: Number = Field(default=None, description="and for the others; -inf, of integers and bools 0")
 
 
 class InputSpec(Strict):

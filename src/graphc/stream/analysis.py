@@ -66,7 +66,8 @@ def analyse(
             longest = max(evaluation.lengths)
             if err.frames >= LONGEST_TABLE and longest > most + 2 * (chunk or 1):
                 raise
-            evaluation = evaluate(offline, most + 2 * (chunk or 1) + 1 if longest < most else 2 * longest)
+            wanted = most + 2 * (chunk or 1) + 1 if longest < most else 2 * longest
+            evaluation = evaluate(offline, wanted, (min(evaluation.lengths),))
             if max(evaluation.lengths) <= longest:
                 raise
 

@@ -33,6 +33,7 @@ from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
 from graphc.stream.sequences import stack_sequences
+from graphc.stream.thresholds import length_beyond
 
 SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
@@ -68,20 +69,30 @@ class Evaluation:
     memo: dict[Any, Any] = field(default_factory=dict)
 
 
-def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
+def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
     """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
+
+    Args:
+        at_least: frames of most of the lengths.
+        also: lengths to be evaluated too, as what holds for long streams need not hold for short ones.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
     while True:
-        lengths = offline.some_lengths(at_least)
+        found = offline.some_lengths(at_least)
+        lengths = (*found, *(n for n in also if n not in found))
         evaluation = evaluate_at(offline, lengths)
         empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
-        if not empty or lengths[0] < at_least or lengths[0] > LONGEST_TRIED:
+        if empty and found[0] >= at_least and found[0] <= LONGEST_TRIED:
+            at_least = 2 * found[0]
+            continue
+        carried = set(evaluation.data | evaluation.static)
+        beyond = length_beyond(evaluation.graph, carried, lengths, evaluation.shapes)
+        if beyond is None or beyond <= at_least:
             return evaluation
-        at_least = 2 * lengths[0]
+        at_least, also = beyond, (*also, lengths[0])
 
 
 def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:

@@ -375,15 +375,26 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
             index,
             x.from_right,
             x,
-            f"its input {index} changes with the frame's place in the stream, and no ramp or table explains it",
+            f"its input {index} "
+            + (
+                "changes with the frame's place in the stream, and no ramp or table explains it"
+                if alike_in_front(values, axis)
+                else "changes with the length of the whole stream"
+            ),
             node=label(facts.node),
-            hint="compute positions from a range, or read them from a table by it",
+            hint="compute positions from a range, or read them from a table by it; the whole length no stream knows",
         )
     frames = facts.frames(x)
     if frames % period:
         facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
     places = (np.arange(frames + extra) - x.delay) % period
     return values[0].take(places, axis=axis), True
+
+
+def alike_in_front(values: Sequence[Array], axis: int) -> bool:
+    """Whether shorter constants are beginnings of longer ones."""
+    longest = max(values, key=np.size)
+    return all(np.array_equal(longest.take(range(v.shape[axis]), axis=axis), v) for v in values)
 
 
 def same_everywhere(value: Array, axis: int, frame: Array) -> bool:
