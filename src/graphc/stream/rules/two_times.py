@@ -15,21 +15,10 @@ from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
 from graphc.stream.frame import Frame
 from graphc.stream.moved import move, scaled_source, settled_inputs
-from graphc.stream.pairs import (
-    OFF,
-    built,
-    conjunction,
-    disjunction,
-    each,
-    known_piece,
-    lowest_of,
-    nothing,
-    pairs_of,
-    pairwise,
-    reach_of,
-)
+from graphc.stream.pairs import built, known_piece, lowest_of, nothing, pairs_of, pairwise
 from graphc.stream.ports import Builder
 from graphc.stream.product import rehearse, settle, spans_of, weights_of, with_existing
+from graphc.stream.reach import OFF, conjunction, disjunction, each, reach_of
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
