@@ -6,21 +6,16 @@ sessions run side by side, one set forward to minute 30 by its states, and take 
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from conformer import Size, conformer
+from lifting import peak_memory
 from streaming_twin import Runner, compiled, export_whole, lifted_runner, ratio
 
 FRAMES_A_MINUTE = 1500
-
-
-def peak_memory() -> float:
-    """Of this process so far, in 10^6 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def run_minutes(runner: Runner, chunks: list[np.ndarray], minutes: float, block: int) -> None:
@@ -44,7 +39,7 @@ def main() -> None:
     after = peak_memory()
     a, b, share = ratio(late, early, chunks[0])
     print(f"latency a chunk of {size.block}: minute 30 {a:.3f} ms, minute 1 {b:.3f} ms, ratio {share:.3f}")
-    print(f"peak memory after minute 1 {before:.0f} MB, after minute 30 {after:.0f} MB")
+    print(f"peak memory after minute 1 {before / 1e6:.0f} MB, after minute 30 {after / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -120,6 +120,8 @@ class LiftState(Pass[LiftOptions]):
         if context.offline is None or context.stream is None:
             raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
         stream = context.stream
+        if config.cache == "inputs" and stream.chunk == "dynamic":
+            raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")
         offline = context.offline.over(modern(model.proto(), context.opset))
         stays: list[str] = []
         if stream.window is not None:
@@ -134,8 +136,6 @@ class LiftState(Pass[LiftOptions]):
             else:
                 lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
         if config.cache == "inputs":
-            if stream.chunk == "dynamic":
-                raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")
             stays = cache_inputs(lifted)
         signature = lifted.signature
         assert signature is not None

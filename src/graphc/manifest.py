@@ -37,7 +37,7 @@ class LengthStep(Part):
     div: Annotated[int, Field(ge=1)]
 
 
-class InputEntry(Part):
+class PortEntry(Part):
     name: str
     axis: Annotated[int, Field(ge=0)] | None
     frames: Frames
@@ -45,15 +45,18 @@ class InputEntry(Part):
     dtype: str
     rate: tuple[int, int] | None = Field(default=None, strict=False)
 
+    @property
+    def pace(self) -> Fraction:
+        """Frames of this port for each frame of the first stream input."""
+        return Fraction(*(self.rate or (1, 1)))
 
-class OutputEntry(Part):
-    name: str
-    axis: Annotated[int, Field(ge=0)] | None
-    frames: Frames
+
+class InputEntry(PortEntry):
+    pass
+
+
+class OutputEntry(PortEntry):
     delay: Annotated[int, Field(ge=0, le=1_000_000)]
-    shape: list[int | str | None]
-    dtype: str
-    rate: tuple[int, int] | None = Field(default=None, strict=False)
     length: list[LengthStep] | None = None
 
     def length_of(self, frames: int) -> int:

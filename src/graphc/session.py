@@ -119,8 +119,7 @@ class StreamSession:
         lacking = [Fraction(total - self.fed)]
         for entry in self.outputs.values():
             if entry.axis is not None:
-                rate = Fraction(*(entry.rate or (1, 1)))
-                lacking.append((entry.delay + entry.length_of(total) - self.given[entry.name]) / rate)
+                lacking.append((entry.delay + entry.length_of(total) - self.given[entry.name]) / entry.pace)
         calls = math.ceil(max(lacking) / self.chunk)
         return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
 
@@ -186,7 +185,7 @@ class StreamSession:
         entry = self.streams[name]
         if entry.frames is not None:
             return entry.frames * input_frames // self.chunk
-        return int(input_frames * Fraction(*(entry.rate or (1, 1))))
+        return int(input_frames * entry.pace)
 
     def frames_a_chunk(self, name: str) -> int:
         return self.frames_of(name, self.chunk)

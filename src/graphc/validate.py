@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -340,7 +339,7 @@ def moved_by(
     held[state] = disturbed(held[state], moment, sign)
     worst = 0.0
     streams = [o for o in session.outputs.values() if o.axis is not None]
-    late = max((math.ceil(o.delay / (session.chunk * Fraction(*(o.rate or (1, 1))))) for o in streams), default=0)
+    late = max((math.ceil(o.delay / (session.chunk * o.pace)) for o in streams), default=0)
     given = {o.name: sum(c.results[o.name].shape[o.axis or 0] for c in calls[:moment]) for o in streams}
     for index in range(moment, min(len(calls), moment + late + CALLS_TO_SHOW)):
         results = session.runner.run({**calls[index].feeds, **held})

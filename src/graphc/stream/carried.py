@@ -89,11 +89,7 @@ class Warmup:
         self.b = b
         self.needed = b.grid is not None and x.delay > 0
         if self.needed:
-            last = b.constant([b.frames(x) - 1])
-            early = b.one("Neg", b.first_index(x), hint="early")
-            self.skipped: Tensor = b.one(
-                "Max", b.one("Min", early, last, hint="early"), b.constant([0]), hint="skipped"
-            )
+            self.skipped = b.clipped(b.one("Neg", b.first_index(x), hint="early"), 0, b.frames(x) - 1)
 
     def without(self, x: Tensor, axis: int) -> Tensor:
         """The frames from frame 0 on."""

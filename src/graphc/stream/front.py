@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from graphc.graph import Tensor
@@ -22,7 +24,7 @@ class Front:
         self.both: Tensor = b.one("Concat", past, chunk, axis=x.axis, hint="with_past")
         self.steps = np.arange(-before, b.frames(x), dtype=np.int64)
 
-    @property
+    @cached_property
     def index(self) -> Tensor:
         """The offline index of every frame of the past and the chunk, int64 [before + c]."""
         steps = self.b.constant(self.steps, "frame_steps")
@@ -33,8 +35,7 @@ class Front:
         """Where frame 0 stands among the past and the chunk, int64 [1]; within them where it does not."""
         b = self.b
         place = b.one("Sub", b.constant([self.before]), b.first_index(self.x), hint="first_place")
-        last = b.constant([self.before + b.frames(self.x) - 1])
-        return b.one("Min", b.one("Max", place, b.constant([0]), hint="first_place"), last, hint="first_place")
+        return b.clipped(place, 0, self.before + b.frames(self.x) - 1)
 
     def filled(self, frames: Tensor) -> Tensor:
         """The chunk, late, with these frames before frame 0 once that arrives."""

@@ -85,7 +85,7 @@ def same_attribute(one: Any, other: Any) -> bool:
             for a, b in zip(one.nodes, other.nodes, strict=True)
         )
     if isinstance(one, Constant):
-        return np.array_equal(one.values, other.values)
+        return same_value(one, other)
     if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
     return bool(one == other)
@@ -146,8 +146,11 @@ class Families:
         axis = varying_axis(values)
         if axis is None or values[0].shape[axis] == 0:
             return None
+        size = self.size(values, axis)
+        if size is None:
+            return None
         for form in (self.uniform, self.ramp, self.periodic, self.extended):
-            made: Tensor | None = form(values, axis)
+            made: Tensor | None = form(values, axis, size)
             if made is not None:
                 return made
         return None
@@ -184,20 +187,17 @@ class Families:
         """0, 1, 2 and so on up to a size."""
         return self.once(("places", size.name), lambda: self.writer.span(size, 0))
 
-    def uniform(self, values: Sequence[Array], axis: int) -> Tensor | None:
+    def uniform(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
         """The same along the axis."""
         one = values[0].take([0], axis=axis)
         if any(not same(v, np.broadcast_to(one, v.shape)) for v in values):
-            return None
-        size = self.size(values, axis)
-        if size is None:
             return None
         w = self.writer
         before, after = [1] * axis, [1] * (values[0].ndim - axis - 1)
         parts: list[Any] = [*([before] if before else []), size, *([after] if after else [])]
         return w.one("Expand", one, w.one("Concat", *parts, axis=0) if len(parts) > 1 else size)
 
-    def ramp(self, values: Sequence[Array], axis: int) -> Tensor | None:
+    def ramp(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
         """Whole numbers one step further from frame to frame, from a first frame that may follow the chunk."""
         dtype = values[0].dtype
         if dtype.kind not in "iuf":
@@ -212,10 +212,9 @@ class Families:
             for v, f in zip(values, whole, strict=True)
         ):
             return None
-        size = self.size(values, axis)
         same_first = all(same(f, whole[0]) for f in whole)
         first = whole[0] if same_first else self.polynomial(whole)
-        if first is None or size is None:
+        if first is None:
             return None
         w = self.writer
         found: Tensor = self.places(size)
@@ -227,7 +226,7 @@ class Families:
             found = w.one("Add", found, first)
         return found if dtype == np.int64 else w.one("Cast", found, to=tensor_type(dtype))
 
-    def periodic(self, values: Sequence[Array], axis: int) -> Tensor | None:
+    def periodic(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
         """The smallest again and again."""
         count = values[1].shape[axis] - values[0].shape[axis]
         if count < 1 or count > values[0].shape[axis]:
@@ -235,19 +234,13 @@ class Families:
         one = values[0].take(range(count), axis=axis)
         if any(not same(v, one.take(np.arange(v.shape[axis]) % count, axis=axis)) for v in values):
             return None
-        size = self.size(values, axis)
-        if size is None:
-            return None
         w = self.writer
         return w.one("Gather", one, w.one("Mod", self.places(size), [count]), axis=axis)
 
-    def extended(self, values: Sequence[Array], axis: int) -> Tensor | None:
+    def extended(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
         """The smallest, with its first or last frame again and again in front or behind."""
         smallest = values[0]
         last = smallest.shape[axis] - 1
-        size = self.size(values, axis)
-        if size is None:
-            return None
         w = self.writer
         if all(same(v, smallest.take(np.minimum(np.arange(v.shape[axis]), last), axis=axis)) for v in values):
             return w.one("Gather", smallest, w.one("Min", self.places(size), [last]), axis=axis)

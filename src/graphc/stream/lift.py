@@ -137,8 +137,8 @@ def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
     builder.node = "calls"
     frames = builder.slice(builder.one("Shape", builder.tensors[name]), 0, fact.axis, fact.axis + 1, hint="frames")
     smallest = frames_in_chunk(builder.grid, fact)
-    builder.memo["multiples"] = builder.one("Div", frames, builder.constant([smallest]), hint="multiples")
-    found: Tensor = builder.memo["multiples"]
+    found = builder.one("Div", frames, builder.constant([smallest]), hint="multiples")
+    builder.memo["multiples"] = found
     return found
 
 

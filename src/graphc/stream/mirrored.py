@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from graphc.graph import Tensor
 from graphc.length import Length
 from graphc.stream.facts import Stream
@@ -41,7 +43,7 @@ def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, 
         frames = b.frames(x)
         index = b.frame_index(late)
         zero = b.constant([0])
-        place: Tensor = b.one("Sub", index, b.one("Sub", b.first_index(late), b.constant([spare])), hint="place")
+        place: Tensor = b.constant(np.arange(spare, spare + frames), "places")
         if before:
             early = b.one("Min", index, zero, hint="early")
             place = b.one("Sub", place, scaled(b, early, steps), hint="in_front")
@@ -49,9 +51,7 @@ def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, 
             last = b.one("Sub", b.length_now(x.length), b.constant([1]), hint="last_frame")
             over = b.one("Max", b.one("Sub", index, last, hint="over"), zero, hint="over")
             place = b.one("Sub", place, scaled(b, over, steps), hint="behind")
-        held = b.one(
-            "Min", b.one("Max", place, zero, hint="held"), b.constant([past + spare + frames - 1]), hint="held"
-        )
+        held = b.clipped(place, 0, past + spare + frames - 1)
         return [b.one("Gather", both, held, axis=x.axis, hint=mode)]
 
     return StreamStep((out,), emit)

@@ -16,6 +16,7 @@ from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
 from graphc.stream.settings import DEFAULT
 
+INT64 = np.dtype(np.int64)
 INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -264,6 +265,11 @@ class Builder:
         """How many times ``grid`` frames this call takes, int64 [1]; the lift puts it there."""
         found: Tensor = self.memo["multiples"]
         return found
+
+    def clipped(self, index: Tensor, low: int, high: int, dtype: np.dtype[Any] = INT64) -> Tensor:
+        """Indices that are kept inside a range, its ends included."""
+        raised = self.one("Max", index, self.constant(np.asarray([low], dtype)), hint="clipped")
+        return self.one("Min", raised, self.constant(np.asarray([high], dtype)), hint="clipped")
 
     def remember(self, key: tuple[Any, ...], make: Any) -> Tensor:
         if key not in self.memo:

@@ -123,18 +123,12 @@ class Positions:
 
         def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
             assert inputs[1] is not None
-            index = within(b, inputs[1], -rows, rows - 1, dtype_of(values, node.inputs[1]))
+            index = b.clipped(inputs[1], -rows, rows - 1, dtype_of(values, node.inputs[1]))
             return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
 
         return Position(
             node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
         )
-
-
-def within(b: Builder, index: Tensor, low: int, high: int, dtype: np.dtype[Any]) -> Tensor:
-    """Indices kept inside a table."""
-    raised = b.one("Max", index, b.constant(np.asarray(low, dtype)), hint="within")
-    return b.one("Min", raised, b.constant(np.asarray(high, dtype)), hint="within")
 
 
 def alias(name: str, time: Stream) -> str:
@@ -256,7 +250,7 @@ def table_step(table: Table, time: Stream, known: Known) -> StreamStep:
     rows = table.value.shape[table.axis]
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
-        index = within(b, b.frame_index(time), 0, rows - 1, np.dtype(np.int64))
+        index = b.clipped(b.frame_index(time), 0, rows - 1)
         return [b.one("Gather", b.constant(table.value, "positions"), index, axis=table.axis, hint="positions")]
 
     return StreamStep((fact,), emit)

@@ -50,14 +50,11 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     """
     count = len(facts.lengths)
     parts = [one_reach(facts, fact, frame, count) for fact in facts.inputs]
-    wild = tuple(
-        np.any(np.stack(np.broadcast_arrays(*ws)), axis=0) for ws in zip(*(p.wild for p in parts), strict=True)
-    )
     levels = [list(p.level) for p in parts]
     zeros = [p.zero for p in parts]
     ones = [p.one for p in parts]
-    counted = each(disjunction, [p.counted for p in parts])
-    free = replace(Reach.free(count), wild=wild, counted=counted)
+    wild = each(disjunction, [p.wild for p in parts])
+    free = replace(Reach.free(count), wild=wild, counted=each(disjunction, [p.counted for p in parts]))
     op = node.op
     known = [isinstance(f, Known) for f in facts.inputs]
     if op in ("Add", "Sub", "Sum"):
@@ -83,7 +80,7 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     if op == "Not":
         return replace(free, zero=ones[0], one=zeros[0])
     if op == "Where":
-        return replace(chosen(facts, parts, count, wild), counted=counted)
+        return chosen(facts, parts, free)
     if op in ZERO_STAYS or op in GONE_BELOW:
         stays, gone = op in ZERO_STAYS, op in GONE_BELOW
         zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
@@ -162,18 +159,18 @@ def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reac
     return replace(free, level=level, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values))
 
 
-def chosen(facts: Facts, parts: Sequence[Reach], count: int, wild: tuple[Array, ...]) -> Reach:
+def chosen(facts: Facts, parts: Sequence[Reach], free: Reach) -> Reach:
     """The reach of a Where: by its condition, where that is known; else what holds for both choices."""
     always, never = parts[0].one, parts[0].zero
 
     def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:
         found = []
-        for i in range(count):
+        for i in range(len(always)):
             a, b = getattr(parts[1], kind)[i], getattr(parts[2], kind)[i]
             found.append(np.where(always[i], a, np.where(never[i], b, both(a, b))))
         return tuple(found)
 
-    judged = pick("wild", np.logical_or) if isinstance(facts.inputs[0], Known) else wild
-    return Reach(
-        pick("level", np.maximum), pick("zero", np.logical_and), judged, pick("one", np.logical_and), parts[0].counted
+    found = replace(
+        free, level=pick("level", np.maximum), zero=pick("zero", np.logical_and), one=pick("one", np.logical_and)
     )
+    return replace(found, wild=pick("wild", np.logical_or)) if isinstance(facts.inputs[0], Known) else found

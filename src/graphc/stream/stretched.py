@@ -60,7 +60,7 @@ def stretched_places(b: Builder, count: int, chunk: int, wanted: int) -> Tensor:
         more = b.one("Sub", b.multiples, b.constant([1]), hint="blocks")
         start = b.one("Mul", more, b.constant([chunk]), hint="shift")
         steps = b.one("Sub", b.constant(np.arange(wanted)), start, hint="distance")
-        return within(b, steps, count - 1)
+        return b.clipped(steps, 0, count - 1)
 
     return b.remember(("stretched", count, chunk, wanted), make)
 
@@ -72,11 +72,6 @@ def smallest(b: Builder, time: Stream) -> int:
 
 def rates(frame: Frame) -> tuple[object, ...]:
     return frame.times[0].rate, frame.times[1].rate
-
-
-def within(b: Builder, index: Tensor, last: int) -> Tensor:
-    raised = b.one("Max", index, b.constant([0]), hint="within")
-    return b.one("Min", raised, b.constant([last]), hint="within")
 
 
 def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
@@ -137,7 +132,7 @@ def places_in_smallest(b: Builder, frame: Frame, spans: Spans) -> Tensor:
 
     def make() -> Tensor:
         width = smallest(b, frame.times[1 - side]) + spans[1 - side].extra
-        columns = within(b, columns_in_block(b, frame, spans, side), width - 1)
+        columns = b.clipped(columns_in_block(b, frame, spans, side), 0, width - 1)
         rows = b.constant(np.arange(b.frames(frame.times[side]), dtype=np.int64).reshape(-1, 1), "rows")
         own = b.one("Sub", rows, block_starts(b, frame, side), hint="row")
         if side == 0:

@@ -123,9 +123,7 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
     front = Front(b, chunk, x, past, before)
     if x.delay == 0:
         return front.kept(front.both)
-    last = b.constant([before - 1])
-    place = b.one("Add", front.index, b.constant([before]), hint="place")
-    place = b.one("Min", b.one("Max", place, b.constant([0]), hint="place"), last, hint="place")
+    place = b.clipped(b.one("Add", front.index, b.constant([before]), hint="place"), 0, before - 1)
     frames = b.one("Gather", b.constant(given.astype(x.dtype), "front"), place, axis=x.axis, hint="in_front")
     return front.filled(frames)
 
