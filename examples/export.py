@@ -350,6 +350,16 @@ def prepared(make: Callable[[], nn.Module], inputs: dict[str, Tensor]) -> nn.Mod
     return module.eval()
 
 
+def save_bare(proto: onnx.ModelProto, path: Path) -> None:
+    """Saves a model without the stack traces that exporters write into it."""
+    for node in proto.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for info in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
+        del info.metadata_props[:]
+    onnx.save(proto, path)
+
+
 def export(name: str, example: Example, dynamo: bool) -> Path:
     module = prepared(example.make, example.inputs)
     path = FOLDER / f"{name}.{'dynamo' if dynamo else 'torchscript'}.onnx"
@@ -380,12 +390,7 @@ def export(name: str, example: Example, dynamo: bool) -> Path:
             module, tuple(example.inputs.values()), str(path), dynamo=False, dynamic_axes=example.axes, **arguments
         )
         proto = onnx.load(path)
-    for node in proto.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for info in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
-        del info.metadata_props[:]
-    onnx.save(proto, path)
+    save_bare(proto, path)
     return path
 
 

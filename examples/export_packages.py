@@ -1,4 +1,4 @@
-"""Exports streaming encoders and codecs that others wrote: ``python examples/packages/export.py [NAME ...]``.
+"""Exports streaming encoders and codecs that others wrote: ``python examples/export_packages.py [NAME ...]``.
 
 Needs ``pip install graphc[packages]``. The networks are those of transformers and speechbrain with random weights and
 few channels. Beside each model ``NAME.npz`` holds a stream and what the package's own streaming mode makes of it, where
@@ -13,7 +13,7 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from export import save_bare
 from torch import Tensor, nn
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "packages"
 SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
 
 
@@ -56,6 +57,17 @@ class Package:
     scripted: bool = False
 
 
+def by_chunks(network: nn.Module, chunks: Sequence[Tensor], caches: tuple[str, ...], **flags: bool) -> Tensor:
+    """The first output of every call, the caches of one call handed to the next."""
+    outputs: list[Tensor] = []
+    held: dict[str, Any] = {}
+    for chunk in chunks:
+        out = network(chunk, **flags, **held)
+        held = {name: out[name] for name in caches}
+        outputs.append(out[0])
+    return torch.cat(outputs, dim=1)
+
+
 def nemotron() -> nn.Module:
     """NeMo's cache-aware FastConformer: lookahead of 2, so blocks of 3, over 11 frames."""
     from transformers import NemotronAsrStreamingEncoder, NemotronAsrStreamingEncoderConfig
@@ -83,13 +95,7 @@ def nemotron_padded(network: nn.Module, features: Tensor, lengths: Tensor) -> Te
 
 
 def nemotron_stream(network: nn.Module, features: Tensor) -> Tensor:
-    outputs: list[Tensor] = []
-    caches: dict[str, Any] = {}
-    for chunk in features.split(24, dim=1):
-        out = network(chunk, use_cache=True, **caches)
-        caches = {"past_key_values": out.past_key_values, "padding_cache": out.padding_cache}
-        outputs.append(out.last_hidden_state)
-    return torch.cat(outputs, dim=1)
+    return by_chunks(network, features.split(24, dim=1), ("past_key_values", "padding_cache"), use_cache=True)
 
 
 def moonshine() -> nn.Module:
@@ -126,13 +132,8 @@ def voxtral_frames(network: nn.Module, features: Tensor) -> Tensor:
 
 
 def voxtral_stream(network: nn.Module, features: Tensor) -> Tensor:
-    outputs: list[Tensor] = []
-    caches: dict[str, Any] = {}
-    for chunk in features.split(8, dim=2):
-        out = network(chunk, use_cache=True, use_padding_cache=True, **caches)
-        caches = {"past_key_values": out.past_key_values, "padding_cache": out.padding_cache}
-        outputs.append(out.last_hidden_state)
-    return torch.cat(outputs, dim=1)
+    flags = {"use_cache": True, "use_padding_cache": True}
+    return by_chunks(network, features.split(8, dim=2), ("past_key_values", "padding_cache"), **flags)
 
 
 def mimi() -> nn.Module:
@@ -185,13 +186,7 @@ def vibevoice() -> nn.Module:
 
 
 def vibevoice_stream(network: nn.Module, wave: Tensor) -> Tensor:
-    outputs: list[Tensor] = []
-    cache = None
-    for chunk in wave.split(16, dim=2):
-        out = network(chunk, use_cache=True, padding_cache=cache)
-        cache = out.padding_cache
-        outputs.append(out.latents)
-    return torch.cat(outputs, dim=1)
+    return by_chunks(network, wave.split(16, dim=2), ("padding_cache",), use_cache=True)
 
 
 def torchaudio_in_place() -> None:
@@ -298,12 +293,7 @@ def export(name: str, package: Package) -> Path:
             proto = torch.onnx.export(
                 module, inputs, dynamo=True, input_names=names, output_names=["out"], dynamic_shapes=(tuple(shapes),)
             ).model_proto
-    for node in proto.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for info in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
-        del info.metadata_props[:]
-    onnx.save(proto, path)
+    save_bare(proto, path)
     keep_stream(path, package, module)
     return path
 
