@@ -25,6 +25,7 @@ from graphc.api import (
     lift,
     lift_dynamic,
     opset_of,
+    own_clocks,
     register_pass,
     slide,
 )
@@ -137,6 +138,8 @@ class LiftState(Pass[LiftOptions]):
                 lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
         if config.cache == "inputs":
             stays = cache_inputs(lifted)
+        if stream.clocks == "own":
+            own_clocks(lifted, offline)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)

@@ -39,6 +39,9 @@ class QuantizeOptions(PassConfig):
     exclude_nodes: list[str] = Field(default=[], description="names of nodes to leave in float")
     per_channel: bool = Field(default=True, description="a scale for each output channel of a weight")
     weights: Literal["int8", "uint8"] = Field(default="int8", description="the type of quantized weights")
+    reduce_range: bool = Field(
+        default=True, description="7 of the 8 bits of a weight: with all of them, CPUs without VNNI overflow silently"
+    )
 
 
 @register_pass
@@ -113,6 +116,7 @@ def quantized(proto: onnx.ModelProto, config: QuantizeOptions, ops: list[str]) -
                 target,
                 op_types_to_quantize=ops,
                 per_channel=config.per_channel,
+                reduce_range=config.reduce_range,
                 weight_type=QuantType.QInt8 if config.weights == "int8" else QuantType.QUInt8,
                 nodes_to_exclude=config.exclude_nodes,
                 extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graphc.batch_session import BatchSession
 from graphc.compiler import Options, compile_spec
 from graphc.errors import (
     GraphcError,
@@ -25,6 +26,7 @@ from graphc.session import StreamSession
 from graphc.transform import transform
 
 __all__ = [
+    "BatchSession",
     "GraphcError",
     "InputError",
     "ModelError",

@@ -41,6 +41,7 @@ from graphc.stream.banded import banded
 from graphc.stream.cached_inputs import cache_inputs
 from graphc.stream.inline import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
+from graphc.stream.own_clocks import own_clocks
 from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
 from graphc.stream.settings import Limit, Settings
 from graphc.stream.window import slide
@@ -90,6 +91,7 @@ __all__ = [
     "normalised",
     "op_of",
     "opset_of",
+    "own_clocks",
     "place_of",
     "producer",
     "reads",

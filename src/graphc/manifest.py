@@ -22,6 +22,7 @@ METADATA_KEY = "graphc.manifest"
 MAX_STATE_ELEMENTS = 2**31
 
 Frames = Annotated[int, Field(ge=0)] | None
+BatchAxis = Annotated[int, Field(ge=0)] | None
 Fill = float | Literal["inf", "-inf", "nan"]
 
 
@@ -44,6 +45,7 @@ class PortEntry(Part):
     shape: list[int | str | None]
     dtype: str
     rate: tuple[int, int] | None = Field(default=None, strict=False)
+    batch_axis: BatchAxis = None
 
     @property
     def pace(self) -> Fraction:
@@ -83,6 +85,7 @@ class StateEntry(Part):
     init: Literal["zeros"] | FillInit | FileInit
     kind: StateKind
     node: str = ""
+    batch_axis: BatchAxis = None
 
 
 class Manifest(Part):
@@ -99,6 +102,22 @@ class Manifest(Part):
     frame_ms: float | int | None = None
     window: int | None = None
     min_frames: int = 1
+    streams: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+    def of_one(self) -> Manifest:
+        """The manifest as one of the streams of a batch sees it."""
+
+        def one(entry: Any) -> Any:
+            if entry.batch_axis is None or self.streams is None:
+                return entry
+            shape = [
+                d // self.streams if a == entry.batch_axis and isinstance(d, int) else d
+                for a, d in enumerate(entry.shape)
+            ]
+            return entry.model_copy(update={"shape": shape})
+
+        parts = {"inputs": [one(i) for i in self.inputs], "outputs": [one(o) for o in self.outputs]}
+        return self.model_copy(update={**parts, "states": [one(s) for s in self.states]})
 
 
 def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -152,7 +171,13 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         "valid_frames": signature.valid_frames,
         "frame_ms": signature.frame_ms,
         "min_frames": signature.min_frames,
+        "streams": signature.streams,
     }
+    if signature.streams is not None:
+        for entry in [*data["inputs"], *data["outputs"]]:
+            entry["batch_axis"] = signature.batch_axes.get(entry["name"])
+        for entry in data["states"]:
+            entry["batch_axis"] = signature.batch_axes.get(entry["input"])
     if signature.window is not None:
         data["window"] = signature.window
     return data, arrays

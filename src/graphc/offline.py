@@ -50,6 +50,7 @@ class Offline:
         roles: what each input is to the stream.
         batch: streams in a call where the batch dim is symbolic.
         declared: the number of frames that the model declares as fixed, or None.
+        batch_axes: of the inputs that have an axis for the streams of a batch.
     """
 
     model: onnx.ModelProto
@@ -58,6 +59,7 @@ class Offline:
     declared: int | None = None
     refused: set[int] = field(default_factory=set)
     accepted: set[int] = field(default_factory=set)
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ports = {p.name: p for p in graph_ports(self.model)[0]}
@@ -83,7 +85,9 @@ class Offline:
         prepared = onnx.ModelProto()
         prepared.CopyFrom(model)
         relax(prepared, self.roles, self.batch)
-        return Offline(prepared, self.roles, self.batch, self.declared, set(self.refused), set(self.accepted))
+        return Offline(
+            prepared, self.roles, self.batch, self.declared, set(self.refused), set(self.accepted), self.batch_axes
+        )
 
     def streams(self) -> dict[str, StreamRole]:
         return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole)}
@@ -238,7 +242,25 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
     declared = relax(prepared, roles, stream.batch)
-    return Offline(prepared, roles, stream.batch, declared)
+    return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes_of(ports, roles, stream.batch))
+
+
+def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:
+    """The axis of each input that holds the streams of a batch: symbolic and not time, else one of the batch's size."""
+    free: dict[str, int] = {}
+    sized: dict[str, int] = {}
+    for port in ports:
+        role = roles[port.name]
+        if not isinstance(role, StreamRole | StaticRole):
+            continue
+        others = [a for a in range(len(port.dims)) if not (isinstance(role, StreamRole) and a == role.axis)]
+        symbolic = [a for a in others if not isinstance(port.dims[a], int)]
+        if symbolic:
+            free[port.name] = symbolic[0]
+        elif any(port.dims[a] == batch for a in others):
+            sized[port.name] = next(a for a in others if port.dims[a] == batch)
+    streams = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    return free if streams & set(free) else sized
 
 
 def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None) -> dict[str, Role]:

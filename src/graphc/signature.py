@@ -83,6 +83,9 @@ class Signature:
 
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
+
+    ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis of
+    every port that holds them, one after the other.
     """
 
     chunk: int | None
@@ -96,6 +99,8 @@ class Signature:
     window: int | None = None
     frame_ms: float | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    streams: int | None = None
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ports(self) -> tuple[Any, ...]:

@@ -121,8 +121,17 @@ class StreamSpec(Strict):
     batch: Annotated[int, Field(gt=0, le=4096)] = Field(
         default=1, description="streams in a call, where the batch dim is symbolic"
     )
+    clocks: Literal["shared", "own"] = Field(
+        default="shared", description="own: the streams of a batch begin and end each for itself"
+    )
     inputs: dict[str, InputSpec] | None = None
     states: list[StateSpec] = []
+
+    @model_validator(mode="after")
+    def clocks_fit(self) -> StreamSpec:
+        if self.clocks == "own" and (self.chunk == "dynamic" or self.window is not None or self.states):
+            raise ValueError("clocks: own goes with a chunk of so many frames, and without window and states")
+        return self
 
 
 class ToleranceSpec(Strict):

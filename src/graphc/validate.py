@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 
+from graphc.apart import run_apart
 from graphc.compare import Array, Difference, compare, widened
 from graphc.errors import ModelError
 from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
@@ -229,6 +230,8 @@ def accepted(reference: Reference) -> set[int]:
 
 def stream_all(session: StreamSession, trials: list[Trial]) -> list[dict[str, Array]]:
     """What a compiled model gives for every trial."""
+    if session.manifest.streams is not None:
+        return run_apart(session, [trial.feeds for trial in trials])
     return [run_stream(session, trial.feeds) for trial in trials]
 
 

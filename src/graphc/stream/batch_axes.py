@@ -1,0 +1,139 @@
+"""Which axis of each tensor of a streaming model holds the streams of its batch: seen by changing one stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from graphc.errors import StreamError
+from graphc.model import Model
+from graphc.offline import Feeds, Offline
+from graphc.runtime import Session
+from graphc.stream.facts import Array
+
+CALLS_AFTER_DELAY = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The streams lie one after the other on an axis, ``repeats`` entries each (the heads of a stream, say)."""
+
+    axis: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of some tensors of a streaming model.
+
+    Args:
+        values: in the last call of a random batch.
+        layouts: of those that a change of one stream changes there alone.
+        mixed: those in which a change of one stream changes others too.
+    """
+
+    values: Mapping[str, Array]
+    layouts: Mapping[str, Layout]
+    mixed: frozenset[str]
+
+
+def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
+    """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one."""
+    signature = model.signature
+    assert signature is not None
+    proto = model.proto()
+    known = {p.name for p in proto.graph.output}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
+    session = Session(proto, optimize=False)
+    calls = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0)) // (
+        signature.smallest
+    )
+    rng = np.random.default_rng(0)
+    taken = [i.name for i in signature.inputs]
+    draws = [offline.draw(signature.smallest, rng) for _ in range(calls + CALLS_AFTER_DELAY)]
+    others = [offline.draw(signature.smallest, rng) for _ in draws]
+    statics = [i.name for i in signature.inputs if i.axis is None]
+    for feeds, other in zip(draws, others, strict=True):
+        feeds.update({name: draws[0][name] for name in statics})
+        other.update({name: others[0][name] for name in statics})
+    base = last_call(model, session, draws, taken)
+    changes: dict[int, dict[str, Array]] = {}
+    for stream in sorted({0, min(1, offline.batch - 1), offline.batch - 1}):
+        changed = [with_row(offline, a, b, stream) for a, b in zip(draws, others, strict=True)]
+        run = last_call(model, session, changed, taken)
+        changes[stream] = {n: differs(np.asarray(base[n]), np.asarray(run[n])) for n in names}
+    layouts: dict[str, Layout] = {}
+    mixed: set[str] = set()
+    for name in names:
+        found = {stream: changed[name] for stream, changed in changes.items()}
+        layout = layout_of(found, offline.batch)
+        if layout is not None:
+            layouts[name] = layout
+        elif all(c.any() for c in found.values()):
+            mixed.add(name)
+    return Sight({n: np.asarray(base[n]) for n in names}, layouts, frozenset(mixed))
+
+
+def last_call(model: Model, session: Session, draws: Sequence[Feeds], taken: Sequence[str]) -> dict[str, Array]:
+    """Every output of the last of some calls."""
+    signature = model.signature
+    assert signature is not None
+    states = {s.input: s.init for s in signature.states}
+    counts = {} if signature.valid_frames is None else {signature.valid_frames: np.array([signature.smallest])}
+    results: dict[str, Array] = {}
+    for feeds in draws:
+        results = session.run({**{n: feeds[n] for n in taken}, **states, **counts})
+        states = {s.input: results[s.output] for s in signature.states}
+    return results
+
+
+def with_row(offline: Offline, feeds: Feeds, other: Feeds, stream: int) -> Feeds:
+    """The feeds with one stream's rows out of others."""
+    mixed = {name: value.copy() for name, value in feeds.items()}
+    for name, axis in offline.batch_axes.items():
+        if name in mixed:
+            place = (slice(None),) * axis + (stream,)
+            mixed[name][place] = other[name][place]
+    return mixed
+
+
+def differs(a: Array, b: Array) -> Array:
+    same = a == b
+    if a.dtype.kind == "f":
+        same |= np.isnan(a) & np.isnan(b)
+    return np.asarray(~same)
+
+
+def layout_of(changed: Mapping[int, Array], batch: int) -> Layout | None:
+    """The axis on which each stream's changes lie in its own part."""
+    shape = next(iter(changed.values())).shape
+    for axis, size in enumerate(shape):
+        if size == 0 or size % batch:
+            continue
+        repeats = size // batch
+        places = {
+            s: np.flatnonzero(c.any(axis=tuple(a for a in range(c.ndim) if a != axis))) for s, c in changed.items()
+        }
+        if all(p.size and (p // repeats == s).all() for s, p in places.items()):
+            return Layout(axis, repeats)
+    return None
+
+
+def needed(sight: Sight, name: str, node: str) -> Layout:
+    """The layout of a tensor.
+
+    Errors:
+        StreamError: its streams are not apart, or nothing shows where they lie.
+    """
+    layout = sight.layouts.get(name)
+    if layout is None:
+        raise StreamError(
+            "one stream of the batch changes another" if name in sight.mixed else "nothing shows its streams apart",
+            node=node,
+            hint="leave out stream.clocks: all streams then begin together",
+        )
+    return layout
