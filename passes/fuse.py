@@ -1,91 +1,115 @@
-"""Fewer nodes for the same numbers."""
+"""Fewer and faster nodes for the same numbers."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
 
 import graphc_passes._rewrites as rewrites
-import onnx
-from graphc_passes._rewrites._scene import Scene
+from pydantic import Field
 
 from graphc.api import (
+    STAGES,
     Model,
     Pass,
     PassConfig,
     PassContext,
+    PassError,
     PassResult,
-    drop_dead,
+    Rewrite,
+    Scene,
     guarded,
-    inferred_types,
+    nearest,
     register_pass,
+    rewrites_for,
 )
 
 MAX_ROUNDS = 20
 
+for found in pkgutil.iter_modules(rewrites.__path__):
+    if not found.name.startswith("_"):
+        importlib.import_module(f"{rewrites.__name__}.{found.name}")
+
 
 class FuseOptions(PassConfig):
-    """No options."""
+    only: list[str] = Field(default=[], description="names of rewrites to run; none means all that the target allows")
+    leave_out: list[str] = Field(default=[], description="names of rewrites not to run")
 
 
 @register_pass
 class Fuse(Pass[FuseOptions]):
-    """Merges nodes into fewer that give the same numbers.
+    """Rewrites the graph to fewer and faster nodes that give the same numbers.
 
     What it does:
-        BatchNormalization into the Conv or ConvTranspose in front; MatMul and Add of rank 2 into Gemm; zero Pad into
-        Conv; identities, cancelling transposes and chains of reshapes out. It repeats until nothing changes.
+        Runs rewrites in stages, each until nothing fires: ``tidy`` (identities, chains of moves, what is computed
+        twice), ``names`` (LayerNormalization, Gelu and the like out of their parts), ``weights`` (scales, shifts and
+        parallel products into weights), ``layout`` (Transposes, caches and batches of one) and ``target`` (what the
+        spec's ``target`` runs faster). docs/fusion.md has the list; the report says how often each fired, and why not.
 
     Why:
-        A chunk is a few frames: much of its time is the overhead of nodes.
+        A chunk is a few frames: most of its time is the overhead of nodes.
 
     Example:
         passes:
-          - fuse
+          - fuse: {leave_out: [moved_axes]}
 
     Limits:
         Exact to rounding: weights are merged in float64 and stored in their own type. Rewrites look at the outer
-        graph, not into the bodies of Loop, Scan and If.
+        graph, not into the bodies of Loop, Scan and If. ``layout`` may change the order of axes in a state port.
     """
 
     name = "fuse"
     Config = FuseOptions
 
     def run(self, model: Model, config: FuseOptions, context: PassContext) -> PassResult:
-        before = model.proto()
-        counts: dict[str, int] = {}
-        notes: list[str] = []
-        for _ in range(MAX_ROUNDS):
-            fired = 0
-            for name, rewrite in found_rewrites().items():
-                scene = scene_of(model)
-                count = rewrite(scene)
-                fired += count
-                counts[name] = counts.get(name, 0) + count
-                notes += [n for n in scene.notes if n not in notes]
-            drop_dead(model.graph)
-            if not fired:
-                break
+        before, signature = model.proto(), model.signature
+        chosen = chosen_rewrites(config, context.target)
+        counts = {r.name: 0 for r in chosen}
+        reasons: dict[str, list[str]] = {}
+        scene = Scene(model, context.target)
+        for stage in STAGES:
+            now = [r for r in chosen if r.stage in ("tidy", stage)]
+            for _ in range(MAX_ROUNDS):
+                if not run_once(scene, now, counts, reasons):
+                    break
         told = [
             f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}"
             for name, n in counts.items()
         ]
-        return guarded(before, PassResult(model, told + notes, {k: v for k, v in counts.items() if v}))
+        why = [note for notes in reasons.values() for note in dict.fromkeys(notes)]
+        result = guarded(before, PassResult(model, told + why, {k: v for k, v in counts.items() if v}))
+        if result.model is not model:
+            result.model.signature = signature
+        return result
 
 
-def found_rewrites() -> dict[str, Callable[[Scene], int]]:
-    """The ``rewrite`` function of every module of the rewrites' folder, by the module's name."""
-    names = sorted(m.name for m in pkgutil.iter_modules(rewrites.__path__) if not m.name.startswith("_"))
-    return {name: importlib.import_module(f"{rewrites.__name__}.{name}").rewrite for name in names}
+def run_once(scene: Scene, now: list[Rewrite], counts: dict[str, int], reasons: dict[str, list[str]]) -> int:
+    """Every rewrite once; how often any fired, and for each what it left the last time, and why."""
+    total = 0
+    for rewrite in now:
+        scene.notes.clear()
+        fired = rewrite.apply(scene)
+        reasons[rewrite.name] = list(scene.notes)
+        if fired:
+            counts[rewrite.name] += fired
+            total += fired
+            scene.tidy()
+            scene.look()
+    return total
 
 
-def scene_of(model: Model) -> Scene:
-    types = inferred_types(model.proto())
-    dtypes = {}
-    for name, (elem_type, _) in types.items():
-        try:
-            dtypes[name] = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
-        except KeyError:
-            continue
-    return Scene(model.graph, {n: s for n, (_, s) in types.items() if s is not None}, dtypes)
+def chosen_rewrites(config: FuseOptions, target: str) -> list[Rewrite]:
+    """The rewrites that the options and the target leave.
+
+    Errors:
+        PassError: a name that is none.
+    """
+    known = [r.name for r in rewrites_for("")] + [r.name for r in rewrites_for(target)]
+    for key, names in (("only", config.only), ("leave_out", config.leave_out)):
+        for name in names:
+            if name not in known:
+                raise PassError(
+                    f"fuse.{key}: there is no rewrite '{name}' for the target {target}", hint=nearest(name, known)
+                )
+    found = rewrites_for(target, config.only or None)
+    return [r for r in found if r.name not in config.leave_out]

@@ -5,34 +5,48 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from graphc_passes._rewrites._scene import Scene, is_float, value_of
 from numpy.typing import NDArray
 
-from graphc.api import Node
+from graphc.api import Node, Rewrite, Scene, is_float, label, register_rewrite, value_of
 
 
-def rewrite(scene: Scene) -> int:
-    """The scale and shift go into the weight and bias of the Conv or ConvTranspose in front."""
-    count = 0
-    for norm in scene.nodes("BatchNormalization"):
-        conv = scene.maker(norm.inputs[0], "Conv", "ConvTranspose")
-        if conv is None or norm.attrs.get("training_mode", 0) or len([t for t in norm.outputs if t.name]) > 1:
-            continue
+@register_rewrite
+class BatchNormIntoConv(Rewrite):
+    """The scale and shift of a BatchNormalization go into the weight and bias of the Conv or ConvTranspose in front."""
+
+    name = "batch_norm_into_conv"
+    stage = "weights"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for norm in scene.nodes("BatchNormalization"):
+            conv = scene.sole(norm.inputs[0], "Conv", "ConvTranspose")
+            if norm.attrs.get("training_mode", 0) or len([t for t in norm.outputs if t.name]) > 1:
+                continue
+            if conv is None:
+                scene.notes.append(
+                    f"{self.name}: {label(norm)} stays: no convolution that only it reads stands in front"
+                )
+                continue
+            count += self.merged(scene, norm, conv)
+        return count
+
+    def merged(self, scene: Scene, norm: Node, conv: Node) -> bool:
         if not is_float(conv.inputs[1]):
-            continue
+            return False
         parts = [value_of(t) for t in norm.inputs[1:5]]
         weight = value_of(conv.inputs[1])
         has_bias = len(conv.inputs) > 2 and conv.inputs[2].name != ""
         bias = value_of(conv.inputs[2]) if has_bias else np.zeros(1)
         if weight is None or bias is None or any(p is None for p in parts):
-            continue
+            return False
         gamma, beta, mean, variance = (np.asarray(p, np.float64) for p in parts)
         scale = gamma / np.sqrt(variance + float(norm.attrs.get("epsilon", 1e-5)))
         shift = (bias.astype(np.float64) - mean) * scale + beta
         merged = scaled(weight, scale, conv)
         if not (np.isfinite(merged).all() and np.isfinite(shift).all()):
-            scene.notes.append(f"{norm.name or norm.outputs[0].name} stays: its scale is not finite")
-            continue
+            scene.notes.append(f"{self.name}: {label(norm)} stays: its scale is not finite")
+            return False
         conv.inputs = [
             conv.inputs[0],
             scene.constant(f"{conv.inputs[1].name}/scaled", merged),
@@ -41,8 +55,7 @@ def rewrite(scene: Scene) -> int:
         output = norm.outputs[0]
         scene.drop(norm)
         conv.outputs = [output]
-        count += 1
-    return count
+        return True
 
 
 def scaled(weight: NDArray[Any], scale: NDArray[np.float64], conv: Node) -> NDArray[Any]:

@@ -4,24 +4,66 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from graphc_passes._rewrites._scene import Scene, value_of
 
-from graphc.api import Node
+from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite, value_of
+
+OPS = ("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand", "Tile", "Mul", "Add", "Where")
 
 
-def rewrite(scene: Scene) -> int:
-    """Takes out Identity, Dropout outside training, Cast to the same type, and Transpose, Reshape, Expand, Tile,
-    Concat, Add 0 and Mul 1 that change nothing."""
-    count = 0
-    for node in list(scene.nodes("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand", "Tile")):
-        count += gives_its_input(scene, node) and scene.bypass(node, node.inputs[0])
-    return count
+@register_rewrite
+class Identities(Rewrite):
+    """Takes out Identity, Dropout outside training, and what changes nothing: Cast to the same type, Transpose, Reshape,
+    Expand, Tile and Concat that move nothing, times 1, plus 0, and Where of a condition that is the same everywhere."""
+
+    name = "identities"
+    stage = "tidy"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for node in scene.nodes(*OPS):
+            source = given_by(scene, node)
+            if source is not None and scene.bypass(node, source):
+                count += 1
+        return count
+
+
+def given_by(scene: Scene, node: Node) -> Tensor | None:
+    """The input that a node gives unchanged."""
+    if node.op in ("Mul", "Add"):
+        return neutral(scene, node)
+    if node.op == "Where":
+        return chosen(scene, node)
+    return node.inputs[0] if gives_its_input(scene, node) else None
+
+
+def neutral(scene: Scene, node: Node) -> Tensor | None:
+    """The other operand of a product with ones or a sum with zeros that broadcasts nothing."""
+    for index in (0, 1):
+        value, other = value_of(node.inputs[index]), node.inputs[1 - index]
+        wanted = 1 if node.op == "Mul" else 0
+        if value is not None and value.size and np.all(value == wanted) and same_shape(scene, other, node.outputs[0]):
+            return other
+    return None
+
+
+def chosen(scene: Scene, node: Node) -> Tensor | None:
+    """The branch that a condition takes everywhere."""
+    condition = value_of(node.inputs[0])
+    if condition is None or condition.size == 0 or condition.min() != condition.max():
+        return None
+    branch: Tensor = node.inputs[1 if condition.ravel()[0] else 2]
+    return branch if same_shape(scene, branch, node.outputs[0]) else None
+
+
+def same_shape(scene: Scene, a: Tensor, b: Tensor) -> bool:
+    before, after = scene.fixed(a), scene.fixed(b)
+    return before is not None and before == after
 
 
 def gives_its_input(scene: Scene, node: Node) -> bool:
     source, output = node.inputs[0], node.outputs[0]
-    before, after = scene.shapes.get(source.name), scene.shapes.get(output.name)
-    same_shape = before is not None and before == after and None not in before
+    before, after = scene.shape(source), scene.shape(output)
+    alike = before is not None and before == after and None not in before
     if node.op == "Identity":
         return True
     if node.op == "Dropout":
@@ -29,7 +71,7 @@ def gives_its_input(scene: Scene, node: Node) -> bool:
         training = len(node.inputs) > 2 and node.inputs[2].name != ""
         return not masked and not training
     if node.op == "Cast":
-        dtype = scene.dtypes.get(source.name)
+        dtype = scene.dtype(source)
         return dtype is not None and onnx.helper.np_dtype_to_tensor_dtype(dtype) == node.attrs.get("to")
     if node.op == "Transpose":
         order = node.attrs.get("perm")
@@ -41,5 +83,5 @@ def gives_its_input(scene: Scene, node: Node) -> bool:
         return repeats is not None and bool(np.all(repeats == 1))
     if node.op == "Expand":
         wanted = value_of(node.inputs[1])
-        return same_shape or (wanted is not None and wanted.size <= 1 and bool(np.all(wanted == 1)) and bool(before))
-    return same_shape and sum(not isinstance(d, int) for d in before or []) <= 1 and node.op == "Reshape"
+        return alike or (wanted is not None and wanted.size <= 1 and bool(np.all(wanted == 1)) and bool(before))
+    return alike and sum(not isinstance(d, int) for d in before or []) <= 1 and node.op == "Reshape"

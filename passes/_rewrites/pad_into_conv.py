@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import numpy as np
-from graphc_passes._rewrites._scene import Scene, value_of
 
-from graphc.api import Node, normalised
+from graphc.api import Node, Rewrite, Scene, normalised, register_rewrite, value_of
 
 
-def rewrite(scene: Scene) -> int:
+@register_rewrite
+class PadIntoConv(Rewrite):
     """A Pad with zeros on spatial axes becomes the Conv's own padding."""
-    count = 0
-    for conv in scene.nodes("Conv"):
-        pad = scene.maker(conv.inputs[0], "Pad")
-        if pad is None or str(conv.attrs.get("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
-            continue
-        rank = scene.rank(pad.inputs[0]) or scene.rank(conv.inputs[1])
-        amounts = amounts_of(pad, rank)
-        if rank is None or amounts is None or any(a < 0 for a in amounts):
-            continue
-        spatial = rank - 2
-        if any(amounts[axis] or amounts[axis + rank] for axis in (0, 1)):
-            continue
-        own = [0] * 2 * spatial
-        if str(conv.attrs.get("auto_pad", "NOTSET")) == "NOTSET":
-            own = [int(p) for p in conv.attrs.get("pads", own)]
-        added = amounts[2:rank] + amounts[rank + 2 :]
-        conv.attrs["pads"] = [a + b for a, b in zip(own, added, strict=True)]
-        conv.attrs.pop("auto_pad", None)
-        conv.inputs = [pad.inputs[0], *conv.inputs[1:]]
-        scene.drop(pad)
-        count += 1
-    return count
+
+    name = "pad_into_conv"
+    stage = "weights"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for conv in scene.nodes("Conv"):
+            pad = scene.sole(conv.inputs[0], "Pad")
+            if pad is None or str(conv.attrs.get("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
+                continue
+            rank = scene.rank(pad.inputs[0]) or scene.rank(conv.inputs[1])
+            amounts = amounts_of(pad, rank)
+            if rank is None or amounts is None or any(a < 0 for a in amounts):
+                continue
+            spatial = rank - 2
+            if any(amounts[axis] or amounts[axis + rank] for axis in (0, 1)):
+                continue
+            own = [0] * 2 * spatial
+            if str(conv.attrs.get("auto_pad", "NOTSET")) == "NOTSET":
+                own = [int(p) for p in conv.attrs.get("pads", own)]
+            added = amounts[2:rank] + amounts[rank + 2 :]
+            conv.attrs["pads"] = [a + b for a, b in zip(own, added, strict=True)]
+            conv.attrs.pop("auto_pad", None)
+            conv.inputs = [pad.inputs[0], *conv.inputs[1:]]
+            scene.drop(pad)
+            count += 1
+        return count
 
 
 def amounts_of(pad: Node, rank: int | None) -> list[int] | None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from graphc_passes._rewrites._scene import Scene
+from graphc.api import Rewrite, Scene, register_rewrite
 
 
-def rewrite(scene: Scene) -> int:
+@register_rewrite
+class Transposes(Rewrite):
     """Transpose after Transpose becomes one; two that cancel become none."""
-    count = 0
-    for node in scene.nodes("Transpose"):
-        first = node.inputs[0].inputs[0] if node.inputs and node.inputs[0].inputs else None
-        if first is None or first.op != "Transpose" or first not in scene.nodes("Transpose"):
-            continue
-        inner, outer = first.attrs.get("perm"), node.attrs.get("perm")
-        rank = scene.rank(first.inputs[0])
-        if inner is None or outer is None:
-            if rank is None:
+
+    name = "transposes"
+    stage = "tidy"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for node in scene.nodes("Transpose"):
+            if not node.outputs:
                 continue
-            inner = inner or list(range(rank))[::-1]
-            outer = outer or list(range(rank))[::-1]
-        merged = [inner[axis] for axis in outer]
-        source = first.inputs[0]
-        node.inputs = [source]
-        node.attrs["perm"] = merged
-        count += 1
-        if merged == sorted(merged):
-            scene.bypass(node, source)
-    return count
+            first = scene.maker(node.inputs[0], "Transpose")
+            if first is None:
+                continue
+            inner, outer = first.attrs.get("perm"), node.attrs.get("perm")
+            rank = scene.rank(first.inputs[0])
+            if inner is None or outer is None:
+                if rank is None:
+                    continue
+                inner = inner or list(range(rank))[::-1]
+                outer = outer or list(range(rank))[::-1]
+            merged = [inner[axis] for axis in outer]
+            node.inputs = [first.inputs[0]]
+            node.attrs["perm"] = merged
+            count += 1
+            if merged == sorted(merged):
+                scene.bypass(node, node.inputs[0])
+        return count

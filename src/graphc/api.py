@@ -33,8 +33,13 @@ from graphc.kept import loaded
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
+from graphc.rewriting.pattern import Match, Pattern
+from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, register_rewrite, rewrites_for
+from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of, weight_of
+from graphc.roles import nearest
 from graphc.runtime import RunError, Session, size_of
 from graphc.shapes import inferred_types, static_shapes
+from graphc.signature import StatePort
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.banded import banded
@@ -42,16 +47,18 @@ from graphc.stream.cached_inputs import cache_inputs
 from graphc.stream.inline import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.own_clocks import own_clocks
-from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
+from graphc.stream.rule import Facts, StreamStep, frame_by_frame, is_elementwise, stream_rule
 from graphc.stream.settings import Limit, Settings
 from graphc.stream.window import slide
 
 __all__ = [
+    "STAGES",
     "Constant",
     "Facts",
     "Graph",
     "GraphcError",
     "Limit",
+    "Match",
     "Model",
     "ModelError",
     "Node",
@@ -61,9 +68,14 @@ __all__ = [
     "PassContext",
     "PassError",
     "PassResult",
+    "Pattern",
+    "PatternRewrite",
+    "Rewrite",
     "RunError",
+    "Scene",
     "Session",
     "Settings",
+    "StatePort",
     "StreamError",
     "StreamStep",
     "Tensor",
@@ -81,6 +93,9 @@ __all__ = [
     "guarded",
     "inferred_types",
     "inline_branch",
+    "is_elementwise",
+    "is_float",
+    "is_last",
     "is_sparse",
     "label",
     "lift",
@@ -88,6 +103,7 @@ __all__ = [
     "loaded",
     "names_in",
     "nbytes",
+    "nearest",
     "normalised",
     "op_of",
     "opset_of",
@@ -96,7 +112,10 @@ __all__ = [
     "producer",
     "reads",
     "register_pass",
+    "register_rewrite",
     "replace_tensor",
+    "rewrites_for",
+    "scalar_of",
     "size_of",
     "slide",
     "sorted_nodes",
@@ -104,5 +123,7 @@ __all__ = [
     "static_shapes",
     "stream_rule",
     "subgraphs",
+    "value_of",
+    "weight_of",
     "with_attrs",
 ]

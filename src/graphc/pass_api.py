@@ -36,6 +36,7 @@ class PassContext:
         offline: the offline model as reference, None likewise.
         source: the untouched model that compilation began with.
         opset: of ONNX's own domain.
+        target: the runtime that the model is made for: onnx (any) or onnxruntime.
         progress: takes (done, total) of long work.
     """
 
@@ -44,6 +45,7 @@ class PassContext:
     source: onnx.ModelProto
     opset: int
     progress: Callable[[int, int], None] = lambda done, total: None
+    target: str = "onnx"
 
 
 @dataclass

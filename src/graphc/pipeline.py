@@ -132,6 +132,7 @@ class Pipeline:
             self.source,
             model.graph.opset,
             lambda done, total: self.progress(planned.name, done, total),
+            self.plan.target,
         )
         started = time.perf_counter()
         try:

@@ -29,6 +29,7 @@ class PlannedPass:
 @dataclass(frozen=True)
 class Plan:
     passes: tuple[PlannedPass, ...]
+    target: str = "onnx"
 
 
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
@@ -64,7 +65,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             "nothing makes this model a stream",
             "put lift_state among the passes, or name its state ports under stream.states",
         )
-    return Plan(tuple(planned))
+    return Plan(tuple(planned), spec.target)
 
 
 def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: dict[str, Any]) -> PassConfig:

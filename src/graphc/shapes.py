@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 
+from graphc.graph import Constant, LazyValues, is_sparse, nbytes
 from graphc.model import Model
 
 Shape = list[int | str | None]
+LARGEST_READ = 4096
+CONTRIB = "com.microsoft"
+CONTRIB_UNARY = ("Gelu", "QuickGelu", "FastGelu")
 
 
 def static_shapes(model: Model) -> dict[str, Shape]:
@@ -17,10 +23,17 @@ def static_shapes(model: Model) -> dict[str, Shape]:
 
 
 def inferred_types(proto: onnx.ModelProto) -> dict[str, tuple[int, Shape | None]]:
-    """Element type and shape of the tensors of the outer graph, inferred anew from its inputs."""
+    """Element type and shape of the tensors of the outer graph, inferred anew from its inputs.
+
+    onnx knows nothing of onnxruntime's own ops: those that keep shape and type are looked at as Identity.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     del bare.graph.value_info[:]
+    for node in bare.graph.node:
+        if node.domain == CONTRIB and node.op_type in CONTRIB_UNARY:
+            node.op_type, node.domain = "Identity", ""
+            del node.input[1:], node.attribute[:]
     for port in bare.graph.output:
         if port.type.HasField("tensor_type"):
             port.type.tensor_type.ClearField("shape")
@@ -40,3 +53,24 @@ def inferred_types(proto: onnx.ModelProto) -> dict[str, tuple[int, Shape | None]
 
 def shape_of(tensor: onnx.TypeProto.Tensor) -> Shape:
     return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
+
+
+def bare_types(model: Model) -> dict[str, tuple[int, Shape | None]]:
+    """As ``inferred_types``, without a copy of the weights: of large ones the shape alone is looked at."""
+    held: list[tuple[Constant, Any]] = []
+    for tensor in model.graph.tensors().values():
+        if isinstance(tensor, Constant) and nbytes(tensor) > LARGEST_READ and not is_sparse(tensor):
+            held.append((tensor, tensor._values))
+            hollow = onnx.TensorProto(name=tensor.name, dims=list(tensor.shape), data_type=element_type(tensor))
+            tensor._values = LazyValues(hollow)
+    try:
+        return inferred_types(model.proto())
+    finally:
+        for tensor, values in held:
+            tensor._values = values
+
+
+def element_type(tensor: Constant) -> int:
+    """ONNX's number of a constant's dtype; onnx-graphsurgeon keeps those that numpy lacks as that number."""
+    dtype = tensor.dtype
+    return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(dtype))

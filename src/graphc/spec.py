@@ -207,6 +207,9 @@ class Spec(Strict):
     model: str
     output: str
     stream: StreamSpec | None = None
+    target: Literal["onnx", "onnxruntime"] = Field(
+        default="onnx", description="the runtime that the model is made for: any, or onnxruntime with its own ops"
+    )
     passes: list[
         Annotated[PassSpec, BeforeValidator(as_pass, json_schema_input_type=str | dict[str, dict[str, Any] | None])]
     ]

@@ -17,11 +17,14 @@ from graphc.roles import nearest
 from graphc.verify import verify
 
 
-def transform(model: onnx.ModelProto, passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> onnx.ModelProto:
+def transform(
+    model: onnx.ModelProto, passes: Sequence[str | Mapping[str, Mapping[str, Any]]], target: str = "onnx"
+) -> onnx.ModelProto:
     """Runs passes on a model and returns another; names, order, types and shapes of its ports stay as they are.
 
     Args:
         passes: names, or one name with its options, as in a spec; a tolerance among them is not used, nothing streams.
+        target: the runtime that the model is made for, ``onnx`` or ``onnxruntime``, as in a spec.
 
     Errors:
         PassError: an unknown pass or option, a pass that needs a stream, or one that fails.
@@ -43,7 +46,7 @@ def transform(model: onnx.ModelProto, passes: Sequence[str | Mapping[str, Mappin
             first = err.errors(include_url=False)[0]
             hint = nearest(str(first["loc"][-1]), list(cls.Config.model_fields)) if first["loc"] else None
             raise PassError(f"{name}.{'.'.join(map(str, first['loc']))}: {first['msg']}", hint=hint) from None
-        current = cls().run(current, config, PassContext(None, None, model, opset_of(model))).model
+        current = cls().run(current, config, PassContext(None, None, model, opset_of(model), target=target)).model
         verify(current, name)
     return current.proto()
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.graph import Constant, Node, Tensor, Variable, constant_of, normalised, op_of
 from graphc.stream.facts import Array
-from graphc.stream.rule import frame_by_frame, rule_for
+from graphc.stream.rule import is_elementwise
 
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
@@ -80,10 +80,6 @@ class EachStream:
 
 
 Form = Callable[[EachStream, Node], "list[Tensor] | None"]
-
-
-def is_elementwise(node: Node) -> bool:
-    return rule_for(op_of(node)) is frame_by_frame
 
 
 def form_of(node: Node) -> Form | None:

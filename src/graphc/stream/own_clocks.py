@@ -19,8 +19,9 @@ from graphc.model import Model
 from graphc.offline import Offline
 from graphc.signature import StatePort
 from graphc.stream.batch_axes import Layout, Sight, look, needed
-from graphc.stream.each_stream import EachStream, is_elementwise
+from graphc.stream.each_stream import EachStream
 from graphc.stream.evaluate import SHAPE_OPS
+from graphc.stream.rule import is_elementwise
 
 WAY_OUT = "leave out stream.clocks: all streams then begin together"
 

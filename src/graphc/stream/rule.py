@@ -306,6 +306,11 @@ def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
     return StreamStep(outputs, emit, local=True)
 
 
+def is_elementwise(node: Node) -> bool:
+    """Whether a node works on each element alone, with broadcasting."""
+    return rule_for(op_of(node)) is frame_by_frame
+
+
 def second_time(facts: Facts) -> int | None:
     """Another axis than the streams', counted from the right, on which a constant has an entry for every frame too."""
     (_, x), *_ = facts.streams()

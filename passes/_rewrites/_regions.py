@@ -1,0 +1,207 @@
+"""Regions of a graph that could have another layout of their tensors: which of them gain by it, and the change."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.api import Constant, Node, Scene, StatePort, Tensor, label
+
+
+class Layout(ABC):
+    """Another layout of some tensors, and the nodes that could work in it."""
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+
+    @abstractmethod
+    def inside(self, tensor: Tensor) -> bool:
+        """Whether a tensor could have the layout."""
+
+    @abstractmethod
+    def takes(self, node: Node) -> bool:
+        """Whether a node could work on tensors of the layout."""
+
+    @abstractmethod
+    def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The node over tensors of the layout; inputs that cannot have it are as they were."""
+
+    @abstractmethod
+    def enter(self, tensor: Tensor) -> Tensor:
+        """A tensor brought into the layout."""
+
+    @abstractmethod
+    def leave(self, tensor: Tensor, old: Tensor) -> Tensor:
+        """A tensor of the layout brought back to what ``old`` was."""
+
+    @abstractmethod
+    def opens(self, node: Node | None) -> bool:
+        """Whether a node that makes a tensor does nothing but bring it out of the layout."""
+
+    @abstractmethod
+    def closes(self, node: Node) -> bool:
+        """Whether a node that reads a tensor does nothing but bring it into the layout, or can read it there."""
+
+    @abstractmethod
+    def closed(self, node: Node, tensor: Tensor) -> Tensor:
+        """What a closing node gives, out of its input in the layout."""
+
+    @abstractmethod
+    def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
+        """The first value of a state in the layout; None where states stay as they are."""
+
+    def worth(self, node: Node) -> float:
+        """What a node gains by the layout, in nodes."""
+        return 0.0
+
+    @property
+    def opening_gain(self) -> float:
+        return 1.0
+
+
+@dataclass
+class Region:
+    """Connected nodes that could have the layout.
+
+    Args:
+        states: of which both ports lie at the region alone, by the name of either port.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    entries: list[Tensor] = field(default_factory=list)
+    exits: list[Tensor] = field(default_factory=list)
+    states: dict[str, StatePort] = field(default_factory=dict)
+
+
+def regions_of(layout: Layout) -> list[Region]:
+    """The connected regions of nodes that take the layout."""
+    scene = layout.scene
+    taking = [n for n in scene.graph.nodes if n.outputs and layout.takes(n)]
+    ids = {id(n): i for i, n in enumerate(taking)}
+    parent = list(range(len(taking)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for index, node in enumerate(taking):
+        for tensor in node.inputs:
+            maker = scene.maker(tensor) if tensor.name and layout.inside(tensor) else None
+            if maker is not None and id(maker) in ids:
+                parent[root(ids[id(maker)])] = root(index)
+    found: dict[int, Region] = {}
+    for index, node in enumerate(taking):
+        found.setdefault(root(index), Region()).nodes.append(node)
+    for region in found.values():
+        complete(layout, region)
+    return list(found.values())
+
+
+def complete(layout: Layout, region: Region) -> None:
+    """Finds what enters and leaves a region, and the states that lie at it alone."""
+    scene = layout.scene
+    inside = {id(n) for n in region.nodes}
+    made = {t.name for n in region.nodes for t in n.outputs}
+    entries: dict[str, Tensor] = {}
+    for node in region.nodes:
+        for tensor in node.inputs:
+            if tensor.name and tensor.name not in made and not isinstance(tensor, Constant) and layout.inside(tensor):
+                entries.setdefault(tensor.name, tensor)
+    signature = scene.model.signature
+    for state in signature.states if signature is not None else ():
+        port = entries.get(state.input)
+        if port is None or state.output not in made or layout.relaid(state.init) is None:
+            continue
+        output = next(t for n in region.nodes for t in n.outputs if t.name == state.output)
+        if all(id(r) in inside for r in port.outputs) and not output.outputs and state.input not in scene.captured:
+            region.states[state.input] = region.states[state.output] = state
+    region.entries = [t for t in entries.values() if t.name not in region.states]
+    for node in region.nodes:
+        for tensor in node.outputs:
+            outer = any(id(r) not in inside for r in tensor.outputs) or not scene.is_inner(tensor)
+            if tensor.name and outer and tensor.name not in region.states:
+                region.exits.append(tensor)
+
+
+def gain_of(layout: Layout, region: Region) -> float:
+    """Nodes that the change saves, less those that it adds."""
+    scene = layout.scene
+    inside = {id(n) for n in region.nodes}
+    gain = sum(layout.worth(n) for n in region.nodes)
+    for tensor in region.entries:
+        if layout.opens(scene.maker(tensor)):
+            alone = scene.is_inner(tensor) and all(id(r) in inside for r in tensor.outputs)
+            gain += layout.opening_gain if alone else 0
+        else:
+            gain -= 1
+    for tensor in region.exits:
+        others = [r for r in tensor.outputs if id(r) not in inside]
+        closing = [r for r in others if layout.closes(r) and scene.maker(r.outputs[0]) is r]
+        gain += layout.opening_gain * len(closing)
+        if len(closing) < len(others) or not scene.is_inner(tensor):
+            gain -= 1
+    return gain
+
+
+def change(layout: Layout, region: Region) -> None:
+    """Gives a region the layout."""
+    scene = layout.scene
+    inside = {id(n) for n in region.nodes}
+    mapped: dict[str, Tensor] = {t.name: layout.enter(t) for t in region.entries}
+    relaid: dict[str, StatePort] = {s.input: s for s in region.states.values()}
+    for state in relaid.values():
+        init = layout.relaid(state.init)
+        assert init is not None
+        port = next(t for t in scene.graph.inputs if t.name == state.input)
+        mapped[port.name] = port
+    outside = [(t, [r for r in t.outputs if id(r) not in inside]) for t in region.exits]
+    made_nodes: list[tuple[Node, list[Tensor]]] = []
+    for node in region.nodes:
+        results = layout.rewritten(node, [mapped.get(t.name, t) for t in node.inputs])
+        made_nodes.append((node, list(node.outputs)))
+        for old, new in zip(node.outputs, results, strict=True):
+            if old.name:
+                mapped[old.name] = new
+    for state in relaid.values():
+        init = layout.relaid(state.init)
+        assert init is not None
+        scene.relay(state, init)
+        output = next(t for t in scene.graph.outputs if t.name == state.output)
+        scene.replace(output, mapped[output.name])
+    for tensor, readers in outside:
+        new = mapped[tensor.name]
+        rest = False
+        for reader in readers:
+            if layout.closes(reader) and scene.maker(reader.outputs[0]) is reader:
+                scene.replace(reader.outputs[0], layout.closed(reader, new))
+            else:
+                rest = True
+        if rest or not scene.is_inner(tensor):
+            scene.replace(tensor, layout.leave(new, tensor))
+
+
+def relayout(layout: Layout, name: str, least: float = 0.0) -> int:
+    """Changes every region that gains; says how many, and notes those that would not."""
+    count = 0
+    for region in regions_of(layout):
+        gain = gain_of(layout, region)
+        if gain > least:
+            change(layout, region)
+            count += 1
+        elif any(layout.worth(n) for n in region.nodes):
+            note = f"{name}: {label(region.nodes[0])} and {len(region.nodes) - 1} more stay: nodes saved {gain:+g}"
+            layout.scene.notes.append(note)
+    layout.scene.tidy()
+    return count
+
+
+def shaped(value: NDArray[Any], rank: int) -> NDArray[Any]:
+    """A constant with axes of one entry in front, up to a rank."""
+    return np.reshape(value, (1,) * (rank - value.ndim) + value.shape)

@@ -1,0 +1,121 @@
+"""Scales and shifts of channels next to a product or a convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.api import Constant, Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
+
+LINEAR = ("MatMul", "Conv", "ConvTranspose")
+
+
+@register_rewrite
+class AffineIntoWeights(Rewrite):
+    """A scale for each channel behind a MatMul or convolution goes into its weight, a shift behind a convolution into its
+    bias, and a scale for each channel in front of a MatMul into its weight."""
+
+    name = "affine_into_weights"
+    stage = "weights"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for node in scene.nodes("Mul", "Div", "Add", "Sub"):
+            count += self.behind(scene, node) or self.in_front(scene, node)
+        return count
+
+    def behind(self, scene: Scene, node: Node) -> bool:
+        for index in (1, 0) if node.op in ("Mul", "Add") else (1,):
+            value, linear = weight_of(node.inputs[index]), scene.sole(node.inputs[1 - index], *LINEAR)
+            if value is None or linear is None or value.size == 1:
+                continue
+            if scene.fixed(node.inputs[1 - index]) != scene.fixed(node.outputs[0]):
+                continue
+            rank = scene.rank(node.outputs[0])
+            channels = None if rank is None else by_channel(value, rank, rank - 1 if linear.op == "MatMul" else 1)
+            if channels is None or not self.absorbed(scene, linear, node.op, channels):
+                continue
+            scene.bypass(node, node.inputs[1 - index])
+            return True
+        return False
+
+    def absorbed(self, scene: Scene, linear: Node, op: str, channels: NDArray[np.float64]) -> bool:
+        weight = weight_of(linear.inputs[1])
+        if weight is None:
+            return False
+        if op in ("Mul", "Div"):
+            factor = channels if op == "Mul" else 1 / channels
+            if not np.isfinite(factor).all():
+                return False
+            return self.scaled(scene, linear, weight, factor)
+        if linear.op == "MatMul":
+            return False
+        bias = weight_of(linear.inputs[2]) if len(linear.inputs) > 2 and linear.inputs[2].name else np.zeros(1)
+        if bias is None:
+            return False
+        shifted = bias.astype(np.float64) + (channels if op == "Add" else -channels)
+        self.put(scene, linear, 2, shifted.astype(weight.dtype))
+        return True
+
+    def scaled(self, scene: Scene, linear: Node, weight: NDArray[Any], factor: NDArray[np.float64]) -> bool:
+        wide = weight.astype(np.float64)
+        if linear.op == "MatMul":
+            if weight.ndim != 2:
+                return False
+            wide = wide * factor
+        elif linear.op == "Conv":
+            wide = wide * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        else:
+            groups = int(linear.attrs.get("group", 1))
+            parts = wide.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+            wide = (parts * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+        if linear.op != "MatMul" and len(linear.inputs) > 2 and linear.inputs[2].name:
+            bias = weight_of(linear.inputs[2])
+            if bias is None:
+                return False
+            self.put(scene, linear, 2, (bias.astype(np.float64) * factor).astype(bias.dtype))
+        self.put(scene, linear, 1, wide.astype(weight.dtype))
+        return True
+
+    def in_front(self, scene: Scene, node: Node) -> bool:
+        if node.op not in ("Mul", "Div"):
+            return False
+        product = scene.reader(node.outputs[0], "MatMul")
+        if product is None or product.inputs[0] is not node.outputs[0]:
+            return False
+        weight = weight_of(product.inputs[1])
+        for index in (1, 0) if node.op == "Mul" else (1,):
+            value, source = weight_of(node.inputs[index]), node.inputs[1 - index]
+            rank = scene.rank(node.outputs[0])
+            if value is None or weight is None or weight.ndim != 2 or rank is None or isinstance(source, Constant):
+                continue
+            channels = by_channel(value, rank, rank - 1)
+            if channels is None or scene.fixed(source) is None or scene.fixed(source) != scene.fixed(node.outputs[0]):
+                continue
+            factor = channels if node.op == "Mul" else 1 / channels
+            if not np.isfinite(factor).all():
+                continue
+            scaled = (weight.astype(np.float64) * factor.reshape(-1, 1)).astype(weight.dtype)
+            self.put(scene, product, 1, scaled)
+            product.inputs = [source, product.inputs[1]]
+            return True
+        return False
+
+    def put(self, scene: Scene, node: Node, index: int, value: NDArray[Any]) -> None:
+        base = node.inputs[index].name if index < len(node.inputs) and node.inputs[index].name else f"{node.name}/bias"
+        made: Tensor = scene.constant(f"{base}/merged", value)
+        inputs = list(node.inputs)
+        inputs[index : index + 1] = [made]
+        node.inputs = inputs
+
+
+def by_channel(value: NDArray[Any], rank: int, axis: int) -> NDArray[np.float64] | None:
+    """The values of a constant along the one axis on which it differs, if that is ``axis`` of a tensor of that rank."""
+    if value.ndim > rank:
+        return None
+    shape = (1,) * (rank - value.ndim) + value.shape
+    if any(size != 1 for a, size in enumerate(shape) if a != axis):
+        return None
+    return value.astype(np.float64).ravel()

@@ -1,0 +1,182 @@
+"""Transposes around regions that could work in the other order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from graphc_passes._rewrites._regions import Layout, relayout, shaped
+from numpy.typing import NDArray
+
+from graphc.api import (
+    Constant,
+    Node,
+    Rewrite,
+    Scene,
+    Tensor,
+    constant_of,
+    is_elementwise,
+    normalised,
+    op_of,
+    register_rewrite,
+    value_of,
+    weight_of,
+)
+
+ALONG_AXIS = ("Split", "Concat", "Softmax", "LogSoftmax")
+CHANNELS_LAST = [0, 2, 1]
+FIRST_PER_AXIS_SOFTMAX = 13
+
+
+@register_rewrite
+class MovedAxes(Rewrite):
+    """A region between Transposes works in their order, where that takes fewer of them: elementwise ops, Split, Concat,
+    Slice, softmax, convolutions over single frames (then MatMuls), and caches, whose ports change their layout."""
+
+    name = "moved_axes"
+    stage = "layout"
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        perms = {tuple(n.attrs["perm"]) for n in scene.nodes("Transpose") if "perm" in n.attrs}
+        if any(is_pointwise(scene, n) for n in scene.nodes("Conv")):
+            perms.add(tuple(CHANNELS_LAST))
+        for perm in sorted(perms):
+            count += relayout(Permuted(scene, list(perm)), self.name)
+        return count
+
+
+class Permuted(Layout):
+    """Tensors of one rank with their axes in another order."""
+
+    def __init__(self, scene: Scene, perm: list[int]):
+        super().__init__(scene)
+        self.perm = perm
+        self.back = [perm.index(a) for a in range(len(perm))]
+
+    def inside(self, tensor: Tensor) -> bool:
+        shape = self.scene.shape(tensor)
+        return shape is not None and len(shape) == len(self.perm)
+
+    def takes(self, node: Node) -> bool:
+        if not all(self.inside(t) for t in node.outputs if t.name):
+            return False
+        if is_elementwise(node):
+            return all(self.fits(t) for t in node.inputs)
+        if node.op in ALONG_AXIS and op_of(node) == node.op:
+            if node.op in ("Softmax", "LogSoftmax") and self.scene.opset < FIRST_PER_AXIS_SOFTMAX:
+                return False
+            data = node.inputs[:1] if node.op == "Split" else node.inputs
+            return all(self.inside(t) for t in data)
+        if node.op == "Slice" and op_of(node) == node.op:
+            return len(node.inputs) >= 4 and self.inside(node.inputs[0]) and constant_of(node.inputs[3]) is not None
+        return self.perm == CHANNELS_LAST and is_pointwise(self.scene, node)
+
+    def fits(self, tensor: Tensor) -> bool:
+        """Whether an operand of an elementwise op can be brought along."""
+        if not tensor.name:
+            return True
+        if isinstance(tensor, Constant):
+            return value_of(tensor) is not None
+        return self.inside(tensor) or bool(
+            self.scene.fixed(tensor) is not None and np.prod(self.scene.fixed(tensor)) == 1
+        )
+
+    def worth(self, node: Node) -> float:
+        return 0.5 if node.op == "Conv" else 0.0
+
+    def opens(self, node: Node | None) -> bool:
+        return node is not None and node.op == "Transpose" and list(node.attrs.get("perm", [])) == self.back
+
+    def closes(self, node: Node) -> bool:
+        if node.op == "Transpose":
+            return list(node.attrs.get("perm", [])) == self.perm
+        return False
+
+    def closed(self, node: Node, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        maker = self.scene.maker(tensor)
+        if maker is not None and self.opens(maker):
+            source: Tensor = maker.inputs[0]
+            return source
+        return self.scene.transposed(tensor, self.perm, tensor.name)
+
+    def leave(self, tensor: Tensor, old: Tensor) -> Tensor:
+        return self.scene.transposed(tensor, self.back, old.name)
+
+    def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
+        return init.transpose(self.perm) if init.ndim == len(self.perm) else None
+
+    def moved_shape(self, tensor: Tensor) -> list[int | str | None] | None:
+        shape = self.scene.shape(tensor)
+        return None if shape is None else [shape[a] for a in self.perm]
+
+    def axis(self, axis: int) -> int:
+        return self.perm.index(normalised(axis, len(self.perm)))
+
+    def operand(self, tensor: Tensor) -> Tensor:
+        """A constant operand of an elementwise op in the new order."""
+        value = value_of(tensor) if isinstance(tensor, Constant) else None
+        if value is None or value.size == 1:
+            return tensor
+        moved = shaped(value, len(self.perm)).transpose(self.perm)
+        while moved.ndim > 1 and moved.shape[0] == 1:
+            moved = moved[0]
+        return self.scene.constant(f"{tensor.name}/moved", moved)
+
+    def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
+        scene, base = self.scene, node.name or node.outputs[0].name
+        shapes = [self.moved_shape(t) for t in node.outputs]
+        dtype = scene.dtype(node.outputs[0])
+        if node.op == "Conv":
+            return [self.product(node, inputs, base)]
+        attrs, given = dict(node.attrs), list(inputs)
+        if node.op in ALONG_AXIS and op_of(node) == node.op:
+            default = {"Split": 0, "Softmax": -1, "LogSoftmax": -1}.get(node.op, 0)
+            attrs["axis"] = self.axis(int(node.attrs.get("axis", default)))
+            if node.op == "Concat":
+                given = [self.whole(t) for t in given]
+        elif node.op == "Slice":
+            axes = constant_of(node.inputs[3])
+            assert axes is not None
+            given[3] = scene.constant(f"{base}/axes", [self.axis(int(a)) for a in axes])
+        else:
+            given = [self.operand(t) for t in given]
+        return list(scene.add(node.op, given, attrs, base=base, shapes=shapes, dtype=dtype, domain=node.domain))
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        value = value_of(tensor) if isinstance(tensor, Constant) else None
+        return tensor if value is None else self.scene.constant(f"{tensor.name}/moved", value.transpose(self.perm))
+
+    def product(self, node: Node, inputs: Sequence[Tensor], base: str) -> Tensor:
+        """A convolution over single frames as a product over the channels."""
+        weight = weight_of(node.inputs[1])
+        assert weight is not None
+        scene, shape = self.scene, self.moved_shape(node.outputs[0])
+        turned = scene.constant(f"{base}/turned", np.ascontiguousarray(weight[:, :, 0].T))
+        made: Tensor = scene.one("MatMul", inputs[0], turned, base=base, shape=shape)
+        if len(inputs) > 2 and inputs[2].name:
+            made = scene.one("Add", made, inputs[2], base=base, shape=shape)
+        return made
+
+
+def is_pointwise(scene: Scene, node: Node) -> bool:
+    """Whether a node is a convolution of rank 3 whose every output frame comes out of one input frame."""
+    if (
+        node.op != "Conv"
+        or op_of(node) != "Conv"
+        or str(node.attrs.get("auto_pad", "NOTSET")) not in ("NOTSET", "VALID")
+    ):
+        return False
+    weight = weight_of(node.inputs[1])
+    plain = not any(node.attrs.get("pads", [])) and all(s == 1 for s in node.attrs.get("strides", [1]))
+    return (
+        weight is not None
+        and weight.ndim == 3
+        and weight.shape[2] == 1
+        and plain
+        and int(node.attrs.get("group", 1)) == 1
+    )

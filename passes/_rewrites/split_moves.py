@@ -1,0 +1,70 @@
+"""Parts of a Split that all go the same way."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from graphc.api import Node, Rewrite, Scene, register_rewrite
+
+
+@register_rewrite
+class SplitMoves(Rewrite):
+    """Where all parts of a Split are reshaped and transposed alike (into heads), the whole is, and split after that."""
+
+    name = "split_moves"
+    stage = "layout"
+
+    def apply(self, scene: Scene) -> int:
+        return sum(self.moved(scene, split) for split in scene.nodes("Split"))
+
+    def moved(self, scene: Scene, split: Node) -> bool:
+        source, parts = split.inputs[0], [t for t in split.outputs if t.name]
+        whole = scene.fixed(source)
+        if whole is None or len(parts) < 2 or len(parts) != len(split.outputs):
+            return False
+        if int(split.attrs.get("axis", 0)) not in (-1, len(whole) - 1):
+            return False
+        shapes = [scene.reader(t, "Reshape") for t in parts]
+        reshapes = [n for n in shapes if n is not None]
+        if len(reshapes) < len(parts):
+            return False
+        targets = {tuple(scene.fixed(n.outputs[0]) or ()) for n in reshapes}
+        width = (scene.fixed(parts[0]) or [0])[-1]
+        if len(targets) != 1 or any((scene.fixed(t) or [0])[-1] != width for t in parts):
+            return False
+        (target,) = targets
+        if len(target) < 2 or target[-1] * target[-2] != width:
+            return False
+        perms = Counter(
+            tuple(t.attrs.get("perm", ()))
+            for n in reshapes
+            for t in n.outputs[0].outputs
+            if t.op == "Transpose" and scene.maker(t.outputs[0]) is t
+        )
+        base = split.name or parts[0].name
+        heads = [*target[:-2], target[-2] * len(parts), target[-1]]
+        moved = scene.reshaped(source, heads, base)
+        perm = list(perms.most_common(1)[0][0]) if perms else list(range(len(target)))
+        if sum(perms.values()) < len(parts) or len(perm) != len(target):
+            return False
+        moved = scene.transposed(moved, perm, base)
+        axis = perm.index(len(target) - 2)
+        sizes = [target[a] for a in perm]
+        inputs = [moved]
+        attrs: dict[str, object] = {"axis": axis}
+        if scene.opset < 13:
+            attrs["split"] = [target[-2]] * len(parts)
+        else:
+            inputs.append(scene.constant(f"{base}/heads", [target[-2]] * len(parts)))
+        made = scene.add("Split", inputs, attrs, base=base, shapes=[sizes] * len(parts), dtype=scene.dtype(source))
+        back = [perm.index(a) for a in range(len(perm))]
+        for reshape, part in zip(reshapes, made, strict=True):
+            alike = [
+                t for t in reshape.outputs[0].outputs if t.op == "Transpose" and list(t.attrs.get("perm", ())) == perm
+            ]
+            for transpose in alike:
+                scene.replace(transpose.outputs[0], part)
+                scene.drop(transpose)
+            if reshape.outputs[0].outputs or not scene.is_inner(reshape.outputs[0]):
+                scene.replace(reshape.outputs[0], scene.transposed(part, back, reshape.outputs[0].name))
+        return True

@@ -1,0 +1,89 @@
+"""What a rewrite is, and the registry of rewrites that ``fuse`` runs."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, TypeVar
+
+from graphc.errors import PassError
+from graphc.graph import Tensor
+from graphc.rewriting.pattern import Call, Match, Pattern
+from graphc.rewriting.scene import Scene
+
+Stage = Literal["tidy", "names", "weights", "layout", "ranks", "target"]
+STAGES: tuple[Stage, ...] = ("tidy", "names", "weights", "layout", "ranks", "target")
+
+
+class Rewrite(ABC):
+    """Fewer or faster nodes for the same numbers.
+
+    Args:
+        name: in snake_case; the spec's word for it.
+        stage: when it runs. Every stage goes on until nothing fires; the rewrites of ``tidy`` run in each.
+        targets: the runtimes that it is for; none means every one.
+
+    Its docstring says what it does.
+    """
+
+    name: ClassVar[str]
+    stage: ClassVar[Stage]
+    targets: ClassVar[Sequence[str]] = ()
+
+    @abstractmethod
+    def apply(self, scene: Scene) -> int:
+        """Rewrites wherever it fits and says how often. What nearly fitted goes to ``scene.notes``, with the reason."""
+
+    @classmethod
+    def summary(cls) -> str:
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+
+class PatternRewrite(Rewrite):
+    """A rewrite declared as patterns and what stands in their place."""
+
+    patterns: ClassVar[Sequence[Callable[..., Call]]]
+
+    @abstractmethod
+    def replacement(self, scene: Scene, found: Match) -> Tensor | str:
+        """The tensor that takes the root's place, or why it does not fit after all."""
+
+    def apply(self, scene: Scene) -> int:
+        count = 0
+        for function in self.patterns:
+            for found in Pattern(function).matches(scene):
+                made = self.replacement(scene, found)
+                if isinstance(made, str):
+                    note = f"{self.name}: {found.base} stays: {made}"
+                    if note not in scene.notes:
+                        scene.notes.append(note)
+                    continue
+                scene.replace(found.root, made)
+                count += 1
+        return count
+
+
+REWRITES: dict[str, type[Rewrite]] = {}
+R = TypeVar("R", bound=type[Rewrite])
+
+
+def register_rewrite(cls: R) -> R:
+    """Makes a rewrite known to ``fuse``.
+
+    Errors:
+        PassError: two rewrites of one name; names both owners.
+    """
+    other = REWRITES.get(cls.name)
+    if other is not None and other.__qualname__ + other.__module__ != cls.__qualname__ + cls.__module__:
+        raise PassError(f"two rewrites are named '{cls.name}': of {other.__module__} and of {cls.__module__}")
+    REWRITES[cls.name] = cls
+    return cls
+
+
+def rewrites_for(target: str, names: Sequence[str] | None = None) -> list[Any]:
+    """Instances of the rewrites for a target, in order of their stage and name; with ``names``, of these only."""
+    chosen = [
+        c for c in REWRITES.values() if (not c.targets or target in c.targets) and (names is None or c.name in names)
+    ]
+    return [c() for c in sorted(chosen, key=lambda c: (STAGES.index(c.stage), c.name))]

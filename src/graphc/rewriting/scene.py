@@ -1,0 +1,287 @@
+"""A graph under rewriting: what a rewrite may know of it, and how it changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graphc.graph import Constant, Node, Tensor, Variable, captured, constant_of, names_in, sorted_nodes, standard
+from graphc.kept import KeptValues
+from graphc.model import Model
+from graphc.shapes import bare_types
+from graphc.signature import StatePort
+
+Array = NDArray[Any]
+Shape = list[int | str | None]
+
+
+class Scene:
+    """A model under rewriting.
+
+    Args:
+        model: its graph is changed in place.
+        target: the runtime that the model is made for.
+
+    ``shapes`` and ``dtypes`` hold what is known of the tensors, ``notes`` what did not fire and why.
+    """
+
+    def __init__(self, model: Model, target: str = "onnx"):
+        self.model, self.graph, self.target = model, model.graph, target
+        self.opset = int(model.graph.opset)
+        self.notes: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.dtypes: dict[str, np.dtype[Any]] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Infers shapes and types anew, and puts the nodes in order."""
+        self.graph.nodes = sorted_nodes(self.graph)
+        self.shapes.clear()
+        self.dtypes.clear()
+        for name, (elem_type, shape) in bare_types(self.model).items():
+            if shape is not None:
+                self.shapes[name] = shape
+            if elem_type in NUMPY_TYPES:
+                self.dtypes[name] = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
+        self.outputs = {t.name for t in self.graph.outputs}
+        self.inputs = {t.name for t in self.graph.inputs}
+        self.captured = {t.name for n in self.graph.nodes for t in captured(n)}
+        self.inner = {id(n) for n in self.graph.nodes}
+        self.taken = names_in(self.graph)
+
+    # Questions
+
+    def nodes(self, *ops: str) -> list[Node]:
+        """The nodes of some of ONNX's own ops, as they stand now."""
+        return [n for n in self.graph.nodes if n.op in ops and standard(n) and n.outputs]
+
+    def maker(self, tensor: Tensor, *ops: str) -> Node | None:
+        """The node of this graph that makes a tensor; with ``ops``, only if it is one of ONNX's own of these."""
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or id(node) not in self.inner:
+            return None
+        return node if not ops or (node.op in ops and standard(node)) else None
+
+    def sole(self, tensor: Tensor, *ops: str) -> Node | None:
+        """The node that makes a tensor, if it is one of these ops and nothing else reads the tensor."""
+        node = self.maker(tensor, *ops)
+        return node if node is not None and self.is_inner(tensor) and len(tensor.outputs) == 1 else None
+
+    def is_inner(self, tensor: Tensor) -> bool:
+        """Whether a tensor is no port and read in no subgraph, so that it may go."""
+        return not (tensor.name in self.outputs or tensor.name in self.captured or tensor.name in self.inputs)
+
+    def readers(self, tensor: Tensor) -> list[Node]:
+        return list(tensor.outputs)
+
+    def reader(self, tensor: Tensor, *ops: str) -> Node | None:
+        """The one node that reads an inner tensor, if it is one of these ops."""
+        if not self.is_inner(tensor) or len(tensor.outputs) != 1:
+            return None
+        node = tensor.outputs[0]
+        return node if id(node) in self.inner and node.op in ops and standard(node) else None
+
+    def shape(self, tensor: Tensor) -> Shape | None:
+        return list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
+
+    def fixed(self, tensor: Tensor) -> list[int] | None:
+        """The shape of a tensor, where all of it is known."""
+        shape = self.shape(tensor)
+        if shape is None or any(not isinstance(d, int) for d in shape):
+            return None
+        return [int(d) for d in shape if isinstance(d, int)]
+
+    def rank(self, tensor: Tensor) -> int | None:
+        shape = self.shape(tensor)
+        return None if shape is None else len(shape)
+
+    def dtype(self, tensor: Tensor) -> np.dtype[Any] | None:
+        if isinstance(tensor, Constant):
+            return np.dtype(tensor.dtype) if isinstance(tensor.dtype, np.dtype | type) else None
+        return self.dtypes.get(tensor.name)
+
+    # Changes
+
+    def name(self, wanted: str) -> str:
+        candidate, number = wanted, 1
+        while candidate in self.taken:
+            candidate, number = f"{wanted}_{number}", number + 1
+        self.taken.add(candidate)
+        return candidate
+
+    def constant(self, wanted: str, value: Array | Sequence[int]) -> Constant:
+        array = value if isinstance(value, np.ndarray) else np.asarray(value, np.int64)
+        return Constant(self.name(wanted), np.ascontiguousarray(array).reshape(array.shape))
+
+    def add(
+        self,
+        op: str,
+        inputs: Sequence[Tensor],
+        attrs: dict[str, Any] | None = None,
+        *,
+        base: str,
+        shapes: Sequence[Sequence[int | str | None] | None],
+        dtype: np.dtype[Any] | None,
+        domain: str | None = None,
+    ) -> list[Variable]:
+        """A new node; ``shapes`` has one entry for each of its outputs, which are returned."""
+        outputs = [Variable(self.name(f"{base}/{op.lower()}")) for _ in shapes]
+        for output, shape in zip(outputs, shapes, strict=True):
+            if shape is not None:
+                self.shapes[output.name] = list(shape)
+            if dtype is not None:
+                self.dtypes[output.name] = dtype
+        node = Node(op, outputs[0].name, dict(attrs or {}), list(inputs), list(outputs), domain)
+        self.graph.nodes.append(node)
+        self.inner.add(id(node))
+        return outputs
+
+    def one(
+        self,
+        op: str,
+        *inputs: Tensor,
+        base: str,
+        shape: Sequence[int | str | None] | None,
+        dtype: np.dtype[Any] | None = None,
+        domain: str | None = None,
+        **attrs: Any,
+    ) -> Variable:
+        """A new node of one output, whose dtype is the first input's unless said."""
+        kind = dtype if dtype is not None else self.dtype(inputs[0])
+        return self.add(op, inputs, attrs, base=base, shapes=[shape], dtype=kind, domain=domain)[0]
+
+    def reshaped(self, x: Tensor, shape: Sequence[int], base: str) -> Variable:
+        return self.one("Reshape", x, self.constant(f"{base}/sizes", list(shape)), base=base, shape=shape)
+
+    def transposed(self, x: Tensor, perm: Sequence[int], base: str) -> Variable:
+        shape = self.shape(x)
+        moved = None if shape is None else [shape[a] for a in perm]
+        return self.one("Transpose", x, base=base, shape=moved, perm=list(perm))
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Makes everything read ``new`` where it read ``old``; a port keeps its name."""
+        if old is new:
+            return
+        maker = self.maker(old)
+        if old.name in self.outputs or old.name in self.captured:
+            if maker is not None:
+                maker.outputs = [Variable(self.name(f"{old.name}/gone")) if t is old else t for t in maker.outputs]
+            source = self.maker(new)
+            for reader in list(old.outputs):
+                if id(reader) not in self.inner:
+                    continue
+            if source is not None and self.is_inner(new):
+                for reader in list(new.outputs):
+                    reader.inputs = [old if t is new else t for t in reader.inputs]
+                source.outputs = [old if t is new else t for t in source.outputs]
+            else:
+                node = Node("Identity", self.name(f"{old.name}/same"), {}, [new], [old])
+                self.graph.nodes.append(node)
+                self.inner.add(id(node))
+            return
+        for reader in list(old.outputs):
+            reader.inputs = [new if t is old else t for t in reader.inputs]
+
+    def drop(self, node: Node) -> None:
+        """Takes a node out; ``tidy`` clears its place."""
+        node.inputs.clear()
+        node.outputs.clear()
+        self.inner.discard(id(node))
+
+    def bypass(self, node: Node, source: Tensor) -> bool:
+        """Takes out a node whose output is its input ``source``; False where both are ports."""
+        output = node.outputs[0]
+        if not self.is_inner(output) and (self.maker(source) is None or not self.is_inner(source)):
+            return False
+        self.replace(output, source)
+        self.drop(node)
+        return True
+
+    def tidy(self) -> None:
+        """Clears places of nodes that are gone, and drops what no output depends on."""
+        needed = set(self.outputs)
+        self.graph.nodes = sorted_nodes(Emptied.of(self.graph))
+        alive: list[Node] = []
+        for node in reversed(self.graph.nodes):
+            if any(t.name in needed for t in node.outputs if t.name):
+                needed.update(t.name for t in [*node.inputs, *captured(node)] if t.name)
+                alive.append(node)
+            else:
+                self.drop(node)
+        self.graph.nodes = alive[::-1]
+        self.captured = {t.name for n in self.graph.nodes for t in captured(n)}
+
+    # State ports
+
+    def state(self, tensor: Tensor) -> StatePort | None:
+        """The state of which a tensor is the input port."""
+        signature = self.model.signature
+        if signature is None or tensor.name not in self.inputs:
+            return None
+        return next((s for s in signature.states if s.input == tensor.name), None)
+
+    def relay(self, state: StatePort, init: Array) -> None:
+        """Gives a state another layout: the shape of both ports, and the first value."""
+        signature = self.model.signature
+        assert signature is not None
+        changed = replace(state, init=np.ascontiguousarray(init))
+        states = tuple(changed if s.input == state.input else s for s in signature.states)
+        self.model.signature = replace(signature, states=states)
+        for port in [*self.graph.inputs, *self.graph.outputs]:
+            if port.name in (state.input, state.output):
+                port.shape = list(init.shape)
+                self.shapes[port.name] = list(init.shape)
+
+
+NUMPY_TYPES = {
+    t
+    for t in onnx.TensorProto.DataType.values()
+    if t not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING) and t <= onnx.TensorProto.BFLOAT16
+}
+
+
+class Emptied:
+    """The nodes of a graph that are still there, as ``sorted_nodes`` reads a graph."""
+
+    def __init__(self, nodes: list[Node]):
+        self.nodes = nodes
+
+    @classmethod
+    def of(cls, graph: Any) -> Any:
+        return cls([n for n in graph.nodes if n.outputs])
+
+
+def value_of(tensor: Tensor | None) -> Array | None:
+    """The value of a dense numeric constant."""
+    value = constant_of(tensor)
+    return value if value is not None and value.dtype.kind in "fiub" else None
+
+
+def weight_of(tensor: Tensor | None) -> Array | None:
+    """The value of a float constant that may be merged into others; None where a large model left it in its file."""
+    if not isinstance(tensor, Constant) or isinstance(tensor._values, KeptValues) or not is_float(tensor):
+        return None
+    return constant_of(tensor)
+
+
+def is_float(tensor: Tensor) -> bool:
+    return isinstance(tensor, Constant) and np.dtype(tensor.dtype) in (np.float16, np.float32, np.float64)
+
+
+def scalar_of(tensor: Tensor | None) -> float | None:
+    """The value of a float constant of one element."""
+    value = weight_of(tensor) if isinstance(tensor, Constant) else None
+    return float(value.ravel()[0]) if value is not None and value.size == 1 else None
+
+
+def is_last(axis: int, rank: int | None) -> bool:
+    return axis == -1 or (rank is not None and axis == rank - 1)
+
+
+def names(tensors: Iterable[Tensor]) -> list[str]:
+    return [t.name for t in tensors]
