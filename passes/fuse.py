@@ -18,6 +18,7 @@ from graphc.api import (
     PassResult,
     Rewrite,
     Scene,
+    Stage,
     guarded,
     nearest,
     register_pass,
@@ -25,6 +26,7 @@ from graphc.api import (
 )
 
 MAX_ROUNDS = 20
+MAX_SWEEPS = 4
 
 for found in pkgutil.iter_modules(rewrites.__path__):
     if not found.name.startswith("_"):
@@ -65,37 +67,49 @@ class Fuse(Pass[FuseOptions]):
         before, signature = model.proto(), model.signature
         chosen = chosen_rewrites(config, context.target)
         counts = {r.name: 0 for r in chosen}
-        reasons: dict[str, list[str]] = {}
-        scene = Scene(model, context.target)
-        for stage in STAGES:
-            now = [r for r in chosen if r.stage in ("tidy", stage)]
-            for _ in range(MAX_ROUNDS):
-                if not run_once(scene, now, counts, reasons):
-                    break
+        run = Run(Scene(model, context.target), chosen, counts)
+        for _ in range(MAX_SWEEPS):
+            if not sum(run.stage(stage) for stage in STAGES):
+                break
         told = [
             f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}"
             for name, n in counts.items()
         ]
-        why = [note for notes in reasons.values() for note in dict.fromkeys(notes)]
+        why = [note for notes in run.reasons.values() for note in dict.fromkeys(notes)]
         result = guarded(before, PassResult(model, told + why, {k: v for k, v in counts.items() if v}))
         if result.model is not model:
             result.model.signature = signature
         return result
 
 
-def run_once(scene: Scene, now: list[Rewrite], counts: dict[str, int], reasons: dict[str, list[str]]) -> int:
-    """Every rewrite once; how often any fired, and for each what it left the last time, and why."""
-    total = 0
-    for rewrite in now:
-        scene.notes.clear()
-        fired = rewrite.apply(scene)
-        reasons[rewrite.name] = list(scene.notes)
-        if fired:
-            counts[rewrite.name] += fired
+class Run:
+    """One run of some rewrites over a scene; ``reasons`` holds for each what it left the last time, and why."""
+
+    def __init__(self, scene: Scene, rewrites: list[Rewrite], counts: dict[str, int]):
+        self.scene, self.rewrites, self.counts = scene, rewrites, counts
+        self.reasons: dict[str, list[str]] = {}
+
+    def stage(self, stage: Stage) -> int:
+        """The rewrites of a stage until none fires, the tidy ones behind each; how often any fired."""
+        total = 0
+        for _ in range(MAX_ROUNDS):
+            fired = sum(self.fired(r) for r in self.rewrites if r.stage == stage)
             total += fired
-            scene.tidy()
-            scene.look()
-    return total
+            if not fired:
+                break
+        return total
+
+    def fired(self, rewrite: Rewrite) -> int:
+        self.scene.notes.clear()
+        count = rewrite.apply(self.scene)
+        self.reasons[rewrite.name] = list(self.scene.notes)
+        self.counts[rewrite.name] += count
+        if count:
+            self.scene.tidy()
+            self.scene.look()
+            if rewrite.stage != "tidy":
+                self.stage("tidy")
+        return count
 
 
 def chosen_rewrites(config: FuseOptions, target: str) -> list[Rewrite]:

@@ -47,6 +47,14 @@ class Layout(ABC):
     def closes(self, node: Node) -> bool:
         """Whether a node that reads a tensor does nothing but bring it into the layout, or can read it there."""
 
+    def absorbs(self, node: Node | None) -> bool:
+        """Whether a node whose output enters takes the change of layout into itself."""
+        return False
+
+    def indifferent(self, node: Node, tensor: Tensor) -> bool:
+        """Whether a node that reads a tensor out of the layout costs nothing by it."""
+        return False
+
     @abstractmethod
     def closed(self, node: Node, tensor: Tensor) -> Tensor:
         """What a closing node gives, out of its input in the layout."""
@@ -136,16 +144,17 @@ def gain_of(layout: Layout, region: Region) -> float:
     inside = {id(n) for n in region.nodes}
     gain = sum(layout.worth(n) for n in region.nodes)
     for tensor in region.entries:
+        alone = scene.is_inner(tensor) and all(id(r) in inside for r in tensor.outputs)
         if layout.opens(scene.maker(tensor)):
-            alone = scene.is_inner(tensor) and all(id(r) in inside for r in tensor.outputs)
             gain += layout.opening_gain if alone else 0
-        else:
+        elif not (alone and layout.absorbs(scene.maker(tensor))):
             gain -= 1
     for tensor in region.exits:
         others = [r for r in tensor.outputs if id(r) not in inside]
         closing = [r for r in others if layout.closes(r) and scene.maker(r.outputs[0]) is r]
         gain += layout.opening_gain * len(closing)
-        if len(closing) < len(others) or not scene.is_inner(tensor):
+        rest = [r for r in others if not any(r is c for c in closing)]
+        if any(not layout.indifferent(r, tensor) for r in rest) or not scene.is_inner(tensor):
             gain -= 1
     return gain
 

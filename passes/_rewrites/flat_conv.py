@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from graphc.api import Constant, Node, Rewrite, Scene, register_rewrite, weight_of
+from graphc.api import Constant, Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
 
 SMALLEST_WEIGHT = 12_000
 
@@ -29,7 +29,12 @@ class FlatConv(Rewrite):
                 continue
             base = conv.name or conv.outputs[0].name
             attrs = flat(dict(conv.attrs))
-            wide = scene.reshaped(conv.inputs[0], [shape[0], shape[1], 1, shape[2]], base)
+            source = channels_last(scene, conv.inputs[0])
+            if source is not None:
+                rows = scene.reshaped(source, [shape[0], 1, shape[2], shape[1]], base)
+                wide = scene.transposed(rows, [0, 3, 1, 2], base)
+            else:
+                wide = scene.reshaped(conv.inputs[0], [shape[0], shape[1], 1, shape[2]], base)
             kernel = scene.constant(f"{base}/flat", weight[:, :, None, :])
             made = scene.add(
                 "Conv",
@@ -39,9 +44,31 @@ class FlatConv(Rewrite):
                 shapes=[[out[0], out[1], 1, out[2]]],
                 dtype=scene.dtype(conv.inputs[0]),
             )[0]
-            scene.replace(conv.outputs[0], scene.reshaped(made, out, base))
+            if source is not None:
+                rows = scene.transposed(made, [0, 2, 3, 1], base)
+                flat_rows = scene.reshaped(rows, [out[0], out[2], out[1]], base)
+                scene.replace(conv.outputs[0], scene.transposed(flat_rows, [0, 2, 1], base))
+            else:
+                scene.replace(conv.outputs[0], scene.reshaped(made, out, base))
             count += 1
         return count
+
+
+def channels_last(scene: Scene, tensor: Tensor) -> Tensor | None:
+    """The tensor with its channels last that a Transpose, with a Reshape behind it or not, turned for a convolution.
+
+    onnxruntime takes a Transpose of four axes next to a convolution into it.
+    """
+    shape = scene.fixed(tensor)
+    maker = scene.maker(tensor, "Reshape")
+    inner = tensor if maker is None else maker.inputs[0]
+    turn, before = scene.maker(inner, "Transpose"), scene.fixed(inner)
+    if turn is None or shape is None or before is None or shape[0] != 1:
+        return None
+    swapped = [*range(len(before) - 2), len(before) - 1, len(before) - 2]
+    alike = before[-2:] == shape[-2:] and math.prod(before[:-2]) == 1
+    source: Tensor = turn.inputs[0]
+    return source if alike and list(turn.attrs.get("perm", [])) == swapped else None
 
 
 def worth_it(conv: Node) -> bool:

@@ -9,14 +9,14 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class Reshapes(Rewrite):
-    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten says the shape; a Transpose that moves axes of one
-    entry alone is a Reshape."""
+    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten says the shape; a Transpose that moves axes of
+    one entry alone is a Reshape, and a Reshape that drops such axes stands in front of a Transpose."""
 
     name = "reshapes"
     stage = "tidy"
 
     def apply(self, scene: Scene) -> int:
-        return self.chains(scene) + self.unit_moves(scene)
+        return self.chains(scene) + self.unit_moves(scene) + self.in_front(scene)
 
     def chains(self, scene: Scene) -> int:
         count = 0
@@ -36,6 +36,27 @@ class Reshapes(Rewrite):
             while (maker := scene.maker(node.inputs[0], *SHAPERS)) is not None:
                 node.inputs = [maker.inputs[0], node.inputs[1]]
                 count += 1
+        return count
+
+    def in_front(self, scene: Scene) -> int:
+        """A Reshape that only drops axes of one entry stands in front of the Transpose."""
+        count = 0
+        for node in scene.nodes("Reshape"):
+            turn = scene.sole(node.inputs[0], "Transpose")
+            before, after = scene.fixed(node.inputs[0]), scene.fixed(node.outputs[0])
+            if turn is None or before is None or after is None or len(after) >= len(before) or "perm" not in turn.attrs:
+                continue
+            kept = [a for a, size in enumerate(before) if size != 1]
+            if [before[a] for a in kept] != after:
+                continue
+            perm = [turn.attrs["perm"][a] for a in kept]
+            order = sorted(perm)
+            source = scene.fixed(turn.inputs[0])
+            assert source is not None
+            base = node.name or node.outputs[0].name
+            flat = scene.reshaped(turn.inputs[0], [source[a] for a in order], base)
+            scene.replace(node.outputs[0], scene.transposed(flat, [order.index(a) for a in perm], base))
+            count += 1
         return count
 
     def unit_moves(self, scene: Scene) -> int:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from graphc.api import Node, Rewrite, Scene, register_rewrite
+from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
+
+
+def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
+    """The axes of one entry that a Reshape puts in front of a part; none where it does anything else."""
+    before, after = scene.fixed(part), scene.fixed(reader.outputs[0]) if reader.outputs else None
+    if reader.op not in ("Reshape", "Unsqueeze") or before is None or after is None or reader.inputs[0] is not part:
+        return ()
+    front = after[: len(after) - len(before)]
+    return tuple(front) if front and after[len(front) :] == before and all(d == 1 for d in front) else ()
 
 
 @register_rewrite
@@ -12,10 +21,36 @@ class SplitMoves(Rewrite):
     """Where all parts of a Split are reshaped and transposed alike (into heads), the whole is, and split after that."""
 
     name = "split_moves"
-    stage = "layout"
+    stage = "ranks"
 
     def apply(self, scene: Scene) -> int:
-        return sum(self.moved(scene, split) for split in scene.nodes("Split"))
+        return sum(self.widened(scene, s) or self.moved(scene, s) for s in scene.nodes("Split"))
+
+    def widened(self, scene: Scene, split: Node) -> bool:
+        """Parts of which most are given axes of one entry in front: the whole is."""
+        source, parts = split.inputs[0], [t for t in split.outputs if t.name]
+        whole = scene.fixed(source)
+        if whole is None or len(parts) != len(split.outputs):
+            return False
+        fronts = Counter(f for t in parts for r in t.outputs if (f := front_of(scene, t, r)))
+        if not fronts:
+            return False
+        front, times = fronts.most_common(1)[0]
+        if times < 2:
+            return False
+        base = split.name or parts[0].name
+        wide = scene.reshaped(source, [*front, *whole], base)
+        axis = int(split.attrs.get("axis", 0))
+        attrs = {**split.attrs, "axis": axis if axis < 0 else axis + len(front)}
+        shapes = [[*front, *(scene.fixed(t) or [])] for t in parts]
+        made = scene.add("Split", [wide, *split.inputs[1:]], attrs, base=base, shapes=shapes, dtype=scene.dtype(source))
+        for old, new in zip(parts, made, strict=True):
+            for reader in list(old.outputs):
+                if front_of(scene, old, reader) == front:
+                    scene.replace(reader.outputs[0], new)
+            if old.outputs or not scene.is_inner(old):
+                scene.replace(old, scene.reshaped(new, scene.fixed(old) or [], old.name))
+        return True
 
     def moved(self, scene: Scene, split: Node) -> bool:
         source, parts = split.inputs[0], [t for t in split.outputs if t.name]

@@ -34,7 +34,7 @@ from graphc.model import Model
 from graphc.offline import Offline
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.rewriting.pattern import Match, Pattern
-from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, register_rewrite, rewrites_for
+from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
 from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of, weight_of
 from graphc.roles import nearest
 from graphc.runtime import RunError, Session, size_of
@@ -75,6 +75,7 @@ __all__ = [
     "Scene",
     "Session",
     "Settings",
+    "Stage",
     "StatePort",
     "StreamError",
     "StreamStep",

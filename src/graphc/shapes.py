@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
@@ -55,8 +56,12 @@ def shape_of(tensor: onnx.TypeProto.Tensor) -> Shape:
     return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
 
 
-def bare_types(model: Model) -> dict[str, tuple[int, Shape | None]]:
-    """As ``inferred_types``, without a copy of the weights: of large ones the shape alone is looked at."""
+def bare_types(model: Model, foreign: Mapping[str, tuple[int, Shape]]) -> dict[str, tuple[int, Shape | None]]:
+    """As ``inferred_types``, without a copy of the weights: of large ones the shape alone is looked at.
+
+    Args:
+        foreign: what is known of tensors that ops make of which onnx knows nothing.
+    """
     held: list[tuple[Constant, Any]] = []
     for tensor in model.graph.tensors().values():
         if isinstance(tensor, Constant) and nbytes(tensor) > LARGEST_READ and not is_sparse(tensor):
@@ -64,10 +69,22 @@ def bare_types(model: Model) -> dict[str, tuple[int, Shape | None]]:
             hollow = onnx.TensorProto(name=tensor.name, dims=list(tensor.shape), data_type=element_type(tensor))
             tensor._values = LazyValues(hollow)
     try:
-        return inferred_types(model.proto())
+        return inferred_types(without_foreign(model.proto(), foreign))
     finally:
         for tensor, values in held:
             tensor._values = values
+
+
+def without_foreign(proto: onnx.ModelProto, foreign: Mapping[str, tuple[int, Shape]]) -> onnx.ModelProto:
+    """The model with inputs in the place of nodes whose outputs are known without inference."""
+    nodes = list(proto.graph.node)
+    gone = [n for n in nodes if any(n.output) and all(o in foreign for o in n.output if o)]
+    if gone:
+        del proto.graph.node[:]
+        proto.graph.node.extend(n for n in nodes if all(n is not g for g in gone))
+        known = [(o, *foreign[o]) for n in gone for o in n.output if o]
+        proto.graph.input.extend(onnx.helper.make_tensor_value_info(*entry) for entry in known)
+    return proto
 
 
 def element_type(tensor: Constant) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from graphc.graph import Constant, Node, Tensor, Variable, captured, constant_of, names_in, sorted_nodes, standard
+from graphc.graph import DEFAULT_DOMAINS, Constant, Node, Tensor, Variable, captured, constant_of, names_in, sorted_nodes, standard
 from graphc.kept import KeptValues
 from graphc.model import Model
 from graphc.shapes import bare_types
@@ -36,6 +36,7 @@ class Scene:
         self.notes: list[str] = []
         self.shapes: dict[str, Shape] = {}
         self.dtypes: dict[str, np.dtype[Any]] = {}
+        self.foreign: dict[str, tuple[int, Shape]] = {}
         self.look()
 
     def look(self) -> None:
@@ -43,7 +44,7 @@ class Scene:
         self.graph.nodes = sorted_nodes(self.graph)
         self.shapes.clear()
         self.dtypes.clear()
-        for name, (elem_type, shape) in bare_types(self.model).items():
+        for name, (elem_type, shape) in bare_types(self.model, self.foreign).items():
             if shape is not None:
                 self.shapes[name] = shape
             if elem_type in NUMPY_TYPES:
@@ -136,6 +137,8 @@ class Scene:
                 self.shapes[output.name] = list(shape)
             if dtype is not None:
                 self.dtypes[output.name] = dtype
+            if shape is not None and dtype is not None and domain not in DEFAULT_DOMAINS:
+                self.foreign[output.name] = (int(onnx.helper.np_dtype_to_tensor_dtype(dtype)), list(shape))
         node = Node(op, outputs[0].name, dict(attrs or {}), list(inputs), list(outputs), domain)
         self.graph.nodes.append(node)
         self.inner.add(id(node))

@@ -301,13 +301,15 @@ class StandIns(dict[str, Tensor]):
 
 
 def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
-    """The values of the keys of one call; leftovers are zeros, since zero times infinity is none."""
+    """The values of the keys of one call; leftovers that may be infinite are zeros, since zero times infinity is none."""
     name = facts.names[index]
+    finite = name in facts.finite
 
     def build(b: Builder) -> Tensor:
         stream = values.at(where.key_delay if where.keys.ends else max(values.delay, 0))
         x = b.delayed(b.tensors[name], values, stream.delay)
-        x = b.masked(x, stream, 0.0, stream.delay > 0, where.keys.ends)
+        if not finite:
+            x = b.masked(x, stream, 0.0, stream.delay > 0, where.keys.ends)
         return b.window(x, stream, where.keys, "attention_value")
 
     return build

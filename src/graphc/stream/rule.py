@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn
@@ -77,6 +77,7 @@ class Facts:
         names: for each input the name under which one call has it.
         memo: what was found out about constants, shared by all nodes.
         settings: what the user asked for.
+        finite: tensors that are finite even in frames that do not exist.
     """
 
     node: Node
@@ -94,6 +95,7 @@ class Facts:
     names: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
     settings: Settings = DEFAULT
+    finite: Set[str] = frozenset()
 
     def __getitem__(self, index: int) -> Fact | None:
         return self.inputs[index] if index < len(self.inputs) else None

@@ -14,6 +14,7 @@ from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluate import Evaluation
 from graphc.stream.facts import Fact, Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.finite import keeps_finite
 from graphc.stream.positions import Positions
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
@@ -38,6 +39,7 @@ class Walk:
     Args:
         facts: of every tensor met so far.
         steps: in topological order.
+        finite: tensors that are finite even in frames that do not exist.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
     """
 
@@ -49,6 +51,7 @@ class Walk:
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: Settings = DEFAULT
+    finite: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Walks all nodes that an output depends on.
@@ -60,6 +63,8 @@ class Walk:
         for name in self.offline.roles:
             if name in self.evaluation.data | self.evaluation.static:
                 self.note(name, input_fact(self.offline, self.evaluation, name))
+                if not isinstance(self.offline.roles[name], StateRole):
+                    self.finite.add(name)
         wanted = wanted_tensors(self.evaluation)
         for node in self.evaluation.graph.nodes:
             if any(t.name in wanted for t in node.outputs):
@@ -84,6 +89,8 @@ class Walk:
                 inputs[err.index] = self.from_clock(node, inputs[err.index], err)
         if step.local:
             step = with_surroundings(node, facts, step)
+        if keeps_finite(node, self.finite, self.evaluation.known):
+            self.finite.update(t.name for t in node.outputs if t.name)
         self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
 
     def place(self, placed: StepAt) -> None:
@@ -165,6 +172,7 @@ class Walk:
             tuple(t.name for t in inputs),
             evaluation.memo,
             self.settings,
+            self.finite,
         )
 
     @property
