@@ -1,6 +1,6 @@
 """Recurrent and convolutional networks, whole and as a person would rewrite them for streaming.
 
-Each whole model is [1, T, features] to [1, T', outputs]; its twin takes one chunk and the states as inputs, and gives them.
+Each whole model is [1, T, features] to [1, T', outputs]; its twin takes one chunk and the states, and gives both.
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ class CRNN(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convs = nn.ModuleList([nn.Conv2d(1, 16, (3, 5), (1, 2), (0, 2)), nn.Conv2d(16, 16, (3, 5), (1, 2), (0, 2))])
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(1, 16, (3, 5), (1, 2), (0, 2)), nn.Conv2d(16, 16, (3, 5), (1, 2), (0, 2))]
+        )
         self.norms = nn.ModuleList(nn.BatchNorm2d(16) for _ in range(2))
         self.gru = nn.GRU(16 * 10, 64, batch_first=True)
         self.out = nn.Linear(64, 4)

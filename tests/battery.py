@@ -15,7 +15,7 @@ import multiprocessing
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -28,13 +28,21 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import graphc
+from graphc.registry import load_registry
+from graphc.rewriting.rewrite import REWRITES, Rewrite
+from graphc.rewriting.scene import Scene
 from graphc.runtime import RunError, Session
 
 ODD_DTYPES = ("float8", "bfloat16", "int4", "uint4", "int2", "uint2", "float4")
 ODD_BITS = {"float8": 8, "bfloat16": 16, "int4": 4, "int2": 2}
 VARIANTS = ("shipped", "first input left", "no input left", "symbolic")
 ALONE = ("fold_constants", "simplify", "fuse")
-RECIPES: dict[str, list[str]] = {**{name: [name] for name in ALONE}, "together": list(ALONE)}
+RECIPES: dict[str, tuple[list[str], str]] = {
+    **{name: ([name], "onnx") for name in ALONE},
+    "together": (list(ALONE), "onnx"),
+    "fuse for onnxruntime": (["fuse"], "onnxruntime"),
+    "all for onnxruntime": (["fold_constants", "fuse", "simplify"], "onnxruntime"),
+}
 
 
 @dataclass(frozen=True)
@@ -187,19 +195,27 @@ def judge(case: Case, recipes: list[str]) -> list[dict[str, str]]:
         except RunError:
             continue
         for recipe in recipes:
-            verdict, detail = verdict_of(model, feeds, want, RECIPES[recipe])
+            TOUCHED.clear()
+            verdict, detail = verdict_of(model, feeds, want, *RECIPES[recipe])
             found.append(
-                {"model": case.name, "variant": variant, "recipe": recipe, "verdict": verdict, "detail": detail}
+                {
+                    "model": case.name,
+                    "variant": variant,
+                    "recipe": recipe,
+                    "verdict": verdict,
+                    "detail": detail,
+                    "fired": ",".join(sorted(TOUCHED)),
+                }
             )
     return found
 
 
 def verdict_of(
-    model: onnx.ModelProto, feeds: dict[str, Any], want: dict[str, Any], recipe: list[str]
+    model: onnx.ModelProto, feeds: dict[str, Any], want: dict[str, Any], recipe: list[str], target: str
 ) -> tuple[str, str]:
     before = model.SerializeToString(deterministic=True)
     try:
-        made = graphc.transform(model, recipe)
+        made = graphc.transform(model, recipe, target)
     except graphc.GraphcError as err:
         return "refused", str(err)
     except Exception as err:
@@ -217,9 +233,30 @@ def verdict_of(
     return ("wrong", f"{bad[0]} differs") if bad else ("equal", "")
 
 
+TOUCHED: set[str] = set()
+
+
+def note_rewrites() -> None:
+    """Notes in ``TOUCHED`` which rewrites fire."""
+
+    def noted(cls: type[Rewrite], apply: Callable[[Any, Scene], int]) -> Callable[[Any, Scene], int]:
+        def wrapped(self: Any, scene: Scene) -> int:
+            count = apply(self, scene)
+            if count:
+                TOUCHED.add(cls.name)
+            return count
+
+        return wrapped
+
+    load_registry()
+    for cls in REWRITES.values():
+        cls.apply = noted(cls, cls.apply)  # type: ignore[method-assign]
+
+
 def worker(first: int, step: int, recipes: list[str], name: str, answers: Any) -> None:
     """Judges the cases first, first + step, ...; tells which one it is at, in case it dies there."""
     warnings.simplefilter("ignore")
+    note_rewrites()
     cases = [c for c in load_cases() if name in c.name]
     for index in range(first, len(cases), step):
         answers.send((index, cases[index].name, None))
@@ -278,19 +315,24 @@ def main() -> int:
     recipes = arguments.passes.split(",")
     counts: Counter[tuple[str, str, str]] = Counter()
     ran: set[str] = set()
+    touched: dict[str, set[str]] = {}
     seen = 0
     for results in run(recipes, arguments.workers, arguments.every, arguments.name):
         seen += 1
         for r in results:
             counts[r["recipe"], r["variant"], r["verdict"]] += 1
             ran.add(r["model"])
+            for rewrite in filter(None, r.get("fired", "").split(",")):
+                touched.setdefault(rewrite, set()).add(r["model"])
             if r["verdict"] != "equal":
                 print(json.dumps(r), flush=True)
     print(f"{seen} models, {len(ran)} run by onnxruntime")
     for recipe in recipes:
         for variant in VARIANTS:
             row = {v: counts[recipe, variant, v] for v in ("equal", "refused", "wrong", "crash")}
-            print(f"{recipe:16}{variant:18}{row}")
+            print(f"{recipe:22}{variant:18}{row}")
+    for rewrite, models in sorted(touched.items()):
+        print(f"{rewrite:26}fired on {len(models)} models")
     bad = sum(n for (_, _, v), n in counts.items() if v in ("wrong", "crash"))
     print(f"{sum(counts.values()) - bad} passed, {bad} failed")
     return 1 if bad else 0

@@ -14,8 +14,8 @@ LINEAR = ("MatMul", "Conv", "ConvTranspose")
 
 @register_rewrite
 class AffineIntoWeights(Rewrite):
-    """A scale for each channel behind a MatMul or convolution goes into its weight, a shift behind a convolution into its
-    bias, and a scale for each channel in front of a MatMul into its weight."""
+    """A scale for each channel behind a MatMul or convolution goes into its weight, a shift behind a convolution into
+    its bias, and a scale for each channel in front of a MatMul into its weight."""
 
     name = "affine_into_weights"
     stage = "weights"

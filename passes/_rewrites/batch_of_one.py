@@ -32,8 +32,8 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class BatchOfOne(Rewrite):
-    """Regions of tensors [1, T, C] lose their first axis, where products with a bias become Gemm by it without a Reshape
-    on either side."""
+    """Regions of tensors [1, T, C] lose their first axis, where products with a bias become Gemm by it without a
+    Reshape on either side."""
 
     name = "batch_of_one"
     stage = "ranks"

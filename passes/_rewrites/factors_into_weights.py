@@ -178,7 +178,7 @@ class Way:
     def constant_products_behind(self, tensor: Tensor) -> set[int]:
         """The products scaled in their constant that a tensor reaches over sums and moves."""
         found: set[int] = set()
-        waiting = [t for t in [tensor]]
+        waiting = [tensor]
         for _ in range(FARTHEST):
             readers = [r for t in waiting for r in t.outputs if id(r) in self.scene.inner]
             found |= {id(r) for r in readers if id(r) in self.by_constant}

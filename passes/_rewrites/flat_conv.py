@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from graphc.api import Constant, Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
 
@@ -11,8 +12,8 @@ SMALLEST_WEIGHT = 12_000
 
 @register_rewrite
 class FlatConv(Rewrite):
-    """A Conv over one axis becomes one over two, of which one has a single entry: onnxruntime's kernels for two axes are
-    several times faster (docs/fusion.md has the measurement)."""
+    """A Conv over one axis becomes one over two, of which one has a single entry: onnxruntime's kernels for two axes
+    are several times faster (docs/fusion.md has the measurement)."""
 
     name = "flat_conv"
     stage = "target"
@@ -77,16 +78,16 @@ def worth_it(conv: Node) -> bool:
     if not isinstance(weight, Constant):
         return False
     depthwise = int(conv.attrs.get("group", 1)) > 1 and weight.shape[1] == 1
-    return depthwise or (math.prod(weight.shape) >= SMALLEST_WEIGHT and weight.shape[-1] > 1)
+    return bool(depthwise or (math.prod(weight.shape) >= SMALLEST_WEIGHT and weight.shape[-1] > 1))
 
 
-def flat(attrs: dict[str, object]) -> dict[str, object]:
+def flat(attrs: dict[str, Any]) -> dict[str, Any]:
     """The attributes with an axis of one entry in front of the one that is slid along."""
     for name in ("dilations", "strides", "kernel_shape"):
         if name in attrs:
-            attrs[name] = [1, *attrs[name]]  # type: ignore[misc]
+            attrs[name] = [1, *attrs[name]]
     if "pads" in attrs:
-        before, after = attrs["pads"]  # type: ignore[misc]
+        before, after = attrs["pads"]
         attrs["pads"] = [0, before, 0, after]
     attrs.pop("auto_pad", None)
     return attrs

@@ -12,8 +12,9 @@ OPS = ("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand"
 
 @register_rewrite
 class Identities(Rewrite):
-    """Takes out Identity, Dropout outside training, and what changes nothing: Cast to the same type, Transpose, Reshape,
-    Expand, Tile and Concat that move nothing, times 1, plus 0, and Where of a condition that is the same everywhere."""
+    """Takes out Identity, Dropout outside training, and what changes nothing: Cast to the same type, Transpose,
+    Reshape, Expand, Tile and Concat that move nothing, times 1, plus 0, Where of a condition that is the same
+    everywhere."""
 
     name = "identities"
     stage = "tidy"

@@ -94,9 +94,8 @@ class Permuted(Layout):
             return True
         if isinstance(tensor, Constant):
             return value_of(tensor) is not None
-        return self.inside(tensor) or bool(
-            self.scene.fixed(tensor) is not None and np.prod(self.scene.fixed(tensor)) == 1
-        )
+        size = self.scene.fixed(tensor)
+        return self.inside(tensor) or (size is not None and math.prod(size) == 1)
 
     def worth(self, node: Node) -> float:
         """Convolutions become products, and frames joined elsewhere than on the last axis are copied in one piece."""

@@ -16,8 +16,8 @@ MOST_ENTRIES = 1_000_000
 
 @register_rewrite
 class MovesByIndex(Rewrite):
-    """Three or more Reshape, Slice and Transpose in a row that pick entries along one axis (the shift of relative positions)
-    become one GatherElements."""
+    """Three or more Reshape, Slice and Transpose in a row that pick entries along one axis (the shift of relative
+    positions) become one GatherElements."""
 
     name = "moves_by_index"
     stage = "layout"

@@ -85,7 +85,7 @@ class MultiHeadAttention(Rewrite):
         bias = bias_of(scene, scores, shape, base)
         (size,) = {tuple(s or ()) for s in sizes}
         missing = Variable.empty()
-        own = missing
+        own: Tensor = missing
         if shift is not None:
             own = scene.constant(f"{base}/query_bias", np.concatenate([shift, np.zeros(2 * size[-1], np.float32)]))
         window = scene.fixed(keys.whole)
@@ -155,7 +155,7 @@ def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:
 
 
 def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
-    """The tensor [batch, frames, width] that was split into heads; a mask of frames on the way goes in front of that."""
+    """The tensor [batch, frames, width] that was split into heads; a mask of frames on the way goes before that."""
     shape = scene.fixed(heads)
     where = scene.sole(heads, "Where")
     if where is not None and scalar_of(where.inputs[1]) is not None:
@@ -164,7 +164,13 @@ def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
             return None
         flat = where.inputs[0] if len(mask) == 2 else scene.reshaped(where.inputs[0], [shape[2], 1], heads.name)
         return scene.one(
-            "Where", flat, where.inputs[1], source, base=heads.name, shape=scene.shape(source), dtype=scene.dtype(source)
+            "Where",
+            flat,
+            where.inputs[1],
+            source,
+            base=heads.name,
+            shape=scene.shape(source),
+            dtype=scene.dtype(source),
         )
     turn = scene.maker(heads, "Transpose")
     split = None if turn is None else scene.maker(turn.inputs[0], "Reshape")
@@ -199,7 +205,7 @@ def keys_hidden(scene: Scene, scores: Scores, shape: list[int]) -> Tensor | None
 
 def is_for_keys(scene: Scene, mask: Tensor, keys: int) -> bool:
     size = scene.fixed(mask)
-    return bool(size) and size[-1] == keys and all(d == 1 for d in size[:-1])
+    return size is not None and size[-1:] == [keys] and all(d == 1 for d in size[:-1])
 
 
 def bias_of(scene: Scene, scores: Scores, shape: list[int], base: str) -> Tensor | None:

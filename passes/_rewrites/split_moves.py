@@ -85,7 +85,7 @@ class SplitMoves(Rewrite):
         moved = scene.transposed(moved, perm, base)
         axis = perm.index(len(target) - 2)
         sizes = [target[a] for a in perm]
-        inputs = [moved]
+        inputs: list[Tensor] = [moved]
         attrs: dict[str, object] = {"axis": axis}
         if scene.opset < 13:
             attrs["split"] = [target[-2]] * len(parts)

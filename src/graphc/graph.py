@@ -67,6 +67,7 @@ def import_model(model: ModelProto) -> Graph:
     for tensor in graph.tensors().values():
         if isinstance(tensor, Constant) and isinstance(tensor._values, LazyValues) and is_kept(tensor._values.tensor):
             tensor._values = KeptValues(owned(tensor._values.tensor))
+    graph.import_domains = list(owned_imports(model))
     keep_attributes(graph, model.graph)
     free_overridable(graph, model)
     port_names = {t.name for t in graph.outputs}
@@ -97,6 +98,12 @@ def constant_value(node: Node) -> Any:
         if name in attrs and not isinstance(attrs[name], Node.AttributeRef):
             return np.array(attrs[name], dtype=dtype)
     return None
+
+
+def owned_imports(model: ModelProto) -> Iterator[onnx.OperatorSetIdProto]:
+    """Copies: onnx-graphsurgeon adds the domains of new nodes to what it was given."""
+    for entry in model.opset_import:
+        yield onnx.helper.make_opsetid(entry.domain, entry.version)
 
 
 def owned(tensor: onnx.TensorProto) -> onnx.TensorProto:

@@ -84,8 +84,8 @@ class Signature:
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
 
-    ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis of
-    every port that holds them, one after the other.
+    ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis
+    of every port that holds them, one after the other.
     """
 
     chunk: int | None

@@ -201,7 +201,7 @@ def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, del
     low, high = min(low, most), min(high, most)
     wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
     if spec.frames is None:
-        wishes[:2] = [max(low, min(chunk, longest) // 2 + 1), high]
+        wishes[:2] = [high, max(low, min(chunk, longest) // 2 + 1)]
     known = sorted(accepted(reference))
     trials: list[Trial] = []
     for wish in [*wishes, *known]:
@@ -369,8 +369,8 @@ def disturbed(value: Array, moment: int, sign: float) -> Array:
     elif value.dtype.kind in "iu":
         changed = value + np.asarray(sign * 1000).astype(value.dtype)
     else:
-        spread = max(1.0, float(np.std(value.astype(np.float64))))
         base = np.where(np.isfinite(value), value, 0)
+        spread = max(1.0, float(np.std(base.astype(np.float64))))
         changed = base + (sign * spread * rng.standard_normal(value.shape)).astype(value.dtype)
     return np.asarray(changed, dtype=value.dtype)
 

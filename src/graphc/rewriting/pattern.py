@@ -34,7 +34,7 @@ class Call:
 
 
 class Tracer:
-    """Records calls: ``op.Add(x, 1.0)`` is a node that adds a constant 1 to x. A domain is written ``op.of(domain, name)``."""
+    """Records calls: ``op.Add(x, 1.0)`` is a node that adds a constant 1 to x."""
 
     def __getattr__(self, name: str) -> Callable[..., Call]:
         return lambda *inputs, **attrs: Call(name, inputs, tuple(attrs.items()))

@@ -10,7 +10,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from graphc.graph import DEFAULT_DOMAINS, Constant, Node, Tensor, Variable, captured, constant_of, names_in, sorted_nodes, standard
+from graphc.graph import (
+    DEFAULT_DOMAINS,
+    Constant,
+    Node,
+    Tensor,
+    Variable,
+    captured,
+    constant_of,
+    names_in,
+    sorted_nodes,
+    standard,
+)
 from graphc.kept import KeptValues
 from graphc.model import Model
 from graphc.shapes import bare_types

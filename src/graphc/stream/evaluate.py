@@ -32,11 +32,14 @@ from graphc.runtime import RunError, Session
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
+from graphc.stream.plainer import make_plainer
 from graphc.stream.sequences import stack_sequences
-from graphc.stream.thresholds import length_beyond
+from graphc.stream.thresholds import STEPS, length_beyond, slowdown, whole_steps
 
 SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
+SMALLEST_STEP = 8
+MOST_FOR_STEPS = 10
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
@@ -89,10 +92,29 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
             at_least = 2 * found[0]
             continue
         carried = set(evaluation.data | evaluation.static)
+        more = lengths_to_tell(offline, evaluation, lengths)
+        if more:
+            also = (*also, *more)
+            continue
         beyond = length_beyond(evaluation.graph, carried, lengths, evaluation.shapes)
         if beyond is None or beyond <= at_least:
             return evaluation
         at_least, also = beyond, (*also, lengths[0])
+
+
+def lengths_to_tell(offline: Offline, evaluation: Evaluation, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """Lengths at which rounding to the steps that a graph names shows: on and beside a multiple, for each step."""
+    slowest = slowdown(lengths, evaluation.shapes)
+    wanted: list[int] = []
+    for step in evaluation.memo[STEPS]:
+        whole = step * slowest
+        if whole <= SMALLEST_STEP or 3 * whole > LONGEST_TRIED:
+            continue
+        wanted += [
+            n for n in (whole, 2 * whole - 1, 2 * whole, 2 * whole + 1, 3 * whole - whole // 3) if n not in wanted
+        ]
+    fresh = [n for n in wanted[:MOST_FOR_STEPS] if n not in lengths]
+    return tuple(n for n in fresh if offline.accepts(n))
 
 
 def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
@@ -109,13 +131,20 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         }
         values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
         known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
-        rewritten = stack_sequences(graph, shapes) or expand_contrib(graph, shapes, values[0])
+        all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
+        rewritten = (
+            make_plainer(graph, all_shapes)
+            or stack_sequences(graph, shapes)
+            or expand_contrib(graph, shapes, values[0])
+        )
         if not conditions and not rewritten:
             break
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
     known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
-    return Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), model, tuple(feeds))
+    found = Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), model, tuple(feeds))
+    found.memo[STEPS] = tuple(whole_steps(graph, data | static))
+    return found
 
 
 def values_of(evaluation: Evaluation, name: str) -> dict[str, Known]:

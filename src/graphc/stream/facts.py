@@ -155,11 +155,12 @@ class Reach:
     """What is known of the entries of a table of two times, as [first time or 1, second time or 1] for each length.
 
     Args:
-        level: what masks have added to an entry so far; 0 where none did.
+        level: the most that masks have added to an entry so far, over all other axes; 0 where none did.
         zero: entries that are exactly zero whatever the data is.
         wild: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
         one: entries that are exactly one (or true) whatever the data is.
         counted: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
+        least: the least that masks have added to an entry, masks out of data left aside.
     """
 
     level: tuple[Array, ...]
@@ -167,14 +168,16 @@ class Reach:
     wild: tuple[Array, ...]
     one: tuple[Array, ...]
     counted: tuple[Array, ...]
+    least: tuple[Array, ...]
 
     @classmethod
     def free(cls, count: int) -> Reach:
         no = np.zeros((1, 1), bool)
-        return cls((np.zeros((1, 1)),) * count, *[(no,) * count] * 4)
+        zero = (np.zeros((1, 1)),) * count
+        return cls(zero, *[(no,) * count] * 4, zero)
 
     def swapped(self) -> Reach:
-        parts = (self.level, self.zero, self.wild, self.one, self.counted)
+        parts = (self.level, self.zero, self.wild, self.one, self.counted, self.least)
         return Reach(*(tuple(v.T for v in part) for part in parts))
 
     @property
@@ -209,6 +212,7 @@ class Pairs:
         times: for each axis a stream of the same rate and length; its delay is when the frames have arrived.
         shape: the offline shape, with -1 for time.
         settled: frames that do not exist hold zeros on the axis that was normalised.
+        normalised: the times (0, 1) along which it was; every sum has to go along these.
         sites: where scores became weights on the way here.
     """
 
@@ -220,6 +224,7 @@ class Pairs:
     reach: Reach = field(compare=False)
     settled: bool = False
     sites: tuple[Site, ...] = field(default=(), compare=False)
+    normalised: frozenset[int] = frozenset()
 
     @property
     def rank(self) -> int:

@@ -6,7 +6,7 @@ If only these ops stand on the way, it is finite, and zero times it is zero.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,42 @@ KEEPING = frozenset(
         *("ConvTranspose", "Cos", "CumSum", "DepthToSpace", "Dropout", "Einsum", "Elu", "Equal", "Erf", "Expand"),
         *("Flatten", "Floor", "GRU", "Gather", "GatherElements", "Gelu", "Gemm", "Greater", "GroupNormalization"),
         *("HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LSTM", "LayerNormalization", "LeakyRelu"),
-        *("Less", "MatMul", "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pad", "RNN", "ReduceMax"),
-        *("ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Reshape", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Slice"),
+        *(
+            "Less",
+            "MatMul",
+            "Max",
+            "Mean",
+            "Min",
+            "Mish",
+            "Mul",
+            "Neg",
+            "Not",
+            "Or",
+            "PRelu",
+            "Pad",
+            "RNN",
+            "ReduceMax",
+        ),
+        *(
+            "ReduceMean",
+            "ReduceMin",
+            "ReduceSum",
+            "Relu",
+            "Reshape",
+            "Round",
+            "Selu",
+            "Sigmoid",
+            "Sign",
+            "Sin",
+            "Slice",
+        ),
         *("Softmax", "Softplus", "Softsign", "Split", "Squeeze", "Sub", "Sum", "Swish", "Tanh", "Tile", "Transpose"),
         *("Unsqueeze", "Where", "com.microsoft::Gelu", "com.microsoft::FastGelu", "com.microsoft::QuickGelu"),
     }
 )
 
 
-def keeps_finite(node: Node, finite: Set[str], known: dict[str, Known]) -> bool:
+def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, Known]) -> bool:
     """Whether a node gives finite numbers where the tensors named do."""
     data = [t for t in node.inputs if t.name and not isinstance(t, Constant) and t.name not in known]
     if any(t.name not in finite for t in data):
@@ -42,7 +69,7 @@ def keeps_finite(node: Node, finite: Set[str], known: dict[str, Known]) -> bool:
     return op_of(node) in KEEPING
 
 
-def value_of(node: Node, known: dict[str, Known]) -> Any:
+def value_of(node: Node, known: Mapping[str, Known]) -> Any:
     """The second input, where it is a constant."""
     second = node.inputs[1]
     found = known.get(second.name)

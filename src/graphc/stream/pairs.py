@@ -89,7 +89,8 @@ def pairs_of(
         facts.refuse("an axis other than its two times changes with the length of the stream")
     if sites is None:
         sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, Pairs) for site in f.sites))
-    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled, sites)
+    normalised = frozenset(side for f in facts.inputs if isinstance(f, Pairs) for side in f.normalised)
+    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled, sites, normalised)
 
 
 Build = Callable[[Builder, Spans], Tensor]

@@ -192,7 +192,9 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> S
     none = Reach.free(len(facts.lengths))
     free = replace(reach, level=none.level, one=none.one)
     build = built(node, [piece(k) for k in range(2)])
-    return StreamStep((pairs_of(facts, frame, build, free, table.settled),), nothing(node))
+    normalised = frozenset(order.index(side) for side in table.normalised)
+    pairs = replace(pairs_of(facts, frame, build, free, table.settled), normalised=normalised)
+    return StreamStep((pairs,), nothing(node))
 
 
 def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, key: int) -> StreamStep:
@@ -231,6 +233,11 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
 
     Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
     """
+    if table.normalised - {key}:
+        facts.refuse(
+            "sums over one time what was normalised over the other",
+            "a softmax over all queries needs the whole stream; normalise over the keys",
+        )
     reach = table.reach if key == 1 else table.reach.swapped()
     sizes = [(query_time.length(n), key_time.length(n)) for n in facts.lengths]
     if query_time.rate != key_time.rate:
@@ -301,7 +308,7 @@ class StandIns(dict[str, Tensor]):
 
 
 def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
-    """The values of the keys of one call; leftovers that may be infinite are zeros, since zero times infinity is none."""
+    """The values of the keys of one call; leftovers that may be infinite are zeros: zero times infinity is none."""
     name = facts.names[index]
     finite = name in facts.finite
 

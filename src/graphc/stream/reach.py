@@ -50,7 +50,7 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     """
     count = len(facts.lengths)
     parts = [one_reach(facts, fact, frame, count) for fact in facts.inputs]
-    levels = [list(p.level) for p in parts]
+    levels, leasts = [list(p.level) for p in parts], [list(p.least) for p in parts]
     zeros = [p.zero for p in parts]
     ones = [p.one for p in parts]
     wild = each(disjunction, [p.wild for p in parts])
@@ -58,21 +58,30 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
     op = node.op
     known = [isinstance(f, Known) for f in facts.inputs]
     if op in ("Add", "Sub", "Sum"):
-        sign = -1 if op == "Sub" else 1
-        level = tuple(summed([levels[0][i], *(sign * lv[i] for lv in levels[1:])]) for i in range(count))
-        found = replace(free, level=level, zero=each(conjunction, zeros))
+        sign, more, less = (-1, leasts, levels) if op == "Sub" else (1, levels, leasts)
+        level = tuple(summed([levels[0][i], *(sign * lv[i] for lv in more[1:])]) for i in range(count))
+        least = tuple(summed([leasts[0][i], *(sign * lv[i] for lv in less[1:])]) for i in range(count))
+        found = replace(free, level=level, least=least, zero=each(conjunction, zeros))
         return complemented(found, facts, parts) if op == "Sub" else found
     if op == "Mul":
-        level = scaled(facts, levels, known, count)
+        level, least = scaled(facts, parts, known, count)
         if len(parts) == 2 and sum(known) == 1:
-            level = raised_where_one(level, parts[known.index(True)], parts[known.index(False)])
-        return replace(free, level=level, zero=each(disjunction, zeros), one=each(conjunction, ones))
+            factor, table = parts[known.index(True)], parts[known.index(False)]
+            level = raised_where_one(level, factor.level, table)
+            least = raised_where_one(least, factor.least, table)
+        return replace(free, level=level, least=least, zero=each(disjunction, zeros), one=each(conjunction, ones))
     if op == "Div" and not known[0]:
-        return replace(free, level=scaled(facts, levels, known, count, inverse=True), zero=zeros[0])
-    if op == "Max" and len(parts) == 2 and any(known):
-        return replace(free, level=tuple(np.maximum(levels[0][i], levels[1][i]) for i in range(count)))
+        level, least = scaled(facts, parts, known, count, inverse=True)
+        return replace(free, level=level, least=least, zero=zeros[0])
+    if op in ("Max", "Min") and len(parts) == 2 and any(known):
+        pick = np.maximum if op == "Max" else np.minimum
+        return replace(
+            free,
+            level=tuple(pick(levels[0][i], levels[1][i]) for i in range(count)),
+            least=tuple(pick(leasts[0][i], leasts[1][i]) for i in range(count)),
+        )
     if op == "Clip":
-        return replace(free, level=parts[0].level)
+        return clipped(node, facts, parts[0], free)
     if op == "And":
         return replace(free, zero=each(disjunction, zeros), one=each(conjunction, ones))
     if op == "Or":
@@ -85,7 +94,8 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
         stays, gone = op in ZERO_STAYS, op in GONE_BELOW
         zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
         same = op in ("Identity", "Cast", "Dropout")
-        return replace(free, zero=zero, **({"level": parts[0].level, "one": ones[0]} if same else {}))
+        kept = {"level": parts[0].level, "least": parts[0].least, "one": ones[0]} if same else {}
+        return replace(free, zero=zero, **kept)
     return free
 
 
@@ -102,9 +112,28 @@ def complemented(found: Reach, facts: Facts, parts: Sequence[Reach]) -> Reach:
     return replace(found, zero=zero, one=parts[1].zero)
 
 
-def raised_where_one(level: tuple[Array, ...], factor: Reach, table: Reach) -> tuple[Array, ...]:
+def raised_where_one(level: tuple[Array, ...], factor: tuple[Array, ...], table: Reach) -> tuple[Array, ...]:
     """The level of a constant times a table: the constant itself where the table is one."""
-    return tuple(np.where(o, f, lv) for lv, f, o in zip(level, factor.level, table.one, strict=True))
+    return tuple(np.where(o, f, lv) for lv, f, o in zip(level, factor, table.one, strict=True))
+
+
+def clipped(node: Node, facts: Facts, table: Reach, free: Reach) -> Reach:
+    """What is left of masks between two constant bounds; free where a bound is no constant."""
+    bounds: list[float] = []
+    for index, (name, none) in enumerate((("min", -inf), ("max", inf)), 1):
+        fact = facts[index]
+        if fact is None:
+            bounds.append(float(node.attrs.get(name, none)))
+        elif isinstance(fact, Known) and fact.steady is not None and fact.steady.size == 1:
+            bounds.append(float(fact.steady.ravel()[0]))
+        else:
+            return free
+    low, high = bounds
+    return replace(
+        free,
+        level=tuple(np.clip(lv, low, high) for lv in table.level),
+        least=tuple(np.clip(lv, low, high) for lv in table.least),
+    )
 
 
 def summed(levels: Sequence[Array]) -> Array:
@@ -126,20 +155,22 @@ def disjunction(masks: Sequence[Array]) -> Array:
 
 
 def scaled(
-    facts: Facts, levels: Sequence[Sequence[Array]], known: Sequence[bool], count: int, inverse: bool = False
-) -> tuple[Array, ...]:
-    """Levels times (or through) a known factor that is positive; free otherwise."""
-    free = Reach.free(count).level
-    if len(levels) != 2 or sum(known) != 1:
-        return free
+    facts: Facts, parts: Sequence[Reach], known: Sequence[bool], count: int, inverse: bool = False
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The most and the least of masks times (or through) a known factor that is positive; free otherwise."""
+    free = Reach.free(count)
+    if len(parts) != 2 or sum(known) != 1:
+        return free.level, free.least
     other = known.index(True)
     values = [np.asarray(v, dtype=np.float64) for v in known_values(facts, other)]
-    if any((v <= 0).any() for v in values):
-        return free
-    factors = [v.max(initial=1e-30) if inverse else v.min(initial=1e30) for v in values]
-    return tuple(
-        level / factor if inverse else level * factor for level, factor in zip(levels[1 - other], factors, strict=True)
-    )
+    if any((v <= 0).any() or not v.size for v in values):
+        return free.level, free.least
+    factors = [(1 / v if inverse else v).ravel() for v in values]
+    ends = [(float(f.min()), float(f.max())) for f in factors]
+    table = parts[1 - other]
+    most = tuple(np.maximum(lv * a, lv * b) for lv, (a, b) in zip(table.level, ends, strict=True))
+    least = tuple(np.minimum(lv * a, lv * b) for lv, (a, b) in zip(table.least, ends, strict=True))
+    return most, least
 
 
 def known_values(facts: Facts, index: int) -> tuple[Array, ...]:
@@ -155,8 +186,11 @@ def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reac
     if not isinstance(fact, Known) or fact.values[0].dtype.kind not in "fiub":
         return free
     level = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
+    least = tuple(plane(v.astype(np.float64), frame, np.min) for v in fact.values)
     zero = tuple(plane(v == 0, frame, np.all) for v in fact.values)
-    return replace(free, level=level, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values))
+    return replace(
+        free, level=level, least=least, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values)
+    )
 
 
 def chosen(facts: Facts, parts: Sequence[Reach], free: Reach) -> Reach:
@@ -171,6 +205,10 @@ def chosen(facts: Facts, parts: Sequence[Reach], free: Reach) -> Reach:
         return tuple(found)
 
     found = replace(
-        free, level=pick("level", np.maximum), zero=pick("zero", np.logical_and), one=pick("one", np.logical_and)
+        free,
+        level=pick("level", np.maximum),
+        least=pick("least", np.maximum),
+        zero=pick("zero", np.logical_and),
+        one=pick("one", np.logical_and),
     )
     return replace(found, wild=pick("wild", np.logical_or)) if isinstance(facts.inputs[0], Known) else found

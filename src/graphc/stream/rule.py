@@ -134,11 +134,11 @@ class Facts:
         return fact.steady
 
     def argument(self, name: str, index: int) -> Any:
-        """An argument that is an attribute in some opsets and an input in others; None where it is omitted."""
+        """A list of numbers that is an attribute in some opsets and an input in others; None where it is omitted."""
         if name in self.node.attrs:
             return self.node.attrs[name]
         value = self.array(index, f"'{name}'")
-        return None if value is None else value.tolist()
+        return None if value is None else np.atleast_1d(value).tolist()
 
     @property
     def grid(self) -> int:

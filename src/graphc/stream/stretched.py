@@ -31,8 +31,8 @@ def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -
     flat = b.constant(np.ascontiguousarray(last).reshape(*last.shape[:-2], -1), name)
     table: Tensor = b.one("Gather", flat, places, axis=last.ndim - 2, hint="stretched")
     if axes != [value.ndim - 2, value.ndim - 1]:
-        order = list(np.moveaxis(np.arange(value.ndim), (-2, -1), axes))
-        table = b.one("Transpose", table, perm=[int(a) for a in order], hint="stretched")
+        order = [*(a for a in range(value.ndim) if a not in axes), *axes]
+        table = b.one("Transpose", table, perm=[order.index(a) for a in range(value.ndim)], hint="stretched")
     return table
 
 

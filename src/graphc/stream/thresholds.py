@@ -16,6 +16,8 @@ from graphc.graph import Constant, Graph, Node, Tensor
 COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max", "Clip", "Mod")
 PLAIN = ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Expand")
 FARTHEST = 2000
+STEPS = "steps"
+LARGEST_STEP = 4096
 MARGIN = 70
 
 
@@ -46,6 +48,19 @@ def thresholds(graph: Graph, carried: set[str]) -> list[float]:
         elif node.op == "Div" and len(node.inputs) == 2 and (v := number(node.inputs[1], whole=True)) is not None:
             found.append(abs(v))
     return [v for v in found if math.isfinite(v)]
+
+
+def whole_steps(graph: Graph, carried: set[str]) -> list[int]:
+    """The whole numbers by which time-only nodes divide, multiply or take remainders: lengths may be rounded to them."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        if node.op not in ("Div", "Mod", "Mul") or any(t.name in carried for t in node.outputs):
+            continue
+        for tensor in node.inputs[:2]:
+            value = number(tensor)
+            if value is not None and value == int(value) and 1 < abs(value) <= LARGEST_STEP:
+                found.add(abs(int(value)))
+    return sorted(found)
 
 
 def number(tensor: Tensor, whole: bool = False) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
+from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.front import Front
 from graphc.stream.ports import Builder
@@ -75,8 +76,9 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
     if any(isinstance(f, Static) for f in facts.inputs):
         facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
     front = joined(facts, range(place), x.axis)
-    behind = joined(facts, range(place + 1, len(facts)), x.axis)
     before = 0 if front is None else front.shape[x.axis]
+    varying = following_length(facts, range(place + 1, len(facts)), x, before)
+    behind = varying[0] if varying else joined(facts, range(place + 1, len(facts)), x.axis)
     after = 0 if behind is None else behind.shape[x.axis]
     source = x
     if before and x.delay != 0:
@@ -91,7 +93,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
         x = x.at(max(x.delay, x.length.lag(facts.grid)))
     frame = front.take([0], axis=x.axis) if front is not None and before else None
     uniform = frame is not None and front is not None and np.array_equal(front, np.repeat(frame, before, axis=x.axis))
-    length = x.length.then(1, before + after, 1)
+    length = varying[1] if varying else x.length.then(1, before + after, 1)
     late = before > 0 and not (uniform and x.delay == 0)
     out = facts.out(x, x.axis, delay=x.delay if late else x.delay - before, length=length)
     if out.delay < 0 and before:
@@ -114,6 +116,31 @@ def joined(facts: Facts, indices: range, axis: int) -> Array | None:
     parts = [facts.array(i, f"its input {i}") for i in indices]
     arrays = [p for p in parts if p is not None]
     return np.concatenate(arrays, axis=axis) if arrays else None
+
+
+def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tuple[Array, Length] | None:
+    """Equal frames behind the stream whose number follows its length: the most of them, and the length that they make.
+
+    Refuses numbers that no length explains; None where the number is always the same.
+    """
+    parts = [facts[i] for i in indices]
+    known = [p for p in parts if isinstance(p, Known)]
+    if len(known) < len(parts) or all(k.steady is not None for k in known):
+        return None
+    wholes = [np.concatenate([k.values[i] for k in known], axis=x.axis) for i in range(len(facts.lengths))]
+    counts = [w.shape[x.axis] for w in wholes]
+    longest = max(wholes, key=lambda w: w.shape[x.axis])
+    frame = longest.take([0], axis=x.axis)
+    if any(not np.array_equal(w, np.repeat(frame, w.shape[x.axis], axis=x.axis)) for w in wholes):
+        facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
+    sizes = [x.length(n) + before + count for n, count in zip(facts.lengths, counts, strict=True)]
+    length = explained(facts, x, sizes)
+    if length is None:
+        facts.refuse(
+            f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames behind the stream, which follows no length",
+            "put a fixed number there",
+        )
+    return longest, length
 
 
 def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:

@@ -25,6 +25,9 @@ from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.stretched import Spans
 
 
+ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+
+
 @two_time_rule(*UNARY, *BROADCAST, *CONTRIB)
 def elementwise(node: Node, facts: Facts) -> StreamStep:
     if any(isinstance(f, Moved) for f in facts.inputs):
@@ -78,7 +81,9 @@ def follow(
             found: Tensor = b.memo[key][index]
             return found
 
-        return pairs_of(facts, frame, build, table.reach.swapped() if swapped else table.reach, table.settled, index)
+        reach = table.reach.swapped() if swapped else table.reach
+        pairs = pairs_of(facts, frame, build, reach, table.settled, index)
+        return replace(pairs, normalised=frozenset(1 - s if swapped else s for s in table.normalised))
 
     outputs = tuple(output(i) if t.name and facts.output_shapes[i] else None for i, t in enumerate(node.outputs))
     return StreamStep(outputs, nothing(node))
@@ -118,23 +123,31 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
     def scores(b: Builder, spans: Spans) -> Tensor:
         return with_existing(b, table, key, spans, lowest)
 
-    zero = tuple(off(level, key) for level in table.reach.level)
+    if any((level == -np.inf).all(axis=key).any() for level in table.reach.level):
+        facts.refuse(
+            "normalises a query that sees no key at all, which gives no number",
+            "let every query see its own frame, or mask by a finite number",
+        )
+    zero = off(table.reach, key)
     counted = tuple(~z for z in zero)
     reach = replace(Reach.free(len(facts.lengths)), zero=zero, wild=table.reach.wild, counted=counted)
     build = built(node, [scores])
     frame = Frame(table.from_right, table.times)
     rights = table.from_right
     site = Site(node.inputs[0].name, node.outputs[0].name, rights[1 - key], rights[key], table.dtype)
-    return StreamStep((pairs_of(facts, frame, build, reach, settled=True, sites=(site,)),), nothing(node))
+    pairs = pairs_of(facts, frame, build, reach, settled=True, sites=(site,))
+    return StreamStep((replace(pairs, normalised=pairs.normalised | {key}),), nothing(node))
 
 
-def off(level: Array, axis: int) -> Array:
-    """Entries so far below the highest of their row that their exponential is zero."""
-    highest = level.max(axis=axis, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        below = level - np.where(np.isfinite(highest), highest, 0)
-    found: Array = (below <= OFF) | (level == -np.inf)
-    return found
+def off(reach: Reach, axis: int) -> tuple[Array, ...]:
+    """Entries so far below the highest of their row, whatever the head, that their exponential is zero."""
+    found: list[Array] = []
+    for level, least in zip(reach.level, reach.least, strict=True):
+        highest = least.max(axis=axis, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            below = np.where(np.isfinite(highest), level - highest, 0)
+        found.append((below <= OFF) | (level == -np.inf))
+    return tuple(found)
 
 
 @two_time_rule(*REDUCTIONS)
@@ -150,14 +163,15 @@ def reduce(node: Node, facts: Facts) -> StreamStep:
     if not along:
         rest = [a - (0 if keep else sum(x < a for x in axes)) for a in table.axes]
         free = Reach.free(len(facts.lengths))
-        bare = replace(table, reach=replace(free, wild=table.reach.wild))
+        stays = table.reach.zero if node.op in ZERO_STAYS_REDUCED else free.zero
+        bare = replace(table, reach=replace(free, wild=table.reach.wild, zero=stays, counted=table.reach.counted))
         return follow(
             node, facts, bare, (rest[0], rest[1]), lambda b, x, spans: b.copy(node, [x, *arguments(b, facts)])
         )
     key = table.axes.index(along[0])
     query = table.times[1 - key]
     if node.op == "ReduceMax":
-        zero = tuple(off(level, key) for level in table.reach.level)
+        zero = off(table.reach, key)
         judged = replace(table, reach=replace(table.reach, zero=zero))
     elif node.op in ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceL2"):
         judged = table
@@ -247,6 +261,8 @@ def pick(node: Node, facts: Facts) -> StreamStep:
         along = normalised(int(node.attrs.get("axis", 0)), table.rank)
         moved = [a + (added if a > along else 0) for a in table.axes]
         axes = (moved[0], moved[1])
+    if node.op == "Slice" and any(int(s) < 0 for s in facts.argument("steps", 4) or []):
+        facts.refuse("reverses a table of two times", "a stream never sees its end first; export without the reversal")
     if node.op == "Slice" and facts.output_shapes[0] == facts.input_shapes[0]:
         return follow(node, facts, table, axes, lambda b, x, spans: [x])
     if node.op == "Expand":
@@ -275,6 +291,7 @@ def concat(node: Node, facts: Facts) -> StreamStep:
         each(disjunction, [p.wild for p in parts]),
         each(conjunction, [p.one for p in parts]),
         each(disjunction, [p.counted for p in parts]),
+        each(lambda levels: np.minimum.reduce(np.broadcast_arrays(*levels)), [p.least for p in parts]),
     )
     build = built(node, [t.build for t in tables])
     return StreamStep((pairs_of(facts, frame, build, reach, all(t.settled for t in tables)),), nothing(node))
