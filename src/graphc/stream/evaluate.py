@@ -39,7 +39,7 @@ from graphc.stream.thresholds import STEPS, length_beyond, slowdown, whole_steps
 SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
 SMALLEST_STEP = 8
-MOST_FOR_STEPS = 10
+MOST_FOR_STEPS = 20
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 

@@ -173,8 +173,8 @@ class Reach:
     @classmethod
     def free(cls, count: int) -> Reach:
         no = np.zeros((1, 1), bool)
-        zero = (np.zeros((1, 1)),) * count
-        return cls(zero, *[(no,) * count] * 4, zero)
+        nothing, never = (np.zeros((1, 1)),) * count, (no,) * count
+        return cls(nothing, never, never, never, never, nothing)
 
     def swapped(self) -> Reach:
         parts = (self.level, self.zero, self.wild, self.one, self.counted, self.least)

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, constant_of, names_in, place_of, standard, subgraphs
+from graphc.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    constant_of,
+    constant_value,
+    names_in,
+    place_of,
+    producer,
+    standard,
+    subgraphs,
+)
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 WHOLE = 2**31 - 1
@@ -39,7 +53,7 @@ def drop_whole_slices(graph: Graph) -> bool:
 
 
 def keeps_all(node: Node) -> bool:
-    values = [constant_of(t) if t.name else None for t in node.inputs[1:]]
+    values = [value_in(t) if t.name else None for t in node.inputs[1:]]
     if len(values) < 2 or values[0] is None or values[1] is None:
         return False
     steps = values[3] if len(values) > 3 else None
@@ -51,12 +65,32 @@ def keeps_all(node: Node) -> bool:
     )
 
 
+def value_in(tensor: Tensor) -> Any:
+    """The value of a constant, which inside a subgraph a node of its own may hold."""
+    maker = producer(tensor)
+    if maker is None or maker.op != "Constant":
+        return constant_of(tensor)
+    held = constant_value(maker)
+    return held.load() if hasattr(held, "load") else held
+
+
 def gathered(graph: Graph, shapes: Shapes) -> bool:
     """GatherND whose places lie on one axis, as exporters write ``table[ids]``: a Gather along the first axis."""
     changed = False
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "GatherND" and standard(n)]:
         places = node.inputs[1]
+        widened = producer(places)
+        if (
+            widened is not None
+            and widened.op == "Unsqueeze"
+            and adds_last(widened)
+            and not node.attrs.get("batch_dims")
+        ):
+            node.op, node.attrs = "Gather", {"axis": 0}
+            node.inputs = [node.inputs[0], widened.inputs[0]]
+            changed = True
+            continue
         shape = tuple(places.shape) if isinstance(places, Constant) else last_shape(places, shapes)
         if not shape or shape[-1] != 1 or int(node.attrs.get("batch_dims", 0)):
             continue
@@ -77,6 +111,12 @@ def gathered(graph: Graph, shapes: Shapes) -> bool:
         graph.nodes.insert(position, squeeze)
         changed = True
     return changed
+
+
+def adds_last(node: Node) -> bool:
+    """Whether an Unsqueeze adds one axis, behind all others."""
+    axes = node.attrs.get("axes") if len(node.inputs) < 2 else constant_of(node.inputs[1])
+    return axes is not None and [int(a) for a in np.ravel(axes)] == [-1]
 
 
 def last_shape(tensor: Tensor, shapes: Shapes) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Positions made anew from the clock: constants that follow the frame's place, as streams.
 
 A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2
-and so on, however it was made) or from a stored table read from its start. From there on the ops are those of a stream.
+and so on, however it was made), from a stored table read from its start, or differs near an end of the stream alone
+(``edges``). From there on the ops are those of a stream.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import onnx
 
 from graphc.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.length import Length
+from graphc.stream.edges import edged_of, edges_step
 from graphc.stream.evaluate import Evaluation, values_of
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
@@ -45,8 +47,8 @@ class Made:
 class Positions:
     """Finds how the time-only tensors of an evaluation follow the frame's place."""
 
-    def __init__(self, evaluation: Evaluation, chunk: int):
-        self.evaluation, self.chunk = evaluation, chunk
+    def __init__(self, evaluation: Evaluation, grid: int):
+        self.evaluation, self.grid = evaluation, grid
         self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
 
     def made(self, name: str, time: Stream) -> Made | None:
@@ -75,6 +77,12 @@ class Positions:
             step = table_step(table, time, known)
             found.steps.append(self.position(node, name, time, values, step))
             found.bounds.append((time.length, table.value.shape[table.axis]))
+            return True
+        axis = time_axis(known, time, self.evaluation.lengths)
+        edges = None if axis is None else edged_of(known, axis, self.evaluation.lengths)
+        if edges is not None:
+            step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
+            found.steps.append(self.position(node, name, time, values, step))
             return True
         inputs: list[Tensor] = []
         facts: list[Fact | None] = []

@@ -59,7 +59,7 @@ class Walk:
         Errors:
             StreamError: what cannot be streamed; a chunk that does not fit; lengths that are too short to tell.
         """
-        self.positions = Positions(self.evaluation, self.chunk)
+        self.positions = Positions(self.evaluation, self.settings.grid or self.chunk)
         for name in self.offline.roles:
             if name in self.evaluation.data | self.evaluation.static:
                 self.note(name, input_fact(self.offline, self.evaluation, name))

@@ -24,7 +24,6 @@ from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.stretched import Spans
 
-
 ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 
 

@@ -1,0 +1,91 @@
+"""Constants that are steady but for the first frames of a stream, or the last: who exists before frame 0 or behind the end.
+
+Each entry of a frame may differ near one of the two ends, so that it depends on the distance to that end alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.graph import Tensor
+from graphc.stream.facts import Array, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import StreamStep
+
+WIDEST = 4
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The first ``len(head) - 1`` frames and the one that follows again and again; the same from the end backwards.
+
+    Args:
+        axis: of the frames.
+        head: by the distance to frame 0, the steady frame last.
+        tail: by the distance to the last frame, the steady frame last.
+        late: which entries of a frame follow the end, with one frame.
+    """
+
+    axis: int
+    head: Array
+    tail: Array
+    late: Array
+
+
+def edged_of(known: Known, axis: int, lengths: Sequence[int]) -> Edges | None:
+    """The ends of a constant, where its values at every length are made of them."""
+    if len(set(lengths)) < 2:
+        return None
+    rows = [np.moveaxis(v, axis, 0) for v in known.values]
+    longest = max(rows, key=len)
+    count, middle = len(longest), len(longest) // 2
+    steady = longest[middle]
+    differs = longest != steady
+    early, late = differs[:middle], differs[middle:]
+    if (early.any(axis=0) & late.any(axis=0)).any():
+        return None
+    whole = tuple(range(1, longest.ndim))
+    first = np.flatnonzero(early.any(axis=whole))
+    last = np.flatnonzero(late.any(axis=whole))
+    before = int(first[-1]) + 1 if len(first) else 0
+    after = count - middle - int(last[0]) if len(last) else 0
+    if before + after == 0 or max(before, after) * WIDEST > count:
+        return None
+    head, tail = longest[: before + 1], longest[::-1][: after + 1]
+    columns = late.any(axis=0)
+    for values in rows:
+        place = np.arange(len(values))
+        made = np.where(columns, tail[np.minimum(place[::-1], after)], head[np.minimum(place, before)])
+        if not np.array_equal(made, values, equal_nan=values.dtype.kind == "f"):
+            return None
+    return Edges(axis, *(np.moveaxis(part, 0, axis) for part in (head, tail, columns[None])))
+
+
+def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
+    """The constant as a stream, which waits until it is known how far the end is."""
+    after = edges.tail.shape[edges.axis] - 1
+    if after:
+        fact = replace(fact, delay=max(fact.delay, fact.length.lag(grid) + after))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        index = b.frame_index(fact)
+        parts: list[Tensor] = []
+        for table, far in ((edges.head, False), (edges.tail, True)):
+            most = table.shape[edges.axis] - 1
+            if most == 0:
+                continue
+            place: Tensor = index
+            if far:
+                last = b.one("Sub", b.length_now(fact.length), b.constant([1]), hint="last_frame")
+                place = b.one("Sub", last, index, hint="from_the_end")
+            held = b.clipped(place, 0, most)
+            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(table), "edge"), held, axis=edges.axis))
+        if len(parts) == 1:
+            return parts
+        late = b.constant(np.ascontiguousarray(edges.late), "late")
+        return [b.one("Where", late, parts[1], parts[0], hint="edges")]
+
+    return StreamStep((fact,), emit)
