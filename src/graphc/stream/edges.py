@@ -16,6 +16,7 @@ from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep
 
 WIDEST = 4
+BOOL = 9
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def edged_of(known: Known, axis: int, lengths: Sequence[int]) -> Edges | None:
 def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
     """The constant as a stream, which waits until it is known how far the end is."""
     after = edges.tail.shape[edges.axis] - 1
+    both, is_bool = min(after, edges.head.shape[edges.axis] - 1) > 0, edges.head.dtype.kind == "b"
     if after:
         fact = replace(fact, delay=max(fact.delay, fact.length.lag(grid) + after))
 
@@ -82,10 +84,12 @@ def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
                 last = b.one("Sub", b.length_now(fact.length), b.constant([1]), hint="last_frame")
                 place = b.one("Sub", last, index, hint="from_the_end")
             held = b.clipped(place, 0, most)
-            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(table), "edge"), held, axis=edges.axis))
-        if len(parts) == 1:
+            stored = table.astype(np.int32) if both and is_bool else table
+            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(stored), "edge"), held, axis=edges.axis))
+        if not both:
             return parts
         late = b.constant(np.ascontiguousarray(edges.late), "late")
-        return [b.one("Where", late, parts[1], parts[0], hint="edges")]
+        chosen: Tensor = b.one("Where", late, parts[1], parts[0], hint="edges")
+        return [b.one("Cast", chosen, to=BOOL, hint="edges") if is_bool else chosen]
 
     return StreamStep((fact,), emit)

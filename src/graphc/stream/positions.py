@@ -183,7 +183,7 @@ def stream_fact(known: Known, time: Stream, axis: int) -> Stream:
 
 @dataclass(frozen=True)
 class Ramp:
-    """``start + step * frame`` on one axis, all others of size 1."""
+    """``start + step * frame`` on one axis, the same along all others."""
 
     axis: int
     start: float
@@ -194,13 +194,16 @@ def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
     """Whole numbers that grow by the same step, whatever made them."""
     axis = time_axis(known, time, lengths)
     longest = max(known.values, key=np.size)
-    if axis is None or longest.size != longest.shape[axis] or longest.size < 3 or longest.dtype.kind not in "iuf":
+    if axis is None or longest.shape[axis] < 3 or longest.dtype.kind not in "iuf":
         return None
-    flat = longest.ravel().astype(np.float64)
+    columns = [np.moveaxis(v, axis, 0).reshape(v.shape[axis], -1) for v in known.values]
+    if any(not c.size or (c != c[:, :1]).any() for c in columns):
+        return None
+    flat = max(columns, key=len)[:, 0].astype(np.float64)
     start, step = float(flat[0]), float(flat[1] - flat[0])
     if start != int(start) or step != int(step) or step == 0:
         return None
-    if any(not np.array_equal(v.ravel(), (start + step * np.arange(v.size)).astype(v.dtype)) for v in known.values):
+    if any(not np.array_equal(c[:, 0], (start + step * np.arange(len(c))).astype(c.dtype)) for c in columns):
         return None
     return Ramp(axis, start, step)
 
@@ -220,7 +223,9 @@ def ramp_step(ramp: Ramp, time: Stream, known: Known) -> StreamStep:
             if fact.dtype != np.int64
             else index
         )
-        return [b.one("Reshape", cast, b.constant(shape), hint="ramp") if fact.rank != 1 else cast]
+        made: Tensor = b.one("Reshape", cast, b.constant(shape), hint="ramp") if fact.rank != 1 else cast
+        whole = [b.frames(time) if a == ramp.axis else s for a, s in enumerate(fact.shape)]
+        return [made if whole == shape else b.one("Expand", made, b.constant(whole), hint="ramp")]
 
     return StreamStep((fact,), emit)
 

@@ -51,7 +51,7 @@ def thresholds(graph: Graph, carried: set[str]) -> list[float]:
 
 
 def whole_steps(graph: Graph, carried: set[str]) -> list[int]:
-    """The whole numbers by which time-only nodes divide, multiply or take remainders: lengths may be rounded to them."""
+    """The whole numbers that time-only nodes divide by, multiply by or take remainders of: steps of lengths."""
     found: set[int] = set()
     for node in graph.nodes:
         if node.op not in ("Div", "Mod", "Mul") or any(t.name in carried for t in node.outputs):
