@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from test_rules import model_of, random, refusal, weights
+from test_rules import lifted_equal, model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import SpecError, StreamError
@@ -227,3 +227,68 @@ def test_inputs_are_not_cached_before_a_rotation_or_for_calls_of_any_size(tmp_pa
     assert any("no one input makes both" in note for note in report["passes"][0]["notes"])
     with pytest.raises(StreamError, match=r"cache: inputs needs calls of one size; give stream\.chunk a number"):
         graphc.compile(of_example(tmp_path, "attention_sdpa.dynamo", "{cache: inputs}", "dynamic"))
+
+
+HEADS = """
+    a = Reshape (x, heads) hq = Transpose <perm=[0,2,1,3]> (a) kt = Transpose <perm=[0,2,3,1]> (a) s = MatMul (hq, kt)
+"""
+JOINED = "mixed = MatMul (w, hq) o = Transpose <perm=[0,2,1,3]> (mixed) y = Reshape (o, whole)"
+OF_HEADS = {"heads": np.array([0, 0, 2, 2]), "whole": np.array([0, 0, 4])}
+NEAR = "back = Neg (d) ahead = Greater (d, zero) far = Greater (back, reach) off = Or (ahead, far)"
+
+
+def with_heads(rest: str, joined: str = JOINED, **arrays: np.ndarray) -> onnx.ModelProto:
+    model = model_of(f"{HEADS} {PLACES} {rest} {joined}", "float[1,T,4] x")
+    return weights(model, **ARRAYS, **OF_HEADS, **arrays)
+
+
+def test_a_penalty_that_differs_from_head_to_head_counts_by_its_mildest_head() -> None:
+    """Slopes of ALiBi subtracted: the flattest head sees furthest, and a head that hides a key hides it for no other."""
+    rest = """
+        back = Neg (d) f = Cast <to=1> (back) slope = Mul (f, slopes) s2 = Sub (s, slope)
+        ahead = Greater (d, zero) m = Where (ahead, low, s2) w = Softmax (m)
+    """
+    steep = np.array([100.0, 40.0], np.float32).reshape(2, 1, 1)
+    model = with_heads(rest, slopes=steep, low=np.float32(-np.inf))
+    signature = lifted_equal(model, lengths=range(1, 40)).signature
+    assert signature is not None
+    assert max(max(s.init.shape) for s in signature.states) == 12
+    flat = with_heads(rest, slopes=np.array([100.0, 0.0], np.float32).reshape(2, 1, 1), low=np.float32(-np.inf))
+    assert "attends to all past frames" in refusal(flat).reason
+
+
+def test_scores_kept_in_a_range_behind_their_mask_are_not_masked() -> None:
+    rest = f"{NEAR} m = Where (off, low, s) c = Clip (m, least, most) w = Softmax (c)"
+    bounds = {"low": np.float32(-1e9), "least": np.float32(-3), "most": np.float32(3), "reach": np.array(4)}
+    assert "attends to all past and future frames" in refusal(with_heads(rest, **bounds)).reason
+
+
+def test_weights_normalised_over_the_queries_are_refused() -> None:
+    rest = f"{NEAR} m = Where (off, low, s) w = Softmax <axis=-2> (m)"
+    error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4)))
+    assert "sums over one time what was normalised over the other" in error.reason
+    assert "normalise over the keys" in (error.hint or "")
+
+
+def test_a_reversed_table_is_refused() -> None:
+    rest = f"{NEAR} r2 = Slice (s, end, begin, axes, back1) m = Where (off, low, r2) w = Softmax (m)"
+    arrays = {"end": np.array([-1]), "begin": np.array([-(2**40)]), "axes": np.array([-1]), "back1": np.array([-1])}
+    error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4), **arrays))
+    assert "reverses a table of two times" in error.reason
+
+
+def test_a_query_that_sees_nothing_is_refused() -> None:
+    rest = "own = GreaterOrEqual (d, zero) m = Where (own, low, s) w = Softmax (m)"
+    error = refusal(with_heads(rest, low=np.float32(-np.inf)))
+    assert "a query that sees no key at all" in error.reason
+    assert "mask by a finite number" in (error.hint or "")
+
+
+def test_masked_weights_stay_masked_under_a_mean_over_heads() -> None:
+    rest = f"{NEAR} m = Where (off, low, s) w0 = Softmax (m) w = ReduceMean <axes=[1], keepdims=1> (w0)"
+    lifted_equal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4)), lengths=range(1, 25))
+
+
+def test_a_mask_without_heads_may_stand_before_a_table_with_heads() -> None:
+    rest = f"{NEAR} o1 = Unsqueeze (off, first) m = Where (o1, low, s) w = Softmax (m)"
+    lifted_equal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4)), lengths=range(1, 25))

@@ -590,3 +590,54 @@ def test_a_given_state_read_at_every_frame_is_refused() -> None:
     model = model_of("y = Add (x, s) n = Tanh (s)", "float[1,2,T] x, float[1,2,1] s", "float[1,2,A] y, float[1,2,1] n")
     spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)}, states=[StateSpec(input="s", output="n")])
     assert "given state at every frame" in refusal(model, spec).reason
+
+
+@pytest.mark.parametrize("step", [20, 48, 160])
+def test_frames_cut_to_whole_steps_that_the_graph_names(step: int) -> None:
+    body = "h = Shape <start=2, end=3> (x) n = Div (h, step) e = Mul (n, step) y = Slice (x, zero, e, axis)"
+    model = weights(model_of(body), step=np.array([step]), zero=np.array([0]), axis=np.array([2]))
+    lifted_equal(model, chunks=(1,), lengths=range(step, 4 * step, step // 4 + 1))
+
+
+@pytest.mark.parametrize("step", [20, 48, 160])
+def test_padding_up_to_whole_steps_that_the_graph_names(step: int) -> None:
+    body = """
+        h = Shape <start=2, end=3> (x) minus = Neg (h) more = Mod (minus, step) size = Concat <axis=0> (ones, more)
+        none = ConstantOfShape (size) c = Concat <axis=2> (x, none) y = Conv <strides=[4]> (c, w)
+    """
+    model = weights(model_of(body), step=np.array([step]), ones=np.array([1, 2]), w=random(2, 2, 4))
+    lifted_equal(model, chunks=(1,), lengths=range(1, 3 * step, step // 4 + 1))
+
+
+def test_gather_nd_of_one_axis_is_a_gather() -> None:
+    body = """
+        h = Shape <start=2, end=3> (x) t = Squeeze (h) r = Range (zero, t, one) u = Unsqueeze (r, last)
+        g = GatherND (table, u) p = Transpose <perm=[1,0]> (g) y = Add (x, p)
+    """
+    arrays = {"zero": np.array(0), "one": np.array(1), "last": np.array([-1]), "table": random(30, 2)}
+    lifted = lifted_equal(weights(model_of(body), **arrays), lengths=range(1, 30))
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames == 30
+
+
+def test_a_mask_of_frames_that_exist_follows_both_ends() -> None:
+    """A window of gathered frames, each with a mark whether it lies inside the stream."""
+    body = """
+        h = Shape <start=2, end=3> (x) t = Squeeze (h) r = Range (zero, t, one) rows = Unsqueeze (r, last)
+        place = Add (rows, near) before = Less (place, zero) behind = GreaterOrEqual (place, t) out = Or (before, behind)
+        n = Not (out) f = Cast <to=1> (n) c = Transpose <perm=[1,0]> (f) p = Pad (x, pads)
+        a0 = Conv (p, w0) y = Mul (a0, c)
+    """
+    arrays = {"zero": np.array(0), "one": np.array(1), "last": np.array([1]), "near": np.arange(-2, 2)}
+    arrays |= {"pads": np.array([0, 0, 2, 0, 0, 1]), "w0": random(4, 2, 4)}
+    lifted = lifted_equal(weights(model_of(body), **arrays), lengths=range(1, 30))
+    assert delay(lifted) >= 1
+
+
+def test_a_count_of_frames_in_sight_is_made_from_the_clock() -> None:
+    body = """
+        h = Shape <start=2, end=3> (x) t = Squeeze (h) r = Range (zero, t, one) n = Add (r, one) c = Min (n, five)
+        f = Cast <to=1> (c) y = Div (x, f)
+    """
+    arrays = {"zero": np.array(0), "one": np.array(1), "five": np.array(5)}
+    lifted_equal(weights(model_of(body), **arrays), lengths=range(1, 20))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from graphc.api import (
     Constant,
     Node,
@@ -13,11 +11,10 @@ from graphc.api import (
     Scene,
     Tensor,
     captured,
-    constant_of,
-    is_sparse,
     nbytes,
     register_rewrite,
     subgraphs,
+    value_of,
 )
 
 RANDOM = (
@@ -77,11 +74,11 @@ def identity_of(tensor: Tensor, constants: dict[Any, Tensor]) -> Any:
     """A tensor's own identity; that of the first equal constant, where it is small."""
     if not tensor.name:
         return None
-    if not isinstance(tensor, Constant) or is_sparse(tensor):
+    if not isinstance(tensor, Constant):
         return id(tensor)
     if nbytes(tensor) > LARGEST_COMPARED:
         return id(tensor._values)
-    value = constant_of(tensor)
-    if value is None or not isinstance(value, np.ndarray) or value.dtype.kind not in "fiubc":
+    value = value_of(tensor)
+    if value is None:
         return id(tensor)
     return id(constants.setdefault((value.dtype.str, str(value.dtype), value.shape, value.tobytes()), tensor))

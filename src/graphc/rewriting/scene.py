@@ -18,6 +18,7 @@ from graphc.graph import (
     Variable,
     captured,
     constant_of,
+    is_sparse,
     names_in,
     sorted_nodes,
     standard,
@@ -271,9 +272,13 @@ class Emptied:
 
 
 def value_of(tensor: Tensor | None) -> Array | None:
-    """The value of a dense numeric constant."""
-    value = constant_of(tensor)
-    return value if value is not None and value.dtype.kind in "fiub" else None
+    """The value of a dense numeric constant of a dtype that numpy has; others are never loaded."""
+    return constant_of(tensor) if isinstance(tensor, Constant) and is_plain(tensor, "fiub") else None
+
+
+def is_plain(tensor: Constant, kinds: str) -> bool:
+    """Whether a constant is dense, and its dtype one of numpy's of these kinds."""
+    return isinstance(tensor.dtype, np.dtype | type) and np.dtype(tensor.dtype).kind in kinds and not is_sparse(tensor)
 
 
 def weight_of(tensor: Tensor | None) -> Array | None:
@@ -284,7 +289,7 @@ def weight_of(tensor: Tensor | None) -> Array | None:
 
 
 def is_float(tensor: Tensor) -> bool:
-    return isinstance(tensor, Constant) and np.dtype(tensor.dtype) in (np.float16, np.float32, np.float64)
+    return isinstance(tensor, Constant) and is_plain(tensor, "f")
 
 
 def scalar_of(tensor: Tensor | None) -> float | None:

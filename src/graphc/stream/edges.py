@@ -1,4 +1,4 @@
-"""Constants that are steady but for the first frames of a stream, or the last: who exists before frame 0 or behind the end.
+"""Constants that are steady but for the first frames of a stream, or the last: who exists before frame 0 or behind.
 
 Each entry of a frame may differ near one of the two ends, so that it depends on the distance to that end alone.
 """

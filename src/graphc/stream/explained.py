@@ -16,8 +16,8 @@ LARGEST_STEP = 64
 def explained(facts: Facts, x: Stream, sizes: Sequence[int]) -> Length | None:
     """The length of a tensor that is made of ``x`` and has these sizes, or None.
 
-    In order: that of ``x`` and some frames more or less; that of another stream of the same rate; that of ``x`` rounded
-    to whole steps, ``step * floor((length + a) / step) + b``, where no other such form explains the sizes too. Steps are
+    In order: that of ``x`` and some frames more or less; that of another stream of the same rate; that of ``x`` in
+    whole steps, ``step * floor((length + a) / step) + b``, where no other such form explains the sizes too. Steps are
     small, or numbers that the graph divides or multiplies by.
     """
     found = [length for length in [shifted(facts, x, sizes), *others(facts, x, sizes)] if length is not None]

@@ -27,7 +27,7 @@ WHOLE = 2**31 - 1
 
 
 def make_plainer(graph: Graph, shapes: Shapes) -> bool:
-    """Takes out slices that cut nothing, here and in loops, and makes GatherND of one axis a Gather; says if any was."""
+    """Takes out slices that cut nothing, here and in loops, and makes GatherND of one axis a Gather; says if any."""
     sliced = drop_whole_slices(graph)
     return gathered(graph, shapes) or sliced
 
