@@ -95,7 +95,7 @@ class Permuted(Layout):
         if isinstance(tensor, Constant):
             return value_of(tensor) is not None
         size = self.scene.fixed(tensor)
-        return self.inside(tensor) or (size is not None and math.prod(size) == 1)
+        return self.inside(tensor) or (size is not None and sum(d != 1 for d in size) <= 1)
 
     def worth(self, node: Node) -> float:
         """Convolutions become products, and frames joined elsewhere than on the last axis are copied in one piece."""
@@ -145,8 +145,15 @@ class Permuted(Layout):
         return self.perm.index(normalised(axis, len(self.perm)))
 
     def operand(self, tensor: Tensor) -> Tensor:
-        """A constant operand of an elementwise op in the new order."""
+        """An operand of an elementwise op that is a constant, or has one axis of several entries, in the new order."""
         value = value_of(tensor) if isinstance(tensor, Constant) else None
+        size = self.scene.fixed(tensor)
+        if value is None and size is not None and 0 < len(size) < len(self.perm) and math.prod(size) > 1:
+            filled = [*[1] * (len(self.perm) - len(size)), *size]
+            moved_size = [filled[a] for a in self.perm]
+            while moved_size[0] == 1:
+                moved_size.pop(0)
+            return self.scene.reshaped(tensor, moved_size, tensor.name)
         if value is None or value.size == 1:
             return tensor
         moved = shaped(value, len(self.perm)).transpose(self.perm)
