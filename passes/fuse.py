@@ -63,6 +63,14 @@ class Fuse(Pass[FuseOptions]):
     name = "fuse"
     Config = FuseOptions
 
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        everywhere = {r.name for r in rewrites_for("onnx")}
+        return {
+            r.name: r.summary() + ("" if r.name in everywhere else f" (target {', '.join(r.targets)})")
+            for r in rewrites_for("")
+        }
+
     def run(self, model: Model, config: FuseOptions, context: PassContext) -> PassResult:
         before, signature = model.proto(), model.signature
         chosen = chosen_rewrites(config, context.target)
@@ -118,7 +126,7 @@ def chosen_rewrites(config: FuseOptions, target: str) -> list[Rewrite]:
     Errors:
         PassError: a name that is none.
     """
-    known = [r.name for r in rewrites_for("")] + [r.name for r in rewrites_for(target)]
+    known = [r.name for r in rewrites_for(target)]
     for key, names in (("only", config.only), ("leave_out", config.leave_out)):
         for name in names:
             if name not in known:

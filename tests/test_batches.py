@@ -81,9 +81,12 @@ def saved(folder: Path, case: str, batch: str = "N") -> Path:
     return folder / "model.onnx"
 
 
-def spec_of(folder: Path, stream: str, passes: str = "[lift_state, fold_constants, fuse, simplify]") -> Path:
+def spec_of(
+    folder: Path, stream: str, passes: str = "[lift_state, fold_constants, fuse, simplify]", target: str = "onnx"
+) -> Path:
     path = folder / "spec.yaml"
-    path.write_text(f"version: 1\nmodel: model.onnx\noutput: out.onnx\nstream: {{{stream}}}\npasses: {passes}\n")
+    head = f"version: 1\nmodel: model.onnx\noutput: out.onnx\ntarget: {target}\n"
+    path.write_text(f"{head}stream: {{{stream}}}\npasses: {passes}\n")
     return path
 
 
@@ -91,12 +94,13 @@ def reference(path: Path, batch: int) -> Offline:
     return offline_of(onnx.load(path), StreamSpec(chunk=1, batch=batch, inputs={"x": InputSpec(axis=1)}))
 
 
-@pytest.mark.parametrize("batch", ["N", "3"], ids=["symbolic", "static"])
+@pytest.mark.parametrize(("batch", "target"), [("N", "onnxruntime"), ("3", "onnx")], ids=["symbolic", "static"])
 @pytest.mark.parametrize("case", list(CASES))
-def test_streams_of_a_batch_begin_and_end_each_for_itself(tmp_path: Path, case: str, batch: str) -> None:
+def test_streams_of_a_batch_begin_and_end_each_for_itself(tmp_path: Path, case: str, batch: str, target: str) -> None:
     """Validation runs every stream at another time; and so does a client here, by hand."""
     model = saved(tmp_path, case, batch)
-    report = graphc.compile(spec_of(tmp_path, "chunk: 4, batch: 3, clocks: own, inputs: {x: {axis: 1}}")).data
+    spec = spec_of(tmp_path, "chunk: 4, batch: 3, clocks: own, inputs: {x: {axis: 1}}", target=target)
+    report = graphc.compile(spec).data
     assert all(record["max_abs"] <= 1e-5 for record in report["passes"])
     session = BatchSession(tmp_path / "out.onnx")
     assert session.manifest.streams == 3

@@ -10,14 +10,17 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from test_examples import ATTENTION, INPUTS, SPECS
 from test_passes import model_of, random
 
 import graphc
 from graphc import PassError
 from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rewrite
+from graphc.inspection import inspect_model
 from graphc.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
 from graphc.runtime import Session
+from graphc.spec import InputSpec, StreamSpec
 
 ORT = "onnxruntime"
 
@@ -339,6 +342,23 @@ def test_streaming_models_stay_equal_and_lose_nodes(tmp_path: Path, name: str, t
     domains = {n.domain for n in onnx.load(tmp_path / "out.onnx").graph.node}
     assert ("com.microsoft" in domains) == (target == ORT)
     assert any("stay" in note for note in fuse["notes"]), "what was left is told, with the reason"
+
+
+@pytest.mark.parametrize("path", [*SPECS, *ATTENTION], ids=lambda p: p.stem)
+def test_every_example_is_fused_for_onnxruntime(path: Path, tmp_path: Path) -> None:
+    """Compiled in its own way or, where it has no spec, at the smallest chunk; validation holds each to 1e-4."""
+    if path.suffix == ".yaml":
+        lines = [line for line in path.read_text().splitlines() if "quantize" not in line]
+        text = "\n".join(lines).replace("../examples", str(ROOT / "examples")).replace("../out", "out")
+        text = text.replace("version: 1", f"version: 1\ntarget: {ORT}")
+    else:
+        inputs = INPUTS.get(path.name.partition(".")[0], {"features": InputSpec(axis=1)})
+        chunk = inspect_model(path, inputs)["chunk_multiple"]
+        stream = StreamSpec(chunk=chunk, inputs=inputs).model_dump_json(exclude_defaults=True)
+        text = f"version: 1\nmodel: {path}\noutput: out.onnx\ntarget: {ORT}\nstream: {stream}\npasses: [lift_state, fold_constants, fuse]\n"
+    (tmp_path / "spec.yaml").write_text(text)
+    report = graphc.compile(tmp_path / "spec.yaml").data
+    assert all(record["max_abs"] <= 1e-4 for record in report["passes"])
 
 
 def test_attention_with_a_cache_is_one_op_for_onnxruntime(tmp_path: Path) -> None:

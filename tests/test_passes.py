@@ -121,9 +121,7 @@ def test_fuse_takes_out_identities_transposes_and_reshapes() -> None:
     model = model_of(body, s=np.array([16]), t=np.array([1, 4, 4]))
     assert transformed(model, "fuse") == ["Reshape", "Relu"]
     turns = "a = Transpose <perm=[2,0,1]> (x) y = Transpose <perm=[2,0,1]> (a)"
-    assert transformed(model_of(turns, "float[3,2,8] x"), "fuse") == [
-        "Transpose"
-    ]
+    assert transformed(model_of(turns, "float[3,2,8] x"), "fuse") == ["Transpose"]
     assert transformed(model_of("y = Identity (x)"), "fuse") == ["Identity"], "both sides are ports"
 
 

@@ -63,6 +63,11 @@ class Layout(ABC):
     def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
         """The first value of a state in the layout; None where states stay as they are."""
 
+    @property
+    def order(self) -> Sequence[int] | None:
+        """The order of the axes in the layout, where it is another."""
+        return None
+
     def worth(self, node: Node) -> float:
         """What a node gains by the layout, in nodes."""
         return 0.0
@@ -181,7 +186,7 @@ def change(layout: Layout, region: Region) -> None:
     for state in relaid.values():
         init = layout.relaid(state.init)
         assert init is not None
-        scene.relay(state, init)
+        scene.relay(state, init, layout.order)
         output = next(t for t in scene.graph.outputs if t.name == state.output)
         scene.replace(output, mapped[output.name])
     for tensor, readers in outside:

@@ -63,6 +63,10 @@ class Permuted(Layout):
         self.perm = perm
         self.back = [perm.index(a) for a in range(len(perm))]
 
+    @property
+    def order(self) -> Sequence[int] | None:
+        return self.perm
+
     def inside(self, tensor: Tensor) -> bool:
         shape = self.scene.shape(tensor)
         return shape is not None and len(shape) == len(self.perm)

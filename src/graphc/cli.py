@@ -96,6 +96,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mach
 @cli.command("compile")
 @SPECS
 @JSON
+@click.option("--verbose", "-v", is_flag=True, help="Print what each pass did, and what it left and why.")
 @click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
 @click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
 @click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
@@ -111,6 +112,7 @@ def compile_command(
     failures: Failures,
     specs: tuple[Path, ...],
     as_json: bool,
+    verbose: bool,
     force: bool,
     depfile: Path | None,
     report_on_failure: Path | None,
@@ -128,6 +130,9 @@ def compile_command(
             reports.append(json.loads(report.json()))
             if console.is_terminal and not as_json:
                 show_report(report, str(spec))
+            if verbose and not as_json:
+                for line in pass_notes(report.data):
+                    click.echo(line)
             if depfile is not None:
                 file = load_spec(spec)
                 rules.append(make_rule(output_paths(file)["model"], dependencies(file)))
@@ -285,6 +290,16 @@ def show_manual(name: str, cls: type[Pass[Any]]) -> None:
             else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
         )
         click.echo(f"    {option}{default}: {field.description or ''}")
+    if parts := cls.parts():
+        click.echo("\nParts:")
+        width = max(len(part) for part in parts)
+        for part, does in parts.items():
+            click.echo(f"    {part:<{width}}  {does}")
+
+
+def pass_notes(data: dict[str, Any]) -> list[str]:
+    """What every pass of a report says of itself, a line each."""
+    return [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]
 
 
 def tolerance_text(tolerance: ToleranceSpec) -> str:

@@ -94,6 +94,11 @@ class Pass(ABC, Generic[C]):
         return None
 
     @classmethod
+    def parts(cls) -> dict[str, str]:
+        """What the pass is made of, where its options name parts of it: each with what it does."""
+        return {}
+
+    @classmethod
     def manual(cls) -> str:
         return inspect.cleandoc(cls.__doc__ or "")
 

@@ -37,7 +37,7 @@ class Rewrite(ABC):
 
     @classmethod
     def summary(cls) -> str:
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split())
 
 
 class PatternRewrite(Rewrite):
@@ -82,8 +82,10 @@ def register_rewrite(cls: R) -> R:
 
 
 def rewrites_for(target: str, names: Sequence[str] | None = None) -> list[Any]:
-    """Instances of the rewrites for a target, in order of their stage and name; with ``names``, of these only."""
+    """Instances of the rewrites for a target (none: for any), in order of stage and name; with ``names``, of these."""
     chosen = [
-        c for c in REWRITES.values() if (not c.targets or target in c.targets) and (names is None or c.name in names)
+        c
+        for c in REWRITES.values()
+        if (not c.targets or not target or target in c.targets) and (names is None or c.name in names)
     ]
     return [c() for c in sorted(chosen, key=lambda c: (STAGES.index(c.stage), c.name))]

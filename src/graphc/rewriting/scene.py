@@ -240,13 +240,16 @@ class Scene:
             return None
         return next((s for s in signature.states if s.input == tensor.name), None)
 
-    def relay(self, state: StatePort, init: Array) -> None:
-        """Gives a state another layout: the shape of both ports, and the first value."""
+    def relay(self, state: StatePort, init: Array, perm: Sequence[int] | None = None) -> None:
+        """Gives a state another layout: the shape of both ports, and the first value; ``perm`` where axes moved."""
         signature = self.model.signature
         assert signature is not None
         changed = replace(state, init=np.ascontiguousarray(init))
         states = tuple(changed if s.input == state.input else s for s in signature.states)
-        self.model.signature = replace(signature, states=states)
+        axes = dict(signature.batch_axes)
+        if perm is not None and state.input in axes:
+            axes[state.input] = list(perm).index(axes[state.input])
+        self.model.signature = replace(signature, states=states, batch_axes=axes)
         for port in [*self.graph.inputs, *self.graph.outputs]:
             if port.name in (state.input, state.output):
                 port.shape = list(init.shape)
