@@ -13,6 +13,8 @@ from graphc.compare import compare
 from graphc.errors import ModelError, StreamError
 from graphc.model import Model
 from graphc.offline import Offline, offline_of
+from graphc.pass_api import PassContext
+from graphc.registry import load_registry
 from graphc.spec import StreamSpec, ToleranceSpec
 from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.lift import lift, lift_dynamic
@@ -28,10 +30,12 @@ class Verdict:
     detail: str = ""
 
 
-def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamSpec | None = None) -> Verdict:
+def verdict_of(
+    model: onnx.ModelProto, times: int, lengths: range, spec: StreamSpec | None = None, fused_for: str | None = None
+) -> Verdict:
     """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of every length in a range.
 
-    With ``times`` 0 calls take any multiple of the smallest.
+    With ``times`` 0 calls take any multiple of the smallest. With ``fused_for`` the lifted model is fused for that target.
     """
     offline = offline_of(model, spec or StreamSpec(chunk=1))
     try:
@@ -44,9 +48,17 @@ def verdict_of(model: onnx.ModelProto, times: int, lengths: range, spec: StreamS
         assert err.reason and (err.node or err.hint), f"a refusal without node or way out: {err}"
         return Verdict("refused", str(err))
     verify(lifted, "lift")
+    if fused_for is not None:
+        lifted = fused(lifted, fused_for)
+        verify(lifted, "fuse")
     assert lifted.signature is not None
     shortest = max(lengths.start, lifted.signature.min_frames)
     return streams_equal(offline, session_of(lifted), range(shortest, max(lengths.stop, shortest + 20)))
+
+
+def fused(model: Model, target: str) -> Model:
+    cls = load_registry()["fuse"]
+    return cls().run(model, cls.Config(), PassContext(None, None, model.proto(), 17, target=target)).model
 
 
 def lifted_at(smallest: Analysis, times: int) -> Model:

@@ -64,6 +64,15 @@ def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_attention_network)
 
 
+@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+def test_random_networks_stay_equal_when_fused(target: str) -> None:
+    for seed in range(150 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 6):
+        for draw in (draw_network, draw_attention_network):
+            choose = Seeded(seed)
+            verdict = verdict_of(draw(choose), choose.integer(0, 3), range(1, 30), fused_for=target)
+            assert verdict.kind != "wrong", f"seed {seed} of {draw.__name__}: {verdict.detail}"
+
+
 CORPUS = sorted((ROOT / "tests" / "corpus").glob("*.onnx"))
 
 
