@@ -29,6 +29,8 @@ from graphc.api import (
 ALONG_AXIS = ("Split", "Concat", "Softmax", "LogSoftmax")
 CHANNELS_LAST = [0, 2, 1]
 FIRST_PER_AXIS_SOFTMAX = 13
+SMALLEST_PRODUCT = 4_096
+SMALLEST_GATHERED = 8_192
 LARGEST_GATHERED = 32_768
 
 
@@ -90,7 +92,7 @@ class Permuted(Layout):
         if self.scene.target != "onnxruntime" or not is_plain_conv(node):
             return False
         fixed = all(self.scene.fixed(t) is not None for t in (node.inputs[0], node.outputs[0]))
-        return fixed and math.prod(node.inputs[1].shape) <= LARGEST_GATHERED
+        return fixed and SMALLEST_GATHERED <= math.prod(node.inputs[1].shape) <= LARGEST_GATHERED
 
     def fits(self, tensor: Tensor) -> bool:
         """Whether an operand of an elementwise op can be brought along."""
@@ -102,12 +104,15 @@ class Permuted(Layout):
         return self.inside(tensor) or (size is not None and sum(d != 1 for d in size) <= 1)
 
     def worth(self, node: Node) -> float:
-        """Convolutions become products, and frames joined elsewhere than on the last axis are copied in one piece."""
+        """Larger convolutions are faster as products; frames joined elsewhere than on the last axis are copied in one
+        piece."""
         if node.op == "Concat":
             last = len(self.perm) - 1
             before, after = normalised(int(node.attrs["axis"]), len(self.perm)), self.axis(int(node.attrs["axis"]))
             return 0.5 * ((before == last) - (after == last))
-        return 0.5 if node.op == "Conv" else 0.0
+        if node.op != "Conv":
+            return 0.0
+        return 0.5 if math.prod(node.inputs[1].shape) >= SMALLEST_PRODUCT else -0.5
 
     def opens(self, node: Node | None) -> bool:
         return node is not None and node.op == "Transpose" and list(node.attrs.get("perm", [])) == self.back
