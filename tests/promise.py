@@ -68,13 +68,26 @@ def lifted_at(smallest: Analysis, times: int) -> Model:
     return lift(analyse(smallest.offline, smallest.chunk_multiple * times, smallest.evaluation))
 
 
-def streams_equal(offline: Offline, session, lengths: Iterable[int]) -> Verdict:  # type: ignore[no-untyped-def]
+def begun_within(offline: Offline, frames: int, start: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The stream inputs of so many frames, cut out of a longer recording."""
+    recording = offline.draw(frames + start, rng, scale=2.0)
+    cut: dict[str, np.ndarray] = {}
+    for name, role in offline.streams().items():
+        last = offline.frames_of(name, frames + start)
+        cut[name] = recording[name].take(range(last - offline.frames_of(name, frames), last), axis=role.axis)
+    return cut
+
+
+def streams_equal(offline: Offline, session, lengths: Iterable[int], starts: int = 0) -> Verdict:  # type: ignore[no-untyped-def]
+    """Streams of every length; each begins up to ``starts`` frames inside a longer recording."""
     rng = np.random.default_rng(0)
     tried = 0
     for frames in lengths:
         if not offline.accepts(frames) or frames > (session.manifest.max_frames or frames):
             continue
         feeds = offline.draw(frames, rng, scale=2.0)
+        if starts:
+            feeds |= begun_within(offline, frames, int(rng.integers(starts)), rng)
         want = offline.run(feeds)
         if any(not np.isfinite(v).all() or np.abs(v).max(initial=0) > 1e4 for v in want.values()):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,14 @@ from onnx import TensorProto, helper
 import graphc
 from graphc.errors import StreamError
 from graphc.graph import Constant, Graph, Node, Variable, export_model
+from graphc.length import Length
 from graphc.runtime import Session
 from graphc.session import StreamSession
+from graphc.stream.facts import Span, Stream
+from graphc.stream.frame import Frame
 from graphc.stream.general import SAMPLES, Families
+from graphc.stream.ports import Builder
+from graphc.stream.stretched import query_side
 
 CONFORMER = ROOT / "examples" / "models" / "conformer_lookahead.dynamo.onnx"
 SPEC = """
@@ -156,3 +162,14 @@ def test_a_constant_that_nothing_explains_is_refused_with_its_node() -> None:
     values = [np.random.default_rng(n).standard_normal(3 * n) for n in SAMPLES]
     with pytest.raises(StreamError, match=r"node reader \(Add\): its input 0 follows the chunk .* chunk: dynamic"):
         written(values, 1)
+
+
+def test_a_table_whose_queries_cannot_be_told_from_its_keys_is_refused() -> None:
+    time = Stream(0, Fraction(1), 0, Length(), (-1,), np.dtype(np.float32))
+    builder = Builder(4, set(), grid=2)
+    builder.node = "mix"
+    with pytest.raises(StreamError) as caught:
+        query_side(builder, Frame((2, 1), (time, time)), (Span(3, 2), Span(3, 2)))
+    assert caught.value.node == "mix"
+    assert "whose queries cannot be told from its keys" in caught.value.reason
+    assert "instead of chunk: dynamic" in (caught.value.hint or "")

@@ -76,20 +76,24 @@ ATTENTION = sorted(p for pattern in DESIGNS for p in MODELS.glob(f"{pattern}.onn
 
 @pytest.mark.parametrize("path", ATTENTION, ids=lambda p: p.stem)
 def test_attention_streams_equal_from_both_exporters(path: Path) -> None:
-    """At lengths from the shortest to beyond the longest context, at the smallest chunk and larger ones."""
+    """At lengths from the shortest to beyond the longest context and at random ones from random starts, at the smallest
+    chunk, five times it, a random multiple, and in calls of any size."""
     inputs = INPUTS.get(path.name.partition(".")[0], {"features": InputSpec(axis=1)})
     found = inspect_model(path, inputs)
     assert found["obstacle"] is None
     assert found["attention"] and found["state_bytes"] > 0
     offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=inputs))
     smallest = analyse(offline)
-    for times in (0, 1, 5):
+    rng = np.random.default_rng(sum(path.name.encode()))
+    for times in (0, 1, 5, int(rng.integers(2, 9))):
         lifted = lifted_at(smallest, times)
         assert lifted.signature is not None
         step = max(1, smallest.chunk_multiple // 4)
         lengths = range(lifted.signature.min_frames, 26 * step + 40, 3 * step + 1)
-        verdict = streams_equal(offline, session_of(lifted), lengths)
-        assert verdict.kind == "equal", verdict.detail
+        drawn = rng.integers(lifted.signature.min_frames, 30 * step + 60, 6).tolist()
+        for tried, starts in ((lengths, 0), (drawn, 40)):
+            verdict = streams_equal(offline, session_of(lifted), tried, starts)
+            assert verdict.kind == "equal", verdict.detail
 
 
 def test_every_example_model_has_a_spec() -> None:
