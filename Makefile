@@ -20,7 +20,8 @@ real: .venv/.tested
 	$(BIN)/python examples/real/run.py
 
 benchmarks: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[export]'
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python benchmarks/fusion.py --profile
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
 	$(BIN)/python benchmarks/lifting.py

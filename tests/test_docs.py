@@ -65,6 +65,24 @@ def test_the_pass_of_the_docs_runs(project: Project, tmp_path: Path) -> None:
     assert '"drop_nodes"' in done.stdout
 
 
+def test_the_rewrite_of_the_docs_fires(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "double_negation.py").write_text(blocks("docs/fusion.md", "python")[0])
+    graph = helper.make_graph(
+        [helper.make_node(op, [a], [b]) for op, a, b in (("Neg", "x", "n"), ("Neg", "n", "m"), ("Relu", "m", "out"))],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "T"])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    spec = project(model, spec=SPEC.replace("fuse]", "{fuse: {only: [double_negation]}}]") + "pass_paths: [mine]\n")
+    command = [sys.executable, "-m", "graphc", "compile", "-v", "--allow-pass-path", str(folder), str(spec)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "fuse: double negation: fired 1 times" in done.stdout
+
+
 def test_the_rules_of_the_docs_lift() -> None:
     """Through a local function, so that onnxruntime knows the op; the lift inlines functions, so the rule is tried alone."""
     for code in blocks("docs/writing-a-rule.md", "python"):
