@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from graphc.api import (
+    RANDOM_OPS,
     Constant,
     Graph,
     Model,
@@ -38,17 +39,7 @@ from graphc.api import (
     subgraphs,
 )
 
-LEFT_ALONE = {
-    "RandomNormal",
-    "RandomUniform",
-    "RandomNormalLike",
-    "RandomUniformLike",
-    "Bernoulli",
-    "Multinomial",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-}
+LEFT_ALONE = {*RANDOM_OPS, "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 FOLDABLE_KINDS = "fiubc"
 
 

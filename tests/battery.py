@@ -28,6 +28,7 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import graphc
+from graphc.graph import RANDOM_OPS
 from graphc.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, Rewrite
 from graphc.rewriting.scene import Scene
@@ -178,12 +179,9 @@ def equal(want: Any, got: Any) -> bool:
     return bool(np.array_equal(a, b))
 
 
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
-
-
 def is_random(model: onnx.ModelProto) -> bool:
     ops = {n.op_type for n in model.graph.node} | {n.op_type for f in model.functions for n in f.node}
-    return bool(ops & set(RANDOM)) or any("training" in n.name or n.op_type == "Dropout" for n in model.graph.node)
+    return bool(ops & set(RANDOM_OPS)) or any("training" in n.name or n.op_type == "Dropout" for n in model.graph.node)
 
 
 def judge(case: Case, recipes: list[str]) -> list[dict[str, str]]:

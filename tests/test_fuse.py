@@ -11,7 +11,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from test_examples import ATTENTION, INPUTS, SPECS
-from test_passes import model_of, random
+from test_passes import model_of, random, transformed
 
 import graphc
 from graphc import PassError
@@ -19,25 +19,14 @@ from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rew
 from graphc.inspection import inspect_model
 from graphc.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
-from graphc.runtime import Session
 from graphc.spec import InputSpec, StreamSpec
 
 ORT = "onnxruntime"
 
 
-def fused(model: onnx.ModelProto, *only: str, target: str = "onnx", rtol: float = 1e-5) -> list[str]:
+def fused(model: onnx.ModelProto, *only: str, target: str = "onnx", close: float = 1e-5) -> list[str]:
     """The ops after ``fuse`` with some of its rewrites; the outputs are what they were."""
-    made = graphc.transform(model, [{"fuse": {"only": list(only)}}], target)
-    rng = np.random.default_rng(0)
-    feeds = {
-        p.name: rng.standard_normal([d.dim_value or 5 for d in p.type.tensor_type.shape.dim]).astype(np.float32)
-        for p in model.graph.input
-    }
-    want, got = Session(model).run(feeds), Session(made).run(feeds)
-    for name, value in want.items():
-        assert value.shape == got[name].shape
-        assert np.allclose(value, got[name], rtol=rtol, atol=rtol)
-    return [n.op_type for n in made.graph.node]
+    return transformed(model, {"fuse": {"only": list(only)}}, target=target, close=close)
 
 
 def told(model: onnx.ModelProto, name: str, target: str = "onnx") -> list[str]:
@@ -137,10 +126,10 @@ def test_tanh_gelu_silu_and_hard_swish_out_of_their_parts() -> None:
         "half": np.float32(0.5),
     }
     tanh = model_of(f"{cube} m = Mul (x, half) y = Mul (m, o)", **arrays)
-    assert fused(tanh, "tanh_gelu", target=ORT, rtol=1e-4) == ["FastGelu"]
+    assert fused(tanh, "tanh_gelu", target=ORT, close=1e-4) == ["FastGelu"]
     assert fused(model_of("s = Sigmoid (x) y = Mul (x, s)"), "silu", target=ORT) == ["QuickGelu"]
     steeper = model_of("a = Mul (x, k) s = Sigmoid (a) y = Mul (s, x)", k=np.float32(1.702))
-    assert fused(steeper, "silu", target=ORT, rtol=1e-4) == ["QuickGelu"]
+    assert fused(steeper, "silu", target=ORT, close=1e-4) == ["QuickGelu"]
     gate = model_of("h = HardSigmoid <alpha=0.16666667, beta=0.5> (x) y = Mul (x, h)")
     assert fused(gate, "hard_swish") == ["HardSwish"]
     flat = model_of("h = HardSigmoid <alpha=0.2, beta=0.5> (x) y = Mul (x, h)")
@@ -247,10 +236,10 @@ def test_convolutions_of_some_size_become_products_of_gathered_frames_for_onnxru
     """
     model = model_of(body, "float[1,9,64] x", w=random(64, 64, 3), b=random(64))
     gathered = ["Gather", "Reshape", "MatMul", "Add", "Relu"]
-    assert fused(model, "moved_axes", target=ORT, rtol=1e-4) == gathered
+    assert fused(model, "moved_axes", target=ORT, close=1e-4) == gathered
     strided = model_of(body.replace("dilations", "strides"), "float[1,9,64] x", w=random(64, 64, 3), b=random(64))
-    assert fused(strided, "moved_axes", target=ORT, rtol=1e-4) == gathered
-    assert "Conv" in fused(model, "moved_axes", rtol=1e-4)
+    assert fused(strided, "moved_axes", target=ORT, close=1e-4) == gathered
+    assert "Conv" in fused(model, "moved_axes", close=1e-4)
     small = model_of(body, "float[1,9,6] x", w=random(8, 6, 3), b=random(8))
     assert "Conv" in fused(small, "moved_axes", target=ORT)
 

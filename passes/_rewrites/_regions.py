@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Node, Scene, StatePort, Tensor, label
+from graphc.api import Constant, Node, Scene, StatePort, Tensor, label, normalised, standard
+
+ALONG_AXIS = ("Split", "Concat", "Softmax", "LogSoftmax")
+FIRST_PER_AXIS_SOFTMAX = 13
 
 
 class Layout(ABC):
@@ -214,6 +217,23 @@ def relayout(layout: Layout, name: str, least: float = 0.0) -> int:
             layout.scene.notes.append(note)
     layout.scene.tidy()
     return count
+
+
+def works_along(scene: Scene, node: Node) -> bool:
+    """Whether a node of ONNX's own works along one axis that an attribute names, and on no other."""
+    flattens = node.op in ("Softmax", "LogSoftmax") and scene.opset < FIRST_PER_AXIS_SOFTMAX
+    return node.op in ALONG_AXIS and standard(node) and not flattens
+
+
+def axis_of(node: Node, rank: int) -> int:
+    """The axis that such a node works along."""
+    default = -1 if node.op in ("Softmax", "LogSoftmax") else 0
+    return normalised(int(node.attrs.get("axis", default)), rank)
+
+
+def data_of(node: Node) -> list[Tensor]:
+    """The tensors that such a node works on."""
+    return list(node.inputs[:1] if node.op == "Split" else node.inputs)
 
 
 def shaped(value: NDArray[Any], rank: int) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from graphc_passes._rewrites._regions import Layout, relayout
+from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, works_along
 from numpy.typing import NDArray
 
 from graphc.api import (
@@ -26,7 +26,6 @@ from graphc.api import (
 )
 
 RANK = 3
-ALONG_AXIS = ("Split", "Concat", "Softmax", "LogSoftmax")
 SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
@@ -62,12 +61,8 @@ class Flat(Layout):
             return isinstance(node.inputs[1], Constant) and len(node.inputs[1].shape) == 2
         if node.op == "LayerNormalization":
             return is_last(int(node.attrs.get("axis", -1)), RANK) and len([t for t in node.outputs if t.name]) == 1
-        if node.op in ALONG_AXIS:
-            if node.op in ("Softmax", "LogSoftmax") and self.scene.opset < 13:
-                return False
-            data = node.inputs[:1] if node.op == "Split" else node.inputs
-            default = {"Softmax": -1, "LogSoftmax": -1}.get(node.op, 0)
-            return all(self.inside(t) for t in data) and normalised(int(node.attrs.get("axis", default)), RANK) > 0
+        if works_along(self.scene, node):
+            return all(self.inside(t) for t in data_of(node)) and axis_of(node, RANK) > 0
         if node.op == "Slice" and len(node.inputs) >= 4:
             axes = constant_of(node.inputs[3])
             return axes is not None and all(normalised(int(a), RANK) > 0 for a in axes)
@@ -122,9 +117,8 @@ class Flat(Layout):
         scene, base = self.scene, node.name or node.outputs[0].name
         attrs, given = dict(node.attrs), list(inputs)
         shapes = [(scene.fixed(t) or [])[1:] for t in node.outputs]
-        if node.op in ALONG_AXIS and op_of(node) == node.op:
-            default = {"Softmax": -1, "LogSoftmax": -1}.get(node.op, 0)
-            attrs["axis"] = normalised(int(node.attrs.get("axis", default)), RANK) - 1
+        if works_along(scene, node):
+            attrs["axis"] = axis_of(node, RANK) - 1
         elif node.op == "Slice":
             axes = constant_of(node.inputs[3])
             assert axes is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.api import (
+    RANDOM_OPS,
     Constant,
     Node,
     Rewrite,
@@ -17,15 +18,7 @@ from graphc.api import (
     value_of,
 )
 
-RANDOM = (
-    "RandomNormal",
-    "RandomUniform",
-    "RandomNormalLike",
-    "RandomUniformLike",
-    "Bernoulli",
-    "Multinomial",
-    "Dropout",
-)
+UNLIKE = (*RANDOM_OPS, "Dropout")
 LARGEST_COMPARED = 4096
 
 
@@ -41,7 +34,7 @@ class CommonSubexpressions(Rewrite):
         constants: dict[Any, Tensor] = {}
         count = 0
         for node in list(scene.graph.nodes):
-            if not node.outputs or node.op in RANDOM or captured(node) or any(True for _ in subgraphs(node)):
+            if not node.outputs or node.op in UNLIKE or captured(node) or any(True for _ in subgraphs(node)):
                 continue
             key = key_of(node, constants)
             if key is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from graphc_passes._rewrites._regions import Layout, relayout, shaped
+from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, shaped, works_along
 from numpy.typing import NDArray
 
 from graphc.api import (
@@ -26,9 +26,7 @@ from graphc.api import (
     weight_of,
 )
 
-ALONG_AXIS = ("Split", "Concat", "Softmax", "LogSoftmax")
 CHANNELS_LAST = [0, 2, 1]
-FIRST_PER_AXIS_SOFTMAX = 13
 SMALLEST_PRODUCT = 4_096
 SMALLEST_GATHERED = 8_192
 LARGEST_GATHERED = 32_768
@@ -78,11 +76,8 @@ class Permuted(Layout):
             return False
         if is_elementwise(node):
             return all(self.fits(t) for t in node.inputs)
-        if node.op in ALONG_AXIS and op_of(node) == node.op:
-            if node.op in ("Softmax", "LogSoftmax") and self.scene.opset < FIRST_PER_AXIS_SOFTMAX:
-                return False
-            data = node.inputs[:1] if node.op == "Split" else node.inputs
-            return all(self.inside(t) for t in data)
+        if works_along(self.scene, node):
+            return all(self.inside(t) for t in data_of(node))
         if node.op == "Slice" and op_of(node) == node.op:
             return len(node.inputs) >= 4 and self.inside(node.inputs[0]) and constant_of(node.inputs[3]) is not None
         return self.perm == CHANNELS_LAST and (is_pointwise(node) or self.is_small(node))
@@ -177,9 +172,8 @@ class Permuted(Layout):
         if node.op == "Conv":
             return [self.product(node, [self.gathered(node, inputs[0], base), *inputs[1:]], base)]
         attrs, given = dict(node.attrs), list(inputs)
-        if node.op in ALONG_AXIS and op_of(node) == node.op:
-            default = {"Split": 0, "Softmax": -1, "LogSoftmax": -1}.get(node.op, 0)
-            attrs["axis"] = self.axis(int(node.attrs.get("axis", default)))
+        if works_along(scene, node):
+            attrs["axis"] = self.axis(axis_of(node, len(self.perm)))
             if node.op == "Concat":
                 given = [self.whole(t) for t in given]
         elif node.op == "Slice":

@@ -2,6 +2,7 @@
 
 from graphc.errors import GraphcError, ModelError, PassError, StreamError
 from graphc.graph import (
+    RANDOM_OPS,
     Constant,
     Graph,
     Node,
@@ -52,6 +53,7 @@ from graphc.stream.settings import Limit, Settings
 from graphc.stream.window import slide
 
 __all__ = [
+    "RANDOM_OPS",
     "STAGES",
     "Constant",
     "Facts",

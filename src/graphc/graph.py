@@ -32,6 +32,7 @@ logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 LazyValues = gs.ir.tensor.LazyValues
 FIRST_IR_WITH_DEFAULTS = 4
 KEPT_ATTRIBUTES = (AttributeProto.TYPE_PROTO, AttributeProto.SPARSE_TENSOR, AttributeProto.TENSORS)
+RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 DEFAULT_DOMAINS = ("", "ai.onnx", None)
 
 
@@ -312,6 +313,15 @@ def names_in(graph: Graph) -> set[str]:
         for inner in subgraphs(node):
             names |= names_in(inner)
     return names
+
+
+def unused_name(wanted: str, taken: set[str]) -> str:
+    """The wanted name, or the wanted name with a number where it is taken; taken from then on."""
+    candidate, number = wanted, 1
+    while candidate in taken:
+        candidate, number = f"{wanted}_{number}", number + 1
+    taken.add(candidate)
+    return candidate
 
 
 class Writer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from graphc.graph import (
     names_in,
     sorted_nodes,
     standard,
+    unused_name,
 )
 from graphc.kept import KeptValues
 from graphc.model import Model
@@ -121,11 +122,7 @@ class Scene:
     # Changes
 
     def name(self, wanted: str) -> str:
-        candidate, number = wanted, 1
-        while candidate in self.taken:
-            candidate, number = f"{wanted}_{number}", number + 1
-        self.taken.add(candidate)
-        return candidate
+        return unused_name(wanted, self.taken)
 
     def constant(self, wanted: str, value: Array | Sequence[int]) -> Constant:
         array = value if isinstance(value, np.ndarray) else np.asarray(value, np.int64)
@@ -187,9 +184,6 @@ class Scene:
             if maker is not None:
                 maker.outputs = [Variable(self.name(f"{old.name}/gone")) if t is old else t for t in maker.outputs]
             source = self.maker(new)
-            for reader in list(old.outputs):
-                if id(reader) not in self.inner:
-                    continue
             if source is not None and self.is_inner(new):
                 for reader in list(new.outputs):
                     reader.inputs = [old if t is new else t for t in reader.inputs]
@@ -303,7 +297,3 @@ def scalar_of(tensor: Tensor | None) -> float | None:
 
 def is_last(axis: int, rank: int | None) -> bool:
     return axis == -1 or (rank is not None and axis == rank - 1)
-
-
-def names(tensors: Iterable[Tensor]) -> list[str]:
-    return [t.name for t in tensors]

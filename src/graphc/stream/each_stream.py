@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from graphc.graph import Constant, Node, Tensor, Variable, constant_of, normalised, op_of
+from graphc.graph import Constant, Node, Tensor, Variable, constant_of, normalised, op_of, unused_name
 from graphc.stream.facts import Array
 from graphc.stream.rule import is_elementwise
 
@@ -30,11 +30,7 @@ class EachStream:
         return list(self.values[name].shape)
 
     def name(self, wanted: str) -> str:
-        candidate, number = wanted, 1
-        while candidate in self.taken:
-            candidate, number = f"{wanted}_{number}", number + 1
-        self.taken.add(candidate)
-        return candidate
+        return unused_name(wanted, self.taken)
 
     def one(self, op: str, inputs: Sequence[Tensor], base: str, **attrs: object) -> Tensor:
         name = self.name(f"{base}/each_{op.lower()}")

@@ -15,6 +15,7 @@ import onnx
 
 from graphc.errors import ModelError, StreamError
 from graphc.graph import (
+    RANDOM_OPS,
     Constant,
     Graph,
     Node,
@@ -40,7 +41,6 @@ SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
 SMALLEST_STEP = 8
 MOST_FOR_STEPS = 20
-RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from graphc.graph import (
     producer,
     standard,
     subgraphs,
+    unused_name,
 )
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
@@ -94,10 +95,7 @@ def gathered(graph: Graph, shapes: Shapes) -> bool:
         shape = tuple(places.shape) if isinstance(places, Constant) else last_shape(places, shapes)
         if not shape or shape[-1] != 1 or int(node.attrs.get("batch_dims", 0)):
             continue
-        name = f"{node.outputs[0].name}/places"
-        while name in taken:
-            name += "_"
-        taken.add(name)
+        name = unused_name(f"{node.outputs[0].name}/places", taken)
         flat = Variable(name)
         axes = Constant(f"{name}/axes", np.array([-1], np.int64))
         position = place_of(graph, node)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ChunkMisfitError
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of
+from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of, unused_name
 from graphc.length import Length
 from graphc.signature import StateKind, StatePort
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
@@ -62,12 +62,7 @@ class Builder:
         self.next_values: dict[str, Tensor] = {}
 
     def name(self, wanted: str) -> str:
-        """The wanted name, or the wanted name with a number where it is taken."""
-        candidate, number = wanted, 1
-        while candidate in self.taken:
-            candidate, number = f"{wanted}_{number}", number + 1
-        self.taken.add(candidate)
-        return candidate
+        return unused_name(wanted, self.taken)
 
     def add(
         self,
