@@ -95,6 +95,21 @@ def test_a_pass_that_breaks_the_numbers_is_named(project: Project, tmp_path: Pat
     assert "Relu" in done.stderr, "the first inner tensor that differs is named"
 
 
+def test_a_lifter_that_is_wrong_is_said_to_be_a_defect(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lifter = BREAKING.replace('name = "break_it"', 'name = "break_it"\n    requires, gives = "offline", "streaming"')
+    lifter = lifter.replace("import Node,", "import Node, analyse, lift,").replace(
+        "        for node in",
+        "        model = lift(analyse(context.offline, context.stream.chunk))\n        for node in",
+    )
+    (folder / "break_it.py").write_text(lifter)
+    spec = project(spec=SPEC.replace("lift_state", "break_it") + "pass_paths: [mine]\n")
+    done = graphc(None, "compile", "--allow-pass-path", folder, spec)
+    assert done.returncode == 1
+    assert "a lift that is not exact is a defect of graphc: report this model" in done.stderr
+
+
 def test_a_pass_that_raises_is_named_without_a_traceback(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
