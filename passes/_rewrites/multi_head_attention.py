@@ -10,7 +10,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, Variable, label, register_r
 
 HEADS_FIRST = [0, 2, 1, 3]
 LAST_SWAPPED = [0, 1, 3, 2]
-LOWEST = -1e30
+LOWEST = -1e8
 LOWEST_FLOAT = float(np.finfo(np.float32).min)
 
 
