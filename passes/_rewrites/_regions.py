@@ -204,18 +204,22 @@ def change(layout: Layout, region: Region) -> None:
             scene.replace(tensor, layout.leave(new, tensor))
 
 
-def relayout(layout: Layout, name: str, least: float = 0.0) -> int:
-    """Changes every region that gains; says how many, and notes those that would not."""
+def relayout(layout: Layout, name: str) -> int:
+    """Changes every region that gains, one after the other; says how many, and notes those that would not gain."""
     count = 0
-    for region in regions_of(layout):
-        gain = gain_of(layout, region)
-        if gain > least:
-            change(layout, region)
-            count += 1
-        elif any(layout.worth(n) for n in region.nodes):
+    while True:
+        regions = [(gain_of(layout, r), r) for r in regions_of(layout)]
+        gaining = next((r for gain, r in regions if gain > 0), None)
+        if gaining is None or layout.scene.budget == 0:
+            break
+        layout.scene.budget -= 1
+        change(layout, gaining)
+        layout.scene.tidy()
+        count += 1
+    for gain, region in regions:
+        if any(layout.worth(n) for n in region.nodes):
             note = f"{name}: {label(region.nodes[0])} and {len(region.nodes) - 1} more stay: nodes saved {gain:+g}"
             layout.scene.notes.append(note)
-    layout.scene.tidy()
     return count
 
 
@@ -229,6 +233,11 @@ def axis_of(node: Node, rank: int) -> int:
     """The axis that such a node works along."""
     default = -1 if node.op in ("Softmax", "LogSoftmax") else 0
     return normalised(int(node.attrs.get("axis", default)), rank)
+
+
+def varies(node: Node) -> bool:
+    """Whether the first tensor that a node works on is no constant; of a Concat any may be one."""
+    return node.op == "Concat" or not isinstance(node.inputs[0], Constant)
 
 
 def data_of(node: Node) -> list[Tensor]:

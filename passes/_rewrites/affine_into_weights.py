@@ -31,7 +31,7 @@ class AffineIntoWeights(Rewrite):
             value, linear = weight_of(node.inputs[index]), scene.sole(node.inputs[1 - index], *LINEAR)
             if value is None or linear is None or value.size == 1:
                 continue
-            if scene.fixed(node.inputs[1 - index]) != scene.fixed(node.outputs[0]):
+            if not scene.alike(node.inputs[1 - index], node.outputs[0]):
                 continue
             rank = scene.rank(node.outputs[0])
             channels = None if rank is None else by_channel(value, rank, rank - 1 if linear.op == "MatMul" else 1)
@@ -55,8 +55,10 @@ class AffineIntoWeights(Rewrite):
         bias = weight_of(linear.inputs[2]) if len(linear.inputs) > 2 and linear.inputs[2].name else np.zeros(1)
         if bias is None:
             return False
-        shifted = bias.astype(np.float64) + (channels if op == "Add" else -channels)
-        self.put(scene, linear, 2, shifted.astype(weight.dtype))
+        shifted = narrowed(bias.astype(np.float64) + (channels if op == "Add" else -channels), weight, bias)
+        if shifted is None:
+            return False
+        self.put(scene, linear, 2, shifted)
         return True
 
     def scaled(self, scene: Scene, linear: Node, weight: NDArray[Any], factor: NDArray[np.float64]) -> bool:
@@ -71,12 +73,16 @@ class AffineIntoWeights(Rewrite):
             groups = int(linear.attrs.get("group", 1))
             parts = wide.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
             wide = (parts * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+        merged = narrowed(wide, weight)
+        if merged is None:
+            return False
         if linear.op != "MatMul" and len(linear.inputs) > 2 and linear.inputs[2].name:
             bias = weight_of(linear.inputs[2])
-            if bias is None:
+            both = None if bias is None else narrowed(bias.astype(np.float64) * factor, bias)
+            if both is None:
                 return False
-            self.put(scene, linear, 2, (bias.astype(np.float64) * factor).astype(bias.dtype))
-        self.put(scene, linear, 1, wide.astype(weight.dtype))
+            self.put(scene, linear, 2, both)
+        self.put(scene, linear, 1, merged)
         return True
 
     def in_front(self, scene: Scene, node: Node) -> bool:
@@ -92,12 +98,14 @@ class AffineIntoWeights(Rewrite):
             if value is None or weight is None or weight.ndim != 2 or rank is None or isinstance(source, Constant):
                 continue
             channels = by_channel(value, rank, rank - 1)
-            if channels is None or scene.fixed(source) is None or scene.fixed(source) != scene.fixed(node.outputs[0]):
+            if channels is None or not scene.alike(source, node.outputs[0]):
                 continue
             factor = channels if node.op == "Mul" else 1 / channels
             if not np.isfinite(factor).all():
                 continue
-            scaled = (weight.astype(np.float64) * factor.reshape(-1, 1)).astype(weight.dtype)
+            scaled = narrowed(weight.astype(np.float64) * factor.reshape(-1, 1), weight)
+            if scaled is None:
+                continue
             self.put(scene, product, 1, scaled)
             product.inputs = [source, product.inputs[1]]
             return True
@@ -109,6 +117,14 @@ class AffineIntoWeights(Rewrite):
         inputs = list(node.inputs)
         inputs[index : index + 1] = [made]
         node.inputs = inputs
+
+
+def narrowed(wide: NDArray[np.float64], *like: NDArray[Any]) -> NDArray[Any] | None:
+    """Merged values in the dtype of a weight; None where finite ones overflow."""
+    with np.errstate(over="ignore"):
+        made = wide.astype(like[0].dtype)
+    finite = all(np.isfinite(v).all() for v in like)
+    return made if np.isfinite(made).all() or not finite else None
 
 
 def by_channel(value: NDArray[Any], rank: int, axis: int) -> NDArray[np.float64] | None:

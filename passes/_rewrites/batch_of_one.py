@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, works_along
+from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, varies, works_along
 from numpy.typing import NDArray
 
 from graphc.api import (
@@ -62,7 +62,7 @@ class Flat(Layout):
         if node.op == "LayerNormalization":
             return is_last(int(node.attrs.get("axis", -1)), RANK) and len([t for t in node.outputs if t.name]) == 1
         if works_along(self.scene, node):
-            return all(self.inside(t) for t in data_of(node)) and axis_of(node, RANK) > 0
+            return all(self.inside(t) for t in data_of(node)) and varies(node) and axis_of(node, RANK) > 0
         if node.op == "Slice" and len(node.inputs) >= 4:
             axes = constant_of(node.inputs[3])
             return axes is not None and all(normalised(int(a), RANK) > 0 for a in axes)

@@ -123,7 +123,7 @@ class Way:
         return None
 
     def through(self, node: Node, tensor: Tensor) -> str | None:
-        if self.scene.maker(tensor, node.op) is None:
+        if self.scene.maker(tensor, node.op) is None or tensor is not node.outputs[0]:
             return f"{label(node)} does not let a factor through"
         if node.op in MOVERS:
             return self.data(node, 0)

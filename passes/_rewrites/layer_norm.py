@@ -54,12 +54,17 @@ class LayerNorm(PatternRewrite):
         if shape is None or eps is None or not means_over_last(found, len(shape)):
             return "its means are not over the last axis alone"
         width = shape[-1]
-        if gamma is None or beta is None or gamma.size != width or beta.size != width:
+        if gamma is None or beta is None or not all(is_of_last(v.shape, width, len(shape)) for v in (gamma, beta)):
             return "its scale and shift are no constants of the last axis"
         parts = [scene.constant(f"{found.base}/{n}", v.ravel()) for n, v in (("scale", gamma), ("shift", beta))]
         return scene.one(
             "LayerNormalization", found["x"], *parts, base=found.base, shape=shape, axis=-1, epsilon=float(eps)
         )
+
+
+def is_of_last(shape: tuple[int, ...], width: object, rank: int) -> bool:
+    """Whether a constant has an entry for each place of the last axis, and nothing else."""
+    return 0 < len(shape) <= rank and shape[-1] == width and all(d == 1 for d in shape[:-1])
 
 
 def means_over_last(found: Match, rank: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, shaped, works_along
+from graphc_passes._rewrites._regions import Layout, axis_of, data_of, relayout, shaped, varies, works_along
 from numpy.typing import NDArray
 
 from graphc.api import (
@@ -77,9 +77,10 @@ class Permuted(Layout):
         if is_elementwise(node):
             return all(self.fits(t) for t in node.inputs)
         if works_along(self.scene, node):
-            return all(self.inside(t) for t in data_of(node))
+            return all(self.inside(t) for t in data_of(node)) and varies(node)
         if node.op == "Slice" and op_of(node) == node.op:
-            return len(node.inputs) >= 4 and self.inside(node.inputs[0]) and constant_of(node.inputs[3]) is not None
+            known = len(node.inputs) >= 4 and constant_of(node.inputs[3]) is not None
+            return known and varies(node) and self.inside(node.inputs[0])
         return self.perm == CHANNELS_LAST and (is_pointwise(node) or self.is_small(node))
 
     def is_small(self, node: Node) -> bool:

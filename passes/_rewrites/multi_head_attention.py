@@ -222,8 +222,7 @@ def bias_of(scene: Scene, scores: Scores, shape: list[int], base: str) -> Tensor
     if bias is None:
         return None
     known = scene.fixed(bias)
-    full = known is not None and len(known) == 4 and known[2:] == shape[2:]
-    if known is not None and not full:
+    if known is None or len(known) != 4 or known[2:] != shape[2:]:
         zeros = scene.constant("attention/no_bias", zero)
         bias = scene.one("Add", bias, zeros, base=base, shape=None)
     return bias

@@ -24,7 +24,7 @@ class Reshapes(Rewrite):
             if node.op != "Reshape":
                 sizes = scene.fixed(node.outputs[0])
                 before = scene.maker(node.inputs[0], *SHAPERS)
-                if sizes is None or before is None:
+                if sizes is None or 0 in sizes or before is None:
                     continue
                 made = scene.reshaped(before.inputs[0], sizes, node.outputs[0].name)
                 scene.replace(node.outputs[0], made)
@@ -47,7 +47,7 @@ class Reshapes(Rewrite):
             if turn is None or before is None or after is None or len(after) >= len(before) or "perm" not in turn.attrs:
                 continue
             kept = [a for a, size in enumerate(before) if size != 1]
-            if [before[a] for a in kept] != after:
+            if [before[a] for a in kept] != after or 0 in after:
                 continue
             perm = [turn.attrs["perm"][a] for a in kept]
             order = sorted(perm)
@@ -63,7 +63,7 @@ class Reshapes(Rewrite):
         count = 0
         for node in scene.nodes("Transpose"):
             shape = scene.fixed(node.inputs[0])
-            if shape is None or "perm" not in node.attrs:
+            if shape is None or 0 in shape or "perm" not in node.attrs:
                 continue
             order = [a for a in node.attrs["perm"] if shape[a] != 1]
             if order != sorted(order) or len(order) == len(shape):

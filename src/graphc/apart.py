@@ -42,12 +42,16 @@ class Row:
 def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) -> list[Arrays]:
     """The outputs of batches of random streams, each stream run in whatever place of the batch is free.
 
-    A stream begins one call after the one before it, or when a place becomes free, so that all meet at different times.
+    A stream begins one call after the one before it, or when a place becomes free, so that all meet at different times,
+    and in another place than it has in its batch. Where a static input is one for all streams, batches run alone.
     """
+    shared = any(entry.axis is None and entry.batch_axis is None for entry in session.manifest.inputs)
+    if shared and len(batches) > 1:
+        return [outputs for feeds in batches for outputs in run_apart(session, [feeds])]
     batch = BatchSession.of(session.manifest, session.runner, session.first)
     count, chunk = len(batch.slots), session.chunk
     rows = [[Row(batch, feeds, row) for row in range(count)] for feeds in batches]
-    waiting = [row for rows_of_batch in rows for row in rows_of_batch][::-1]
+    waiting = [row for rows_of_batch in rows for row in [*rows_of_batch[1:], rows_of_batch[0]]][::-1]
     running: dict[int, Row] = {}
     while waiting or running:
         if waiting and batch.free:

@@ -154,6 +154,13 @@ class BatchSession:
             else:
                 rows.append({})
         known = rows[min(taking)]
+        for name in [n for n in known if self.axes[n] is None]:
+            other = next((i for i in taking if not np.array_equal(rows[i][name], known[name])), None)
+            if other is not None:
+                raise InputError(
+                    f"the static input '{name}' is one for all streams, and stream {other} has another value",
+                    hint="give it an axis for the batch in the model, or run such streams in batches of their own",
+                )
         blank = {name: np.zeros_like(value) for name, value in known.items()}
         return {
             name: value

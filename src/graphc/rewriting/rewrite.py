@@ -53,7 +53,7 @@ class PatternRewrite(Rewrite):
         count = 0
         for function in self.patterns:
             for found in Pattern(function).matches(scene):
-                made = self.replacement(scene, found)
+                made = self.replacement(scene, found) if keeps_rank(scene, found) else "a constant raises the rank"
                 if isinstance(made, str):
                     note = f"{self.name}: {found.base} stays: {made}"
                     if note not in scene.notes:
@@ -62,6 +62,13 @@ class PatternRewrite(Rewrite):
                 scene.replace(found.root, made)
                 count += 1
         return count
+
+
+def keeps_rank(scene: Scene, found: Match) -> bool:
+    """Whether the constants that a pattern names as numbers leave the rank as it is among the match's tensors."""
+    rank = scene.rank(found.root)
+    ranks = [scene.rank(t) for t in found.tensors.values()]
+    return rank is None or not ranks or any(r is None or r == rank for r in ranks)
 
 
 REWRITES: dict[str, type[Rewrite]] = {}

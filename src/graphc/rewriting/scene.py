@@ -29,6 +29,7 @@ from graphc.model import Model
 from graphc.shapes import bare_types
 from graphc.signature import StatePort
 
+FIRST_ALLOWZERO = 14
 Array = NDArray[Any]
 Shape = list[int | str | None]
 
@@ -40,6 +41,7 @@ class Scene:
         model: its graph is changed in place.
         target: the runtime that the model is made for.
 
+    ``budget`` is how many changes of layout may still be made, so that none is made back and forth for ever.
     ``shapes`` and ``dtypes`` hold what is known of the tensors, ``notes`` what did not fire and why.
     """
 
@@ -49,6 +51,7 @@ class Scene:
         self.notes: list[str] = []
         self.shapes: dict[str, Shape] = {}
         self.dtypes: dict[str, np.dtype[Any]] = {}
+        self.budget = len(model.graph.nodes)
         self.foreign: dict[str, tuple[int, Shape]] = {}
         self.look()
 
@@ -110,6 +113,11 @@ class Scene:
             return None
         return [int(d) for d in shape if isinstance(d, int)]
 
+    def alike(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two tensors are known to have the same shape."""
+        one, other = self.shape(a), self.shape(b)
+        return one is not None and one == other and None not in one
+
     def rank(self, tensor: Tensor) -> int | None:
         shape = self.shape(tensor)
         return None if shape is None else len(shape)
@@ -125,7 +133,7 @@ class Scene:
         return unused_name(wanted, self.taken)
 
     def constant(self, wanted: str, value: Array | Sequence[int]) -> Constant:
-        array = value if isinstance(value, np.ndarray) else np.asarray(value, np.int64)
+        array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, np.int64)
         return Constant(self.name(wanted), np.ascontiguousarray(array).reshape(array.shape))
 
     def add(
@@ -168,6 +176,10 @@ class Scene:
         return self.add(op, inputs, attrs, base=base, shapes=[shape], dtype=kind, domain=domain)[0]
 
     def reshaped(self, x: Tensor, shape: Sequence[int], base: str) -> Variable:
+        """A Reshape; a size of 0 is meant as such."""
+        if 0 in shape and self.opset >= FIRST_ALLOWZERO:
+            sizes = self.constant(f"{base}/sizes", list(shape))
+            return self.one("Reshape", x, sizes, base=base, shape=shape, allowzero=1)
         return self.one("Reshape", x, self.constant(f"{base}/sizes", list(shape)), base=base, shape=shape)
 
     def transposed(self, x: Tensor, perm: Sequence[int], base: str) -> Variable:

@@ -16,6 +16,7 @@ from graphc.runtime import Session
 from graphc.stream.facts import Array
 
 CALLS_AFTER_DELAY = 3
+SCALES = (8.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,13 @@ class Sight:
 
 
 def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
-    """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one."""
+    """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one.
+
+    Small values and large ones are tried: what only a large one opens mixes streams as well.
+
+    Errors:
+        StreamError: a stream gives something else in another place of the batch.
+    """
     signature = model.signature
     assert signature is not None
     proto = model.proto()
@@ -52,20 +59,26 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
     calls = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0)) // (
         signature.smallest
     )
-    rng = np.random.default_rng(0)
     taken = [i.name for i in signature.inputs]
-    draws = [offline.draw(signature.smallest, rng) for _ in range(calls + CALLS_AFTER_DELAY)]
-    others = [offline.draw(signature.smallest, rng) for _ in draws]
     statics = [i.name for i in signature.inputs if i.axis is None]
-    for feeds, other in zip(draws, others, strict=True):
-        feeds.update({name: draws[0][name] for name in statics})
-        other.update({name: others[0][name] for name in statics})
-    base = last_call(model, session, draws, taken)
-    changes: dict[int, dict[str, Array]] = {}
-    for stream in sorted({0, min(1, offline.batch - 1), offline.batch - 1}):
-        changed = [with_row(offline, a, b, stream) for a, b in zip(draws, others, strict=True)]
-        run = last_call(model, session, changed, taken)
-        changes[stream] = {n: differs(np.asarray(base[n]), np.asarray(run[n])) for n in names}
+    streams = sorted({0, min(1, offline.batch - 1), offline.batch - 1})
+    changes: dict[int, dict[str, Array]] = {stream: {} for stream in streams}
+    base: dict[str, Array] = {}
+    rolled: dict[str, Array] = {}
+    for scale in SCALES:
+        rng = np.random.default_rng(0)
+        draws = [offline.draw(signature.smallest, rng, scale) for _ in range(calls + CALLS_AFTER_DELAY)]
+        others = [offline.draw(signature.smallest, rng, scale) for _ in draws]
+        for feeds, other in zip(draws, others, strict=True):
+            feeds.update({name: draws[0][name] for name in statics})
+            other.update({name: others[0][name] for name in statics})
+        base = last_call(model, session, draws, taken)
+        for stream in streams:
+            changed = [with_row(offline, a, b, stream) for a, b in zip(draws, others, strict=True)]
+            run = last_call(model, session, changed, taken)
+            moved = {n: differs(np.asarray(base[n]), np.asarray(run[n])) for n in names}
+            changes[stream] = {n: d | changes[stream].get(n, np.zeros((), bool)) for n, d in moved.items()}
+        rolled = last_call(model, session, [turned(offline, feeds) for feeds in draws], taken)
     layouts: dict[str, Layout] = {}
     mixed: set[str] = set()
     for name in names:
@@ -75,7 +88,25 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
             layouts[name] = layout
         elif all(c.any() for c in found.values()):
             mixed.add(name)
+    for output in signature.outputs:
+        layout = layouts.get(output.name)
+        if layout is None:
+            continue
+        want = np.roll(base[output.name], layout.repeats, axis=layout.axis)
+        if not np.allclose(
+            rolled[output.name], want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True
+        ):
+            raise StreamError(
+                f"the output '{output.name}' depends on the place that a stream has in the batch",
+                hint="leave out stream.clocks: all streams then begin together",
+            )
     return Sight({n: np.asarray(base[n]) for n in names}, layouts, frozenset(mixed))
+
+
+def turned(offline: Offline, feeds: Feeds) -> Feeds:
+    """The feeds with every stream one place further."""
+    axes = offline.batch_axes
+    return {name: np.roll(value, 1, axis=axes[name]) if name in axes else value for name, value in feeds.items()}
 
 
 def last_call(model: Model, session: Session, draws: Sequence[Feeds], taken: Sequence[str]) -> dict[str, Array]:

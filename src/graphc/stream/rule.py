@@ -395,7 +395,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
     if frames % period:
         facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
     places = (np.arange(frames + extra) - x.delay) % period
-    return values[0].take(places, axis=axis), True
+    return max(values, key=lambda v: v.shape[axis]).take(places, axis=axis), True
 
 
 def alike_in_front(values: Sequence[Array], axis: int) -> bool:
