@@ -217,3 +217,31 @@ def test_an_example_with_a_symbolic_batch_runs_apart(tmp_path: Path) -> None:
     )
     report = graphc.compile(path).data
     assert all(record["max_abs"] <= 1e-4 for record in report["passes"])
+
+
+def test_a_place_in_the_batch_that_matters_is_refused(tmp_path: Path) -> None:
+    body = """
+        n = Shape <start=0, end=1> (x) t = Squeeze (n) r = Range (zero, t, one) f = Cast <to=1> (r) p = Reshape (f, s)
+        y = Add (x, p)
+    """
+    arrays = {"zero": np.array(0), "one": np.array(1), "s": np.array([-1, 1, 1])}
+    error = refused(tmp_path, body, "float[N,T,4] x", arrays)
+    assert "depends on the place that a stream has in the batch" in error.reason
+
+
+def test_streams_that_only_large_values_mix_are_refused(tmp_path: Path) -> None:
+    body = "m = ReduceMax <axes=[0], keepdims=1> (x) o = Sub (m, six) r = Relu (o) y = Add (x, r)"
+    error = refused(tmp_path, body, "float[N,T,4] x", {"six": np.float32(6)})
+    assert "one stream of the batch changes another" in error.reason
+
+
+def test_a_static_input_without_a_batch_axis_is_one_for_all(tmp_path: Path) -> None:
+    model = model_of("y = Mul (x, g)", "float[N,T,4] x, float[4] g")
+    onnx.save(model, tmp_path / "model.onnx")
+    stream = "chunk: 2, batch: 2, clocks: own, inputs: {x: {axis: 1}, g: {static: true}}"
+    graphc.compile(spec_of(tmp_path, stream))
+    session = BatchSession(tmp_path / "out.onnx")
+    for value in (1.0, 2.0):
+        session.push(session.open(), x=random(1, 4, 4), g=np.full(4, value, np.float32))
+    with pytest.raises(InputError, match="the static input 'g' is one for all streams, and stream 1 has another value"):
+        session.step()

@@ -400,3 +400,42 @@ def test_pass_authors_declare_rewrites_of_their_own() -> None:
             register_rewrite(type("Other", (PatternRewrite,), {"name": "double_negation", "stage": "tidy"}))
     finally:
         del REWRITES["double_negation"]
+
+
+def test_a_constant_that_raises_the_rank_keeps_its_pattern_from_firing() -> None:
+    model = model_of(
+        "a = Mul (x, k) s = Sigmoid (a) y = Mul (s, x)", "float[3,4] x", k=np.full((1, 1, 1), 1.5, np.float32)
+    )
+    assert fused(model, "silu", target=ORT) == ["Mul", "Sigmoid", "Mul"]
+    assert "a constant raises the rank" in told(model, "silu", ORT)[0]
+
+
+def test_regions_that_share_an_edge_change_one_after_the_other() -> None:
+    turn = "Transpose <perm=[0,2,1]>"
+    body = f"a = {turn} (x) b = Softmax (a) c = {turn} (b) d = Softmax (c) y = {turn} (d)"
+    assert fused(model_of(body, "float[2,5,8] x"), "moved_axes").count("Transpose") <= 1
+
+
+def test_scalar_weights_and_unused_means_are_scaled_rightly() -> None:
+    model = wide(
+        "a = MatMul (x, w) b = Add (a, c) y = Mul (b, two)", w=random(6, 5), c=np.float32(0.3), two=np.float32(2)
+    )
+    assert fused(model, "factors_into_weights") == ["MatMul", "Add"]
+    body = "h = MatMul (x, w) n, mean = LayerNormalization (h, g, b) m = Mul (mean, half) y = Add (n, m)"
+    arrays = {"w": random(6, 6), "g": random(6), "b": random(6), "half": np.float32(0.5)}
+    assert fused(wide(body, **arrays), "factors_into_weights") == ["MatMul", "LayerNormalization", "Mul", "Add"]
+
+
+def test_weights_that_would_overflow_stay_apart() -> None:
+    body = "c = Cast <to=10> (x) a = MatMul (c, w) m = Mul (a, s) y = Cast <to=1> (m)"
+    arrays = {
+        "w": np.full((6, 5), 300, np.float16),
+        "s": np.full(5, 300, np.float16) * np.arange(1, 6, dtype=np.float16),
+    }
+    made = graphc.transform(wide(body, **arrays), [{"fuse": {"only": ["affine_into_weights"]}}])
+    assert [n.op_type for n in made.graph.node] == ["Cast", "MatMul", "Mul", "Cast"]
+
+
+def test_a_shift_that_widens_a_convolution_is_no_bias() -> None:
+    model = model_of("c = Conv (x, w) y = Add (c, b)", "float[1,4,T] x", w=random(1, 4, 3), b=random(1, 6, 1))
+    assert fused(model, "affine_into_weights") == ["Conv", "Add"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from graphc.errors import PassError
-from graphc.graph import Tensor
+from graphc.graph import Constant, Tensor
 from graphc.rewriting.pattern import Call, Match, Pattern
 from graphc.rewriting.scene import Scene
 
@@ -65,9 +65,9 @@ class PatternRewrite(Rewrite):
 
 
 def keeps_rank(scene: Scene, found: Match) -> bool:
-    """Whether the constants that a pattern names as numbers leave the rank as it is among the match's tensors."""
+    """Whether the constants of a match leave the rank that its other tensors have."""
     rank = scene.rank(found.root)
-    ranks = [scene.rank(t) for t in found.tensors.values()]
+    ranks = [scene.rank(t) for t in found.tensors.values() if not isinstance(t, Constant)]
     return rank is None or not ranks or any(r is None or r == rank for r in ranks)
 
 
