@@ -1,4 +1,4 @@
-"""What ``fuse`` wins: lifted and fused models against twins rewritten by hand, other optimisers, and this machine's floor.
+"""What ``fuse`` wins: fused models against twins rewritten by hand, other optimisers, and this machine's floor.
 
 Needs torch and onnxslim (the ``export`` and ``bench`` extras). One thread, every session with onnxruntime's default
 optimisation, both sides of a ratio taking turns, medians. ``--profile`` adds the time by op kind.

@@ -25,6 +25,7 @@ DRAWS = 40
 CONTEXTS = ("conv_context", "pool_context", "delay_line", "attention_key", "attention_value", "attention_context")
 SIGHT = 10.0
 CALLS_TO_SHOW = 12
+SILENT_FROM = 24
 LONGEST_STREAM = 10_000_000
 Feeds = dict[str, Array]
 
@@ -55,7 +56,21 @@ class WholeReference:
         if not self.offline.accepts(frames):
             return None
         feeds = self.offline.draw(frames, rng)
+        if frames >= SILENT_FROM:
+            feeds = with_silence(self.offline, feeds, frames)
         return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
+
+
+def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
+    """The feeds with zeros from a third to two thirds of the stream: masks made of the data open and shut there."""
+    silent = dict(feeds)
+    for name, role in offline.streams().items():
+        if silent[name].dtype.kind == "f" and role.low is None:
+            place = [slice(None)] * silent[name].ndim
+            place[role.axis] = slice(offline.frames_of(name, frames) // 3, 2 * offline.frames_of(name, frames) // 3)
+            silent[name] = silent[name].copy()
+            silent[name][tuple(place)] = 0
+    return silent
 
 
 class WindowReference:
