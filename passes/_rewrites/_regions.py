@@ -160,11 +160,18 @@ def gain_of(layout: Layout, region: Region) -> float:
     for tensor in region.exits:
         others = [r for r in tensor.outputs if id(r) not in inside]
         closing = [r for r in others if layout.closes(r) and scene.maker(r.outputs[0]) is r]
-        gain += layout.opening_gain * len(closing)
+        gain += layout.opening_gain * sum(not is_free(layout, r) for r in closing)
         rest = [r for r in others if not any(r is c for c in closing)]
         if any(not layout.indifferent(r, tensor) for r in rest) or not scene.is_inner(tensor):
             gain -= 1
     return gain
+
+
+def is_free(layout: Layout, closing: Node) -> bool:
+    """Whether a closing node costs nothing where it stands: all that read it would take it in."""
+    output = closing.outputs[0]
+    readers = list(output.outputs)
+    return bool(readers) and layout.scene.is_inner(output) and all(layout.indifferent(r, output) for r in readers)
 
 
 def change(layout: Layout, region: Region) -> None:

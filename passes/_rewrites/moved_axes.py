@@ -130,11 +130,12 @@ class Permuted(Layout):
         return tensor
 
     def enter(self, tensor: Tensor) -> Tensor:
-        maker = self.scene.maker(tensor)
-        if maker is not None and self.opens(maker):
-            source: Tensor = maker.inputs[0]
-            return source
-        return self.scene.transposed(tensor, self.perm, tensor.name)
+        maker = self.scene.maker(tensor, "Transpose")
+        if maker is None or "perm" not in maker.attrs:
+            return self.scene.transposed(tensor, self.perm, tensor.name)
+        source: Tensor = maker.inputs[0]
+        merged = [maker.attrs["perm"][a] for a in self.perm]
+        return source if merged == sorted(merged) else self.scene.transposed(source, merged, tensor.name)
 
     def leave(self, tensor: Tensor, old: Tensor) -> Tensor:
         return self.scene.transposed(tensor, self.back, old.name)
