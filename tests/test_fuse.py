@@ -254,6 +254,15 @@ def test_a_batch_of_one_is_left_out_where_products_have_a_bias() -> None:
     assert fused(several, "batch_of_one", "products_with_bias", target=ORT) == ["MatMul", "Add"]
 
 
+def test_cuts_out_of_a_constant_stay_out_of_a_batch_of_one() -> None:
+    body = "c = Slice (k, zero, rows, at) a = MatMul (x, w) b = Add (a, v) d = Add (b, c) e = MatMul (d, w) y = Add (e, v)"
+    arrays = {"zero": np.array([0]), "rows": np.array([4]), "at": np.array([1]), "k": random(1, 9, 6)}
+    model = wide(body, w=random(6, 6), v=random(6), **arrays)
+    ops = fused(model, "batch_of_one", "products_with_bias", target=ORT)
+    assert "Gemm" in ops
+    assert "Slice" in ops
+
+
 def test_parts_that_become_heads_alike_are_split_behind_that() -> None:
     part = " ".join(
         f"{n}r = Reshape ({n}, s) {n}h = Transpose <perm=[0,2,{p}]> ({n}r)" for n, p in (("a", "1,3"), ("b", "1,3"))

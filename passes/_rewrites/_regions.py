@@ -179,26 +179,20 @@ def change(layout: Layout, region: Region) -> None:
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     mapped: dict[str, Tensor] = {t.name: layout.enter(t) for t in region.entries}
-    relaid: dict[str, StatePort] = {s.input: s for s in region.states.values()}
-    for state in relaid.values():
-        init = layout.relaid(state.init)
-        assert init is not None
-        port = next(t for t in scene.graph.inputs if t.name == state.input)
-        mapped[port.name] = port
+    ports = {t.name: t for t in [*scene.graph.inputs, *scene.graph.outputs]}
+    states = {s.input: s for s in region.states.values()}
+    mapped.update({name: ports[name] for name in states})
     outside = [(t, [r for r in t.outputs if id(r) not in inside]) for t in region.exits]
-    made_nodes: list[tuple[Node, list[Tensor]]] = []
     for node in region.nodes:
         results = layout.rewritten(node, [mapped.get(t.name, t) for t in node.inputs])
-        made_nodes.append((node, list(node.outputs)))
         for old, new in zip(node.outputs, results, strict=True):
             if old.name:
                 mapped[old.name] = new
-    for state in relaid.values():
+    for state in states.values():
         init = layout.relaid(state.init)
         assert init is not None
         scene.relay(state, init, layout.order)
-        output = next(t for t in scene.graph.outputs if t.name == state.output)
-        scene.replace(output, mapped[output.name])
+        scene.replace(ports[state.output], mapped[state.output])
     for tensor, readers in outside:
         new = mapped[tensor.name]
         rest = False

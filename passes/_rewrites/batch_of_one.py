@@ -65,7 +65,7 @@ class Flat(Layout):
             return all(self.inside(t) for t in data_of(node)) and varies(node) and axis_of(node, RANK) > 0
         if node.op == "Slice" and len(node.inputs) >= 4:
             axes = constant_of(node.inputs[3])
-            return axes is not None and all(normalised(int(a), RANK) > 0 for a in axes)
+            return axes is not None and varies(node) and all(normalised(int(a), RANK) > 0 for a in axes)
         return node.op == "Transpose" and list(node.attrs.get("perm", [])) == [0, 2, 1]
 
     def fits(self, tensor: Tensor) -> bool:

@@ -48,7 +48,7 @@ class MovedAxes(Rewrite):
             for n in scene.nodes("Concat")
             if (rank := scene.rank(n.outputs[0]) or 0) >= 3 and is_last(int(n.attrs["axis"]), rank)
         }
-        if scene.nodes("Conv") and any(is_pointwise(n) for n in scene.nodes("Conv")):
+        if any(is_pointwise(n) for n in scene.nodes("Conv")):
             perms.add(tuple(CHANNELS_LAST))
         for perm in sorted(perms):
             count += relayout(Permuted(scene, list(perm)), self.name)
@@ -114,9 +114,7 @@ class Permuted(Layout):
         return node is not None and node.op == "Transpose" and list(node.attrs.get("perm", [])) == self.back
 
     def closes(self, node: Node) -> bool:
-        if node.op == "Transpose":
-            return list(node.attrs.get("perm", [])) == self.perm
-        return False
+        return node.op == "Transpose" and list(node.attrs.get("perm", [])) == self.perm
 
     def absorbs(self, node: Node | None) -> bool:
         return node is not None and node.op == "Transpose"
@@ -156,16 +154,11 @@ class Permuted(Layout):
         size = self.scene.fixed(tensor)
         if value is None and size is not None and 0 < len(size) < len(self.perm) and math.prod(size) > 1:
             filled = [*[1] * (len(self.perm) - len(size)), *size]
-            moved_size = [filled[a] for a in self.perm]
-            while moved_size[0] == 1:
-                moved_size.pop(0)
-            return self.scene.reshaped(tensor, moved_size, tensor.name)
+            return self.scene.reshaped(tensor, without_front([filled[a] for a in self.perm]), tensor.name)
         if value is None or value.size == 1:
             return tensor
         moved = shaped(value, len(self.perm)).transpose(self.perm)
-        while moved.ndim > 1 and moved.shape[0] == 1:
-            moved = moved[0]
-        return self.scene.constant(f"{tensor.name}/moved", moved)
+        return self.scene.constant(f"{tensor.name}/moved", moved.reshape(without_front(moved.shape)))
 
     def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
         scene, base = self.scene, node.name or node.outputs[0].name
@@ -216,6 +209,12 @@ class Permuted(Layout):
         if len(inputs) > 2 and inputs[2].name:
             made = scene.one("Add", made, inputs[2], base=base, shape=shape)
         return made
+
+
+def without_front(shape: Sequence[int]) -> list[int]:
+    """A shape of several entries without the axes of one entry in front."""
+    first = next(a for a, size in enumerate(shape) if size != 1)
+    return list(shape[first:])
 
 
 def is_plain_conv(node: Node) -> bool:

@@ -63,16 +63,7 @@ class ParallelProducts(Rewrite):
             ]
             bias = scene.constant(f"{base}/biases", np.concatenate(biases).astype(dtype))
             made = scene.one("Add", made, bias, base=base, shape=whole, dtype=dtype)
-        rank = scene.rank(first.output)
-        axis = -1 if rank is None else rank - 1
-        shapes = [None if shape is None else [*shape[:-1], w] for w in widths]
-        attrs: dict[str, Any] = {"axis": axis}
-        inputs: list[Tensor] = [made]
-        if scene.opset < 13:
-            attrs["split"] = widths
-        else:
-            inputs.append(scene.constant(f"{base}/widths", widths))
-        parts = scene.add("Split", inputs, attrs, base=base, shapes=shapes, dtype=dtype)
+        parts = scene.split(made, widths, -1 if shape is None else len(shape) - 1, base)
         for product, part in zip(products, parts, strict=True):
             scene.replace(product.output, part)
 

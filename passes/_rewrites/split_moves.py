@@ -78,20 +78,11 @@ class SplitMoves(Rewrite):
         )
         base = split.name or parts[0].name
         heads = [*target[:-2], target[-2] * len(parts), target[-1]]
-        moved = scene.reshaped(source, heads, base)
         perm = list(perms.most_common(1)[0][0]) if perms else list(range(len(target)))
         if sum(perms.values()) < len(parts) or len(perm) != len(target):
             return False
-        moved = scene.transposed(moved, perm, base)
-        axis = perm.index(len(target) - 2)
-        sizes = [target[a] for a in perm]
-        inputs: list[Tensor] = [moved]
-        attrs: dict[str, object] = {"axis": axis}
-        if scene.opset < 13:
-            attrs["split"] = [target[-2]] * len(parts)
-        else:
-            inputs.append(scene.constant(f"{base}/heads", [target[-2]] * len(parts)))
-        made = scene.add("Split", inputs, attrs, base=base, shapes=[sizes] * len(parts), dtype=scene.dtype(source))
+        moved = scene.transposed(scene.reshaped(source, heads, base), perm, base)
+        made = scene.split(moved, [target[-2]] * len(parts), perm.index(len(target) - 2), base)
         back = [perm.index(a) for a in range(len(perm))]
         for reshape, part in zip(reshapes, made, strict=True):
             alike = [

@@ -48,7 +48,7 @@ def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) ->
     shared = any(entry.axis is None and entry.batch_axis is None for entry in session.manifest.inputs)
     if shared and len(batches) > 1:
         return [outputs for feeds in batches for outputs in run_apart(session, [feeds])]
-    batch = BatchSession.of(session.manifest, session.runner, session.first)
+    batch = BatchSession(session.compiled)
     count, chunk = len(batch.slots), session.chunk
     rows = [[Row(batch, feeds, row) for row in range(count)] for feeds in batches]
     waiting = [row for rows_of_batch in rows for row in [*rows_of_batch[1:], rows_of_batch[0]]][::-1]

@@ -9,8 +9,7 @@ import numpy as np
 
 from graphc.errors import InputError, ModelError
 from graphc.manifest import Manifest
-from graphc.runtime import Session
-from graphc.session import called, check_ports, opened
+from graphc.session import Compiled, called, opened
 from graphc.stream_buffer import Array, Arrays, StreamBuffer
 
 
@@ -40,7 +39,7 @@ class BatchSession:
     gives is what it would give alone.
 
     Args:
-        path: the compiled model or its manifest.
+        model: the path of a compiled model or of its manifest; or one in memory.
         threads: onnxruntime's intra-op threads.
 
     Errors:
@@ -55,25 +54,16 @@ class BatchSession:
         session.finish(one)                     # the next steps give its tail and free its place
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
-        self.start(*opened(path, threads))
-
-    @classmethod
-    def of(cls, manifest: Manifest, runner: Session, first: Arrays) -> BatchSession:
-        """A session over a model in memory; ``first`` holds the first value of every state."""
-        session = cls.__new__(cls)
-        session.start(manifest, runner, first)
-        return session
-
-    def start(self, manifest: Manifest, runner: Session, first: Arrays) -> None:
+    def __init__(self, model: str | Path | Compiled, threads: int = 1):
+        compiled = opened(model, threads)
+        manifest = compiled.manifest
         if manifest.streams is None or manifest.chunk is None:
             raise ModelError(
                 "its calls are of any size, or its streams share a clock and begin together",
                 hint="compile it with a chunk and `stream: {batch: N, clocks: own}`, or use StreamSession",
             )
-        check_ports(manifest, runner)
-        self.manifest, self.runner, self.first = manifest, runner, first
-        self.states = dict(first)
+        self.manifest, self.runner, self.first = manifest, compiled.runner, compiled.first
+        self.states = dict(compiled.first)
         self.slots = [Slot(manifest.of_one()) for _ in range(manifest.streams)]
         self.axes = {e.name: e.batch_axis for e in [*manifest.inputs, *manifest.outputs]}
         self.axes |= {s.input: s.batch_axis for s in manifest.states}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,21 @@ from graphc.stream_buffer import Array, Arrays, StreamBuffer
 MANIFEST_SUFFIX = ".manifest.json"
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
+
+    manifest: Manifest
+    runner: Session
+    first: Arrays
+
+
 class StreamSession(StreamBuffer):
     """Runs a compiled model on a stream: buffers frames to chunks, carries states, drops the delay, flushes the tail.
 
     Args:
-        path: the compiled model (its manifest stands in its metadata) or the manifest beside it.
+        model: the path of a compiled model (its manifest stands in its metadata) or of the manifest beside it; or
+            one in memory.
         threads: onnxruntime's intra-op threads.
 
     Errors:
@@ -34,21 +45,10 @@ class StreamSession(StreamBuffer):
         rest = session.flush()
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
-        self.start(*opened(path, threads))
-
-    @classmethod
-    def of(cls, manifest: Manifest, runner: Session, first: Arrays) -> StreamSession:
-        """A session over a model in memory; ``first`` holds the first value of every state."""
-        session = cls.__new__(cls)
-        session.start(manifest, runner, first)
-        return session
-
-    def start(self, manifest: Manifest, runner: Session, first: Arrays) -> None:
-        super().__init__(manifest)
-        check_ports(manifest, runner)
-        self.runner = runner
-        self.first = first
+    def __init__(self, model: str | Path | Compiled, threads: int = 1):
+        compiled = opened(model, threads)
+        super().__init__(compiled.manifest)
+        self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
         self.reset()
 
     def reset(self) -> None:
@@ -132,15 +132,20 @@ def called(
     return {o.name: results[o.name] for o in manifest.outputs}, {s.input: results[s.output] for s in manifest.states}
 
 
-def opened(path: str | Path, threads: int) -> tuple[Manifest, Session, Arrays]:
-    """The manifest of a compiled model, a session over it and the first values of its states.
+def opened(model: str | Path | Compiled, threads: int) -> Compiled:
+    """A compiled model, read where a path is given, whose manifest fits it.
 
     Errors:
-        ModelError: no compiled model, or first values that lie.
+        ModelError: no compiled model, or a manifest or first values that lie.
     """
-    manifest, folder, model_path = locate(Path(path))
-    runner = open_model(model_path, str(model_path), threads)
-    return manifest, runner, {s.input: first_value(s, folder) for s in manifest.states}
+    if isinstance(model, Compiled):
+        compiled = model
+    else:
+        manifest, folder, path = locate(Path(model))
+        runner = open_model(path, str(path), threads)
+        compiled = Compiled(manifest, runner, {s.input: first_value(s, folder) for s in manifest.states})
+    check_ports(compiled.manifest, compiled.runner)
+    return compiled
 
 
 def check_ports(manifest: Manifest, runner: Session) -> None:

@@ -17,7 +17,7 @@ from graphc.model import Model
 from graphc.offline import Offline
 from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.runtime import RunError, Session
-from graphc.session import StreamSession, first_values
+from graphc.session import Compiled, StreamSession, first_values
 from graphc.signature import Signature
 from graphc.spec import ToleranceSpec, ValidateSpec
 
@@ -134,7 +134,7 @@ def session_of(model: Model, proto: onnx.ModelProto | None = None) -> StreamSess
         runner = Session(proto if proto is not None else model.proto())
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
-    return StreamSession.of(manifest, runner, first_values(model))
+    return StreamSession(Compiled(manifest, runner, first_values(model)))
 
 
 def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:

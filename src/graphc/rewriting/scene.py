@@ -29,6 +29,7 @@ from graphc.model import Model
 from graphc.shapes import bare_types
 from graphc.signature import StatePort
 
+FIRST_SPLIT_SIZES = 13
 FIRST_ALLOWZERO = 14
 Array = NDArray[Any]
 Shape = list[int | str | None]
@@ -186,6 +187,16 @@ class Scene:
         shape = self.shape(x)
         moved = None if shape is None else [shape[a] for a in perm]
         return self.one("Transpose", x, base=base, shape=moved, perm=list(perm))
+
+    def split(self, x: Tensor, sizes: Sequence[int], axis: int, base: str) -> list[Variable]:
+        """A Split into parts of these sizes along an axis."""
+        shape = self.shape(x)
+        parts = [None if shape is None else [*shape[:axis], s, *shape[axis:][1:]] for s in sizes]
+        if self.opset < FIRST_SPLIT_SIZES:
+            given, attrs = [x], {"axis": axis, "split": list(sizes)}
+        else:
+            given, attrs = [x, self.constant(f"{base}/parts", sizes)], {"axis": axis}
+        return self.add("Split", given, attrs, base=base, shapes=parts, dtype=self.dtype(x))
 
     def replace(self, old: Tensor, new: Tensor) -> None:
         """Makes everything read ``new`` where it read ``old``; a port keeps its name."""

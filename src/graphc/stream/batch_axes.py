@@ -13,6 +13,7 @@ from graphc.errors import StreamError
 from graphc.model import Model
 from graphc.offline import Feeds, Offline
 from graphc.runtime import Session
+from graphc.signature import Signature
 from graphc.stream.facts import Array
 
 CALLS_AFTER_DELAY = 3
@@ -42,6 +43,31 @@ class Sight:
     mixed: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A few calls of a random batch, and as many of another one that streams are taken from."""
+
+    draws: list[Feeds]
+    others: list[Feeds]
+
+    @classmethod
+    def drawn(cls, offline: Offline, signature: Signature, scale: float) -> Trial:
+        """Calls past every delay, each with the static inputs of the first."""
+        lag = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0))
+        calls = lag // signature.smallest + CALLS_AFTER_DELAY
+        rng = np.random.default_rng(0)
+        statics = [i.name for i in signature.inputs if i.axis is None]
+        draws, others = ([offline.draw(signature.smallest, rng, scale) for _ in range(calls)] for _ in range(2))
+        for batch in (draws, others):
+            for feeds in batch:
+                feeds.update({name: batch[0][name] for name in statics})
+        return cls(draws, others)
+
+    def changed(self, offline: Offline, stream: int) -> list[Feeds]:
+        """The batch with one stream out of the other one."""
+        return [with_row(offline, a, b, stream) for a, b in zip(self.draws, self.others, strict=True)]
+
+
 def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
     """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one.
 
@@ -56,51 +82,50 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
     known = {p.name for p in proto.graph.output}
     proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
     session = Session(proto, optimize=False)
-    calls = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0)) // (
-        signature.smallest
-    )
-    taken = [i.name for i in signature.inputs]
-    statics = [i.name for i in signature.inputs if i.axis is None]
     streams = sorted({0, min(1, offline.batch - 1), offline.batch - 1})
     changes: dict[int, dict[str, Array]] = {stream: {} for stream in streams}
-    base: dict[str, Array] = {}
-    rolled: dict[str, Array] = {}
+    runs: list[tuple[dict[str, Array], dict[str, Array]]] = []
     for scale in SCALES:
-        rng = np.random.default_rng(0)
-        draws = [offline.draw(signature.smallest, rng, scale) for _ in range(calls + CALLS_AFTER_DELAY)]
-        others = [offline.draw(signature.smallest, rng, scale) for _ in draws]
-        for feeds, other in zip(draws, others, strict=True):
-            feeds.update({name: draws[0][name] for name in statics})
-            other.update({name: others[0][name] for name in statics})
-        base = last_call(model, session, draws, taken)
+        trial = Trial.drawn(offline, signature, scale)
+        base = last_call(signature, session, trial.draws)
         for stream in streams:
-            changed = [with_row(offline, a, b, stream) for a, b in zip(draws, others, strict=True)]
-            run = last_call(model, session, changed, taken)
-            moved = {n: differs(np.asarray(base[n]), np.asarray(run[n])) for n in names}
+            run = last_call(signature, session, trial.changed(offline, stream))
+            moved = {n: differs(base[n], run[n]) for n in names}
             changes[stream] = {n: d | changes[stream].get(n, np.zeros((), bool)) for n, d in moved.items()}
-        rolled = last_call(model, session, [turned(offline, feeds) for feeds in draws], taken)
-    layouts: dict[str, Layout] = {}
-    mixed: set[str] = set()
-    for name in names:
-        found = {stream: changed[name] for stream, changed in changes.items()}
-        layout = layout_of(found, offline.batch)
-        if layout is not None:
-            layouts[name] = layout
-        elif all(c.any() for c in found.values()):
-            mixed.add(name)
+        runs.append((base, last_call(signature, session, [turned(offline, feeds) for feeds in trial.draws])))
+    sight = sight_of(runs[-1][0], changes, names, offline.batch)
     for output in signature.outputs:
-        layout = layouts.get(output.name)
-        if layout is None:
-            continue
-        want = np.roll(base[output.name], layout.repeats, axis=layout.axis)
-        if not np.allclose(
-            rolled[output.name], want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True
+        if output.name in sight.layouts and not all(
+            same_in_every_place(base[output.name], rolled[output.name], sight.layouts[output.name])
+            for base, rolled in runs
         ):
             raise StreamError(
                 f"the output '{output.name}' depends on the place that a stream has in the batch",
                 hint="leave out stream.clocks: all streams then begin together",
             )
-    return Sight({n: np.asarray(base[n]) for n in names}, layouts, frozenset(mixed))
+    return sight
+
+
+def sight_of(
+    values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
+) -> Sight:
+    """What the changes that each stream makes say of some tensors."""
+    layouts: dict[str, Layout] = {}
+    mixed: set[str] = set()
+    for name in names:
+        found = {stream: changed[name] for stream, changed in changes.items()}
+        layout = layout_of(found, batch)
+        if layout is not None:
+            layouts[name] = layout
+        elif all(c.any() for c in found.values()):
+            mixed.add(name)
+    return Sight({n: values[n] for n in names}, layouts, frozenset(mixed))
+
+
+def same_in_every_place(base: Array, rolled: Array, layout: Layout) -> bool:
+    """Whether streams that moved on by one place give what they gave."""
+    want = np.roll(base, layout.repeats, axis=layout.axis)
+    return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
 
 
 def turned(offline: Offline, feeds: Feeds) -> Feeds:
@@ -109,10 +134,9 @@ def turned(offline: Offline, feeds: Feeds) -> Feeds:
     return {name: np.roll(value, 1, axis=axes[name]) if name in axes else value for name, value in feeds.items()}
 
 
-def last_call(model: Model, session: Session, draws: Sequence[Feeds], taken: Sequence[str]) -> dict[str, Array]:
+def last_call(signature: Signature, session: Session, draws: Sequence[Feeds]) -> dict[str, Array]:
     """Every output of the last of some calls."""
-    signature = model.signature
-    assert signature is not None
+    taken = [i.name for i in signature.inputs]
     states = {s.input: s.init for s in signature.states}
     counts = {} if signature.valid_frames is None else {signature.valid_frames: np.array([signature.smallest])}
     results: dict[str, Array] = {}
