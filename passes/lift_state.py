@@ -84,6 +84,10 @@ class LiftOptions(PassConfig):
         description="names of state ports, of {node}, {kind}, {layer} (the first number in the node's name), {number}",
     )
 
+    pack: bool = Field(
+        default=False, description="pack states of one kind and shape into one port, behind all other passes"
+    )
+
     def settings(self) -> Settings:
         limits = ((pattern, Limit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
         return Settings(tuple(limits), ports=self.ports)
@@ -149,6 +153,9 @@ class LiftState(Pass[LiftOptions]):
                 stays.append(f"output {output.name} is left out: it counts frames, or is a state after the last frame")
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
+
+    def closing(self, config: LiftOptions) -> list[str]:
+        return ["pack_states"] if config.pack else []
 
     def reference(self, config: LiftOptions, offline: Offline) -> Offline | None:
         return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())

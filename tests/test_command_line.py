@@ -307,6 +307,7 @@ def test_passes_and_schema() -> None:
         "fold_constants",
         "fuse",
         "lift_state",
+        "pack_states",
         "quantize",
         "simplify",
     ]

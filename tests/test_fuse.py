@@ -116,6 +116,21 @@ def test_gelu_out_of_its_parts(body: str) -> None:
     assert any("needs opset 20, the model has 17" in n for n in told(model_of(body, **arrays), "gelu"))
 
 
+@pytest.mark.parametrize("square", ["q = Mul (x, x)", "q = Pow (x, two)"])
+@pytest.mark.parametrize(
+    "quotient", ["n = Div (x, r)", "i = Reciprocal (r) n = Mul (x, i)", "i = Div (one, r) n = Mul (i, x)"]
+)
+def test_rms_norm_out_of_its_parts(square: str, quotient: str) -> None:
+    body = f"{square} v = ReduceMean (q, axes) e = Add (v, eps) r = Sqrt (e) {quotient} y = Mul (scale, n)"
+    arrays = {"two": np.float32(2), "one": np.float32(1), "eps": np.float32(1e-6), "scale": random(8)}
+    model = model_of(body, opset=23, axes=np.array([-1]), **arrays)
+    assert fused(model, "rms_norm") == ["RMSNormalization"]
+    older = model_of(body, opset=18, axes=np.array([-1]), **arrays)
+    assert "RMSNormalization needs opset 23, the model has 18" in told(older, "rms_norm")[0]
+    elsewhere = model_of(body, opset=23, axes=np.array([1]), **arrays)
+    assert "not over the last axis alone" in told(elsewhere, "rms_norm")[0]
+
+
 def test_tanh_gelu_silu_and_hard_swish_out_of_their_parts() -> None:
     cube = "c = Pow (x, three) t = Mul (c, k) s = Add (x, t) i = Mul (s, slope) h = Tanh (i) o = Add (h, one)"
     arrays = {
@@ -255,7 +270,9 @@ def test_a_batch_of_one_is_left_out_where_products_have_a_bias() -> None:
 
 
 def test_cuts_out_of_a_constant_stay_out_of_a_batch_of_one() -> None:
-    body = "c = Slice (k, zero, rows, at) a = MatMul (x, w) b = Add (a, v) d = Add (b, c) e = MatMul (d, w) y = Add (e, v)"
+    body = (
+        "c = Slice (k, zero, rows, at) a = MatMul (x, w) b = Add (a, v) d = Add (b, c) e = MatMul (d, w) y = Add (e, v)"
+    )
     arrays = {"zero": np.array([0]), "rows": np.array([4]), "at": np.array([1]), "k": random(1, 9, 6)}
     model = wide(body, w=random(6, 6), v=random(6), **arrays)
     ops = fused(model, "batch_of_one", "products_with_bias", target=ORT)

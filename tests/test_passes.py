@@ -13,9 +13,10 @@ from graphc.runtime import Session
 
 
 def model_of(
-    body: str, inputs: str = "float[1,2,8] x", outputs: str = "float[1,A,B] y", **arrays: np.ndarray
+    body: str, inputs: str = "float[1,2,8] x", outputs: str = "float[1,A,B] y", opset: int = 17, **arrays: np.ndarray
 ) -> onnx.ModelProto:
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => ({outputs}) {{{body}}}')
+    header = f'<ir_version: {8 if opset < 21 else 11}, opset_import: ["" : {opset}]>'
+    model = onnx.parser.parse_model(f"{header} g ({inputs}) => ({outputs}) {{{body}}}")
     for name, value in arrays.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     for port in model.graph.output:

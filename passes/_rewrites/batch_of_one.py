@@ -26,6 +26,7 @@ from graphc.api import (
 )
 
 RANK = 3
+NORMALISATIONS = ("LayerNormalization", "RMSNormalization")
 SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
@@ -59,7 +60,7 @@ class Flat(Layout):
             return False
         if node.op == "MatMul":
             return isinstance(node.inputs[1], Constant) and len(node.inputs[1].shape) == 2
-        if node.op == "LayerNormalization":
+        if node.op in NORMALISATIONS:
             return is_last(int(node.attrs.get("axis", -1)), RANK) and len([t for t in node.outputs if t.name]) == 1
         if works_along(self.scene, node):
             return all(self.inside(t) for t in data_of(node)) and varies(node) and axis_of(node, RANK) > 0
@@ -125,7 +126,7 @@ class Flat(Layout):
             given[3] = scene.constant(f"{base}/axes", [normalised(int(a), RANK) - 1 for a in axes])
         elif node.op == "Transpose":
             attrs["perm"] = [1, 0]
-        elif node.op == "LayerNormalization":
+        elif node.op in NORMALISATIONS:
             attrs["axis"] = -1
         if node.op != "Slice":
             given = [self.operand(t) for t in given]

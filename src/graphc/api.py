@@ -27,6 +27,7 @@ from graphc.graph import (
     sorted_nodes,
     standard,
     subgraphs,
+    unused_name,
     with_attrs,
 )
 from graphc.guard import guarded
@@ -40,7 +41,7 @@ from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of
 from graphc.roles import nearest
 from graphc.runtime import RunError, Session, size_of
 from graphc.shapes import inferred_types, static_shapes
-from graphc.signature import StatePort
+from graphc.signature import Signature, StatePack, StatePart, StatePort
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.banded import banded
@@ -77,7 +78,10 @@ __all__ = [
     "Scene",
     "Session",
     "Settings",
+    "Signature",
     "Stage",
+    "StatePack",
+    "StatePart",
     "StatePort",
     "StreamError",
     "StreamStep",
@@ -126,6 +130,7 @@ __all__ = [
     "static_shapes",
     "stream_rule",
     "subgraphs",
+    "unused_name",
     "value_of",
     "weight_of",
     "with_attrs",

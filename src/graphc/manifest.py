@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -77,6 +78,20 @@ class FileInit(Part):
     key: str
 
 
+class PackedState(Part):
+    """One of several states in a port: what its own ports were named, and its entries on the pack's axis."""
+
+    input: str
+    output: str
+    node: str = ""
+    size: Annotated[int, Field(ge=0)]
+
+
+class Pack(Part):
+    axis: Annotated[int, Field(ge=0)]
+    parts: list[PackedState]
+
+
 class StateEntry(Part):
     input: str
     output: str
@@ -86,6 +101,7 @@ class StateEntry(Part):
     kind: StateKind
     node: str = ""
     batch_axis: BatchAxis = None
+    pack: Pack | None = None
 
 
 class Manifest(Part):
@@ -193,7 +209,7 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
     else:
         arrays[state.input] = state.init
         init = {"file": f"{stem}.init.npz", "key": state.input}
-    return {
+    entry = {
         "input": state.input,
         "output": state.output,
         "shape": list(state.init.shape),
@@ -202,6 +218,7 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
         "kind": state.kind,
         "node": state.node,
     }
+    return entry if state.pack is None else {**entry, "pack": asdict(state.pack)}
 
 
 def fill_of(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -92,6 +92,10 @@ class Pass(ABC, Generic[C]):
             GraphcError: the options do not fit the model.
         """
         return None
+
+    def closing(self, config: C) -> Sequence[str]:
+        """Names of passes that the options of this one ask for at the end of the recipe."""
+        return ()
 
     @classmethod
     def parts(cls) -> dict[str, str]:

@@ -65,6 +65,13 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             "nothing makes this model a stream",
             "put lift_state among the passes, or name its state ports under stream.states",
         )
+    asked = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
+    for name in asked:
+        if not any(p.name == name for p in planned):
+            last = registry[name]
+            planned.append(
+                PlannedPass(last(), last.Config(), merged_tolerance(last.tolerance, spec.validation.tolerance))
+            )
     return Plan(tuple(planned), spec.target)
 
 

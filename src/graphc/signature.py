@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -30,14 +31,42 @@ StateKind = Literal[
 
 
 @dataclass(frozen=True)
+class StatePart:
+    """One of the states in a packed port, by the names that its own ports had; ``size`` entries on the pack's axis."""
+
+    input: str
+    output: str
+    node: str
+    size: int
+
+
+@dataclass(frozen=True)
+class StatePack:
+    """States that lie side by side in one port, in this order along an axis."""
+
+    axis: int
+    parts: tuple[StatePart, ...]
+
+    def slices(self) -> list[tuple[slice, ...]]:
+        """Where each part lies in the port."""
+        ends = list(accumulate(p.size for p in self.parts))
+        whole = (slice(None),) * self.axis
+        return [(*whole, slice(end - p.size, end)) for p, end in zip(self.parts, ends, strict=True)]
+
+
+@dataclass(frozen=True)
 class StatePort:
-    """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype."""
+    """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype.
+
+    ``pack`` says what lies where in a port that holds several states.
+    """
 
     input: str
     output: str
     init: NDArray[Any]
     kind: StateKind
     node: str
+    pack: StatePack | None = None
 
     @property
     def nbytes(self) -> int:

@@ -303,16 +303,31 @@ def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> lis
     moments = list(dict.fromkeys((len(calls) // 2, last, min(1, last), 0)))
     found: list[Sight] = []
     for state in model.signature.states:
-        ratio = 0.0
-        for moment in moments:
-            for sign in (1.0, -1.0):
-                ratio = max(ratio, moved_by(session, calls, state.input, moment, sign, allowed))
-                if ratio >= SIGHT:
-                    break
-            if ratio >= SIGHT:
-                break
-        found.append(Sight(state.input, ratio))
+        places: list[tuple[slice, ...]] = [()] if state.pack is None else state.pack.slices()
+        ratios = [seen_at(Disturbance(state.input, place), session, calls, moments, allowed) for place in places]
+        found.append(Sight(state.input, min(ratios)))
     return found
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Which part of which state is changed."""
+
+    state: str
+    place: tuple[slice, ...]
+
+
+def seen_at(
+    what: Disturbance, session: StreamSession, calls: list[Call], moments: list[int], allowed: dict[str, float]
+) -> float:
+    """The most that a disturbance moves an output, over some calls, until it is far beyond what is allowed."""
+    ratio = 0.0
+    for moment in moments:
+        for sign in (1.0, -1.0):
+            ratio = max(ratio, moved_by(session, calls, what, moment, sign, allowed))
+            if ratio >= SIGHT:
+                return ratio
+    return ratio
 
 
 @dataclass(frozen=True)
@@ -349,12 +364,13 @@ def allowance(value: Array, tolerance: ToleranceSpec) -> float:
 
 
 def moved_by(
-    session: StreamSession, calls: list[Call], state: str, moment: int, sign: float, allowed: dict[str, float]
+    session: StreamSession, calls: list[Call], what: Disturbance, moment: int, sign: float, allowed: dict[str, float]
 ) -> float:
     """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed."""
     states = {s.input: s.output for s in session.manifest.states}
     held = {name: calls[moment].feeds[name] for name in states}
-    held[state] = disturbed(held[state], moment, sign)
+    held[what.state] = held[what.state].copy()
+    held[what.state][what.place] = disturbed(held[what.state][what.place], moment, sign)
     worst = 0.0
     streams = [o for o in session.outputs.values() if o.axis is not None]
     late = max((math.ceil(o.delay / (session.chunk * o.pace)) for o in streams), default=0)

@@ -120,7 +120,7 @@ def axis_before(node: Node, source: Tensor, axis: int, old: list[int], new: list
     if node.op == "MatMul":
         weight = node.inputs[1]
         return axis if node.inputs[0] is source and len(weight.shape) == 2 and axis < len(new) - 1 else None
-    if node.op == "LayerNormalization":
+    if node.op in ("LayerNormalization", "RMSNormalization"):
         return axis if axis < normalised(int(node.attrs.get("axis", -1)), len(new)) else None
     if node.op == "Transpose":
         perm = node.attrs.get("perm", list(range(len(new)))[::-1])

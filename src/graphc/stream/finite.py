@@ -33,6 +33,7 @@ KEEPING = frozenset(
             "Or",
             "PRelu",
             "Pad",
+            "RMSNormalization",
             "RNN",
             "ReduceMax",
         ),

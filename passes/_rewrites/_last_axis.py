@@ -1,0 +1,23 @@
+"""What normalisations over the last axis have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc.api import Match, value_of
+
+
+def is_of_last(shape: tuple[int, ...], width: object, rank: int) -> bool:
+    """Whether a constant has an entry for each place of the last axis, and nothing else."""
+    return 0 < len(shape) <= rank and shape[-1] == width and all(d == 1 for d in shape[:-1])
+
+
+def means_over_last(found: Match, rank: int) -> bool:
+    """Whether every ReduceMean of a match works along the last axis and keeps it."""
+    for node in found.nodes:
+        if node.op != "ReduceMean":
+            continue
+        axes = node.attrs.get("axes") if len(node.inputs) < 2 else value_of(node.inputs[1])
+        if axes is None or [int(a) % rank for a in np.ravel(axes)] != [rank - 1] or not node.attrs.get("keepdims", 1):
+            return False
+    return True
