@@ -33,6 +33,7 @@ Array = NDArray[Any]
 ROOT = Path(__file__).parent.parent
 ROUNDS = 300
 LIFT = "lift_state, fold_constants"
+PACKED = "lift_state: {pack: true}, fold_constants"
 SPEC = """version: 1
 model: {model}
 output: {output}.onnx
@@ -103,10 +104,13 @@ def one_conformer(folder: Path, name: str, size: Size, profile: bool) -> None:
     fused = compiled(folder, "fused", whole, stream, f"{LIFT}, fuse, simplify")
     seconds = time.perf_counter() - start
     lifted = compiled(folder, "lifted", whole, stream, LIFT)
+    packed = compiled(folder, "packed", whole, stream, f"{PACKED}, fuse, simplify")
     context = size.cache + size.block
-    a, b, c = medians([(fused, 1), (twin, 1), (whole, context)])
+    a, b, c, d = medians([(fused, 1), (twin, 1), (whole, context), (packed, 1)])
     row(name, "over the hand-written twin", a / b, 0.60, f"{a:.2f} ms, {b:.2f} ms")
+    row(name, "the same with packed state ports", d / b, 0.60, f"{d:.2f} ms")
     row(name, "over the offline model on its context", a / c, 0.18, f"{c:.2f} ms; the twin {b / c:.2f}")
+    row(name, "the same with packed state ports", d / c, 0.18)
     row(name, "nodes over the offline export", nodes(fused) / nodes(whole), 0.25, f"{nodes(fused)}, {nodes(whole)}")
     row(name, "compiled and validated, seconds", seconds, 60)
     others(name, folder, lifted, fused, 0.75, 1.0)

@@ -127,6 +127,7 @@ def main() -> None:
             "cache: inputs": lifted_runner(
                 compiled(folder, "inputs", size.block, "lift_state: {cache: inputs}"), size.block
             ),
+            "pack: true": lifted_runner(compiled(folder, "packed", size.block, "lift_state: {pack: true}"), size.block),
         }
         twin = Twin(model).eval()
         export_twin(twin, folder / "twin.onnx")
@@ -142,7 +143,9 @@ def main() -> None:
         print(f"latency a chunk of {size.block}: lifted {a:.3f} ms, twin {b:.3f} ms, ratio {share:.3f}")
         for label, runner in others.items():
             a, b, share = ratio(runner, lifted, chunks[0])
-            print(f"{label}: {a:.3f} ms, fixed chunk {b:.3f} ms, ratio {share:.3f}, state {nbytes(runner)} bytes")
+            print(
+                f"{label}: {a:.3f} ms, fixed chunk {b:.3f} ms, ratio {share:.3f}, state {nbytes(runner)} bytes in {len(runner.states)} ports"
+            )
 
 
 if __name__ == "__main__":

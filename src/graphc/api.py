@@ -1,5 +1,6 @@
 """What pass authors import: the public names of graphc, in one place."""
 
+from graphc.calibration import Seen, Streams, calibrate, random_sequences, recorded_sequences
 from graphc.errors import GraphcError, ModelError, PassError, StreamError
 from graphc.graph import (
     RANDOM_OPS,
@@ -35,6 +36,7 @@ from graphc.kept import loaded
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
+from graphc.recordings import recording_files
 from graphc.rewriting.pattern import Match, Pattern
 from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
 from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of, weight_of
@@ -76,6 +78,7 @@ __all__ = [
     "Rewrite",
     "RunError",
     "Scene",
+    "Seen",
     "Session",
     "Settings",
     "Signature",
@@ -85,6 +88,7 @@ __all__ = [
     "StatePort",
     "StreamError",
     "StreamStep",
+    "Streams",
     "Tensor",
     "ToleranceSpec",
     "Variable",
@@ -92,6 +96,7 @@ __all__ = [
     "attribute_or_input",
     "banded",
     "cache_inputs",
+    "calibrate",
     "captured",
     "constant_of",
     "consumers",
@@ -117,7 +122,10 @@ __all__ = [
     "own_clocks",
     "place_of",
     "producer",
+    "random_sequences",
     "reads",
+    "recorded_sequences",
+    "recording_files",
     "register_pass",
     "register_rewrite",
     "replace_tensor",

@@ -62,14 +62,14 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     registry = load_registry(folders)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
-    fingerprint = fingerprint_of(spec_file, registry.files)
+    fingerprint = fingerprint_of(spec_file, registry.files, plan.reads(spec_file.folder))
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
     source = read_model(spec_file.model_path)
     spec = spec_file.spec
     offline = offline_of(source, spec.stream, spec_file) if spec.stream is not None else None
-    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, options.progress)
+    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, options.progress, spec_file.folder)
     data = started(spec_file, source, fingerprint)
     try:
         result = pipeline.run()

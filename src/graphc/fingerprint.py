@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from graphc.spec import SpecFile
 PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 
 
-def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path]) -> dict[str, Any]:
-    """Hashes of all that the outputs depend on.
+def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: Sequence[Path]) -> dict[str, Any]:
+    """Hashes of all that the outputs depend on; ``reads`` are the files that options of passes name.
 
     Errors:
         ModelError: the model cannot be read.
@@ -27,12 +28,14 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path]) -> dict[
         raise ModelError("the model is no regular file", where=str(path))
     try:
         model = file_digest(path)
+        read = {os.path.relpath(p, spec_file.folder): file_digest(p) for p in reads}
         beside = sorted(p for p in path.parent.glob(path.name + "*") if p.suffix in (".data", ".bin") and p.is_file())
     except OSError as err:
         raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
     return {
         "spec": digest(spec_file.spec.model_dump_json(by_alias=True).encode()),
         "model": model,
+        "reads": read,
         "external": {p.name: file_digest(p) for p in beside},
         "passes": {name: file_digest(path) for name, path in sorted(pass_files.items())},
         "compiler": own_digest(),

@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import onnx
@@ -38,6 +39,7 @@ class PassContext:
         opset: of ONNX's own domain.
         target: the runtime that the model is made for: onnx (any) or onnxruntime.
         progress: takes (done, total) of long work.
+        folder: the spec's, to which paths in options are relative.
     """
 
     stream: StreamSpec | None
@@ -46,6 +48,7 @@ class PassContext:
     opset: int
     progress: Callable[[int, int], None] = lambda done, total: None
     target: str = "onnx"
+    folder: Path = field(default_factory=Path)
 
 
 @dataclass
@@ -92,6 +95,10 @@ class Pass(ABC, Generic[C]):
             GraphcError: the options do not fit the model.
         """
         return None
+
+    def reads(self, config: C) -> Sequence[str]:
+        """Files and folders that the options name, relative to the spec's folder: what the outputs depend on."""
+        return ()
 
     def closing(self, config: C) -> Sequence[str]:
         """Names of passes that the options of this one ask for at the end of the recipe."""

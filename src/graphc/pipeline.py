@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ import onnx
 
 from graphc.bisect import first_inner_difference
 from graphc.compare import Array, Difference, compare, worst_of
+from graphc.drawn import whole_feeds
 from graphc.errors import GraphcError, ModelError, PassError, ValidationError
 from graphc.model import Model
-from graphc.offline import Feeds, Offline, random_values
+from graphc.offline import Feeds, Offline
 from graphc.pass_api import PassContext, PassResult
 from graphc.plan import Plan, PlannedPass
-from graphc.roles import graph_ports
 from graphc.runtime import RunError, Session, size_of
 from graphc.signature import Signature
 from graphc.spec import StreamSpec, ToleranceSpec, ValidateSpec, merged_tolerance
@@ -82,6 +83,7 @@ class Pipeline:
 
     Args:
         progress: takes (what, done, total).
+        folder: the spec's, for the paths in options.
     """
 
     source: onnx.ModelProto
@@ -90,6 +92,7 @@ class Pipeline:
     validation: ValidateSpec
     offline: Offline | None
     progress: Progress = lambda what, done, total: None
+    folder: Path = field(default_factory=Path)
     records: list[PassRecord] = field(default_factory=list)
 
     def run(self) -> PipelineResult:
@@ -133,6 +136,7 @@ class Pipeline:
             model.graph.opset,
             lambda done, total: self.progress(planned.name, done, total),
             self.plan.target,
+            self.folder,
         )
         started = time.perf_counter()
         try:
@@ -201,7 +205,7 @@ class Checks:
         if self.as_exported is not None and not self.last_outputs:
             record.reference_change = worst_of(distances(self.as_exported, self.trials))
         session = session_of(model, proto)
-        got = stream_all(session, self.trials)
+        got = stream_all(session, [t.feeds for t in self.trials])
         wants = [t.want for t in self.trials]
         record.against_offline = worst_of(compare_all(session, self.trials, got, wants, planned.tolerance))
         if self.last_outputs:
@@ -216,7 +220,7 @@ class Checks:
                 self.session = Session(self.source)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the model: {err}") from err
-            self.feeds = whole_feeds(self.source, self.offline, self.spec)
+            self.feeds = whole_feeds(self.source, self.offline, self.spec.sequences, self.spec.seed)
         record.against_offline = worst_of(validate_offline(self.session, proto, self.feeds, planned.tolerance))
         self.complain(planned, record, model, proto)
 
@@ -267,34 +271,3 @@ def op_counts(proto: onnx.ModelProto) -> dict[str, int]:
     for node in proto.graph.node:
         counts[node.op_type] = counts.get(node.op_type, 0) + 1
     return dict(sorted(counts.items()))
-
-
-def whole_feeds(source: onnx.ModelProto, offline: Offline | None, spec: ValidateSpec) -> list[Feeds]:
-    """Random inputs for a model that does not stream, its symbolic dims bound to small sizes.
-
-    Errors:
-        ModelError: the model runs at none of the sizes tried.
-    """
-    rng = np.random.default_rng(spec.seed)
-    if offline is not None:
-        lengths = offline.some_lengths()
-        return [offline.draw(lengths[i % len(lengths)], rng) for i in range(spec.sequences)]
-    ports, _ = graph_ports(source)
-    session = Session(source)
-    reason = "no size was tried"
-    for size in (2, 1, 3, 4, 8, 16, 32, 64, 100, 128):
-        feeds = []
-        for _ in range(spec.sequences):
-            feed = {}
-            for port in ports:
-                shape = [d if isinstance(d, int) else size for d in port.dims]
-                dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
-                feed[port.name] = random_values(rng, shape, dtype, None, None, None, 1.0)
-            feeds.append(feed)
-        try:
-            session.run(feeds[0])
-        except RunError as err:
-            reason = str(err)
-            continue
-        return feeds
-    raise ModelError(f"the model runs on none of the random inputs tried: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError as PydanticError
@@ -30,6 +31,15 @@ class PlannedPass:
 class Plan:
     passes: tuple[PlannedPass, ...]
     target: str = "onnx"
+
+    def reads(self, folder: Path) -> list[Path]:
+        """The files that options of passes name; of folders all that is in them."""
+        found: list[Path] = []
+        for planned in self.passes:
+            for text in planned.instance.reads(planned.config):
+                path = folder / text
+                found += sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
+        return found
 
 
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:

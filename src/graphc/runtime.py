@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,31 @@ class Session:
     def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
         """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
+
+
+class Watched(Session):
+    """A session that shows every call.
+
+    Args:
+        session: the one that runs.
+        see: takes the feeds and the results of each call.
+        instead: feeds that stand for those of a call.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        see: Callable[[Mapping[str, Array], Mapping[str, Array]], None],
+        instead: Mapping[str, Array] | None = None,
+    ):
+        vars(self).update(vars(session))
+        self.see, self.instead = see, instead or {}
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        given = {**feeds, **self.instead}
+        results = super().run(given, outputs)
+        self.see(given, results)
+        return results
 
 
 def ort_dtype(text: str) -> np.dtype[Any] | None:

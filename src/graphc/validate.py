@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
 from graphc.offline import Offline
 from graphc.roles import TIME_ONLY, StateRole, StreamRole
-from graphc.runtime import RunError, Session
+from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession, first_values
 from graphc.signature import Signature
 from graphc.spec import ToleranceSpec, ValidateSpec
@@ -128,13 +129,22 @@ def session_of(model: Model, proto: onnx.ModelProto | None = None) -> StreamSess
     Errors:
         ModelError: onnxruntime does not take the model.
     """
+    return StreamSession(compiled_of(model, proto))
+
+
+def compiled_of(model: Model, proto: onnx.ModelProto | None = None) -> Compiled:
+    """A streaming model, compiled in memory; ``proto`` where its graph has been written already.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
     data, _ = manifest_of(model, "model")
     manifest: Manifest = parse_manifest(to_json(data), "the manifest")
     try:
         runner = Session(proto if proto is not None else model.proto())
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
-    return StreamSession(Compiled(manifest, runner, first_values(model)))
+    return Compiled(manifest, runner, first_values(model))
 
 
 def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
@@ -243,11 +253,11 @@ def accepted(reference: Reference) -> set[int]:
     return set(offline.some_lengths()) if isinstance(offline, Offline) else set()
 
 
-def stream_all(session: StreamSession, trials: list[Trial]) -> list[dict[str, Array]]:
-    """What a compiled model gives for every trial."""
+def stream_all(session: StreamSession, sequences: Sequence[Feeds]) -> list[dict[str, Array]]:
+    """What a compiled model gives for whole streams."""
     if session.manifest.streams is not None:
-        return run_apart(session, [trial.feeds for trial in trials])
-    return [run_stream(session, trial.feeds) for trial in trials]
+        return run_apart(session, sequences)
+    return [run_stream(session, feeds) for feeds in sequences]
 
 
 def compare_all(
@@ -272,7 +282,8 @@ def of_stream(outputs: Array, want: Array) -> Array:
 
 def compare_session(session: StreamSession, trials: list[Trial], tolerance: ToleranceSpec) -> list[Difference]:
     """A compiled model on every trial against the reference."""
-    return compare_all(session, trials, stream_all(session, trials), [t.want for t in trials], tolerance)
+    got = stream_all(session, [t.feeds for t in trials])
+    return compare_all(session, trials, got, [t.want for t in trials], tolerance)
 
 
 @dataclass(frozen=True)
@@ -341,17 +352,9 @@ class Call:
 def recorded(session: StreamSession, feeds: Feeds) -> list[Call]:
     """Every call of a whole stream."""
     calls: list[Call] = []
-    runner = session.runner
-
-    class Recorder:
-        def run(self, given: Feeds) -> Feeds:
-            results: Feeds = runner.run(given)
-            calls.append(Call(dict(given), results))
-            return results
-
-    session.runner = Recorder()  # type: ignore[assignment]
-    run_stream(session, feeds)
-    session.runner = runner
+    inner = session.compiled
+    watched = Watched(inner.runner, lambda given, results: calls.append(Call(dict(given), dict(results))))
+    run_stream(StreamSession(replace(inner, runner=watched)), feeds)
     return calls
 
 

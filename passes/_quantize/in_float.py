@@ -1,0 +1,46 @@
+"""What stays in float, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+from graphc_passes._quantize.options import KNOWN, QuantizeOptions
+
+from graphc.api import Constant, Model, is_float
+
+SMALLEST_LISTED = 64
+
+
+def left_in_float(model: Model, config: QuantizeOptions, excluded: list[str]) -> list[str]:
+    """Every float weight of a node of some size, and why it stayed."""
+    found: list[str] = []
+    for node in model.graph.nodes:
+        for tensor in node.inputs:
+            if not isinstance(tensor, Constant) or not is_float(tensor):
+                continue
+            if int(np.prod(tensor.shape)) < SMALLEST_LISTED or len(tensor.shape) < 2:
+                continue
+            why = reason(node.op, node.name, config, excluded, len(tensor.shape))
+            found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {why}")
+    return found
+
+
+def reason(op: str, name: str, config: QuantizeOptions, excluded: list[str], rank: int) -> str:
+    if name in config.exclude_nodes:
+        return "exclude_nodes names it"
+    if op == "MatMul" and rank > 2:
+        return "onnxruntime's quantizers lay out scales for two axes, it has more"
+    if name in excluded:
+        return "the budget leaves it in float"
+    if op in config.exclude_ops:
+        return f"exclude_ops names {op}"
+    if op == "DequantizeLinear":
+        return "it is the scale of another weight"
+    if op not in KNOWN[config.mode]:
+        return f"there is no {config.mode} form of {op}" + (
+            "; weight_only has one" if op in KNOWN["weight_only"] and config.mode != "weight_only" else ""
+        )
+    if op == "Conv" and config.ops is None and config.mode != "weight_only":
+        return "integer Conv is several times slower than float in onnxruntime; quantize.ops can name it"
+    if op not in config.chosen_ops:
+        return f"quantize.ops does not name {op}"
+    return "its shape or dtype does not fit the quantizer"

@@ -1,0 +1,101 @@
+"""The options of ``quantize``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from graphc.api import PassConfig
+
+Mode = Literal["dynamic", "static", "weight_only"]
+StateType = Literal["int8", "int16", "float16"]
+
+DYNAMIC_OPS = ("MatMul", "Gemm", "LSTM", "Attention", "Gather", "EmbedLayerNormalization", "Conv")
+STATIC_OPS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+WEIGHT_OPS = ("MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "Gather")
+KNOWN = {"dynamic": DYNAMIC_OPS, "static": STATIC_OPS, "weight_only": WEIGHT_OPS}
+USUAL = {
+    "dynamic": ["MatMul", "Gemm", "LSTM", "Attention"],
+    "static": ["MatMul", "Gemm"],
+    "weight_only": ["MatMul", "Gemm", "LSTM", "GRU", "RNN", "Gather"],
+}
+
+
+class CalibrationOptions(PassConfig):
+    """The streams on which ranges are seen."""
+
+    paths: list[str] = Field(
+        default=[],
+        description=".wav, .flac, .npy and .npz files, or folders of them, relative to the spec; none: random streams",
+    )
+    sequences: int = Field(default=32, gt=0, le=100_000, description="random streams, where paths names none")
+    frames: Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
+        default=[1, 400], description="the range of their lengths, in input frames"
+    )
+    seed: int = Field(default=0, ge=0)
+    method: Literal["minmax", "percentile", "entropy", "mse"] = Field(
+        default="minmax", description="how a range is chosen out of what a tensor held"
+    )
+    percentile: float = Field(default=99.99, gt=50, le=100, description="per cent of the values that the range keeps")
+    states: Literal["carried", "first"] = Field(
+        default="carried", description="first: every call begins with the states' first values, as if it were alone"
+    )
+    workers: int = Field(default=2, gt=0, le=64, description="sequences that run at once")
+
+    @model_validator(mode="after")
+    def frames_in_order(self) -> CalibrationOptions:
+        if not 0 < self.frames[0] <= self.frames[1]:
+            raise ValueError("frames: two numbers from 1 on, the smaller first")
+        return self
+
+
+class QuantizeOptions(PassConfig):
+    mode: Mode = Field(
+        default="dynamic",
+        description="dynamic: activations are quantized in each call; static: with ranges seen in calibration; "
+        "weight_only: weights are stored in fewer bits",
+    )
+    ops: list[str] | None = Field(
+        default=None, description="op types to quantize; none: those that are faster, or smaller with weight_only"
+    )
+    exclude_ops: list[str] = Field(default=[], description="op types to leave in float")
+    exclude_nodes: list[str] = Field(default=[], description="names of nodes to leave in float")
+    per_channel: bool = Field(default=True, description="a scale for each output channel of a weight")
+    weights: Literal["int8", "uint8", "int4"] = Field(default="int8", description="the type of quantized weights")
+    block: int | None = Field(
+        default=None,
+        ge=16,
+        le=256,
+        description="weight_only: a scale for each block of so many weights of a channel (16, 32, 64, 128 or 256)",
+    )
+    reduce_range: bool = Field(
+        default=True, description="7 of the 8 bits of a weight: with all of them, CPUs without VNNI overflow silently"
+    )
+    activations: Literal["uint8", "int8", "int16"] = Field(
+        default="uint8", description="static: the type of quantized activations"
+    )
+    form: Literal["qdq", "operator"] = Field(
+        default="qdq", description="static: QuantizeLinear and DequantizeLinear around float ops, or integer ops"
+    )
+    calibration: CalibrationOptions = Field(default=CalibrationOptions(), description="static, and states in integers")
+
+    @property
+    def chosen_ops(self) -> list[str]:
+        wanted = USUAL[self.mode] if self.ops is None else self.ops
+        return [op for op in wanted if op not in self.exclude_ops]
+
+    @model_validator(mode="after")
+    def fitting(self) -> QuantizeOptions:
+        unknown = [op for op in self.ops or [] if op not in KNOWN[self.mode]]
+        if unknown:
+            raise ValueError(
+                f"ops: {self.mode} has no form of {', '.join(unknown)}; known: {', '.join(KNOWN[self.mode])}"
+            )
+        if self.weights == "int4" and (self.mode != "weight_only" or self.block is None):
+            raise ValueError("weights: int4 goes with mode: weight_only and a block, as in block: 32")
+        if self.block is not None and self.mode != "weight_only":
+            raise ValueError("block goes with mode: weight_only")
+        if self.block is not None and self.block & (self.block - 1):
+            raise ValueError("block is a power of two")
+        return self

@@ -1,0 +1,51 @@
+"""Calibration: the ranges of tensors on the streams that the options name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc_passes._quantize.options import CalibrationOptions
+
+from graphc.api import (
+    Model,
+    PassContext,
+    PassError,
+    Seen,
+    Streams,
+    calibrate,
+    random_sequences,
+    recorded_sequences,
+    recording_files,
+)
+
+
+def ranges_seen(
+    model: Model, names: Sequence[str], options: CalibrationOptions, context: PassContext, notes: list[str]
+) -> dict[str, Seen]:
+    """What tensors hold on the calibration streams; says in ``notes`` which these were.
+
+    Errors:
+        InputError: a recording that is not there, or does not fit the model.
+        PassError: recordings for a model that does not stream.
+    """
+    if options.paths:
+        if context.offline is None:
+            raise PassError(
+                "quantize.calibration.paths: the model does not stream, so recordings do not fit it",
+                hint="leave paths out, or compile it with a stream section",
+            )
+        files = recording_files(options.paths, context.folder)
+        frame_ms = context.stream.frame_ms if context.stream is not None else None
+        sequences = recorded_sequences(files, context.offline, frame_ms)
+        notes.append(f"calibrated on {len(files)} recordings, {options.method}")
+    else:
+        low, high = options.frames
+        sequences = random_sequences(
+            model, context.source, context.offline, options.sequences, (low, high), options.seed
+        )
+        notes.append(
+            f"CALIBRATED ON {len(sequences)} RANDOM STREAMS, {options.method}: no substitute for recordings "
+            "(quantize.calibration.paths)"
+        )
+    streams = Streams(sequences, options.states == "carried", options.workers)
+    return calibrate(model, names, streams, options.method, options.percentile, context.progress)

@@ -1,0 +1,89 @@
+"""Weights in 8 bits, activations by ranges that were seen on streams."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from graphc_passes._quantize.onnxruntime_tools import activation_type, quietly, weight_type
+from graphc_passes._quantize.options import QuantizeOptions
+
+from graphc.api import Constant, Model, PassError, Seen
+
+FIRST_PER_CHANNEL = 13
+FIRST_INT16 = 21
+
+
+def observed(model: Model, ops: list[str]) -> list[str]:
+    """The float tensors that nodes of some ops take and give."""
+    found: dict[str, None] = {}
+    for node in model.graph.nodes:
+        if node.op in ops:
+            tensors = [t for t in [*node.inputs, *node.outputs] if t.name and not isinstance(t, Constant)]
+            found.update({t.name: None for t in tensors})
+    return list(found)
+
+
+def static(
+    proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: str
+) -> onnx.ModelProto:
+    """What onnxruntime's static quantizer makes of a model, given the range of every tensor.
+
+    Errors:
+        PassError: an opset that is too old, or the quantizer fails.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, TensorsData
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode
+
+    opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
+    if config.per_channel and opset < FIRST_PER_CHANNEL:
+        raise PassError(
+            f"quantize.per_channel needs opset {FIRST_PER_CHANNEL}, the model has {opset}",
+            hint="set per_channel: false, or export the model at a later opset",
+        )
+    if config.activations == "int16" and opset < FIRST_INT16 and target == "onnx":
+        raise PassError(
+            f"quantize.activations: int16 needs opset {FIRST_INT16}, the model has {opset}",
+            hint="set target: onnxruntime, or export the model at a later opset",
+        )
+    ranges: dict[str, Any] = {
+        name: (np.float32(s.range.low).reshape(1), np.float32(s.range.high).reshape(1)) for name, s in seen.items()
+    }
+    options = {
+        "MatMulConstBOnly": True,
+        "DefaultTensorType": onnx.TensorProto.FLOAT,
+        "ActivationSymmetric": config.activations == "int16",
+        "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+        "UseQDQContribOps": target == "onnxruntime" and opset < FIRST_INT16 and config.activations == "int16",
+    }
+    common = (weight_type(config), activation_type(config), TensorsData(CalibrationMethod.MinMax, ranges))
+    given = copy.deepcopy(proto)
+    known = {v.name for v in given.graph.value_info}
+    given.graph.value_info.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in seen if name not in known
+    )
+    with quietly():
+        if config.form == "qdq":
+            quantizer = QDQQuantizer(
+                given, config.per_channel, config.reduce_range, *common, [], excluded, config.chosen_ops, options
+            )
+        else:
+            quantizer = ONNXQuantizer(
+                given,
+                config.per_channel,
+                config.reduce_range,
+                QuantizationMode.QLinearOps,
+                True,
+                *common,
+                [],
+                excluded,
+                config.chosen_ops,
+                options,
+            )
+        quantizer.quantize_model()
+        made: onnx.ModelProto = quantizer.model.model
+    return made

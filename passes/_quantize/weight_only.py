@@ -1,0 +1,101 @@
+"""Weights stored in fewer bits, everything computed in float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from graphc_passes._quantize.onnxruntime_tools import quietly
+from graphc_passes._quantize.options import QuantizeOptions
+from numpy.typing import NDArray
+
+from graphc.api import Constant, Model, Node, PassError, Variable, names_in, unused_name, weight_of
+
+FIRST_BLOCKED = 21
+FIRST_PER_AXIS = 13
+SMALLEST = 64
+OUTPUT_AXIS = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1, "LSTM": 1, "GRU": 1, "RNN": 1, "Gather": 0}
+WEIGHT_INPUTS = {"LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2), "Gather": (0,)}
+
+
+def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], target: str) -> onnx.ModelProto:
+    """Weights of MatMul and Gemm in blocks: onnxruntime's MatMulNBits, or DequantizeLinear for every runtime.
+
+    Errors:
+        PassError: an opset that is too old, or the quantizer fails.
+    """
+    from onnxruntime.quantization import QuantFormat
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
+    form = QuantFormat.QOperator if target == "onnxruntime" else QuantFormat.QDQ
+    if form == QuantFormat.QDQ and opset < FIRST_BLOCKED:
+        raise PassError(
+            f"blocks of weights need opset {FIRST_BLOCKED}, the model has {opset}",
+            hint="set target: onnxruntime, leave block out, or export the model at a later opset",
+        )
+    given = onnx.ModelProto()
+    given.CopyFrom(proto)
+    with quietly():
+        ONNXModel(given).replace_gemm_with_matmul()
+        bits = 4 if config.weights == "int4" else 8
+        how = DefaultWeightOnlyQuantConfig(
+            block_size=config.block, is_symmetric=True, accuracy_level=0, quant_format=form, bits=bits
+        )
+        quantizer = MatMulNBitsQuantizer(given, nodes_to_exclude=excluded, algo_config=how)
+        quantizer.process()
+        made: onnx.ModelProto = quantizer.model.model
+    return made
+
+
+def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
+    """Weights of any op as 8-bit integers behind a DequantizeLinear, symmetric. Changes the model in place.
+
+    Errors:
+        PassError: an opset that is too old.
+    """
+    graph = model.graph
+    if config.per_channel and graph.opset < FIRST_PER_AXIS:
+        raise PassError(
+            f"quantize.per_channel needs opset {FIRST_PER_AXIS}, the model has {graph.opset}",
+            hint="set per_channel: false, or export the model at a later opset",
+        )
+    taken, made = names_in(graph), {}
+    for node in list(graph.nodes):
+        if node.op not in config.chosen_ops or node.name in excluded:
+            continue
+        for index in WEIGHT_INPUTS.get(node.op, (1,)):
+            tensor = node.inputs[index] if index < len(node.inputs) else None
+            weight = weight_of(tensor)
+            if tensor is None or weight is None or not is_matrix(weight):
+                continue
+            axis = output_axis(node, weight.ndim) if config.per_channel else None
+            key = (tensor.name, axis)
+            if key not in made:
+                made[key] = dequantized(graph, tensor.name, weight, axis, taken)
+            node.inputs[index] = made[key]
+
+
+def is_matrix(weight: NDArray[Any]) -> bool:
+    return weight.dtype == np.float32 and weight.ndim >= 2 and weight.size >= SMALLEST
+
+
+def output_axis(node: Node, rank: int) -> int:
+    """The axis of a weight on which its output channels lie."""
+    axis = OUTPUT_AXIS[node.op] % rank
+    return rank - 2 if node.op == "Gemm" and node.attrs.get("transB") else axis
+
+
+def dequantized(graph: Any, name: str, weight: NDArray[Any], axis: int | None, taken: set[str]) -> Variable:
+    others = None if axis is None else tuple(a for a in range(weight.ndim) if a != axis)
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    values = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
+    kept = Constant(unused_name(f"{name}/int8", taken), values)
+    flat = Constant(unused_name(f"{name}/scale", taken), scale.ravel() if axis is not None else scale.reshape(()))
+    output = Variable(unused_name(f"{name}/float", taken), np.float32, list(weight.shape))
+    attrs = {} if axis is None else {"axis": axis}
+    graph.nodes.append(Node("DequantizeLinear", output.name, attrs, [kept, flat], [output]))
+    return output
