@@ -104,7 +104,7 @@ def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
     ]
     graph.inputs = with_one(graph.inputs, heard, source)
     graph.outputs = with_one(graph.outputs, given, result)
-    parts = tuple(StatePart(s.input, s.output, s.node, s.init.shape[axis]) for s in group)
+    parts = tuple(StatePart(s.input, s.output, s.node, s.init.shape[axis], s.scale) for s in group)
     port = StatePort(source.name, result.name, init, group[0].kind, group[0].node, StatePack(axis, parts))
     states: list[StatePort] = []
     for state in signature.states:

@@ -7,7 +7,9 @@ from graphc_passes._quantize.dynamic import dynamic
 from graphc_passes._quantize.in_float import left_in_float
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
+from graphc_passes._quantize.plain_products import named, plain_products, products_and_sums
 from graphc_passes._quantize.ranges_seen import ranges_seen
+from graphc_passes._quantize.states import narrow_states, states_to_see
 from graphc_passes._quantize.static import observed, static
 from graphc_passes._quantize.weight_only import by_channel, in_blocks
 
@@ -33,7 +35,9 @@ class Quantize(Pass[QuantizeOptions]):
         quantized in each call. ``mode: static`` streams the calibration sequences first, chunk by chunk with states
         carried, and quantizes activations by the ranges that it saw there. ``mode: weight_only`` stores weights in
         fewer bits and computes in float: a DequantizeLinear for each channel of any op's weight, or blocks (``block``)
-        for MatMul and Gemm, where int4 fits too. Every weight that stays float is listed with the reason.
+        for MatMul and Gemm, where int4 fits too. ``states`` gives caches fewer bits as well: their ranges are those
+        that they had in calibration, a head's or a channel's each. Everything that stays float is listed with the
+        reason.
 
     Why:
         A quarter of the size, and less time where the weights do not fit the cache.
@@ -61,12 +65,20 @@ class Quantize(Pass[QuantizeOptions]):
         return config.calibration.paths
 
     def run(self, model: Model, config: QuantizeOptions, context: PassContext) -> PassResult:
-        named = {n.name for n in model.graph.nodes}
-        missing = [n for n in config.exclude_nodes if n not in named]
+        names = {n.name for n in model.graph.nodes}
+        missing = [n for n in config.exclude_nodes if n not in names]
         if missing:
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint="inspect names the nodes")
+        named(model)
+        plain_products(model)
+        if config.mode == "dynamic":
+            products_and_sums(model)
+        model.graph.nodes = sorted_nodes(model.graph)
         excluded = [*config.exclude_nodes, *unfit(model, config)]
         notes: list[str] = []
+        tensors = states_to_see(model, config)
+        tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
+        seen = ranges_seen(model, tensors, config.calibration, context, notes) if tensors else {}
         if config.mode == "weight_only" and config.block is None:
             by_channel(model, config, excluded)
             result = model
@@ -75,11 +87,11 @@ class Quantize(Pass[QuantizeOptions]):
             if config.mode == "dynamic":
                 made = dynamic(before, config, excluded)
             elif config.mode == "static":
-                seen = ranges_seen(model, observed(model, config.chosen_ops), config.calibration, context, notes)
                 made = static(before, config, excluded, seen, context.target)
             else:
                 made = in_blocks(before, config, excluded, context.target)
             result = model.with_proto(with_ports_of(made, before))
+        notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, excluded)
         counts = {"weights in float": len(left), "weights in integers": integer_weights(result.proto())}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from graphc.api import PassConfig
+from graphc.api import PassConfig, StateKind
 
 Mode = Literal["dynamic", "static", "weight_only"]
 StateType = Literal["int8", "int16", "float16"]
@@ -77,6 +77,10 @@ class QuantizeOptions(PassConfig):
     )
     form: Literal["qdq", "operator"] = Field(
         default="qdq", description="static: QuantizeLinear and DequantizeLinear around float ops, or integer ops"
+    )
+    states: StateType | dict[StateKind, StateType] | None = Field(
+        default=None,
+        description="the type of caches, or of each kind of state; carries stay float unless their kind is named",
     )
     calibration: CalibrationOptions = Field(default=CalibrationOptions(), description="static, and states in integers")
 

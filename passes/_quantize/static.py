@@ -15,6 +15,7 @@ from graphc.api import Constant, Model, PassError, Seen
 
 FIRST_PER_CHANNEL = 13
 FIRST_INT16 = 21
+ZERO_POINTS = (onnx.TensorProto.INT8, onnx.TensorProto.INT32)
 
 
 def observed(model: Model, ops: list[str]) -> list[str]:
@@ -57,7 +58,7 @@ def static(
         "MatMulConstBOnly": True,
         "DefaultTensorType": onnx.TensorProto.FLOAT,
         "ActivationSymmetric": config.activations == "int16",
-        "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+        "OpTypesToExcludeOutputQuantization": ["Gemm"],
         "UseQDQContribOps": target == "onnxruntime" and opset < FIRST_INT16 and config.activations == "int16",
     }
     common = (weight_type(config), activation_type(config), TensorsData(CalibrationMethod.MinMax, ranges))
@@ -86,4 +87,23 @@ def static(
             )
         quantizer.quantize_model()
         made: onnx.ModelProto = quantizer.model.model
+    share_zero_points(made)
     return made
+
+
+def share_zero_points(model: onnx.ModelProto) -> None:
+    """Zero points of symmetric weights, all 0, stand once for each type and shape: without any, onnxruntime does not
+    multiply in integers. Changes the model in place."""
+    graph = model.graph
+    first: dict[tuple[int, tuple[int, ...]], str] = {}
+    instead: dict[str, str] = {}
+    for tensor in graph.initializer:
+        if tensor.data_type in ZERO_POINTS and not np.any(onnx.numpy_helper.to_array(tensor)):
+            instead[tensor.name] = first.setdefault((tensor.data_type, tuple(tensor.dims)), tensor.name)
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and len(node.input) == 3:
+            node.input[2] = instead.get(node.input[2], node.input[2])
+    read = {name for node in graph.node for name in node.input} | {p.name for p in graph.output}
+    kept = [t for t in graph.initializer if t.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -43,7 +43,7 @@ from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of
 from graphc.roles import nearest
 from graphc.runtime import RunError, Session, size_of
 from graphc.shapes import inferred_types, static_shapes
-from graphc.signature import Signature, StatePack, StatePart, StatePort
+from graphc.signature import Signature, StateKind, StatePack, StatePart, StatePort, StateScale
 from graphc.spec import ToleranceSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.banded import banded
@@ -83,9 +83,11 @@ __all__ = [
     "Settings",
     "Signature",
     "Stage",
+    "StateKind",
     "StatePack",
     "StatePart",
     "StatePort",
+    "StateScale",
     "StreamError",
     "StreamStep",
     "Streams",

@@ -78,6 +78,14 @@ class FileInit(Part):
     key: str
 
 
+class Scale(Part):
+    """What the integers of a state stand for: scale * (value - zero_point), by the place on ``axis``."""
+
+    axis: Annotated[int, Field(ge=0)] | None
+    scale: list[float]
+    zero_point: list[int]
+
+
 class PackedState(Part):
     """One of several states in a port: what its own ports were named, and its entries on the pack's axis."""
 
@@ -85,6 +93,7 @@ class PackedState(Part):
     output: str
     node: str = ""
     size: Annotated[int, Field(ge=0)]
+    scale: Scale | None = None
 
 
 class Pack(Part):
@@ -102,6 +111,7 @@ class StateEntry(Part):
     node: str = ""
     batch_axis: BatchAxis = None
     pack: Pack | None = None
+    scale: Scale | None = None
 
 
 class Manifest(Part):
@@ -218,7 +228,8 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
         "kind": state.kind,
         "node": state.node,
     }
-    return entry if state.pack is None else {**entry, "pack": asdict(state.pack)}
+    more = {key: asdict(value) for key in ("pack", "scale") if (value := getattr(state, key)) is not None}
+    return {**entry, **more}
 
 
 def fill_of(value: Any) -> Any:

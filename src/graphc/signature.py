@@ -31,6 +31,16 @@ StateKind = Literal[
 
 
 @dataclass(frozen=True)
+class StateScale:
+    """What the integers of a state stand for: scale * (value - zero_point), one of each for every place on ``axis``, or
+    one where it is None."""
+
+    axis: int | None
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class StatePart:
     """One of the states in a packed port, by the names that its own ports had; ``size`` entries on the pack's axis."""
 
@@ -38,6 +48,7 @@ class StatePart:
     output: str
     node: str
     size: int
+    scale: StateScale | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class StatePack:
 class StatePort:
     """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype.
 
-    ``pack`` says what lies where in a port that holds several states.
+    ``pack`` says what lies where in a port that holds several states, ``scale`` what integers stand for.
     """
 
     input: str
@@ -67,6 +78,7 @@ class StatePort:
     kind: StateKind
     node: str
     pack: StatePack | None = None
+    scale: StateScale | None = None
 
     @property
     def nbytes(self) -> int:

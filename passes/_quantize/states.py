@@ -1,0 +1,208 @@
+"""State ports of fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from graphc_passes._quantize.options import QuantizeOptions, StateType
+from numpy.typing import NDArray
+
+from graphc.api import (
+    Constant,
+    Model,
+    Node,
+    PassError,
+    Seen,
+    StatePort,
+    StateScale,
+    Tensor,
+    Variable,
+    names_in,
+    op_of,
+    unused_name,
+)
+
+CARRIES = ("rnn_hidden", "rnn_cell", "scan_carry", "running_sum", "overlap_add", "given")
+PAST_OPS = {"com.microsoft::MultiHeadAttention": 2}
+FIRST_PER_AXIS = 13
+FIRST_INT16 = 21
+HEADED_RANK = 4
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers of a state: one scale and zero point for each place on an axis, or for all of it."""
+
+    axis: int | None
+    scale: NDArray[np.float32]
+    zero_point: NDArray[Any]
+
+    def integers(self, value: NDArray[Any]) -> NDArray[Any]:
+        scale, zero = self.scale, self.zero_point.astype(np.float64)
+        if self.axis is not None:
+            shape = [-1 if a == self.axis else 1 for a in range(value.ndim)]
+            scale, zero = scale.reshape(shape), zero.reshape(shape)
+        limits = np.iinfo(self.zero_point.dtype)
+        return np.clip(np.round(value / scale) + zero, limits.min, limits.max).astype(self.zero_point.dtype)
+
+
+def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
+    """The type that a state is to have, or why it stays as it is."""
+    asked = config.states
+    if isinstance(asked, dict):
+        return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
+    if state.init.dtype != np.float32:
+        return f"it is {state.init.dtype}"
+    if state.kind in CARRIES:
+        return f"a {state.kind} feeds its own error back; quantize.states: {{{state.kind}: {asked}}} insists"
+    return asked or "nothing asks for it"
+
+
+def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
+    """The states of which the ranges are needed."""
+    signature = model.signature
+    if signature is None or config.states is None:
+        return []
+    return [s.input for s in signature.states if wanted_type(s, config) in ("int8", "int16")]
+
+
+def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: str) -> list[str]:
+    """Gives the chosen states fewer bits, and says which stay as they are and why. Changes the model in place.
+
+    Errors:
+        PassError: a type that the opset lacks, or a kind of state that the model has none of.
+    """
+    signature = model.signature
+    if config.states is None:
+        return []
+    if signature is None:
+        raise PassError("quantize.states: the model has no states", hint="put lift_state before quantize")
+    kinds = {s.kind for s in signature.states}
+    if isinstance(config.states, dict) and (absent := [k for k in config.states if k not in kinds]):
+        raise PassError(f"quantize.states: no state is a {absent[0]}", hint=f"there are {', '.join(sorted(kinds))}")
+    notes: list[str] = []
+    states: list[StatePort] = []
+    for state in signature.states:
+        kind = wanted_type(state, config)
+        narrowed: StatePort | str
+        if kind == "float16":
+            narrowed = as_half(model, state)
+        elif kind in ("int8", "int16"):
+            narrowed = as_integers(model, state, kind, seen, target)
+        else:
+            narrowed = kind
+        if isinstance(narrowed, str):
+            notes.append(f"the state {state.input} keeps its type: {narrowed}")
+        else:
+            notes.append(
+                f"the state {state.input} is {narrowed.init.dtype}: {state.nbytes} bytes, now {narrowed.nbytes}"
+            )
+        states.append(state if isinstance(narrowed, str) else narrowed)
+    model.signature = replace(signature, states=tuple(states))
+    return notes
+
+
+def as_half(model: Model, state: StatePort) -> StatePort | str:
+    half = np.float16
+    with np.errstate(over="ignore"):
+        init = state.init.astype(half)
+    if np.any(np.isinf(init) & np.isfinite(state.init)):
+        return "its first value is too large for float16"
+    ports = Ports(model, state)
+    ports.enter(half, "Cast", [], {"to": 1})
+    ports.leave(half, "Cast", [], {"to": 10})
+    return replace(state, init=init)
+
+
+def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Seen], target: str) -> StatePort | str:
+    dtype = np.dtype(kind)
+    domain = None
+    if kind == "int16" and model.graph.opset < FIRST_INT16:
+        if target == "onnx":
+            raise PassError(
+                f"quantize.states: int16 needs opset {FIRST_INT16}, the model has {model.graph.opset}",
+                hint="set target: onnxruntime, or states: float16",
+            )
+        domain = "com.microsoft"
+    if not np.isfinite(state.init).all():
+        return "its first value is not finite"
+    grid = grid_of(model, state, seen[state.input], dtype)
+    ports = Ports(model, state)
+    held = [ports.constant("scale", grid.scale), ports.constant("zero_point", grid.zero_point)]
+    attrs = {} if grid.axis is None else {"axis": grid.axis}
+    ports.enter(dtype, "DequantizeLinear", held, attrs, domain)
+    ports.leave(dtype, "QuantizeLinear", held, attrs, domain)
+    scale = StateScale(grid.axis, tuple(map(float, grid.scale.ravel())), tuple(map(int, grid.zero_point.ravel())))
+    return replace(state, init=grid.integers(state.init), scale=scale)
+
+
+def grid_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> Grid:
+    """Integers over what a state held, 0 and its first value among it; heads or channels each have their own."""
+    low = np.minimum(np.minimum(seen.low, state.init), 0).astype(np.float64)
+    high = np.maximum(np.maximum(seen.high, state.init), 0).astype(np.float64)
+    axis = scale_axis(model, state)
+    others = None if axis is None else tuple(a for a in range(low.ndim) if a != axis)
+    low, high = low.min(axis=others), high.max(axis=others)
+    limits = np.iinfo(dtype)
+    scale = np.where(high > low, (high - low) / (float(limits.max) - float(limits.min)), 1.0).astype(np.float32)
+    zero = np.clip(np.round(limits.min - low / scale), limits.min, limits.max).astype(dtype)
+    return Grid(axis, np.asarray(scale), np.asarray(zero))
+
+
+def scale_axis(model: Model, state: StatePort) -> int | None:
+    """The axis of heads, or else of channels; None where it is not known which axis is time.
+
+    Along time every place needs the same scale: frames move on there, and would be rounded anew in each call.
+    """
+    rank, time = state.init.ndim, time_axis(model, state)
+    if time is None or model.graph.opset < FIRST_PER_AXIS:
+        return None
+    free = [a for a in range(rank) if a != time and state.init.shape[a] > 1]
+    if rank == HEADED_RANK and state.kind.startswith("attention"):
+        free = [a for a in free if a in (1, 2)]
+    return free[-1] if free else None
+
+
+def time_axis(model: Model, state: StatePort) -> int | None:
+    """The axis along which the nodes that read a cache put new frames behind it."""
+    port = next(t for t in model.graph.inputs if t.name == state.input)
+    found = {
+        int(r.attrs["axis"]) % state.init.ndim if r.op == "Concat" else PAST_OPS.get(op_of(r)) for r in port.outputs
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+class Ports:
+    """The two ports of a state, between which and the graph a change of type is put."""
+
+    def __init__(self, model: Model, state: StatePort):
+        self.graph, self.state = model.graph, state
+        self.taken = names_in(model.graph)
+
+    def constant(self, what: str, value: NDArray[Any]) -> Constant:
+        return Constant(unused_name(f"{self.state.input}/{what}", self.taken), value)
+
+    def enter(
+        self, dtype: Any, op: str, more: list[Constant], attrs: dict[str, Any], domain: str | None = None
+    ) -> None:
+        old = next(t for t in self.graph.inputs if t.name == self.state.input)
+        inner: Tensor = Variable(unused_name(f"{old.name}/float", self.taken), old.dtype, old.shape)
+        for reader in list(old.outputs):
+            reader.inputs = [inner if t is old else t for t in reader.inputs]
+        old.dtype = dtype
+        self.graph.nodes.insert(0, Node(op, f"{old.name}/widened", attrs, [old, *more], [inner], domain))
+
+    def leave(
+        self, dtype: Any, op: str, more: list[Constant], attrs: dict[str, Any], domain: str | None = None
+    ) -> None:
+        old = next(t for t in self.graph.outputs if t.name == self.state.output)
+        inner = Variable(unused_name(f"{old.name}/float", self.taken), old.dtype, old.shape)
+        for maker in list(old.inputs):
+            maker.outputs = [inner if t is old else t for t in maker.outputs]
+        for reader in list(old.outputs):
+            reader.inputs = [inner if t is old else t for t in reader.inputs]
+        old.dtype = dtype
+        self.graph.nodes.append(Node(op, f"{old.name}/narrowed", attrs, [inner, *more], [old], domain))
