@@ -20,7 +20,7 @@ from graphc.errors import GraphcError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
 from graphc.pass_api import Pass
-from graphc.recheck import bench_spec, validate_spec
+from graphc.recheck import bench_spec, drift_of, validate_spec
 from graphc.registry import load_registry
 from graphc.spec import InputSpec, ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
@@ -225,12 +225,24 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
 @cli.command("validate")
 @SPECS
 @JSON
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    help="Follow the error against the float model over so many minutes of stream.",
+)
+@click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
 @command
-def validate_command(failures: Failures, specs: tuple[Path, ...], as_json: bool) -> None:
+def validate_command(
+    failures: Failures, specs: tuple[Path, ...], as_json: bool, minutes: float | None, recordings: tuple[str, ...]
+) -> None:
     """Compare what was compiled with the offline model, on random streams."""
     for spec in specs:
         with failures.caught():
-            found = validate_spec(spec)
+            if minutes is None:
+                found = validate_spec(spec)
+            else:
+                with ProgressBar(spec.name) as bar:
+                    found = drift_of(spec, minutes, recordings, bar)
             click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
             if not found["holds"]:
                 failures.status = max(failures.status, 1)

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 import onnx
 
 from graphc.bench import measure
-from graphc.errors import GraphcError, ValidationError
+from graphc.budget import check_budget
+from graphc.drift import float_session, long_stream
+from graphc.errors import GraphcError
 from graphc.files import write_all
 from graphc.fingerprint import fingerprint_of, is_up_to_date
 from graphc.kept import array_of, is_kept, loaded
@@ -23,6 +25,7 @@ from graphc.model import EXTERNAL_DATA_LIMIT, digest, read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
 from graphc.plan import make_plan
+from graphc.recordings import recording_files
 from graphc.registry import allowed_folders, load_registry
 from graphc.report import FORMAT, Report
 from graphc.runtime import size_of
@@ -62,7 +65,7 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     registry = load_registry(folders)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
-    fingerprint = fingerprint_of(spec_file, registry.files, plan.reads(spec_file.folder))
+    fingerprint = fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *drift_files(spec_file)])
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
@@ -74,9 +77,11 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     try:
         result = pipeline.run()
         record_result(data, result, offline)
+        if offline is not None:
+            follow_drift(data, spec_file, offline, result, options.progress)
         files = model_files(spec_file, result, data)
         size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))
-        check_budget(data, spec_file, offline, result, size)
+        check_budget(data, spec_file, result.proto, size)
     except GraphcError as err:
         if options.report_on_failure is not None:
             data["passes"] = [pass_data(r) for r in pipeline.records]
@@ -86,6 +91,11 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     finish_files(files, outputs, data)
     write_all(files)
     return Report(data)
+
+
+def drift_files(spec_file: SpecFile) -> list[Path]:
+    drift = spec_file.spec.validation.drift
+    return recording_files(drift.paths, spec_file.folder) if drift is not None else []
 
 
 def check_output(spec_file: SpecFile) -> None:
@@ -131,6 +141,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "trials": [],
         "latency": None,
         "stream": None,
+        "drift": None,
         "error": None,
     }
 
@@ -246,31 +257,22 @@ def npz(arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def check_budget(
-    data: dict[str, Any], spec_file: SpecFile, offline: Offline | None, result: PipelineResult, size: int
+def follow_drift(
+    data: dict[str, Any], spec_file: SpecFile, offline: Offline, result: PipelineResult, progress: Progress
 ) -> None:
-    """Records how the model stands to its budget.
+    """Runs the long stream that the spec asks for, and puts the reset that it recommends into the signature.
 
     Errors:
-        ValidationError: a budget is missed; says by how much.
+        ModelError: no float model streams, or the stream cannot be run.
     """
-    budget = spec_file.spec.budget
-    missed: list[str] = []
-    if budget.size_mb is not None and size > budget.size_mb * 1e6:
-        missed.append(f"size_mb: {size / 1e6:.3f} of {budget.size_mb:g}")
-    if budget.rtf is not None:
-        latency = data["latency"]
-        if latency is None:
-            raise spec_file.error(("budget", "rtf"), "the model does not stream, so it has no real-time factor")
-        if latency["rtf"] > budget.rtf:
-            missed.append(f"rtf: {latency['rtf']:.4f} of {budget.rtf:g}")
-    data["budget"] = {"size_mb": budget.size_mb, "rtf": budget.rtf, "missed": missed}
-    if missed:
-        raise ValidationError(
-            f"the budget is missed: {'; '.join(missed)}",
-            where=str(spec_file.source.path),
-            hint="quantize, choose a larger chunk, or raise the budget",
-        )
+    spec = spec_file.spec.validation.drift
+    signature = result.model.signature
+    if spec is None or signature is None:
+        return
+    exact = float_session(result.exact)
+    drift = long_stream(session_of(result.model, result.proto), exact, offline, spec, spec_file.folder, progress)
+    data["drift"] = drift.as_dict()
+    result.model.signature = replace(signature, reset_s=drift.reset_s)
 
 
 def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:

@@ -128,6 +128,7 @@ class Manifest(Part):
     frame_ms: float | int | None = None
     window: int | None = None
     min_frames: int = 1
+    reset_s: float | int | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
 
     def of_one(self) -> Manifest:
@@ -198,6 +199,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         "frame_ms": signature.frame_ms,
         "min_frames": signature.min_frames,
         "streams": signature.streams,
+        "reset_s": signature.reset_s,
     }
     if signature.streams is not None:
         for entry in [*data["inputs"], *data["outputs"]]:

@@ -75,6 +75,7 @@ class PipelineResult:
     records: list[PassRecord]
     trials: list[int]
     sights: list[Sight]
+    exact: Model | None
 
 
 @dataclass
@@ -94,6 +95,8 @@ class Pipeline:
     progress: Progress = lambda what, done, total: None
     folder: Path = field(default_factory=Path)
     records: list[PassRecord] = field(default_factory=list)
+    exact: tuple[onnx.ModelProto, Signature] | None = None
+    lossy: bool = False
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -108,10 +111,60 @@ class Pipeline:
         for index, planned in enumerate(self.plan.passes):
             self.progress(planned.name, index, len(self.plan.passes))
             model, proto = self.step(planned, model, proto, checks)
+        self.note_exact(None, model, proto)
         self.progress("sight", len(self.plan.passes), len(self.plan.passes))
         tolerance = merged_tolerance(self.validation.tolerance)
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
-        return PipelineResult(model, proto, self.records, [t.frames for t in checks.trials], sights)
+        return PipelineResult(model, proto, self.records, [t.frames for t in checks.trials], sights, self.float_model())
+
+    def float_model(self) -> Model | None:
+        """The streaming model before the first pass that may change the numbers; the first one, where none may."""
+        return None if self.exact is None else Model.of(*self.exact)
+
+    def until_lossy(self) -> Model | None:
+        """The float model, by the passes that lead to it, without their checks."""
+        model, proto = self.start()
+        for planned in self.plan.passes:
+            self.note_exact(planned, model, proto)
+            if self.lossy:
+                break
+            model, _ = self.transformed(planned, model)
+            proto = verify(model, planned.name)
+        self.note_exact(None, model, proto)
+        return self.float_model()
+
+    def note_exact(self, planned: PlannedPass | None, model: Model, proto: onnx.ModelProto) -> None:
+        """Keeps the model before a pass, while no pass before it may have changed the numbers."""
+        if planned is not None and planned.lossy and not self.lossy:
+            self.lossy = True
+            self.exact = None if model.signature is None else (proto, model.signature)
+        elif self.exact is None and not self.lossy and model.signature is not None:
+            self.exact = (proto, model.signature)
+
+    def transformed(self, planned: PlannedPass, model: Model) -> tuple[Model, PassResult]:
+        """What a pass makes of a model.
+
+        Errors:
+            PassError: it failed.
+        """
+        context = PassContext(
+            self.stream,
+            self.offline,
+            self.source,
+            model.graph.opset,
+            lambda done, total: self.progress(planned.name, done, total),
+            self.plan.target,
+            self.folder,
+        )
+        try:
+            result: PassResult = planned.instance.run(model, planned.config, context)
+        except GraphcError:
+            raise
+        except Exception as err:
+            raise PassError(
+                f"the pass '{planned.name}' failed: {type(err).__name__}: {err}", hint="--debug shows where"
+            ) from err
+        return result.model, result
 
     def start(self) -> tuple[Model, onnx.ModelProto]:
         """The model before the first pass; one with given states, and no lift to come, is a stream already."""
@@ -129,27 +182,12 @@ class Pipeline:
     ) -> tuple[Model, onnx.ModelProto]:
         if self.offline is not None:
             checks.change_reference(planned.instance.reference(planned.config, self.offline))
-        context = PassContext(
-            self.stream,
-            self.offline,
-            self.source,
-            model.graph.opset,
-            lambda done, total: self.progress(planned.name, done, total),
-            self.plan.target,
-            self.folder,
-        )
+        self.note_exact(planned, model, proto)
         started = time.perf_counter()
-        try:
-            result: PassResult = planned.instance.run(model, planned.config, context)
-        except GraphcError:
-            raise
-        except Exception as err:
-            raise PassError(
-                f"the pass '{planned.name}' failed: {type(err).__name__}: {err}", hint="--debug shows where"
-            ) from err
+        made, result = self.transformed(planned, model)
         seconds = time.perf_counter() - started
         started = time.perf_counter()
-        after = verify(result.model, planned.name)
+        after = verify(made, planned.name)
         record = PassRecord(
             name=planned.name,
             options=planned.config.model_dump(mode="json"),
@@ -166,9 +204,9 @@ class Pipeline:
             tolerance=planned.tolerance.model_dump(),
         )
         self.records.append(record)
-        checks.check(planned, result.model, after, record)
+        checks.check(planned, made, after, record)
         record.check_seconds = time.perf_counter() - started
-        return result.model, after
+        return made, after
 
 
 class Checks:

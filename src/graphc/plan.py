@@ -16,11 +16,12 @@ from graphc.spec import SpecFile, ToleranceSpec, merged_tolerance
 
 @dataclass(frozen=True)
 class PlannedPass:
-    """One pass of a plan, ready to run."""
+    """One pass of a plan, ready to run; ``lossy`` where it may change the numbers beyond rounding."""
 
     instance: Pass[Any]
     config: PassConfig
     tolerance: ToleranceSpec
+    lossy: bool = False
 
     @property
     def name(self) -> str:
@@ -68,15 +69,17 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
         streaming = streaming or cls.gives == "streaming"
         tolerance = merged_tolerance(entry.tolerance, cls.tolerance, spec.validation.tolerance)
-        planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance))
+        asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
+        lossy = cls.gives != "streaming" and (cls.tolerance is not None or asked)
+        planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance, lossy))
     if spec.stream is not None and not streaming:
         raise spec_file.error(
             ("stream",),
             "nothing makes this model a stream",
             "put lift_state among the passes, or name its state ports under stream.states",
         )
-    asked = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
-    for name in asked:
+    wanted = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
+    for name in wanted:
         if not any(p.name == name for p in planned):
             last = registry[name]
             planned.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
@@ -46,6 +46,34 @@ def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Marku
         parts.append(f'<circle class="dot" cx="{x + width / 2:.1f}" cy="{y:.1f}" r="3.5"/>')
     path = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(places))
     return framed([f'<path class="line" d="{path}"/>', *parts], title)
+
+
+def level_plot(levels: Mapping[str, Sequence[float]], title: str, ends: tuple[str, str]) -> Markup:
+    """Levels in decibels over time, a line each with its name at its end; ``ends`` are said under the axis."""
+    finite = [v for line in levels.values() for v in line if math.isfinite(v)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    span = max(high - low, 1e-9)
+    tall = HEIGHT - BOTTOM - TOP - 16
+
+    def at(index: int, value: float, count: int) -> tuple[float, float]:
+        x = LEFT + (WIDTH - 2 * LEFT) * index / max(count - 1, 1)
+        return x, HEIGHT - BOTTOM - ((value if math.isfinite(value) else high) - low) / span * tall
+
+    parts: list[str] = []
+    for name, line in levels.items():
+        places = [at(i, v, len(line)) for i, v in enumerate(line)]
+        path = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(places))
+        x, y = places[-1]
+        parts.append(f'<path class="line" d="{path}"/>')
+        parts.append(f'<text class="value" style="text-anchor:end" x="{x:.1f}" y="{y - 7:.1f}">{escape(name)}</text>')
+    below = HEIGHT - BOTTOM + 18
+    for x, anchor, y, text in (
+        (LEFT, "start", below, ends[0]),
+        (WIDTH - LEFT, "end", below, ends[1]),
+        (WIDTH - LEFT, "end", 14, f"{low:.1f} to {high:.1f} dB"),
+    ):
+        parts.append(f'<text class="name" style="text-anchor:{anchor}" x="{x}" y="{y}">{escape(text)}</text>')
+    return framed(parts, title)
 
 
 def place(index: int, count: int) -> tuple[float, float]:

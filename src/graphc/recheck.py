@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from graphc.bench import measure
 from graphc.compare import worst_of
 from graphc.compiler import output_paths
+from graphc.drift import drift_lines, float_session, long_stream
 from graphc.errors import ModelError, SpecError
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
-from graphc.plan import config_of
+from graphc.pipeline import Pipeline
+from graphc.plan import config_of, make_plan
 from graphc.registry import load_registry
 from graphc.session import StreamSession
-from graphc.spec import SpecFile, load_spec, merged_tolerance
+from graphc.spec import DriftSpec, SpecFile, load_spec, merged_tolerance
 from graphc.stream.given import given_stream
 from graphc.validate import Reference, StepReference, WholeReference, WindowReference, compare_session, draw_lengths
 
@@ -72,6 +75,35 @@ def validate_spec(path: Path) -> dict[str, Any]:
         "outputs": [d.as_dict() for d in found],
         "lines": lines,
     }
+
+
+def drift_of(
+    path: Path, minutes: float, recordings: Sequence[str], progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    """Streams the compiled model for a long time beside the float model, made again by the spec's passes.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    compiled = compiled_session(spec_file)
+    spec = spec_file.spec
+    assert spec.stream is not None
+    source = read_model(spec_file.model_path)
+    offline = offline_of(source, spec.stream, spec_file)
+    plan = make_plan(spec_file, load_registry([]))
+    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
+    exact = float_session(pipeline.until_lossy())
+    asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})
+    folder = spec_file.folder
+    if recordings:
+        asked, folder = asked.model_copy(update={"paths": list(recordings)}), Path()
+    drift = long_stream(compiled, exact, offline, asked, folder, progress)
+    budget = spec.budget.drift
+    rises = [t.rise_db for t in drift.trends.values() if t.verdict != "bounded"]
+    allowed = float("inf") if budget is None else 0.0 if budget == "bounded" else float(budget)
+    lines = [f"{path.name}: {line}" for line in drift_lines(drift.as_dict())]
+    return {"spec": str(path), "holds": max(rises, default=0.0) <= allowed, **drift.as_dict(), "lines": lines}
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:

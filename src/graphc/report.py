@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from graphc.manifest import to_json
-from graphc.plots import bar_plot, line_plot
+from graphc.plots import bar_plot, level_plot, line_plot
 
 FORMAT = "graphc.report/1"
 
@@ -55,6 +55,13 @@ class Report:
                 form=lambda v: f"{v:.0f}",
             ),
         }
+        drift = self.data.get("drift")
+        if drift is not None:
+            plots["drift"] = level_plot(
+                {name: o["error_db"] for name, o in drift["outputs"].items()},
+                "level of the error over time",
+                ("0", f"{drift['minutes']:g} minutes"),
+            )
         return environment.get_template("report.html.jinja").render(r=self.data, plots=plots)
 
 

@@ -125,6 +125,8 @@ class Signature:
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
 
+    ``reset_s`` is the real time after which a reset of all states is recommended.
+
     ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis
     of every port that holds them, one after the other.
     """
@@ -141,6 +143,7 @@ class Signature:
     frame_ms: float | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     streams: int | None = None
+    reset_s: float | None = None
     batch_axes: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -146,6 +146,24 @@ class ToleranceSpec(Strict):
     snr_db: Finite | None = None
 
 
+class DriftSpec(Strict):
+    """A long stream, on which the error against the float model is followed over time."""
+
+    minutes: Annotated[float, Field(gt=0, le=10_000)] = Field(default=30.0, description="of real time; needs frame_ms")
+    paths: list[str] = Field(
+        default=[],
+        description="recordings or features to play over and over, relative to the spec; none: random frames",
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class LatencySpec(Strict):
+    """The longest that a call may take, in milliseconds on one thread of the machine that compiles."""
+
+    p50: Positive | None = None
+    p99: Positive | None = None
+
+
 class ValidateSpec(Strict):
     """The random streams that every pass is checked on."""
 
@@ -155,6 +173,7 @@ class ValidateSpec(Strict):
     )
     seed: Annotated[int, Field(ge=0)] = 0
     tolerance: ToleranceSpec = ToleranceSpec()
+    drift: DriftSpec | None = Field(default=None, description="follow the error over a long stream, too")
 
     @model_validator(mode="before")
     @classmethod
@@ -175,6 +194,14 @@ class BudgetSpec(Strict):
 
     size_mb: Positive | None = Field(default=None, description="largest size of the model file, in 10^6 bytes")
     rtf: Positive | None = Field(default=None, description="largest real-time factor; needs stream.frame_ms")
+    latency_ms: LatencySpec = Field(default=LatencySpec(), description="longest time of a call")
+    snr_db: Finite | None = Field(
+        default=None, description="smallest signal-to-noise ratio of any output, in validation and on the long stream"
+    )
+    drift: Literal["bounded"] | Positive | None = Field(
+        default=None,
+        description="bounded, or how many dB the error may rise over the long stream; needs validate.drift",
+    )
 
 
 class PassSpec(Strict):
@@ -243,6 +270,15 @@ class Spec(Strict):
             raise ValueError("budget.rtf needs stream.frame_ms, the real time of a frame")
         return self
 
+    @model_validator(mode="after")
+    def drift_needs_time(self) -> Spec:
+        drift = self.validation.drift
+        if drift is not None and (self.stream is None or self.stream.frame_ms is None):
+            raise ValueError("validate.drift needs stream.frame_ms, the real time of a frame")
+        if self.budget.drift is not None and drift is None:
+            raise ValueError("budget.drift needs validate.drift, the long stream that it is about")
+        return self
+
 
 class SpecFile:
     """A spec and where it stands: resolves its paths, and gives file, line and column for every complaint."""
@@ -306,6 +342,8 @@ def known_keys(keys: tuple[str | int, ...]) -> list[str]:
         "stream": StreamSpec,
         "validate": ValidateSpec,
         "budget": BudgetSpec,
+        "drift": DriftSpec,
+        "latency_ms": LatencySpec,
         "tolerance": ToleranceSpec,
         "inputs": InputSpec,
         "states": StateSpec,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from graphc.drift import drift_lines
 from graphc.report import Report, human_bytes, number
 
 console = Console(highlight=False)
@@ -57,6 +58,9 @@ def show_report(report: Report, spec: str) -> None:
             console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
         for line in reference_lines(data):
             console.print(line)
+        if data["drift"] is not None:
+            for line in drift_lines(data["drift"]):
+                console.print(line)
         console.print(stream_line(data))
     stem = next(name for name in data["outputs"] if name.endswith(".onnx")).removesuffix(".onnx")
     console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json', f'{stem}.report.html'])}")

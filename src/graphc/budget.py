@@ -1,0 +1,124 @@
+"""How a compiled model stands to its budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from graphc.errors import ValidationError
+from graphc.spec import BudgetSpec, SpecFile
+
+FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One number of a budget: the most, or the least where ``least``."""
+
+    key: str
+    limit: float
+    found: float
+    least: bool = False
+
+    @property
+    def missed(self) -> bool:
+        return self.found < self.limit if self.least else self.found > self.limit
+
+    def line(self) -> str:
+        over = f"{abs(self.found - self.limit):.3g} " + ("below" if self.least else "over")
+        share = f", {abs(self.found / self.limit - 1):.0%}" if self.limit else ""
+        return f"{self.key}: {self.found:.4g} of {self.limit:g} ({over}{share})"
+
+
+def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[Limit]:
+    """Every number that the budget names, beside what was measured."""
+    found: list[Limit] = []
+
+    def limit(key: str, wanted: float | None, value: Callable[[], float], least: bool = False) -> None:
+        if wanted is not None:
+            found.append(Limit(key, float(wanted), float(value()), least))
+
+    limit("size_mb", budget.size_mb, lambda: size / 1e6)
+    limit("rtf", budget.rtf, lambda: data["latency"]["rtf"])
+    limit("latency_ms.p50", budget.latency_ms.p50, lambda: data["latency"]["p50_ms"])
+    limit("latency_ms.p99", budget.latency_ms.p99, lambda: data["latency"]["p99_ms"])
+    limit("snr_db", budget.snr_db, lambda: least_snr(data), least=True)
+    if budget.drift is not None:
+        rises = [o["rise_db"] for o in data["drift"]["outputs"].values() if o["verdict"] != "bounded"]
+        allowed = 0.0 if budget.drift == "bounded" else float(budget.drift)
+        found.append(Limit("drift", allowed, max(rises, default=0.0)))
+    return found
+
+
+def least_snr(data: dict[str, Any]) -> float:
+    """The smallest SNR of any output after the last pass, and over the long stream where there was one."""
+    last = data["passes"][-1]["against_offline"] if data["passes"] else []
+    found = [d["snr_db"] for d in last if d["snr_db"] is not None]
+    if data["drift"] is not None:
+        found += [o["snr_db"] for o in data["drift"]["outputs"].values()]
+    return min(found, default=float("inf"))
+
+
+def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> None:
+    """Records how the model stands to its budget.
+
+    Errors:
+        SpecError: the latency of a model that does not stream.
+        ValidationError: a budget is missed; says by how much, and which option is nearest to meeting it.
+    """
+    budget = spec_file.spec.budget
+    latency = [key for key in ("rtf", "latency_ms") if key in budget.model_fields_set]
+    if data["latency"] is None and latency:
+        raise spec_file.error(("budget", latency[0]), "the model does not stream, so no call of it is timed")
+    missed = [limit for limit in limits_of(budget, data, size) if limit.missed]
+    data["budget"] = {**budget.model_dump(), "missed": [limit.line() for limit in missed]}
+    if missed:
+        raise ValidationError(
+            f"the budget is missed: {'; '.join(limit.line() for limit in missed)}",
+            where=str(spec_file.source.path),
+            hint="; ".join(dict.fromkeys(way_out(limit, spec_file, proto, size) for limit in missed)),
+        )
+
+
+def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> str:
+    """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
+    names = {p.name for p in spec_file.spec.passes}
+    if limit.key == "size_mb":
+        return smaller(limit.limit, proto, size)
+    if limit.key in ("rtf", "latency_ms.p50", "latency_ms.p99"):
+        if "fuse" not in names or spec_file.spec.target == "onnx":
+            return "add fuse, with target: onnxruntime"
+        if "quantize" not in names:
+            return "add quantize: {mode: dynamic}"
+        return (
+            "choose a larger chunk: a call then takes longer, but less for each frame"
+            if limit.key == "rtf"
+            else ("choose a smaller chunk, or raise the budget")
+        )
+    if limit.key == "snr_db":
+        if "quantize" in names:
+            return f"quantize: {{budget: {{snr_db: {limit.limit:g}}}}} leaves the most sensitive nodes in float"
+        return "leave out the pass whose SNR the report shows to be the smallest"
+    return "the reset interval that the report recommends, or states in float, bound it"
+
+
+def smaller(limit_mb: float, proto: onnx.ModelProto, size: int) -> str:
+    floats = sum(float_bytes(t) for t in proto.graph.initializer)
+    ways = (
+        ("convert_float: {to: float16}", 1 / 2),
+        ("quantize: {mode: weight_only}", 1 / 4),
+        ("quantize: {mode: weight_only, weights: int4, block: 32}", 5 / 32),
+    )
+    estimates = [(way, (size - floats * (1 - share)) / 1e6) for way, share in ways]
+    way, estimate = next(((w, e) for w, e in estimates if e <= limit_mb), estimates[-1])
+    if floats < size / 20:
+        return f"its weights in float are {floats / 1e6:.3g} MB only: raise the budget, or make the model smaller"
+    return f"{way} would bring it to about {estimate:.3g} MB"
+
+
+def float_bytes(tensor: onnx.TensorProto) -> int:
+    return int(math.prod(tensor.dims)) * FLOAT_BYTES.get(tensor.data_type, 0)
