@@ -142,6 +142,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "latency": None,
         "stream": None,
         "drift": None,
+        "kernels": [],
         "error": None,
     }
 
@@ -185,6 +186,7 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
         }
         for s in signature.states
     ]
+    data["kernels"] = [d.as_dict() for d in result.kernels]
     assert offline is not None
     data["latency"] = measure(session_of(result.model, result.proto), offline).as_dict()
 

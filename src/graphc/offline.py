@@ -70,7 +70,7 @@ class Offline:
     def session(self) -> Session:
         if self._session is None:
             try:
-                self._session = Session(self.model, prepack=size_of(self.model) < LARGE_MODEL)
+                self._session = Session(self.model, prepack=size_of(self.model) < LARGE_MODEL, exact=True)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
         return self._session

@@ -76,6 +76,7 @@ class PipelineResult:
     trials: list[int]
     sights: list[Sight]
     exact: Model | None
+    kernels: list[Difference]
 
 
 @dataclass
@@ -115,7 +116,9 @@ class Pipeline:
         self.progress("sight", len(self.plan.passes), len(self.plan.passes))
         tolerance = merged_tolerance(self.validation.tolerance)
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
-        return PipelineResult(model, proto, self.records, [t.frames for t in checks.trials], sights, self.float_model())
+        kernels = checks.kernels(model, proto)
+        frames = [t.frames for t in checks.trials]
+        return PipelineResult(model, proto, self.records, frames, sights, self.float_model(), kernels)
 
     def float_model(self) -> Model | None:
         """The streaming model before the first pass that may change the numbers; the first one, where none may."""
@@ -228,6 +231,7 @@ class Checks:
         self.last_stream: tuple[Model, onnx.ModelProto] | None = None
         self.given = model if model.signature is not None else None
         self.as_exported: Offline | None = None
+        self.lossy = False
 
     def change_reference(self, changed: Offline | None) -> None:
         """Compares with a model that the options of a pass changed from here on."""
@@ -242,7 +246,8 @@ class Checks:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
         if self.as_exported is not None and not self.last_outputs:
             record.reference_change = worst_of(distances(self.as_exported, self.trials))
-        session = session_of(model, proto)
+        self.lossy = self.lossy or planned.lossy
+        session = session_of(model, proto, exact=not self.lossy)
         got = stream_all(session, [t.feeds for t in self.trials])
         wants = [t.want for t in self.trials]
         record.against_offline = worst_of(compare_all(session, self.trials, got, wants, planned.tolerance))
@@ -252,14 +257,24 @@ class Checks:
         self.complain(planned, record, model, proto)
         self.last_outputs, self.last_stream = got, (model, proto)
 
+    def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
+        """How far a quantized model that no pass quantized moves in the integer kernels of this machine."""
+        if self.lossy or not self.last_outputs or not any(n.op_type == "DequantizeLinear" for n in proto.graph.node):
+            return []
+        session = session_of(model, proto)
+        got = stream_all(session, [t.feeds for t in self.trials])
+        return worst_of(compare_all(session, self.trials, got, self.last_outputs, ANY))
+
     def check_whole(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
         if self.session is None:
             try:
-                self.session = Session(self.source)
+                self.session = Session(self.source, exact=True)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the model: {err}") from err
             self.feeds = whole_feeds(self.source, self.offline, self.spec.sequences, self.spec.seed)
-        record.against_offline = worst_of(validate_offline(self.session, proto, self.feeds, planned.tolerance))
+        record.against_offline = worst_of(
+            validate_offline(self.session, proto, self.feeds, planned.tolerance, not planned.lossy)
+        )
         self.complain(planned, record, model, proto)
 
     def reference(self, signature: Signature) -> Reference:

@@ -22,8 +22,8 @@ from graphc.stream.given import given_stream
 from graphc.validate import Reference, StepReference, WholeReference, WindowReference, compare_session, draw_lengths
 
 
-def compiled_session(spec_file: SpecFile) -> StreamSession:
-    """A client over the outputs of a spec.
+def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
+    """A client over the outputs of a spec; ``exact`` as a session has it.
 
     Errors:
         SpecError: the spec does not stream.
@@ -34,7 +34,7 @@ def compiled_session(spec_file: SpecFile) -> StreamSession:
     path = output_paths(spec_file)["model"]
     if not path.is_file():
         raise ModelError("it has not been compiled", where=str(path), hint=f"graphc compile {spec_file.source.path}")
-    return StreamSession(path)
+    return StreamSession(path, exact=exact)
 
 
 def validate_spec(path: Path) -> dict[str, Any]:
@@ -44,7 +44,8 @@ def validate_spec(path: Path) -> dict[str, Any]:
         GraphcError: the spec, the model or the outputs cannot be used.
     """
     spec_file = load_spec(path)
-    session = compiled_session(spec_file)
+    lossy = any(p.lossy for p in make_plan(spec_file, load_registry([])).passes)
+    session = compiled_session(spec_file, exact=not lossy)
     spec = spec_file.spec
     assert spec.stream is not None
     offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)

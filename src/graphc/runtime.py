@@ -60,13 +60,20 @@ class Session:
         threads: intra-op threads; results depend on them only in rounding.
         optimize: let onnxruntime rewrite the graph at load.
         prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
+        exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
+            kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
 
     Errors:
         RunError: onnxruntime does not take the model.
     """
 
     def __init__(
-        self, model: onnx.ModelProto | Path, threads: int = 1, optimize: bool = True, prepack: bool | None = None
+        self,
+        model: onnx.ModelProto | Path,
+        threads: int = 1,
+        optimize: bool = True,
+        prepack: bool | None = None,
+        exact: bool = False,
     ):
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -76,6 +83,8 @@ class Session:
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
         if not (optimize if prepack is None else prepack):
             options.add_session_config_entry("session.disable_prepacking", "1")
+        if exact:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self.ort = self.open(model, options)
         except Exception as err:
@@ -154,14 +163,14 @@ def first_line(err: Exception) -> str:
     return text if len(text) <= 400 else text[:397] + "..."
 
 
-def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1) -> Session:
+def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exact: bool = False) -> Session:
     """A session, or a message for the model's owner.
 
     Errors:
         ModelError: onnxruntime does not take the model.
     """
     try:
-        return Session(model, threads)
+        return Session(model, threads, exact=exact)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run this model: {err}", where=where) from err
 

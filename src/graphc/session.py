@@ -34,6 +34,7 @@ class StreamSession(StreamBuffer):
         model: the path of a compiled model (its manifest stands in its metadata) or of the manifest beside it; or
             one in memory.
         threads: onnxruntime's intra-op threads.
+        exact: compute quantized products in float, as ONNX defines them, not in integers.
 
     Errors:
         ModelError: no compiled model, or a manifest that does not fit it.
@@ -45,8 +46,8 @@ class StreamSession(StreamBuffer):
         rest = session.flush()
     """
 
-    def __init__(self, model: str | Path | Compiled, threads: int = 1):
-        compiled = opened(model, threads)
+    def __init__(self, model: str | Path | Compiled, threads: int = 1, exact: bool = False):
+        compiled = opened(model, threads, exact)
         super().__init__(compiled.manifest)
         self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
         self.reset()
@@ -132,7 +133,7 @@ def called(
     return {o.name: results[o.name] for o in manifest.outputs}, {s.input: results[s.output] for s in manifest.states}
 
 
-def opened(model: str | Path | Compiled, threads: int) -> Compiled:
+def opened(model: str | Path | Compiled, threads: int, exact: bool = False) -> Compiled:
     """A compiled model, read where a path is given, whose manifest fits it.
 
     Errors:
@@ -142,7 +143,7 @@ def opened(model: str | Path | Compiled, threads: int) -> Compiled:
         compiled = model
     else:
         manifest, folder, path = locate(Path(model))
-        runner = open_model(path, str(path), threads)
+        runner = open_model(path, str(path), threads, exact)
         compiled = Compiled(manifest, runner, {s.input: first_value(s, folder) for s in manifest.states})
     check_ports(compiled.manifest, compiled.runner)
     return compiled

@@ -56,7 +56,7 @@ def show_report(report: Report, spec: str) -> None:
         unproven = [s["name"] for s in data["states"] if s["proven"] is False]
         if unproven:
             console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
-        for line in reference_lines(data):
+        for line in [*reference_lines(data), *kernel_lines(data)]:
             console.print(line)
         if data["drift"] is not None:
             for line in drift_lines(data["drift"]):
@@ -91,6 +91,15 @@ def reference_lines(data: dict[str, Any]) -> list[str]:
         + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
         for p in data["passes"]
         for d in p["reference_change"]
+    ]
+
+
+def kernel_lines(data: dict[str, Any]) -> list[str]:
+    return [
+        f"in the integer kernels of this machine {d['output']} lies {number(d['max_abs'])} from the model's own "
+        f"arithmetic ({d['snr_db']:.1f} dB)"
+        for d in data["kernels"]
+        if d["snr_db"] is not None
     ]
 
 

@@ -123,16 +123,16 @@ def streamed(offline: Offline, feeds: Feeds) -> Feeds:
     return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
 
 
-def session_of(model: Model, proto: onnx.ModelProto | None = None) -> StreamSession:
-    """A client over a model in memory, which knows its manifest only.
+def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:
+    """A client over a model in memory, which knows its manifest only; ``exact`` as a Session has it.
 
     Errors:
         ModelError: onnxruntime does not take the model.
     """
-    return StreamSession(compiled_of(model, proto))
+    return StreamSession(compiled_of(model, proto, exact))
 
 
-def compiled_of(model: Model, proto: onnx.ModelProto | None = None) -> Compiled:
+def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> Compiled:
     """A streaming model, compiled in memory; ``proto`` where its graph has been written already.
 
     Errors:
@@ -141,7 +141,7 @@ def compiled_of(model: Model, proto: onnx.ModelProto | None = None) -> Compiled:
     data, _ = manifest_of(model, "model")
     manifest: Manifest = parse_manifest(to_json(data), "the manifest")
     try:
-        runner = Session(proto if proto is not None else model.proto())
+        runner = Session(proto if proto is not None else model.proto(), exact=exact)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
     return Compiled(manifest, runner, first_values(model))
@@ -417,11 +417,11 @@ def replace_snr(tolerance: ToleranceSpec) -> ToleranceSpec:
 
 
 def validate_offline(
-    before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec
+    before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec, exact: bool
 ) -> list[Difference]:
     """A model that does not stream: whole runs of both on the same inputs."""
     try:
-        session = Session(after)
+        session = Session(after, exact=exact)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
     found: list[Difference] = []

@@ -19,6 +19,7 @@ from graphc.stream.evaluate import Evaluation
 from graphc.stream.facts import Known, Origin, Static, Stream
 from graphc.stream.general import SAMPLES, WAY_OUT, generalised
 from graphc.stream.ports import Builder, finished, frames_in_chunk
+from graphc.stream.quantized_weights import kept_integers
 from graphc.stream.settings import DEFAULT, Settings
 
 MOST_LENGTHS = 100_000
@@ -181,6 +182,10 @@ def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: d
     known = analysis.evaluation.known.get(tensor.name)
     if known is None or known.steady is None:
         return None
+    kept = kept_integers(tensor, np.asarray(known.steady), analysis.evaluation, builder)
+    if kept is not None:
+        builder.tensors[tensor.name] = kept
+        return kept
     return builder.constant(np.asarray(known.steady), tensor.name + "/value")
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from graphc.errors import ChunkMisfitError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of, unused_name
 from graphc.length import Length
-from graphc.signature import StateKind, StatePort
+from graphc.signature import StateKind, StatePort, StateScale
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
+from graphc.stream.grid import Grid, grid_of
 from graphc.stream.settings import DEFAULT
 
 INT64 = np.dtype(np.int64)
@@ -126,10 +127,10 @@ class Builder:
 
     # States
 
-    def state(self, init: Array, kind: StateKind, hint: str = "") -> Variable:
+    def state(self, init: Array, kind: StateKind, hint: str = "", scale: StateScale | None = None) -> Variable:
         """A new state's input; ``keep`` gives its next value."""
         base = self.name(port_name(self.template, self.node, hint or kind, len(self.states)))
-        port = StatePort(self.name(f"{base}_in"), self.name(f"{base}_out"), init, kind, self.node)
+        port = StatePort(self.name(f"{base}_in"), self.name(f"{base}_out"), init, kind, self.node, scale=scale)
         self.states.append(port)
         variable = Variable(port.input, init.dtype, list(init.shape))
         self.ports[port.input] = (variable, Variable(port.output, init.dtype, list(init.shape)))
@@ -161,6 +162,10 @@ class Builder:
         init = np.repeat(frame, length, axis=stream.axis).astype(stream.dtype)
         key = ("cached", x.name, length, isinstance(fill, Edge), init.tobytes())
         if key not in self.memo:
+            grid = grid_of(x, init) if not isinstance(fill, Edge) else None
+            if grid is not None:
+                self.memo[key] = self.cached_integers(grid, stream, length, kind, hint)
+                return self.cached(x, stream, length, fill, kind, hint)
             past: Tensor = self.state(init, kind, hint)
             port = past
             if isinstance(fill, Edge):
@@ -171,6 +176,13 @@ class Builder:
             self.memo[key] = both
         found: Tensor = self.memo[key]
         return found
+
+    def cached_integers(self, grid: Grid, stream: Stream, length: int, kind: StateKind, hint: str) -> Tensor:
+        """The same of frames that come out of integers of one scale: the cache keeps the integers."""
+        past = self.state(grid.init, kind, hint, grid.scale)
+        both = self.one("Concat", past, grid.integers, axis=stream.axis, hint="with_past")
+        self.keep(past, self.slice(both, stream.axis, -length, INT64_MAX, hint="next_past"))
+        return self.copy(grid.node, [both, *grid.node.inputs[1:]])[0]
 
     def window(self, x: Tensor, stream: Stream, span: Span, kind: StateKind) -> Tensor:
         """The frames of a span: those that are not in the chunk come out of a cache."""
