@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 from graphc_passes._quantize.dynamic import dynamic
 from graphc_passes._quantize.in_float import left_in_float
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.plain_products import named, plain_products, products_and_sums
-from graphc_passes._quantize.ranges_seen import ranges_seen
+from graphc_passes._quantize.ranges_seen import ranges_seen, streams_of
+from graphc_passes._quantize.search import left_for_budget
 from graphc_passes._quantize.states import narrow_states, states_to_see
 from graphc_passes._quantize.static import observed, static
 from graphc_passes._quantize.weight_only import by_channel, in_blocks
@@ -20,6 +23,7 @@ from graphc.api import (
     PassContext,
     PassError,
     PassResult,
+    Seen,
     ToleranceSpec,
     register_pass,
     sorted_nodes,
@@ -36,8 +40,9 @@ class Quantize(Pass[QuantizeOptions]):
         carried, and quantizes activations by the ranges that it saw there. ``mode: weight_only`` stores weights in
         fewer bits and computes in float: a DequantizeLinear for each channel of any op's weight, or blocks (``block``)
         for MatMul and Gemm, where int4 fits too. ``states`` gives caches fewer bits as well: their ranges are those
-        that they had in calibration, a head's or a channel's each. Everything that stays float is listed with the
-        reason.
+        that they had in calibration, a head's or a channel's each. ``budget: {snr_db: 30}`` measures each node alone on
+        the calibration streams, then greedily together, and leaves in float what the ratio needs. Everything that stays
+        float is listed with the reason.
 
     Why:
         A quarter of the size, and less time where the weights do not fit the cache.
@@ -78,24 +83,41 @@ class Quantize(Pass[QuantizeOptions]):
         notes: list[str] = []
         tensors = states_to_see(model, config)
         tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
-        seen = ranges_seen(model, tensors, config.calibration, context, notes) if tensors else {}
-        if config.mode == "weight_only" and config.block is None:
-            by_channel(model, config, excluded)
-            result = model
-        else:
-            before = model.proto()
-            if config.mode == "dynamic":
-                made = dynamic(before, config, excluded)
-            elif config.mode == "static":
-                made = static(before, config, excluded, seen, context.target)
-            else:
-                made = in_blocks(before, config, excluded, context.target)
-            result = model.with_proto(with_ports_of(made, before))
+        streams = streams_of(model, config.calibration, context, notes) if tensors or config.budget else None
+        seen = ranges_seen(model, tensors, config.calibration, streams, context) if tensors and streams else {}
+        if config.budget is not None and streams is not None:
+
+            def tried(left: list[str]) -> Model:
+                return quantized(model, config, left, seen, context.target)
+
+            found = left_for_budget(model, config, excluded, tried, streams, context)
+            excluded += found.excluded
+            notes += found.notes
+        result = quantized(model, config, excluded, seen, context.target)
         notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, excluded)
         counts = {"weights in float": len(left), "weights in integers": integer_weights(result.proto())}
         return PassResult(result, [*notes, *left], counts)
+
+
+def quantized(
+    model: Model, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: str
+) -> Model:
+    """The model with its weights in integers, but for some nodes."""
+    before = model.proto()
+    if config.mode == "dynamic":
+        made = dynamic(before, config, excluded)
+    elif config.mode == "static":
+        made = static(before, config, excluded, seen, target)
+    elif config.block is not None:
+        made = in_blocks(before, config, excluded, target)
+    else:
+        result = model.with_proto(before)
+        by_channel(result, config, excluded)
+        result.graph.nodes = sorted_nodes(result.graph)
+        return result
+    return model.with_proto(with_ports_of(made, before))
 
 
 def unfit(model: Model, config: QuantizeOptions) -> list[str]:

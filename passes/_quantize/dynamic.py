@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import onnx
-from graphc_passes._quantize.onnxruntime_tools import called, weight_type
+from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly, weight_type
 from graphc_passes._quantize.options import QuantizeOptions
+
+FIRST_DYNAMIC = 11
 
 
 def dynamic(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str]) -> onnx.ModelProto:
     """What onnxruntime's dynamic quantizer makes of a model.
 
     Errors:
-        PassError: it fails.
+        PassError: an opset that is too old, or the quantizer fails.
     """
-    from onnxruntime.quantization import quantize_dynamic
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode
 
-    return called(
-        proto,
-        quantize_dynamic,
-        op_types_to_quantize=config.chosen_ops,
-        per_channel=config.per_channel,
-        reduce_range=config.reduce_range,
-        weight_type=weight_type(config),
-        nodes_to_exclude=excluded,
-        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    opset_at_least(proto, FIRST_DYNAMIC, "mode: dynamic", "export the model at a later opset")
+    given = onnx.ModelProto()
+    given.CopyFrom(proto)
+    with quietly():
+        quantizer = ONNXQuantizer(
+            given,
+            config.per_channel,
+            config.reduce_range,
+            QuantizationMode.IntegerOps,
+            False,
+            weight_type(config),
+            QuantType.QUInt8,
+            None,
+            [],
+            excluded,
+            config.chosen_ops,
+            {"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+        quantizer.quantize_model()
+        made: onnx.ModelProto = quantizer.model.model
+    return made

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import onnx
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import PassError
+from graphc.api import PassError, opset_of
 
 
 def weight_type(config: QuantizeOptions) -> Any:
@@ -46,12 +44,15 @@ def quietly() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def called(proto: onnx.ModelProto, quantizer: Callable[..., None], **options: Any) -> onnx.ModelProto:
-    """What a quantizer writes for a model."""
-    with tempfile.TemporaryDirectory(prefix="graphc-") as folder, quietly():
-        target = Path(folder) / "quantized.onnx"
-        quantizer(proto, target, **options)
-        return onnx.load(target)
+def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str) -> None:
+    """Refuses a model that is too old.
+
+    Errors:
+        PassError: says for what.
+    """
+    opset = opset_of(proto)
+    if opset < oldest:
+        raise PassError(f"quantize: {what} needs opset {oldest}, the model has {opset}", hint=way_out)
 
 
 def with_ports_of(made: onnx.ModelProto, proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -50,6 +50,17 @@ class CalibrationOptions(PassConfig):
         return self
 
 
+class BudgetOptions(PassConfig):
+    """Mixed precision by measurement: which nodes stay in float."""
+
+    snr_db: float = Field(gt=0, le=200, description="the signal-to-noise ratio to keep, on the calibration streams")
+    prefer: Literal["size", "latency"] = Field(default="size", description="what is to become smallest")
+    sequences: int = Field(default=4, gt=0, le=1000, description="how many of the calibration streams measure it")
+    table: str | None = Field(
+        default=None, description="a file for what was measured, relative to the spec: a search that stopped goes on"
+    )
+
+
 class QuantizeOptions(PassConfig):
     mode: Mode = Field(
         default="dynamic",
@@ -83,6 +94,10 @@ class QuantizeOptions(PassConfig):
         description="the type of caches, or of each kind of state; carries stay float unless their kind is named",
     )
     calibration: CalibrationOptions = Field(default=CalibrationOptions(), description="static, and states in integers")
+
+    budget: BudgetOptions | None = Field(
+        default=None, description="leave the most sensitive nodes in float, so that the streams keep their ratio"
+    )
 
     @property
     def chosen_ops(self) -> list[str]:

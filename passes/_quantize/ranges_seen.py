@@ -19,13 +19,11 @@ from graphc.api import (
 )
 
 
-def ranges_seen(
-    model: Model, names: Sequence[str], options: CalibrationOptions, context: PassContext, notes: list[str]
-) -> dict[str, Seen]:
-    """What tensors hold on the calibration streams; says in ``notes`` which these were.
+def streams_of(model: Model, options: CalibrationOptions, context: PassContext, notes: list[str]) -> Streams:
+    """The calibration streams; says in ``notes`` which these are.
 
     Errors:
-        InputError: a recording that is not there, or does not fit the model.
+        InputError: a recording that is not there.
         PassError: recordings for a model that does not stream.
     """
     if options.paths:
@@ -47,5 +45,15 @@ def ranges_seen(
             f"CALIBRATED ON {len(sequences)} RANDOM STREAMS, {options.method}: no substitute for recordings "
             "(quantize.calibration.paths)"
         )
-    streams = Streams(sequences, options.states == "carried", options.workers)
+    return Streams(sequences, options.states == "carried", options.workers)
+
+
+def ranges_seen(
+    model: Model, names: Sequence[str], options: CalibrationOptions, streams: Streams, context: PassContext
+) -> dict[str, Seen]:
+    """What tensors hold on the calibration streams.
+
+    Errors:
+        InputError: a recording that does not fit the model.
+    """
     return calibrate(model, names, streams, options.method, options.percentile, context.progress)

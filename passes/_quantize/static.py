@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_passes._quantize.onnxruntime_tools import activation_type, quietly, weight_type
+from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import Constant, Model, PassError, Seen
+from graphc.api import Constant, Model, Seen, opset_of
 
 FIRST_PER_CHANNEL = 13
 FIRST_INT16 = 21
@@ -40,17 +40,13 @@ def static(
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
-    opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
-    if config.per_channel and opset < FIRST_PER_CHANNEL:
-        raise PassError(
-            f"quantize.per_channel needs opset {FIRST_PER_CHANNEL}, the model has {opset}",
-            hint="set per_channel: false, or export the model at a later opset",
-        )
-    if config.activations == "int16" and opset < FIRST_INT16 and target == "onnx":
-        raise PassError(
-            f"quantize.activations: int16 needs opset {FIRST_INT16}, the model has {opset}",
-            hint="set target: onnxruntime, or export the model at a later opset",
-        )
+    opset = opset_of(proto)
+    if config.per_channel:
+        hint = "set per_channel: false, or export the model at a later opset"
+        opset_at_least(proto, FIRST_PER_CHANNEL, "per_channel", hint)
+    if config.activations == "int16" and target == "onnx":
+        hint = "set target: onnxruntime, or export the model at a later opset"
+        opset_at_least(proto, FIRST_INT16, "activations: int16", hint)
     ranges: dict[str, Any] = {
         name: (np.float32(s.range.low).reshape(1), np.float32(s.range.high).reshape(1)) for name, s in seen.items()
     }

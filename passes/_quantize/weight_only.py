@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_passes._quantize.onnxruntime_tools import quietly
+from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly
 from graphc_passes._quantize.options import QuantizeOptions
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Model, Node, PassError, Variable, names_in, unused_name, weight_of
+from graphc.api import Constant, Model, Node, Variable, names_in, unused_name, weight_of
 
 FIRST_BLOCKED = 21
 FIRST_PER_AXIS = 13
@@ -29,13 +29,10 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
     from onnxruntime.quantization.onnx_model import ONNXModel
 
-    opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
     form = QuantFormat.QOperator if target == "onnxruntime" else QuantFormat.QDQ
-    if form == QuantFormat.QDQ and opset < FIRST_BLOCKED:
-        raise PassError(
-            f"blocks of weights need opset {FIRST_BLOCKED}, the model has {opset}",
-            hint="set target: onnxruntime, leave block out, or export the model at a later opset",
-        )
+    if form == QuantFormat.QDQ:
+        hint = "set target: onnxruntime, leave block out, or export the model at a later opset"
+        opset_at_least(proto, FIRST_BLOCKED, "block", hint)
     given = onnx.ModelProto()
     given.CopyFrom(proto)
     with quietly():
@@ -57,11 +54,9 @@ def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> No
         PassError: an opset that is too old.
     """
     graph = model.graph
-    if config.per_channel and graph.opset < FIRST_PER_AXIS:
-        raise PassError(
-            f"quantize.per_channel needs opset {FIRST_PER_AXIS}, the model has {graph.opset}",
-            hint="set per_channel: false, or export the model at a later opset",
-        )
+    if config.per_channel:
+        hint = "set per_channel: false, or export the model at a later opset"
+        opset_at_least(model.frame, FIRST_PER_AXIS, "per_channel", hint)
     taken, made = names_in(graph), {}
     for node in list(graph.nodes):
         if node.op not in config.chosen_ops or node.name in excluded:

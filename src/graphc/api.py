@@ -1,7 +1,8 @@
 """What pass authors import: the public names of graphc, in one place."""
 
-from graphc.calibration import Seen, Streams, calibrate, random_sequences, recorded_sequences
+from graphc.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
 from graphc.errors import GraphcError, ModelError, PassError, StreamError
+from graphc.files import write_all
 from graphc.graph import (
     RANDOM_OPS,
     Constant,
@@ -121,6 +122,7 @@ __all__ = [
     "normalised",
     "op_of",
     "opset_of",
+    "outputs_on",
     "own_clocks",
     "place_of",
     "producer",
@@ -144,4 +146,5 @@ __all__ = [
     "value_of",
     "weight_of",
     "with_attrs",
+    "write_all",
 ]

@@ -163,6 +163,12 @@ class Runner:
         except RunError as err:
             raise ModelError(f"onnxruntime cannot run the model that is calibrated: {err}") from err
 
+    def outputs(self, feeds: Feeds) -> dict[str, Array]:
+        """The outputs of a whole sequence."""
+        if self.compiled is None:
+            return self.session.run(feeds)
+        return stream_all(StreamSession(self.compiled), [feeds])[0]
+
     def run(self, feeds: Feeds, names: Sequence[str], collector: Collector, carried: bool) -> None:
         if self.compiled is None:
             show(names, feeds, self.session.run(feeds), collector)
@@ -216,6 +222,17 @@ def calibrate(
                 held[name].counts += histogram.counts
         whole = {name: chosen_range(h, method, percentile) for name, h in held.items()}
     return {name: Seen(extremes.low[name], extremes.high[name], whole[name]) for name in whole}
+
+
+def outputs_on(model: Model, streams: Streams) -> list[dict[str, Array]]:
+    """What a model gives for each sequence.
+
+    Errors:
+        ModelError: the model does not run on the sequences.
+    """
+    runner = Runner(model, [])
+    with ThreadPoolExecutor(streams.workers) as pool:
+        return list(pool.map(lambda feeds: runner.outputs(feeds()), streams.feeds))
 
 
 def whole_range(extremes: Extremes, name: str) -> Range:

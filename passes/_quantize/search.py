@@ -1,0 +1,212 @@
+"""Which nodes stay in float so that the stream keeps its signal-to-noise ratio: by measurement."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from graphc_passes._quantize.options import QuantizeOptions
+from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
+
+from graphc.api import Constant, Model, PassContext, Streams, is_float, outputs_on, static_shapes, write_all
+
+Outputs = Sequence[dict[str, Any]]
+
+MOST_SINGLE_TRIES = 24
+HOPELESS = 2.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that share a weight: together in integers or in float.
+
+    Args:
+        elements: of their weights.
+        products: multiply-adds in a call.
+    """
+
+    nodes: tuple[str, ...]
+    elements: int
+    products: int
+
+    @property
+    def name(self) -> str:
+        return self.nodes[0] if len(self.nodes) == 1 else f"{self.nodes[0]} and {len(self.nodes) - 1} more"
+
+
+def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) -> list[Group]:
+    """The nodes that the mode could quantize, those of one weight together."""
+    by_weight: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    shapes = static_shapes(model)
+    rows: dict[str, int] = {}
+    for node in model.graph.nodes:
+        if node.op not in config.chosen_ops or node.name in excluded:
+            continue
+        held = [node.inputs[i] for i in WEIGHT_INPUTS.get(node.op, (1,)) if i < len(node.inputs)]
+        weights = [t for t in held if isinstance(t, Constant) and is_float(t) and len(t.shape) > 1]
+        if not weights:
+            continue
+        key = weights[0].name
+        by_weight.setdefault(key, []).append(node.name)
+        sizes[key] = sum(math.prod(t.shape) for t in weights)
+        shape = [d for d in shapes.get(node.outputs[0].name) or [] if isinstance(d, int)]
+        rows[key] = rows.get(key, 0) + math.prod(shape[:-1] or [1])
+    return [Group(tuple(names), sizes[key], sizes[key] * rows[key]) for key, names in by_weight.items()]
+
+
+class Search:
+    """Measures groups alone, then greedily together.
+
+    Args:
+        groups: what may be in integers.
+        measured: the SNR in dB of the model with some groups in integers.
+    """
+
+    def __init__(self, groups: Sequence[Group], measured: Callable[[Sequence[Group]], float]):
+        self.groups, self.measured = groups, measured
+        self.alone: dict[str, float] = {}
+
+    def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[Group]:
+        """The groups in integers: as many of the order as keep the ratio together, then single ones that still do.
+
+        The order is that of the noise of each alone over what it saves: bytes, or multiply-adds in a call.
+        """
+        total = len(self.groups) + math.ceil(math.log2(len(self.groups) + 1)) + MOST_SINGLE_TRIES
+        for done, group in enumerate(self.groups):
+            self.alone[group.name] = self.measured([group])
+            progress(done + 1, total)
+
+        def harm(group: Group) -> float:
+            saved = group.elements if prefer == "size" else group.products
+            return noise_of(self.alone[group.name]) / max(saved, 1)
+
+        order = sorted(self.groups, key=harm)
+        low, high = 0, len(order)
+        if self.measured(order) >= snr_db:
+            return order
+        while low < high - 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.measured(order[:middle]) >= snr_db else (low, middle)
+            progress(len(self.groups) + 1, total)
+        kept = list(order[:low])
+        allowed = HOPELESS * noise_of(snr_db)
+        candidates = [g for g in order[low:] if noise_of(self.alone[g.name]) <= allowed][:MOST_SINGLE_TRIES]
+        for done, group in enumerate(candidates):
+            if self.measured([*kept, group]) >= snr_db:
+                kept.append(group)
+            progress(total - len(candidates) + done + 1, total)
+        return kept
+
+
+def noise_of(snr_db: float) -> float:
+    return float(10 ** (-snr_db / 10))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stays in float, and the table for the report."""
+
+    excluded: list[str]
+    notes: list[str]
+
+
+def left_for_budget(
+    model: Model,
+    config: QuantizeOptions,
+    excluded: Sequence[str],
+    quantized: Callable[[list[str]], Model],
+    streams: Streams,
+    context: PassContext,
+) -> Found:
+    """The nodes that have to stay in float for ``quantize.budget``.
+
+    Args:
+        quantized: the model with some nodes left in float.
+        streams: on which the ratio is measured, against the float model.
+    """
+    budget = config.budget
+    assert budget is not None
+    streams = replace(streams, feeds=streams.feeds[: budget.sequences])
+    groups = groups_of(model, config, excluded)
+    names = [n for g in groups for n in g.nodes]
+    want = outputs_on(model, streams)
+    table = Table.opened(model.proto(), config, context)
+
+    def measured(chosen: Sequence[Group]) -> float:
+        inside = {n for g in chosen for n in g.nodes}
+        key = sha256("\n".join(sorted(inside)).encode()).hexdigest()
+
+        def measure() -> float:
+            got = outputs_on(quantized([*excluded, *(n for n in names if n not in inside)]), streams)
+            return least_snr(want, got)
+
+        return table.value(key, measure)
+
+    search = Search(groups, measured)
+    kept = {g.name for g in search.chosen(budget.snr_db, budget.prefer, context.progress)}
+    inside = sum(g.elements for g in groups if g.name in kept)
+    whole = sum(g.elements for g in groups)
+    notes = [
+        f"{inside / max(whole, 1):.1%} of the weights in integers for {budget.snr_db:g} dB, {budget.prefer} first; "
+        f"together {measured([g for g in groups if g.name in kept]):.1f} dB on the calibration streams"
+    ]
+    for group in sorted(groups, key=lambda g: search.alone[g.name]):
+        state = "integers" if group.name in kept else "float"
+        notes.append(f"{group.name}: {search.alone[group.name]:.1f} dB alone, {group.elements} weights: {state}")
+    left = [n for g in groups if g.name not in kept for n in g.nodes]
+    return Found(left, notes)
+
+
+def least_snr(want: Outputs, got: Outputs) -> float:
+    """The ratio in dB of the worst output over all streams."""
+    found: list[float] = []
+    for name in want[0]:
+        signal = noise = 0.0
+        for a, b in zip(want, got, strict=True):
+            exact, seen = np.asarray(a[name], np.float64), np.asarray(b[name], np.float64)
+            finite = np.isfinite(exact)
+            signal += float(np.sum(exact[finite] ** 2))
+            noise += float(np.sum((exact - seen)[finite] ** 2))
+        if not np.isfinite(noise):
+            return -math.inf
+        found.append(math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise))
+    return min(found, default=math.inf)
+
+
+@dataclass
+class Table:
+    """What was measured, kept in a file where the options name one, so that an interrupted search goes on."""
+
+    path: Path | None
+    key: str
+    values: dict[str, float]
+
+    @classmethod
+    def opened(cls, proto: onnx.ModelProto, config: QuantizeOptions, context: PassContext) -> Table:
+        assert config.budget is not None
+        settings = config.model_dump_json(exclude={"budget"})
+        key = sha256(proto.SerializeToString(deterministic=True) + settings.encode()).hexdigest()
+        path = None if config.budget.table is None else context.folder / config.budget.table
+        values: dict[str, float] = {}
+        if path is not None and path.is_file():
+            try:
+                held = json.loads(path.read_text())
+                values = {str(k): float(v) for k, v in held["measured"].items()} if held["model"] == key else {}
+            except (ValueError, KeyError, TypeError, AttributeError):
+                values = {}
+        return cls(path, key, values)
+
+    def value(self, name: str, measure: Callable[[], float]) -> float:
+        if name not in self.values:
+            self.values[name] = measure()
+            if self.path is not None:
+                write_all({self.path: json.dumps({"model": self.key, "measured": self.values}, indent=1).encode()})
+        return self.values[name]
