@@ -304,6 +304,7 @@ def test_validate_sees_a_damaged_output(project: Project) -> None:
 def test_passes_and_schema() -> None:
     listed = graphc("passes").stdout
     assert [line.split()[0] for line in listed.splitlines()] == [
+        "convert_float",
         "fold_constants",
         "fuse",
         "lift_state",

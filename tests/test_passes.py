@@ -156,7 +156,7 @@ def test_quantize_lists_what_stays_in_float() -> None:
     result = Quantize().run(Model.of(model), Config(exclude_nodes=["n2"]), PassContext(None, None, model, 17))
     ops = [n.op for n in result.model.graph.nodes]
     assert "MatMulInteger" in ops
-    assert result.counts == {"weights in float": 2, "weights in 8 bits": 1}
+    assert result.counts == {"weights in float": 2, "weights in integers": 1}
     assert ops.count("MatMul") == 1
     told = "\n".join(result.notes)
     assert "k of n0 stays float: integer Conv is several times slower" in told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from graphc_passes._quantize.options import KNOWN, QuantizeOptions
+from graphc_passes._quantize.options import KNOWN, WEIGHT_OPS, QuantizeOptions
+from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
 from graphc.api import Constant, Model, is_float
 
@@ -14,7 +15,9 @@ def left_in_float(model: Model, config: QuantizeOptions, excluded: list[str]) ->
     """Every float weight of a node of some size, and why it stayed."""
     found: list[str] = []
     for node in model.graph.nodes:
-        for tensor in node.inputs:
+        for index, tensor in enumerate(node.inputs):
+            if node.op in WEIGHT_OPS and index not in WEIGHT_INPUTS.get(node.op, (1,)):
+                continue
             if not isinstance(tensor, Constant) or not is_float(tensor):
                 continue
             if int(np.prod(tensor.shape)) < SMALLEST_LISTED or len(tensor.shape) < 2:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from graphc.api import PassConfig, StateKind
 
@@ -20,6 +20,15 @@ USUAL = {
     "static": ["MatMul", "Gemm"],
     "weight_only": ["MatMul", "Gemm", "LSTM", "GRU", "RNN", "Gather"],
 }
+
+
+def known_kinds(states: object) -> object:
+    """Refuses a kind of state that does not exist."""
+    kinds = get_args(StateKind)
+    for kind in states if isinstance(states, dict) else ():
+        if kind not in kinds:
+            raise ValueError(f"there is no kind of state '{kind}'; known: {', '.join(kinds)}")
+    return states
 
 
 class CalibrationOptions(PassConfig):
@@ -89,7 +98,7 @@ class QuantizeOptions(PassConfig):
     form: Literal["qdq", "operator"] = Field(
         default="qdq", description="static: QuantizeLinear and DequantizeLinear around float ops, or integer ops"
     )
-    states: StateType | dict[StateKind, StateType] | None = Field(
+    states: Annotated[StateType | dict[StateKind, StateType] | None, BeforeValidator(known_kinds)] = Field(
         default=None,
         description="the type of caches, or of each kind of state; carries stay float unless their kind is named",
     )

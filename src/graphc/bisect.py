@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 
 from graphc.model import Model
-from graphc.runtime import RunError
-from graphc.validate import Trial, run_stream, session_of
+from graphc.runtime import RunError, Watched
+from graphc.session import StreamSession
+from graphc.validate import Trial, compiled_of, run_stream
 
 FAR = 1e-3
 
@@ -43,18 +46,14 @@ def tapped(model: Model, proto: onnx.ModelProto, names: list[str], trial: Trial)
     open_model.CopyFrom(proto)
     outputs = {p.name for p in open_model.graph.output}
     open_model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
-    session = session_of(model, open_model)
+    compiled = compiled_of(model, open_model)
     seen: dict[str, list[Any]] = {name: [] for name in names}
-    run = session.runner.run
 
-    def watched(feeds: dict[str, Any], outputs: Any = None) -> dict[str, Any]:
-        results = run(feeds, outputs)
+    def see(_: object, results: Mapping[str, Any]) -> None:
         for name in names:
             seen[name].append(results[name])
-        return results
 
-    session.runner.run = watched  # type: ignore[method-assign, assignment]
-    run_stream(session, trial.feeds)
+    run_stream(StreamSession(replace(compiled, runner=Watched(compiled.runner, see))), trial.feeds)
     return seen
 
 

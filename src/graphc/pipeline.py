@@ -228,7 +228,7 @@ class Checks:
         self.feeds: list[Feeds] = []
         self.session: Session | None = None
         self.last_outputs: list[dict[str, Array]] = []
-        self.last_stream: tuple[Model, onnx.ModelProto] | None = None
+        self.last_stream: tuple[onnx.ModelProto, Signature] | None = None
         self.given = model if model.signature is not None else None
         self.as_exported: Offline | None = None
         self.lossy = False
@@ -255,7 +255,7 @@ class Checks:
             before = compare_all(session, self.trials, got, self.last_outputs, planned.tolerance)
             record.against_before = worst_of(before)
         self.complain(planned, record, model, proto)
-        self.last_outputs, self.last_stream = got, (model, proto)
+        self.last_outputs, self.last_stream = got, (proto, model.signature)
 
     def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
         """How far a quantized model that no pass quantized moves in the integer kernels of this machine."""
@@ -295,7 +295,8 @@ class Checks:
         inner = None
         if self.last_stream is not None and model.signature is not None:
             trial = next(t for t in self.trials if t.frames == first.frames)
-            inner = first_inner_difference(self.last_stream, (model, proto), trial)
+            before = Model.of(*self.last_stream)
+            inner = first_inner_difference((before, self.last_stream[0]), (model, proto), trial)
         raise ValidationError(
             f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
             + (f"; the first inner tensor that differs is {inner}" if inner else ""),

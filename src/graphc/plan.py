@@ -46,6 +46,8 @@ class Plan:
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
     """Checks pass names, options and order. No model is opened.
 
+    A pass behind one that may change the numbers has the tolerance of that one, unless it has its own.
+
     Errors:
         SpecError: an unknown pass or option, a wrong value, or an order that cannot work.
     """
@@ -68,7 +70,8 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
             raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
         streaming = streaming or cls.gives == "streaming"
-        tolerance = merged_tolerance(entry.tolerance, cls.tolerance, spec.validation.tolerance)
+        lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
+        tolerance = merged_tolerance(entry.tolerance, cls.tolerance, lossiest, spec.validation.tolerance)
         asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
         lossy = cls.gives != "streaming" and (cls.tolerance is not None or asked)
         planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance, lossy))
@@ -82,9 +85,9 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
     for name in wanted:
         if not any(p.name == name for p in planned):
             last = registry[name]
-            planned.append(
-                PlannedPass(last(), last.Config(), merged_tolerance(last.tolerance, spec.validation.tolerance))
-            )
+            lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
+            tolerance = merged_tolerance(last.tolerance, lossiest, spec.validation.tolerance)
+            planned.append(PlannedPass(last(), last.Config(), tolerance))
     return Plan(tuple(planned), spec.target)
 
 

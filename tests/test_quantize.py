@@ -1,0 +1,360 @@
+"""``quantize`` and ``convert_float``: modes, calibration on streams, states, what stays in float, mixed precision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from conftest import ROOT
+from onnx import numpy_helper
+from test_passes import model_of, random
+
+import graphc
+from graphc import GraphcError, InputError, PassError
+from graphc.ranges import Histogram, Range, chosen_range
+from graphc.runtime import Session
+
+MODELS = ROOT / "examples" / "models"
+TAGGER = MODELS / "lstm_tagger.torchscript.onnx"
+CONFORMER = MODELS / "conformer.dynamo.onnx"
+QAT = MODELS / "qat_tagger.torchscript.onnx"
+ATTENTION = MODELS / "attention_sdpa.dynamo.onnx"
+
+
+def compiled(
+    folder: Path, passes: str, model: Path = TAGGER, chunk: int = 5, target: str = "onnx", more: str = ""
+) -> dict[str, Any]:
+    """The report of a compilation into ``out.onnx``."""
+    (folder / "spec.yaml").write_text(
+        f"""
+version: 1
+model: {model}
+output: out.onnx
+target: {target}
+stream: {{chunk: {chunk}, frame_ms: 10}}
+passes: [lift_state, fold_constants, fuse, {passes}]
+{more}
+"""
+    )
+    return graphc.compile(folder / "spec.yaml").data
+
+
+def snr(report: dict[str, Any]) -> float:
+    return min(d["snr_db"] for d in report["passes"][-1]["against_offline"])
+
+
+def ops(folder: Path) -> list[str]:
+    return [n.op_type for n in onnx.load(folder / "out.onnx").graph.node]
+
+
+def test_static_ranges_come_from_streams_with_their_states(tmp_path: Path) -> None:
+    loose = "tolerance: {snr_db: 0}"
+    carried = compiled(tmp_path, f"quantize: {{mode: static, {loose}}}", CONFORMER, 16, "onnxruntime")
+    assert snr(carried) > 40
+    notes = carried["passes"][-1]["notes"]
+    assert notes[0] == (
+        "CALIBRATED ON 32 RANDOM STREAMS, minmax: no substitute for recordings (quantize.calibration.paths)"
+    )
+    single = f"quantize: {{mode: static, calibration: {{states: first}}, {loose}}}"
+    assert snr(compiled(tmp_path, single, CONFORMER, 16, "onnxruntime")) < snr(carried) - 10
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy", "mse"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_methods_of_calibration_hold_and_do_not_depend_on_workers(tmp_path: Path, method: str, workers: int) -> None:
+    options = f"calibration: {{method: {method}, sequences: 6, workers: {workers}}}, tolerance: {{snr_db: 5}}"
+    report = compiled(tmp_path, f"quantize: {{mode: static, {options}}}", CONFORMER, 16)
+    assert "QuantizeLinear" in ops(tmp_path)
+    found = tmp_path.parent / f"{method}.sha256"
+    if not found.exists():
+        found.write_text(report["outputs"]["out.onnx"])
+    weights = {t.name: t.raw_data for t in onnx.load(tmp_path / "out.onnx").graph.initializer}
+    other = tmp_path.parent / f"{method}.onnx"
+    if other.exists():
+        assert {t.name: t.raw_data for t in onnx.load(other).graph.initializer} == weights
+    else:
+        onnx.save(onnx.load(tmp_path / "out.onnx"), other)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "target"),
+    [
+        ("activations: int8", "QuantizeLinear", "onnx"),
+        ("activations: int16", "QuantizeLinear", "onnxruntime"),
+        ("form: operator", "QGemm", "onnxruntime"),
+        ("per_channel: false", "QuantizeLinear", "onnx"),
+    ],
+)
+def test_static_forms(tmp_path: Path, options: str, wanted: str, target: str) -> None:
+    quantize = f"quantize: {{mode: static, {options}, tolerance: {{snr_db: 15}}}}"
+    report = compiled(tmp_path, quantize, CONFORMER, 16, target)
+    assert wanted in ops(tmp_path)
+    assert report["passes"][-1]["counts"]["weights in integers"] >= 14
+
+
+def test_int16_needs_a_late_opset_or_onnxruntime(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match=r"quantize: activations: int16 needs opset 21, the model has \d+; set target"):
+        compiled(tmp_path, "quantize: {mode: static, activations: int16}", CONFORMER, 16)
+
+
+def test_ranges_by_every_method() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.standard_normal(100_000), [-40.0, 60.0]])
+    histogram = Histogram.empty(-40.0, 60.0)
+    histogram.add(values)
+    assert histogram.counts.sum() == values.size
+    assert chosen_range(histogram, "minmax", 99.9) == Range(-40.0, 60.0)
+    kept = chosen_range(histogram, "percentile", 99.0)
+    assert -3 < kept.low < -2.3
+    assert 2.3 < kept.high < 3
+    for method in ("entropy", "mse"):
+        found = chosen_range(histogram, method, 99.9)  # type: ignore[arg-type]
+        assert found.high < 60, method
+    assert chosen_range(Histogram.empty(0.0, 0.0), "mse", 99.9) == Range(0.0, 0.0)
+
+
+def test_weights_alone_of_any_op(tmp_path: Path) -> None:
+    before = compiled(tmp_path, "simplify")["size"]
+    report = compiled(tmp_path, "quantize: {mode: weight_only, tolerance: {snr_db: 30}}")
+    assert report["size"] < 0.35 * before
+    assert ops(tmp_path).count("DequantizeLinear") == 5, "both weights of both LSTMs, and the head's"
+    assert not [n for n in report["passes"][-1]["notes"] if "LSTM" in n]
+    report = compiled(
+        tmp_path, "quantize: {mode: weight_only, ops: [Conv], tolerance: {snr_db: 30}}", MODELS / "tcn.dynamo.onnx", 4
+    )
+    assert "DequantizeLinear" in ops(tmp_path)
+
+
+def test_weights_in_blocks(tmp_path: Path) -> None:
+    report = compiled(
+        tmp_path,
+        "quantize: {mode: weight_only, weights: int4, block: 32, tolerance: {snr_db: 10}}",
+        CONFORMER,
+        16,
+        "onnxruntime",
+    )
+    assert ops(tmp_path).count("MatMulNBits") >= 14
+    assert report["passes"][-1]["counts"]["weights in integers"] >= 14
+    with pytest.raises(
+        PassError, match=r"block needs opset 21, the model has \d+; set target: onnxruntime, leave block"
+    ):
+        compiled(tmp_path, "quantize: {mode: weight_only, block: 32}", CONFORMER, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("weights: int4", "int4 goes with mode: weight_only and a block"),
+        ("block: 32", "block goes with mode: weight_only"),
+        ("mode: weight_only, block: 48", "block is a power of two"),
+        ("mode: static, ops: [LSTM]", "static has no form of LSTM; known: MatMul, Gemm, Conv, ConvTranspose"),
+        ("calibration: {frames: [9, 3]}", "the smaller first"),
+        ("states: {attention_keys: int8}", "there is no kind of state 'attention_keys'; known: rnn_hidden"),
+    ],
+)
+def test_options_that_contradict_each_other(tmp_path: Path, options: str, message: str) -> None:
+    with pytest.raises(GraphcError, match=message) as err:
+        compiled(tmp_path, f"quantize: {{{options}}}")
+    assert "spec.yaml:7" in str(err.value)
+
+
+def sound_model(folder: Path) -> Path:
+    """Samples [1, T] to 8 channels, one frame for 4 samples."""
+    body = "u = Unsqueeze (x, at) c = Conv <strides=[4]> (u, k) t = Transpose <perm=[0,2,1]> (c) y = MatMul (t, w)"
+    model = model_of(body, "float[1,T] x", at=np.array([1]), k=random(16, 1, 4), w=random(16, 8))
+    path = folder / "sound.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_recordings_calibrate_a_model_of_samples(tmp_path: Path) -> None:
+    model = sound_model(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "speech").mkdir()
+    for name in ("a.wav", "b.flac"):
+        soundfile.write(tmp_path / "speech" / name, (rng.standard_normal(800) * 0.1).astype(np.float32), 16000)
+    spec = f"""
+version: 1
+model: {model}
+output: out.onnx
+stream: {{chunk: 16, frame_ms: 0.0625, inputs: {{x: {{axis: 1}}}}}}
+passes: [lift_state, quantize: {{mode: static, calibration: {{paths: [speech]}}, tolerance: {{snr_db: -20}}}}]
+"""
+    path = tmp_path / "spec.yaml"
+    path.write_text(spec)
+    report = graphc.compile(path).data
+    assert report["passes"][-1]["notes"][0] == "calibrated on 2 recordings, minmax"
+    assert graphc.compile(path).up_to_date
+    soundfile.write(tmp_path / "speech" / "a.wav", (rng.standard_normal(800) * 0.2).astype(np.float32), 16000)
+    assert not graphc.compile(path).up_to_date, "the recordings are among what the outputs depend on"
+    soundfile.write(tmp_path / "speech" / "a.wav", np.zeros(800, np.float32), 8000)
+    with pytest.raises(InputError, match=r"a\.wav: it has 8000 samples a second, the stream 16000 .*resample"):
+        graphc.compile(path)
+    (tmp_path / "speech" / "a.wav").write_bytes(b"RIFF....")
+    with pytest.raises(InputError, match=r"a\.wav: the recording cannot be read"):
+        graphc.compile(path)
+
+
+def test_saved_features_calibrate_and_bad_ones_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.standard_normal((60, 40)).astype(np.float32))
+    np.savez(tmp_path / "b.npz", features=rng.standard_normal((1, 50, 40)))
+    quantize = "quantize: {{mode: static, calibration: {{paths: [{}]}}, tolerance: {{snr_db: 10}}}}"
+    report = compiled(tmp_path, quantize.format("a.npy, b.npz"))
+    assert report["passes"][-1]["notes"][0] == "calibrated on 2 recordings, minmax"
+    np.save(tmp_path / "shape.npy", np.zeros((60, 41), np.float32))
+    np.savez(tmp_path / "name.npz", feature=np.zeros((1, 50, 40), np.float32))
+    np.save(tmp_path / "pickled.npy", np.array([{}, None], object), allow_pickle=True)
+    (tmp_path / "text.txt").write_text("no sound")
+    soundfile.write(tmp_path / "x.wav", np.zeros(100, np.float32), 100)
+    for name, message in {
+        "shape.npy": r"'features' has the shape \[1, 60, 41\], the model takes \[1, 'frames', 40\]",
+        "name.npz": r"'feature' is no input of the model; the inputs are features",
+        "pickled.npy": r"the arrays cannot be read: Object arrays cannot be loaded",
+        "text.txt": r"not a kind of file that is read: \.wav, \.flac, \.npy, \.npz",
+        "absent.npy": r"there is no such file",
+        "x.wav": r"takes frames of \[1, 40\], not samples of sound; save the features",
+    }.items():
+        with pytest.raises(InputError, match=message) as err:
+            compiled(tmp_path, quantize.format(name))
+        assert name in str(err.value)
+
+
+def test_caches_in_integers_have_their_scales_in_the_manifest(tmp_path: Path) -> None:
+    before = compiled(tmp_path, "simplify", CONFORMER, 16)
+    report = compiled(tmp_path, "quantize: {states: int8, tolerance: {snr_db: 20}}", CONFORMER, 16)
+    manifest = json.loads((tmp_path / "out.manifest.json").read_text())
+    kept = {s["input"]: s for s in manifest["states"]}
+    caches = [s for s in kept.values() if s["kind"] in ("conv_context", "attention_key", "attention_value")]
+    assert caches
+    for state in caches:
+        assert state["dtype"] == "int8"
+        axis, scale = state["scale"]["axis"], state["scale"]["scale"]
+        assert len(scale) == len(state["scale"]["zero_point"]) == (1 if axis is None else state["shape"][axis])
+        first = np.zeros(1) if state["init"] == "zeros" else np.asarray(state["init"].get("fill", 0))
+        if "file" not in state["init"] and len(set(state["scale"]["zero_point"])) == 1:
+            assert int(first.ravel()[0]) == state["scale"]["zero_point"][0], "it begins at what stands for 0"
+    heads = [s["scale"] for s in caches if s["kind"] == "attention_key" and len(s["shape"]) == 4]
+    assert heads
+    assert all(len(s["scale"]) == 2 for s in heads)
+    floats = sum(s["bytes"] for s in before["states"] if s["dtype"] == "float32")
+    assert sum(s["bytes"] for s in report["states"] if s["dtype"] != "int64") < 0.3 * floats
+    proven = {s["name"]: s["proven"] for s in before["states"]}
+    assert all(s["proven"] or not proven[s["name"]] for s in report["states"])
+
+
+def test_a_carry_stays_float_unless_its_kind_is_named(tmp_path: Path) -> None:
+    report = compiled(tmp_path, "quantize: {states: int8}")
+    assert {s["dtype"] for s in report["states"]} == {"float32"}
+    assert any("feeds its own error back; quantize.states: {rnn_hidden: int8} insists" in n for n in notes_of(report))
+    report = compiled(tmp_path, "quantize: {states: {rnn_hidden: float16}, tolerance: {snr_db: 20}}")
+    assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float16", "rnn_cell": "float32"}
+    report = compiled(tmp_path, "quantize: {states: {rnn_cell: int16}, tolerance: {snr_db: 20}}", target="onnxruntime")
+    assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float32", "rnn_cell": "int16"}
+    with pytest.raises(PassError, match=r"no state is a conv_context; there are rnn_cell, rnn_hidden"):
+        compiled(tmp_path, "quantize: {states: {conv_context: int8}}")
+    with pytest.raises(PassError, match=r"states: int16 needs opset 21"):
+        compiled(tmp_path, "quantize: {states: {rnn_cell: int16}}")
+
+
+def notes_of(report: dict[str, Any]) -> list[str]:
+    return list(report["passes"][-1]["notes"])
+
+
+def test_packed_caches_in_integers_keep_their_scales(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        f"""
+version: 1
+model: {CONFORMER}
+output: out.onnx
+stream: {{chunk: 16}}
+passes: [lift_state: {{pack: true}}, fuse, quantize: {{states: int8, tolerance: {{snr_db: 20}}}}]
+"""
+    )
+    graphc.compile(tmp_path / "spec.yaml")
+    manifest = json.loads((tmp_path / "out.manifest.json").read_text())
+    packed = [s for s in manifest["states"] if "pack" in s and s["dtype"] == "int8"]
+    assert packed
+    assert all(part["scale"]["scale"] for s in packed for part in s["pack"]["parts"])
+
+
+def test_learned_scales_are_kept_to_the_bit(tmp_path: Path) -> None:
+    learned = scales_of(onnx.load(QAT))
+    assert len(learned) == 6
+    for target in ("onnx", "onnxruntime"):
+        report = compiled(tmp_path, "simplify", QAT, 4, target)
+        made = onnx.load(tmp_path / "out.onnx")
+        assert scales_of(made) == learned, target
+        assert all(p["max_abs"] < 1e-5 for p in report["passes"]), target
+        assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2 for t in made.graph.initializer) == 2
+        cache = next(s for s in report["states"] if s["kind"] == "conv_context")
+        assert cache["dtype"] == "uint8", "it stands between QuantizeLinear and DequantizeLinear"
+        state = next(
+            s for s in json.loads((tmp_path / "out.manifest.json").read_text())["states"] if s["kind"] == "conv_context"
+        )
+        assert state["init"] == {"fill": state["scale"]["zero_point"][0]}
+
+
+def scales_of(model: onnx.ModelProto) -> set[tuple[bytes, bytes]]:
+    """Scale and zero point of every DequantizeLinear."""
+    held = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            held[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
+    return {
+        (held[n.input[1]].tobytes(), held[n.input[2]].tobytes())
+        for n in model.graph.node
+        if n.op_type == "DequantizeLinear"
+    }
+
+
+def test_the_budget_leaves_the_most_sensitive_node_in_float(tmp_path: Path) -> None:
+    passes = "quantize: {mode: static, budget: {snr_db: %s, table: measured.json}, tolerance: {snr_db: 10}}"
+    report = compiled(tmp_path, passes % 53, CONFORMER, 16)
+    summary = next(n for n in notes_of(report) if "of the weights in integers" in n)
+    share, together = float(summary.split("%")[0]), float(summary.split("together ")[1].split()[0])
+    assert 50 < share < 100
+    assert together >= 53
+    alone = [n for n in notes_of(report) if "dB alone" in n]
+    assert any(n.endswith(": float") for n in alone)
+    ratios = [float(n.split(": ")[1].split()[0]) for n in alone]
+    assert ratios == sorted(ratios), "the most sensitive stands first"
+    measured = json.loads((tmp_path / "measured.json").read_text())["measured"]
+    stamp = (tmp_path / "measured.json").stat().st_mtime_ns
+    again = compiled(tmp_path, passes % "53.0", CONFORMER, 16)
+    assert (tmp_path / "measured.json").stat().st_mtime_ns == stamp, "nothing was measured twice"
+    assert notes_of(again) == notes_of(report)
+    assert len(measured) >= len(alone)
+
+
+def test_floats_of_16_bits(tmp_path: Path) -> None:
+    whole = compiled(tmp_path, "simplify")["size"]
+    for kind, least in (("float16", 55), ("bfloat16", 35)):
+        report = compiled(tmp_path, f"convert_float: {{to: {kind}}}")
+        assert report["size"] < 0.6 * whole
+        assert snr(report) > least, kind
+    report = compiled(tmp_path, "convert_float: {compute: true}")
+    assert snr(report) > 40
+    with pytest.raises(GraphcError, match="onnxruntime has hardly any op in bfloat16"):
+        compiled(tmp_path, "convert_float: {to: bfloat16, compute: true}")
+    large = model_of("y = MatMul (x, w)", w=random(8, 8) * 1e6)
+    made = graphc.transform(large, ["convert_float"])
+    assert [n.op_type for n in made.graph.node] == ["MatMul"], "float16 does not hold it"
+
+
+def test_static_on_a_model_that_does_not_stream() -> None:
+    model = model_of("a = MatMul (x, w) b = Relu (a) y = MatMul (b, v)", w=random(8, 16), v=random(16, 8))
+    made = graphc.transform(model, [{"quantize": {"mode": "static"}}])
+    assert any(n.op_type == "QuantizeLinear" for n in made.graph.node)
+    x = np.random.default_rng(0).standard_normal((1, 2, 8)).astype(np.float32)
+    want, got = Session(model).run({"x": x})["y"], Session(made).run({"x": x})["y"]
+    assert np.abs(want - got).max() < 0.1 * np.abs(want).max()
+    with pytest.raises(PassError, match=r"paths: the model does not stream"):
+        graphc.transform(model, [{"quantize": {"mode": "static", "calibration": {"paths": ["a.npy"]}}}])
