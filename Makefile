@@ -18,6 +18,7 @@ nightly: .venv/.tested
 
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py
+	$(BIN)/python examples/real/quantized_vad.py
 
 benchmarks: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[bench]'
@@ -25,6 +26,7 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
 	$(BIN)/python benchmarks/lifting.py
+	$(BIN)/python benchmarks/quantization.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -143,9 +143,8 @@ def main() -> None:
         print(f"latency a chunk of {size.block}: lifted {a:.3f} ms, twin {b:.3f} ms, ratio {share:.3f}")
         for label, runner in others.items():
             a, b, share = ratio(runner, lifted, chunks[0])
-            print(
-                f"{label}: {a:.3f} ms, fixed chunk {b:.3f} ms, ratio {share:.3f}, state {nbytes(runner)} bytes in {len(runner.states)} ports"
-            )
+            held = f"state {nbytes(runner)} bytes in {len(runner.states)} ports"
+            print(f"{label}: {a:.3f} ms, fixed chunk {b:.3f} ms, ratio {share:.3f}, {held}")
 
 
 if __name__ == "__main__":

@@ -46,10 +46,10 @@ class PackStates(Pass[PassConfig]):
           - lift_state: {pack: true}
 
     Limits:
-        The Split and the Concat copy every state once more, so that a call takes longer, not less: docs/performance.md
-        has figures. ``lift_state: {pack: true}`` puts the pass last, where it belongs: what runs behind it sees no
-        cache port any more. Ports that the spec names as states, the clock, and ports of one axis that holds the
-        batch stay alone.
+        The Split and the Concat copy every state once more; in onnxruntime fewer ports save more than that where there
+        are many (docs/performance.md). ``lift_state: {pack: true}`` puts the pass last, where it belongs: what runs
+        behind it sees no cache port any more. Ports that the spec names as states, the clock, and ports of one axis
+        that holds the batch stay alone.
     """
 
     name = "pack_states"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
+from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.dynamic import dynamic
 from graphc_passes._quantize.in_float import left_in_float
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
@@ -94,6 +95,8 @@ class Quantize(Pass[QuantizeOptions]):
             excluded += found.excluded
             notes += found.notes
         result = quantized(model, config, excluded, seen, context.target)
+        if config.mode == "dynamic":
+            notes += chunk_dependence(result, config, context)
         notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, excluded)

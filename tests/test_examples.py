@@ -21,6 +21,29 @@ from graphc.validate import run_stream, session_of, streamed
 
 MODELS = ROOT / "examples" / "models"
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+QUANTIZED = sorted((ROOT / "specs" / "quantized").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", QUANTIZED, ids=lambda p: p.stem)
+def test_every_mode_of_quantization_runs_on_every_example(path: Path, tmp_path: Path) -> None:
+    text = path.read_text().replace("../../examples/models", str(ROOT / "examples" / "models"))
+    spec = tmp_path / path.name
+    spec.write_text(text.replace("../../out", "out"))
+    report = graphc.compile(spec).data
+    whole, last = report["passes"][-2]["size_after"], report["passes"][-1]
+    assert all(d["holds"] for d in last["against_offline"])
+    assert last["size_after"] < whole
+    if report["drift"] is not None:
+        assert report["drift"]["verdict"] == "bounded"
+    if ".states." in path.name:
+        assert any(s["dtype"] in ("int8", "float16") for s in report["states"])
+    session = StreamSession(tmp_path / "out" / f"{path.stem}.onnx")
+    offline = offline_of(read_model(load_spec(spec).model_path), load_spec(spec).spec.stream, None)
+    feeds = offline.draw(120, np.random.default_rng(3))
+    want, got = offline.run(feeds), run_stream(session, streamed(offline, feeds))
+    for name in session.outputs:
+        noise = float(np.sum((want[name] - got[name]) ** 2))
+        assert 10 * np.log10(float(np.sum(want[name] ** 2)) / noise) > 10
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

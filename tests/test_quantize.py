@@ -118,6 +118,16 @@ def test_ranges_by_every_method() -> None:
     assert chosen_range(Histogram.empty(0.0, 0.0), "mse", 99.9) == Range(0.0, 0.0)
 
 
+def test_dynamic_scales_depend_on_the_chunk_and_it_is_said(tmp_path: Path) -> None:
+    ratios = []
+    for chunk in (16, 64):
+        report = compiled(tmp_path, "quantize", CONFORMER, chunk)
+        (said,) = (n for n in notes_of(report) if "are taken over a call" in n)
+        assert said.startswith(f"scales of activations are taken over a call of {chunk} frames")
+        ratios.append(float(said.split("frames: ")[1].split()[0]))
+    assert all(20 < r < 80 for r in ratios)
+
+
 def test_weights_alone_of_any_op(tmp_path: Path) -> None:
     before = compiled(tmp_path, "simplify")["size"]
     report = compiled(tmp_path, "quantize: {mode: weight_only, tolerance: {snr_db: 30}}")

@@ -19,8 +19,8 @@ SENTENCES = (
 )
 
 
-def spoken(rate: int) -> NDArray[Any]:
-    """Two sentences with pauses, float32 in [-1, 1] at a sample rate."""
+def spoken(rate: int, voice: str = "en") -> NDArray[Any]:
+    """Two sentences with pauses, float32 in [-1, 1] at a sample rate, by a voice of espeak-ng."""
     if shutil.which("espeak-ng") is None:
         raise SystemExit("espeak-ng is needed: apt-get install espeak-ng")
     pause = np.zeros(rate // 2, np.float32)
@@ -28,7 +28,7 @@ def spoken(rate: int) -> NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder:
         for index, sentence in enumerate(SENTENCES):
             path = Path(folder) / f"{index}.wav"
-            subprocess.run(["espeak-ng", "-s", "150", "-w", str(path), sentence], check=True)
+            subprocess.run(["espeak-ng", "-v", voice, "-s", "150", "-w", str(path), sentence], check=True)
             with wave.open(str(path)) as file:
                 samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
                 parts += [resampled(samples, file.getframerate(), rate), pause]

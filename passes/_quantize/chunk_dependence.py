@@ -1,0 +1,43 @@
+"""How much the scales of a call matter: dynamic quantization over a chunk against the whole utterance."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from graphc_passes._quantize.dynamic import dynamic
+from graphc_passes._quantize.options import QuantizeOptions
+from graphc_passes._quantize.search import least_snr
+
+from graphc.api import GraphcError, Model, PassContext, RunError, Streams, outputs_on, size_of
+
+LARGEST_TRIED = 200_000_000
+SEQUENCES = 2
+
+
+def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContext) -> list[str]:
+    """A sentence for the report: the ratio between the stream and the offline model quantized alike, whose scales are
+    taken over all frames at once."""
+    offline = context.offline
+    if offline is None or result.signature is None or result.signature.window is not None:
+        return []
+    if size_of(offline.model) > LARGEST_TRIED:
+        return ["scales are taken over a call; by how much they depend on the chunk was not tried on a model so large"]
+    rng = np.random.default_rng(0)
+    lengths = [n for n in offline.some_lengths() if n >= result.signature.min_frames][:SEQUENCES]
+    sequences = [offline.draw(n, rng) for n in lengths]
+    try:
+        whole = offline.over(dynamic(offline.model, config, list(config.exclude_nodes)))
+        want = [whole.run(feeds) for feeds in sequences]
+        got = outputs_on(result, Streams([partial(dict, feeds) for feeds in sequences]))
+    except (GraphcError, RunError) as err:
+        return [f"scales are taken over a call; the offline model does not run quantized alike: {err}"]
+    alike = [n for n in got[0] if all(np.shape(w[n]) == np.shape(g[n]) for w, g in zip(want, got, strict=True))]
+    if not alike:
+        return []
+    ratio = least_snr([{n: w[n] for n in alike} for w in want], [{n: g[n] for n in alike} for g in got])
+    frames = result.signature.smallest
+    return [
+        f"scales of activations are taken over a call of {frames} frames: {ratio:.1f} dB between this stream and the "
+        "offline model quantized alike; mode: static does not depend on the chunk"
+    ]
