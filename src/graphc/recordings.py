@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import soundfile
 from numpy.typing import NDArray
 
 from graphc.errors import InputError
@@ -66,6 +65,8 @@ def sound(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
             where=str(path),
             hint="save the features of the recordings as .npy",
         )
+    import soundfile
+
     try:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, OSError) as err:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import kendalltau, theilslopes
 
 Verdict = Literal["bounded", "growing", "diverging"]
 
@@ -47,6 +46,8 @@ def trend_of(errors: Sequence[float], signal: float) -> Trend:
     rise at p < 0.01 and the slope of Theil and Sen (Sen, 1968) makes it more than 1 dB over the stream. It diverges if
     it is not finite, or grows and ends above the signal.
     """
+    from scipy.stats import kendalltau, theilslopes
+
     powers = np.asarray(errors, np.float64)[int(len(errors) * WARM_UP_SHARE) :]
     if not np.isfinite(powers).all():
         return Trend("diverging", float("inf"), 0.0)
