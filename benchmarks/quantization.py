@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from conformer import Size, conformer
-from fusion import medians, row
+from fusion import medians, row, show_profile
 from small_models import Pair, pairs
 from streaming_twin import export_whole
 
@@ -73,6 +73,8 @@ def sizes_and_times(case: Case) -> None:
         row(case.name, f"{label} int8: size over float32", report["size"] / case.whole["size"], 0.30)
         row(case.name, f"{label} int8: time of a chunk over float32", time, bar)
         at_least(case.name, f"{label} int8: SNR on streams, dB", case.snr(report), 20.0)
+    for label in ("float", "dynamic", "static"):
+        show_profile(label, case.folder / f"{label}.onnx")
 
 
 def calibrations(case: Case) -> None:

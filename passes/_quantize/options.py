@@ -44,7 +44,7 @@ class CalibrationOptions(PassConfig):
     )
     seed: int = Field(default=0, ge=0)
     method: Literal["minmax", "percentile", "entropy", "mse"] = Field(
-        default="minmax", description="how a range is chosen out of what a tensor held"
+        default="percentile", description="how a range is chosen out of what a tensor held"
     )
     percentile: float = Field(default=99.99, gt=50, le=100, description="per cent of the values that the range keeps")
     states: Literal["carried", "first"] = Field(
