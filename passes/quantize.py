@@ -76,11 +76,8 @@ class Quantize(Pass[QuantizeOptions]):
         if missing:
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint="inspect names the nodes")
         named(model)
-        plain_products(model)
-        if config.mode == "dynamic":
-            products_and_sums(model)
-        model.graph.nodes = sorted_nodes(model.graph)
         excluded = [*config.exclude_nodes, *unfit(model, config)]
+        prepare(model, config, excluded)
         notes: list[str] = []
         tensors = states_to_see(model, config)
         tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
@@ -123,15 +120,26 @@ def quantized(
     return model.with_proto(with_ports_of(made, before))
 
 
+def prepare(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
+    """Writes products in the form that onnxruntime's quantizers know. Changes the model in place."""
+    if config.mode == "weight_only" and config.block is None:
+        return
+    plain_products(model, excluded)
+    if config.mode == "dynamic" and "Gemm" in config.chosen_ops:
+        products_and_sums(model)
+    model.graph.nodes = sorted_nodes(model.graph)
+
+
 def unfit(model: Model, config: QuantizeOptions) -> list[str]:
-    """Nodes of which onnxruntime's quantizers would make something that does not run: a MatMul by a constant of more
-    than two axes, whose scales they lay out as if it had two."""
+    """MatMuls that onnxruntime's quantizers may not have: those by a constant of more than two axes, of which they make
+    something that does not run, and all where Gemm alone, which becomes MatMul, is to be quantized."""
     if config.mode == "weight_only":
         return []
+    every = config.mode == "dynamic" and "MatMul" not in config.chosen_ops
     return [
         n.name
         for n in model.graph.nodes
-        if n.op == "MatMul" and isinstance(n.inputs[1], Constant) and len(n.inputs[1].shape) > 2
+        if n.op == "MatMul" and (every or (isinstance(n.inputs[1], Constant) and len(n.inputs[1].shape) > 2))
     ]
 
 

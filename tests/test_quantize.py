@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 from onnx import numpy_helper
+from test_command_line import graphc as command
 from test_passes import model_of, random
 
 import graphc
@@ -128,6 +130,18 @@ def test_dynamic_scales_depend_on_the_chunk_and_it_is_said(tmp_path: Path) -> No
     assert all(20 < r < 80 for r in ratios)
 
 
+def test_gemm_alone_leaves_other_products_in_float() -> None:
+    body = "a = Gemm <transB=1> (x, w, b) c = MatMul (a, v) y = Gemm (c, u, b)"
+    arrays = {"w": random(16, 8), "b": random(16), "v": random(16, 8), "u": random(8, 16)}
+    model = model_of(body, "float[4,8] x", **arrays)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"n{index}"
+    made = graphc.transform(model, [{"quantize": {"ops": ["Gemm"], "exclude_nodes": ["n2"]}}])
+    found = [n.op_type for n in made.graph.node]
+    assert found.count("MatMulInteger") == 1
+    assert found.count("MatMul") == 2, "the user's own, and the excluded Gemm"
+
+
 def test_weights_alone_of_any_op(tmp_path: Path) -> None:
     before = compiled(tmp_path, "simplify")["size"]
     report = compiled(tmp_path, "quantize: {mode: weight_only, tolerance: {snr_db: 30}}")
@@ -200,6 +214,8 @@ passes: [lift_state, quantize: {{mode: static, calibration: {{paths: [speech]}},
     report = graphc.compile(path).data
     assert report["passes"][-1]["notes"][0] == "calibrated on 2 recordings, percentile"
     assert graphc.compile(path).up_to_date
+    assert command("compile", "--depfile", str(tmp_path / "out.d"), str(path)).returncode == 0
+    assert "speech/b.flac" in (tmp_path / "out.d").read_text()
     soundfile.write(tmp_path / "speech" / "a.wav", (rng.standard_normal(800) * 0.2).astype(np.float32), 16000)
     assert not graphc.compile(path).up_to_date, "the recordings are among what the outputs depend on"
     soundfile.write(tmp_path / "speech" / "a.wav", np.zeros(800, np.float32), 8000)
@@ -222,10 +238,17 @@ def test_saved_features_calibrate_and_bad_ones_are_told(tmp_path: Path) -> None:
     np.save(tmp_path / "pickled.npy", np.array([{}, None], object), allow_pickle=True)
     (tmp_path / "text.txt").write_text("no sound")
     soundfile.write(tmp_path / "x.wav", np.zeros(100, np.float32), 100)
+    bomb = zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED)
+    with bomb, bomb.open("features.npy", "w", force_zip64=True) as member:
+        for _ in range(33):
+            member.write(bytes(2**26))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
     for name, message in {
         "shape.npy": r"'features' has the shape \[1, 60, 41\], the model takes \[1, 'frames', 40\]",
         "name.npz": r"'feature' is no input of the model; the inputs are features",
         "pickled.npy": r"the arrays cannot be read: Object arrays cannot be loaded",
+        "bomb.npz": r"it holds more than 2147483648 bytes; cut it into several files",
+        "cut.npz": r"the arrays cannot be read",
         "text.txt": r"not a kind of file that is read: \.wav, \.flac, \.npy, \.npz",
         "absent.npy": r"there is no such file",
         "x.wav": r"takes frames of \[1, 40\], not samples of sound; save the features",

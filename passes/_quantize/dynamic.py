@@ -34,7 +34,7 @@ def dynamic(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str]
             None,
             [],
             excluded,
-            config.chosen_ops,
+            config.chosen_ops + ["MatMul"] * ("Gemm" in config.chosen_ops),
             {"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
         )
         quantizer.quantize_model()

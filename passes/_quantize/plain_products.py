@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from graphc.api import Constant, Graph, Model, Node, Variable, names_in, unused_name, weight_of
@@ -14,14 +16,14 @@ def named(model: Model) -> None:
         node.name = node.name or unused_name(f"{node.outputs[0].name}/{node.op.lower()}", taken)
 
 
-def plain_products(model: Model) -> None:
+def plain_products(model: Model, excluded: Sequence[str]) -> None:
     """Gemm of a constant weight takes its input as it is, by a Transpose before it where it took it transposed, and its
     weight [K, N]. Changes the model in place."""
     graph = model.graph
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "Gemm"]:
         weight = weight_of(node.inputs[1])
-        if weight is None or weight.dtype != np.float32:
+        if weight is None or weight.dtype != np.float32 or node.name in excluded:
             continue
         if node.attrs.pop("transA", 0):
             turned = Variable(unused_name(f"{node.name}/turned", taken), np.float32)
@@ -34,7 +36,10 @@ def plain_products(model: Model) -> None:
 
 def products_and_sums(model: Model) -> None:
     """Plain Gemm becomes MatMul and Add, of which onnxruntime's dynamic quantizer knows the first. Changes the model in
-    place."""
+    place.
+
+    Nodes that are to stay in float as well: the quantizer does the same to all, under a name that nothing excludes.
+    """
     graph = model.graph
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "Gemm" and is_plain(n)]:

@@ -135,7 +135,8 @@ def compile_command(
                     click.echo(line)
             if depfile is not None:
                 file = load_spec(spec)
-                rules.append(make_rule(output_paths(file)["model"], dependencies(file)))
+                read = [file.folder / name for name in report.data["fingerprint"]["reads"]]
+                rules.append(make_rule(output_paths(file)["model"], [*dependencies(file), *read]))
     if as_json:
         click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
     if depfile is not None and rules:

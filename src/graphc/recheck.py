@@ -16,6 +16,7 @@ from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
 from graphc.plan import config_of, make_plan
 from graphc.registry import load_registry
+from graphc.report import finite
 from graphc.session import StreamSession
 from graphc.spec import DriftSpec, SpecFile, load_spec, merged_tolerance
 from graphc.stream.given import given_stream
@@ -104,7 +105,9 @@ def drift_of(
     rises = [t.rise_db for t in drift.trends.values() if t.verdict != "bounded"]
     allowed = float("inf") if budget is None else 0.0 if budget == "bounded" else float(budget)
     lines = [f"{path.name}: {line}" for line in drift_lines(drift.as_dict())]
-    return {"spec": str(path), "holds": max(rises, default=0.0) <= allowed, **drift.as_dict(), "lines": lines}
+    holds = max(rises, default=0.0) <= allowed
+    found: dict[str, Any] = finite({"spec": str(path), "holds": holds, **drift.as_dict(), "lines": lines})
+    return found
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:

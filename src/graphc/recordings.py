@@ -68,6 +68,8 @@ def sound(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
     import soundfile
 
     try:
+        about = soundfile.info(str(path))
+        check_size(about.frames * about.channels * 4, path)
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, OSError) as err:
         raise InputError(f"the recording cannot be read: {err}", where=str(path)) from err
@@ -83,9 +85,8 @@ def sound(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
 
 
 def arrays(path: Path, offline: Offline) -> Feeds:
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"a file of more than {LARGEST_FILE} bytes", where=str(path), hint="cut it into several")
     try:
+        check_size(unpacked_size(path), path)
         held = np.load(path, allow_pickle=False)
         if isinstance(held, np.ndarray):
             return {only_stream(offline, path): held}
@@ -93,6 +94,24 @@ def arrays(path: Path, offline: Offline) -> Feeds:
             return {str(n): np.asarray(held[n]) for n in held}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
         raise InputError(f"the arrays cannot be read: {err}", where=str(path)) from err
+
+
+def unpacked_size(path: Path) -> int:
+    """Bytes of the arrays of a file, as its directory states them."""
+    if path.suffix.lower() != ".npz":
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
+def check_size(count: int, path: Path) -> None:
+    """Refuses what is too large for memory.
+
+    Errors:
+        InputError: names the limit.
+    """
+    if count > LARGEST_FILE:
+        raise InputError(f"it holds more than {LARGEST_FILE} bytes", where=str(path), hint="cut it into several files")
 
 
 def only_stream(offline: Offline, path: Path) -> str:
