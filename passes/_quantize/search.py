@@ -75,10 +75,12 @@ class Search:
         self.alone: dict[str, float] = {}
 
     def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[Group]:
-        """The groups in integers: as many of the order as keep the ratio together, then single ones that still do.
+        """The groups in integers: all, if they keep the ratio together; else as many of the order as do, then single ones.
 
         The order is that of the noise of each alone over what it saves: bytes, or multiply-adds in a call.
         """
+        if self.measured(self.groups) >= snr_db:
+            return list(self.groups)
         total = len(self.groups) + math.ceil(math.log2(len(self.groups) + 1)) + MOST_SINGLE_TRIES
         for done, group in enumerate(self.groups):
             self.alone[group.name] = self.measured([group])
@@ -90,8 +92,6 @@ class Search:
 
         order = sorted(self.groups, key=harm)
         low, high = 0, len(order)
-        if self.measured(order) >= snr_db:
-            return order
         while low < high - 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.measured(order[:middle]) >= snr_db else (low, middle)
@@ -158,7 +158,9 @@ def left_for_budget(
         f"{inside / max(whole, 1):.1%} of the weights in integers for {budget.snr_db:g} dB, {budget.prefer} first; "
         f"together {measured([g for g in groups if g.name in kept]):.1f} dB on the calibration streams"
     ]
-    for group in sorted(groups, key=lambda g: search.alone[g.name]):
+    if not search.alone:
+        notes.append("all together keep the ratio, so that none was measured alone")
+    for group in sorted((g for g in groups if g.name in search.alone), key=lambda g: search.alone[g.name]):
         state = "integers" if group.name in kept else "float"
         notes.append(f"{group.name}: {search.alone[group.name]:.1f} dB alone, {group.elements} weights: {state}")
     left = [n for g in groups if g.name not in kept for n in g.nodes]
