@@ -289,6 +289,8 @@ def test_a_carry_stays_float_unless_its_kind_is_named(tmp_path: Path) -> None:
     assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float16", "rnn_cell": "float32"}
     report = compiled(tmp_path, "quantize: {states: {rnn_cell: int16}, tolerance: {snr_db: 20}}", target="onnxruntime")
     assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float32", "rnn_cell": "int16"}
+    report = compiled(tmp_path, "quantize: {states: {clock: int8}}", CONFORMER, 16)
+    assert any("clock_frames_in keeps its type: it is int64" in n for n in notes_of(report))
     with pytest.raises(PassError, match=r"no state is a conv_context; there are rnn_cell, rnn_hidden"):
         compiled(tmp_path, "quantize: {states: {conv_context: int8}}")
     with pytest.raises(PassError, match=r"states: int16 needs opset 21"):

@@ -75,7 +75,7 @@ class Search:
         self.alone: dict[str, float] = {}
 
     def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[Group]:
-        """The groups in integers: all, if they keep the ratio together; else as many of the order as do, then single ones.
+        """The groups in integers: all, if they keep the ratio; else as many of the order as do, and then single ones.
 
         The order is that of the noise of each alone over what it saves: bytes, or multiply-adds in a call.
         """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from graphc_passes._quantize.options import QuantizeOptions, StateType
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from graphc.api import (
     Constant,
@@ -52,10 +53,10 @@ class Grid:
 def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
     """The type that a state is to have, or why it stays as it is."""
     asked = config.states
-    if isinstance(asked, dict):
-        return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
     if state.init.dtype != np.float32:
         return f"it is {state.init.dtype}"
+    if isinstance(asked, dict):
+        return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
     if state.kind in CARRIES:
         return f"a {state.kind} feeds its own error back; quantize.states: {{{state.kind}: {asked}}} insists"
     return asked or "nothing asks for it"
@@ -112,8 +113,8 @@ def as_half(model: Model, state: StatePort) -> StatePort | str:
     if np.any(np.isinf(init) & np.isfinite(state.init)):
         return "its first value is too large for float16"
     ports = Ports(model, state)
-    ports.enter(half, "Cast", [], {"to": 1})
-    ports.leave(half, "Cast", [], {"to": 10})
+    ports.enter(half, "Cast", [], {"to": TensorProto.FLOAT})
+    ports.leave(half, "Cast", [], {"to": TensorProto.FLOAT16})
     return replace(state, init=init)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -99,8 +99,8 @@ class Streams:
 
     def collect(
         self, runner: Runner, names: Sequence[str], make: Callable[[], C], progress: Progress = lambda d, t: None
-    ) -> list[C]:
-        """One collector for each sequence, which saw every call of it."""
+    ) -> Iterator[C]:
+        """One collector for each sequence, which saw every call of it; in order, to be merged as they come."""
         done: list[int] = []
 
         def one(feeds: Callable[[], Feeds]) -> C:
@@ -111,7 +111,7 @@ class Streams:
             return collector
 
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(one, self.feeds))
+            yield from pool.map(one, self.feeds)
 
 
 def recorded_sequences(files: Sequence[Path], offline: Offline, frame_ms: float | None) -> list[Callable[[], Feeds]]:
