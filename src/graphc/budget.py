@@ -94,11 +94,9 @@ def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int
             return "add fuse, with target: onnxruntime"
         if "quantize" not in names:
             return "add quantize: {mode: dynamic}"
-        return (
-            "choose a larger chunk: a call then takes longer, but less for each frame"
-            if limit.key == "rtf"
-            else ("choose a smaller chunk, or raise the budget")
-        )
+        if limit.key == "rtf":
+            return "choose a larger chunk: a call then takes longer, but less for each frame"
+        return "choose a smaller chunk, or raise the budget"
     if limit.key == "snr_db":
         if "quantize" in names:
             return f"quantize: {{budget: {{snr_db: {limit.limit:g}}}}} leaves the most sensitive nodes in float"
