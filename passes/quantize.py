@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.dynamic import dynamic
@@ -131,16 +132,19 @@ def prepare(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
 
 
 def unfit(model: Model, config: QuantizeOptions) -> list[str]:
-    """MatMuls that onnxruntime's quantizers may not have: those by a constant of more than two axes, of which they make
-    something that does not run, and all where Gemm alone, which becomes MatMul, is to be quantized."""
+    """Nodes that onnxruntime's quantizers may not have: by a constant of another dtype than float32, MatMuls by one of
+    more than two axes (they make what does not run), and all MatMuls where Gemm alone is to be quantized."""
     if config.mode == "weight_only":
         return []
     every = config.mode == "dynamic" and "MatMul" not in config.chosen_ops
-    return [
-        n.name
-        for n in model.graph.nodes
-        if n.op == "MatMul" and (every or (isinstance(n.inputs[1], Constant) and len(n.inputs[1].shape) > 2))
-    ]
+    found: list[str] = []
+    for node in model.graph.nodes:
+        weight = node.inputs[1] if len(node.inputs) > 1 and isinstance(node.inputs[1], Constant) else None
+        other = weight is not None and weight.dtype != np.float32
+        deep = node.op == "MatMul" and weight is not None and len(weight.shape) > 2
+        if (node.op in config.chosen_ops and (other or deep)) or (every and node.op == "MatMul"):
+            found.append(node.name)
+    return found
 
 
 def integer_weights(proto: onnx.ModelProto) -> int:

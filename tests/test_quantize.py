@@ -130,6 +130,20 @@ def test_dynamic_scales_depend_on_the_chunk_and_it_is_said(tmp_path: Path) -> No
     assert all(20 < r < 80 for r in ratios)
 
 
+def test_ports_that_are_quantized_keep_their_shapes_and_half_weights_stay(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    for name, stream in (
+        ("rnnt_joiner.dynamo", "{chunk: 4, inputs: {encoder: {axis: 1}, predictor: {static: true}}}"),
+        ("attention_half.dynamo", "{chunk: 8}"),
+    ):
+        spec.write_text(
+            f"version: 1\nmodel: {MODELS / name}.onnx\noutput: out.onnx\nstream: {stream}\n"
+            "passes: [lift_state, fuse, quantize: {mode: static, tolerance: {snr_db: 5}}]\n"
+        )
+        report = graphc.compile(spec).data
+        assert all(d["holds"] for d in report["passes"][-1]["against_offline"])
+
+
 def test_gemm_alone_leaves_other_products_in_float() -> None:
     body = "a = Gemm <transB=1> (x, w, b) c = MatMul (a, v) y = Gemm (c, u, b)"
     arrays = {"w": random(16, 8), "b": random(16), "v": random(16, 8), "u": random(8, 16)}

@@ -47,8 +47,11 @@ def static(
     if config.activations == "int16" and target == "onnx":
         hint = "set target: onnxruntime, or export the model at a later opset"
         opset_at_least(proto, FIRST_INT16, "activations: int16", hint)
+    others = {name for name, s in seen.items() if s.low.dtype != np.float32}
+    excluded = [*excluded, *(n.name for n in proto.graph.node if others.intersection([*n.input, *n.output]))]
+    singles = {name: s.range for name, s in seen.items() if name not in others}
     ranges: dict[str, Any] = {
-        name: (np.float32(s.range.low).reshape(1), np.float32(s.range.high).reshape(1)) for name, s in seen.items()
+        name: (np.float32(r.low).reshape(1), np.float32(r.high).reshape(1)) for name, r in singles.items()
     }
     options = {
         "MatMulConstBOnly": True,
@@ -59,9 +62,9 @@ def static(
     }
     common = (weight_type(config), activation_type(config), TensorsData(CalibrationMethod.MinMax, ranges))
     given = copy.deepcopy(proto)
-    known = {v.name for v in given.graph.value_info}
+    known = {v.name for v in [*given.graph.value_info, *given.graph.input, *given.graph.output]}
     given.graph.value_info.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in seen if name not in known
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in singles if name not in known
     )
     with quietly():
         if config.form == "qdq":

@@ -33,7 +33,8 @@ class Seen:
     """What one tensor held in all calls.
 
     Args:
-        low, high: of every element where the tensor is a state, of all of it elsewhere; of finite values alone.
+        low, high: of every element where the tensor is a state, of all of it elsewhere, in the tensor's dtype; not
+            finite values are left out.
         range: what a quantizer should map to integers.
     """
 
