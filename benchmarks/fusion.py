@@ -97,7 +97,7 @@ def row(name: str, what: str, value: float, bar: float, more: str = "") -> None:
 def one_conformer(folder: Path, name: str, size: Size, profile: bool) -> None:
     model = conformer(size)
     whole, twin = folder / "whole.onnx", folder / "twin.onnx"
-    export_whole(model, whole)
+    export_whole(model, size.dim, whole)
     export_twin(Twin(model).eval(), twin)
     stream = f"{{chunk: {size.block}, inputs: {{x: {{axis: 1}}}}}}"
     start = time.perf_counter()
@@ -161,7 +161,7 @@ def one_pair(folder: Path, name: str, pair: Pair, profile: bool) -> None:
     whole, twin = folder / "whole.onnx", folder / "twin.onnx"
     x = torch.randn(1, 50, pair.features)
     arguments: dict[str, Any] = {"dynamo": False, "opset_version": 17, "input_names": ["x"], "output_names": ["y"]}
-    torch.onnx.export(pair.whole, (x,), str(whole), dynamic_axes={"x": {1: "frames"}}, **arguments)
+    export_whole(pair.whole, pair.features, whole)
     states = [f"state_{i}" for i in range(len(pair.states))]
     arguments |= {"input_names": ["x", *states], "output_names": ["y", *(f"{s}_next" for s in states)]}
     torch.onnx.export(pair.twin, (x[:, : pair.chunk], *pair.states), str(twin), **arguments)

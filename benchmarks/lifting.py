@@ -82,7 +82,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export_whole(conformer(Size()), folder / "whole.onnx")
+        export_whole(conformer(Size()), Size().dim, folder / "whole.onnx")
         seconds, _ = measured(folder / "whole.onnx")
         print(f"lift of a 16-layer Conformer, without validation: {seconds:.1f} s")
         large_model(folder / "large.onnx")

@@ -27,7 +27,7 @@ def main() -> None:
     size = Size()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export_whole(conformer(size), folder / "whole.onnx")
+        export_whole(conformer(size), size.dim, folder / "whole.onnx")
         path = compiled(folder, "lifted", size.block)
         early, late = lifted_runner(path, size.block), lifted_runner(path, size.block)
     frames = np.random.default_rng(0).standard_normal((1, 40 * size.block, size.dim)).astype(np.float32)

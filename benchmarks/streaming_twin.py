@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from conformer import Conformer, Size, Twin, conformer
+from conformer import Size, Twin, conformer
 from numpy.typing import NDArray
 
 import graphc
@@ -39,8 +39,9 @@ def compiled(folder: Path, output: str, chunk: int | str, lift: str = "lift_stat
     return folder / f"{output}.onnx"
 
 
-def export_whole(model: Conformer, path: Path) -> None:
-    frames = torch.randn(1, 50, model.size.dim)
+def export_whole(model: torch.nn.Module, features: int, path: Path) -> None:
+    """A model of [1, T, features], its time dim symbolic."""
+    frames = torch.randn(1, 50, features)
     torch.onnx.export(
         model,
         (frames,),
@@ -120,7 +121,7 @@ def main() -> None:
     model = conformer(size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export_whole(model, folder / "whole.onnx")
+        export_whole(model, size.dim, folder / "whole.onnx")
         lifted = lifted_runner(compiled(folder, "lifted", size.block), size.block)
         others = {
             "chunk: dynamic": lifted_runner(compiled(folder, "dynamic", "dynamic"), size.block),

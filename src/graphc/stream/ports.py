@@ -14,7 +14,7 @@ from graphc.graph import Constant, Graph, Node, Tensor, Variable, name_of, unuse
 from graphc.length import Length
 from graphc.signature import StateKind, StatePort, StateScale
 from graphc.stream.facts import Array, Edge, Head, Span, Stream
-from graphc.stream.grid import Grid, grid_of
+from graphc.stream.grid import grid_of
 from graphc.stream.settings import DEFAULT
 
 INT64 = np.dtype(np.int64)
@@ -146,7 +146,8 @@ class Builder:
     ) -> Tensor:
         """The last ``length`` frames before the chunk, and the chunk; a negative length drops frames in front.
 
-        ``fill`` is what stands in the cache first: a number, one frame, or the first frame of the stream.
+        ``fill`` is what stands in the cache first: a number, one frame, or the first frame of the stream. Where frames
+        come out of integers of one scale, the cache keeps the integers.
         """
         if length == 0:
             return x
@@ -162,27 +163,20 @@ class Builder:
         init = np.repeat(frame, length, axis=stream.axis).astype(stream.dtype)
         key = ("cached", x.name, length, isinstance(fill, Edge), init.tobytes())
         if key not in self.memo:
-            grid = grid_of(x, init) if not isinstance(fill, Edge) else None
-            if grid is not None:
-                self.memo[key] = self.cached_integers(grid, stream, length, kind, hint)
-                return self.cached(x, stream, length, fill, kind, hint)
-            past: Tensor = self.state(init, kind, hint)
-            port = past
+            grid = None if isinstance(fill, Edge) else grid_of(x, init)
+            if grid is None:
+                port, frames = self.state(init, kind, hint), x
+            else:
+                port, frames = self.state(grid.init, kind, hint, grid.scale), grid.integers
+            past: Tensor = port
             if isinstance(fill, Edge):
                 first = self.slice(x, stream.axis, 0, 1, hint="first_frame")
                 past = self.one("Where", self.at_start(), first, past, hint="edge")
-            both = self.one("Concat", past, x, axis=stream.axis, hint="with_past")
+            both = self.one("Concat", past, frames, axis=stream.axis, hint="with_past")
             self.keep(port, self.slice(both, stream.axis, -length, INT64_MAX, hint="next_past"))
-            self.memo[key] = both
+            self.memo[key] = both if grid is None else self.copy(grid.node, [both, *grid.node.inputs[1:]])[0]
         found: Tensor = self.memo[key]
         return found
-
-    def cached_integers(self, grid: Grid, stream: Stream, length: int, kind: StateKind, hint: str) -> Tensor:
-        """The same of frames that come out of integers of one scale: the cache keeps the integers."""
-        past = self.state(grid.init, kind, hint, grid.scale)
-        both = self.one("Concat", past, grid.integers, axis=stream.axis, hint="with_past")
-        self.keep(past, self.slice(both, stream.axis, -length, INT64_MAX, hint="next_past"))
-        return self.copy(grid.node, [both, *grid.node.inputs[1:]])[0]
 
     def window(self, x: Tensor, stream: Stream, span: Span, kind: StateKind) -> Tensor:
         """The frames of a span: those that are not in the chunk come out of a cache."""
