@@ -126,22 +126,27 @@ def prepare(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
     if config.mode == "weight_only" and config.block is None:
         return
     plain_products(model, excluded)
-    if config.mode == "dynamic" and "Gemm" in config.chosen_ops:
+    if makes_products(config) and "Gemm" in config.chosen_ops:
         products_and_sums(model)
     model.graph.nodes = sorted_nodes(model.graph)
+
+
+def makes_products(config: QuantizeOptions) -> bool:
+    """Whether onnxruntime's quantizer for the mode knows MatMul alone, and turns Gemm into it."""
+    return config.mode == "dynamic" or config.block is not None
 
 
 def unfit(model: Model, config: QuantizeOptions) -> list[str]:
     """Nodes that onnxruntime's quantizers may not have: by a constant of another dtype than float32, MatMuls by one of
     more than two axes (they make what does not run), and all MatMuls where Gemm alone is to be quantized."""
-    if config.mode == "weight_only":
-        return []
-    every = config.mode == "dynamic" and "MatMul" not in config.chosen_ops
+    every = makes_products(config) and "MatMul" not in config.chosen_ops
     found: list[str] = []
     for node in model.graph.nodes:
         weight = node.inputs[1] if len(node.inputs) > 1 and isinstance(node.inputs[1], Constant) else None
         other = weight is not None and weight.dtype != np.float32
         deep = node.op == "MatMul" and weight is not None and len(weight.shape) > 2
+        if config.mode == "weight_only":
+            other = deep = False
         if (node.op in config.chosen_ops and (other or deep)) or (every and node.op == "MatMul"):
             found.append(node.name)
     return found

@@ -171,6 +171,20 @@ def test_drift_and_budgets_are_checked_with_the_spec(tmp_path: Path, more: str, 
         graphc.compile(spec)
 
 
+def test_what_passes_of_a_folder_made_is_validated(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "keep_all.py").write_text(
+        "from graphc.api import Pass, PassConfig, PassResult, register_pass\n"
+        "@register_pass\nclass KeepAll(Pass[PassConfig]):\n    name = 'keep_all'\n"
+        "    def run(self, model, config, context):\n        return PassResult(model)\n"
+    )
+    spec = spec_of(tmp_path, TAGGER, "{chunk: 5}", "[lift_state, keep_all]", "pass_paths: [mine]")
+    assert command("compile", "--allow-pass-path", str(tmp_path / "mine"), str(spec)).returncode == 0
+    done = command("validate", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert "log_probs: equal" in done.stdout
+
+
 def test_recordings_are_played_over_and_over(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", rng.standard_normal((1, 33, 40)).astype(np.float32))

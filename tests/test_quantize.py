@@ -156,6 +156,19 @@ def test_gemm_alone_leaves_other_products_in_float() -> None:
     assert found.count("MatMul") == 2, "the user's own, and the excluded Gemm"
 
 
+def test_blocks_leave_what_is_excluded_in_float() -> None:
+    body = "a = Gemm (x, w, b) c = MatMul (a, v) y = Gemm (c, w, b)"
+    model = model_of(body, "float[4,64] x", w=random(64, 64), b=random(64), v=random(64, 64))
+    for index, node in enumerate(model.graph.node):
+        node.name = f"n{index}"
+    blocks = {"mode": "weight_only", "weights": "int4", "block": 32}
+    for more, left in (({}, 0), ({"exclude_nodes": ["n2"]}, 1), ({"exclude_ops": ["MatMul"]}, 1)):
+        made = graphc.transform(model, [{"quantize": {**blocks, **more}}], "onnxruntime")
+        found = [n.op_type for n in made.graph.node]
+        assert found.count("MatMulNBits") == 3 - left, more
+        assert found.count("MatMul") == left, more
+
+
 def test_weights_alone_of_any_op(tmp_path: Path) -> None:
     before = compiled(tmp_path, "simplify")["size"]
     report = compiled(tmp_path, "quantize: {mode: weight_only, tolerance: {snr_db: 30}}")

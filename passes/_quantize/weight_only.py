@@ -27,7 +27,6 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     """
     from onnxruntime.quantization import QuantFormat
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-    from onnxruntime.quantization.onnx_model import ONNXModel
 
     form = QuantFormat.QOperator if target == "onnxruntime" else QuantFormat.QDQ
     if form == QuantFormat.QDQ:
@@ -36,7 +35,6 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     given = onnx.ModelProto()
     given.CopyFrom(proto)
     with quietly():
-        ONNXModel(given).replace_gemm_with_matmul()
         bits = 4 if config.weights == "int4" else 8
         how = DefaultWeightOnlyQuantConfig(
             block_size=config.block, is_symmetric=True, accuracy_level=0, quant_format=form, bits=bits

@@ -47,11 +47,16 @@ def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[Limit
     limit("latency_ms.p50", budget.latency_ms.p50, lambda: data["latency"]["p50_ms"])
     limit("latency_ms.p99", budget.latency_ms.p99, lambda: data["latency"]["p99_ms"])
     limit("snr_db", budget.snr_db, lambda: least_snr(data), least=True)
-    if budget.drift is not None:
-        rises = [o["rise_db"] for o in data["drift"]["outputs"].values() if o["verdict"] != "bounded"]
-        allowed = 0.0 if budget.drift == "bounded" else float(budget.drift)
-        found.append(Limit("drift", allowed, max(rises, default=0.0)))
-    return found
+    drift = drift_limit(budget, data["drift"])
+    return found if drift is None else [*found, drift]
+
+
+def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> Limit | None:
+    """How many dB the error may rise over the long stream, beside what it did; None where the budget does not say."""
+    if budget.drift is None:
+        return None
+    rises = [o["rise_db"] for o in drift["outputs"].values() if o["verdict"] != "bounded"]
+    return Limit("drift", 0.0 if budget.drift == "bounded" else float(budget.drift), max(rises, default=0.0))
 
 
 def least_snr(data: dict[str, Any]) -> float:

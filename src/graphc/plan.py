@@ -11,7 +11,7 @@ from pydantic import ValidationError as PydanticError
 from graphc.pass_api import Pass, PassConfig
 from graphc.registry import Registry
 from graphc.roles import nearest
-from graphc.spec import SpecFile, ToleranceSpec, merged_tolerance
+from graphc.spec import PassSpec, SpecFile, ToleranceSpec, merged_tolerance
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,8 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         streaming = streaming or cls.gives == "streaming"
         lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
         tolerance = merged_tolerance(entry.tolerance, cls.tolerance, lossiest, spec.validation.tolerance)
-        asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
-        lossy = cls.gives != "streaming" and (cls.tolerance is not None or asked)
-        planned.append(PlannedPass(cls(), config_of(spec_file, index, cls, entry.options), tolerance, lossy))
+        config = config_of(spec_file, index, cls, entry.options)
+        planned.append(PlannedPass(cls(), config, tolerance, is_lossy(entry, cls)))
     if spec.stream is not None and not streaming:
         raise spec_file.error(
             ("stream",),
@@ -89,6 +88,12 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             tolerance = merged_tolerance(last.tolerance, lossiest, spec.validation.tolerance)
             planned.append(PlannedPass(last(), last.Config(), tolerance))
     return Plan(tuple(planned), spec.target)
+
+
+def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:
+    """Whether an entry's pass may change the numbers beyond rounding; of an unknown pass, what the entry says."""
+    asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
+    return asked if cls is None else cls.gives != "streaming" and (cls.tolerance is not None or asked)
 
 
 def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: dict[str, Any]) -> PassConfig:

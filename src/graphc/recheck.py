@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.bench import measure
+from graphc.budget import drift_limit
 from graphc.compare import worst_of
 from graphc.compiler import output_paths
 from graphc.drift import drift_lines, float_session, long_stream
@@ -14,7 +15,7 @@ from graphc.errors import ModelError, SpecError
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
-from graphc.plan import config_of, make_plan
+from graphc.plan import config_of, is_lossy, make_plan
 from graphc.registry import load_registry
 from graphc.report import finite
 from graphc.session import StreamSession
@@ -45,7 +46,8 @@ def validate_spec(path: Path) -> dict[str, Any]:
         GraphcError: the spec, the model or the outputs cannot be used.
     """
     spec_file = load_spec(path)
-    lossy = any(p.lossy for p in make_plan(spec_file, load_registry([])).passes)
+    registry = load_registry([])
+    lossy = any(is_lossy(p, registry.get(p.name)) for p in spec_file.spec.passes)
     session = compiled_session(spec_file, exact=not lossy)
     spec = spec_file.spec
     assert spec.stream is not None
@@ -101,12 +103,11 @@ def drift_of(
     if recordings:
         asked, folder = asked.model_copy(update={"paths": list(recordings)}), Path()
     drift = long_stream(compiled, exact, offline, asked, folder, progress)
-    budget = spec.budget.drift
-    rises = [t.rise_db for t in drift.trends.values() if t.verdict != "bounded"]
-    allowed = float("inf") if budget is None else 0.0 if budget == "bounded" else float(budget)
-    lines = [f"{path.name}: {line}" for line in drift_lines(drift.as_dict())]
-    holds = max(rises, default=0.0) <= allowed
-    found: dict[str, Any] = finite({"spec": str(path), "holds": holds, **drift.as_dict(), "lines": lines})
+    record = drift.as_dict()
+    limit = drift_limit(spec.budget, record)
+    lines = [f"{path.name}: {line}" for line in drift_lines(record)]
+    holds = limit is None or not limit.missed
+    found: dict[str, Any] = finite({"spec": str(path), "holds": holds, **record, "lines": lines})
     return found
 
 
