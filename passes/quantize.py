@@ -84,20 +84,21 @@ class Quantize(Pass[QuantizeOptions]):
         tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
         streams = streams_of(model, config.calibration, context, notes) if tensors or config.budget else None
         seen = ranges_seen(model, tensors, config.calibration, streams, context) if tensors and streams else {}
+        by_budget: list[str] = []
         if config.budget is not None and streams is not None:
 
             def tried(left: list[str]) -> Model:
                 return quantized(model, config, left, seen, context.target)
 
             found = left_for_budget(model, config, excluded, tried, streams, context)
-            excluded += found.excluded
+            by_budget = found.excluded
             notes += found.notes
-        result = quantized(model, config, excluded, seen, context.target)
+        result = quantized(model, config, [*excluded, *by_budget], seen, context.target)
         if config.mode == "dynamic":
             notes += chunk_dependence(result, config, context)
         notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
-        left = left_in_float(result, config, excluded)
+        left = left_in_float(result, config, by_budget)
         counts = {"weights in float": len(left), "weights in integers": integer_weights(result.proto())}
         return PassResult(result, [*notes, *left], counts)
 

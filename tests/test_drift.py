@@ -124,14 +124,14 @@ class Shift(Pass[PassConfig]):
 def with_pass(monkeypatch: pytest.MonkeyPatch, cls: type[Pass[Any]]) -> None:
     """The built-in passes and one more."""
     from graphc import compiler
-    from graphc.registry import Registered, Registry, load_registry
+    from graphc.registry import Registered, Registry, registry_of
 
-    def loaded(folders: Any) -> Registry:
-        registry = load_registry(folders)
+    def loaded(*wanted: Any) -> Registry:
+        registry = registry_of(*wanted)
         registry.passes[cls.name] = Registered(cls, "the tests")
         return registry
 
-    monkeypatch.setattr(compiler, "load_registry", loaded)
+    monkeypatch.setattr(compiler, "registry_of", loaded)
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,18 @@ def test_what_passes_of_a_folder_made_is_validated(tmp_path: Path) -> None:
         "@register_pass\nclass KeepAll(Pass[PassConfig]):\n    name = 'keep_all'\n"
         "    def run(self, model, config, context):\n        return PassResult(model)\n"
     )
-    spec = spec_of(tmp_path, TAGGER, "{chunk: 5}", "[lift_state, keep_all]", "pass_paths: [mine]")
-    assert command("compile", "--allow-pass-path", str(tmp_path / "mine"), str(spec)).returncode == 0
+    stream = "{chunk: 5, frame_ms: 10}"
+    spec = spec_of(tmp_path, TAGGER, stream, "[lift_state, keep_all]", "pass_paths: [mine]")
+    allowed = ("--allow-pass-path", str(tmp_path / "mine"))
+    assert command("compile", *allowed, str(spec)).returncode == 0
     done = command("validate", str(spec))
     assert done.returncode == 0, done.stderr
     assert "log_probs: equal" in done.stdout
+    done = command("validate", "--minutes", "0.1", str(spec))
+    assert done.returncode == 2
+    assert "allow it with --allow-pass-path" in done.stderr
+    done = command("validate", "--minutes", "0.1", *allowed, str(spec))
+    assert done.returncode == 0, done.stderr
 
 
 def test_recordings_are_played_over_and_over(tmp_path: Path) -> None:

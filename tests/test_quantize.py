@@ -205,6 +205,8 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
         ("mode: weight_only, block: 48", "block is a power of two"),
         ("mode: static, ops: [LSTM]", "static has no form of LSTM; known: MatMul, Gemm, Conv, ConvTranspose"),
         ("calibration: {frames: [9, 3]}", "the smaller first"),
+        ("states: int9", "a state cannot be 'int9'; known: int8, int16, float16, for all caches or for each kind"),
+        ("states: {attention_key: 8}", "a state cannot be '8'; known: int8"),
         ("states: {attention_keys: int8}", "there is no kind of state 'attention_keys'; known: rnn_hidden"),
     ],
 )

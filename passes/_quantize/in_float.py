@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from graphc_passes._quantize.options import KNOWN, WEIGHT_OPS, QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
-from graphc.api import Constant, Model, is_float
+from graphc.api import Constant, Model, Node, is_float
 
 SMALLEST_LISTED = 64
 
 
-def left_in_float(model: Model, config: QuantizeOptions, excluded: list[str]) -> list[str]:
+def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str]) -> list[str]:
     """Every float weight of a node of some size, and why it stayed."""
     found: list[str] = []
     for node in model.graph.nodes:
@@ -22,18 +24,21 @@ def left_in_float(model: Model, config: QuantizeOptions, excluded: list[str]) ->
                 continue
             if int(np.prod(tensor.shape)) < SMALLEST_LISTED or len(tensor.shape) < 2:
                 continue
-            why = reason(node.op, node.name, config, excluded, len(tensor.shape))
+            why = reason(node, tensor, config, by_budget)
             found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {why}")
     return found
 
 
-def reason(op: str, name: str, config: QuantizeOptions, excluded: list[str], rank: int) -> str:
-    if name in config.exclude_nodes:
+def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str]) -> str:
+    op = node.op
+    if node.name in config.exclude_nodes:
         return "exclude_nodes names it"
-    if op == "MatMul" and rank > 2:
-        return "onnxruntime's quantizers lay out scales for two axes, it has more"
-    if name in excluded:
+    if node.name in by_budget:
         return "the budget leaves it in float"
+    if op == "MatMul" and len(weight.shape) > 2:
+        return "onnxruntime's quantizers lay out scales for two axes, it has more"
+    if op in config.chosen_ops and config.mode != "weight_only" and weight.dtype != np.float32:
+        return f"onnxruntime's quantizers take float32, it is {np.dtype(weight.dtype).name}"
     if op in config.exclude_ops:
         return f"exclude_ops names {op}"
     if op == "DequantizeLinear":

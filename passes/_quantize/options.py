@@ -22,12 +22,15 @@ USUAL = {
 }
 
 
-def known_kinds(states: object) -> object:
-    """Refuses a kind of state that does not exist."""
-    kinds = get_args(StateKind)
+def known_states(states: object) -> object:
+    """Refuses a kind or a type of state that does not exist."""
+    kinds, types = get_args(StateKind), get_args(StateType)
     for kind in states if isinstance(states, dict) else ():
         if kind not in kinds:
             raise ValueError(f"there is no kind of state '{kind}'; known: {', '.join(kinds)}")
+    for named in states.values() if isinstance(states, dict) else (states,):
+        if named not in (*types, None):
+            raise ValueError(f"a state cannot be '{named}'; known: {', '.join(types)}, for all caches or for each kind")
     return states
 
 
@@ -98,7 +101,7 @@ class QuantizeOptions(PassConfig):
     form: Literal["qdq", "operator"] = Field(
         default="qdq", description="static: QuantizeLinear and DequantizeLinear around float ops, or integer ops"
     )
-    states: Annotated[StateType | dict[StateKind, StateType] | None, BeforeValidator(known_kinds)] = Field(
+    states: Annotated[StateType | dict[StateKind, StateType] | None, BeforeValidator(known_states)] = Field(
         default=None,
         description="the type of caches, or of each kind of state; carries stay float unless their kind is named",
     )

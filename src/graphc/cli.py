@@ -90,6 +90,13 @@ def cli() -> None:
 
 
 SPECS = click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
+ALLOWED = click.option(
+    "--allow-pass-path",
+    "allowed",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder of a spec's pass_paths whose code may run; may be given again.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
@@ -100,13 +107,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mach
 @click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
 @click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
 @click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
-@click.option(
-    "--allow-pass-path",
-    "allowed",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder of a spec's pass_paths whose code may run; may be given again.",
-)
+@ALLOWED
 @command
 def compile_command(
     failures: Failures,
@@ -232,9 +233,15 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     help="Follow the error against the float model over so many minutes of stream.",
 )
 @click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
+@ALLOWED
 @command
 def validate_command(
-    failures: Failures, specs: tuple[Path, ...], as_json: bool, minutes: float | None, recordings: tuple[str, ...]
+    failures: Failures,
+    specs: tuple[Path, ...],
+    as_json: bool,
+    minutes: float | None,
+    recordings: tuple[str, ...],
+    allowed: tuple[Path, ...],
 ) -> None:
     """Compare what was compiled with the offline model, on random streams."""
     for spec in specs:
@@ -243,7 +250,7 @@ def validate_command(
                 found = validate_spec(spec)
             else:
                 with ProgressBar(spec.name) as bar:
-                    found = drift_of(spec, minutes, recordings, bar)
+                    found = drift_of(spec, minutes, recordings, allowed, bar)
             click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
             if not found["holds"]:
                 failures.status = max(failures.status, 1)

@@ -26,7 +26,7 @@ from graphc.offline import Offline, offline_of
 from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
 from graphc.plan import make_plan
 from graphc.recordings import recording_files
-from graphc.registry import allowed_folders, load_registry
+from graphc.registry import registry_of
 from graphc.report import FORMAT, Report
 from graphc.runtime import size_of
 from graphc.spec import SpecFile, load_spec
@@ -61,8 +61,7 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     """
     options = options or Options()
     spec_file = load_spec(spec_path)
-    folders = allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], options.allow_pass_paths)
-    registry = load_registry(folders)
+    registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
     fingerprint = fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *drift_files(spec_file)])

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files found, and files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from graphc.errors import OutputError
+
+
+def files_in(path: Path) -> list[Path]:
+    """The regular files of a folder and all folders in it, in order; a file is its own only one."""
+    return sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError as PydanticError
 
+from graphc.files import files_in
 from graphc.pass_api import Pass, PassConfig
 from graphc.registry import Registry
 from graphc.roles import nearest
@@ -35,12 +36,8 @@ class Plan:
 
     def reads(self, folder: Path) -> list[Path]:
         """The files that options of passes name; of folders all that is in them."""
-        found: list[Path] = []
-        for planned in self.passes:
-            for text in planned.instance.reads(planned.config):
-                path = folder / text
-                found += sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
-        return found
+        texts = [text for planned in self.passes for text in planned.instance.reads(planned.config)]
+        return [path for text in texts for path in files_in(folder / text)]
 
 
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:

@@ -16,7 +16,7 @@ from graphc.model import read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
 from graphc.plan import config_of, is_lossy, make_plan
-from graphc.registry import load_registry
+from graphc.registry import load_registry, registry_of
 from graphc.report import finite
 from graphc.session import StreamSession
 from graphc.spec import DriftSpec, SpecFile, load_spec, merged_tolerance
@@ -82,9 +82,16 @@ def validate_spec(path: Path) -> dict[str, Any]:
 
 
 def drift_of(
-    path: Path, minutes: float, recordings: Sequence[str], progress: Callable[[str, int, int], None]
+    path: Path,
+    minutes: float,
+    recordings: Sequence[str],
+    allowed: Sequence[Path],
+    progress: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
     """Streams the compiled model for a long time beside the float model, made again by the spec's passes.
+
+    Args:
+        allowed: folders of passes whose code may run.
 
     Errors:
         GraphcError: the spec, the model or the outputs cannot be used.
@@ -95,7 +102,7 @@ def drift_of(
     assert spec.stream is not None
     source = read_model(spec_file.model_path)
     offline = offline_of(source, spec.stream, spec_file)
-    plan = make_plan(spec_file, load_registry([]))
+    plan = make_plan(spec_file, registry_of(spec_file, allowed))
     pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
     exact = float_session(pipeline.until_lossy())
     asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.errors import InputError
+from graphc.files import files_in
 from graphc.offline import Feeds, Offline
 from graphc.roles import StreamRole
 
@@ -32,7 +33,7 @@ def recording_files(paths: Sequence[str], folder: Path) -> list[Path]:
     for text in paths:
         path = folder / text
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in (*SOUND, *ARRAYS) and p.is_file())
+            inside = [p for p in files_in(path) if p.suffix.lower() in (*SOUND, *ARRAYS)]
             if not inside:
                 raise InputError(f"no {', '.join((*SOUND, *ARRAYS))} file lies in it", where=str(path))
             found += inside

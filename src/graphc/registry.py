@@ -16,6 +16,7 @@ from typing import Any
 from graphc.errors import PassError, SpecError
 from graphc.pass_api import REGISTERED, Pass
 from graphc.roles import nearest
+from graphc.spec import SpecFile
 
 GROUP = "graphc.passes"
 
@@ -85,6 +86,16 @@ def load_registry(pass_paths: Iterable[Path] = ()) -> Registry:
             if not path.name.startswith("_"):
                 registry.add(import_file(path), str(path))
     return registry
+
+
+def registry_of(spec_file: SpecFile, allowed: Iterable[Path]) -> Registry:
+    """All passes that are installed, and those of the spec's folders, each of which has to be allowed.
+
+    Errors:
+        SpecError: a folder that is not allowed, or is none.
+        PassError: a module of passes cannot be imported, or two passes share a name.
+    """
+    return load_registry(allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], allowed))
 
 
 def owner_of(entry: EntryPoint) -> str:

@@ -147,14 +147,14 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
     return found
 
 
-def values_of(evaluation: Evaluation, name: str) -> dict[str, Known]:
-    """The values of a time-only tensor and of all time-only tensors that it was made from.
+def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
+    """The values of time-only tensors and of all time-only tensors that they were made from.
 
     Errors:
         ModelError: onnxruntime does not run them.
     """
     made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
-    waiting, wanted = [name], set[str]()
+    waiting, wanted = list(names), set[str]()
     carried = evaluation.data | evaluation.static
     while waiting:
         tensor = waiting.pop()

@@ -6,9 +6,10 @@ import numpy as np
 
 from graphc.graph import Constant, Node, Tensor, constant_of, normalised, op_of, producer
 from graphc.stream.evaluate import Evaluation, values_of
-from graphc.stream.facts import Array
+from graphc.stream.facts import Array, Known
 from graphc.stream.ports import Builder
 
+LEARNED = "learned values"
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 
 
@@ -58,5 +59,17 @@ def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
     """A value that is the same at every length."""
     if isinstance(tensor, Constant):
         return constant_of(tensor)
-    known = evaluation.known.get(tensor.name) or values_of(evaluation, tensor.name).get(tensor.name)
+    known = evaluation.known.get(tensor.name) or learned_values(evaluation).get(tensor.name)
     return None if known is None or known.steady is None else np.asarray(known.steady)
+
+
+def learned_values(evaluation: Evaluation) -> dict[str, Known]:
+    """What every DequantizeLinear of no data reads, out of one run of the model."""
+    if LEARNED not in evaluation.memo:
+        carried = evaluation.data | evaluation.static
+        nodes = [n for n in evaluation.graph.nodes if op_of(n) == "DequantizeLinear"]
+        reads = {t.name for n in nodes if n.inputs[0].name not in carried for t in n.inputs}
+        names = sorted(name for name in reads - set(evaluation.known) if name)
+        evaluation.memo[LEARNED] = values_of(evaluation, *names) if names else {}
+    found: dict[str, Known] = evaluation.memo[LEARNED]
+    return found
