@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_nothing_half_written(project: Project) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.argv[0] = 'graphc';"
-        "from graphc.cli import main; main()"
+        "from graphc.supervised import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "compile", str(spec)], capture_output=True, text=True, check=False

@@ -7,23 +7,26 @@ smaller = graphc.transform(model, ["fold_constants", "fuse"])
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from graphc.batch_session import BatchSession
-from graphc.compiler import Options, compile_spec
-from graphc.errors import (
-    GraphcError,
-    InputError,
-    ModelError,
-    OutputError,
-    PassError,
-    SpecError,
-    StreamError,
-    ValidationError,
-)
-from graphc.report import Report
-from graphc.session import StreamSession
-from graphc.transform import transform
+if TYPE_CHECKING:
+    from graphc.batch_session import BatchSession
+    from graphc.compiler import Options
+    from graphc.errors import (
+        GraphcError,
+        InputError,
+        ModelError,
+        OutputError,
+        PassError,
+        SpecError,
+        StreamError,
+        ValidationError,
+    )
+    from graphc.report import Report
+    from graphc.session import StreamSession
+    from graphc.transforming import transform
 
 __all__ = [
     "BatchSession",
@@ -49,4 +52,24 @@ def compile(spec_path: str | Path, options: Options | None = None) -> Report:  #
     Errors:
         GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
     """
+    from graphc.compiler import compile_spec
+
     return compile_spec(spec_path, options)
+
+
+HOMES = {
+    "BatchSession": "batch_session",
+    "Options": "compiler",
+    "Report": "report",
+    "StreamSession": "session",
+    "transform": "transforming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: the command forks before onnxruntime is there, whose threads would not come along."""
+    if name not in __all__:
+        raise AttributeError(f"module 'graphc' has no attribute '{name}'")
+    found = getattr(import_module(f"graphc.{HOMES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found

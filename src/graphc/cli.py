@@ -27,6 +27,8 @@ from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
 
 INTERRUPTED = 130
+LONGEST_MINUTES = 240.0
+MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Failures:
@@ -45,7 +47,7 @@ class Failures:
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except MemoryError:
-            self.fail(2, "out of memory; a smaller model or more memory is needed")
+            self.fail(2, "out of memory; a smaller model, or a higher --max-memory-gb")
         except OSError as err:
             self.fail(2, f"{err.filename or ''}: {err.strerror or err}".lstrip(": "))
         except RecursionError:
@@ -64,9 +66,26 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a subcommand its --debug option, its exit status, and one clear line for everything that goes wrong."""
 
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @click.option(
+        "--max-memory-gb",
+        type=click.FloatRange(1),
+        default=round(MACHINE_MEMORY / 1e9, 1),
+        show_default="this machine's",
+        help="Address space that the command may take, in 10^9 bytes.",
+    )
+    @click.option(
+        "--max-minutes",
+        type=click.FloatRange(0, 100_000, min_open=True),
+        default=LONGEST_MINUTES,
+        show_default=True,
+        help="Time that the command may take.",
+    )
     @wraps(function)
-    def run(debug: bool, **arguments: Any) -> None:
+    def run(debug: bool, max_memory_gb: float, max_minutes: float, **arguments: Any) -> None:
         failures = Failures(debug)
+        limit = click.get_current_context().find_root().obj
+        if limit is not None:
+            limit(int(max_memory_gb * 1e9), max_minutes * 60)
         try:
             with failures.caught():
                 function(failures=failures, **arguments)
@@ -333,10 +352,14 @@ def schema_command(failures: Failures) -> None:
     click.echo(json.dumps(json_schema(), indent=1))
 
 
-def main() -> None:
-    """The ``graphc`` command: usage errors are one line too."""
+def run(limit: Callable[[int, float], None] | None = None) -> None:
+    """The ``graphc`` command: usage errors are one line too.
+
+    Args:
+        limit: takes the bytes of memory and the seconds that the options allow.
+    """
     try:
-        cli(prog_name="graphc", standalone_mode=False)
+        cli(prog_name="graphc", standalone_mode=False, obj=limit)
     except click.UsageError as err:
         command = err.ctx.command_path if err.ctx is not None else "graphc"
         click.echo(f"graphc: error: {err.format_message()} See `{command} --help`.", err=True)
