@@ -25,6 +25,7 @@ MODELS = ROOT / "examples" / "models"
 TAGGER = MODELS / "lstm_tagger.torchscript.onnx"
 CONFORMER = MODELS / "conformer.dynamo.onnx"
 QAT = MODELS / "qat_tagger.torchscript.onnx"
+TORCHAO = MODELS / "qat_conv.torchao.onnx"
 ATTENTION = MODELS / "attention_sdpa.dynamo.onnx"
 
 
@@ -362,6 +363,17 @@ def test_learned_scales_are_kept_to_the_bit(tmp_path: Path) -> None:
             s for s in json.loads((tmp_path / "out.manifest.json").read_text())["states"] if s["kind"] == "conv_context"
         )
         assert state["init"] == {"fill": state["scale"]["zero_point"][0]}
+
+
+def test_learned_scales_of_torchao_are_kept_to_the_bit(tmp_path: Path) -> None:
+    learned = scales_of(onnx.load(TORCHAO))
+    assert len(learned) == 4
+    for target in ("onnx", "onnxruntime"):
+        report = compiled(tmp_path, "simplify", TORCHAO, 4, target)
+        made = onnx.load(tmp_path / "out.onnx")
+        assert scales_of(made) == learned, target
+        assert all(p["max_abs"] < 1e-5 for p in report["passes"]), target
+        assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2 for t in made.graph.initializer) == 2
 
 
 def scales_of(model: onnx.ModelProto) -> set[tuple[bytes, bytes]]:

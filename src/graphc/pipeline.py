@@ -300,11 +300,17 @@ class Checks:
         raise ValidationError(
             f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
             + (f"; the first inner tensor that differs is {inner}" if inner else ""),
-            hint="a lift that is not exact is a defect of graphc: report this model"
+            hint=self.about_the_lift()
             if planned.instance.gives == "streaming"
             else "leave the pass out, or give it a tolerance of its own: "
             f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
         )
+
+    def about_the_lift(self) -> str:
+        lengths = self.offline.some_lengths() if self.offline is not None else ()
+        if len(lengths) == 1:
+            return f"the model runs at {lengths[0]} frames and hardly else: export it with a free time axis"
+        return "a lift that is not exact is a defect of graphc: report this model"
 
 
 def distances(offline: Offline, trials: list[Trial]) -> list[Difference]:
