@@ -32,6 +32,7 @@ ORDER = [
     "trend",
     "ranges",
     "recordings",
+    "model_text",
     "model",
     "shapes",
     "compare",

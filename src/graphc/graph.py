@@ -150,10 +150,17 @@ def keep_attributes(graph: Graph, proto: GraphProto) -> None:
 
 
 def export_model(graph: Graph, like: ModelProto) -> ModelProto:
-    """The graph as a model, with the fields around the graph taken from ``like``."""
+    """The graph as a model, with the fields around the graph taken from ``like``.
+
+    Errors:
+        ModelError: onnx-graphsurgeon cannot write it, as where a port of a subgraph has a type of its own making.
+    """
     for node in graph.nodes:
         node.name = node.name or ""
-    model: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    try:
+        model: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    except Exception as err:
+        raise ModelError(f"the graph cannot be written: {type(err).__name__}: {' '.join(str(err).split())}") from err
     proto = model.graph
     restore_exotic(graph, proto)
     for field in ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version"):

@@ -1,0 +1,55 @@
+"""What the fuzzer feeds: each takes any bytes, and only a GraphcError may come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from graphc.errors import GraphcError
+from graphc.manifest import first_value, parse_manifest
+from graphc.model import Model, read_model
+from graphc.offline import offline_of
+from graphc.plan import make_plan
+from graphc.registry import load_registry
+from graphc.spec import StreamSpec, load_spec
+from graphc.stream_buffer import StreamBuffer
+
+REGISTRY = load_registry()
+MOST_ELEMENTS = 2**20
+
+
+def spec(data: bytes, folder: Path) -> None:
+    """A spec, as far as its plan."""
+    path = folder / "spec.yaml"
+    path.write_bytes(data)
+    try:
+        make_plan(load_spec(path), REGISTRY)
+    except GraphcError as err:
+        assert str(err)
+
+
+def model(data: bytes, folder: Path) -> None:
+    """A model file, as far as the parts of its inputs, and back to ONNX."""
+    path = folder / "model.onnx"
+    path.write_bytes(data)
+    try:
+        proto = read_model(path)
+        Model.of(proto).proto()
+        offline_of(proto, StreamSpec(chunk=1))
+    except GraphcError as err:
+        assert str(err)
+
+
+def manifest(data: bytes, folder: Path) -> None:
+    """A manifest, as far as the first values of its states."""
+    try:
+        found = parse_manifest(data, "the manifest")
+        for state in found.states:
+            if all(size < MOST_ELEMENTS for size in state.shape):
+                first_value(state, folder)
+        StreamBuffer(found)
+    except GraphcError as err:
+        assert str(err)
+
+
+TARGETS: dict[str, Callable[[bytes, Path], None]] = {"spec": spec, "model": model, "manifest": manifest}
