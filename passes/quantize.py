@@ -27,6 +27,7 @@ from graphc.api import (
     PassResult,
     Seen,
     ToleranceSpec,
+    recording_files,
     register_pass,
     sorted_nodes,
 )
@@ -76,6 +77,7 @@ class Quantize(Pass[QuantizeOptions]):
         missing = [n for n in config.exclude_nodes if n not in names]
         if missing:
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint="inspect names the nodes")
+        recording_files(config.calibration.paths, context.folder)
         named(model)
         excluded = [*config.exclude_nodes, *unfit(model, config)]
         prepare(model, config, excluded)

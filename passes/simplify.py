@@ -30,8 +30,10 @@ GROWTH_LIMIT = 64_000_000
 
 
 class SimplifyOptions(PassConfig):
-    timeout_s: float = Field(default=300.0, gt=0, description="seconds after which onnxsim is given up")
-    memory_gb: float = Field(default=16.0, gt=0, description="address space that onnxsim may take, in 10^9 bytes")
+    timeout_s: float = Field(default=300.0, gt=0, le=1e6, description="seconds after which onnxsim is given up")
+    memory_gb: float = Field(
+        default=16.0, gt=0, le=1e6, description="address space that onnxsim may take, in 10^9 bytes"
+    )
 
 
 @register_pass

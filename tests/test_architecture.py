@@ -32,6 +32,7 @@ ORDER = [
     "trend",
     "ranges",
     "recordings",
+    "local_functions",
     "model_text",
     "model",
     "shapes",

@@ -27,7 +27,7 @@ from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
 
 INTERRUPTED = 130
-LONGEST_MINUTES = 240.0
+LONGEST_MINUTES = 120.0
 MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

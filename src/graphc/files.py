@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graphc.errors import OutputError
@@ -35,6 +35,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
         OutputError: a folder or file that cannot be written, a full disk; nothing is changed then.
     """
     waiting: dict[Path, Path] = {}
+    absent = [p for path in files for p in path.parents if not p.exists()]
     try:
         for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,9 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 for temporary in waiting:
                     temporary.unlink(missing_ok=True)
     except OSError as err:
+        for folder in absent:
+            with suppress(OSError):
+                folder.rmdir()
         raise OutputError(
             f"the outputs cannot be written: {err.strerror or err}", where=str(err.filename or next(iter(files)))
         ) from err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,7 @@ from graphc.signature import StateKind, StatePort
 FORMAT = "graphc.manifest/1"
 METADATA_KEY = "graphc.manifest"
 MAX_STATE_ELEMENTS = 2**31
+LARGEST_NPY_HEADER = 2**16
 
 Frames = Annotated[int, Field(ge=0)] | None
 BatchAxis = Annotated[int, Field(ge=0)] | None
@@ -279,9 +281,13 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     if path.is_symlink():
         raise ModelError(f"'{name}' is a link, which a first value may not be", where=str(path))
     try:
+        with zipfile.ZipFile(path) as packed:
+            unpacked = packed.getinfo(f"{state.init.key}.npy").file_size
+        if unpacked > math.prod(shape) * dtype.itemsize + LARGEST_NPY_HEADER:
+            raise ValueError(f"it unpacks to {unpacked} bytes, where the manifest has {list(shape)} of {dtype}")
         with np.load(path, allow_pickle=False) as archive:
             value: NDArray[Any] = archive[state.init.key]
-    except (OSError, ValueError, KeyError, EOFError) as err:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
         raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
     if value.shape != shape or value.dtype != dtype:
         raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from graphc.errors import ModelError
 from graphc.graph import Graph, export_model, import_model
 from graphc.kept import keep_in_files, kept_bytes
+from graphc.local_functions import check_functions
 from graphc.model_text import check_texts
 from graphc.runtime import size_of
 from graphc.signature import Signature
@@ -85,10 +86,11 @@ def read_model(path: Path) -> onnx.ModelProto:
     except OSError as err:
         raise ModelError(f"the model cannot be read: {err.strerror}", where=where) from err
     except DecodeError as err:
-        raise ModelError("not an ONNX file, or a truncated one", where=where) from err
+        raise ModelError("not an ONNX file, or one that is truncated or nests too deeply", where=where) from err
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelError("not an ONNX model: it has no graph with outputs", where=where)
     check_texts(proto, where)
+    check_functions(proto, where)
     try:
         keep_in_files(proto, path.parent)
         onnx.load_external_data_for_model(proto, str(path.parent))

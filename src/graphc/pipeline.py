@@ -163,6 +163,11 @@ class Pipeline:
             result: PassResult = planned.instance.run(model, planned.config, context)
         except GraphcError:
             raise
+        except MemoryError as err:
+            raise PassError(
+                f"the pass '{planned.name}' needs more memory than there is: {err or 'an allocation failed'}",
+                hint="a smaller model, or a higher --max-memory-gb",
+            ) from err
         except Exception as err:
             raise PassError(
                 f"the pass '{planned.name}' failed: {type(err).__name__}: {err}", hint="--debug shows where"

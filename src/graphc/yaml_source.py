@@ -147,6 +147,8 @@ class Builder:
                 return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan"))
         except ValueError as err:
             raise self.error(node, f"'{text}' is no number") from err
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self.error(node, "half of a surrogate pair is no text")
         if kind in ("str", "timestamp"):
             return text
         raise self.error(node, f"the tag '{node.tag}' is not allowed")

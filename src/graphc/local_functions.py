@@ -1,0 +1,71 @@
+"""How large a model gets when its local functions are written out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+
+from graphc.errors import ModelError
+
+MOST_NODES = 1_000_000
+Key = tuple[str, str]
+
+
+def check_functions(proto: onnx.ModelProto, where: str) -> None:
+    """Refuses functions that call themselves, and functions of functions that would make too many nodes.
+
+    Errors:
+        ModelError: names the function.
+    """
+    if not proto.functions:
+        return
+    bodies = {(f.domain, f.name): f for f in proto.functions}
+    sizes: dict[Key, int] = {}
+    for key in called_first(bodies, where):
+        sizes[key] = size(bodies[key].node, sizes)
+        if sizes[key] > MOST_NODES:
+            raise ModelError(
+                f"its local function '{'::'.join(key)}' stands for {sizes[key]} nodes, more than {MOST_NODES}",
+                where=where,
+                hint="export the model without nested functions",
+            )
+    whole = size(proto.graph.node, sizes)
+    if whole > MOST_NODES:
+        raise ModelError(
+            f"with its local functions written out it has {whole} nodes, more than {MOST_NODES}", where=where
+        )
+
+
+def called_first(bodies: dict[Key, onnx.FunctionProto], where: str) -> list[Key]:
+    """The functions, each behind those that it calls.
+
+    Errors:
+        ModelError: some call each other in a ring.
+    """
+    calls = {
+        key: {k for n in nodes_of(body.node) if (k := (n.domain, n.op_type)) in bodies} for key, body in bodies.items()
+    }
+    order: list[Key] = []
+    while len(order) < len(bodies):
+        ready = [key for key, called in calls.items() if key not in order and called <= set(order)]
+        if not ready:
+            ring = ", ".join(sorted("::".join(k) for k in set(calls) - set(order)))
+            raise ModelError(f"its local functions call themselves: {ring}", where=where)
+        order += ready
+    return order
+
+
+def size(nodes: Iterable[onnx.NodeProto], sizes: dict[Key, int]) -> int:
+    return sum(sizes.get((n.domain, n.op_type), 1) for n in nodes_of(nodes))
+
+
+def nodes_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Some nodes and all nodes of their subgraphs."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+            waiting += [inner for graph in graphs for inner in graph.node]

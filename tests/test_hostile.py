@@ -1,0 +1,184 @@
+"""Files that nobody should be able to do harm with: a clear error, in bounded time and memory, and nothing written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT, SPEC, small_model
+from hostile_models import MODELS, external
+
+sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+from targets import TARGETS
+
+from graphc.errors import ModelError
+from graphc.session import StreamSession
+
+SLOW = {"many_small_steps_bomb", "endless_loop"}
+FINE = {"deep_branches", "node_of_many_inputs"}
+CORPUS = sorted((ROOT / "tests" / "corpus" / "fuzz").rglob("*"))
+LEVELS = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True))
+
+
+def refused(folder: Path, minutes: float = 1.0) -> str:
+    """The one line that ends ``graphc compile`` in a folder, which is left as it was."""
+    before = sorted(folder.rglob("*"))
+    limits = ["--max-memory-gb", "6", "--max-minutes", str(minutes)]
+    done = subprocess.run(
+        [sys.executable, "-m", "graphc", "compile", *limits, str(folder / "spec.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert sorted(folder.rglob("*")) == before
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "defect of graphc" not in lines[0]
+    return lines[0].removeprefix("graphc: error: ")
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - FINE))
+def test_models(name: str, tmp_path: Path) -> None:
+    made = MODELS[name]()
+    (tmp_path / "model.onnx").write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
+    axis = 2 if name == "kernel_of_enormous_reach" else 0
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("axis: 2", f"axis: {axis}"))
+    said = refused(tmp_path, 0.1 if name in SLOW else 1.0)
+    if name in SLOW:
+        assert "--max-minutes" in said
+
+
+@pytest.mark.parametrize(
+    ("location", "entries"),
+    [
+        ("../secret", {}),
+        ("inner/../../secret", {}),
+        ("/etc/hostname", {}),
+        ("link", {}),
+        ("linked/weights", {}),
+        ("pipe", {}),
+        (".", {}),
+        ("", {}),
+        ("weights", {"offset": "-8"}),
+        ("weights", {"offset": "1000000"}),
+        ("weights", {"length": "99999999999999"}),
+        ("weights", {"offset": "many"}),
+        ("graphc-kept:0", {}),
+    ],
+)
+def test_external_data(location: str, entries: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "inside"
+    (folder / "inner").mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(bytes(16))
+    (folder / "weights").write_bytes(bytes(16))
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "weights").write_bytes(bytes(16))
+    (folder / "linked").symlink_to(tmp_path / "other")
+    os.mkfifo(folder / "pipe")
+    (folder / "model.onnx").write_bytes(external(location, **entries).SerializeToString())
+    (folder / "spec.yaml").write_text(SPEC.replace("axis: 2", "axis: 0"))
+    assert "external data" in refused(folder) or "not a valid ONNX model" in refused(folder)
+
+
+SPECS: dict[str, tuple[bytes, str]] = {
+    "aliases that expand": (b"a: &a [x]\n" + LEVELS.encode() + b"\nversion: *h\n", "aliases that expand count in full"),
+    "an alias of itself": (b"version: &a [*a]\n", "nests or repeats too much"),
+    "deep nesting": (b"version: " + b"[" * 5000 + b"]" * 5000, "maximum recursion depth"),
+    "a hundred megabytes": (b"# x\n" * 25_000_000, "a spec of more than 1000000 bytes"),
+    "a key twice": (SPEC.encode() + b"output: y.onnx\n", "spec.yaml:6:1: the key 'output' stands here twice"),
+    "tabs": (b"version: 1\n\tmodel: m.onnx\n", "spec.yaml:2:1: not YAML"),
+    "UTF-16": (SPEC.encode("utf-16"), "not UTF-8 at byte 0"),
+    "Latin-1": (SPEC.replace("model.onnx", "mod\xe9l.onnx", 1).encode("latin-1"), "not UTF-8 at byte 21"),
+    "a zero byte": (SPEC.replace("version", "ver\0sion").encode(), "unacceptable character #x0000"),
+    "half a surrogate": (SPEC.replace("model.onnx", '"\\uD800.onnx"', 1).encode(), "half of a surrogate pair"),
+    "a number of 5,000 digits": (SPEC.replace("chunk: 4", "chunk: " + "9" * 5000).encode(), "is no number"),
+    "an infinite chunk": (SPEC.replace("chunk: 4", "chunk: .inf").encode(), "stream.chunk: input should be a valid"),
+    "an enormous chunk": (SPEC.replace("chunk: 4", "chunk: 1000000000000").encode(), "less than or equal to 1000000"),
+    "an enormous batch": (SPEC.replace("chunk: 4", "chunk: 4, batch: 1000000").encode(), "less than or equal to 4096"),
+    "enormous streams": (SPEC.encode() + b"validate: {frames: [1, 1000000000000]}\n", "less than or equal to 10000000"),
+    "a Python object": (b"version: !!python/object/apply:os.system ['true']\n", "spec.yaml:1:1"),
+    "a device as model": (SPEC.replace("model.onnx", "/dev/zero", 1).encode(), "the model is no regular file"),
+    "a device as recording": (
+        SPEC.replace("fuse]", "fuse, quantize: {mode: static, calibration: {paths: [/dev/zero]}}]").encode(),
+        "/dev/zero: there is no such file",
+    ),
+    "more memory than any machine has": (
+        SPEC.replace("fuse]", "fuse, simplify: {memory_gb: 1e300}]").encode(),
+        "passes[3].simplify.memory_gb: input should be less than or equal to 1000000",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_specs(name: str, tmp_path: Path) -> None:
+    onnx.save(small_model(), tmp_path / "model.onnx")
+    content, says = SPECS[name]
+    (tmp_path / "spec.yaml").write_bytes(content)
+    assert says in refused(tmp_path)
+
+
+@pytest.mark.parametrize("path", [p for p in CORPUS if p.is_file()], ids=lambda p: p.name)
+def test_what_the_fuzzer_kept(path: Path, tmp_path: Path) -> None:
+    TARGETS[path.parent.name](path.read_bytes(), tmp_path)
+
+
+@pytest.fixture
+def compiled(project: Callable[..., Path]) -> Path:
+    """A compiled model with a first value in a file."""
+    model = small_model()
+    start = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32).reshape(1, 1, 4), "start")
+    model.graph.initializer.append(start)
+    model.graph.node[2].input.extend(["", "start", "start"])
+    spec = project(model)
+    done = subprocess.run([sys.executable, "-m", "graphc", "compile", str(spec)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return spec.parent / "out" / "model.stream.onnx"
+
+
+def bomb(key: str) -> bytes:
+    """An archive of a few kilobytes that unpacks to a gigabyte."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{key}.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (1, 1, 4)})
+        for _ in range(1000):
+            member.write(bytes(1_000_000))
+    return held.getvalue()
+
+
+def packed(**arrays: np.ndarray) -> bytes:
+    held = io.BytesIO()
+    np.savez(held, **arrays)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda keys: bomb(keys[0]), "it unpacks to 1000000"),
+        (lambda keys: packed(**{k: np.zeros((1, 1, 4), object) for k in keys}), "it unpacks to|pickle"),
+        (lambda keys: packed(**{k: np.zeros((1, 1, 3), np.float32) for k in keys}), r"is float32\[1, 1, 3\]"),
+        (lambda keys: packed(**{k: np.zeros((1, 1, 4), np.float64) for k in keys}), r"is float64\[1, 1, 4\]"),
+        (lambda keys: packed(other=np.zeros(1)), "There is no item named"),
+        (lambda keys: packed(**{k: np.zeros((1, 1, 4), np.float32) for k in keys})[:100], "not a zip file"),
+        (lambda keys: b"", "not a zip file"),
+    ],
+)
+def test_first_values_that_lie(compiled: Path, content: Callable[[list[str]], bytes], says: str) -> None:
+    manifest = json.loads(compiled.with_suffix(".manifest.json").read_text())
+    keys = [s["init"]["key"] for s in manifest["states"] if isinstance(s["init"], dict) and "key" in s["init"]]
+    assert keys
+    compiled.with_suffix(".init.npz").write_bytes(content(keys))
+    with pytest.raises(ModelError, match=says):
+        StreamSession(compiled)
