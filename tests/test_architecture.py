@@ -49,6 +49,8 @@ ORDER = [
     "drift",
     "budget",
     "bisect",
+    "mutants",
+    "mutation",
     "bench",
     "pass_api",
     "guard",

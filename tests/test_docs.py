@@ -113,7 +113,7 @@ def test_the_spec_of_the_docs_is_one(tmp_path: Path) -> None:
     path.write_text(blocks("docs/spec.md", "yaml")[0])
     from graphc.spec import load_spec
 
-    assert load_spec(path).spec.validation.tolerance.rtol == 1e-3
+    assert load_spec(path).spec.validation.tolerance.rtol == 1e-4
 
 
 def test_the_refusal_that_the_readme_shows(project: Project) -> None:

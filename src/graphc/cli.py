@@ -20,7 +20,7 @@ from graphc.errors import GraphcError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
 from graphc.pass_api import Pass
-from graphc.recheck import bench_spec, drift_of, validate_spec
+from graphc.recheck import bench_spec, drift_of, mutants_of_spec, validate_spec
 from graphc.registry import load_registry
 from graphc.spec import InputSpec, ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
@@ -251,6 +251,7 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     type=click.FloatRange(0, 10_000, min_open=True),
     help="Follow the error against the float model over so many minutes of stream.",
 )
+@click.option("--mutants", is_flag=True, help="Put faults into the streaming model, and say which the comparison sees.")
 @click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
 @ALLOWED
 @command
@@ -259,13 +260,17 @@ def validate_command(
     specs: tuple[Path, ...],
     as_json: bool,
     minutes: float | None,
+    mutants: bool,
     recordings: tuple[str, ...],
     allowed: tuple[Path, ...],
 ) -> None:
     """Compare what was compiled with the offline model, on random streams."""
     for spec in specs:
         with failures.caught():
-            if minutes is None:
+            if mutants:
+                with ProgressBar(spec.name) as bar:
+                    found = mutants_of_spec(spec, allowed, bar)
+            elif minutes is None:
                 found = validate_spec(spec)
             else:
                 with ProgressBar(spec.name) as bar:

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from graphc.spec import ToleranceSpec
+from graphc.spec import EXACT, EXACT_IN_HALVES, ToleranceSpec
 
 Array = NDArray[Any]
 
@@ -66,9 +67,7 @@ def compare(
     worst = float(error.max(initial=0.0))
     noise, signal = float(np.sum(error**2)), float(np.sum(np.where(finite, a, 0.0) ** 2))
     snr = None if noise == 0 else -np.inf if signal == 0 else float(10 * np.log10(signal / noise))
-    bound = (tolerance.atol if tolerance.atol is not None else 1e-4) + (
-        tolerance.rtol if tolerance.rtol is not None else 1e-3
-    ) * scale
+    bound = allowed(tolerance, scale)
     near = worst <= bound
     if tolerance.snr_db is not None:
         loud = snr is None or snr >= tolerance.snr_db
@@ -89,6 +88,27 @@ def compare(
         reason,
         frames,
     )
+
+
+def allowed(tolerance: ToleranceSpec, scale: float) -> float:
+    """How far an output may lie from its reference; rtol and atol that are left out are those of ``EXACT``."""
+    rtol, atol = (
+        default if value is None else value
+        for value, default in ((tolerance.rtol, EXACT.rtol), (tolerance.atol, EXACT.atol))
+    )
+    return (atol or 0.0) + (rtol or 0.0) * scale
+
+
+def fitting(tolerance: ToleranceSpec, source: onnx.ModelProto) -> ToleranceSpec:
+    """The tolerance of a model: where nobody asked for one, a wider one if the model computes in half precision."""
+    return EXACT_IN_HALVES if tolerance is EXACT and computes_in_halves(source) else tolerance
+
+
+def computes_in_halves(model: onnx.ModelProto) -> bool:
+    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    ports = [p.type.tensor_type.elem_type for p in [*model.graph.input, *model.graph.output]]
+    casts = [a.i for n in model.graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to"]
+    return any(kind in halves for kind in [*ports, *casts, *(t.data_type for t in model.graph.initializer)])
 
 
 def widened(value: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from graphc.bisect import first_inner_difference
-from graphc.compare import Array, Difference, compare, worst_of
+from graphc.compare import Array, Difference, compare, fitting, worst_of
 from graphc.drawn import whole_feeds
 from graphc.errors import GraphcError, ModelError, PassError, ValidationError
 from graphc.model import Model
@@ -114,7 +114,7 @@ class Pipeline:
             model, proto = self.step(planned, model, proto, checks)
         self.note_exact(None, model, proto)
         self.progress("sight", len(self.plan.passes), len(self.plan.passes))
-        tolerance = merged_tolerance(self.validation.tolerance)
+        tolerance = fitting(merged_tolerance(self.validation.tolerance), self.source)
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
         kernels = checks.kernels(model, proto)
         frames = [t.frames for t in checks.trials]
@@ -209,7 +209,7 @@ class Pipeline:
             ops_after=op_counts(after),
             notes=result.notes,
             counts=result.counts,
-            tolerance=planned.tolerance.model_dump(),
+            tolerance=fitting(planned.tolerance, self.source).model_dump(),
         )
         self.records.append(record)
         checks.check(planned, made, after, record)
@@ -255,9 +255,10 @@ class Checks:
         session = session_of(model, proto, exact=not self.lossy)
         got = stream_all(session, [t.feeds for t in self.trials])
         wants = [t.want for t in self.trials]
-        record.against_offline = worst_of(compare_all(session, self.trials, got, wants, planned.tolerance))
+        tolerance = fitting(planned.tolerance, self.source)
+        record.against_offline = worst_of(compare_all(session, self.trials, got, wants, tolerance))
         if self.last_outputs:
-            before = compare_all(session, self.trials, got, self.last_outputs, planned.tolerance)
+            before = compare_all(session, self.trials, got, self.last_outputs, tolerance)
             record.against_before = worst_of(before)
         self.complain(planned, record, model, proto)
         self.last_outputs, self.last_stream = got, (proto, model.signature)
@@ -278,7 +279,9 @@ class Checks:
                 raise ModelError(f"onnxruntime cannot run the model: {err}") from err
             self.feeds = whole_feeds(self.source, self.offline, self.spec.sequences, self.spec.seed)
         record.against_offline = worst_of(
-            validate_offline(self.session, proto, self.feeds, planned.tolerance, not planned.lossy)
+            validate_offline(
+                self.session, proto, self.feeds, fitting(planned.tolerance, self.source), not planned.lossy
+            )
         )
         self.complain(planned, record, model, proto)
 

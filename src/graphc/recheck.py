@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graphc.bench import measure
 from graphc.budget import drift_limit
-from graphc.compare import worst_of
+from graphc.compare import fitting, worst_of
 from graphc.compiler import output_paths
 from graphc.drift import drift_lines, float_session, long_stream
 from graphc.errors import ModelError, SpecError
 from graphc.model import read_model
+from graphc.mutants import Parts
+from graphc.mutation import THOROUGH, Proof, counts_of, mutation_lines
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
 from graphc.plan import config_of, is_lossy, make_plan
 from graphc.registry import load_registry, registry_of
 from graphc.report import finite
 from graphc.session import StreamSession
-from graphc.spec import DriftSpec, SpecFile, load_spec, merged_tolerance
+from graphc.spec import DriftSpec, SpecFile, ToleranceSpec, load_spec, merged_tolerance
 from graphc.stream.given import given_stream
-from graphc.validate import Reference, StepReference, WholeReference, WindowReference, compare_session, draw_lengths
+from graphc.validate import (
+    Reference,
+    StepReference,
+    Trial,
+    WholeReference,
+    WindowReference,
+    compare_session,
+    compiled_of,
+    draw_lengths,
+)
 
 
 def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
@@ -39,8 +51,25 @@ def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
     return StreamSession(path, exact=exact)
 
 
-def validate_spec(path: Path) -> dict[str, Any]:
-    """Streams the compiled model against the offline model on fresh random streams.
+@dataclass(frozen=True)
+class Recheck:
+    """What was compiled, and what it is compared with."""
+
+    spec_file: SpecFile
+    session: StreamSession
+    offline: Offline
+    reference: Reference
+    tolerance: ToleranceSpec
+
+    def trials(self, more: int = 1, seed: int = 0) -> list[Trial]:
+        """Random streams as the spec asks for them, or so many times as many from another seed."""
+        asked = self.spec_file.spec.validation
+        changed = {"sequences": asked.sequences * more, "seed": asked.seed + seed}
+        return draw_lengths(self.reference, asked.model_copy(update=changed), self.session.manifest)
+
+
+def recheck_of(path: Path) -> Recheck:
+    """The outputs of a spec and their reference.
 
     Errors:
         GraphcError: the spec, the model or the outputs cannot be used.
@@ -51,8 +80,8 @@ def validate_spec(path: Path) -> dict[str, Any]:
     session = compiled_session(spec_file, exact=not lossy)
     spec = spec_file.spec
     assert spec.stream is not None
-    offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
-    offline = as_asked(spec_file, offline)
+    source = read_model(spec_file.model_path)
+    offline = as_asked(spec_file, offline_of(source, spec.stream, spec_file))
     window = session.manifest.window
     reference: Reference
     lifted = any(p.name == "lift_state" for p in spec.passes)
@@ -63,9 +92,19 @@ def validate_spec(path: Path) -> dict[str, Any]:
     else:
         reference = StepReference(offline, given_stream(offline, session.chunk, spec.stream.frame_ms))
     layers = [p.tolerance for p in reversed(spec.passes) if p.tolerance is not None]
-    tolerance = merged_tolerance(*layers, spec.validation.tolerance)
-    trials = draw_lengths(reference, spec.validation, session.manifest)
-    found = worst_of(compare_session(session, trials, tolerance))
+    tolerance = fitting(merged_tolerance(*layers, spec.validation.tolerance), source)
+    return Recheck(spec_file, session, offline, reference, tolerance)
+
+
+def validate_spec(path: Path) -> dict[str, Any]:
+    """Streams the compiled model against the offline model on fresh random streams.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    checked = recheck_of(path)
+    trials = checked.trials()
+    found = worst_of(compare_session(checked.session, trials, checked.tolerance))
     lines = [
         f"{path.name}: {d.output}: {'equal' if d.holds else 'NOT EQUAL'}: largest error {d.max_abs:.3g}"
         + (f", SNR {d.snr_db:.1f} dB" if d.snr_db is not None else "")
@@ -78,6 +117,36 @@ def validate_spec(path: Path) -> dict[str, Any]:
         "frames": [t.frames for t in trials],
         "outputs": [d.as_dict() for d in found],
         "lines": lines,
+    }
+
+
+def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Puts every fault into the model that a spec's exact passes make, and says which of them the validation sees.
+
+    Args:
+        allowed: folders of passes whose code may run.
+
+    Errors:
+        GraphcError: the spec or the model cannot be used.
+    """
+    checked = recheck_of(path)
+    pipeline = pipeline_of(checked.spec_file, checked.offline, allowed, progress)
+    model = pipeline.until_lossy()
+    if model is None:
+        raise SpecError(
+            "no pass of the spec makes the model a stream before one may change its numbers", where=str(path)
+        )
+    compiled = compiled_of(model, exact=True)
+    tolerance = fitting(merged_tolerance(checked.spec_file.spec.validation.tolerance), pipeline.source)
+    parts = Parts(model.proto(), compiled.manifest, compiled.first)
+    proof = Proof(parts, checked.trials(), checked.trials(THOROUGH, seed=1), tolerance)
+    judged = proof.judge_all(lambda done, total: progress("mutants", done, total))
+    return {
+        "spec": str(path),
+        "holds": not any(j.verdict == "missed" for j in judged),
+        "counts": counts_of(judged),
+        "mutants": [j.as_dict() for j in judged],
+        "lines": [f"{path.name}: {line}" for line in mutation_lines(judged)],
     }
 
 
@@ -100,11 +169,8 @@ def drift_of(
     compiled = compiled_session(spec_file)
     spec = spec_file.spec
     assert spec.stream is not None
-    source = read_model(spec_file.model_path)
-    offline = offline_of(source, spec.stream, spec_file)
-    plan = make_plan(spec_file, registry_of(spec_file, allowed))
-    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
-    exact = float_session(pipeline.until_lossy())
+    offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
+    exact = float_session(pipeline_of(spec_file, offline, allowed, progress).until_lossy())
     asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})
     folder = spec_file.folder
     if recordings:
@@ -116,6 +182,20 @@ def drift_of(
     holds = limit is None or not limit.missed
     found: dict[str, Any] = finite({"spec": str(path), "holds": holds, **record, "lines": lines})
     return found
+
+
+def pipeline_of(
+    spec_file: SpecFile, offline: Offline, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
+) -> Pipeline:
+    """The passes of a spec over its model, to be run again.
+
+    Errors:
+        GraphcError: the spec or the model cannot be used.
+    """
+    spec = spec_file.spec
+    plan = make_plan(spec_file, registry_of(spec_file, allowed))
+    source = read_model(spec_file.model_path)
+    return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:

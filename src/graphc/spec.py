@@ -146,6 +146,10 @@ class ToleranceSpec(Strict):
     snr_db: Finite | None = None
 
 
+EXACT = ToleranceSpec(rtol=1e-4, atol=1e-5)
+EXACT_IN_HALVES = ToleranceSpec(rtol=1e-3, atol=1e-4)
+
+
 class DriftSpec(Strict):
     """A long stream, on which the error against the float model is followed over time."""
 
@@ -355,11 +359,11 @@ def known_keys(keys: tuple[str | int, ...]) -> list[str]:
 
 
 def merged_tolerance(*layers: ToleranceSpec | None) -> ToleranceSpec:
-    """The first layer that says something decides; rtol and atol left out next to each other take the defaults."""
+    """The first layer that says something decides; where none does, ``EXACT``."""
     for layer in layers:
         if layer is not None and (layer.rtol, layer.atol, layer.snr_db) != (None, None, None):
             return layer
-    return ToleranceSpec(rtol=1e-3, atol=1e-4)
+    return EXACT
 
 
 def json_schema() -> dict[str, Any]:

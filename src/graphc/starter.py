@@ -64,7 +64,7 @@ def starter_spec(model_path: Path, folder: Path) -> tuple[str, str | None]:
         "  # - quantize: {tolerance: {snr_db: 20}}\n"
         "validate:\n"
         "  sequences: 4               # random streams after every pass\n"
-        "  tolerance: {rtol: 1.0e-3, atol: 1.0e-4}\n"
+        "  # tolerance: {rtol: 1.0e-4, atol: 1.0e-5}   # how near is equal\n"
     )
     return text, refusal
 
