@@ -11,7 +11,7 @@ from graphc_passes._quantize.dynamic import dynamic
 from graphc_passes._quantize.in_float import left_in_float
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
-from graphc_passes._quantize.plain_products import named, plain_products, products_and_sums
+from graphc_passes._quantize.plain_products import is_scaled, named, plain_products, products_and_sums, unfused_products
 from graphc_passes._quantize.ranges_seen import ranges_seen, streams_of
 from graphc_passes._quantize.search import left_for_budget
 from graphc_passes._quantize.states import narrow_states, states_to_see
@@ -27,6 +27,7 @@ from graphc.api import (
     PassResult,
     Seen,
     ToleranceSpec,
+    nearest,
     recording_files,
     register_pass,
     sorted_nodes,
@@ -76,9 +77,15 @@ class Quantize(Pass[QuantizeOptions]):
         names = {n.name for n in model.graph.nodes}
         missing = [n for n in config.exclude_nodes if n not in names]
         if missing:
-            raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint="inspect names the nodes")
-        recording_files(config.calibration.paths, context.folder)
+            near = (
+                nearest(missing[0], sorted(names))
+                or "passes before it may have renamed it: the output model has the names"
+            )
+            raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint=near)
+        if context.offline is not None:
+            recording_files(config.calibration.paths, context.folder)
         named(model)
+        unfused_products(model)
         excluded = [*config.exclude_nodes, *unfit(model, config)]
         prepare(model, config, excluded)
         notes: list[str] = []
@@ -90,7 +97,10 @@ class Quantize(Pass[QuantizeOptions]):
         if config.budget is not None and streams is not None:
 
             def tried(left: list[str]) -> Model:
-                return quantized(model, config, left, seen, context.target)
+                made = quantized(model, config, left, seen, context.target)
+                narrow_states(made, config, seen, context.target)
+                made.graph.nodes = sorted_nodes(made.graph)
+                return made
 
             found = left_for_budget(model, config, excluded, tried, streams, context)
             by_budget = found.excluded
@@ -146,7 +156,8 @@ def unfit(model: Model, config: QuantizeOptions) -> list[str]:
     found: list[str] = []
     for node in model.graph.nodes:
         weight = node.inputs[1] if len(node.inputs) > 1 and isinstance(node.inputs[1], Constant) else None
-        other = weight is not None and weight.dtype != np.float32
+        other = weight is not None and (weight.dtype != np.float32 or not np.isfinite(weight.values).all())
+        other = other or (weight is None and node.op == "Gemm" and is_scaled(node))
         deep = node.op == "MatMul" and weight is not None and len(weight.shape) > 2
         if config.mode == "weight_only":
             other = deep = False

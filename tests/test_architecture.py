@@ -25,6 +25,7 @@ ORDER = [
     "runtime",
     "roles",
     "yaml_source",
+    "plain_words",
     "spec",
     "offline",
     "drawn",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from test_command_line import graphc as command
 from test_passes import model_of, random
 
 import graphc
-from graphc import GraphcError, InputError, PassError
+from graphc import GraphcError, InputError, PassError, ValidationError
 from graphc.ranges import Histogram, Range, chosen_range
 from graphc.runtime import Session
 
@@ -195,6 +197,8 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
     with pytest.raises(
         PassError, match=r"block needs opset 21, the model has \d+; set target: onnxruntime, leave block"
     ):
+        compiled(tmp_path, "quantize: {mode: weight_only, weights: int4, block: 32}", CONFORMER, 16)
+    with pytest.raises(PassError, match="blocks of int8 exist in onnxruntime alone; set target: onnxruntime"):
         compiled(tmp_path, "quantize: {mode: weight_only, block: 32}", CONFORMER, 16)
 
 
@@ -206,6 +210,13 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
         ("mode: weight_only, block: 48", "block is a power of two"),
         ("mode: static, ops: [LSTM]", "static has no form of LSTM; known: MatMul, Gemm, Conv, ConvTranspose"),
         ("calibration: {frames: [9, 3]}", "the smaller first"),
+        ("mode: statik", "'statik' is not known; known: dynamic, static, weight_only; did you mean 'static'"),
+        ("mode: weight_only, block: 32, ops: [LSTM]", "blocks are for MatMul and Gemm"),
+        ("mode: static, form: operator, activations: int16", "int16 has no form of operators"),
+        ("budget: {snr: 30}", "unknown option; did you mean 'snr_db'"),
+        ("budget: 30", "a mapping of options is needed"),
+        ("calibration: {path: x.npy}", "unknown option; did you mean 'paths'"),
+        ("per_channel: no", "true or false is needed: YAML reads no as text"),
         ("states: int9", "a state cannot be 'int9'; known: int8, int16, float16, for all caches or for each kind"),
         ("states: {attention_key: 8}", "a state cannot be '8'; known: int8"),
         ("states: {attention_keys: int8}", "there is no kind of state 'attention_keys'; known: rnn_hidden"),
@@ -434,3 +445,131 @@ def test_static_on_a_model_that_does_not_stream() -> None:
     assert np.abs(want - got).max() < 0.1 * np.abs(want).max()
     with pytest.raises(PassError, match=r"paths: the model does not stream"):
         graphc.transform(model, [{"quantize": {"mode": "static", "calibration": {"paths": ["a.npy"]}}}])
+
+
+@pytest.mark.parametrize("form", ["qdq", "operator"])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 2.0), (1.0, 0.5), (0.5, 1.0), (0.25, -3.0)])
+def test_factors_of_gemm_are_kept_in_static_mode(tmp_path: Path, form: str, alpha: float, beta: float) -> None:
+    body = f"a = Reshape (x, two) g = Gemm <alpha={alpha},beta={beta}> (a, w, b) y = Reshape (g, three)"
+    model = model_of(
+        body, "float[1,T,64] x", two=np.array([-1, 64]), three=np.array([1, -1, 32]), w=random(64, 32), b=random(32)
+    )
+    onnx.save(model, tmp_path / "gemm.onnx")
+    passes = f"quantize: {{mode: static, form: {form}, tolerance: {{snr_db: 25}}}}"
+    report = compiled(tmp_path, passes, tmp_path / "gemm.onnx")
+    assert any(op in ("QuantizeLinear", "QGemm") for op in ops(tmp_path))
+    assert snr(report) > 25
+
+
+def test_calibration_before_the_lift_sees_whole_utterances(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    ratios = []
+    for passes in (
+        "quantize: {mode: static, tolerance: {snr_db: 0}}, lift_state",
+        "lift_state, quantize: {mode: static}",
+    ):
+        spec.write_text(
+            f"version: 1\nmodel: {TAGGER}\noutput: out.onnx\nstream: {{chunk: 5, frame_ms: 10}}\npasses: [{passes}]\n"
+        )
+        ratios.append(snr(graphc.compile(spec).data))
+    assert abs(ratios[0] - ratios[1]) < 6
+
+
+def test_ranges_of_states_are_those_of_every_frame_where_calls_differ(tmp_path: Path) -> None:
+    body = "p = Pad (x, front) c = Conv (p, k) t = Transpose <perm=[0,2,1]> (c) y = MatMul (t, w)"
+    front = np.array([0, 0, 4, 0, 0, 0])
+    model = model_of(body, "float[1,8,T] x", front=front, k=random(16, 8, 5), w=random(16, 8))
+    onnx.save(model, tmp_path / "conv.onnx")
+    spec = tmp_path / "spec.yaml"
+    found = []
+    for chunk in ("dynamic", "1"):
+        spec.write_text(
+            f"version: 1\nmodel: {tmp_path}/conv.onnx\noutput: out.onnx\nstream: {{chunk: {chunk}, frame_ms: 10}}\n"
+            "passes: [lift_state, quantize: {mode: weight_only, states: int8}]\n"
+        )
+        graphc.compile(spec)
+        manifest = json.loads((tmp_path / "out.manifest.json").read_text())
+        found.append(next(np.array(s["scale"]["scale"]) for s in manifest["states"] if s["kind"] == "conv_context"))
+    assert np.all(found[0] > 0.7 * found[1])
+
+
+def test_what_fuse_made_of_products_is_quantized(tmp_path: Path) -> None:
+    body = "c = Conv <pads=[2,0]> (x, k) t = Transpose <perm=[0,2,1]> (c) y = MatMul (t, w)"
+    model = model_of(body, "float[1,8,T] x", k=random(32, 8, 3), w=random(32, 32))
+    onnx.save(model, tmp_path / "front.onnx")
+    for mode in ("dynamic", "static", "weight_only", "weight_only, block: 32, weights: int4"):
+        passes = f"quantize: {{mode: {mode}, tolerance: {{snr_db: 10}}}}"
+        report = compiled(tmp_path, passes, tmp_path / "front.onnx", 4, "onnxruntime")
+        assert report["passes"][-1]["counts"]["weights in integers"] >= 1, mode
+
+
+@pytest.mark.parametrize("name", ["victim.onnx", "spec.yaml", "notes.txt"])
+def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "victim.onnx").write_bytes(TAGGER.read_bytes())
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(PassError, match="is there and is no table of a search"):
+        compiled(
+            tmp_path,
+            f"quantize: {{mode: weight_only, budget: {{snr_db: 90, table: {name}}}}}",
+            tmp_path / "victim.onnx",
+        )
+    assert (tmp_path / "victim.onnx").read_bytes() == TAGGER.read_bytes()
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_a_budget_that_states_alone_exceed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match=r"with every weight in float the streams reach \d+\.\d dB of 90"):
+        compiled(tmp_path, "quantize: {states: int8, budget: {snr_db: 90, sequences: 2}}", CONFORMER, 16)
+
+
+def test_validate_keeps_the_promise_of_a_pass(tmp_path: Path) -> None:
+    compiled(tmp_path, "quantize")
+    done = subprocess.run(
+        [sys.executable, "-m", "graphc", "validate", str(tmp_path / "spec.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_quantized_models_are_judged_on_recordings(tmp_path: Path) -> None:
+    model = sound_model(tmp_path)
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.wav", (rng.standard_normal(4000) * 0.02).astype(np.float32), 16000)
+    text = f"""
+version: 1
+model: {model}
+output: out.onnx
+stream: {{chunk: 64, frame_ms: 0.0625}}
+passes: [lift_state, fold_constants, quantize: {{mode: static, calibration: {{paths: [a.wav]}}}}]
+"""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(text)
+    with pytest.raises(ValidationError, match=r"dB of 20 dB"):
+        graphc.compile(spec)
+    spec.write_text(text + "validate: {paths: [a.wav]}\n")
+    report = graphc.compile(spec).data
+    assert snr(report) > 25
+    assert report["trials"] == [4000]
+    assert "a.wav" in report["fingerprint"]["reads"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [(np.zeros((1, 0, 40)), "is empty"), (np.full((1, 9, 40), np.nan), "values that are not finite")],
+)
+def test_recordings_of_nothing_are_refused(tmp_path: Path, values: np.ndarray, says: str) -> None:
+    np.save(tmp_path / "a.npy", values.astype(np.float32))
+    with pytest.raises(GraphcError, match=says) as err:
+        compiled(tmp_path, "quantize: {mode: static, calibration: {paths: [a.npy]}}")
+    assert "a.npy" in str(err.value)
+
+
+def test_quantize_in_front_of_the_lift_says_where_it_belongs(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {TAGGER}\noutput: out.onnx\nstream: {{chunk: 5}}\npasses: [quantize, lift_state]\n"
+    )
+    with pytest.raises(GraphcError, match="put quantize behind lift_state"):
+        graphc.compile(spec)

@@ -18,7 +18,7 @@ SEQUENCES = 2
 def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContext) -> list[str]:
     """A sentence for the report: the ratio between the stream and the offline model quantized alike, whose scales are
     taken over all frames at once."""
-    offline = context.offline
+    offline = context.reference
     if offline is None or result.signature is None or result.signature.window is not None:
         return []
     if size_of(offline.model) > LARGEST_TRIED:

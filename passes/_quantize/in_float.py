@@ -16,17 +16,22 @@ SMALLEST_LISTED = 64
 def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str]) -> list[str]:
     """Every float weight of a node of some size, and why it stayed."""
     found: list[str] = []
+    small = 0
     for node in model.graph.nodes:
         for index, tensor in enumerate(node.inputs):
-            if node.op in WEIGHT_OPS and index not in WEIGHT_INPUTS.get(node.op, (1,)):
+            if not isinstance(tensor, Constant) or not is_float(tensor) or len(tensor.shape) < 2:
                 continue
-            if not isinstance(tensor, Constant) or not is_float(tensor):
+            left = node.op == "MatMul" and index == 0
+            if node.op in WEIGHT_OPS and index not in WEIGHT_INPUTS.get(node.op, (1,)) and not left:
                 continue
-            if int(np.prod(tensor.shape)) < SMALLEST_LISTED or len(tensor.shape) < 2:
+            if int(np.prod(tensor.shape)) < SMALLEST_LISTED:
+                small += 1
                 continue
-            why = reason(node, tensor, config, by_budget)
+            why = (
+                "quantizers know weights on the right of a product" if left else reason(node, tensor, config, by_budget)
+            )
             found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {why}")
-    return found
+    return [*found, f"{small} weights of fewer than {SMALLEST_LISTED} numbers stay float"] if small else found
 
 
 def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str]) -> str:
@@ -37,7 +42,11 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
         return "the budget leaves it in float"
     if op == "MatMul" and len(weight.shape) > 2:
         return "onnxruntime's quantizers lay out scales for two axes, it has more"
-    if op in config.chosen_ops and config.mode != "weight_only" and weight.dtype != np.float32:
+    if op in config.chosen_ops and not np.isfinite(weight.values).all():
+        return "it is not finite everywhere"
+    if op in config.chosen_ops and config.block is not None and op not in ("MatMul", "Gemm"):
+        return "blocks are for MatMul and Gemm"
+    if op in config.chosen_ops and config.block is None and weight.dtype != np.float32:
         return f"onnxruntime's quantizers take float32, it is {np.dtype(weight.dtype).name}"
     if op in config.exclude_ops:
         return f"exclude_ops names {op}"

@@ -127,6 +127,10 @@ class QuantizeOptions(PassConfig):
             raise ValueError("weights: int4 goes with mode: weight_only and a block, as in block: 32")
         if self.block is not None and self.mode != "weight_only":
             raise ValueError("block goes with mode: weight_only")
+        if self.block is not None and set(self.ops or []) - {"MatMul", "Gemm"}:
+            raise ValueError("blocks are for MatMul and Gemm: leave the others out of ops, or block out")
+        if self.form == "operator" and self.activations == "int16":
+            raise ValueError("activations: int16 has no form of operators in onnxruntime; set form: qdq")
         if self.block is not None and self.block & (self.block - 1):
             raise ValueError("block is a power of two")
         return self

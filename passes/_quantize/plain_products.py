@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.api import Constant, Graph, Model, Node, Variable, names_in, unused_name, weight_of
+from graphc.api import (
+    Constant,
+    Graph,
+    Model,
+    Node,
+    Tensor,
+    Variable,
+    names_in,
+    op_of,
+    sorted_nodes,
+    static_shapes,
+    unused_name,
+    weight_of,
+)
 
 
 def named(model: Model) -> None:
@@ -17,8 +30,8 @@ def named(model: Model) -> None:
 
 
 def plain_products(model: Model, excluded: Sequence[str]) -> None:
-    """Gemm of a constant weight takes its input as it is, by a Transpose before it where it took it transposed, and its
-    weight [K, N]. Changes the model in place."""
+    """Gemm of a constant weight takes its input as it is, by a Transpose before it where it took it transposed, its
+    weight [K, N], and scales neither: onnxruntime's quantizers drop both factors. Changes the model in place."""
     graph = model.graph
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "Gemm"]:
@@ -29,9 +42,48 @@ def plain_products(model: Model, excluded: Sequence[str]) -> None:
             turned = Variable(unused_name(f"{node.name}/turned", taken), np.float32)
             graph.nodes.append(Node("Transpose", turned.name, {"perm": [1, 0]}, [node.inputs[0]], [turned]))
             node.inputs[0] = turned
-        if node.attrs.pop("transB", 0):
-            name = unused_name(f"{node.inputs[1].name}/turned", taken)
-            node.inputs[1] = Constant(name, np.ascontiguousarray(weight.T))
+        alpha, beta = (float(node.attrs.pop(name, 1.0)) for name in ("alpha", "beta"))
+        turn = node.attrs.pop("transB", 0)
+        if turn or alpha != 1:
+            plain = (weight.T if turn else weight) * np.float32(alpha)
+            node.inputs[1] = Constant(unused_name(f"{node.inputs[1].name}/plain", taken), np.ascontiguousarray(plain))
+        if beta != 1 and len(node.inputs) > 2 and node.inputs[2].name:
+            node.inputs[2] = scaled(graph, node.inputs[2], beta, taken)
+
+
+def scaled(graph: Graph, tensor: Tensor, factor: float, taken: set[str]) -> Tensor:
+    """A tensor times a number: a constant where it is one, else a Mul."""
+    value = weight_of(tensor)
+    if value is not None:
+        return Constant(unused_name(f"{tensor.name}/scaled", taken), np.asarray(value * value.dtype.type(factor)))
+    by = Constant(unused_name(f"{tensor.name}/factor", taken), np.asarray(factor, np.float32))
+    product = Variable(unused_name(f"{tensor.name}/scaled", taken), np.float32)
+    graph.nodes.append(Node("Mul", product.name, {}, [tensor, by], [product]))
+    return product
+
+
+def unfused_products(model: Model) -> None:
+    """onnxruntime's FusedMatMul by a float constant becomes the MatMul that it was, of which quantizers know more: its
+    transposes and its factor go to the constant and before the input. Changes the model in place."""
+    graph = model.graph
+    taken = names_in(graph)
+    shapes = static_shapes(model)
+    for node in [n for n in graph.nodes if op_of(n) == "com.microsoft::FusedMatMul"]:
+        weight, shape = weight_of(node.inputs[1]), shapes.get(node.inputs[0].name)
+        if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or shape is None:
+            continue
+        if node.attrs.get("transBatchA") or node.attrs.get("transBatchB"):
+            continue
+        if node.attrs.get("transA"):
+            perm = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+            turned = Variable(unused_name(f"{node.name}/turned", taken), np.float32)
+            graph.nodes.append(Node("Transpose", turned.name, {"perm": perm}, [node.inputs[0]], [turned]))
+            node.inputs[0] = turned
+        plain = np.swapaxes(weight, -1, -2) if node.attrs.get("transB") else weight
+        plain = np.ascontiguousarray(plain * np.float32(node.attrs.get("alpha", 1.0)))
+        node.inputs[1] = Constant(unused_name(f"{node.inputs[1].name}/plain", taken), plain)
+        node.op, node.domain, node.attrs = "MatMul", None, {}
+    graph.nodes = sorted_nodes(graph)
 
 
 def products_and_sums(model: Model) -> None:
@@ -58,9 +110,12 @@ def products_and_sums(model: Model) -> None:
 def is_plain(node: Node) -> bool:
     """Whether a Gemm by a float constant neither scales nor transposes."""
     weight = weight_of(node.inputs[1])
-    scaled = any(float(node.attrs.get(name, 1)) != 1 for name in ("alpha", "beta"))
     turned = node.attrs.get("transA") or node.attrs.get("transB")
-    return weight is not None and weight.dtype == np.float32 and not scaled and not turned
+    return weight is not None and weight.dtype == np.float32 and not is_scaled(node) and not turned
+
+
+def is_scaled(node: Node) -> bool:
+    return any(float(node.attrs.get(name, 1)) != 1 for name in ("alpha", "beta"))
 
 
 def drop_emptied(graph: Graph) -> None:

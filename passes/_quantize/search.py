@@ -15,12 +15,13 @@ import onnx
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
-from graphc.api import Constant, Model, PassContext, Streams, is_float, outputs_on, static_shapes, write_all
+from graphc.api import Constant, Model, PassContext, PassError, Streams, is_float, outputs_on, static_shapes, write_all
 
 Outputs = Sequence[dict[str, Any]]
 
 MOST_SINGLE_TRIES = 24
 HOPELESS = 2.0
+LARGEST_TABLE = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,11 @@ def left_for_budget(
     """
     budget = config.budget
     assert budget is not None
-    streams = replace(streams, feeds=streams.feeds[: budget.sequences])
+    whole_streams, streams = streams, replace(streams, feeds=streams.feeds[: budget.sequences])
     groups = groups_of(model, config, excluded)
     names = [n for g in groups for n in g.nodes]
-    want = outputs_on(model, streams)
+    whole_want = outputs_on(model, whole_streams)
+    want = whole_want[: budget.sequences]
     table = Table.opened(model.proto(), config, context)
 
     def measured(chosen: Sequence[Group]) -> float:
@@ -150,13 +152,26 @@ def left_for_budget(
 
         return table.value(key, measure)
 
+    def everywhere(chosen: Sequence[Group]) -> float:
+        inside = {n for g in chosen for n in g.nodes}
+        got = outputs_on(quantized([*excluded, *(n for n in names if n not in inside)]), whole_streams)
+        return least_snr(whole_want, got)
+
     search = Search(groups, measured)
-    kept = {g.name for g in search.chosen(budget.snr_db, budget.prefer, context.progress)}
+    chosen = search.chosen(budget.snr_db, budget.prefer, context.progress)
+    while (together := everywhere(chosen)) < budget.snr_db and chosen:
+        chosen.pop()
+    if together < budget.snr_db:
+        raise PassError(
+            f"quantize.budget: with every weight in float the streams reach {together:.1f} dB of {budget.snr_db:g}",
+            hint="leave quantize.states out, or give ops that have weights; or ask for less",
+        )
+    kept = {g.name for g in chosen}
     inside = sum(g.elements for g in groups if g.name in kept)
     whole = sum(g.elements for g in groups)
     notes = [
         f"{inside / max(whole, 1):.1%} of the weights in integers for {budget.snr_db:g} dB, {budget.prefer} first; "
-        f"together {measured([g for g in groups if g.name in kept]):.1f} dB on the calibration streams"
+        f"together {together:.1f} dB on all {len(whole_streams.feeds)} calibration streams"
     ]
     if not search.alone:
         notes.append("all together keep the ratio, so that none was measured alone")
@@ -198,12 +213,18 @@ class Table:
         key = sha256(proto.SerializeToString(deterministic=True) + settings.encode()).hexdigest()
         path = None if config.budget.table is None else context.folder / config.budget.table
         values: dict[str, float] = {}
-        if path is not None and path.is_file():
+        if path is not None and path.exists():
             try:
+                if path.stat().st_size > LARGEST_TABLE:
+                    raise ValueError("it is too large")
                 held = json.loads(path.read_text())
-                values = {str(k): float(v) for k, v in held["measured"].items()} if held["model"] == key else {}
-            except (ValueError, KeyError, TypeError, AttributeError):
-                values = {}
+                values = {str(k): float(v) for k, v in held["measured"].items()}
+                values = values if held["model"] == key else {}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+                raise PassError(
+                    f"quantize.budget.table: '{path}' is there and is no table of a search",
+                    hint="name another file, or remove it",
+                ) from err
         return cls(path, key, values)
 
     def value(self, name: str, measure: Callable[[], float]) -> float:

@@ -10,7 +10,7 @@ from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly
 from graphc_passes._quantize.options import QuantizeOptions
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Model, Node, Variable, names_in, unused_name, weight_of
+from graphc.api import Constant, Model, Node, PassError, Variable, names_in, unused_name, weight_of
 
 FIRST_BLOCKED = 21
 FIRST_PER_AXIS = 13
@@ -28,6 +28,11 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     from onnxruntime.quantization import QuantFormat
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
+    if target != "onnxruntime" and config.weights != "int4":
+        raise PassError(
+            f"quantize: blocks of {config.weights} exist in onnxruntime alone",
+            hint="set target: onnxruntime, weights: int4, or leave block out for one scale a channel",
+        )
     form = QuantFormat.QOperator if target == "onnxruntime" else QuantFormat.QDQ
     if form == QuantFormat.QDQ:
         hint = "set target: onnxruntime, leave block out, or export the model at a later opset"
@@ -72,7 +77,8 @@ def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> No
 
 
 def is_matrix(weight: NDArray[Any]) -> bool:
-    return weight.dtype == np.float32 and weight.ndim >= 2 and weight.size >= SMALLEST
+    fits = weight.dtype == np.float32 and weight.ndim >= 2 and weight.size >= SMALLEST
+    return bool(fits and np.isfinite(weight).all())
 
 
 def output_axis(node: Node, rank: int) -> int:

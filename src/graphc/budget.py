@@ -12,6 +12,7 @@ import onnx
 from graphc.errors import ValidationError
 from graphc.spec import BudgetSpec, SpecFile
 
+FIRST_BLOCKED = 21
 FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}
 
 
@@ -91,33 +92,43 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
 
 def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> str:
     """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
-    names = {p.name for p in spec_file.spec.passes}
+    options = {p.name: p.options for p in spec_file.spec.passes}
+    names = set(options)
     if limit.key == "size_mb":
-        return smaller(limit.limit, proto, size)
+        return smaller(limit.limit, proto, size, spec_file.spec.target)
     if limit.key in ("rtf", "latency_ms.p50", "latency_ms.p99"):
-        if "fuse" not in names or spec_file.spec.target == "onnx":
+        if "fuse" not in names:
             return "add fuse, with target: onnxruntime"
+        if spec_file.spec.target == "onnx":
+            return "set target: onnxruntime, whose own ops fuse more"
         if "quantize" not in names:
             return "add quantize: {mode: dynamic}"
         if limit.key == "rtf":
             return "choose a larger chunk: a call then takes longer, but less for each frame"
         return "choose a smaller chunk, or raise the budget"
     if limit.key == "snr_db":
+        if "budget" in options.get("quantize", {}):
+            return "raise quantize.budget.snr_db: its streams are not those of the validation"
         if "quantize" in names:
             return f"quantize: {{budget: {{snr_db: {limit.limit:g}}}}} leaves the most sensitive nodes in float"
         return "leave out the pass whose SNR the report shows to be the smallest"
-    return "the reset interval that the report recommends, or states in float, bound it"
+    return "graphc validate --minutes shows which state grows, and whether resets bound it; states in float may"
 
 
-def smaller(limit_mb: float, proto: onnx.ModelProto, size: int) -> str:
+def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: str) -> str:
+    opset = next((o.version for o in proto.opset_import if o.domain == ""), 0)
+    products = {n.input[1] for n in proto.graph.node if n.op_type in ("MatMul", "Gemm", "FusedMatMul")}
+    blocked = sum(float_bytes(t) for t in proto.graph.initializer if t.name in products)
     floats = sum(float_bytes(t) for t in proto.graph.initializer)
+    runtime = "" if target == "onnxruntime" or opset >= FIRST_BLOCKED else ", with target: onnxruntime,"
     ways = (
-        ("convert_float: {to: float16}", 1 / 2),
-        ("quantize: {mode: weight_only}", 1 / 4),
-        ("quantize: {mode: weight_only, weights: int4, block: 32}", 5 / 32),
+        ("convert_float: {to: float16}", floats, 1 / 2),
+        ("quantize: {mode: weight_only}", floats, 1 / 4),
+        (f"quantize: {{mode: weight_only, weights: int4, block: 32}}{runtime}", blocked, 5 / 32),
     )
-    estimates = [(way, (size - floats * (1 - share)) / 1e6) for way, share in ways]
-    way, estimate = next(((w, e) for w, e in estimates if e <= limit_mb), estimates[-1])
+    estimates = [(way, (size - weights * (1 - share)) / 1e6) for way, weights, share in ways]
+    smallest = min(estimates, key=lambda e: e[1])
+    way, estimate = next(((w, e) for w, e in estimates if e <= limit_mb), smallest)
     if floats < size / 20:
         return f"its weights in float are {floats / 1e6:.3g} MB only: raise the budget, or make the model smaller"
     return f"{way} would bring it to about {estimate:.3g} MB"

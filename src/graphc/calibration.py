@@ -132,16 +132,22 @@ def random_sequences(
     Lengths are drawn so that short streams, whose first call is their last, are as frequent as long ones.
     """
     signature = model.signature
-    if signature is None or offline is None:
+    if offline is None:
         return [partial(dict, feeds) for feeds in whole_feeds(source, None, count, seed)]
-    low, high = (min(max(f, signature.min_frames), signature.max_frames or f) for f in frames)
-    lengths = np.exp(np.random.default_rng(seed).uniform(np.log(low), np.log(high + 1), count))
+    least, most = (1, None) if signature is None else (signature.min_frames, signature.max_frames)
+    low, high = (min(max(f, least), most or f) for f in frames)
+    drawn = np.exp(np.random.default_rng(seed).uniform(np.log(low), np.log(high + 1), count))
+    lengths = [int(n) for n in drawn]
+    if signature is None:
+        taken = offline.some_lengths()
+        lengths = [n if offline.accepts(n) else taken[i % len(taken)] for i, n in enumerate(lengths)]
 
     def stream(index: int, length: int) -> Feeds:
-        drawn = offline.draw(length, np.random.default_rng([seed, index]))
-        return streamed(offline, with_silence(offline, drawn, length) if index % 2 else drawn)
+        feeds = offline.draw(length, np.random.default_rng([seed, index]))
+        feeds = with_silence(offline, feeds, length) if index % 2 else feeds
+        return feeds if signature is None else streamed(offline, feeds)
 
-    return [partial(stream, i, int(n)) for i, n in enumerate(lengths)]
+    return [partial(stream, i, n) for i, n in enumerate(lengths)]
 
 
 class Runner:
@@ -179,7 +185,7 @@ class Runner:
             lambda given, results: show(names, given, results, collector),
             None if carried else self.compiled.first,
         )
-        stream_all(StreamSession(replace(self.compiled, runner=watched)), [feeds])
+        stream_all(StreamSession(replace(self.compiled, runner=watched)), [feeds], smallest=True)
 
 
 def show(names: Sequence[str], feeds: Mapping[str, Array], results: Mapping[str, Array], collector: Collector) -> None:

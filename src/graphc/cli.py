@@ -267,6 +267,8 @@ def validate_command(
     """Compare what was compiled with the offline model, on random streams."""
     for spec in specs:
         with failures.caught():
+            if recordings and minutes is None:
+                raise click.UsageError("--recordings says what is played with --minutes.")
             if mutants:
                 with ProgressBar(spec.name) as bar:
                     found = mutants_of_spec(spec, allowed, bar)

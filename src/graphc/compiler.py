@@ -64,7 +64,7 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
-    fingerprint = fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *drift_files(spec_file)])
+    fingerprint = fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *recordings_of(spec_file)])
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
@@ -92,9 +92,10 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     return Report(data)
 
 
-def drift_files(spec_file: SpecFile) -> list[Path]:
-    drift = spec_file.spec.validation.drift
-    return recording_files(drift.paths, spec_file.folder) if drift is not None else []
+def recordings_of(spec_file: SpecFile) -> list[Path]:
+    """The files that the validation plays."""
+    spec = spec_file.spec.validation
+    return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
 
 
 def check_output(spec_file: SpecFile) -> None:

@@ -16,6 +16,7 @@ from graphc.graph import FIRST_IR_WITH_DEFAULTS, Graph, import_model
 from graphc.kept import LARGE_MODEL
 from graphc.length import Length
 from graphc.roles import (
+    TIME_ONLY,
     CountsRole,
     MaskRole,
     Port,
@@ -127,6 +128,16 @@ class Offline:
         """The feeds of a stream with the counts and first states that a compiled model does not take."""
         rng = np.random.default_rng(0)
         return {n: feeds[n] if n in feeds else self.draw_input(n, frames, rng, 1.0) for n in self.roles}
+
+    def shortened(self, feeds: Feeds, frames: int) -> Feeds:
+        """The feeds of the first so many frames of a stream."""
+        kept: Feeds = {}
+        for name, role in self.roles.items():
+            if isinstance(role, StreamRole):
+                kept[name] = feeds[name].take(range(self.frames_of(name, frames)), axis=role.axis)
+            elif not isinstance(role, TIME_ONLY):
+                kept[name] = feeds[name]
+        return self.completed(kept, frames)
 
     def run(self, feeds: Feeds) -> dict[str, Any]:
         """The offline outputs.

@@ -40,6 +40,7 @@ class PassContext:
         target: the runtime that the model is made for: onnx (any) or onnxruntime.
         progress: takes (done, total) of long work.
         folder: the spec's, to which paths in options are relative.
+        reference: the offline model as the options of passes up to here changed it; None without a stream.
     """
 
     stream: StreamSpec | None
@@ -49,6 +50,7 @@ class PassContext:
     progress: Callable[[int, int], None] = lambda done, total: None
     target: str = "onnx"
     folder: Path = field(default_factory=Path)
+    reference: Offline | None = None
 
 
 @dataclass

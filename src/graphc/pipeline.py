@@ -19,6 +19,7 @@ from graphc.model import Model
 from graphc.offline import Feeds, Offline
 from graphc.pass_api import PassContext, PassResult
 from graphc.plan import Plan, PlannedPass
+from graphc.recordings import recording_files
 from graphc.runtime import RunError, Session, size_of
 from graphc.signature import Signature
 from graphc.spec import StreamSpec, ToleranceSpec, ValidateSpec, merged_tolerance
@@ -32,6 +33,7 @@ from graphc.validate import (
     WindowReference,
     compare_all,
     draw_trials,
+    recorded_trials,
     session_of,
     sight_of,
     stream_all,
@@ -98,6 +100,7 @@ class Pipeline:
     records: list[PassRecord] = field(default_factory=list)
     exact: tuple[onnx.ModelProto, Signature] | None = None
     lossy: bool = False
+    reference: Offline | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -108,7 +111,7 @@ class Pipeline:
             ValidationError: a pass changed the numbers; names the pass, the output and the first frame.
         """
         model, proto = self.start()
-        checks = Checks(self.source, self.stream, self.validation, self.offline, model)
+        checks = Checks(self.source, self.stream, self.validation, self.offline, model, self.folder)
         for index, planned in enumerate(self.plan.passes):
             self.progress(planned.name, index, len(self.plan.passes))
             model, proto = self.step(planned, model, proto, checks)
@@ -150,6 +153,8 @@ class Pipeline:
         Errors:
             PassError: it failed.
         """
+        if self.offline is not None:
+            self.reference = planned.instance.reference(planned.config, self.offline) or self.reference
         context = PassContext(
             self.stream,
             self.offline,
@@ -158,6 +163,7 @@ class Pipeline:
             lambda done, total: self.progress(planned.name, done, total),
             self.plan.target,
             self.folder,
+            self.reference or self.offline,
         )
         try:
             result: PassResult = planned.instance.run(model, planned.config, context)
@@ -188,11 +194,10 @@ class Pipeline:
     def step(
         self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, checks: Checks
     ) -> tuple[Model, onnx.ModelProto]:
-        if self.offline is not None:
-            checks.change_reference(planned.instance.reference(planned.config, self.offline))
         self.note_exact(planned, model, proto)
         started = time.perf_counter()
         made, result = self.transformed(planned, model)
+        checks.change_reference(self.reference)
         seconds = time.perf_counter() - started
         started = time.perf_counter()
         after = verify(made, planned.name)
@@ -227,7 +232,9 @@ class Checks:
         spec: ValidateSpec,
         offline: Offline | None,
         model: Model,
+        folder: Path,
     ):
+        self.folder = folder
         self.source, self.stream, self.spec, self.offline = source, stream, spec, offline
         self.trials: list[Trial] = []
         self.feeds: list[Feeds] = []
@@ -240,7 +247,7 @@ class Checks:
 
     def change_reference(self, changed: Offline | None) -> None:
         """Compares with a model that the options of a pass changed from here on."""
-        if changed is not None:
+        if changed is not None and changed is not self.offline:
             self.as_exported, self.offline = self.as_exported or self.offline, changed
 
     def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
@@ -251,6 +258,8 @@ class Checks:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
         if self.as_exported is not None and not self.last_outputs:
             record.reference_change = worst_of(distances(self.as_exported, self.trials))
+        if planned.lossy and not self.lossy and self.spec.paths:
+            self.turn_to_recordings(model.signature)
         self.lossy = self.lossy or planned.lossy
         session = session_of(model, proto, exact=not self.lossy)
         got = stream_all(session, [t.feeds for t in self.trials])
@@ -262,6 +271,18 @@ class Checks:
             record.against_before = worst_of(before)
         self.complain(planned, record, model, proto)
         self.last_outputs, self.last_stream = got, (proto, model.signature)
+
+    def turn_to_recordings(self, signature: Signature) -> None:
+        """From here on the numbers may change: by how much is judged on recordings, where the spec names some."""
+        files = recording_files(self.spec.paths, self.folder)
+        frame_ms = self.stream.frame_ms if self.stream is not None else None
+        reference = self.reference(signature)
+        self.trials = recorded_trials(reference, files, frame_ms, signature.smallest, signature)
+        self.last_outputs = []
+        if self.last_stream is not None:
+            proto, before = self.last_stream
+            exact = session_of(Model.of(proto, before), proto, exact=True)
+            self.last_outputs = stream_all(exact, [t.feeds for t in self.trials])
 
     def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
         """How far a quantized model that no pass quantized moves in the integer kernels of this machine."""

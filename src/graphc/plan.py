@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
 
 from graphc.files import files_in
 from graphc.pass_api import Pass, PassConfig
+from graphc.plain_words import first_error, plain_words
 from graphc.registry import Registry
 from graphc.roles import nearest
 from graphc.spec import PassSpec, SpecFile, ToleranceSpec, merged_tolerance
@@ -97,11 +100,20 @@ def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: di
     try:
         return cls.Config.model_validate(options)
     except PydanticError as err:
-        first = err.errors(include_url=False)[0]
+        first = first_error(err.errors(include_url=False))
         loc = first["loc"]
         keys = ("passes", index, cls.name, *loc)
         if first["type"] == "extra_forbidden":
-            hint = nearest(str(loc[-1]), list(cls.Config.model_fields)) if len(loc) == 1 else None
-            raise spec_file.error(keys, "unknown option", hint) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise spec_file.error(keys, f"{message[:1].lower()}{message[1:]}") from None
+            raise spec_file.error(
+                keys, "unknown option", nearest(str(loc[-1]), options_at(cls.Config, loc[:-1]))
+            ) from None
+        raise spec_file.error(keys, plain_words(first)) from None
+
+
+def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
+    """The options that may stand under a path within those of a pass."""
+    for key in keys:
+        field = config.model_fields.get(str(key))
+        inner = [a for a in (get_args(field.annotation) or (field.annotation,)) if isinstance(a, type)] if field else []
+        config = next((a for a in inner if issubclass(a, BaseModel)), config)
+    return list(config.model_fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from graphc.mutation import THOROUGH, Proof, counts_of, mutation_lines
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
 from graphc.plan import config_of, is_lossy, make_plan
+from graphc.recordings import recording_files
 from graphc.registry import load_registry, registry_of
 from graphc.report import finite
 from graphc.session import StreamSession
@@ -33,6 +34,7 @@ from graphc.validate import (
     compare_session,
     compiled_of,
     draw_lengths,
+    recorded_trials,
 )
 
 
@@ -53,17 +55,26 @@ def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
 
 @dataclass(frozen=True)
 class Recheck:
-    """What was compiled, and what it is compared with."""
+    """What was compiled, and what it is compared with.
+
+    Args:
+        lossy: whether some pass may have changed the numbers.
+    """
 
     spec_file: SpecFile
     session: StreamSession
     offline: Offline
     reference: Reference
     tolerance: ToleranceSpec
+    lossy: bool
 
     def trials(self, more: int = 1, seed: int = 0) -> list[Trial]:
         """Random streams as the spec asks for them, or so many times as many from another seed."""
         asked = self.spec_file.spec.validation
+        if asked.paths and self.lossy:
+            files = recording_files(asked.paths, self.spec_file.folder)
+            manifest = self.session.manifest
+            return recorded_trials(self.reference, files, manifest.frame_ms, self.session.chunk, manifest)
         changed = {"sequences": asked.sequences * more, "seed": asked.seed + seed}
         return draw_lengths(self.reference, asked.model_copy(update=changed), self.session.manifest)
 
@@ -91,9 +102,10 @@ def recheck_of(path: Path) -> Recheck:
         reference = WholeReference(offline)
     else:
         reference = StepReference(offline, given_stream(offline, session.chunk, spec.stream.frame_ms))
-    layers = [p.tolerance for p in reversed(spec.passes) if p.tolerance is not None]
+    classes = [(p.tolerance, registry.get(p.name)) for p in reversed(spec.passes)]
+    layers = [layer for own, cls in classes for layer in (own, cls.tolerance if cls is not None else None)]
     tolerance = fitting(merged_tolerance(*layers, spec.validation.tolerance), source)
-    return Recheck(spec_file, session, offline, reference, tolerance)
+    return Recheck(spec_file, session, offline, reference, tolerance, lossy)
 
 
 def validate_spec(path: Path) -> dict[str, Any]:
@@ -139,7 +151,8 @@ def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str
     compiled = compiled_of(model, exact=True)
     tolerance = fitting(merged_tolerance(checked.spec_file.spec.validation.tolerance), pipeline.source)
     parts = Parts(model.proto(), compiled.manifest, compiled.first)
-    proof = Proof(parts, checked.trials(), checked.trials(THOROUGH, seed=1), tolerance)
+    exact = replace(checked, lossy=False)
+    proof = Proof(parts, exact.trials(), exact.trials(THOROUGH, seed=1), tolerance)
     judged = proof.judge_all(lambda done, total: progress("mutants", done, total))
     return {
         "spec": str(path),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic import ValidationError as PydanticError
 
 from graphc.errors import SpecError
+from graphc.plain_words import first_error, plain_words
 from graphc.roles import nearest
 from graphc.yaml_source import Source, read_yaml
 
@@ -177,6 +178,11 @@ class ValidateSpec(Strict):
     )
     seed: Annotated[int, Field(ge=0)] = 0
     tolerance: ToleranceSpec = ToleranceSpec()
+    paths: list[str] = Field(
+        default=[],
+        description="recordings or features, relative to the spec, on which passes that may change the numbers are "
+        "judged; none: the random streams",
+    )
     drift: DriftSpec | None = Field(default=None, description="follow the error over a long stream, too")
 
     @model_validator(mode="before")
@@ -324,8 +330,7 @@ def load_spec(path: str | Path) -> SpecFile:
 
 
 def first_complaint(err: PydanticError, source: Source) -> SpecError:
-    complaints = sorted(err.errors(include_url=False), key=lambda c: c["type"] == "missing")
-    first = complaints[0]
+    first = first_error(err.errors(include_url=False))
     keys = source.existing(tuple(k for k in first["loc"]))
     where, path = source.place(keys)
     missing = str(first["loc"][-1]) if first["loc"] else ""
@@ -335,8 +340,8 @@ def first_complaint(err: PydanticError, source: Source) -> SpecError:
     if first["type"] == "missing":
         within = f"{path}: " if path else ""
         return SpecError(f"{within}the key '{missing}' is missing", where=where)
-    message = first["msg"].removeprefix("Value error, ")
-    return SpecError(f"{path}: {message[:1].lower()}{message[1:]}" if path else message, where=where)
+    message = plain_words(first)
+    return SpecError(f"{path}: {message}" if path else message, where=where)
 
 
 def known_keys(keys: tuple[str | int, ...]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from graphc.errors import ModelError
 from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
 from graphc.offline import Offline
+from graphc.recordings import recorded_stream
 from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession, first_values
@@ -28,6 +30,7 @@ SIGHT = 10.0
 CALLS_TO_SHOW = 12
 SILENT_FROM = 24
 LONGEST_STREAM = 10_000_000
+LONGEST_RECORDED_MS = 60_000
 Feeds = dict[str, Array]
 
 
@@ -43,8 +46,13 @@ class Trial:
 class Reference(Protocol):
     """What equal means: the reference outputs of a stream."""
 
+    offline: Offline
+
     def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
         """A random stream of so many frames, or None where the offline model does not take that length."""
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        """What is to come of a stream."""
 
 
 class WholeReference:
@@ -59,6 +67,9 @@ class WholeReference:
         feeds = self.offline.draw(frames, rng)
         if frames >= SILENT_FROM:
             feeds = with_silence(self.offline, feeds, frames)
+        return self.of(frames, feeds)
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
         return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
 
 
@@ -82,7 +93,9 @@ class WindowReference:
 
     def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
         frames = max(1, frames // self.chunk) * self.chunk
-        feeds = self.offline.draw(frames, rng)
+        return self.of(frames, self.offline.draw(frames, rng))
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
         wants: list[dict[str, Array]] = []
         states = {n: r.output for n, r in self.offline.roles.items() if isinstance(r, StateRole)}
         for end in range(self.chunk, frames + 1, self.chunk):
@@ -114,7 +127,10 @@ class StepReference:
         self.chunk = model.signature.smallest
 
     def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        feeds = streamed(self.offline, self.offline.draw(frames, rng))
+        return self.of(frames, self.offline.draw(frames, rng))
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        feeds = streamed(self.offline, feeds)
         return Trial(frames, feeds, run_stream(self.session, feeds))
 
 
@@ -147,8 +163,11 @@ def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool 
     return Compiled(manifest, runner, first_values(model))
 
 
-def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
-    """The outputs of a whole stream; outputs without time are stacked, one for each call."""
+def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> dict[str, Array]:
+    """The outputs of a whole stream; outputs without time are stacked, one for each call.
+
+    Where calls may differ, they have all sizes, or with ``smallest`` that of the smallest chunk.
+    """
     session.reset()
     statics = {n: v for n, v in feeds.items() if n in session.statics}
     streams = {n: v for n, v in feeds.items() if n in session.streams}
@@ -157,7 +176,7 @@ def run_stream(session: StreamSession, feeds: Feeds) -> dict[str, Array]:
     first = next(iter(streams))
     total = streams[first].shape[session.streams[first].axis or 0] // session.frames_a_chunk(first)
     done = 0
-    for chunks in call_sizes(session, total):
+    for chunks in [1] * total if smallest else call_sizes(session, total):
         chunk = {}
         for name, value in streams.items():
             count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
@@ -217,8 +236,8 @@ class Bounds(Protocol):
 def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, bounds: Bounds) -> list[Trial]:
     """Random streams; of the lengths drawn those that the offline model takes.
 
-    Unless the spec says, the last chunk of a long one lacks a frame, one is shorter than the longest context, and the last
-    chunk of another holds one frame: the ends of streams differ by what is left of the chunk.
+    Unless the spec says, the last chunk of a long one lacks a frame, one is shorter than the longest context, and the
+    last chunk of another holds one frame: the ends of streams differ by what is left of the chunk.
 
     Errors:
         ModelError: none of the lengths drawn is taken.
@@ -256,16 +275,39 @@ def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, del
     return trials
 
 
+def recorded_trials(
+    reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
+) -> list[Trial]:
+    """Recordings, each from its beginning and as long as the offline model takes it, up to a minute.
+
+    Errors:
+        InputError: a recording that does not fit the model.
+        ModelError: the offline model takes none of it.
+    """
+    offline = reference.offline
+    most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
+    trials: list[Trial] = []
+    for path in files:
+        feeds = recorded_stream(path, offline, frame_ms)
+        first, role = next(iter(offline.streams().items()))
+        whole = min(most, int(feeds[first].shape[role.axis] / role.rate))
+        whole = whole // chunk * chunk if isinstance(reference, WindowReference) else whole
+        frames = next((n for n in range(whole, max(0, whole - DRAWS), -1) if offline.accepts(n)), None)
+        if frames is None:
+            raise ModelError(f"the offline model takes none of the lengths up to {whole} frames", where=str(path))
+        trials.append(reference.of(frames, offline.shortened(feeds, frames)))
+    return trials
+
+
 def accepted(reference: Reference) -> set[int]:
-    offline = getattr(reference, "offline", None)
-    return set(offline.some_lengths()) if isinstance(offline, Offline) else set()
+    return set(reference.offline.some_lengths())
 
 
-def stream_all(session: StreamSession, sequences: Sequence[Feeds]) -> list[dict[str, Array]]:
-    """What a compiled model gives for whole streams."""
+def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: bool = False) -> list[dict[str, Array]]:
+    """What a compiled model gives for whole streams; ``smallest`` as in ``run_stream``."""
     if session.manifest.streams is not None:
         return run_apart(session, sequences)
-    return [run_stream(session, feeds) for feeds in sequences]
+    return [run_stream(session, feeds, smallest) for feeds in sequences]
 
 
 def compare_all(

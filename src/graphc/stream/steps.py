@@ -9,6 +9,7 @@ from graphc.stream.moved import PLAIN_MOVERS, moved_stream
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 SPREADING = ("Expand", "Tile")
+QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
 
 
 def step_of(node: Node, facts: Facts) -> StreamStep:
@@ -28,7 +29,9 @@ def step_of(node: Node, facts: Facts) -> StreamStep:
         missing = StreamError(
             f"there is no streaming rule for the op {op_of(node)}" + " over a table of two times" * tables,
             node=label(node),
-            hint="cut the model in front of it, or write a rule (docs/writing-a-rule.md)",
+            hint="put quantize behind lift_state"
+            if any(word in node.op for word in QUANTIZED)
+            else "cut the model in front of it, or write a rule (docs/writing-a-rule.md)",
         )
         raise first_refusal(facts, missing)
     try:
