@@ -19,6 +19,7 @@ from graphc.compiler import Options, compile_spec, dependencies, output_paths
 from graphc.errors import GraphcError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
+from graphc.output_check import verify_output
 from graphc.pass_api import Pass
 from graphc.recheck import bench_spec, drift_of, mutants_of_spec, validate_spec
 from graphc.registry import load_registry
@@ -293,6 +294,20 @@ def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, ca
         with failures.caught():
             found = bench_spec(spec, calls)
             click.echo(json.dumps(found, indent=1) if as_json else found["line"])
+
+
+@cli.command("verify")
+@click.argument("outputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@JSON
+@command
+def verify_command(failures: Failures, outputs: tuple[Path, ...], as_json: bool) -> None:
+    """Check compiled models against their own records; say what changed since they were made."""
+    for output in outputs:
+        with failures.caught():
+            found = verify_output(output)
+            click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
+            if not found["holds"]:
+                failures.status = max(failures.status, 1)
 
 
 @cli.command("passes")

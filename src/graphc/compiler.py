@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from graphc.bench import measure
 from graphc.budget import check_budget
+from graphc.components import components
 from graphc.drift import float_session, long_stream
 from graphc.errors import GraphcError
 from graphc.files import write_all
 from graphc.fingerprint import fingerprint_of, is_up_to_date
 from graphc.kept import array_of, is_kept, loaded
-from graphc.manifest import METADATA_KEY, manifest_of, to_json
+from graphc.manifest import METADATA_KEY, manifest_of, npz, to_json
 from graphc.model import EXTERNAL_DATA_LIMIT, digest, read_model
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
@@ -126,6 +125,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
     return {
         "format": FORMAT,
         "spec": str(spec_file.source.path.name),
+        "spec_path": os.path.relpath(spec_file.source.path, spec_file.output_path.parent),
         "source": {
             "model": spec_file.spec.model,
             "bytes": size_of(source),
@@ -135,6 +135,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         },
         "fingerprint": fingerprint,
         "versions": fingerprint["versions"],
+        "components": components(),
         "passes": [],
         "states": [],
         "outputs": {},
@@ -202,6 +203,7 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
         manifest, arrays = manifest_of(result.model, paths["model"].stem)
         if arrays:
             files[paths["init"]] = npz(arrays)
+            manifest["init_sha256"] = digest(files[paths["init"]])
         files[paths["manifest"]] = to_json(manifest).encode()
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
     if size_of(proto) >= EXTERNAL_DATA_LIMIT:
@@ -246,17 +248,6 @@ def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:
             prop.value = value
             return
     proto.metadata_props.add(key=key, value=value)
-
-
-def npz(arrays: dict[str, Any]) -> bytes:
-    """An .npz with the same bytes for the same arrays: members stored, dated 1980."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for key, value in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
-    return buffer.getvalue()
 
 
 def follow_drift(

@@ -33,14 +33,23 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: S
     except OSError as err:
         raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
     return {
-        "spec": digest(spec_file.spec.model_dump_json(by_alias=True).encode()),
+        "spec": spec_digest(spec_file),
         "model": model,
         "reads": read,
         "external": {p.name: file_digest(p) for p in beside},
         "passes": {name: file_digest(path) for name, path in sorted(pass_files.items())},
         "compiler": own_digest(),
-        "versions": {**versions(), **{name: installed(name) for name in PACKAGES}},
+        "versions": package_versions(),
     }
+
+
+def spec_digest(spec_file: SpecFile) -> str:
+    """A hash of what a spec says, however it is written."""
+    return digest(spec_file.spec.model_dump_json(by_alias=True).encode())
+
+
+def package_versions() -> dict[str, str]:
+    return {**versions(), **{name: installed(name) for name in PACKAGES}}
 
 
 def own_digest() -> str:

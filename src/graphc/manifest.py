@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import zipfile
@@ -132,6 +134,7 @@ class Manifest(Part):
     min_frames: int = 1
     reset_s: float | int | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
+    init_sha256: str | None = None
 
     def of_one(self) -> Manifest:
         """The manifest as one of the streams of a batch sees it."""
@@ -236,6 +239,17 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
     return {**entry, **more}
 
 
+def npz(arrays: dict[str, Any]) -> bytes:
+    """An .npz with the same bytes for the same arrays: members stored, dated 1980."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for key, value in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(value), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    return buffer.getvalue()
+
+
 def fill_of(value: Any) -> Any:
     number = float(value)
     if math.isinf(number):
@@ -259,6 +273,26 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
         first = err.errors(include_url=False)[0]
         place = ".".join(str(k) for k in first["loc"])
         raise ModelError(f"not a manifest of graphc: {place}: {first['msg']}", where=where) from None
+
+
+def first_values_in(manifest: Manifest, folder: Path) -> dict[str, NDArray[Any]]:
+    """The arrays that states start from.
+
+    Errors:
+        ModelError: a file that lies outside the manifest's folder, is another than was written with the manifest, or
+            does not hold what the manifest says.
+    """
+    files = {s.init.file for s in manifest.states if isinstance(s.init, FileInit)}
+    values = {s.input: first_value(s, folder) for s in manifest.states}
+    for name in files if manifest.init_sha256 is not None else ():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.init_sha256:
+                raise ModelError(
+                    "it is not the file that was written with this model",
+                    where=str(folder / name),
+                    hint="compile again",
+                )
+    return values
 
 
 def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from graphc.errors import InputError, ModelError
-from graphc.manifest import METADATA_KEY, Manifest, PortEntry, first_value, parse_manifest
+from graphc.manifest import METADATA_KEY, Manifest, PortEntry, first_values_in, parse_manifest
 from graphc.model import Model
 from graphc.runtime import RunError, Session, open_model
 from graphc.stream_buffer import Array, Arrays, StreamBuffer
@@ -144,7 +144,7 @@ def opened(model: str | Path | Compiled, threads: int, exact: bool = False) -> C
     else:
         manifest, folder, path = locate(Path(model))
         runner = open_model(path, str(path), threads, exact)
-        compiled = Compiled(manifest, runner, {s.input: first_value(s, folder) for s in manifest.states})
+        compiled = Compiled(manifest, runner, first_values_in(manifest, folder))
     check_ports(compiled.manifest, compiled.runner)
     return compiled
 

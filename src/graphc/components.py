@@ -1,0 +1,51 @@
+"""What a compilation was made with: graphc and all that it depends on, as a bill of materials lists it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LONGEST_LICENSE = 80
+
+
+def components(root: str = "graphc") -> list[dict[str, str]]:
+    """Name, version, license and package URL (https://github.com/package-url/purl-spec) of a distribution and of those
+    that it requires, as they are installed."""
+    found: dict[str, Distribution] = {}
+    waiting = [root]
+    while waiting:
+        name = normal(waiting.pop())
+        if name in found:
+            continue
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:
+            continue
+        wanted = [r for r in found[name].requires or [] if "extra ==" not in r]
+        waiting += [match.group() for r in wanted if (match := REQUIREMENT.match(r))]
+    return [
+        {
+            "name": name,
+            "version": found[name].version,
+            "license": license_of(found[name]),
+            "purl": f"pkg:pypi/{name}@{found[name].version}",
+        }
+        for name in sorted(found)
+    ]
+
+
+def normal(name: str) -> str:
+    """A project's name as PyPI compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def license_of(dist: Distribution) -> str:
+    def field(name: str) -> list[str]:
+        return [str(value) for value in dist.metadata.get_all(name) or []]
+
+    stated = [*field("License-Expression"), *field("License")]
+    classified = [c.rpartition(" :: ")[2] for c in field("Classifier") if c.startswith("License ::")]
+    if stated and stated[0] and len(stated[0]) <= LONGEST_LICENSE:
+        return stated[0].strip()
+    return ", ".join(classified) or "not stated"
