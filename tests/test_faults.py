@@ -1,0 +1,100 @@
+"""What goes wrong around graphc: kills, two at once, readers, workers that die. Outputs are whole, the old or the new."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SPEC
+from faults import Project, child_of, kill_often
+
+from graphc.files import write_all
+
+Specs = Callable[..., Path]
+
+
+def test_killed_at_random_moments() -> None:
+    counts = kill_often(12, seed=1)
+    assert sum(counts.values()) == 12
+    assert set(counts) <= {"old after a kill", "new after a kill", "finished before it"}, counts
+
+
+def test_two_compilations_of_one_output(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    for _ in range(3):
+        running = [project.start(spec) for spec in project.specs]
+        assert [process.wait() for process in running] == [0, 0]
+        assert project.state() in ("four", "eight")
+        assert project.left_over() == []
+
+
+def test_a_reader_keeps_what_it_opened(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    write_all({path: b"old" * 1000})
+    with path.open("rb") as reader:
+        write_all({path: b"new" * 1000})
+        assert reader.read() == b"old" * 1000
+    assert path.read_bytes() == b"new" * 1000
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".model.onnx.0123abcd.tmp"
+    left.write_bytes(b"half")
+    other = tmp_path / ".another.onnx.0123abcd.tmp"
+    other.write_bytes(b"of somebody else")
+    write_all({tmp_path / "model.onnx": b"whole"})
+    assert not left.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("victim", ["parent", "child"])
+def test_a_crash_of_native_code_is_told(project: Specs, victim: str) -> None:
+    spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graphc", "compile", str(spec)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = waited_for(lambda: child_of(process.pid))
+    time.sleep(1.0)
+    os.kill(process.pid if victim == "parent" else child, signal.SIGKILL if victim == "parent" else signal.SIGSEGV)
+    _, said = process.communicate(timeout=20)
+    if victim == "child":
+        assert process.returncode == 2
+        assert said.startswith("graphc: error: native code crashed (SIGSEGV); nothing was written")
+    waited_for(lambda: not Path(f"/proc/{child}").exists() or None)
+    assert not (spec.parent / "out").exists()
+
+
+def test_a_worker_that_dies_costs_its_pass_alone(project: Specs) -> None:
+    spec = project(spec=SPEC.replace("fuse]", "simplify, fuse]"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graphc", "compile", "-v", str(spec)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = waited_for(lambda: child_of(process.pid))
+    worker = waited_for(lambda: child_of(child))
+    os.kill(worker, signal.SIGKILL)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "simplify: left as it was: the process of onnxsim ended" in said
+
+
+def waited_for(found: Callable[[], int | None]) -> int:
+    """What a search finds within some seconds."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        value = found()
+        if value is not None:
+            return value
+        time.sleep(0.002)
+    raise AssertionError("it never came")
