@@ -13,7 +13,7 @@ from test_attention import ARRAYS, BAND, LIMITS, PLACES, SCORES
 from test_rules import model_of, random, weights
 
 import graphc
-from graphc import BatchSession, InputError, ModelError, StreamError
+from graphc import BatchSession, GraphcError, InputError, ModelError, StreamError
 from graphc.errors import SpecError
 from graphc.offline import Offline, offline_of
 from graphc.spec import InputSpec, StreamSpec
@@ -163,7 +163,7 @@ def test_inputs_may_be_cached_where_streams_have_their_own_clocks(tmp_path: Path
     [
         ("chunk: dynamic, clocks: own", "clocks: own goes with a chunk of so many frames"),
         ("chunk: 4, window: 8, clocks: own", "without window and states"),
-        ("chunk: 4, clocks: mine", "'shared' or 'own'"),
+        ("chunk: 4, clocks: mine", "known: shared, own"),
     ],
 )
 def test_specs_that_ask_for_clocks_in_vain_are_refused(tmp_path: Path, stream: str, said: str) -> None:
@@ -245,3 +245,13 @@ def test_a_static_input_without_a_batch_axis_is_one_for_all(tmp_path: Path) -> N
         session.push(session.open(), x=random(1, 4, 4), g=np.full(4, value, np.float32))
     with pytest.raises(InputError, match="the static input 'g' is one for all streams, and stream 1 has another value"):
         session.step()
+
+
+def test_a_batch_that_the_model_has_no_axis_for_is_refused(tmp_path: Path) -> None:
+    model = ROOT / "examples" / "models" / "lstm_tagger.dynamo.onnx"
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        f"version: 1\nmodel: {model}\noutput: out.onnx\nstream: {{chunk: 4, batch: 3}}\npasses: [lift_state]\n"
+    )
+    with pytest.raises(GraphcError, match=r"spec\.yaml:4:\d+: stream\.batch: no input has a symbolic dim, or one of 3"):
+        graphc.compile(path)

@@ -246,14 +246,21 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     """The offline model under a spec's stream section.
 
     Errors:
-        SpecError: a name that is no input, an axis out of range, or roles that cannot be inferred.
+        SpecError: a name that is no input, an axis out of range, roles that cannot be inferred, or a batch that no
+            input has an axis for.
     """
     ports, outputs = graph_ports(model)
     roles = roles_of(stream, ports, outputs, spec)
+    batch_axes = batch_axes_of(ports, roles, stream.batch)
+    if stream.batch > 1 and not batch_axes and stream.clocks == "shared":
+        reason = f"no input has a symbolic dim, or one of {stream.batch}, for a batch of streams"
+        hint = "export the model with a symbolic batch dim"
+        keys = ("stream", "batch")
+        raise spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(keys)}: {reason}", hint=hint)
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
     declared = relax(prepared, roles, stream.batch)
-    return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes_of(ports, roles, stream.batch))
+    return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes)
 
 
 def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,15 @@ class Compiled:
     manifest: Manifest
     runner: Session
     first: Arrays
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment of a stream: ``states`` are what a next call takes, the rest is what the client had buffered."""
+
+    states: Arrays
+    flushed: bool
+    buffer: Mapping[str, Any]
 
 
 class StreamSession(StreamBuffer):
@@ -86,6 +96,22 @@ class StreamSession(StreamBuffer):
             left = max(total - self.fed, 0)
             self.collect(self.call(self.cut_chunk(frames), min(left, frames)), frames)
         return self.taken_out(total)
+
+    def snapshot(self) -> Snapshot:
+        """Where the stream stands: its states, and the frames that wait on either side. It stays as it is."""
+        return Snapshot(dict(self.states), self.flushed, self.kept())
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Goes on from a snapshot of this session, or of another one over the same model.
+
+        Errors:
+            InputError: a snapshot of another model.
+        """
+        states = {s.input: (tuple(s.shape), s.dtype) for s in self.manifest.states}
+        if {n: (v.shape, str(v.dtype)) for n, v in snapshot.states.items()} != states:
+            raise InputError("the snapshot is of another model", hint="compile both with one spec")
+        self.states, self.flushed = dict(snapshot.states), snapshot.flushed
+        self.put_back(snapshot.buffer)
 
     def call(self, chunk: Arrays, valid: int) -> Arrays:
         """One call: exactly a chunk in, the outputs out, the states carried."""

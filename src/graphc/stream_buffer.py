@@ -17,6 +17,15 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 
 
+BUFFERED = ("buffers", "pushed", "values", "given", "returned", "waiting", "fed")
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: copied(held) for key, held in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
 class StreamBuffer:
     """Cuts a stream's frames into calls by a manifest, and its outputs into the frames that are new.
 
@@ -46,6 +55,15 @@ class StreamBuffer:
         self.returned = dict.fromkeys(self.outputs, 0)
         self.waiting: dict[str, list[Array]] = {name: [] for name in self.outputs}
         self.fed = 0
+
+    def kept(self) -> dict[str, Any]:
+        """A copy of what is buffered; the arrays themselves are never changed."""
+        return {name: copied(getattr(self, name)) for name in BUFFERED}
+
+    def put_back(self, kept: Mapping[str, Any]) -> None:
+        """Buffers again what a copy holds."""
+        for name in BUFFERED:
+            setattr(self, name, copied(kept[name]))
 
     def named(self, frames: Array | Mapping[str, Array] | None, named: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays by input name, out of one array or a mapping and keywords."""
