@@ -23,6 +23,7 @@ from graphc.output_check import verify_output
 from graphc.pass_api import Pass
 from graphc.recheck import bench_spec, drift_of, mutants_of_spec, validate_spec
 from graphc.registry import load_registry
+from graphc.reproducer import bisect_spec
 from graphc.spec import InputSpec, ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
@@ -253,6 +254,12 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     help="Follow the error against the float model over so many minutes of stream.",
 )
 @click.option("--mutants", is_flag=True, help="Put faults into the streaming model, and say which the comparison sees.")
+@click.option(
+    "--bisect",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Find the first guilty pass and node of a spec that fails, and write what reproduces it there.",
+)
 @click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
 @ALLOWED
 @command
@@ -262,6 +269,7 @@ def validate_command(
     as_json: bool,
     minutes: float | None,
     mutants: bool,
+    bisect: Path | None,
     recordings: tuple[str, ...],
     allowed: tuple[Path, ...],
 ) -> None:
@@ -273,6 +281,9 @@ def validate_command(
             if mutants:
                 with ProgressBar(spec.name) as bar:
                     found = mutants_of_spec(spec, allowed, bar)
+            elif bisect is not None:
+                with ProgressBar(spec.name) as bar:
+                    found = bisect_spec(spec, bisect, allowed, bar)
             elif minutes is None:
                 found = validate_spec(spec)
             else:

@@ -101,6 +101,8 @@ class Pipeline:
     exact: tuple[onnx.ModelProto, Signature] | None = None
     lossy: bool = False
     reference: Offline | None = None
+    running: str = ""
+    failing: Trial | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -114,7 +116,10 @@ class Pipeline:
         checks = Checks(self.source, self.stream, self.validation, self.offline, model, self.folder)
         for index, planned in enumerate(self.plan.passes):
             self.progress(planned.name, index, len(self.plan.passes))
-            model, proto = self.step(planned, model, proto, checks)
+            try:
+                model, proto = self.step(planned, model, proto, checks)
+            finally:
+                self.failing = checks.failing
         self.note_exact(None, model, proto)
         self.progress("sight", len(self.plan.passes), len(self.plan.passes))
         tolerance = fitting(merged_tolerance(self.validation.tolerance), self.source)
@@ -153,6 +158,7 @@ class Pipeline:
         Errors:
             PassError: it failed.
         """
+        self.running = planned.name
         if self.offline is not None:
             self.reference = planned.instance.reference(planned.config, self.offline) or self.reference
         context = PassContext(
@@ -244,6 +250,7 @@ class Checks:
         self.given = model if model.signature is not None else None
         self.as_exported: Offline | None = None
         self.lossy = False
+        self.failing: Trial | None = None
 
     def change_reference(self, changed: Offline | None) -> None:
         """Compares with a model that the options of a pass changed from here on."""
@@ -321,11 +328,12 @@ class Checks:
         first = bad[0]
         place = f" at frame {first.frame}" if first.frame is not None else ""
         stream = f" of a stream of {first.frames} frames" if first.frames is not None else ""
+        self.failing = next((t for t in self.trials if t.frames == first.frames), None)
         inner = None
         if self.last_stream is not None and model.signature is not None:
-            trial = next(t for t in self.trials if t.frames == first.frames)
             before = Model.of(*self.last_stream)
-            inner = first_inner_difference((before, self.last_stream[0]), (model, proto), trial)
+            assert self.failing is not None
+            inner = first_inner_difference((before, self.last_stream[0]), (model, proto), self.failing)
         raise ValidationError(
             f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
             + (f"; the first inner tensor that differs is {inner}" if inner else ""),
