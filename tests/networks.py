@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -19,6 +20,19 @@ class Chooser(Protocol):
     def integer(self, low: int, high: int) -> int: ...
 
     def pick(self, options: Sequence[V]) -> V: ...
+
+
+class Seeded:
+    """Choices that a seed makes."""
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return self.random.randint(low, high)
+
+    def pick(self, options: Sequence[V]) -> V:
+        return self.random.choice(list(options))
 
 
 @dataclass(frozen=True)

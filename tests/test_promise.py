@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +13,7 @@ from conftest import ROOT
 from drawn_attention import draw_attention_network
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from networks import Chooser, draw_network
+from networks import Chooser, Seeded, draw_network
 from promise import verdict_of
 
 V = TypeVar("V")
@@ -32,19 +31,6 @@ class Drawn:
 
     def pick(self, options: Sequence[V]) -> V:
         return self.data.draw(st.sampled_from(list(options)))
-
-
-class Seeded:
-    """Choices that a seed makes."""
-
-    def __init__(self, seed: int):
-        self.random = random.Random(seed)
-
-    def integer(self, low: int, high: int) -> int:
-        return self.random.randint(low, high)
-
-    def pick(self, options: Sequence[V]) -> V:
-        return self.random.choice(list(options))
 
 
 def never_wrong(choose: Drawn, draw: Callable[[Chooser], onnx.ModelProto]) -> None:

@@ -1,0 +1,82 @@
+"""The promise on many random networks: equal at every length, or refused; never wrong.
+
+    python tests/many_networks.py [--networks 10000] [--first 0] [--workers 2]
+
+Every network is drawn from a seed of its own, so that a number names it: three of four are recurrent, convolutional and
+pooling networks, one has attention; two of four are fused, for either target. One that is wrong is saved as
+wrong_SEED.onnx; tests/corpus holds those of the past.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import onnx
+
+sys.path.insert(0, str(Path(__file__).parent))
+from drawn_attention import draw_attention_network
+from networks import Seeded, draw_network
+from promise import Verdict, verdict_of
+
+CHUNKS = 3
+LENGTHS = range(1, 30)
+TARGETS = (None, "onnx", None, "onnxruntime")
+BATCH = 20
+
+
+def drawn(seed: int) -> tuple[onnx.ModelProto, int, str, str | None]:
+    """The network of a seed, the chunk in multiples of the smallest (0: calls of any), its family, how it is fused."""
+    choose = Seeded(seed)
+    attention = seed % 4 == 3
+    model = (draw_attention_network if attention else draw_network)(choose)
+    return model, choose.integer(0, CHUNKS), "attention" if attention else "plain", TARGETS[seed // 4 % 4]
+
+
+def judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
+    found: list[tuple[int, str, Verdict]] = []
+    for seed in seeds:
+        model, times, family, target = drawn(seed)
+        verdict = verdict_of(model, times, LENGTHS, fused_for=target)
+        if verdict.kind == "wrong":
+            onnx.save(model, f"wrong_{seed}.onnx")
+        found.append((seed, f"{family}, {'fused for ' + target if target else 'lifted'}", verdict))
+    return found
+
+
+def run(first: int, count: int, workers: int) -> Iterator[tuple[int, str, Verdict]]:
+    seeds = list(range(first, first + count))
+    batches = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
+    with ProcessPoolExecutor(workers) as pool:
+        for results in pool.map(judged, batches):
+            yield from results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    counts: Counter[tuple[str, str]] = Counter()
+    for done, (seed, family, verdict) in enumerate(run(arguments.first, arguments.networks, arguments.workers), 1):
+        counts[family, verdict.kind] += 1
+        if verdict.kind == "wrong":
+            print(f"WRONG: seed {seed}, {family}: {verdict.detail}", flush=True)
+        if done % 500 == 0:
+            print(
+                done,
+                {k: sum(n for (_, kind), n in counts.items() if kind == k) for k in ("equal", "refused", "wrong")},
+                flush=True,
+            )
+    for (family, kind), number in sorted(counts.items()):
+        print(f"{number:6}  {family}: {kind}")
+    return 1 if any(kind == "wrong" for _, kind in counts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
