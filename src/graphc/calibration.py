@@ -17,7 +17,7 @@ from graphc.drawn import whole_feeds
 from graphc.errors import ModelError
 from graphc.model import Model
 from graphc.offline import Offline
-from graphc.ranges import Histogram, Method, Range, chosen_range
+from graphc.ranges import Histogram, Method, Range, chosen_range, outward
 from graphc.recordings import recorded_stream
 from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession
@@ -228,7 +228,13 @@ def calibrate(
             for name, histogram in seen.held.items():
                 held[name].counts += histogram.counts
         whole = {name: chosen_range(h, method, percentile) for name, h in held.items()}
-    return {name: Seen(extremes.low[name], extremes.high[name], whole[name]) for name in whole}
+    return {name: seen_of(extremes, name, whole[name]) for name in whole}
+
+
+def seen_of(extremes: Extremes, name: str, chosen: Range) -> Seen:
+    low, high = extremes.low[name], extremes.high[name]
+    finite = Range(float(outward(np.asarray(chosen.low), False)), float(outward(np.asarray(chosen.high), True)))
+    return Seen(outward(low, False).astype(low.dtype), outward(high, True).astype(high.dtype), finite)
 
 
 def outputs_on(model: Model, streams: Streams) -> list[dict[str, Array]]:

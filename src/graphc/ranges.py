@@ -15,6 +15,7 @@ BINS = 2048
 LEVELS = 256
 SMALLEST_SHARE = 0.2
 CANDIDATES = 81
+STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,17 @@ class Range:
     @property
     def with_zero(self) -> Range:
         return Range(min(self.low, 0.0), max(self.high, 0.0))
+
+
+def outward(value: Array, up: bool) -> Array:
+    """The next numbers of eight significant bits above, or below.
+
+    CPUs add in different orders, so that what a tensor held differs in its last bits from machine to machine; rounded,
+    scales are the same but where a bound lies within those bits of one of these numbers.
+    """
+    mantissa, exponent = np.frexp(np.asarray(value, np.float64))
+    steps = np.ceil(mantissa * STEPS) if up else np.floor(mantissa * STEPS)
+    return np.asarray(np.ldexp(steps / STEPS, exponent))
 
 
 @dataclass
