@@ -84,7 +84,10 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 
 @stream_rule("AveragePool")
 def average_pool(node: Node, facts: Facts) -> StreamStep:
-    """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames."""
+    """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames.
+
+    Windows without any, beyond the ends, give 0: a number that is none would pass through finite masks.
+    """
     x, w, attrs = pool_window(node, facts, 0.0, settled=True)
     padded = w.window.before > 0 or w.window.after > 0
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
@@ -114,7 +117,8 @@ def average_pool(node: Node, facts: Facts) -> StreamStep:
         counts = b.one(
             "AveragePool", b.cached(real, counted, w.cache, 0.0, "pool_context", "count"), hint="counts", **included
         )
-        return [b.one("Div", sums, counts, hint="average")]
+        least = b.constant(np.asarray(0.5 / np.prod(node.attrs["kernel_shape"]), x.dtype), "least")
+        return [b.one("Div", sums, b.one("Max", counts, least, hint="some"), hint="average")]
 
     if late:
         facts.refuse("pads more in front than its kernel reads", "make the padding smaller than the kernel")
