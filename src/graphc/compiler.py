@@ -235,7 +235,7 @@ def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
 def provenance(data: dict[str, Any]) -> dict[str, Any]:
     print_ = data["fingerprint"]
     return {
-        "graphc": print_["versions"]["graphc"],
+        "versions": print_["versions"],
         "spec_sha256": print_["spec"],
         "model_sha256": print_["model"],
         "passes": [{"name": p["name"], "options": p["options"]} for p in data["passes"]],
