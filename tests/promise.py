@@ -18,7 +18,8 @@ from graphc.registry import load_registry
 from graphc.spec import StreamSpec, ToleranceSpec
 from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.lift import lift, lift_dynamic
-from graphc.validate import run_stream, session_of, streamed
+from graphc.trials import streamed
+from graphc.validate import run_stream, session_of
 from graphc.verify import verify
 
 TOLERANCE = ToleranceSpec(rtol=1e-4, atol=1e-5)

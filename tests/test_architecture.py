@@ -46,6 +46,7 @@ ORDER = [
     "batch_session",
     "apart",
     "validate",
+    "trials",
     "calibration",
     "drift",
     "budget",

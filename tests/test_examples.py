@@ -17,7 +17,8 @@ from graphc.offline import offline_of
 from graphc.session import StreamSession
 from graphc.spec import InputSpec, MaskSpec, StreamSpec, load_spec
 from graphc.stream.analysis import analyse
-from graphc.validate import run_stream, session_of, streamed
+from graphc.trials import streamed
+from graphc.validate import run_stream, session_of
 
 MODELS = ROOT / "examples" / "models"
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))

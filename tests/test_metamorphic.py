@@ -20,7 +20,8 @@ from graphc.model import read_model
 from graphc.offline import Offline, offline_of
 from graphc.session import StreamSession, opened
 from graphc.spec import load_spec
-from graphc.validate import run_stream, streamed
+from graphc.trials import streamed
+from graphc.validate import run_stream
 
 FRAMES = 157
 EXACT = 2e-5

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.offline import Offline
 from graphc.session import StreamSession
-from graphc.validate import streamed
+from graphc.trials import streamed
 
 WARM_UP_CALLS = 5
 

@@ -21,7 +21,8 @@ from graphc.ranges import Histogram, Method, Range, chosen_range, outward
 from graphc.recordings import recorded_stream
 from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession
-from graphc.validate import compiled_of, stream_all, streamed, with_silence
+from graphc.trials import streamed, with_silence
+from graphc.validate import compiled_of, stream_all
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]

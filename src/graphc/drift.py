@@ -20,7 +20,8 @@ from graphc.recordings import recording_files
 from graphc.session import StreamSession
 from graphc.spec import DriftSpec
 from graphc.trend import Trend, decibels, trend_of
-from graphc.validate import session_of, streamed
+from graphc.trials import streamed
+from graphc.validate import session_of
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]

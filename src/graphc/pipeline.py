@@ -24,21 +24,8 @@ from graphc.runtime import RunError, Session, size_of
 from graphc.signature import Signature
 from graphc.spec import StreamSpec, ToleranceSpec, ValidateSpec, merged_tolerance
 from graphc.stream.given import given_stream
-from graphc.validate import (
-    Reference,
-    Sight,
-    StepReference,
-    Trial,
-    WholeReference,
-    WindowReference,
-    compare_all,
-    draw_trials,
-    recorded_trials,
-    session_of,
-    sight_of,
-    stream_all,
-    validate_offline,
-)
+from graphc.trials import Reference, StepReference, WholeReference, WindowReference, draw_trials, recorded_trials
+from graphc.validate import Sight, Trial, compare_all, session_of, sight_of, stream_all, validate_offline
 from graphc.verify import verify
 
 Progress = Callable[[str, int, int], None]

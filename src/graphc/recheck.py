@@ -25,17 +25,8 @@ from graphc.report import finite
 from graphc.session import StreamSession
 from graphc.spec import DriftSpec, SpecFile, ToleranceSpec, load_spec, merged_tolerance
 from graphc.stream.given import given_stream
-from graphc.validate import (
-    Reference,
-    StepReference,
-    Trial,
-    WholeReference,
-    WindowReference,
-    compare_session,
-    compiled_of,
-    draw_lengths,
-    recorded_trials,
-)
+from graphc.trials import Reference, StepReference, WholeReference, WindowReference, draw_lengths, recorded_trials
+from graphc.validate import Trial, compare_session, compiled_of
 
 
 def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:

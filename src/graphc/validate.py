@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,21 +15,12 @@ from graphc.compare import Array, Difference, allowed, compare, widened
 from graphc.errors import ModelError
 from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
-from graphc.offline import Offline
-from graphc.recordings import recorded_stream
-from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession, first_values
-from graphc.signature import Signature
-from graphc.spec import ToleranceSpec, ValidateSpec
+from graphc.spec import ToleranceSpec
 
-DRAWS = 40
-CONTEXTS = ("conv_context", "pool_context", "delay_line", "attention_key", "attention_value", "attention_context")
 SIGHT = 10.0
 CALLS_TO_SHOW = 12
-SILENT_FROM = 24
-LONGEST_STREAM = 10_000_000
-LONGEST_RECORDED_MS = 60_000
 Feeds = dict[str, Array]
 
 
@@ -41,102 +31,6 @@ class Trial:
     frames: int
     feeds: Feeds
     want: dict[str, Array]
-
-
-class Reference(Protocol):
-    """What equal means: the reference outputs of a stream."""
-
-    offline: Offline
-
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        """A random stream of so many frames, or None where the offline model does not take that length."""
-
-    def of(self, frames: int, feeds: Feeds) -> Trial:
-        """What is to come of a stream."""
-
-
-class WholeReference:
-    """The offline model over the whole utterance."""
-
-    def __init__(self, offline: Offline):
-        self.offline = offline
-
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        if not self.offline.accepts(frames):
-            return None
-        feeds = self.offline.draw(frames, rng)
-        if frames >= SILENT_FROM:
-            feeds = with_silence(self.offline, feeds, frames)
-        return self.of(frames, feeds)
-
-    def of(self, frames: int, feeds: Feeds) -> Trial:
-        return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
-
-
-def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
-    """The feeds with zeros from a third to two thirds of the stream: masks made of the data open and shut there."""
-    silent = dict(feeds)
-    for name, role in offline.streams().items():
-        if silent[name].dtype.kind == "f" and role.low is None:
-            place = [slice(None)] * silent[name].ndim
-            place[role.axis] = slice(offline.frames_of(name, frames) // 3, 2 * offline.frames_of(name, frames) // 3)
-            silent[name] = silent[name].copy()
-            silent[name][tuple(place)] = 0
-    return silent
-
-
-class WindowReference:
-    """The offline model over the last ``window`` frames, after every call."""
-
-    def __init__(self, offline: Offline, window: int, chunk: int):
-        self.offline, self.window, self.chunk = offline, window, chunk
-
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        frames = max(1, frames // self.chunk) * self.chunk
-        return self.of(frames, self.offline.draw(frames, rng))
-
-    def of(self, frames: int, feeds: Feeds) -> Trial:
-        wants: list[dict[str, Array]] = []
-        states = {n: r.output for n, r in self.offline.roles.items() if isinstance(r, StateRole)}
-        for end in range(self.chunk, frames + 1, self.chunk):
-            wants.append(self.offline.run({n: self.last_frames(n, v, end) for n, v in feeds.items()}))
-            feeds |= {name: wants[-1][output] for name, output in states.items()}
-        want = {name: np.stack([w[name] for w in wants]) for name in wants[0]}
-        return Trial(frames, streamed(self.offline, feeds), want)
-
-    def last_frames(self, name: str, value: Array, end: int) -> Array:
-        """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
-        role = self.offline.roles[name]
-        if isinstance(role, TIME_ONLY):
-            return self.offline.draw_input(name, self.window, np.random.default_rng(0), 1.0)
-        if not isinstance(role, StreamRole):
-            return value
-        count, last = self.offline.frames_of(name, self.window), self.offline.frames_of(name, end)
-        kept = value.take(range(max(0, last - count), last), axis=role.axis)
-        pads = [(count - kept.shape[role.axis] if a == role.axis else 0, 0) for a in range(value.ndim)]
-        return np.pad(kept, pads)
-
-
-class StepReference:
-    """A model whose states already are ports, driven chunk by chunk as it came."""
-
-    def __init__(self, offline: Offline, model: Model):
-        self.offline = offline
-        self.session = session_of(model)
-        assert model.signature is not None
-        self.chunk = model.signature.smallest
-
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        return self.of(frames, self.offline.draw(frames, rng))
-
-    def of(self, frames: int, feeds: Feeds) -> Trial:
-        feeds = streamed(self.offline, feeds)
-        return Trial(frames, feeds, run_stream(self.session, feeds))
-
-
-def streamed(offline: Offline, feeds: Feeds) -> Feeds:
-    """The inputs that a compiled model still has."""
-    return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
 
 
 def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:
@@ -208,99 +102,6 @@ def call_sizes(session: StreamSession, total: int) -> list[int]:
         sizes.append(size)
         total -= size
     return sizes
-
-
-def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
-    """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
-    longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
-    return draw(reference, spec, signature.smallest, longest, int(signature.delay_frames), signature)
-
-
-def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
-    """The same for a compiled model, of which only the manifest is known."""
-    longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
-    delay = max((o.delay for o in manifest.outputs), default=0)
-    return draw(reference, spec, manifest.chunk or manifest.chunk_multiple, longest, delay, manifest)
-
-
-class Bounds(Protocol):
-    """The shortest and longest streams of a model."""
-
-    @property
-    def min_frames(self) -> int: ...
-
-    @property
-    def max_frames(self) -> int | None: ...
-
-
-def draw(reference: Reference, spec: ValidateSpec, chunk: int, longest: int, delay: int, bounds: Bounds) -> list[Trial]:
-    """Random streams; of the lengths drawn those that the offline model takes.
-
-    Unless the spec says, the last chunk of a long one lacks a frame, one is shorter than the longest context, and the
-    last chunk of another holds one frame: the ends of streams differ by what is left of the chunk.
-
-    Errors:
-        ModelError: none of the lengths drawn is taken.
-    """
-    rng = np.random.default_rng(spec.seed)
-    shortest, most = bounds.min_frames, bounds.max_frames or LONGEST_STREAM
-    low, high = spec.frames or (shortest, max(4 * chunk, min(2 * longest, 2000), 24) + delay + shortest)
-    low, high = min(low, most), min(high, most)
-    wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
-    if spec.frames is None:
-        middle = (low + high) // 2
-        wishes[:3] = [
-            max(low, high // chunk * chunk - 1),
-            max(low, min(chunk, longest) // 2 + 1),
-            max(low, middle // chunk * chunk + 1),
-        ]
-    known = sorted(accepted(reference))
-    trials: list[Trial] = []
-    for wish in [*wishes, *known]:
-        if not shortest <= wish <= most:
-            continue
-        if len(trials) == spec.sequences:
-            break
-        try:
-            trial = reference.trial(wish, rng)
-        except RunError as err:
-            raise ModelError(f"the offline model does not run: {err}") from err
-        if trial is not None:
-            trials.append(trial)
-    if not trials:
-        raise ModelError(
-            f"the offline model takes none of the lengths drawn between {low} and {high} frames",
-            hint="set validate.frames to lengths that it takes",
-        )
-    return trials
-
-
-def recorded_trials(
-    reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
-) -> list[Trial]:
-    """Recordings, each from its beginning and as long as the offline model takes it, up to a minute.
-
-    Errors:
-        InputError: a recording that does not fit the model.
-        ModelError: the offline model takes none of it.
-    """
-    offline = reference.offline
-    most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
-    trials: list[Trial] = []
-    for path in files:
-        feeds = recorded_stream(path, offline, frame_ms)
-        first, role = next(iter(offline.streams().items()))
-        whole = min(most, int(feeds[first].shape[role.axis] / role.rate))
-        whole = whole // chunk * chunk if isinstance(reference, WindowReference) else whole
-        frames = next((n for n in range(whole, max(0, whole - DRAWS), -1) if offline.accepts(n)), None)
-        if frames is None:
-            raise ModelError(f"the offline model takes none of the lengths up to {whole} frames", where=str(path))
-        trials.append(reference.of(frames, offline.shortened(feeds, frames)))
-    return trials
-
-
-def accepted(reference: Reference) -> set[int]:
-    return set(reference.offline.some_lengths())
 
 
 def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: bool = False) -> list[dict[str, Array]]:

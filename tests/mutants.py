@@ -1,0 +1,67 @@
+"""Faults in the streaming models of all examples: how many the validation of each spec catches.
+
+python tests/mutants.py [--name conformer]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "examples" / "models"
+
+
+def specs_in(folder: Path) -> list[Path]:
+    """The example specs, and one for each attention model that compiles without more being said."""
+    written = []
+    for path in sorted((ROOT / "specs").glob("*.yaml")):
+        text = path.read_text().replace("../examples/models", str(MODELS)).replace("../out", "out")
+        written.append(folder / path.name)
+        written[-1].write_text(text)
+    for model in sorted([*MODELS.glob("*attention*.onnx"), *MODELS.glob("*former*.onnx")]):
+        spec = folder / f"{model.stem}.yaml"
+        spec.write_text(
+            f"version: 1\nmodel: {model}\noutput: out/{model.stem}.onnx\nstream: {{chunk: 16}}\n"
+            "passes: [lift_state, fold_constants, fuse]\n"
+        )
+        written.append(spec)
+    return written
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="", help="only specs whose name holds this")
+    arguments = parser.parse_args()
+    from graphc.compiler import compile_spec
+    from graphc.errors import GraphcError
+    from graphc.recheck import mutants_of_spec
+
+    total: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="graphc-mutants-") as scratch:
+        for spec in specs_in(Path(scratch)):
+            if arguments.name not in spec.name:
+                continue
+            try:
+                compile_spec(spec)
+                found = mutants_of_spec(spec, [], lambda what, done, whole: None)
+            except GraphcError as err:
+                print(f"{spec.stem:38} left out: {str(err)[:90]}", flush=True)
+                continue
+            total.update(found["counts"])
+            total["models"] += 1
+            print(f"{spec.stem:38} {found['counts']}", flush=True)
+            for mutant in found["mutants"]:
+                if mutant["verdict"] in ("missed", "hidden"):
+                    print(
+                        f"    {mutant['verdict']}: {mutant['fault']}: {mutant['place']}: {mutant['reason']}", flush=True
+                    )
+    print(dict(total))
+    return 1 if total["missed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
