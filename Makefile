@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks quickstart test nightly real battery floor lint clean
+.PHONY: benchmarks quickstart test nightly trust fuzz real battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
@@ -13,8 +13,21 @@ test: .venv/.tested
 
 nightly: .venv/.tested
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
+	$(MAKE) trust real wheel floor
+
+trust: .venv/.tested
+	$(BIN)/python tests/many_networks.py
 	$(BIN)/python tests/battery.py
-	$(MAKE) real wheel floor
+	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/faults.py
+	$(BIN)/python tests/other_machine.py
+	$(MAKE) fuzz
+
+fuzz: .venv/.tested
+	$(BIN)/python -m pip install -q -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz.py model --minutes 30
+	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 25
+	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes 5
 
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py
