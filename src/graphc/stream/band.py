@@ -142,8 +142,12 @@ class Placed:
         return self.queries.offset
 
 
-def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
+def placed(facts: Facts, band: Band, query: Stream, key: Stream, infinite: bool) -> Placed:
     """The smallest delay of the queries at which all that every row sees has arrived.
+
+    Args:
+        infinite: whether keys that do not exist may be no numbers; those past the end have to be masked then, although
+            no query sees them.
 
     Errors:
         ChunkMisfitError: the chunk is no multiple of the band's period.
@@ -153,7 +157,7 @@ def placed(facts: Facts, band: Band, query: Stream, key: Stream) -> Placed:
         facts.misfit(
             band.period, query, f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames"
         )
-    ends = max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
+    ends = infinite or max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
     key_delay = max(key.delay, key.length.lag(facts.grid) if ends else 0, 0)
     delay = max(query.delay, 0)
     while True:

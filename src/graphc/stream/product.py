@@ -252,7 +252,13 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
     band, max_frames = reached(facts, reach.unseen, sizes, query_time)
     context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
-    return placed(facts, band, query_time, key_time), context
+    return placed(facts, band, query_time, key_time, leftovers_may_be_infinite(facts)), context
+
+
+def leftovers_may_be_infinite(facts: Facts) -> bool:
+    """Whether what a call has in the place of frames that do not exist may be no number: zero times it is none."""
+    held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | Pairs | Moved)]
+    return any(name not in facts.finite for name in held)
 
 
 def spans_of(where: Placed, key: int) -> Spans:

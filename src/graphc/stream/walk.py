@@ -14,7 +14,7 @@ from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluate import Evaluation
 from graphc.stream.facts import Fact, Known, Moved, Origin, Pairs, Static, Stream
-from graphc.stream.finite import keeps_finite
+from graphc.stream.finite import keeps_finite, lower_bound
 from graphc.stream.positions import Positions
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
@@ -40,6 +40,7 @@ class Walk:
         facts: of every tensor met so far.
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
+        lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
     """
 
@@ -52,6 +53,7 @@ class Walk:
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: Settings = DEFAULT
     finite: set[str] = field(default_factory=set)
+    lowest: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Walks all nodes that an output depends on.
@@ -89,8 +91,13 @@ class Walk:
                 inputs[err.index] = self.from_clock(node, inputs[err.index], err)
         if step.local:
             step = with_surroundings(node, facts, step)
-        if keeps_finite(node, self.finite, self.evaluation.known):
+        aligned = len({f.delay for f in facts.inputs if isinstance(f, Stream)}) <= 1
+        lowest = self.lowest if aligned else {}
+        if keeps_finite(node, self.finite, self.evaluation.known, lowest):
             self.finite.update(t.name for t in node.outputs if t.name)
+        bound = lower_bound(node, lowest, self.evaluation.known)
+        if bound is not None:
+            self.lowest.update({t.name: bound for t in node.outputs if t.name})
         self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
 
     def place(self, placed: StepAt) -> None:
