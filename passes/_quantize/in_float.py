@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-from graphc_passes._quantize.options import KNOWN, WEIGHT_OPS, QuantizeOptions
+from graphc_passes._quantize.options import DYNAMIC_OPS, KNOWN, WEIGHT_OPS, QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
 from graphc.api import Constant, Model, Node, is_float
 
 SMALLEST_LISTED = 64
+LISTED = frozenset({*WEIGHT_OPS, *DYNAMIC_OPS, "FusedMatMul", "Einsum", "FusedConv"})
 
 
 def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str]) -> list[str]:
@@ -18,6 +19,8 @@ def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[s
     found: list[str] = []
     small = 0
     for node in model.graph.nodes:
+        if node.op not in LISTED:
+            continue
         for index, tensor in enumerate(node.inputs):
             if not isinstance(tensor, Constant) or not is_float(tensor) or len(tensor.shape) < 2:
                 continue
@@ -50,8 +53,6 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
         return f"onnxruntime's quantizers take float32, it is {np.dtype(weight.dtype).name}"
     if op in config.exclude_ops:
         return f"exclude_ops names {op}"
-    if op == "DequantizeLinear":
-        return "it is the scale of another weight"
     if op not in KNOWN[config.mode]:
         return f"there is no {config.mode} form of {op}" + (
             "; weight_only has one" if op in KNOWN["weight_only"] and config.mode != "weight_only" else ""
@@ -59,5 +60,9 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
     if op == "Conv" and config.ops is None and config.mode != "weight_only":
         return "integer Conv is several times slower than float in onnxruntime; quantize.ops can name it"
     if op not in config.chosen_ops:
-        return f"quantize.ops does not name {op}"
+        return (
+            f"quantize.ops does not name {op}"
+            if config.ops is not None
+            else f"{op} is quantized only where ops names it"
+        )
     return "its shape or dtype does not fit the quantizer"
