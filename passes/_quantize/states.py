@@ -58,9 +58,7 @@ def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
     if isinstance(asked, dict):
         return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
     if state.kind in CARRIES:
-        article = "an" if state.kind[0] in "aeiou" else "a"
-        insists = f"quantize.states: {{{state.kind}: {asked}}} insists"
-        return f"{article} {state.kind} feeds its own error back; {insists}"
+        return f"as {state.kind} it feeds its own error back; quantize.states: {{{state.kind}: {asked}}} insists"
     return asked or "nothing asks for it"
 
 

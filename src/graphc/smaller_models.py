@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +12,7 @@ import onnx
 from onnx import helper
 
 from graphc.offline import Offline
-from graphc.roles import CountsRole, MaskRole, StaticRole, StreamRole
+from graphc.roles import CountsRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.evaluate import keep_ancestors
@@ -148,7 +147,7 @@ def role_of(name: str, rates: Mapping[str, Fraction], shapes: Shapes, offline: O
         return InputSpec(axis=role.axis, rate=role.rate)
     if isinstance(role, CountsRole):
         return InputSpec(counts=role.of)
-    return InputSpec(static=True) if isinstance(role, StaticRole) and not isinstance(role, MaskRole) else None
+    return InputSpec(static=True) if isinstance(role, StaticRole) else None
 
 
 def fed_by(model: onnx.ModelProto, roles: Mapping[str, InputSpec | None], case: Case) -> Case | None:
@@ -200,8 +199,3 @@ def without_node(case: Case, output: str, shapes: Shapes) -> Case | None:
 def size_of_case(case: Case) -> int:
     """Nodes of a case's model."""
     return len(case.model.graph.node)
-
-
-def weights_of(case: Case) -> int:
-    """Numbers in a case's weights."""
-    return sum(math.prod(t.dims) for t in case.model.graph.initializer)
