@@ -140,6 +140,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "states": [],
         "outputs": {},
         "trials": [],
+        "recordings": [],
         "latency": None,
         "stream": None,
         "drift": None,
@@ -163,6 +164,7 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     signature = result.model.signature
     data["passes"] = [pass_data(r) for r in result.records]
     data["trials"] = result.trials
+    data["recordings"] = result.recordings
     if signature is None:
         return
     sight = {s.state: s for s in result.sights}

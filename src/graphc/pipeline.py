@@ -63,6 +63,7 @@ class PipelineResult:
     proto: onnx.ModelProto
     records: list[PassRecord]
     trials: list[int]
+    recordings: list[str]
     sights: list[Sight]
     exact: Model | None
     kernels: list[Difference]
@@ -113,7 +114,7 @@ class Pipeline:
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
         kernels = checks.kernels(model, proto)
         frames = [t.frames for t in checks.trials]
-        return PipelineResult(model, proto, self.records, frames, sights, self.float_model(), kernels)
+        return PipelineResult(model, proto, self.records, frames, checks.played, sights, self.float_model(), kernels)
 
     def float_model(self) -> Model | None:
         """The streaming model before the first pass that may change the numbers; the first one, where none may."""
@@ -238,6 +239,7 @@ class Checks:
         self.as_exported: Offline | None = None
         self.lossy = False
         self.failing: Trial | None = None
+        self.played: list[str] = []
 
     def change_reference(self, changed: Offline | None) -> None:
         """Compares with a model that the options of a pass changed from here on."""
@@ -269,6 +271,7 @@ class Checks:
     def turn_to_recordings(self, signature: Signature) -> None:
         """From here on the numbers may change: by how much is judged on recordings, where the spec names some."""
         files = recording_files(self.spec.paths, self.folder)
+        self.played = [path.name for path in files]
         frame_ms = self.stream.frame_ms if self.stream is not None else None
         reference = self.reference(signature)
         self.trials = recorded_trials(reference, files, frame_ms, signature.smallest, signature)
