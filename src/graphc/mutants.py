@@ -52,13 +52,11 @@ class Mutant:
         fault: what kind it is.
         place: the state, node or output that it is in.
         parts: makes the model that has it.
-        tensor: the tensor that the fault changes, where it changes one.
     """
 
     fault: str
     place: str
     parts: Callable[[], Parts]
-    tensor: str | None = None
 
     @property
     def name(self) -> str:
@@ -163,7 +161,7 @@ def states_not_carried(parts: Parts) -> Iterator[Mutant]:
         def change(surgery: Surgery, state: StateEntry = state, first: Array = first) -> None:
             surgery.behind_input(state.input, lambda s, name: s.constant(first))
 
-        yield Mutant("never carried", state.input, with_graph(parts, change), state.input)
+        yield Mutant("never carried", state.input, with_graph(parts, change))
 
 
 def states_swapped(parts: Parts) -> Iterator[Mutant]:
@@ -181,7 +179,7 @@ def states_swapped(parts: Parts) -> Iterator[Mutant]:
                 ]
                 return replace(parts, manifest=parts.manifest.model_copy(update={"states": states}))
 
-            yield Mutant("swapped", f"{one.input} and {other.input}", make, one.input)
+            yield Mutant("swapped", f"{one.input} and {other.input}", make)
 
 
 def first_values_changed(parts: Parts) -> Iterator[Mutant]:
@@ -196,7 +194,7 @@ def first_values_changed(parts: Parts) -> Iterator[Mutant]:
         def make(state: StateEntry = state, other: Array = other) -> Parts:
             return replace(parts, first={**parts.first, state.input: other})
 
-        yield Mutant("begins with ones" if zeros else "begins with zeros", state.input, make, state.input)
+        yield Mutant("begins with ones" if zeros else "begins with zeros", state.input, make)
 
 
 def caches_disturbed(parts: Parts) -> Iterator[Mutant]:
@@ -222,7 +220,7 @@ def caches_disturbed(parts: Parts) -> Iterator[Mutant]:
             def change(surgery: Surgery, state: StateEntry = state, instead: Any = instead) -> None:
                 surgery.behind_input(state.input, instead)
 
-            yield Mutant(fault, state.input, with_graph(parts, change), state.input)
+            yield Mutant(fault, state.input, with_graph(parts, change))
 
 
 def sliced(surgery: Surgery, name: str, axis: int, start: int, end: int) -> str:
@@ -258,14 +256,14 @@ def clocks_disturbed(parts: Parts) -> Iterator[Mutant]:
                 one = np.full(1, amount, parts.first[state.input].dtype)
                 surgery.behind_input(state.input, lambda s, name: s.node("Add", [name, s.constant(one)]))
 
-            yield Mutant(f"clock {amount:+d}", state.input, with_graph(parts, change), state.input)
+            yield Mutant(f"clock {amount:+d}", state.input, with_graph(parts, change))
         for reader in readers_of(parts.proto, state.input):
 
             def restart(surgery: Surgery, state: StateEntry = state, reader: onnx.NodeProto = reader) -> None:
                 begun = parts.first[state.input]
                 surgery.behind_input(state.input, lambda s, name: s.constant(begun), only=reader)
 
-            yield Mutant("restarts in every call", place_of(reader), with_graph(parts, restart), reader.output[0])
+            yield Mutant("restarts in every call", place_of(reader), with_graph(parts, restart))
 
 
 def readers_of(proto: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
@@ -287,7 +285,7 @@ def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
         def change(surgery: Surgery, reader: onnx.NodeProto = reader) -> None:
             surgery.behind_input(name, lambda s, _: s.constant(whole), only=reader)
 
-        yield Mutant("tail not masked", place_of(reader), with_graph(parts, change), reader.output[0])
+        yield Mutant("tail not masked", place_of(reader), with_graph(parts, change))
 
 
 def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
@@ -314,7 +312,7 @@ def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
             def change(surgery: Surgery, output: str = output, instead: Any = instead) -> None:
                 surgery.behind_node(output, instead)
 
-            yield Mutant(f"mask {fault}", place_of(node), with_graph(parts, change), output)
+            yield Mutant(f"mask {fault}", place_of(node), with_graph(parts, change))
         operand, _ = types.get(node.input[0], (None, None)) if node.op_type in COMPARISONS else (None, None)
         if operand not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
             continue
@@ -325,7 +323,7 @@ def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
                 one = np.array(amount, dtype)
                 surgery.before_input_of(output, 0, lambda s, name: s.node("Add", [name, s.constant(one)]))
 
-            yield Mutant(f"mask shifted by {amount:+d}", place_of(node), with_graph(parts, shift), output)
+            yield Mutant(f"mask shifted by {amount:+d}", place_of(node), with_graph(parts, shift))
 
 
 def counted_tensors(parts: Parts) -> set[str]:
