@@ -98,7 +98,7 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("version: 1", "version: 1\npass_paths: [mine]"), "--allow-pass-path"),
         (("version: 1", "version: 1\nbudget: {rtf: -1}"), "budget.rtf"),
         (("version: 1", "version: true"), "version: input should be 1"),
-        (("frame_ms: 10", "frame_ms: .inf"), "stream.frame_ms: input should be a finite number"),
+        (("frame_ms: 10", "frame_ms: .inf"), "stream.frame_ms: a finite number is needed"),
         (("chunk: 4", "chunk: 10000000000"), "stream.chunk"),
         (("model: model.onnx", 'model: ""'), "model: a path is needed"),
         (("model: model.onnx", "model: ."), "the model is no regular file"),

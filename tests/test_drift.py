@@ -137,7 +137,7 @@ def with_pass(monkeypatch: pytest.MonkeyPatch, cls: type[Pass[Any]]) -> None:
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        ("{size_mb: 0.001}", r"size_mb: 0\.\d+ of 0\.001 .*int4, block: 32\} would bring it to about"),
+        ("{size_mb: 0.001}", r"size_mb: 0\.\d+ of 0\.001 .*quantize: \{mode: weight_only\} would bring it to about"),
         ("{size_mb: 0.2}", r"size_mb: .*convert_float: \{to: float16\} would bring it to about 0\.1\d+ MB"),
         ("{latency_ms: {p50: 1.0e-6, p99: 1.0e-6}}", r"latency_ms\.p50: .*; latency_ms\.p99: .*add fuse"),
         ("{rtf: 1.0e-9}", r"rtf: .*add fuse, with target: onnxruntime"),

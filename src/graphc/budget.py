@@ -86,11 +86,11 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
         raise ValidationError(
             f"the budget is missed: {'; '.join(limit.line() for limit in missed)}",
             where=str(spec_file.source.path),
-            hint="; ".join(dict.fromkeys(way_out(limit, spec_file, proto, size) for limit in missed)),
+            hint="; ".join(dict.fromkeys(way_out(limit, spec_file, proto, size, data["drift"]) for limit in missed)),
         )
 
 
-def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> str:
+def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int, drift: dict[str, Any] | None) -> str:
     """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
     options = {p.name: p.options for p in spec_file.spec.passes}
     names = set(options)
@@ -112,7 +112,11 @@ def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int
         if "quantize" in names:
             return f"quantize: {{budget: {{snr_db: {limit.limit:g}}}}} leaves the most sensitive nodes in float"
         return "leave out the pass whose SNR the report shows to be the smallest"
-    return "graphc validate --minutes shows which state grows, and whether resets bound it; states in float may"
+    if drift is not None and drift["reset_s"] is not None:
+        return (
+            f"a reset every {drift['reset_s']:g} s, the reset interval that the report recommends, keeps the best ratio"
+        )
+    return "no reset interval helps (validate.drift tried some); leave quantize.states out, or more nodes in float"
 
 
 def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: str) -> str:
