@@ -30,6 +30,7 @@ from graphc.terminal import ProgressBar, console, show_report
 
 INTERRUPTED = 130
 LONGEST_MINUTES = 120.0
+UNTOUCHED_GB = 8
 MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -71,8 +72,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--max-memory-gb",
         type=click.FloatRange(1),
-        default=round(MACHINE_MEMORY / 1e9, 1),
-        show_default="this machine's",
+        default=round(MACHINE_MEMORY / 1e9 + UNTOUCHED_GB, 1),
+        show_default=f"this machine's memory and {UNTOUCHED_GB}",
         help="Address space that the command may take, in 10^9 bytes.",
     )
     @click.option(
