@@ -22,7 +22,6 @@ from graphc.shapes import inferred_types
 
 Array = NDArray[Any]
 COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")
-COUNTING = ("clock", "given")
 CACHES = (
     "conv_context",
     "pool_context",
