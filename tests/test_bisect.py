@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +108,31 @@ def test_a_folder_that_holds_something_is_left_alone(project: Project) -> None:
     done = graphc("validate", "--bisect", spec.parent, spec)
     assert done.returncode == 2
     assert "it is not empty; name a new folder" in one_line(done)
+
+
+def test_a_pass_in_front_of_the_lift_and_a_model_without_a_stream(project: Project) -> None:
+    body = "node.op = 'Tanh' if node.op == 'Sigmoid' and node.name == 'node_3' else node.op"
+    for index, spec_text in enumerate(
+        (
+            SPEC.replace("[lift_state,", "[spoil, lift_state,"),
+            "version: 1\nmodel: model.onnx\noutput: out.onnx\npasses: [fold_constants, spoil]\n",
+        )
+    ):
+        spec = project(long_chain(), spec_text + "pass_paths: [mine]\n")
+        allowed = with_pass(spec.parent, body) if index == 0 else str(spec.parent / "mine")
+        folder = spec.parent / f"found {index}"
+        done = graphc("validate", "--bisect", folder, "--allow-pass-path", allowed, spec)
+        assert done.returncode == 1, done.stderr
+        assert "first guilty: node_3 (Sigmoid), whose output after_3 fails" in done.stdout
+        command = shlex.split(done.stdout.splitlines()[-1].partition(": graphc ")[2])
+        again = graphc(*command)
+        assert again.returncode == 1
+        assert "'after_3'" in one_line(again)
+
+
+def test_where_no_node_is_guilty_it_is_said(project: Project) -> None:
+    spec = project(long_chain(), SPEC.replace("fuse]", "spoil]") + "pass_paths: [mine]\n")
+    allowed = with_pass(spec.parent, "raise KeyError(1)")
+    done = graphc("validate", "--bisect", spec.parent / "found", "--allow-pass-path", allowed, spec)
+    assert done.returncode == 1, done.stderr
+    assert "no single node is guilty: the pass or the spec is" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -402,3 +403,38 @@ def test_usage_errors_are_one_line_too() -> None:
         done = graphc(*arguments)
         assert done.returncode == 2
         assert "--help`" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    "limit", ["--max-memory-gb=nan", "--max-memory-gb=1e300", "--max-minutes=inf", "--max-minutes=nan"]
+)
+def test_limits_are_finite(project: Project, limit: str) -> None:
+    done = graphc("compile", limit, project())
+    assert done.returncode == 2
+    assert limit.partition("=")[0] in one_line(done)
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.4, 0.8])
+def test_an_interruption_of_the_group_is_told_once(project: Project, seconds: float) -> None:
+    spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graphc", "compile", str(spec)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "graphc: interrupted; nothing was written\n"
+
+
+def test_numbers_that_are_none_compare_with_nothing(project: Project) -> None:
+    model = small_model()
+    model.graph.node[-1].op_type = "Add"
+    model.graph.node[-1].input[1] = "none"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(np.nan), "none"))
+    done = graphc("compile", project(model))
+    assert done.returncode == 2
+    assert "gives no finite number on random streams" in one_line(done)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -65,13 +67,20 @@ class Failures:
         self.status = max(self.status, status)
 
 
+def interrupted() -> NoReturn:
+    """Says so and exits; another signal of the same kind, as a terminal's group may bring, changes nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    click.echo("graphc: interrupted; nothing was written", err=True)
+    sys.exit(INTERRUPTED)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a subcommand its --debug option, its exit status, and one clear line for everything that goes wrong."""
 
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @click.option(
         "--max-memory-gb",
-        type=click.FloatRange(1),
+        type=click.FloatRange(1, 1e6),
         default=round(MACHINE_MEMORY / 1e9 + UNTOUCHED_GB, 1),
         show_default=f"this machine's memory and {UNTOUCHED_GB}",
         help="Address space that the command may take, in 10^9 bytes.",
@@ -86,6 +95,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(debug: bool, max_memory_gb: float, max_minutes: float, **arguments: Any) -> None:
         failures = Failures(debug)
+        for option, value in (("--max-memory-gb", max_memory_gb), ("--max-minutes", max_minutes)):
+            if not math.isfinite(value):
+                raise click.UsageError(f"{option}: a finite number is needed.")
         limit = click.get_current_context().find_root().obj
         if limit is not None:
             limit(int(max_memory_gb * 1e9), max_minutes * 60)
@@ -93,8 +105,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             with failures.caught():
                 function(failures=failures, **arguments)
         except KeyboardInterrupt:
-            click.echo("graphc: interrupted; nothing was written", err=True)
-            sys.exit(INTERRUPTED)
+            interrupted()
         sys.exit(failures.status)
 
     return run
@@ -398,5 +409,5 @@ def run(limit: Callable[[int, float], None] | None = None) -> None:
         command = err.ctx.command_path if err.ctx is not None else "graphc"
         click.echo(f"graphc: error: {err.format_message()} See `{command} --help`.", err=True)
         sys.exit(2)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):
+        interrupted()

@@ -11,8 +11,17 @@ from graphc.errors import GraphcError
 from graphc.offline import Offline, offline_of
 from graphc.pipeline import Pipeline
 from graphc.plan import Plan
-from graphc.smaller_models import Case, Shapes, shapes_of, size_of_case, with_inputs, with_output, without_node
-from graphc.spec import ValidateSpec
+from graphc.smaller_models import (
+    Case,
+    Shapes,
+    shapes_of,
+    shapes_once,
+    size_of_case,
+    with_inputs,
+    with_output,
+    without_node,
+)
+from graphc.spec import StreamSpec, ValidateSpec
 from graphc.validate import Trial
 
 DEEPEST_CUT = 24
@@ -46,14 +55,20 @@ class Recipe:
         """How the passes fail on a case; None where all of them hold."""
         pipeline: Pipeline | None = None
         try:
-            offline = None if case.stream is None else offline_of(case.model, case.stream)
-            pipeline = Pipeline(case.model, self.plan, case.stream, self.validation, offline, folder=self.folder)
+            stream = self.stream_of(case)
+            offline = None if stream is None else offline_of(case.model, stream)
+            pipeline = Pipeline(case.model, self.plan, stream, self.validation, offline, folder=self.folder)
             pipeline.run()
         except GraphcError as err:
             op = re.search(r"\(([^()]+)\)$", err.node or "")
-            culprit, stream = (pipeline.running, pipeline.failing) if pipeline is not None else ("", None)
-            return Failure(type(err).__name__, culprit, op.group(1) if op else "", str(err), stream)
+            culprit, trial = (pipeline.running, pipeline.failing) if pipeline is not None else ("", None)
+            return Failure(type(err).__name__, culprit, op.group(1) if op else "", str(err), trial)
         return None
+
+    def stream_of(self, case: Case) -> StreamSpec | None:
+        """How the passes stream a case; None where they end before the one that lifts it."""
+        lifts = any(p.instance.gives == "streaming" for p in self.plan.passes)
+        return case.stream if case.stream is not None and (lifts or case.stream.states) else None
 
     def until(self, name: str) -> Recipe:
         """Without the passes behind one."""
@@ -97,8 +112,7 @@ class Reducer:
         output = case.model.graph.output[0].name
         case = self.without_nodes(self.later_inputs(case))
         node = next(n for n in case.model.graph.node if output in n.output)
-        last = self.recipe.failure_of(case)
-        assert last is not None
+        last = self.recipe.failure_of(case) or self.failure
         named = f"{node.name or node.output[0]} ({node.op_type})"
         return Reduced(case, last, self.recipe, (named, output), before)
 
@@ -157,7 +171,7 @@ class Reducer:
 
     def shapes(self, case: Case) -> Shapes:
         offline = self.offline(case)
-        return Shapes((), {}, {}) if offline is None else shapes_of(case, offline)
+        return shapes_once(case) if offline is None else shapes_of(offline)
 
 
 def frontier(case: Case, depth: int, shapes: Shapes) -> Sequence[str]:

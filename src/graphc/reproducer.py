@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ from graphc.spec import SpecFile, load_spec
 NOTES = """\
 {text}
 
-First guilty: {node}, whose output {output} fails while everything that it reads holds.
+First guilty, where a node is: {node}, whose output {output} fails while everything that it reads holds.
 {nodes} of {before} nodes are left. Reproduce it in this folder with
 
     graphc compile spec.yaml{allowed}
 
-stream.npz holds the stream that failed, by input name, and what the offline model gives for it ("offline.NAME").
+stream.npz, if it is there, holds the stream that failed, by input name, and what the offline model gives for it
+("offline.NAME").
 """
 
 
@@ -58,14 +60,22 @@ def bisect_spec(
     failure, recipe = found
     reduced = Reducer(recipe, failure, progress).reduced(case)
     write_all(reproduction(spec_file, reduced, folder))
-    return told(path, folder, reduced)
+    return told(path, folder, spec_file, reduced)
 
 
-def told(path: Path, folder: Path, reduced: Reduced) -> dict[str, Any]:
+def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dict[str, Any]:
     node, output = reduced.guilty
     failure = reduced.failure
     nodes = len(reduced.case.model.graph.node)
-    command = f"graphc compile {folder / 'spec.yaml'}"
+    allowed = [folder / os.path.relpath(spec_file.folder / p, folder) for p in spec_file.spec.pass_paths]
+    words = [str(folder / "spec.yaml"), *(w for p in allowed for w in ("--allow-pass-path", os.path.relpath(p)))]
+    command = f"graphc compile {shlex.join(words)}"
+    tied = failure.kind == "ValidationError" or failure.op
+    guilty = (
+        f"first guilty: {node}, whose output {output} fails while everything that it reads holds"
+        if tied
+        else f"no single node is guilty: the pass or the spec is; what is left ends in {node}"
+    )
     return {
         "spec": str(path),
         "holds": False,
@@ -75,7 +85,7 @@ def told(path: Path, folder: Path, reduced: Reduced) -> dict[str, Any]:
         "folder": str(folder),
         "lines": [
             f"{path.name}: {failure.text}",
-            f"{path.name}: first guilty: {node}, whose output {output} fails while everything that it reads holds",
+            f"{path.name}: {guilty}",
             f"{path.name}: {nodes} of {reduced.before} nodes are left in {folder}: {command}",
         ],
     }
@@ -111,8 +121,9 @@ def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path, pass_paths: S
     data: dict[str, Any] = {"version": 1, "model": "model.onnx", "output": "out/model.onnx"}
     if spec.target != "onnx":
         data["target"] = spec.target
-    if reduced.case.stream is not None:
-        data["stream"] = reduced.case.stream.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    stream = reduced.recipe.stream_of(reduced.case)
+    if stream is not None:
+        data["stream"] = stream.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data["passes"] = []
     for entry, planned in zip(spec.passes[:kept], reduced.recipe.plan.passes, strict=False):
         read = set(planned.instance.reads(planned.config))

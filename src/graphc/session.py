@@ -105,8 +105,10 @@ class StreamSession(StreamBuffer):
         """Goes on from a snapshot of this session, or of another one over the same model.
 
         Errors:
-            InputError: a snapshot of another model.
+            InputError: no snapshot, or states of other names, shapes or types: another model. Weights are not compared.
         """
+        if not isinstance(snapshot, Snapshot):
+            raise InputError(f"a snapshot is needed, not a {type(snapshot).__name__}")
         states = {s.input: (tuple(s.shape), s.dtype) for s in self.manifest.states}
         if {n: (v.shape, str(v.dtype)) for n, v in snapshot.states.items()} != states:
             raise InputError("the snapshot is of another model", hint="compile both with one spec")

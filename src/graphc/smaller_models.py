@@ -11,7 +11,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from graphc.offline import Offline
+from graphc.drawn import whole_feeds
+from graphc.errors import GraphcError
+from graphc.offline import Feeds, Offline
 from graphc.roles import CountsRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.spec import InputSpec, StreamSpec
@@ -51,20 +53,31 @@ class Shapes:
         return (free[0], rate) if rate > 0 and exact else None
 
 
-def shapes_of(case: Case, offline: Offline) -> Shapes:
-    """Types and shapes of all tensors, by running the model; none where it does not run with all of them as outputs."""
+def shapes_of(offline: Offline) -> Shapes:
+    """Types and shapes of all tensors at some lengths; none where the model does not run with all as outputs."""
+    lengths = tuple(sorted(offline.some_lengths())[:LENGTHS])
+    return shapes_seen(offline.model, lengths, [offline.draw(n, np.random.default_rng(0)) for n in lengths])
+
+
+def shapes_once(case: Case) -> Shapes:
+    """The same of a model that does not stream, on one random input."""
+    try:
+        return shapes_seen(case.model, (1,), whole_feeds(case.model, None, 1, 0))
+    except GraphcError:
+        return Shapes((), {}, {})
+
+
+def shapes_seen(source: onnx.ModelProto, lengths: tuple[int, ...], sequences: Sequence[Feeds]) -> Shapes:
     model = onnx.ModelProto()
-    model.CopyFrom(offline.model)
+    model.CopyFrom(source)
     names = [o for n in model.graph.node for o in n.output if o]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names)
-    lengths = tuple(sorted(offline.some_lengths())[:LENGTHS])
     types: dict[str, int] = {}
     shapes: dict[str, list[tuple[int, ...]]] = {}
     try:
         session = Session(model, optimize=False)
-        for length in lengths:
-            feeds = offline.draw(length, np.random.default_rng(0))
+        for feeds in sequences:
             for name, value in {**feeds, **session.run(feeds)}.items():
                 if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
                     types[name] = int(helper.np_dtype_to_tensor_dtype(value.dtype))

@@ -26,10 +26,12 @@ def main() -> None:
     if child:
         os._exit(wait_for(child, waited))
     die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from graphc.cli import run
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run(limit)
 
 
@@ -61,6 +63,7 @@ def wait_for(child: int, waited: set[signal.Signals]) -> int:
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
     if number in PASSED_ON:
+        sys.stderr.write("graphc: interrupted; nothing was written\n")
         return 128 + number
     if number == signal.SIGALRM:
         return said("not done in the time it may take; nothing was written; --max-minutes allows more")

@@ -23,7 +23,15 @@ from graphc.validate import Feeds, Trial, run_stream, session_of
 
 DRAWS = 40
 LONGEST_STEP = 64
-CONTEXTS = ("conv_context", "pool_context", "delay_line", "attention_key", "attention_value", "attention_context")
+CONTEXTS = (
+    "conv_context",
+    "pool_context",
+    "delay_line",
+    "attention_key",
+    "attention_value",
+    "attention_context",
+    "window",
+)
 SILENT_FROM = 24
 LONGEST_STREAM = 10_000_000
 LONGEST_RECORDED_MS = 60_000
@@ -216,6 +224,11 @@ def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, del
         raise ModelError(
             f"the offline model takes none of the lengths drawn between {low} and {high} frames",
             hint="set validate.frames to lengths that it takes",
+        )
+    if not any(np.isfinite(v).any() for t in trials for v in t.want.values() if v.dtype.kind in "fiub"):
+        raise ModelError(
+            "the offline model gives no finite number on random streams, so that nothing can be compared",
+            hint="say what values its inputs take: stream.inputs.NAME.range",
         )
     return trials
 

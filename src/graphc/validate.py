@@ -21,6 +21,7 @@ from graphc.spec import ToleranceSpec
 
 SIGHT = 10.0
 CALLS_TO_SHOW = 12
+WHOLE_OF = 4
 Feeds = dict[str, Array]
 
 
@@ -92,15 +93,18 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
 
 
 def call_sizes(session: StreamSession, total: int) -> list[int]:
-    """Smallest chunks of every call of a stream: one each, or of all sizes up to the whole where calls may differ."""
+    """Smallest chunks of every call of a stream: one each, or where calls may differ of all sizes, some at once."""
     if not session.dynamic:
         return [1] * total
+    if total % WHOLE_OF == 2:
+        return [total]
     rng = np.random.default_rng(total)
     sizes: list[int] = []
-    while total:
-        size = min(total, int(rng.choice([1, 1, 2, 3, 7, total])))
+    left = total
+    while left:
+        size = min(left, int(rng.choice([1, 1, 2, 3, 7, left if 4 * left <= total else 1])))
         sizes.append(size)
-        total -= size
+        left -= size
     return sizes
 
 
