@@ -438,3 +438,30 @@ def test_numbers_that_are_none_compare_with_nothing(project: Project) -> None:
     done = graphc("compile", project(model))
     assert done.returncode == 2
     assert "gives no finite number on random streams" in one_line(done)
+
+
+def test_what_cannot_be_printed_is_no_success() -> None:
+    code = (
+        "import io, sys\n"
+        "class Full(io.StringIO):\n"
+        "    def flush(self): raise OSError(28, 'No space left on device')\n"
+        "sys.stdout, sys.argv = Full(), ['graphc', 'passes']\n"
+        "from graphc.cli import run; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert one_line(done) == "graphc: error: No space left on device"
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "graphc", "passes"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+def test_a_name_that_is_no_text(project: Project) -> None:
+    spec = project()
+    done = graphc("compile", spec.rename(os.fsdecode(os.fsencode(spec.parent) + b"/s\xff.yaml")))
+    assert done.returncode == 2
+    assert "the spec's name is not UTF-8" in one_line(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -31,6 +32,7 @@ from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 LONGEST_MINUTES = 120.0
 UNTOUCHED_GB = 8
 MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -74,6 +76,15 @@ def interrupted() -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
+def leave(status: int) -> NoReturn:
+    """Exits; what could not be printed is dropped, of which the status has told already."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = io.StringIO()
+    sys.exit(status)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a subcommand its --debug option, its exit status, and one clear line for everything that goes wrong."""
 
@@ -104,9 +115,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             with failures.caught():
                 function(failures=failures, **arguments)
+                sys.stdout.flush()
         except KeyboardInterrupt:
             interrupted()
-        sys.exit(failures.status)
+        except BrokenPipeError:
+            leave(PIPE_CLOSED)
+        leave(failures.status)
 
     return run
 

@@ -321,12 +321,19 @@ def load_spec(path: str | Path) -> SpecFile:
     Errors:
         SpecError: with file, line, column, the key's path and, for an unknown key, the nearest right one.
     """
+    if not is_text(str(path)):
+        raise SpecError("the spec's name is not UTF-8", where=ascii(str(path)))
     source = read_yaml(Path(path))
     try:
         spec = Spec.model_validate(source.data)
     except PydanticError as err:
         raise first_complaint(err, source) from None
     return SpecFile(spec, source)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is text; Python keeps bytes that are none as halves of surrogate pairs."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def first_complaint(err: PydanticError, source: Source) -> SpecError:
