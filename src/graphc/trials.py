@@ -207,7 +207,7 @@ def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, del
         middle = (low + high) // 2
         short = 2 * min(chunk, longest) // 3 | 1
         wishes[:3] = [max(low, n) for n in (ends.full(high), short, ends.begun(middle))]
-    known = sorted(accepted(reference))
+    known = sorted(reference.offline.some_lengths())
     trials: list[Trial] = []
     for wish in [*wishes, *known]:
         if not shortest <= wish <= most:
@@ -255,7 +255,3 @@ def recorded_trials(
             raise ModelError(f"the offline model takes none of the lengths up to {whole} frames", where=str(path))
         trials.append(reference.of(frames, offline.shortened(feeds, frames)))
     return trials
-
-
-def accepted(reference: Reference) -> set[int]:
-    return set(reference.offline.some_lengths())

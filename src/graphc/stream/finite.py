@@ -63,7 +63,7 @@ NOT_NEGATIVE = frozenset(
 )
 SAME_BOUND = frozenset(
     {
-        *("Cast", "Expand", "Flatten", "Identity", "Max", "ReduceMax", "ReduceMean", "ReduceMin"),
+        *("Expand", "Flatten", "Identity", "Max", "ReduceMax", "ReduceMean", "ReduceMin"),
         *("Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
     }
 )
@@ -89,6 +89,8 @@ def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, Known], bound
 
 def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, Known]) -> float | None:
     """A number below all that a node gives, where one is known: what a variance and an epsilon add up to, say."""
+    if not node.inputs:
+        return None
     op, first = op_of(node), node.inputs[0].name
     held = bounds.get(first)
     second = value_of(node, known) if len(node.inputs) > 1 else None
