@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -142,20 +142,21 @@ def left_for_budget(
     want = whole_want[: budget.sequences]
     table = Table.opened(model.proto(), config, context)
 
+    def kept_by(inside: Set[str], on: Streams, exact: Outputs) -> float:
+        left = [*excluded, *(n for n in names if n not in inside)]
+        return least_snr(exact, outputs_on(quantized(left), on))
+
     def measured(chosen: Sequence[Group]) -> float:
         inside = {n for g in chosen for n in g.nodes}
         key = sha256("\n".join(sorted(inside)).encode()).hexdigest()
 
         def measure() -> float:
-            got = outputs_on(quantized([*excluded, *(n for n in names if n not in inside)]), streams)
-            return least_snr(want, got)
+            return kept_by(inside, streams, want)
 
         return table.value(key, measure)
 
     def everywhere(chosen: Sequence[Group]) -> float:
-        inside = {n for g in chosen for n in g.nodes}
-        got = outputs_on(quantized([*excluded, *(n for n in names if n not in inside)]), whole_streams)
-        return least_snr(whole_want, got)
+        return kept_by({n for g in chosen for n in g.nodes}, whole_streams, whole_want)
 
     search = Search(groups, measured)
     chosen = search.chosen(budget.snr_db, budget.prefer, context.progress)

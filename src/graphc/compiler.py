@@ -33,6 +33,14 @@ from graphc.validate import session_of
 
 PROVENANCE_KEY = "graphc.provenance"
 SMALLEST_EXTERNAL = 1024
+SUFFIXES = {
+    "init": ".init.npz",
+    "manifest": ".manifest.json",
+    "report": ".report.json",
+    "page": ".report.html",
+    "data": ".onnx.data",
+    "model": ".onnx",
+}
 
 
 @dataclass(frozen=True)
@@ -111,14 +119,7 @@ def check_output(spec_file: SpecFile) -> None:
 
 def output_paths(spec_file: SpecFile) -> dict[str, Path]:
     stem = spec_file.output_path.with_suffix("")
-    return {
-        "init": stem.with_name(stem.name + ".init.npz"),
-        "manifest": stem.with_name(stem.name + ".manifest.json"),
-        "report": stem.with_name(stem.name + ".report.json"),
-        "page": stem.with_name(stem.name + ".report.html"),
-        "data": stem.with_name(stem.name + ".onnx.data"),
-        "model": stem.with_name(stem.name + ".onnx"),
-    }
+    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
 
 
 def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str, Any]) -> dict[str, Any]:

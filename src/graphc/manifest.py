@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as PydanticError
 
 from graphc.errors import ModelError
-from graphc.model import Model, dims, dtype_name
+from graphc.model import Model, dims, dtype_name, file_digest
 from graphc.signature import StateKind, StatePort
 
 FORMAT = "graphc.manifest/1"
@@ -285,13 +284,12 @@ def first_values_in(manifest: Manifest, folder: Path) -> dict[str, NDArray[Any]]
     files = {s.init.file for s in manifest.states if isinstance(s.init, FileInit)}
     values = {s.input: first_value(s, folder) for s in manifest.states}
     for name in files if manifest.init_sha256 is not None else ():
-        with (folder / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.init_sha256:
-                raise ModelError(
-                    "it is not the file that was written with this model",
-                    where=str(folder / name),
-                    hint="compile again",
-                )
+        if file_digest(folder / name) != manifest.init_sha256:
+            raise ModelError(
+                "it is not the file that was written with this model",
+                where=str(folder / name),
+                hint="compile again",
+            )
     return values
 
 

@@ -19,19 +19,11 @@ from onnx import helper, numpy_helper
 
 from graphc.manifest import LengthStep, Manifest, StateEntry
 from graphc.shapes import inferred_types
+from graphc.trials import CONTEXTS
 
 Array = NDArray[Any]
 COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")
-CACHES = (
-    "conv_context",
-    "pool_context",
-    "delay_line",
-    "overlap_add",
-    "attention_key",
-    "attention_value",
-    "attention_context",
-    "window",
-)
+CACHES = (*CONTEXTS, "overlap_add")
 
 
 @dataclass(frozen=True)

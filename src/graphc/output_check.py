@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from graphc.compiler import PROVENANCE_KEY
+from graphc.compiler import PROVENANCE_KEY, SUFFIXES
 from graphc.errors import GraphcError, ModelError
 from graphc.fingerprint import own_digest, package_versions, spec_digest
 from graphc.manifest import METADATA_KEY
@@ -17,7 +17,6 @@ from graphc.report import FORMAT
 from graphc.spec import load_spec
 
 LARGEST_REPORT = 200_000_000
-SUFFIXES = (".manifest.json", ".report.json", ".report.html", ".init.npz", ".onnx.data", ".onnx")
 
 
 def verify_output(path: Path) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def verify_output(path: Path) -> dict[str, Any]:
 
 
 def stem_of(path: Path) -> str:
-    suffix = next((s for s in SUFFIXES if path.name.endswith(s)), None)
+    suffix = next((s for s in SUFFIXES.values() if path.name.endswith(s)), None)
     if suffix is None:
         raise ModelError("not a file that graphc compile writes", where=str(path), hint="name the compiled model")
     return path.name.removesuffix(suffix)

@@ -67,8 +67,8 @@ def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dic
     node, output = reduced.guilty
     failure = reduced.failure
     nodes = len(reduced.case.model.graph.node)
-    allowed = [folder / os.path.relpath(spec_file.folder / p, folder) for p in spec_file.spec.pass_paths]
-    words = [str(folder / "spec.yaml"), *(w for p in allowed for w in ("--allow-pass-path", os.path.relpath(p)))]
+    allowed = [os.path.relpath(spec_file.folder / p) for p in spec_file.spec.pass_paths]
+    words = [str(folder / "spec.yaml"), *(w for p in allowed for w in ("--allow-pass-path", p))]
     command = f"graphc compile {shlex.join(words)}"
     tied = failure.kind == "ValidationError" or failure.op
     guilty = (

@@ -17,7 +17,7 @@ from graphc.offline import Feeds, Offline
 from graphc.roles import CountsRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.evaluate import keep_ancestors
+from graphc.stream.evaluate import inner_reads, keep_ancestors
 
 LENGTHS = 3
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -107,7 +107,7 @@ def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drops nodes, weights, inputs and notes that no output needs. Changes the model in place."""
     wanted = {o.name for o in model.graph.output}
     keep_ancestors(model, wanted)
-    read = wanted | {name for n in model.graph.node for name in reads(n)}
+    read = wanted | {name for n in model.graph.node for name in (*n.input, *inner_reads(n))}
     for field in ("initializer", "input", "sparse_initializer"):
         kept = [
             t for t in getattr(model.graph, field) if (t.values.name if field.startswith("sparse") else t.name) in read
@@ -116,15 +116,6 @@ def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
         getattr(model.graph, field).extend(kept)
     del model.graph.value_info[:]
     return model
-
-
-def reads(node: onnx.NodeProto) -> set[str]:
-    """What a node and its subgraphs read."""
-    found = set(node.input)
-    for attribute in node.attribute:
-        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-            found |= {name for inner in graph.node for name in reads(inner)} | {o.name for o in graph.output}
-    return found
 
 
 def with_inputs(case: Case, names: Sequence[str], shapes: Shapes, offline: Offline) -> Case | None:
