@@ -26,8 +26,9 @@ trust: .venv/.tested
 fuzz: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[fuzz]'
 	$(BIN)/python tests/fuzz/fuzz.py model --minutes 30
-	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 25
+	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 20
 	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes 5
+	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes 5
 
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py

@@ -1,7 +1,8 @@
 """A process that runs onnxsim: ``python -m graphc_passes._onnxsim_worker``.
 
-It takes one JSON request a line on its standard input and forks for each, so that a crash, a hang or a memory limit
-ends the fork alone, and importing onnxsim is paid once.
+It makes a folder, writes its path as a line of JSON, takes one JSON request a line on its standard input, and forks for
+each, so that a crash, a hang or a memory limit ends the fork alone, and importing onnxsim is paid once. When its
+standard input ends it stops what runs and removes the folder: whoever asks may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import sys
-import time
+import tempfile
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import onnx
 import onnxsim
-
-POLL_SECONDS = 0.005
 
 
 def simplify_file(source: str, target: str, memory: int) -> None:
@@ -47,31 +48,37 @@ def run(request: dict[str, Any]) -> str:
         finally:
             os._exit(status)
     os.close(writer)
-    deadline = time.monotonic() + request["timeout"]
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(reader)
-            return f"onnxsim was not done after {request['timeout']:g} s"
-        time.sleep(POLL_SECONDS)
+    stopped = await_end(child, reader, request["timeout"])
+    _, status = os.waitpid(child, 0)
     said = os.read(reader, 400).decode(errors="replace")
     os.close(reader)
+    if stopped:
+        return stopped
     if os.WIFSIGNALED(status):
         return f"onnxsim was killed by signal {os.WTERMSIG(status)}"
     return f"onnxsim failed: {' '.join(said.split()) or 'no message'}" if status else ""
 
 
+def await_end(child: int, reader: int, seconds: float) -> str:
+    """Waits until a child closes its pipe by its end; an empty string, or why it was killed instead."""
+    poller = select.poll()
+    for pipe in (reader, sys.stdin.fileno()):
+        poller.register(pipe, 0)
+    events = dict(poller.poll(seconds * 1000))
+    if reader in events:
+        return ""
+    os.kill(child, signal.SIGKILL)
+    return "whoever asked has ended" if events else f"onnxsim was not done after {seconds:g} s"
+
+
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.dup(1)
     os.dup2(2, 1)
-    for line in sys.stdin:
-        answers.write(json.dumps(run(json.loads(line))) + "\n")
-        answers.flush()
+    with tempfile.TemporaryDirectory(prefix="graphc-") as folder, suppress(BrokenPipeError):
+        os.write(answers, json.dumps(folder).encode() + b"\n")
+        for line in sys.stdin:
+            os.write(answers, json.dumps(run(json.loads(line))).encode() + b"\n")
     return 0
 
 

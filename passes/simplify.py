@@ -92,22 +92,35 @@ def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class Worker:
-    """The process that onnxsim runs in, started when it is first needed."""
+    """The process that onnxsim runs in, started when it is first needed.
+
+    It is of a session of its own: what kills this process or its group leaves it to remove the folder that it made.
+    """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
+        self.folder: str | None = None
 
-    def ask(self, source: Path, target: Path, config: SimplifyOptions) -> str:
-        """An empty string, or why onnxsim gave no result."""
+    def start(self) -> str | None:
+        """The folder of a worker that runs; None where it does not start."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "graphc_passes._onnxsim_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                start_new_session=True,
                 text=True,
             )
             atexit.register(self.stop)
+            assert self.process.stdout is not None
+            answer = self.process.stdout.readline()
+            self.folder = str(json.loads(answer)) if answer else None
+        return self.folder
+
+    def ask(self, source: Path, target: Path, config: SimplifyOptions) -> str:
+        """An empty string, or why onnxsim gave no result."""
+        assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         request = {
@@ -138,7 +151,10 @@ WORKER = Worker()
 
 def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelProto | str:
     """What onnxsim makes of a model, or why it made nothing."""
-    with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
+    base = WORKER.start()
+    if base is None:
+        return "the process of onnxsim ended"
+    with tempfile.TemporaryDirectory(dir=base) as folder:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
         external = size_of(proto) > 2**31 - 2**20
         onnx.save_model(loaded(proto), source, save_as_external_data=external, location="in.data")

@@ -34,7 +34,8 @@ class Project:
     """Two specs of one output, and what a whole compilation of each writes."""
 
     def __init__(self, folder: Path):
-        self.folder, self.out = folder, folder / "out"
+        self.out, self.temporary = folder / "out", folder / "tmp"
+        self.temporary.mkdir()
         onnx.save(learned_start(), folder / "model.onnx")
         self.specs = [folder / "four.yaml", folder / "eight.yaml"]
         for spec, chunk in zip(self.specs, (4, 8), strict=True):
@@ -53,13 +54,17 @@ class Project:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
         )
 
     def settle(self) -> None:
-        """Waits until nobody holds the folder."""
+        """Waits until nobody holds the folder of the outputs, and some seconds for temporary ones to be removed."""
         lock = os.open(self.out, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.close(lock)
+        until = time.monotonic() + 10
+        while list(self.temporary.iterdir()) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def state(self) -> str:
         """Which spec the outputs are of; what is wrong where they are not whole."""
@@ -70,7 +75,8 @@ class Project:
         return self.specs[self.models.index(model)].stem if model in self.models else "another model"
 
     def left_over(self) -> list[str]:
-        return [p.name for p in self.out.iterdir() if p.name.endswith(".tmp")]
+        beside = [p.name for p in self.out.iterdir() if p.name.endswith(".tmp")]
+        return [*beside, *(p.name for p in self.temporary.iterdir())]
 
 
 def child_of(process: int) -> int | None:
@@ -108,6 +114,8 @@ def kill_often(kills: int, seed: int, progress: bool = False) -> Counter[str]:
                 kill(process, rng.choice(VICTIMS))
             process.wait()
             project.settle()
+            if left := [*project.temporary.iterdir()]:
+                counts[f"LEFT: {left}"] += 1
             after = project.state()
             asked = project.specs[number % 2].stem
             if after == asked and after != before:

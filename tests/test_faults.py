@@ -17,6 +17,9 @@ from faults import Project, child_of, kill_often
 from graphc.files import write_all
 
 Specs = Callable[..., Path]
+COMPILE = (sys.executable, "-m", "graphc", "compile")
+POWERS = "-dac_override,-dac_read_search"
+WITHOUT_POWERS = () if os.geteuid() else ("setpriv", f"--inh-caps={POWERS}", f"--bounding-set={POWERS}")
 
 
 def test_killed_at_random_moments() -> None:
@@ -57,7 +60,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
 def test_a_crash_of_native_code_is_told(project: Specs, victim: str) -> None:
     spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "graphc", "compile", str(spec)],
+        [*COMPILE, str(spec)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -73,10 +76,39 @@ def test_a_crash_of_native_code_is_told(project: Specs, victim: str) -> None:
     assert not (spec.parent / "out").exists()
 
 
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_read_only_folder_is_left_as_it_is(project: Specs, existing: bool) -> None:
+    spec = project()
+    locked = spec.parent / "out" if existing else spec.parent
+    locked.mkdir(exist_ok=True)
+    before = sorted(p.name for p in spec.parent.rglob("*"))
+    locked.chmod(0o555)
+    try:
+        done = subprocess.run([*WITHOUT_POWERS, *COMPILE, str(spec)], capture_output=True, text=True, check=False)
+    finally:
+        locked.chmod(0o755)
+    assert done.returncode == 2
+    where = spec.parent / "out" / ("model.stream.manifest.json" if existing else "")
+    assert done.stderr == f"graphc: error: {where}: the outputs cannot be written: Permission denied\n"
+    assert sorted(p.name for p in spec.parent.rglob("*")) == before
+
+
+def test_nothing_is_left_where_temporary_files_go(project: Specs, tmp_path: Path) -> None:
+    spec = project(spec=SPEC.replace("fuse]", "simplify, fuse]"))
+    temporary, home = tmp_path / "temporary", tmp_path / "home"
+    for folder in (temporary, home):
+        folder.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment |= {"TMPDIR": str(temporary), "HOME": str(home)}
+    subprocess.run([*COMPILE, str(spec)], env=environment, check=True)
+    assert list(temporary.rglob("*")) == []
+    assert list(home.rglob("*")) == []
+
+
 def test_a_worker_that_dies_costs_its_pass_alone(project: Specs) -> None:
     spec = project(spec=SPEC.replace("fuse]", "simplify, fuse]"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "graphc", "compile", "-v", str(spec)],
+        [*COMPILE, "-v", str(spec)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

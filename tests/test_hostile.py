@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,13 @@ from hostile_models import MODELS, external
 sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 from targets import TARGETS
 
-from graphc.errors import ModelError
+import graphc
+import graphc.recordings
+from graphc.errors import InputError, ModelError
+from graphc.printable import one_line
+from graphc.recordings import array_file
 from graphc.session import StreamSession
+from graphc.terminal import console, show_report
 
 SLOW = {"many_small_steps_bomb", "endless_loop"}
 FINE = {"deep_branches", "node_of_many_inputs"}
@@ -134,6 +141,20 @@ def test_what_the_fuzzer_kept(path: Path, tmp_path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes(), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["stream.npz", "stream.npy"])
+def test_recordings_that_lie(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / name
+    path.write_bytes(bomb("x"))
+    monkeypatch.setattr(graphc.recordings, "LARGEST_FILE", 2**29)
+    with pytest.raises(InputError, match="it holds more than 536870912 bytes"):
+        array_file(path)
+    whole = packed(x=np.zeros((1, 2, 3), np.float32))
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
+        with suppress(InputError):
+            array_file(path)
+
+
 @pytest.fixture
 def compiled(project: Callable[..., Path]) -> Path:
     """A compiled model with a first value in a file."""
@@ -182,3 +203,83 @@ def test_first_values_that_lie(compiled: Path, content: Callable[[list[str]], by
     compiled.with_suffix(".init.npz").write_bytes(content(keys))
     with pytest.raises(ModelError, match=says):
         StreamSession(compiled)
+
+
+NAMES = [
+    "a\nb",
+    "\x1b[31mred",
+    "[bold]b[/] [/nothing]",
+    ":smile:",
+    "\u202edrawkcab",
+    "true",
+    "0",
+    "a: b",
+    "#c",
+    '"q\\',
+    "*p",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_do_nothing_but_stand_there(name: str, tmp_path: Path) -> None:
+    model = renamed(small_model(), name)
+    onnx.save(model, tmp_path / "model.onnx")
+    starter = run(["init", "model.onnx", "-o", "spec.yaml"], tmp_path)
+    assert (starter.returncode, starter.stderr) == (0, "")
+    shown = [run(["inspect", "model.onnx"], tmp_path), run(["compile", "-v", "spec.yaml"], tmp_path)]
+    shown += [run([what, "spec.yaml"], tmp_path) for what in ("validate", "bench")]
+    with console.capture() as table:
+        show_report(graphc.compile(tmp_path / "spec.yaml", graphc.Options(force=True)), "spec.yaml")
+    assert all(done.returncode == 0 for done in shown), shown
+    text = table.get() + "".join(done.stdout for done in shown)
+    assert one_line(name) in text
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert name in graphc.StreamSession(tmp_path / "model.stream.onnx").outputs
+
+
+def renamed(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model whose ports, and nodes, have a name of a stranger's in theirs."""
+    source, target = model.graph.input[0].name, model.graph.output[0].name
+    names = {source: f"{name} in", target: name}
+    for node in model.graph.node:
+        node.name = f"{node.name} {name}"
+        for wires in (node.input, node.output):
+            wires[:] = [names.get(wire, wire) for wire in wires]
+    model.graph.input[0].name, model.graph.output[0].name = names[source], names[target]
+    return model
+
+
+def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "graphc", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_a_terminal_without_unicode_shows_escapes(tmp_path: Path) -> None:
+    onnx.save(renamed(small_model(), "größe"), tmp_path / "model.onnx")
+    done = run(["inspect", "model.onnx"], tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "input gr\\xf6\\xdfe in: stream" in done.stdout
+
+
+def test_names_of_folders_that_make_or_utf8_cannot_hold(project: Callable[..., Path], tmp_path: Path) -> None:
+    source = project().parent
+    odd, broken = tmp_path / os.fsdecode(b"fold\xff"), tmp_path / "two\nlines"
+    for folder, told in (
+        (odd, "the spec's name is not UTF-8"),
+        (broken, "a rule of make cannot name a file with a line break"),
+    ):
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("fold*", "two*"))
+        said = run(["compile", "--depfile", "model.d", str(folder / "spec.yaml")], tmp_path)
+        assert said.returncode == 2
+        assert told in said.stderr
+        assert len(said.stderr.splitlines()) == 1
+        assert not (tmp_path / "model.d").exists()
+        inside = run(["compile", "--depfile", "model.d", "spec.yaml"], folder)
+        assert (inside.returncode, inside.stderr) == (0, "")
+        assert "spec.yaml" in (folder / "model.d").read_text()

@@ -12,11 +12,12 @@ from test_rules import model_of, random, weights
 import graphc
 import graphc.kept
 import graphc.offline
+import graphc.runtime
 from graphc.errors import ModelError
 from graphc.graph import import_model
 from graphc.kept import is_kept, loaded
 from graphc.model import read_model
-from graphc.runtime import Session, size_of
+from graphc.runtime import Session, handed_over, size_of
 
 SPEC = """
 version: 1
@@ -57,6 +58,20 @@ def test_large_weights_are_read_from_their_file(folder: Path) -> None:
     x = {"x": random(1, 2, 9)}
     np.testing.assert_array_equal(Session(light).run(x)["y"], Session(whole).run(x)["y"])
     assert loaded(light).graph.initializer[0].raw_data == whole.graph.initializer[0].raw_data
+
+
+def test_what_protobuf_cannot_hold_is_handed_over_beside_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = onnx.load(folder / "models" / "m.onnx")
+    x = {"x": random(1, 2, 9)}
+    want = Session(whole).run(x)["y"]
+    monkeypatch.setattr(graphc.runtime, "PROTO_LIMIT", 1000)
+    monkeypatch.setattr(graphc.runtime, "SMALLEST_KEPT", 200)
+    assert set(handed_over(whole)) == {"w", "v"}
+    before = whole.SerializeToString()
+    np.testing.assert_array_equal(Session(whole).run(x)["y"], want)
+    assert whole.SerializeToString() == before
 
 
 def test_every_pass_takes_a_large_model(folder: Path) -> None:

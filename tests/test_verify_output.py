@@ -41,7 +41,7 @@ def test_what_was_written_holds(output: Path) -> None:
         assert done.stdout == "model.stream: every file is as it was written, and the model holds its manifest\n"
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".init.npz"])
+@pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".init.npz", ".report.html"])
 def test_a_changed_or_lost_file_is_named(output: Path, suffix: str) -> None:
     path = output.with_suffix(suffix)
     raw = path.read_bytes()

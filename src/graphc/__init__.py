@@ -3,10 +3,14 @@
 report = graphc.compile("spec.yaml")                 # what `graphc compile` does
 session = graphc.StreamSession("model.stream.onnx")  # the client
 smaller = graphc.transform(model, ["fold_constants", "fuse"])
+
+onnxruntime reports on models and machines to its makers and stores a device id, unless the environment says otherwise
+when it is first imported; importing graphc says so (``ORT_DISABLE_TELEMETRY=1``) where nobody has set that variable.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +48,9 @@ __all__ = [
     "compile",
     "transform",
 ]
+
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def compile(spec_path: str | Path, options: Options | None = None) -> Report:  # noqa: A001

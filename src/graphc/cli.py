@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -19,11 +19,12 @@ import click
 
 from graphc import fingerprint
 from graphc.compiler import Options, compile_spec, dependencies, output_paths
-from graphc.errors import GraphcError, SpecError
+from graphc.errors import GraphcError, OutputError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
 from graphc.output_check import verify_output
 from graphc.pass_api import Pass
+from graphc.printable import one_line
 from graphc.recheck import bench_spec, drift_of, mutants_of_spec, validate_spec
 from graphc.registry import load_registry
 from graphc.reproducer import bisect_spec
@@ -65,7 +66,7 @@ class Failures:
     def fail(self, status: int, message: str) -> None:
         if self.debug:
             traceback.print_exc()
-        click.echo(f"graphc: error: {message}", err=True)
+        click.echo(f"graphc: error: {one_line(message)}", err=True)
         self.status = max(self.status, status)
 
 
@@ -179,8 +180,7 @@ def compile_command(
             if console.is_terminal and not as_json:
                 show_report(report, str(spec))
             if verbose and not as_json:
-                for line in pass_notes(report.data):
-                    click.echo(line)
+                show_lines(pass_notes(report.data))
             if depfile is not None:
                 file = load_spec(spec)
                 read = [file.folder / name for name in report.data["fingerprint"]["reads"]]
@@ -204,6 +204,8 @@ def make_rule(target: Path, sources: list[Path]) -> str:
     """A rule as make and ninja read it."""
 
     def escaped(path: Path) -> str:
+        if "\n" in str(path):
+            raise OutputError("a rule of make cannot name a file with a line break", where=str(path))
         return os.path.relpath(path).replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
 
     return f"{escaped(target)}: {' '.join(map(escaped, sources))}\n"
@@ -262,7 +264,9 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     folder = output.parent if output is not None else Path()
     text, refusal = starter_spec(model, folder)
     if refusal is not None:
-        click.echo(f"graphc: an exact lift is refused, so the spec streams over a window: {refusal}", err=True)
+        click.echo(
+            f"graphc: an exact lift is refused, so the spec streams over a window: {one_line(refusal)}", err=True
+        )
     if output is None:
         click.echo(text, nl=False)
     elif output.exists():
@@ -315,7 +319,7 @@ def validate_command(
             else:
                 with ProgressBar(spec.name) as bar:
                     found = drift_of(spec, minutes, recordings, allowed, bar)
-            click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
+            show(found, as_json)
             if not found["holds"]:
                 failures.status = max(failures.status, 1)
 
@@ -330,7 +334,7 @@ def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, ca
     for spec in specs:
         with failures.caught():
             found = bench_spec(spec, calls)
-            click.echo(json.dumps(found, indent=1) if as_json else found["line"])
+            show(found, as_json)
 
 
 @cli.command("verify")
@@ -342,7 +346,7 @@ def verify_command(failures: Failures, outputs: tuple[Path, ...], as_json: bool)
     for output in outputs:
         with failures.caught():
             found = verify_output(output)
-            click.echo(json.dumps(found, indent=1) if as_json else "\n".join(found["lines"]))
+            show(found, as_json)
             if not found["holds"]:
                 failures.status = max(failures.status, 1)
 
@@ -372,6 +376,18 @@ def passes_command(failures: Failures, name: str | None, as_json: bool) -> None:
         )
         return
     show_manual(name, cls)
+
+
+def show(found: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        show_lines(found["lines"])
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(one_line(line))
 
 
 def show_manual(name: str, cls: type[Pass[Any]]) -> None:
@@ -417,11 +433,14 @@ def run(limit: Callable[[int, float], None] | None = None) -> None:
     Args:
         limit: takes the bytes of memory and the seconds that the options allow.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="graphc", standalone_mode=False, obj=limit)
     except click.UsageError as err:
         command = err.ctx.command_path if err.ctx is not None else "graphc"
-        click.echo(f"graphc: error: {err.format_message()} See `{command} --help`.", err=True)
+        click.echo(f"graphc: error: {one_line(err.format_message())} See `{command} --help`.", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         interrupted()

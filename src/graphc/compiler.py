@@ -272,14 +272,14 @@ def follow_drift(
 
 
 def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:
-    """Adds the report, which lists the hashes of the other files; the model comes last."""
+    """Adds the page and the report, which lists the hashes of all other files; the model comes last."""
     model = files.pop(outputs["model"])
     hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
     data["outputs"] = hashes
     data["size"] = len(model) + len(files.get(outputs["data"], b""))
-    report = Report(data)
-    files[outputs["report"]] = report.json().encode()
-    files[outputs["page"]] = report.html().encode()
+    files[outputs["page"]] = Report(data).html().encode()
+    hashes[outputs["page"].name] = digest(files[outputs["page"]])
+    files[outputs["report"]] = Report(data).json().encode()
     files[outputs["model"]] = model
 
 

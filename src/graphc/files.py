@@ -62,9 +62,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
         for folder in absent:
             with suppress(OSError):
                 folder.rmdir()
-        raise OutputError(
-            f"the outputs cannot be written: {err.strerror or err}", where=str(err.filename or next(iter(files)))
-        ) from err
+        place = waiting.get(Path(err.filename), err.filename) if err.filename else next(iter(files))
+        raise OutputError(f"the outputs cannot be written: {err.strerror or err}", where=str(place)) from err
 
 
 @contextmanager

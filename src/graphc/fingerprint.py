@@ -70,7 +70,7 @@ def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -
     """The earlier report, where it was written for the same fingerprint and its outputs still have their hashes."""
     try:
         report: dict[str, Any] = json.loads(outputs["report"].read_bytes())
-        if report["fingerprint"] != json.loads(json.dumps(fingerprint)) or not outputs["page"].is_file():
+        if report["fingerprint"] != json.loads(json.dumps(fingerprint)):
             return None
         folder = outputs["model"].parent
         fresh = all(file_digest(folder / Path(name).name) == sha for name, sha in report["outputs"].items())

@@ -13,6 +13,7 @@ from graphc.errors import StreamError
 from graphc.graph import name_of, op_of, reads
 from graphc.model import Model, read_model
 from graphc.offline import Array, Offline, offline_of
+from graphc.printable import printable
 from graphc.report import human_bytes
 from graphc.roles import StreamRole
 from graphc.runtime import size_of
@@ -179,6 +180,7 @@ def hangs_on_a_carry(model: Model, output: str) -> bool:
 
 
 def show_inspection(found: dict[str, Any], console: Console) -> None:
+    found = printable(found)
     console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
     for entry in found["inputs"]:
         axis = f", time on axis {entry['axis']}" if entry["axis"] is not None else ""

@@ -297,7 +297,8 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     """The array that a state starts from.
 
     Errors:
-        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says.
+        ModelError: the file lies outside the manifest's folder, does not hold what the manifest says, or raises anything:
+            zipfile, its decompressors and numpy do not list what they do.
     """
     shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
     if math.prod(shape) > MAX_STATE_ELEMENTS:
@@ -319,7 +320,7 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
             raise ValueError(f"it unpacks to {unpacked} bytes, where the manifest has {list(shape)} of {dtype}")
         with np.load(path, allow_pickle=False) as archive:
             value: NDArray[Any] = archive[state.init.key]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+    except Exception as err:
         raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
     if value.shape != shape or value.dtype != dtype:
         raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))

@@ -226,4 +226,4 @@ def bench_spec(path: Path, calls: int) -> dict[str, Any]:
     line = f"{path.name}: a call takes {latency.p50_ms:.3f} ms (p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f})"
     if latency.rtf is not None:
         line += f", real-time factor {latency.rtf:.4f}"
-    return {"spec": str(path), **latency.as_dict(), "line": line}
+    return {"spec": str(path), **latency.as_dict(), "lines": [line]}

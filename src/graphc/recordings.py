@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 SOUND = (".wav", ".flac")
 ARRAYS = (".npy", ".npz")
+ARCHIVE = b"PK"
 LARGEST_FILE = 2**31
 
 
@@ -86,21 +87,40 @@ def sound(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
 
 
 def arrays(path: Path, offline: Offline) -> Feeds:
+    given = array_file(path)
+    return given if isinstance(given, dict) else {only_stream(offline, path): given}
+
+
+def array_file(path: Path) -> Array | dict[str, Array]:
+    """The array of an .npy, the arrays of an .npz by name.
+
+    Errors:
+        InputError: too large, or whatever zipfile, its decompressors and numpy raise, who do not list it.
+    """
     try:
-        check_size(unpacked_size(path), path)
+        count = unpacked_size(path)
+    except Exception as err:
+        raise unreadable(path, err) from err
+    check_size(count, path)
+    try:
         held = np.load(path, allow_pickle=False)
         if isinstance(held, np.ndarray):
-            return {only_stream(offline, path): held}
+            return held
         with held:
             return {str(n): np.asarray(held[n]) for n in held}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
-        raise InputError(f"the arrays cannot be read: {err}", where=str(path)) from err
+    except Exception as err:
+        raise unreadable(path, err) from err
+
+
+def unreadable(path: Path, err: Exception) -> InputError:
+    return InputError(f"the arrays cannot be read: {err or type(err).__name__}", where=str(path))
 
 
 def unpacked_size(path: Path) -> int:
-    """Bytes of the arrays of a file, as its directory states them."""
-    if path.suffix.lower() != ".npz":
-        return path.stat().st_size
+    """Bytes of the arrays of a file, as its directory states them where it is an archive, whatever its name."""
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         return sum(member.file_size for member in archive.infolist())
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import onnx
 import onnxruntime as ort
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
+from onnx.numpy_helper import to_array
 
 from graphc.errors import ModelError
-from graphc.kept import array_of, is_kept, kept_bytes
+from graphc.kept import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept, kept_bytes
 
 Array = NDArray[Any]
 
@@ -38,13 +38,29 @@ def size_of(model: onnx.ModelProto) -> int:
     return kept + (weights if weights >= PROTO_LIMIT else int(model.ByteSize()))
 
 
-def as_external(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model whose kept weights are external data, as onnxruntime wants what it is given instead."""
+def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
+    """The weights that onnxruntime is given beside a model: kept ones, and large ones that protobuf cannot hold."""
+    weights = model.graph.initializer
+    whole = size_of(model) - kept_bytes(weights) < PROTO_LIMIT
+    found = {t.name: array_of(t) for t in weights if is_kept(t)}
+    if not whole:
+        found |= {
+            t.name: to_array(t) for t in weights if t.data_type in PLAIN_TYPES and len(t.raw_data) >= SMALLEST_KEPT
+        }
+    return found
+
+
+def without(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
+    """The model whose weights of these names are external data, as onnxruntime wants what it is given instead."""
     marked = onnx.ModelProto()
     marked.CopyFrom(model)
     for tensor in marked.graph.initializer:
-        if is_kept(tensor):
-            tensor.data_location = onnx.TensorProto.EXTERNAL
+        if tensor.name not in names:
+            continue
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        if not is_kept(tensor):
+            tensor.ClearField("raw_data")
+            tensor.external_data.add(key="location", value="beside")
     return marked
 
 
@@ -98,19 +114,12 @@ class Session:
         providers = ["CPUExecutionProvider"]
         if isinstance(model, Path):
             return ort.InferenceSession(str(model), options, providers=providers)
-        kept = {t.name: array_of(t) for t in model.graph.initializer if is_kept(t)}
-        if kept:
-            values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in kept.values()]
-            options.add_external_initializers(list(kept), values)
-            return ort.InferenceSession(as_external(model).SerializeToString(), options, providers=providers)
-        if size_of(model) < PROTO_LIMIT:
-            return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
-        with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
-            path = Path(folder) / "model.onnx"
-            copy = onnx.ModelProto()
-            copy.CopyFrom(model)
-            onnx.save_model(copy, path, save_as_external_data=True, location="model.data")
-            return ort.InferenceSession(str(path), options, providers=providers)
+        weights = handed_over(model)
+        if weights:
+            values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in weights.values()]
+            options.add_external_initializers(list(weights), values)
+            model = without(model, weights)
+        return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
         """The outputs by name.

@@ -8,10 +8,12 @@ from pathlib import Path
 from graphc.errors import SpecError, StreamError
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
+from graphc.printable import one_line
 from graphc.roles import INTEGERS, CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
+from graphc.yaml_source import yaml_text
 
 USUAL_CHUNK = 16
 
@@ -41,15 +43,15 @@ def starter_spec(model_path: Path, folder: Path) -> tuple[str, str | None]:
     except StreamError as err:
         clip = clip_length(offline)
         refusal = str(err)
-        obstacle = f"  # An exact lift is refused: {err}\n"
+        obstacle = f"  # An exact lift is refused: {one_line(str(err))}\n"
         chunk, note = USUAL_CHUNK, "any number fits"
         window = f"  window: {clip}                # each call gives the outputs for the last {clip} frames\n"
     stream_inputs = "".join(input_line(p, offline) for p in ports)
     text = (
         "# Written by `graphc init`; every line can be changed. The keys are explained in docs/spec.md.\n"
         "version: 1\n"
-        f"model: {name}\n"
-        f"output: {model_path.stem}.stream.onnx\n"
+        f"model: {yaml_text(name)}\n"
+        f"output: {yaml_text(model_path.stem + '.stream.onnx')}\n"
         "stream:\n"
         f"{obstacle}"
         f"  chunk: {chunk}                  # frames of the stream input that one call takes; {note}\n"
@@ -108,9 +110,10 @@ def clip_length(offline: Offline) -> int:
 
 def input_line(port: Port, offline: Offline) -> str:
     role = offline.roles[port.name]
-    shape = "[" + ", ".join(str(d) if d is not None else "?" for d in port.dims) + "]"
+    name = yaml_text(port.name)
+    shape = one_line("[" + ", ".join(str(d) if d is not None else "?" for d in port.dims) + "]")
     if isinstance(role, StreamRole):
-        return f"    {port.name}: {{axis: {role.axis}}}   # of {shape}: the axis that is time\n"
+        return f"    {name}: {{axis: {role.axis}}}   # of {shape}: the axis that is time\n"
     if isinstance(role, CountsRole):
-        return f"    {port.name}: {{counts: {role.of}}}   # {shape}: holds the number of frames\n"
-    return f"    {port.name}: {{static: true}}   # {shape}: one value for the whole stream\n"
+        return f"    {name}: {{counts: {yaml_text(role.of)}}}   # {shape}: holds the number of frames\n"
+    return f"    {name}: {{static: true}}   # {shape}: one value for the whole stream\n"

@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from graphc.drift import drift_lines
+from graphc.printable import one_line, printable
 from graphc.report import Report, human_bytes, number
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class ProgressBar:
@@ -22,15 +24,15 @@ class ProgressBar:
     def __init__(self, title: str):
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
             console=errors,
             transient=True,
             disable=not errors.is_terminal,
         )
-        self.task = self.bar.add_task(title, total=None)
-        self.title = title
+        self.task = self.bar.add_task(one_line(title), total=None)
+        self.title = one_line(title)
 
     def __enter__(self) -> ProgressBar:
         if errors.is_terminal:
@@ -42,11 +44,11 @@ class ProgressBar:
             self.bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        self.bar.update(self.task, description=f"{self.title} · {what}", completed=done, total=total)
+        self.bar.update(self.task, description=f"{self.title} · {one_line(what)}", completed=done, total=total)
 
 
 def show_report(report: Report, spec: str) -> None:
-    data = report.data
+    data = printable(report.data)
     if report.up_to_date:
         console.print(f"{spec}: nothing changed since the outputs were written (--force compiles anyway)")
         return
@@ -63,7 +65,7 @@ def show_report(report: Report, spec: str) -> None:
                 console.print(line)
         console.print(stream_line(data))
     stem = next(name for name in data["outputs"] if name.endswith(".onnx")).removesuffix(".onnx")
-    console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json', f'{stem}.report.html'])}")
+    console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json'])}")
 
 
 def passes_table(data: dict[str, Any]) -> Table:
@@ -79,7 +81,7 @@ def passes_table(data: dict[str, Any]) -> Table:
             human_bytes(p["size_after"]),
             number(p["max_abs"]),
             f"{min(snrs):.1f} dB" if snrs else "exact",
-            "[green]yes[/]" if all(d["holds"] for d in p["against_offline"]) else "[red]no[/]",
+            Text("yes", "green") if all(d["holds"] for d in p["against_offline"]) else Text("no", "red"),
         )
     return table
 

@@ -6,6 +6,7 @@ bounds on size, depth and the nodes that aliases expand to.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from graphc.errors import SpecError
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
 MAX_DEPTH = 40
+
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 Key = str | int
 Keys = tuple[Key, ...]
@@ -57,6 +60,17 @@ class Source:
             known = known[:-1]
         line, column = self.marks.get(known, (1, 1))
         return f"{self.path}:{line}:{column}", written(keys)
+
+
+def yaml_text(text: str) -> str:
+    """A text as a scalar that YAML 1.2 reads back as this text, in a block or within brackets."""
+    if PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false"):
+        return text
+    return '"' + "".join(c if c.isprintable() and c not in '\\"' else escaped(c) for c in text) + '"'
+
+
+def escaped(character: str) -> str:
+    return '\\"' if character == '"' else character.encode("unicode_escape").decode()
 
 
 def written(keys: Keys) -> str:

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of what graphc reads, with atheris.
 
-    python tests/fuzz/fuzz.py spec|model|manifest [--minutes 20]
+    python tests/fuzz/fuzz.py spec|model|manifest|arrays [--minutes 20]
 
 Anything but a GraphcError, and any input that takes more than ten seconds or four gigabytes, is a crash: libFuzzer writes
 it to the working folder and exits. New inputs that reach new code go to tests/corpus/fuzz/KIND, from where every run

@@ -6,16 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graphc.errors import GraphcError
-from graphc.manifest import first_value, parse_manifest
+from graphc.manifest import FileInit, StateEntry, first_value, parse_manifest
 from graphc.model import Model, read_model
 from graphc.offline import offline_of
 from graphc.plan import make_plan
+from graphc.recordings import array_file
 from graphc.registry import load_registry
 from graphc.spec import StreamSpec, load_spec
 from graphc.stream_buffer import StreamBuffer
 
 REGISTRY = load_registry()
 MOST_ELEMENTS = 2**20
+START = StateEntry(
+    input="h",
+    output="h_out",
+    kind="rnn_hidden",
+    shape=[1, 3, 4],
+    dtype="float32",
+    init=FileInit(file="stream.npz", key="x"),
+)
 
 
 def spec(data: bytes, folder: Path) -> None:
@@ -52,4 +61,24 @@ def manifest(data: bytes, folder: Path) -> None:
         assert str(err)
 
 
-TARGETS: dict[str, Callable[[bytes, Path], None]] = {"spec": spec, "model": model, "manifest": manifest}
+def arrays(data: bytes, folder: Path) -> None:
+    """Arrays of a recording, and a first value of a state."""
+    for name in ("stream.npy", "stream.npz"):
+        path = folder / name
+        path.write_bytes(data)
+        try:
+            array_file(path)
+        except GraphcError as err:
+            assert str(err)
+    try:
+        first_value(START, folder)
+    except GraphcError as err:
+        assert str(err)
+
+
+TARGETS: dict[str, Callable[[bytes, Path], None]] = {
+    "spec": spec,
+    "model": model,
+    "manifest": manifest,
+    "arrays": arrays,
+}

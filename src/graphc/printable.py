@@ -1,0 +1,23 @@
+"""Names and texts of strangers' files on a terminal: they move no cursor, make no line, and turn no text around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def one_line(text: str) -> str:
+    """The text with everything that is not printable as an escape: ``\\n``, ``\\x1b``, ``\\u202e``, ``\\udcff``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable(data: Any) -> Any:
+    """The same data with every text in one line."""
+    if isinstance(data, str):
+        return one_line(data)
+    if isinstance(data, dict):
+        return {key: printable(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [printable(value) for value in data]
+    return data
