@@ -297,8 +297,8 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     """The array that a state starts from.
 
     Errors:
-        ModelError: the file lies outside the manifest's folder, does not hold what the manifest says, or raises anything:
-            zipfile, its decompressors and numpy do not list what they do.
+        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says; also whatever
+            reading it raises, of which zipfile, its decompressors and numpy have no list.
     """
     shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
     if math.prod(shape) > MAX_STATE_ELEMENTS:

@@ -40,8 +40,13 @@ class Node:
     @outputs.setter
     def outputs(self, value: Sequence[Tensor]) -> None: ...
     def __init__(
-        self, op: str, name: str | None = ..., attrs: Mapping[str, Any] | None = ..., inputs: Sequence[Tensor] = ...,
-        outputs: Sequence[Tensor] = ..., domain: str | None = ...,
+        self,
+        op: str,
+        name: str | None = ...,
+        attrs: Mapping[str, Any] | None = ...,
+        inputs: Sequence[Tensor] = ...,
+        outputs: Sequence[Tensor] = ...,
+        domain: str | None = ...,
     ) -> None: ...
 
 class Graph:
@@ -57,9 +62,17 @@ class Graph:
     ir_version: int | None
     functions: list[Any]
     def __init__(
-        self, nodes: Sequence[Node] = ..., inputs: Sequence[Tensor] = ..., outputs: Sequence[Tensor] = ...,
-        name: str | None = ..., doc_string: str | None = ..., opset: int | None = ..., import_domains: Any = ...,
-        producer_name: str | None = ..., producer_version: str | None = ..., ir_version: int | None = ...,
+        self,
+        nodes: Sequence[Node] = ...,
+        inputs: Sequence[Tensor] = ...,
+        outputs: Sequence[Tensor] = ...,
+        name: str | None = ...,
+        doc_string: str | None = ...,
+        opset: int | None = ...,
+        import_domains: Any = ...,
+        producer_name: str | None = ...,
+        producer_version: str | None = ...,
+        ir_version: int | None = ...,
     ) -> None: ...
     def tensors(self) -> dict[str, Tensor]: ...
     def copy(self, tensor_map: Mapping[str, Tensor] | None = ...) -> Graph: ...
