@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from graphc.report import Report
+    from graphc.runtime import load_op_library
     from graphc.session import StreamSession
     from graphc.transforming import transform
 
@@ -46,6 +47,7 @@ __all__ = [
     "StreamSession",
     "ValidationError",
     "compile",
+    "load_op_library",
     "transform",
 ]
 
@@ -69,6 +71,7 @@ HOMES = {
     "Options": "compiler",
     "Report": "report",
     "StreamSession": "session",
+    "load_op_library": "runtime",
     "transform": "transforming",
 }
 

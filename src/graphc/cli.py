@@ -28,6 +28,7 @@ from graphc.printable import one_line
 from graphc.recheck import bench_spec, drift_of, mutants_of_spec, validate_spec
 from graphc.registry import load_registry
 from graphc.reproducer import bisect_spec
+from graphc.runtime import load_op_library
 from graphc.spec import InputSpec, ToleranceSpec, json_schema, load_spec
 from graphc.starter import starter_spec
 from graphc.terminal import ProgressBar, console, show_report
@@ -137,6 +138,25 @@ def cli() -> None:
     """
 
 
+def runs_models(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a subcommand the option that lets onnxruntime load the code of custom ops."""
+
+    @click.option(
+        "--op-library",
+        "op_libraries",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A library of custom ops whose code may run; may be given again.",
+    )
+    @wraps(function)
+    def run(op_libraries: tuple[Path, ...], **arguments: Any) -> None:
+        for path in op_libraries:
+            load_op_library(path)
+        function(**arguments)
+
+    return run
+
+
 SPECS = click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
 ALLOWED = click.option(
     "--allow-pass-path",
@@ -157,6 +177,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mach
 @click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
 @ALLOWED
 @command
+@runs_models
 def compile_command(
     failures: Failures,
     specs: tuple[Path, ...],
@@ -223,6 +244,7 @@ def make_rule(target: Path, sources: list[Path]) -> str:
 )
 @click.option("--chunk", type=click.IntRange(1), help="Frames of a call; the smallest that fits if left out.")
 @command
+@runs_models
 def inspect_command(failures: Failures, model: Path, as_json: bool, inputs: tuple[str, ...], chunk: int | None) -> None:
     """Say what a lift would find: time axes, rates, receptive field, delay, states, obstacles."""
     found = inspect_model(model, parse_inputs(inputs), chunk)
@@ -259,6 +281,7 @@ def parse_inputs(pairs: tuple[str, ...]) -> dict[str, InputSpec] | None:
     "--output", "-o", type=click.Path(path_type=Path), help="Write the spec there instead of to the terminal."
 )
 @command
+@runs_models
 def init_command(failures: Failures, model: Path, output: Path | None) -> None:
     """Write a commented spec for a model."""
     folder = output.parent if output is not None else Path()
@@ -293,6 +316,7 @@ def init_command(failures: Failures, model: Path, output: Path | None) -> None:
 @click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
 @ALLOWED
 @command
+@runs_models
 def validate_command(
     failures: Failures,
     specs: tuple[Path, ...],
@@ -329,6 +353,7 @@ def validate_command(
 @JSON
 @click.option("--calls", default=500, type=click.IntRange(1), show_default=True, help="Calls to time.")
 @command
+@runs_models
 def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, calls: int) -> None:
     """Time one call of what was compiled; the real-time factor where frame_ms is known."""
     for spec in specs:

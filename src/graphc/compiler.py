@@ -27,7 +27,7 @@ from graphc.plan import make_plan
 from graphc.recordings import recording_files
 from graphc.registry import registry_of
 from graphc.report import FORMAT, Report
-from graphc.runtime import size_of
+from graphc.runtime import OP_LIBRARIES, size_of
 from graphc.spec import SpecFile, load_spec
 from graphc.validate import session_of
 
@@ -71,7 +71,8 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
-    fingerprint = fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *recordings_of(spec_file)])
+    read = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
+    fingerprint = fingerprint_of(spec_file, registry.files, read)
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})

@@ -18,7 +18,11 @@ PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 
 
 def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: Sequence[Path]) -> dict[str, Any]:
-    """Hashes of all that the outputs depend on; ``reads`` are the files that options of passes name.
+    """Hashes of all that the outputs depend on.
+
+    Args:
+        pass_files: the modules of the passes by name.
+        reads: further files: those that options name, and libraries of custom ops.
 
     Errors:
         ModelError: the model cannot be read.

@@ -73,7 +73,7 @@ class Offline:
             try:
                 self._session = Session(self.model, prepack=size_of(self.model) < LARGE_MODEL, exact=True)
             except RunError as err:
-                raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+                raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         return self._session
 
     def rest(self) -> None:

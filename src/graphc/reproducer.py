@@ -18,6 +18,7 @@ from graphc.model import read_model
 from graphc.plan import make_plan
 from graphc.reduction import Recipe, Reduced, Reducer, first_failure
 from graphc.registry import registry_of
+from graphc.runtime import OP_LIBRARIES
 from graphc.smaller_models import Case
 from graphc.spec import SpecFile, load_spec
 
@@ -27,7 +28,7 @@ NOTES = """\
 First guilty, where a node is: {node}, whose output {output} fails while everything that it reads holds.
 {nodes} of {before} nodes are left. Reproduce it in this folder with
 
-    graphc compile spec.yaml{allowed}
+    {command}
 
 stream.npz, if it is there, holds the stream that failed, by input name, and what the offline model gives for it
 ("offline.NAME").
@@ -67,9 +68,7 @@ def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dic
     node, output = reduced.guilty
     failure = reduced.failure
     nodes = len(reduced.case.model.graph.node)
-    allowed = [os.path.relpath(spec_file.folder / p) for p in spec_file.spec.pass_paths]
-    words = [str(folder / "spec.yaml"), *(w for p in allowed for w in ("--allow-pass-path", p))]
-    command = f"graphc compile {shlex.join(words)}"
+    words = ["graphc", "compile", str(folder / "spec.yaml"), *code_options(spec_file, Path())]
     tied = failure.kind == "ValidationError" or failure.op
     guilty = (
         f"first guilty: {node}, whose output {output} fails while everything that it reads holds"
@@ -86,26 +85,24 @@ def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dic
         "lines": [
             f"{path.name}: {failure.text}",
             f"{path.name}: {guilty}",
-            f"{path.name}: {nodes} of {reduced.before} nodes are left in {folder}: {command}",
+            f"{path.name}: {nodes} of {reduced.before} nodes are left in {folder}: {shlex.join(words)}",
         ],
     }
 
 
 def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Path, bytes]:
     node, output = reduced.guilty
-    spec = spec_file.spec
-    paths = [os.path.relpath(spec_file.folder / p, folder) for p in spec.pass_paths]
     notes = NOTES.format(
         text=reduced.failure.text,
         node=node,
         output=output,
         nodes=len(reduced.case.model.graph.node),
         before=reduced.before,
-        allowed="".join(f" --allow-pass-path {p}" for p in paths),
+        command=shlex.join(["graphc", "compile", "spec.yaml", *code_options(spec_file, folder)]),
     )
     files = {
         folder / "README.txt": notes.encode(),
-        folder / "spec.yaml": spec_text(spec_file, reduced, folder, paths).encode(),
+        folder / "spec.yaml": spec_text(spec_file, reduced, folder).encode(),
         folder / "model.onnx": reduced.case.model.SerializeToString(deterministic=True),
     }
     if reduced.failure.stream is not None:
@@ -114,7 +111,14 @@ def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Pa
     return files
 
 
-def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path, pass_paths: Sequence[str]) -> str:
+def code_options(spec_file: SpecFile, folder: Path) -> list[str]:
+    """The options that let the code run which ran here, with paths relative to a folder."""
+    passes = [("--allow-pass-path", spec_file.folder / p) for p in spec_file.spec.pass_paths]
+    ops = [("--op-library", path) for path in OP_LIBRARIES]
+    return [word for option, path in [*passes, *ops] for word in (option, os.path.relpath(path, folder))]
+
+
+def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
     """The spec of the reduced model: the passes up to the guilty one; paths in options lead where they led."""
     spec = spec_file.spec
     kept = len(reduced.recipe.plan.passes)
@@ -131,8 +135,8 @@ def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path, pass_paths: S
         if entry.tolerance is not None:
             options["tolerance"] = entry.tolerance.model_dump(exclude_none=True)
         data["passes"].append({entry.name: options} if options else entry.name)
-    if pass_paths:
-        data["pass_paths"] = list(pass_paths)
+    if spec.pass_paths:
+        data["pass_paths"] = [os.path.relpath(spec_file.folder / p, folder) for p in spec.pass_paths]
     validation = spec.validation.model_dump(mode="json", exclude_defaults=True, exclude={"drift"})
     if "paths" in validation:
         validation["paths"] = [os.path.relpath(spec_file.folder / p, folder) for p in validation["paths"]]

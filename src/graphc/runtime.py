@@ -19,6 +19,7 @@ from graphc.kept import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept, kept_byte
 Array = NDArray[Any]
 
 PROTO_LIMIT = 2**31 - 2**20
+OP_LIBRARIES: list[Path] = []
 ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
@@ -36,6 +37,28 @@ def size_of(model: onnx.ModelProto) -> int:
     weights = sum(len(t.raw_data) for t in model.graph.initializer)
     kept = kept_bytes(model.graph.initializer)
     return kept + (weights if weights >= PROTO_LIMIT else int(model.ByteSize()))
+
+
+def load_op_library(path: str | Path) -> None:
+    """Makes the custom ops of a library known to all sessions from now on. Its native code runs in this process.
+
+    Args:
+        path: a shared object that exports onnxruntime's ``RegisterCustomOps``.
+
+    Errors:
+        ModelError: no such file, or onnxruntime does not take it.
+    """
+    library = Path(path).resolve()
+    if not library.is_file():
+        raise ModelError("there is no such library of custom ops", where=str(path))
+    try:
+        ort.SessionOptions().register_custom_ops_library(str(library))
+    except Exception as err:
+        raise ModelError(
+            f"onnxruntime does not load this library of custom ops: {first_line(err)}", where=str(path)
+        ) from err
+    if library not in OP_LIBRARIES:
+        OP_LIBRARIES.append(library)
 
 
 def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
@@ -65,7 +88,12 @@ def without(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
 
 
 class RunError(Exception):
-    """onnxruntime did not load or run a graph. The text is its first line."""
+    """onnxruntime did not load or run a graph. The text is its first line; ``hint`` a way out, where one is known."""
+
+    @property
+    def hint(self) -> str | None:
+        custom = "load the library of its custom ops: --op-library FILE, or graphc.load_op_library"
+        return custom if "is not a registered function/op" in str(self) else None
 
 
 class Session:
@@ -99,6 +127,8 @@ class Session:
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
         if not (optimize if prepack is None else prepack):
             options.add_session_config_entry("session.disable_prepacking", "1")
+        for library in OP_LIBRARIES:
+            options.register_custom_ops_library(str(library))
         if exact:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
@@ -181,7 +211,7 @@ def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exac
     try:
         return Session(model, threads, exact=exact)
     except RunError as err:
-        raise ModelError(f"onnxruntime cannot run this model: {err}", where=where) from err
+        raise ModelError(f"onnxruntime cannot run this model: {err}", where=where, hint=err.hint) from err
 
 
 def versions() -> dict[str, str]:
