@@ -141,6 +141,16 @@ def test_what_the_fuzzer_kept(path: Path, tmp_path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes(), tmp_path)
 
 
+@pytest.mark.parametrize("command", ["compile", "inspect"])
+def test_a_model_that_protobuf_cannot_hold(command: str, tmp_path: Path) -> None:
+    with (tmp_path / "model.onnx").open("wb") as file:
+        file.truncate(50 * 2**30)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    said = run([command, "spec.yaml" if command == "compile" else "model.onnx"], tmp_path)
+    assert said.returncode == 2
+    assert said.stderr.endswith("protobuf reads; save its weights as external data\n")
+
+
 @pytest.mark.parametrize("name", ["stream.npz", "stream.npy"])
 def test_recordings_that_lie(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.errors import ModelError
-from graphc.model import digest, file_digest
+from graphc.model import check_file, digest, file_digest
 from graphc.runtime import versions
 from graphc.spec import SpecFile
 
@@ -28,8 +28,7 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: S
         ModelError: the model cannot be read.
     """
     path = spec_file.model_path
-    if path.exists() and not path.is_file():
-        raise ModelError("the model is no regular file", where=str(path))
+    check_file(path)
     try:
         model = file_digest(path)
         read = {os.path.relpath(p, spec_file.folder): file_digest(p) for p in reads}

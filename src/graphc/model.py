@@ -20,6 +20,7 @@ from graphc.runtime import size_of
 from graphc.signature import Signature
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20
+LARGEST_PROTOBUF = 2**31
 
 
 @dataclass
@@ -79,8 +80,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         ModelError: no such file, not ONNX, not valid, or external data outside the folder.
     """
     where = str(path)
-    if path.exists() and not path.is_file():
-        raise ModelError("the model is no regular file", where=where)
+    check_file(path)
     try:
         proto: onnx.ModelProto = onnx.load(where, load_external_data=False)
     except OSError as err:
@@ -98,6 +98,22 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
     check(proto, where)
     return proto
+
+
+def check_file(path: Path) -> None:
+    """Refuses what can be no model before it is read.
+
+    Errors:
+        ModelError: no regular file, or more than protobuf holds.
+    """
+    if path.exists() and not path.is_file():
+        raise ModelError("the model is no regular file", where=str(path))
+    if path.exists() and path.stat().st_size >= LARGEST_PROTOBUF:
+        raise ModelError(
+            "the model is larger than the two gigabytes that protobuf reads",
+            where=str(path),
+            hint="save its weights as external data",
+        )
 
 
 def check(proto: onnx.ModelProto, where: str) -> None:
