@@ -33,6 +33,8 @@ from graphc.runtime import RunError, Session
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
+from graphc.stream.loops import plain_loops
+from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
 from graphc.stream.sequences import stack_sequences
 from graphc.stream.thresholds import STEPS, length_beyond, slowdown, whole_steps
@@ -135,6 +137,8 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         rewritten = (
             make_plainer(graph, all_shapes)
             or stack_sequences(graph, shapes)
+            or plain_loops(graph, values)
+            or gather_picks(graph)
             or expand_contrib(graph, shapes, values[0])
         )
         if not conditions and not rewritten:

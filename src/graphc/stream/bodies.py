@@ -1,0 +1,62 @@
+"""The body of a Scan or a Loop, run over the frames of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.graph import Graph, Node, Tensor
+from graphc.stream.carried import Carry, Warmup
+from graphc.stream.facts import Fact, Known, Static, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, refuse_moving
+
+
+def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
+    """The scanned outputs with the frames back in front that the body did not run over."""
+    return [
+        warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
+        for r, f in zip(results, outputs, strict=True)
+    ]
+
+
+def run_body(
+    b: Builder,
+    node: Node,
+    carries: list[Carry],
+    given: list[Tensor | None],
+    offset: int,
+    body: Graph,
+    outer: dict[str, Tensor],
+) -> list[Tensor | None]:
+    """The node over a chunk, its carried values in ports."""
+    firsts = [given[offset + i] for i in range(len(carries))]
+    ports: list[Tensor | None] = []
+    for index, (carry, first) in enumerate(zip(carries, firsts, strict=True)):
+        given[offset + index], port = carry.previous(b, first)
+        ports.append(port)
+    attrs = {**node.attrs, "body": body.copy(tensor_map=outer)}
+    results: list[Tensor | None] = list(b.add(node.op, given, attrs, "recurrence", len(node.outputs)))
+    if len(results) == 1:
+        results = [results[0]]
+    for index, (carry, port, first) in enumerate(zip(carries, ports, firsts, strict=True)):
+        value = results[index]
+        assert value is not None
+        results[index] = carry.next(b, port, first, value)
+    return results
+
+
+def dtype_of(facts: Facts, index: int) -> np.dtype[Any]:
+    return facts.dtypes[index]
+
+
+def check_captured(facts: Facts, streams_too: bool = True) -> None:
+    for name, fact in facts.captured.items():
+        if isinstance(fact, Stream) and streams_too:
+            facts.refuse(f"its body reads the whole stream '{name}'", "scan over it instead")
+        if isinstance(fact, Known) and fact.steady is None:
+            facts.refuse(f"its body reads '{name}', which changes with the length of the stream")
+        if isinstance(fact, Static):
+            refuse_moving(facts, fact)

@@ -1,0 +1,94 @@
+"""Loop over time: the body runs over the frames of a chunk, what it carries becomes a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
+from graphc.stream.bodies import check_captured, dtype_of, refilled, run_body
+from graphc.stream.carried import Carry, Warmup, aligned, check_first
+from graphc.stream.facts import Fact, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.turns import ROUTES, routed
+
+
+@stream_rule("Loop")
+def loop(node: Node, facts: Facts) -> StreamStep:
+    """One turn a frame: the turn's number does nothing but pick the frame of streams."""
+    body: Graph = node.attrs["body"]
+    outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
+    if facts.streams() or not outer:
+        facts.refuse("carries a whole stream from turn to turn", "write it as a Scan over time")
+    (_, first), *_ = outer.items()
+    if any(o.rate != first.rate or o.axis is None or o.length != first.length for o in outer.values()):
+        facts.refuse("reads streams that do not run alike")
+    turns = facts[0]
+    sizes = [first.length(n) for n in facts.lengths]
+    if not isinstance(turns, Known) or [int(v.ravel()[0]) for v in turns.values] != sizes:
+        facts.refuse("does not turn once for each frame", "make one turn a frame, or write it as a Scan")
+    check_condition(facts, body)
+    check_turn_number(facts, body, outer)
+    check_captured(facts, streams_too=False)
+    x, delay = aligned(facts, first.at(max(o.delay for o in outer.values())))
+    carried = len(facts) - 2
+    carries = [
+        Carry(check_first(facts, i + 2), "scan_carry", facts.output_shapes[i][0], dtype_of(facts, i), delay)
+        for i in range(carried)
+    ]
+    outputs: list[Fact | None] = [carry.final for carry in carries]
+    for index in range(carried, len(node.outputs)):
+        outputs.append(facts.out(x, 0, index) if node.outputs[index].name else None)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        mapped = dict(b.tensors)
+        warmup = Warmup(b, x)
+        for name, stream in outer.items():
+            mapped[name] = warmup.without(b.delayed(b.tensors[name], stream, x.delay), stream.axis)
+        turns: Tensor = b.constant(np.asarray(b.frames(x), np.int64))
+        if warmup.needed:
+            turns = b.one("Sub", turns, b.one("Squeeze", warmup.skipped, hint="skipped"), hint="turns")
+        results = run_body(b, node, carries, [turns, None, *inputs[2:]], 2, body, mapped)
+        return refilled(warmup, results, outputs)
+
+    return StreamStep(tuple(outputs), emit)
+
+
+def check_condition(facts: Facts, body: Graph) -> None:
+    """Refuses a loop that may stop early."""
+    tensor = body.outputs[0]
+    while (made := producer(tensor)) is not None and made.op in ("Identity", "Cast"):
+        tensor = made.inputs[0]
+    value = constant_of(tensor) if isinstance(tensor, Constant) else None
+    passed_on = len(body.inputs) > 1 and tensor is body.inputs[1]
+    outside = facts.captured.get(tensor.name)
+    if isinstance(outside, Known) and outside.steady is not None:
+        value = outside.steady
+    if not (passed_on or (value is not None and bool(np.all(value)))):
+        facts.refuse("may stop before the last frame", "make one turn a frame")
+    if facts[1] is not None:
+        started = facts.array(1, "its first condition")
+        if started is not None and not np.all(started):
+            facts.refuse("does not turn at all")
+
+
+def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
+    """The number of the turn may only pick frames, and streams may only be read by it."""
+    turns = routed(body)
+    for inner in body.nodes:
+        names = [t.name for t in [*inner.inputs, *captured(inner)]]
+        picks = (
+            inner.op == "Gather"
+            and inner.inputs[0].name in outer
+            and inner.inputs[1].name in turns
+            and normalised(int(inner.attrs.get("axis", 0)), outer[inner.inputs[0].name].rank)
+            == outer[inner.inputs[0].name].axis
+        )
+        if picks or (inner.op in ROUTES and inner.inputs[0].name in turns):
+            continue
+        if turns.intersection(names):
+            facts.refuse(f"its body uses the turn's number in {label(inner)}, other than to pick a frame")
+        if any(name in outer for name in names):
+            facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame a turn")

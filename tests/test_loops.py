@@ -1,0 +1,107 @@
+"""Loops as exporters of TensorFlow and JAX write them: weights, streams and counters carried along, conditions computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from test_rules import delay, kinds, lifted_equal, model_of, random, refusal, weights
+
+COUNT = "sh = Shape (x) n = Gather (sh, two) last = Squeeze (n) t32 = Cast <to=6> (last)"
+KERAS = """
+    {count}
+    a, hn, tn, wn, y = Loop ({trip}, yes, start, h0, t32, w) <body = b (int64 i, bool go, int32 c, float[1,2] h, int32 m, float[2,2] v)
+        => (bool again, int32 d, float[1,2] g, int32 m, float[2,2] v, float[1,2] o)
+    {{
+        d = Add (c, step) {pick} p = MatMul (f, v) s = Add (p, h) g = Tanh (s) o = Identity (g)
+        {again}
+    }}>
+"""
+AGAIN = "cf = Cast <to=1> (d) mf = Cast <to=1> (m) q = Less (cf, mf) jf = Cast <to=1> (i) k = Less (jf, mf) again = And (q, k)"
+GATHER = "f = Gather <axis=2> (x, c)"
+SLICE = """
+    c1 = Add (c, unit) us = Unsqueeze (c, front) ue = Unsqueeze (c1, front) starts = Concat <axis=0> (nought, us)
+    ef = Cast <to=1> (ue) ec = Max (ef, lots) ei = Cast <to=6> (ec) ends = Concat <axis=0> (far, ei)
+    cut = Slice (x, starts, ends, axes, steps) f = Squeeze (cut, at)
+"""
+
+
+def keras(trip: str = "last", pick: str = GATHER, again: str = AGAIN, start: int = 0, step: int = 1) -> onnx.ModelProto:
+    model = model_of(KERAS.format(count=COUNT, trip=trip, pick=pick, again=again), outputs="float[A,1,2] y")
+    weights(model, two=np.array([2]), yes=np.array(True), h0=random(1, 2), w=random(2, 2))
+    weights(model, start=np.int32(start), step=np.int32(step), unit=np.int32(1), front=np.array([0]))
+    weights(model, nought=np.zeros(1, np.int32), far=np.array([10**9], np.int32), lots=np.array([1e9], np.float32))
+    return weights(model, axes=np.array([0, 2], np.int32), steps=np.array([1, 10**9], np.int32), at=np.array([2]))
+
+
+@pytest.mark.parametrize("pick", [GATHER, SLICE])
+@pytest.mark.parametrize("trip", ["last", ""])
+def test_a_loop_with_a_counter_and_a_condition(pick: str, trip: str) -> None:
+    again = AGAIN if trip else "cf = Cast <to=1> (d) mf = Cast <to=1> (m) again = Less (cf, mf)"
+    assert kinds(lifted_equal(keras(trip, pick, again))) == ["scan_carry"]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "again = Less (d, m)",
+        "again = Greater (m, d)",
+        "q = GreaterOrEqual (d, m) again = Not (q)",
+        "e = Sub (m, d) again = Greater (e, naught)",
+        "e = Mul (d, one) q = LessOrEqual (m, e) r = Not (q) again = Or (r, go)",
+    ],
+)
+def test_conditions_that_say_what_the_number_of_turns_says(again: str) -> None:
+    model = weights(keras(again=again), naught=np.int32(0), one=np.int32(1))
+    assert kinds(lifted_equal(model)) == ["scan_carry"]
+
+
+def test_behind_a_lookahead() -> None:
+    model = keras(pick="f = Gather <axis=2> (z, c)")
+    model.graph.node.insert(0, onnx.helper.make_node("Conv", ["x", "kernel"], ["z"], pads=[1, 2]))
+    lifted = lifted_equal(weights(model, kernel=random(2, 2, 4)), lengths=range(2, 30))
+    assert delay(lifted) % 3 == 0
+    assert delay(lifted) >= 2
+
+
+def test_a_loop_that_carries_the_whole_stream() -> None:
+    body = f"""
+        {COUNT} t = Transpose <perm=[2,0,1]> (x)
+        hn, tn, y = Loop (last, yes, h0, t) <body = b (int64 i, bool go, float[1,2] h, float[?,1,2] s)
+            => (bool again, float[1,2] g, float[?,1,2] r, float[1,2] o)
+        {{ again = Identity (go) f = Gather <axis=0> (s, i) d = Mul (h, f) g = Tanh (d) o = Add (g, f) r = Identity (s) }}>
+    """
+    model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
+    assert kinds(lifted_equal(model)) == ["scan_carry"]
+
+
+@pytest.mark.parametrize(
+    ("again", "start", "step", "pick", "says"),
+    [
+        ("e = Add (d, unit) again = Less (e, m)", 0, 1, GATHER, "may stop before the last frame"),
+        ("again = Less (d, limit)", 0, 1, GATHER, "may stop before the last frame"),
+        ("q = Less (d, m) k = Less (d, limit) again = And (q, k)", 0, 1, GATHER, "may stop before the last frame"),
+        ("q = ReduceSum <keepdims=0> (g) again = Less (q, big)", 0, 1, GATHER, "may stop before the last frame"),
+        ("again = Less (d, m)", -1, 1, GATHER, "other than to pick a frame"),
+        ("again = Identity (go)", 0, 2, "e = Div (c, deux) f = Gather <axis=2> (x, e)", "other than to pick a frame"),
+        ("again = Less (d, m)", 0, 1, "e = Min (c, limit) f = Gather <axis=2> (x, e)", "other than to pick a frame"),
+        (
+            "again = Less (d, m)",
+            0,
+            1,
+            SLICE.replace("us = Unsqueeze (c,", "cc = Min (c, limit) us = Unsqueeze (cc,"),
+            "other than",
+        ),
+    ],
+)
+def test_turns_that_are_not_the_frames_are_refused(again: str, start: int, step: int, pick: str, says: str) -> None:
+    model = keras(pick=pick, again=again, start=start, step=step)
+    weights(model, limit=np.int32(500), big=np.float32(1e30), deux=np.int32(2))
+    assert says in refusal(model).reason
+
+
+def test_reversed_time_is_refused_and_another_axis_is_not() -> None:
+    turned = "y = ReverseSequence <time_axis=1, batch_axis=0> (x, n)"
+    model = weights(model_of(turned, "float[1,T,2] x", "float[1,A,2] y"), n=np.array([1]))
+    assert "backwards over time" in refusal(model).reason
+    lifted_equal(weights(model_of(turned), n=np.array([2])))
