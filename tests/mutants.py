@@ -13,16 +13,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "examples" / "models"
+EXPORTERS = ROOT / "examples" / "exporters"
 
 
 def specs_in(folder: Path) -> list[Path]:
-    """The example specs, and one for each attention model that compiles without more being said."""
+    """The example specs, and one for each attention model, and each of another exporter, that needs no more said."""
     written = []
     for path in sorted((ROOT / "specs").glob("*.yaml")):
         text = path.read_text().replace("../examples/models", str(MODELS)).replace("../out", "out")
         written.append(folder / path.name)
         written[-1].write_text(text)
-    for model in sorted([*MODELS.glob("*attention*.onnx"), *MODELS.glob("*former*.onnx")]):
+    others = [*MODELS.glob("*attention*.onnx"), *MODELS.glob("*former*.onnx"), *EXPORTERS.glob("*.onnx")]
+    for model in sorted(others):
         spec = folder / f"{model.stem}.yaml"
         spec.write_text(
             f"version: 1\nmodel: {model}\noutput: out/{model.stem}.onnx\nstream: {{chunk: 16}}\n"
