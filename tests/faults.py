@@ -112,6 +112,7 @@ def kill_often(kills: int, seed: int, progress: bool = False) -> Counter[str]:
             finished = process.poll() is not None
             if not finished:
                 kill(process, rng.choice(VICTIMS))
+            project.seconds *= 0.97 if finished else 1.01
             process.wait()
             project.settle()
             if left := [*project.temporary.iterdir()]:

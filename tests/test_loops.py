@@ -105,3 +105,18 @@ def test_reversed_time_is_refused_and_another_axis_is_not() -> None:
     model = weights(model_of(turned, "float[1,T,2] x", "float[1,A,2] y"), n=np.array([1]))
     assert "backwards over time" in refusal(model).reason
     lifted_equal(weights(model_of(turned), n=np.array([2])))
+
+
+def test_a_body_that_slices_nothing_off_by_constants_of_its_own() -> None:
+    """As torch scripts ``x[:, t]``: the axis and the step of a Slice are numbers that the body unsqueezes."""
+    body = f"""
+        {COUNT} axis = Constant <value = int64 {{0}}> () step = Constant <value = int64 {{1}}> ()
+        hn, y = Loop (last, yes, h0) <body = b (int64 i, bool go, float[1,2] h) => (bool again, float[1,2] g, float[1,2] o)
+        {{
+            zero = Constant <value = int64[1] {{0}}> () end = Constant <value = int64[1] {{9223372036854775807}}> ()
+            axes = Unsqueeze (axis, zero) steps = Unsqueeze (step, zero) all = Slice (x, zero, end, axes, steps)
+            again = Identity (go) f = Gather <axis=2> (all, i) d = Mul (h, f) g = Tanh (d) o = Add (g, f)
+        }}>
+    """
+    model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
+    assert kinds(lifted_equal(model)) == ["scan_carry"]

@@ -18,7 +18,6 @@ from graphc.graph import (
     Tensor,
     Variable,
     captured,
-    constant_of,
     drop_dead,
     names_in,
     place_of,
@@ -28,21 +27,24 @@ from graphc.graph import (
     unused_name,
 )
 from graphc.stream.facts import Array
+from graphc.stream.inner_constants import value_in
 from graphc.stream.turns import Turns
 
 ENDLESS = 2**31 - 1
 
 
 def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Makes the loops of a graph plainer by one step; says if there was one to make.
+    """Makes the loops of a graph plainer; says if there was one to change.
 
     Args:
         values: what the time-only tensors around the loops are, at each length evaluated.
     """
-    loops = [n for n in graph.nodes if n.op == "Loop"]
-    return any(without_variable(graph, loop, index) for loop in loops for index in range(len(loop.inputs) - 2)) or any(
-        without_condition(graph, loop, values) for loop in loops
-    )
+    changed = False
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        for index in reversed(range(len(loop.inputs) - 2)):
+            changed |= without_variable(graph, loop, index)
+        changed |= without_condition(graph, loop, values)
+    return changed
 
 
 def without_variable(graph: Graph, loop: Node, index: int) -> bool:
@@ -74,7 +76,7 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
 
 def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
     """Start and step of a whole number that a turn adds a constant to."""
-    start, made = constant_of(first), producer(through(result))
+    start, made = value_in(first), producer(through(result))
     if (
         start is None
         or start.size != 1
@@ -85,9 +87,9 @@ def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Arr
         return None
     sides = [through(t) for t in made.inputs]
     if sides[0] is variable:
-        step = constant_of(sides[1])
+        step = value_in(sides[1])
     elif sides[1] is variable and made.op == "Add":
-        step = constant_of(sides[0])
+        step = value_in(sides[0])
     else:
         return None
     if step is None or step.size != 1:
@@ -148,7 +150,7 @@ def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Ar
 
 
 def is_endless(turns: Tensor) -> bool:
-    value = constant_of(turns) if turns.name else None
+    value = value_in(turns) if turns.name else None
     return not turns.name or (value is not None and value.size == 1 and value.item() >= ENDLESS)
 
 

@@ -13,7 +13,6 @@ from graphc.graph import (
     Node,
     Tensor,
     Variable,
-    constant_of,
     drop_dead,
     export_model,
     names_in,
@@ -24,6 +23,7 @@ from graphc.graph import (
 )
 from graphc.runtime import RunError, Session
 from graphc.stream.facts import Array
+from graphc.stream.inner_constants import value_in
 
 TURNS = 300
 MARGIN = 3
@@ -93,8 +93,8 @@ def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> 
 
 def turns_to_try(made: Sequence[Node]) -> int | None:
     """How many turns show what nodes do, beyond every number that they compare with; None where that is too far."""
-    constants = [constant_of(t) for node in made for t in node.inputs if isinstance(t, Constant)]
-    numbers = [abs(float(v)) for c in constants if c is not None and c.dtype.kind in "iuf" for v in c.ravel()]
+    constants = [np.asarray(v) for node in made for t in node.inputs if (v := value_in(t)) is not None]
+    numbers = [abs(float(v)) for c in constants if c.dtype.kind in "iuf" for v in c.ravel()]
     within = [v for v in numbers if v < UNREACHED]
     farthest = max(within, default=0.0)
     return max(TURNS, int(farthest) + MARGIN) if farthest <= MOST_TURNS else None

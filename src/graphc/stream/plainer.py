@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from graphc.graph import (
     Tensor,
     Variable,
     constant_of,
-    constant_value,
     names_in,
     place_of,
     producer,
@@ -22,6 +20,7 @@ from graphc.graph import (
     subgraphs,
     unused_name,
 )
+from graphc.stream.inner_constants import value_in
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 WHOLE = 2**31 - 1
@@ -64,15 +63,6 @@ def keeps_all(node: Node) -> bool:
         and np.all(values[1] >= WHOLE)
         and (forward or (steps is not None and np.all(steps == 1)))
     )
-
-
-def value_in(tensor: Tensor) -> Any:
-    """The value of a constant, which inside a subgraph a node of its own may hold."""
-    maker = producer(tensor)
-    if maker is None or maker.op != "Constant":
-        return constant_of(tensor)
-    held = constant_value(maker)
-    return held.load() if hasattr(held, "load") else held
 
 
 def gathered(graph: Graph, shapes: Shapes) -> bool:

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.graph import Constant, Graph, Node, Tensor, constant_of
+from graphc.graph import Graph, Node, Tensor
+from graphc.stream.inner_constants import value_in
 
 ROUTES = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape")
 COMPARED = {
@@ -71,8 +72,8 @@ class Turns:
         """A tensor of one number as a line; None where it is none, or hangs on data."""
         if tensor is self.body.inputs[0]:
             return Line(Fraction(1), Fraction(0), Fraction(0))
-        if isinstance(tensor, Constant):
-            return plain(constant_of(tensor))
+        if (value := value_in(tensor)) is not None:
+            return plain(np.asarray(value))
         if tensor.name in self.outer:
             return fitted(self.outer[tensor.name], self.counts)
         node = self.made_by.get(tensor.name)
@@ -95,9 +96,10 @@ class Turns:
         """Whether a condition certainly has this value at the end of every turn but the last, for every n."""
         if tensor is self.body.inputs[1]:
             return wanted
-        if isinstance(tensor, Constant) or tensor.name in self.outer:
-            values = [constant_of(tensor)] if isinstance(tensor, Constant) else self.outer[tensor.name]
-            return all(v is not None and bool(np.all(np.asarray(v) == wanted)) for v in values)
+        value = value_in(tensor)
+        if value is not None or tensor.name in self.outer:
+            values = [value] if value is not None else self.outer[tensor.name]
+            return all(bool(np.all(np.asarray(v) == wanted)) for v in values)
         node = self.made_by.get(tensor.name)
         if node is None:
             return False
@@ -134,8 +136,8 @@ class Turns:
         return larger.plus(smaller.scaled(Fraction(-1))), strictly
 
 
-def plain(value: NDArray[np.generic] | None) -> Line | None:
-    if value is None or value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+def plain(value: NDArray[np.generic]) -> Line | None:
+    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         return None
     return Line(Fraction(0), Fraction(0), Fraction(value.item()))
 
