@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks quickstart test nightly trust fuzz real battery wheel floor clean
+.PHONY: benchmarks quickstart test nightly trust fuzz real exporters battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
@@ -13,7 +13,7 @@ test: .venv/.tested
 
 nightly: .venv/.tested
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
-	$(MAKE) trust real wheel floor
+	$(MAKE) trust real exporters wheel floor
 
 trust: .venv/.tested
 	$(BIN)/python tests/many_networks.py
@@ -33,6 +33,16 @@ fuzz: .venv/.tested
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py
 	$(BIN)/python examples/real/quantized_vad.py
+
+exporters: .venv/.tested
+	rm -rf out/exporters out/keras out/jax out/paddle && mkdir -p out/exporters
+	python3 -m venv out/keras && out/keras/bin/pip install -q tensorflow-cpu tf2onnx
+	python3 -m venv out/jax && out/jax/bin/pip install -q jax2onnx flax
+	python3 -m venv out/paddle && out/paddle/bin/pip install -q paddlepaddle paddle2onnx packaging
+	out/keras/bin/python examples/export_keras.py out/exporters
+	out/jax/bin/python examples/export_jax.py out/exporters
+	out/paddle/bin/python examples/export_paddle.py out/exporters
+	$(BIN)/python tests/exporters.py out/exporters
 
 benchmarks: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[bench]'

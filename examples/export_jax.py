@@ -1,10 +1,12 @@
-"""Exports functions of JAX and a network of Flax by jax2onnx: ``python examples/export_jax.py``.
+"""Exports functions of JAX and a network of Flax by jax2onnx: ``python examples/export_jax.py FOLDER``.
 
-Needs ``pip install graphc[jax]``. The weights are random but fixed by a seed.
+Needs ``pip install jax2onnx flax`` and no graphc. The weights are random but fixed by a
+seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,6 @@ from flax import nnx
 from jax import Array, lax
 from jax2onnx import to_onnx
 
-FOLDER = Path(__file__).parent / "exporters"
 FEATURES, WIDTH = 8, 16
 KEYS = iter(jax.random.split(jax.random.key(0), 16))
 
@@ -90,11 +91,11 @@ class Convolutions(nnx.Module):
         return self.last(self.layer_norm(jax.nn.gelu(y)))
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     networks = {"gru": gru, "two_states": two_states, "tcn": tcn, "flax": Convolutions(nnx.Rngs(0))}
     for name, network in networks.items():
-        onnx.save(to_onnx(network, inputs=[(1, "T", FEATURES)]), FOLDER / f"jax_{name}.onnx")
+        onnx.save(to_onnx(network, inputs=[(1, "T", FEATURES)]), folder / f"jax_{name}.onnx")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -1,10 +1,12 @@
-"""Exports networks of Keras and loops of TensorFlow by tf2onnx: ``python examples/export_keras.py``.
+"""Exports networks of Keras and loops of TensorFlow by tf2onnx: ``python examples/export_keras.py FOLDER``.
 
-Needs ``pip install graphc[keras]``. The weights are random but fixed by a seed.
+Needs ``pip install tensorflow-cpu tf2onnx`` and no graphc. The weights are random but fixed by a
+seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ import tensorflow as tf
 import tf2onnx
 from keras import layers
 
-FOLDER = Path(__file__).parent / "exporters"
 FEATURES = 8
 WEIGHT = 0.3 * tf.random.stateless_normal([FEATURES, FEATURES], seed=[0, 1])
 
@@ -108,21 +109,21 @@ NETWORKS = (lstm, gru, stacked_cells, conv_lstm, tcn, conformer)
 LOOPS = (scanned, written_out)
 
 
-def export(name: str, call: Callable[[Any], Any]) -> None:
+def export(path: Path, call: Callable[[Any], Any]) -> None:
     signature = [tf.TensorSpec([1, None, FEATURES], tf.float32, name="features")]
     model, _ = tf2onnx.convert.from_function(tf.function(call, input_signature=signature), signature, opset=17)
-    onnx.save(model, FOLDER / f"keras_{name}.onnx")
+    onnx.save(model, path)
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     keras.utils.set_random_seed(0)
     for make in NETWORKS:
         features = layers.Input((None, FEATURES))
         network = keras.Model(features, make(features))
-        export(make.__name__, lambda x, network=network: network(x, training=False))
+        export(folder / f"keras_{make.__name__}.onnx", lambda x, network=network: network(x, training=False))
     for loop in LOOPS:
-        export(loop.__name__, loop)
+        export(folder / f"keras_{loop.__name__}.onnx", loop)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -1,17 +1,18 @@
-"""Exports networks of PaddlePaddle by paddle2onnx: ``python examples/export_paddle.py``.
+"""Exports networks of PaddlePaddle by paddle2onnx: ``python examples/export_paddle.py FOLDER``.
 
-Needs ``pip install graphc[paddle]``. The weights are random but fixed by a seed.
+Needs ``pip install paddlepaddle paddle2onnx packaging`` and no graphc. The weights are random but fixed by a
+seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
-FOLDER = Path(__file__).parent / "exporters"
 FEATURES = 8
 
 
@@ -72,15 +73,15 @@ class Subsampling(nn.Layer):
         return self.linear(y.transpose([0, 2, 1, 3]).reshape([0, 0, 4]))
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     paddle.seed(0)
     for make in (Lstm, Gru, Attention, Convolutions, Subsampling):
         network = make()
         network.eval()
         signature = [paddle.static.InputSpec([1, None, FEATURES], "float32", "features")]
-        target = FOLDER / f"paddle_{make.__name__.lower()}"
+        target = folder / f"paddle_{make.__name__.lower()}"
         paddle.onnx.export(network, str(target), input_spec=signature, opset_version=17)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from graphc.stream.evaluate import inner_reads
+
 V = TypeVar("V")
 
 
@@ -95,7 +97,7 @@ class Network:
         kept: list[onnx.NodeProto] = []
         for node in reversed(self.nodes):
             if wanted & set(node.output):
-                wanted |= set(node.input)
+                wanted |= set(node.input) | inner_reads(node)
                 kept.append(node)
         return kept[::-1]
 
@@ -363,6 +365,76 @@ def scan(net: Network, x: Tensor) -> None:
     net.out(net.one("Transpose", y, perm=[1, 2, 0]), x.channels, x.length)
 
 
+def loop(net: Network, x: Tensor) -> None:
+    """A leaky sum as a Loop, in the ways that exporters write one: some stop early or pick another frame."""
+    if x.length(1) < 1:
+        activation(net, x)
+        return
+    own = net.fresh("loop")
+    shape = [net.batch, x.channels]
+    frames = net.one("Squeeze", net.one("Gather", net.one("Shape", x.name), net.constant(np.array([2]))))
+    carries_stream, counts, cuts, ends = (net.choose.integer(0, 1) for _ in range(4))
+    start = net.choose.pick([0, 0, 0, 0, 0, 0, -1])
+    limit = net.choose.pick(["frames", "frames", "frames", "frames", "twenty"])
+    count, source, state, going = f"{own}_count", f"{own}_source", f"{own}_state", f"{own}_going"
+    picked, following, total = f"{own}_picked", f"{own}_following", frames if limit == "frames" else f"{own}_twenty"
+    index = count if counts else f"{own}_turn"
+    held = source if carries_stream else x.name
+    nodes = [helper.make_node("Add", [count, f"{own}_one"], [following])]
+    if cuts:
+        nodes += [
+            helper.make_node("Unsqueeze", [index, f"{own}_zeros"], [f"{own}_from"]),
+            helper.make_node("Add", [f"{own}_from", f"{own}_one"], [f"{own}_to"]),
+            helper.make_node("Slice", [held, f"{own}_from", f"{own}_to", f"{own}_axis"], [f"{own}_cut"]),
+            helper.make_node("Squeeze", [f"{own}_cut", f"{own}_axis"], [picked]),
+        ]
+    else:
+        nodes.append(helper.make_node("Gather", [held, index], [picked], axis=2))
+    nodes += [
+        helper.make_node("Mul", [state, f"{own}_decay"], [f"{own}_half"]),
+        helper.make_node("Add", [f"{own}_half", picked], [f"{own}_sum"]),
+        helper.make_node("Tanh", [f"{own}_sum"], [f"{own}_out"]),
+        helper.make_node("Less", [following, total], [f"{own}_again"])
+        if ends
+        else helper.make_node("Identity", [going], [f"{own}_again"]),
+    ]
+    kinds = {
+        "turn": TensorProto.INT64,
+        "going": TensorProto.BOOL,
+        "count": TensorProto.INT64,
+        "again": TensorProto.BOOL,
+    }
+    kinds["following"] = TensorProto.INT64
+
+    def port(name: str, dims: Sequence[Any]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(f"{own}_{name}", kinds.get(name, TensorProto.FLOAT), dims)
+
+    taken, given = [port("turn", []), port("going", [])], [port("again", [])]
+    inputs = [net.constant(np.int64(2**40)) if ends and net.choose.integer(0, 2) == 0 else frames, net.constant(True)]
+    if carries_stream:
+        taken, given, inputs = (
+            [*taken, port("source", [*shape, None])],
+            [*given, port("source", [*shape, None])],
+            [*inputs, x.name],
+        )
+    taken, given = (
+        [*taken, port("count", []), port("state", shape)],
+        [*given, port("following", []), port("sum", shape)],
+    )
+    inputs += [net.constant(np.int64(start)), net.weight(*shape, scale=1.0)]
+    constants = {
+        "one": np.int64(1),
+        "zeros": np.array([0]),
+        "axis": np.array([2]),
+        "decay": np.float32(0.5),
+        "twenty": np.int64(20),
+    }
+    weights = [numpy_helper.from_array(np.asarray(v), f"{own}_{n}") for n, v in constants.items()]
+    body = helper.make_graph(nodes, "body", taken, [*given, port("out", shape)], weights)
+    y = net.node("Loop", inputs, outputs=3 + carries_stream, body=body)[-1]
+    net.out(net.one("Transpose", y, perm=[1, 2, 0]), x.channels, x.length)
+
+
 def pre_emphasis(net: Network, x: Tensor) -> None:
     """The first frame, then each frame less a part of the one before."""
     zero, one, end, minus, axis = (net.constant(np.array([v])) for v in (0, 1, 2**31 - 1, -1, 2))
@@ -421,6 +493,7 @@ GROWERS: list[Callable[[Network, Tensor], None]] = [
     norm,
     conv_2d,
     scan,
+    loop,
     pre_emphasis,
     extra_padding,
     trim,
