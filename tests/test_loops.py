@@ -19,6 +19,7 @@ KERAS = """
 """
 AGAIN = "cf = Cast <to=1> (d) mf = Cast <to=1> (m) q = Less (cf, mf) jf = Cast <to=1> (i) k = Less (jf, mf) again = And (q, k)"
 GATHER = "f = Gather <axis=2> (x, c)"
+OPEN_SLICE = "us = Unsqueeze (c, front) cut = Slice (x, us, thousand, time, leap) f = Squeeze (cut, at)"
 SLICE = """
     c1 = Add (c, unit) us = Unsqueeze (c, front) ue = Unsqueeze (c1, front) starts = Concat <axis=0> (nought, us)
     ef = Cast <to=1> (ue) ec = Max (ef, lots) ei = Cast <to=6> (ec) ends = Concat <axis=0> (far, ei)
@@ -31,6 +32,7 @@ def keras(trip: str = "last", pick: str = GATHER, again: str = AGAIN, start: int
     weights(model, two=np.array([2]), yes=np.array(True), h0=random(1, 2), w=random(2, 2))
     weights(model, start=np.int32(start), step=np.int32(step), unit=np.int32(1), front=np.array([0]))
     weights(model, nought=np.zeros(1, np.int32), far=np.array([10**9], np.int32), lots=np.array([1e9], np.float32))
+    weights(model, thousand=np.array([1000], np.int32), time=np.array([2], np.int32), leap=np.array([10**9], np.int32))
     return weights(model, axes=np.array([0, 2], np.int32), steps=np.array([1, 10**9], np.int32), at=np.array([2]))
 
 
@@ -83,6 +85,8 @@ def test_a_loop_that_carries_the_whole_stream() -> None:
         ("q = Less (d, m) k = Less (d, limit) again = And (q, k)", 0, 1, GATHER, "may stop before the last frame"),
         ("q = ReduceSum <keepdims=0> (g) again = Less (q, big)", 0, 1, GATHER, "may stop before the last frame"),
         ("again = Less (d, m)", -1, 1, GATHER, "other than to pick a frame"),
+        ("again = Less (d, m)", 0, 1, OPEN_SLICE, "other than to pick a frame"),
+        ("e = Cast <to=3> (d) q = Cast <to=3> (m) again = Less (e, q)", 0, 1, GATHER, "may stop before the last frame"),
         ("again = Identity (go)", 0, 2, "e = Div (c, deux) f = Gather <axis=2> (x, e)", "other than to pick a frame"),
         ("again = Less (d, m)", 0, 1, "e = Min (c, limit) f = Gather <axis=2> (x, e)", "other than to pick a frame"),
         (

@@ -52,16 +52,14 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
     body: Graph = loop.attrs["body"]
     variable, result = body.inputs[2 + index], body.outputs[1 + index]
     first, last = loop.inputs[2 + index], loop.outputs[index]
-    if is_captured(graph, last):
+    if is_captured(graph, last) or any(t is last for t in graph.outputs):
         return False
     if through(result) is variable:
-        if isinstance(first, Constant) and any(t is last for t in graph.outputs):
+        if first.name in made_within(body):
             return False
         replace_tensor(graph, last, first)
         replace_inside(body, variable, first)
-    elif (counter := counted(variable, result, first)) is not None:
-        if last.outputs or any(t is last for t in graph.outputs):
-            return False
+    elif not last.outputs and (counter := counted(variable, result, first)) is not None:
         start, step = counter
         replace_inside(body, variable, counting(body, start, step))
     else:
@@ -181,6 +179,15 @@ def through(tensor: Tensor) -> Tensor:
 
 def is_captured(graph: Graph, tensor: Tensor) -> bool:
     return any(t is tensor for node in graph.nodes for t in captured(node))
+
+
+def made_within(body: Graph) -> set[str]:
+    """Names of a body's own tensors, which hide those outside of the same name."""
+    names = {t.name for t in body.inputs} | {t.name for n in body.nodes for t in n.outputs}
+    for node in body.nodes:
+        for inner in subgraphs(node):
+            names |= made_within(inner)
+    return names
 
 
 def replace_inside(body: Graph, old: Tensor, new: Tensor) -> None:

@@ -26,9 +26,13 @@ from graphc.stream.facts import Array
 from graphc.stream.inner_constants import value_in
 
 TURNS = 300
-MARGIN = 3
 MOST_TURNS = 50_000
+FAR = tuple(10**power + more for power in range(3, 8) for more in (-1, 0, 1))
 UNREACHED = 10**8
+PIECEWISE = (
+    *("Constant", "Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Add", "Sub", "Max", "Min", "Where"),
+    *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "And", "Or", "Not"),
+)
 
 
 def gather_picks(graph: Graph) -> bool:
@@ -37,6 +41,9 @@ def gather_picks(graph: Graph) -> bool:
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]
         for node in [n for n in body.nodes if n.op == "Slice" and standard(n) and len(n.inputs) > 2]:
+            source = producer(node.inputs[0])
+            if node.inputs[0] in body.inputs or any(n is source for n in body.nodes):
+                continue
             made = made_by_turn(body, node.inputs[1:])
             axis = picked_axis(graph, body, node, made) if made else None
             if axis is not None:
@@ -47,7 +54,7 @@ def gather_picks(graph: Graph) -> bool:
 
 
 def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
-    """The nodes of a body that make tensors of the number of its turn; none where something else is read too."""
+    """The nodes of a body that make tensors of the number of its turn by pieces of lines; none where others do."""
     inside = {id(n) for n in body.nodes}
     found: dict[int, Node] = {}
     waiting = [t for t in tensors if t.name]
@@ -58,7 +65,7 @@ def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
         if tensor is body.inputs[0]:
             turned = True
         elif not isinstance(tensor, Constant):
-            if node is None or id(node) not in inside or any(isinstance(v, Graph) for v in node.attrs.values()):
+            if node is None or id(node) not in inside or node.op not in PIECEWISE:
                 return []
             if id(node) not in found:
                 found[id(node)] = node
@@ -68,7 +75,7 @@ def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
 
 def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> int | None:
     """The axis along which a Slice cuts out frame t in turn t, and no other axis is cut."""
-    turns = turns_to_try(made)
+    turns = turns_to_try(node, made)
     if turns is None:
         return None
     given = {index: t for index, t in enumerate(node.inputs) if index and t.name}
@@ -78,11 +85,11 @@ def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> 
     arguments = dict(zip(given, values, strict=True))
     starts, ends = arguments[1], arguments[2]
     count = starts.shape[1]
-    axes = arguments.get(3, np.tile(np.arange(count), (turns, 1)))
+    axes = arguments.get(3, np.tile(np.arange(count), (len(turns), 1)))
     steps = arguments.get(4, np.ones_like(starts))
     if any(v.shape != starts.shape for v in (ends, axes, steps)) or (axes != axes[0]).any():
         return None
-    turn = np.arange(turns)[:, None]
+    turn = turns[:, None]
     picks = (starts == turn) & (ends > turn) & (steps > 0) & ((starts + steps >= ends) | (steps >= UNREACHED))
     whole = (starts == 0) & (ends >= UNREACHED) & (steps == 1)
     picking = [j for j in range(count) if picks[:, j].all()]
@@ -91,31 +98,40 @@ def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> 
     return int(axes[0][picking[0]])
 
 
-def turns_to_try(made: Sequence[Node]) -> int | None:
-    """How many turns show what nodes do, beyond every number that they compare with; None where that is too far."""
-    constants = [np.asarray(v) for node in made for t in node.inputs if (v := value_in(t)) is not None]
-    numbers = [abs(float(v)) for c in constants if c.dtype.kind in "iuf" for v in c.ravel()]
-    within = [v for v in numbers if v < UNREACHED]
-    farthest = max(within, default=0.0)
-    return max(TURNS, int(farthest) + MARGIN) if farthest <= MOST_TURNS else None
+def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
+    """Turns that show what pieces of lines do: as far as all their numbers together, and some far beyond.
+
+    None where that is too far.
+    """
+    tensors = [*node.inputs[1:], *(t for n in made for t in [*n.inputs, *n.outputs])]
+    constants = {t.name: np.asarray(v) for t in tensors if (v := value_in(t)) is not None}
+    numbers = [abs(float(v)) for c in constants.values() if c.dtype.kind in "iuf" for v in c.ravel()]
+    reach = sum(v for v in numbers if v < UNREACHED)
+    if not reach <= MOST_TURNS:
+        return None
+    near = max(TURNS, int(reach) + 2)
+    return np.asarray([*range(near), *(t for t in FAR if t >= near)], np.int64)
 
 
 def values_in_turns(
-    graph: Graph, body: Graph, made: Sequence[Node], tensors: Sequence[Tensor], turns: int
+    graph: Graph, body: Graph, made: Sequence[Node], tensors: Sequence[Tensor], turns: Array
 ) -> list[Array] | None:
-    """Tensors in each of so many turns, [turns, ...]; None where onnxruntime does not run their nodes."""
-    number, go = Variable("turn", np.int64, ()), Variable("go", np.bool_, ())
+    """Tensors in each of these turns, [turns, ...]; None where onnxruntime does not run their nodes."""
+    place, go, number = Variable("place", np.int64, ()), Variable("go", np.bool_, ()), Variable("turn")
     renamed = {body.inputs[0].name: number}
-    nodes = [Node("Identity", "go_on", {}, [go], [Variable("went", np.bool_, ())])]
+    nodes = [
+        Node("Identity", "go_on", {}, [go], [Variable("went", np.bool_, ())]),
+        Node("Gather", "turn", {}, [Constant("turns_tried", turns), place], [number]),
+    ]
     for node in made:
         outputs = [Variable(t.name) for t in node.outputs]
         nodes.append(Node(node.op, node.name, node.attrs, [renamed.get(t.name, t) for t in node.inputs], outputs))
         renamed |= {t.name: t for t in outputs}
     results = [Variable(f"out_{i}") for i in range(len(tensors))]
     nodes += [Node("Identity", f"out_{i}", {}, [renamed.get(t.name, t)], [results[i]]) for i, t in enumerate(tensors)]
-    inner = Graph(nodes=nodes, inputs=[number, go], outputs=[nodes[0].outputs[0], *results], name="turns")
+    inner = Graph(nodes=nodes, inputs=[place, go], outputs=[nodes[0].outputs[0], *results], name="turns")
     outputs = [Variable(f"value_{i}") for i in range(len(tensors))]
-    count = Constant("count", np.asarray(turns, np.int64))
+    count = Constant("count", np.asarray(len(turns), np.int64))
     loop = Node("Loop", "loop", {"body": inner}, [count, Constant("yes", np.asarray(True))], outputs)
     whole = Graph(nodes=[loop], outputs=outputs, opset=graph.opset, import_domains=graph.import_domains)
     try:

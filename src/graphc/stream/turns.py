@@ -8,11 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from graphc.graph import Graph, Node, Tensor
 from graphc.stream.inner_constants import value_in
 
-ROUTES = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape")
+ROUTES = ("Identity", "Squeeze", "Unsqueeze", "Reshape")
+WIDE = (TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT, TensorProto.DOUBLE)
 COMPARED = {
     "Less": (1, 0, True),
     "LessOrEqual": (1, 0, False),
@@ -20,6 +22,8 @@ COMPARED = {
     "GreaterOrEqual": (0, 1, False),
 }
 OPPOSITE = {"Less": "GreaterOrEqual", "LessOrEqual": "Greater", "Greater": "LessOrEqual", "GreaterOrEqual": "Less"}
+
+FEWEST = 3
 
 Values = Mapping[str, Sequence[NDArray[np.generic]]]
 
@@ -79,7 +83,7 @@ class Turns:
         node = self.made_by.get(tensor.name)
         if node is None:
             return None
-        if node.op in ROUTES:
+        if passes_on(node):
             return self.line(node.inputs[0])
         if node.op not in ("Add", "Sub", "Mul"):
             return None
@@ -103,7 +107,7 @@ class Turns:
         node = self.made_by.get(tensor.name)
         if node is None:
             return False
-        if node.op in ROUTES:
+        if node.op in (*ROUTES, "Cast"):
             return self.goes_on(node.inputs[0], wanted)
         if node.op == "Not":
             return self.goes_on(node.inputs[0], not wanted)
@@ -118,7 +122,7 @@ class Turns:
         node = self.made_by.get(tensor.name)
         if node is None:
             return False
-        if node.op in ROUTES:
+        if node.op in (*ROUTES, "Cast"):
             return self.ends(node.inputs[0])
         if node.op == "And":
             return any(self.ends(t) for t in node.inputs)
@@ -143,23 +147,28 @@ def plain(value: NDArray[np.generic]) -> Line | None:
 
 
 def fitted(values: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> Line | None:
-    """The line in n alone that meets all values, where there is one."""
+    """The line in n alone that meets the values at three counts or more, where there is one."""
     numbers = [plain(np.asarray(v)) for v in values]
     if len(numbers) != len(counts) or any(v is None for v in numbers):
         return None
     points = sorted({(n, line.rest) for n, line in zip(counts, numbers, strict=True) if line is not None})
     (first, low), (last, high) = points[0], points[-1]
-    if first == last:
+    if len({n for n, _ in points}) < FEWEST:
         return None
     slope = (high - low) / (last - first)
     rest = low - slope * first
     return Line(Fraction(0), slope, rest) if all(v == slope * n + rest for n, v in points) else None
 
 
+def passes_on(node: Node) -> bool:
+    """Whether a node gives a whole number as it takes it."""
+    return node.op in ROUTES or (node.op == "Cast" and node.attrs.get("to") in WIDE)
+
+
 def routed(body: Graph) -> set[str]:
     """The names under which a body holds the number of its turn."""
     found = {body.inputs[0].name}
     for node in body.nodes:
-        if node.op in ROUTES and node.inputs[0].name in found:
+        if passes_on(node) and node.inputs[0].name in found:
             found.add(node.outputs[0].name)
     return found

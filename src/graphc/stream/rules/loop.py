@@ -12,7 +12,7 @@ from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.turns import ROUTES, routed
+from graphc.stream.turns import passes_on, routed
 
 
 @stream_rule("Loop")
@@ -86,7 +86,7 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
             and normalised(int(inner.attrs.get("axis", 0)), outer[inner.inputs[0].name].rank)
             == outer[inner.inputs[0].name].axis
         )
-        if picks or (inner.op in ROUTES and inner.inputs[0].name in turns):
+        if picks or (passes_on(inner) and inner.inputs[0].name in turns):
             continue
         if turns.intersection(names):
             facts.refuse(f"its body uses the turn's number in {label(inner)}, other than to pick a frame")
