@@ -104,6 +104,44 @@ def test_turns_that_are_not_the_frames_are_refused(again: str, start: int, step:
     assert says in refusal(model).reason
 
 
+@pytest.mark.parametrize(
+    ("again", "says"),
+    [
+        (
+            "cf = Cast <to=1> (d) ff = Mul (cf, tenth) mf = Cast <to=1> (m) ef = Mul (mf, tenth) again = Less (ff, ef)",
+            "stop",
+        ),
+        (
+            "cf = Cast <to=1> (d) ff = Add (cf, lot) mf = Cast <to=1> (m) ef = Add (mf, lot) again = Less (ff, ef)",
+            "stop",
+        ),
+        ("e = Mul (d, huge) q = Mul (m, huge) again = Less (e, q)", "stop"),
+    ],
+)
+def test_arithmetic_that_rounds_or_wraps_is_refused(again: str, says: str) -> None:
+    model = weights(keras(again=again), tenth=np.float32(0.1), lot=np.float32(1e8), huge=np.int32(2**28))
+    assert says in refusal(model).reason
+
+
+def test_noise_in_a_body_is_refused() -> None:
+    noisy = "clean = Gather <axis=2> (x, c) noise = RandomNormal <shape=[1, 2]> () f = Add (clean, noise)"
+    assert "draws random numbers" in refusal(keras(pick=noisy)).reason
+
+
+def test_values_that_change_their_shape_and_turns_returned_are_refused() -> None:
+    form = """
+        {count} hn, y = Loop (last, yes, h0) <body = b (int64 i, bool go, float[?,2] h) => (bool again, float[?,2] g, {out})
+        {{ again = Identity (go) f = Gather <axis=2> (x, i) g = Add (h, f) {more} }}>
+    """
+    grown = model_of(form.format(count=COUNT, out="float[1,2] o", more="o = Identity (f)"), outputs="float[A,1,2] y")
+    weights(grown, two=np.array([2]), yes=np.array(True), h0=random(1, 1))
+    assert "whose shape changes" in refusal(grown).reason
+    counted = form.format(count=COUNT, out="int64[1] o", more="o = Reshape (i, one)")
+    model = model_of(counted, outputs="int64[A,1] y, float[1,2] hn")
+    weights(model, two=np.array([2]), yes=np.array(True), h0=random(1, 2), one=np.array([1]))
+    assert "returns the turn's number" in refusal(model).reason
+
+
 def test_reversed_time_is_refused_and_another_axis_is_not() -> None:
     turned = "y = ReverseSequence <time_axis=1, batch_axis=0> (x, n)"
     model = weights(model_of(turned, "float[1,T,2] x", "float[1,A,2] y"), n=np.array([1]))

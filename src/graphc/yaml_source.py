@@ -105,7 +105,7 @@ def read_yaml(path: Path) -> Source:
         mark = err.problem_mark or err.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise SpecError(f"not YAML: {err.problem or err.context}", where=where) from err
-    except (YAMLError, RecursionError, ValueError) as err:
+    except (YAMLError, RecursionError, ValueError, OverflowError) as err:
         raise SpecError(f"not YAML: {' '.join(str(err).split())[:200]}", where=str(path)) from err
     builder = Builder(path)
     data = builder.build(root, ()) if root is not None else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.graph import Graph, Node, Tensor
 from graphc.stream.carried import Carry, Warmup
+from graphc.stream.evaluate import draws
 from graphc.stream.facts import Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, refuse_moving
@@ -53,6 +54,8 @@ def dtype_of(facts: Facts, index: int) -> np.dtype[Any]:
 
 
 def check_captured(facts: Facts, streams_too: bool = True) -> None:
+    if draws(facts.node):
+        facts.refuse("its body draws random numbers", "export the model in evaluation mode")
     for name, fact in facts.captured.items():
         if isinstance(fact, Stream) and streams_too:
             facts.refuse(f"its body reads the whole stream '{name}'", "scan over it instead")

@@ -26,6 +26,7 @@ from graphc.graph import (
     label,
     reads,
     sorted_nodes,
+    subgraphs,
 )
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
@@ -239,11 +240,16 @@ def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
         outputs = {t.name for t in node.outputs if t.name}
         if sources & data:
             data |= outputs
+        elif draws(node):
+            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
         elif sources & static:
             static |= outputs
-        elif node.op in RANDOM_OPS:
-            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
     return data, static
+
+
+def draws(node: Node) -> bool:
+    """Whether a node, or one within it, draws random numbers."""
+    return node.op in RANDOM_OPS or any(draws(n) for inner in subgraphs(node) for n in inner.nodes)
 
 
 def frontier(graph: Graph, data: set[str]) -> set[str]:

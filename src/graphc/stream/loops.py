@@ -130,10 +130,12 @@ def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Ar
     condition = body.outputs[0]
     if through(condition) is body.inputs[1]:
         return False
-    read = [t for t in [loop.inputs[0], *captured(loop)] if all(t.name in run for run in values)]
+    hidden = made_within(body)
+    read = [t for t in captured(loop) if t.name not in hidden and all(t.name in run for run in values)]
     outer = {t.name: [run[t.name] for run in values] for t in read}
-    for tensor in read if is_endless(loop.inputs[0]) else [t for t in read if t is loop.inputs[0]]:
-        counts = counts_of(outer[tensor.name])
+    candidates = read if is_endless(loop.inputs[0]) else [loop.inputs[0]]
+    for tensor in [t for t in candidates if all(t.name in run for run in values)]:
+        counts = counts_of([run[tensor.name] for run in values])
         turns = Turns(body, counts, outer)
         if len(set(counts)) < 2 or not turns.goes_on(condition):
             continue

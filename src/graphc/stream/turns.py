@@ -23,6 +23,8 @@ COMPARED = {
 }
 OPPOSITE = {"Less": "GreaterOrEqual", "LessOrEqual": "Greater", "Greater": "LessOrEqual", "GreaterOrEqual": "Less"}
 
+EXACT_TYPES = (np.int64, np.int32, np.float32, np.float64)
+LARGEST = 2**22
 FEWEST = 3
 
 Values = Mapping[str, Sequence[NDArray[np.generic]]]
@@ -92,9 +94,9 @@ class Turns:
             return None
         if node.op != "Mul":
             return left.plus(right if node.op == "Add" else right.scaled(Fraction(-1)))
-        if left.is_plain:
+        if left.is_plain and abs(left.rest) == 1:
             return right.scaled(left.rest)
-        return left.scaled(right.rest) if right.is_plain else None
+        return left.scaled(right.rest) if right.is_plain and abs(right.rest) == 1 else None
 
     def goes_on(self, tensor: Tensor, wanted: bool = True) -> bool:
         """Whether a condition certainly has this value at the end of every turn but the last, for every n."""
@@ -141,7 +143,8 @@ class Turns:
 
 
 def plain(value: NDArray[np.generic]) -> Line | None:
-    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+    """A whole number that is exact in every type that a line passes through, with room to add; others make no line."""
+    if value.size != 1 or value.dtype not in EXACT_TYPES or not abs(value.item()) < LARGEST or value.item() % 1:
         return None
     return Line(Fraction(0), Fraction(0), Fraction(value.item()))
 

@@ -32,6 +32,8 @@ def loop(node: Node, facts: Facts) -> StreamStep:
     check_condition(facts, body)
     check_turn_number(facts, body, outer)
     check_captured(facts, streams_too=False)
+    check_carried(facts)
+    check_nested(facts, body)
     x, delay = aligned(facts, first.at(max(o.delay for o in outer.values())))
     carried = len(facts) - 2
     carries = [
@@ -77,6 +79,8 @@ def check_condition(facts: Facts, body: Graph) -> None:
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
     """The number of the turn may only pick frames, and streams may only be read by it."""
     turns = routed(body)
+    if any(t.name in turns for t in body.outputs[1:]):
+        facts.refuse("returns the turn's number, which a call counts anew", "count frames outside the loop")
     for inner in body.nodes:
         names = [t.name for t in [*inner.inputs, *captured(inner)]]
         picks = (
@@ -92,3 +96,20 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
             facts.refuse(f"its body uses the turn's number in {label(inner)}, other than to pick a frame")
         if any(name in outer for name in names):
             facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame a turn")
+
+
+def check_carried(facts: Facts) -> None:
+    """Refuses values that have another shape after a turn than before: a port has one."""
+    for index in range(len(facts) - 2):
+        shapes = {*facts.input_shapes[index + 2], *facts.output_shapes[index]}
+        if len(shapes) != 1:
+            facts.refuse("carries a value whose shape changes from turn to turn", "start it in the shape that it keeps")
+
+
+def check_nested(facts: Facts, body: Graph) -> None:
+    """Refuses outer tensors where they cannot be replaced by those of one call."""
+    passed = [t.name for t in body.outputs if t.name in facts.captured]
+    deep = [t.name for inner in body.nodes for t in captured(inner) if t.name in facts.captured]
+    for name in [*passed, *deep]:
+        what = "returns" if name in passed else "reads, in a body within its body,"
+        facts.refuse(f"{what} '{name}' from outside", "pass it through an Identity of the loop's own body")
