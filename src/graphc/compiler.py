@@ -278,9 +278,10 @@ def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[
     hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
     data["outputs"] = hashes
     data["size"] = len(model) + len(files.get(outputs["data"], b""))
-    files[outputs["page"]] = Report(data).html().encode()
+    report = Report(data)
+    files[outputs["page"]] = report.html().encode()
     hashes[outputs["page"].name] = digest(files[outputs["page"]])
-    files[outputs["report"]] = Report(data).json().encode()
+    files[outputs["report"]] = report.json().encode()
     files[outputs["model"]] = model
 
 

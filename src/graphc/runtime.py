@@ -33,10 +33,14 @@ ort.set_default_logger_severity(4)
 
 
 def size_of(model: onnx.ModelProto) -> int:
-    """Bytes of a model with its weights; protobuf itself cannot size what is over two gigabytes."""
+    """Bytes of a model with its weights."""
+    return held_size(model) + kept_bytes(model.graph.initializer)
+
+
+def held_size(model: onnx.ModelProto) -> int:
+    """Bytes of a model without the weights in its files; protobuf itself cannot size what is over two gigabytes."""
     weights = sum(len(t.raw_data) for t in model.graph.initializer)
-    kept = kept_bytes(model.graph.initializer)
-    return kept + (weights if weights >= PROTO_LIMIT else int(model.ByteSize()))
+    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())
 
 
 def load_op_library(path: str | Path) -> None:
@@ -64,9 +68,8 @@ def load_op_library(path: str | Path) -> None:
 def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
     """The weights that onnxruntime is given beside a model: kept ones, and large ones that protobuf cannot hold."""
     weights = model.graph.initializer
-    whole = size_of(model) - kept_bytes(weights) < PROTO_LIMIT
     found = {t.name: array_of(t) for t in weights if is_kept(t)}
-    if not whole:
+    if held_size(model) >= PROTO_LIMIT:
         found |= {
             t.name: to_array(t) for t in weights if t.data_type in PLAIN_TYPES and len(t.raw_data) >= SMALLEST_KEPT
         }

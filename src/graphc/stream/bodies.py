@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from graphc.graph import Graph, Node, Tensor
 from graphc.stream.carried import Carry, Warmup
@@ -40,17 +37,11 @@ def run_body(
         ports.append(port)
     attrs = {**node.attrs, "body": body.copy(tensor_map=outer)}
     results: list[Tensor | None] = list(b.add(node.op, given, attrs, "recurrence", len(node.outputs)))
-    if len(results) == 1:
-        results = [results[0]]
     for index, (carry, port, first) in enumerate(zip(carries, ports, firsts, strict=True)):
         value = results[index]
         assert value is not None
         results[index] = carry.next(b, port, first, value)
     return results
-
-
-def dtype_of(facts: Facts, index: int) -> np.dtype[Any]:
-    return facts.dtypes[index]
 
 
 def check_captured(facts: Facts, streams_too: bool = True) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
-from graphc.stream.bodies import check_captured, dtype_of, refilled, run_body
+from graphc.stream.bodies import check_captured, refilled, run_body
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Fact, Known, Stream
 from graphc.stream.ports import Builder
@@ -37,7 +37,7 @@ def loop(node: Node, facts: Facts) -> StreamStep:
     x, delay = aligned(facts, first.at(max(o.delay for o in outer.values())))
     carried = len(facts) - 2
     carries = [
-        Carry(check_first(facts, i + 2), "scan_carry", facts.output_shapes[i][0], dtype_of(facts, i), delay)
+        Carry(check_first(facts, i + 2), "scan_carry", facts.output_shapes[i][0], facts.dtypes[i], delay)
         for i in range(carried)
     ]
     outputs: list[Fact | None] = [carry.final for carry in carries]

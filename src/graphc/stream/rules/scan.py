@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Graph, Node, Tensor, normalised
-from graphc.stream.bodies import check_captured, dtype_of, refilled, run_body
+from graphc.stream.bodies import check_captured, refilled, run_body
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
@@ -35,7 +35,7 @@ def scan(node: Node, facts: Facts) -> StreamStep:
     x, delay = together(facts)
     known = {i: repeated(facts, i, x) for i in range(carried, len(facts)) if isinstance(facts[i], Known)}
     carries = [
-        Carry(check_first(facts, i), "scan_carry", facts.output_shapes[i][0] or (), dtype_of(facts, i), delay)
+        Carry(check_first(facts, i), "scan_carry", facts.output_shapes[i][0] or (), facts.dtypes[i], delay)
         for i in range(carried)
     ]
     out_axes = [int(a) for a in node.attrs.get("scan_output_axes", [0] * (len(node.outputs) - carried))]
