@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -51,6 +51,9 @@ class Offline:
         roles: what each input is to the stream.
         batch: streams in a call where the batch dim is symbolic.
         declared: the number of frames that the model declares as fixed, or None.
+        refused: lengths at which it does not run, or gives an empty output.
+        accepted: lengths at which it runs.
+        empty: lengths at which it runs and gives an empty output.
         batch_axes: of the inputs that have an axis for the streams of a batch.
     """
 
@@ -60,6 +63,7 @@ class Offline:
     declared: int | None = None
     refused: set[int] = field(default_factory=set)
     accepted: set[int] = field(default_factory=set)
+    empty: set[int] = field(default_factory=set)
     batch_axes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,8 +90,8 @@ class Offline:
         prepared = onnx.ModelProto()
         prepared.CopyFrom(model)
         relax(prepared, self.roles, self.batch)
-        return Offline(
-            prepared, self.roles, self.batch, self.declared, set(self.refused), set(self.accepted), self.batch_axes
+        return replace(
+            self, model=prepared, refused=set(self.refused), accepted=set(self.accepted), empty=set(self.empty)
         )
 
     def streams(self) -> dict[str, StreamRole]:
@@ -154,6 +158,8 @@ class Offline:
         try:
             outputs = self.run(self.draw(frames, np.random.default_rng(0)))
             runs = all(np.size(v) for v in outputs.values())
+            if not runs:
+                self.empty.add(frames)
         except (RunError, ValueError):
             runs = False
         (self.accepted if runs else self.refused).add(frames)

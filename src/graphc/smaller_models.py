@@ -17,7 +17,6 @@ from graphc.offline import Feeds, Offline
 from graphc.roles import CountsRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.evaluate import inner_reads, keep_ancestors
 
 LENGTHS = 3
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -203,3 +202,25 @@ def without_node(case: Case, output: str, shapes: Shapes) -> Case | None:
 def size_of_case(case: Case) -> int:
     """Nodes of a case's model."""
     return len(case.model.graph.node)
+
+
+def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
+    """Drops the nodes on which none of the wanted tensors depends."""
+    needed = set(wanted)
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(model.graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input) | inner_reads(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept[::-1])
+
+
+def inner_reads(node: onnx.NodeProto) -> set[str]:
+    """What a node's subgraphs read."""
+    found: set[str] = set()
+    for attribute in node.attribute:
+        for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            for child in inner.node:
+                found |= set(child.input) | inner_reads(child)
+    return found

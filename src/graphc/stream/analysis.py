@@ -10,6 +10,7 @@ from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
 from graphc.stream.evaluate import Evaluation, evaluate
 from graphc.stream.facts import Fact, Stream
+from graphc.stream.farther import refuse_changes
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.walk import StepAt, Walk
 
@@ -106,4 +107,5 @@ def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -
 def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
     found = Walk(offline, evaluation, chunk, settings=settings)
     found.run()
+    refuse_changes(offline, evaluation, found.max_frames, multiple)
     return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, found.max_frames, settings)

@@ -7,7 +7,7 @@ made them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from graphc.graph import (
     Constant,
     Graph,
     Node,
-    Tensor,
     export_model,
     import_model,
     is_sparse,
@@ -33,14 +32,16 @@ from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
+from graphc.stream.farther import length_beyond, slowdown
 from graphc.stream.inline import inline_branch
+from graphc.stream.length_steps import STEPS, whole_steps
 from graphc.stream.loops import plain_loops
 from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
 from graphc.stream.sequences import stack_sequences
-from graphc.stream.thresholds import STEPS, length_beyond, slowdown, whole_steps
+from graphc.stream.thresholds import Change, changes_ahead
+from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 
-SHAPE_OPS = ("Shape", "Size")
 LONGEST_TRIED = 100_000
 SMALLEST_STEP = 8
 MOST_FOR_STEPS = 20
@@ -61,6 +62,7 @@ class Evaluation:
         source: the model that was evaluated, its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
+        changes: lengths from which on a node may do something else, some beyond those evaluated.
     """
 
     graph: Graph
@@ -73,6 +75,7 @@ class Evaluation:
     source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
 
 def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
@@ -94,20 +97,20 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         if empty and found[0] >= at_least and found[0] <= LONGEST_TRIED:
             at_least = 2 * found[0]
             continue
-        carried = set(evaluation.data | evaluation.static)
         more = lengths_to_tell(offline, evaluation, lengths)
         if more:
             also = (*also, *more)
             continue
-        beyond = length_beyond(evaluation.graph, carried, lengths, evaluation.shapes)
+        changes = changes_ahead(evaluation, slowdown(evaluation))
+        beyond = length_beyond(offline, evaluation, changes)
         if beyond is None or beyond <= at_least:
-            return evaluation
+            return replace(evaluation, changes=tuple(changes))
         at_least, also = beyond, (*also, lengths[0])
 
 
 def lengths_to_tell(offline: Offline, evaluation: Evaluation, lengths: tuple[int, ...]) -> tuple[int, ...]:
     """Lengths at which rounding to the steps that a graph names shows: on and beside a multiple, for each step."""
-    slowest = slowdown(lengths, evaluation.shapes)
+    slowest = slowdown(evaluation)
     wanted: list[int] = []
     for step in evaluation.memo[STEPS]:
         whole = step * slowest
@@ -158,46 +161,9 @@ def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
     Errors:
         ModelError: onnxruntime does not run them.
     """
-    made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
-    waiting, wanted = list(names), set[str]()
-    carried = evaluation.data | evaluation.static
-    while waiting:
-        tensor = waiting.pop()
-        node = made_by.get(tensor)
-        if tensor in wanted or tensor in carried or node is None:
-            continue
-        wanted.add(tensor)
-        waiting += [t.name for t in values_read(node)]
-    base = export_model(evaluation.graph, evaluation.source)
-    keep_ancestors(base, wanted)
-    try:
-        session = Session(with_outputs(base, sorted(wanted), []), optimize=False)
-        runs = [session.run({k: v for k, v in feed.items() if k in session.input_names}) for feed in evaluation.feeds]
-    except RunError as err:
-        raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-    return {n: Known(tuple(np.asarray(run[n]) for run in runs)) for n in wanted}
-
-
-def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
-    """Drops the nodes on which none of the wanted tensors depends."""
-    needed = set(wanted)
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(model.graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= set(node.input) | inner_reads(node)
-    del model.graph.node[:]
-    model.graph.node.extend(kept[::-1])
-
-
-def inner_reads(node: onnx.NodeProto) -> set[str]:
-    """What a node's subgraphs read."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-            for child in inner.node:
-                found |= set(child.input) | inner_reads(child)
-    return found
+    made = {t.name for n in time_only_nodes(evaluation, names) for t in n.outputs if t.name}
+    time = TimeOnly(evaluation, sorted(made))
+    return {name: Known(values) for name, values in time.values(list(time.types)).items()}
 
 
 def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:
@@ -221,13 +187,6 @@ def dense_constants(graph: Graph) -> list[Constant]:
 def known_constant(tensor: Constant, count: int) -> Known:
     held = tensor._values
     return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
-
-
-def values_read(node: Node) -> list[Tensor]:
-    """The tensors whose values, not only shapes or types, a node reads."""
-    if node.op in SHAPE_OPS:
-        return []
-    return list(node.inputs[:1]) if node.op == "CastLike" else reads(node)
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from graphc.length import Length
 from graphc.stream.facts import Stream
+from graphc.stream.length_steps import STEPS
 from graphc.stream.rule import Facts
-from graphc.stream.thresholds import STEPS
 
 TRIED_LENGTHS = range(1, 2000)
 LARGEST_STEP = 64

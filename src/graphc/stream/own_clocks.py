@@ -20,8 +20,8 @@ from graphc.offline import Offline
 from graphc.signature import StatePort
 from graphc.stream.batch_axes import Layout, Sight, look, needed
 from graphc.stream.each_stream import EachStream
-from graphc.stream.evaluate import SHAPE_OPS
 from graphc.stream.rule import is_elementwise
+from graphc.stream.time_only import SHAPE_OPS
 
 WAY_OUT = "leave out stream.clocks: all streams then begin together"
 

@@ -54,7 +54,10 @@ def gather_picks(graph: Graph) -> bool:
 
 
 def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
-    """The nodes of a body that make tensors of the number of its turn by pieces of lines; none where others do."""
+    """The nodes of a body that make tensors of the number of its turn by pieces of lines; none where others do.
+
+    The pieces are flat or rise or fall by one a turn: two numbers that both follow the turn are never added.
+    """
     inside = {id(n) for n in body.nodes}
     found: dict[int, Node] = {}
     waiting = [t for t in tensors if t.name]
@@ -70,7 +73,15 @@ def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
             if id(node) not in found:
                 found[id(node)] = node
                 waiting += [t for t in node.inputs if t.name]
-    return [n for n in body.nodes if id(n) in found] if turned else []
+    made = [n for n in body.nodes if id(n) in found]
+    following = {body.inputs[0].name}
+    for node in made:
+        follows = [t.name in following for t in node.inputs]
+        if node.op in ("Add", "Sub") and all(follows):
+            return []
+        if any(follows):
+            following.update(t.name for t in node.outputs)
+    return made if turned else []
 
 
 def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> int | None:

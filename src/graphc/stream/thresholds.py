@@ -1,85 +1,194 @@
-"""Constants with which a graph compares frames or lengths: from there on it may do something else.
+"""Lengths from which on a graph may do something else, beyond those at which it was evaluated.
 
 What depends on the length is judged by its values at some lengths. A place that is clamped at 500, or a mask that opens
-after frame 500, shows only beyond; so graphs that hold such a number are evaluated beyond it.
+after frame 500, shows only beyond. So every margin of the time-only nodes (`decisions.py`) is followed over the lengths
+evaluated, and the length at which it will be zero is foretold.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor
+from graphc.graph import Constant, Graph, Node, constant_of, label, subgraphs
+from graphc.stream.decisions import PLACING, SMOOTH, Operands, limits_of, margins_of, wholes_of
+from graphc.stream.facts import Array
+from graphc.stream.foretold import Course
+from graphc.stream.inner_constants import value_in
+from graphc.stream.time_only import TimeOnly
 
-COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max", "Clip", "Mod")
-PLAIN = ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Expand")
-FARTHEST = 2000
-STEPS = "steps"
-LARGEST_STEP = 4096
-MARGIN = 70
+if TYPE_CHECKING:
+    from graphc.stream.evaluate import Evaluation
+
+NO_STREAM = 9 * 10**8
+MOST_CLOCKS = 8
+MOST_FOLLOWED = 1024
+LARGEST_CONSTANT = 2**20
+BYTES_AT_ONCE = 2**28
+CORNERS = (0, 1, -2, -1)
+SMALL = 64
 
 
-def length_beyond(
-    graph: Graph, carried: set[str], lengths: Sequence[int], shapes: Mapping[str, tuple[tuple[int, ...], ...]]
-) -> int | None:
-    """A length that lies beyond every threshold within reach; None where those evaluated do.
+@dataclass(frozen=True, order=True)
+class Change:
+    """A length, in input frames, from which on a node may do something else."""
+
+    frames: int
+    node: str
+
+
+def changes_ahead(evaluation: Evaluation, slowest: int) -> list[Change]:
+    """The changes that lie beyond the shorter lengths evaluated, by length.
 
     Args:
-        carried: the tensors that depend on data.
-        lengths: those evaluated.
-        shapes: of the tensors of data at these, which tell how much slower than the input their frames go.
+        slowest: input frames to one frame of the slowest tensor.
+
+    Errors:
+        ModelError: onnxruntime does not run the time-only part.
     """
-    slowest = slowdown(lengths, shapes)
-    wanted = [slowest * (math.ceil(value) + MARGIN) for value in thresholds(graph, carried)]
-    beyond = max((n for n in wanted if n <= FARTHEST), default=0)
-    return beyond if beyond > max(lengths) else None
+    found = {*changes_of_margins(evaluation), *numbers_of_bodies(evaluation, slowest)}
+    return sorted(c for c in found if c.frames < NO_STREAM)
 
 
-def thresholds(graph: Graph, carried: set[str]) -> list[float]:
-    """The numbers that time-only nodes compare with, or divide whole numbers by."""
-    found: list[float] = []
-    for node in graph.nodes:
-        if any(t.name in carried for t in node.outputs):
-            continue
-        if node.op in COMPARISONS:
-            found += [abs(v) for t in node.inputs if (v := number(t)) is not None]
-        elif node.op == "Div" and len(node.inputs) == 2 and (v := number(node.inputs[1], whole=True)) is not None:
-            found.append(abs(v))
-    return [v for v in found if math.isfinite(v)]
+def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
+    carried = evaluation.data | evaluation.static
+    nodes = [n for n in evaluation.graph.nodes if n.op in PLACING or not any(t.name in carried for t in n.outputs)]
+    read = {id(n): [t.name for t in n.inputs if t.name not in carried and not isinstance(t, Constant)] for n in nodes}
+    made = {id(n): [t.name for t in n.outputs if t.name and t.name not in carried] for n in nodes}
+    time = TimeOnly(evaluation, sorted({name for n in nodes for name in (*read[id(n)], *made[id(n)]) if name}))
+    narrow = {name for name, dtype in time.types.items() if limits_of(dtype) is not None}
+    wanted = {
+        id(n): [
+            *(t for t in read[id(n)] if t in time.types and n.op not in SMOOTH),
+            *(t for t in made[id(n)] if t in narrow),
+        ]
+        for n in nodes
+    }
+    clocks = clocks_of(evaluation)
+    for group in groups(nodes, wanted, max(evaluation.lengths)):
+        values = time.values(sorted({name for n in group for name in wanted[id(n)]}))
+        for node in group:
+            if wanted[id(node)]:
+                frames = next_change(evaluation, node, values, clocks)
+                if frames is not None:
+                    yield Change(frames, label(node))
 
 
-def whole_steps(graph: Graph, carried: set[str]) -> list[int]:
-    """The whole numbers that time-only nodes divide by, multiply by or take remainders of: steps of lengths."""
-    found: set[int] = set()
-    for node in graph.nodes:
-        if node.op not in ("Div", "Mod", "Mul") or any(t.name in carried for t in node.outputs):
-            continue
-        for tensor in node.inputs[:2]:
-            value = number(tensor)
-            if value is not None and value == int(value) and 1 < abs(value) <= LARGEST_STEP:
-                found.add(abs(int(value)))
-    return sorted(found)
+def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) -> Iterator[list[Node]]:
+    """Nodes whose operands are held at one time, tables of two times among them."""
+    most = max(8, BYTES_AT_ONCE // (8 * longest * longest))
+    group: list[Node] = []
+    names: set[str] = set()
+    for node in nodes:
+        if group and len(names | set(wanted[id(node)])) > most:
+            yield group
+            group, names = [], set()
+        group.append(node)
+        names |= set(wanted[id(node)])
+    if group:
+        yield group
 
 
-def number(tensor: Tensor, whole: bool = False) -> float | None:
-    """The one value of a constant, also behind nodes that only give it another type or shape."""
-    node: Node | None = None if isinstance(tensor, Constant) or not tensor.inputs else tensor.inputs[0]
-    while node is not None and node.op in PLAIN:
-        tensor = node.inputs[0]
-        node = None if isinstance(tensor, Constant) or not tensor.inputs else tensor.inputs[0]
-    if not isinstance(tensor, Constant) or math.prod(tensor.shape) != 1:
-        return None
-    value = np.asarray(tensor.values)
-    if value.dtype.kind not in ("iu" if whole else "iuf"):
-        return None
-    return float(value.ravel()[0])
+def next_change(
+    evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], clocks: Sequence[tuple[int, ...]]
+) -> int | None:
+    """The last of the lengths foretold for one node."""
+    runs = [operands_at(evaluation, node, values, index) for index in range(len(evaluation.lengths))]
+    margins = [margins_of(node, given) for given in runs]
+    wholes = [wholes_of(node, given) for given in runs]
+    for tensor in node.outputs:
+        limits = limits_of(values[tensor.name][0].dtype) if tensor.name in values else None
+        for limit in limits or ():
+            for index, found in enumerate(margins):
+                found.append(values[tensor.name][index] - limit)
+    foretold: list[float] = []
+    for kind, whole in ((margins, False), (wholes, True)):
+        for of_one in zip(*kind, strict=True):
+            foretold += zeros_ahead(clocks, of_one, whole)
+    return math.ceil(max(foretold)) if foretold else None
 
 
-def slowdown(lengths: Sequence[int], shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> int:
-    """Input frames to one frame of the slowest tensor of data."""
-    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
-    span = lengths[longest] - lengths[shortest]
-    grown = {b - a for sizes in shapes.values() for a, b in zip(sizes[shortest], sizes[longest], strict=False) if b > a}
-    return max(1, round(span / min(grown))) if span and grown else 1
+def operands_at(evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], index: int) -> Operands:
+    found: list[Array | None] = []
+    shapes: list[tuple[int, ...] | None] = []
+    for tensor in node.inputs:
+        value: Array | None = None
+        if tensor.name in values:
+            value = values[tensor.name][index]
+        elif isinstance(tensor, Constant) and math.prod(tensor.shape) <= LARGEST_CONSTANT:
+            value = constant_of(tensor)
+        sizes = evaluation.shapes.get(tensor.name)
+        known = tuple(tensor.shape) if isinstance(tensor, Constant) else None
+        found.append(value)
+        shapes.append(value.shape if value is not None else sizes[index] if sizes is not None else known)
+    return Operands(found, shapes)
+
+
+def clocks_of(evaluation: Evaluation) -> list[tuple[int, ...]]:
+    """The lengths, and the lengths that tensors of data have at these: the sizes of their axes that change."""
+    found = dict.fromkeys([evaluation.lengths])
+    for shapes in evaluation.shapes.values():
+        for sizes in zip(*shapes, strict=False):
+            if len(set(sizes)) > 1 and len(found) < MOST_CLOCKS:
+                found.setdefault(sizes)
+    return list(found)
+
+
+def zeros_ahead(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], whole: bool) -> list[float]:
+    """The lengths at which entries of a margin are going to be zero; of ``whole`` numbers, the next whole one."""
+    seen = [(n, m) for n, m in zip(zip(*clocks, strict=True), margins, strict=True) if m.size]
+    if len({m.ndim for _, m in seen}) != 1 or len(seen) < 2:
+        return []
+    shapes = [m.shape for _, m in seen]
+    grown = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
+    followed = np.stack([entries(m, grown) for _, m in seen])
+    followed = np.unique(followed[:, np.isfinite(followed).all(axis=0)], axis=1)
+    course = Course(list(zip(*(n for n, _ in seen), strict=True)))
+    foretell = course.next_whole if whole else course.zero_ahead
+    return [n for column in followed.T if (n := foretell(column)) is not None]
+
+
+def entries(margin: Array, grown: Sequence[int]) -> Array:
+    """Entries to follow over the lengths, [count]: the extremes over the axes that grow, and those at their ends."""
+    kept = [a for a in range(margin.ndim) if a not in grown]
+    table = margin.transpose(*grown, *kept).astype(np.float64, copy=False)
+    table = table.reshape(*(margin.shape[a] for a in grown), -1)
+    if table.shape[-1] > MOST_FOLLOWED:
+        table = np.stack([table.min(axis=-1), table.max(axis=-1)], axis=-1)
+    if not grown:
+        return table.ravel()
+    over = tuple(range(len(grown)))
+    found = [table.min(axis=over), table.max(axis=over)]
+    for corner in product(CORNERS, repeat=len(grown)):
+        place = tuple(min(c, n - 1) if c >= 0 else max(c, -n) for c, n in zip(corner, table.shape, strict=False))
+        found.append(table[place])
+    return np.concatenate(found)
+
+
+def numbers_of_bodies(evaluation: Evaluation, slowest: int) -> Iterator[Change]:
+    """Time-only nodes with bodies may do something else from the sum of all numbers in them on."""
+    carried = evaluation.data | evaluation.static
+    for node in evaluation.graph.nodes:
+        if not any(t.name in carried for t in node.outputs):
+            numbers = [n for inner in subgraphs(node) for n in numbers_in(inner)]
+            if numbers:
+                yield Change(slowest * math.ceil(sum(numbers)), label(node))
+
+
+def numbers_in(body: Graph) -> Iterator[float]:
+    """The sizes of the numbers that a body holds, but for those that no stream reaches; of large tables the largest."""
+    for node in body.nodes:
+        for tensor in [*node.inputs, *node.outputs]:
+            value = value_in(tensor)
+            if value is None or np.asarray(value).dtype.kind not in "iuf" or not np.size(value):
+                continue
+            sizes = np.abs(np.asarray(value, np.float64)).ravel()
+            sizes = sizes[np.isfinite(sizes) & (sizes < NO_STREAM)]
+            yield from sizes if sizes.size <= SMALL else [float(sizes.max())]
+        for inner in subgraphs(node):
+            yield from numbers_in(inner)

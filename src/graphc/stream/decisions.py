@@ -1,0 +1,184 @@
+"""Where a node over numbers of time alone may begin to do something else: margins that are zero there.
+
+A node is taken to do one thing while its margins keep their signs: `Min(a, b)` while `a - b` does, `Relu(a)` while `a`
+does, `Slice` while its places lie on the same sides of 0 and of the size. Ops that only add, scale and move numbers
+have none; an op that is not known here has one at 0 for each operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.graph import Node
+from graphc.stream.facts import Array
+
+SMOOTH = frozenset(
+    (
+        *("Add", "Sub", "Neg", "Mul", "Sum", "Mean", "MatMul", "Gemm", "Einsum", "CumSum", "Conv", "ConvTranspose"),
+        *("ReduceSum", "ReduceMean", "ReduceProd", "Sin", "Cos", "And", "Or", "Not", "Xor", "Where", "IsNaN", "IsInf"),
+        *("Identity", "Reshape", "Transpose", "Concat", "Squeeze", "Unsqueeze", "Flatten", "Split", "Shape", "Size"),
+        *("Constant", "CastLike", "DepthToSpace", "SpaceToDepth", "ConcatFromSequence", "SplitToSequence"),
+        *("SequenceConstruct", "SequenceAt", "SequenceInsert", "SequenceEmpty", "SequenceLength"),
+    )
+)
+EXACT_WHOLES = {np.dtype(np.float16): 2**11}
+CAST = onnx.TensorProto
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What a node reads at one length.
+
+    Args:
+        values: of its time-only inputs; None for data, and for what is left out.
+        shapes: of its inputs; None where that is not known.
+    """
+
+    values: Sequence[Array | None]
+    shapes: Sequence[tuple[int, ...] | None]
+
+    def number(self, index: int) -> Array | None:
+        """A numeric input as float64."""
+        value = self.values[index] if index < len(self.values) else None
+        return None if value is None or value.dtype.kind not in "iufb" else value.astype(np.float64)
+
+    def numbers(self) -> list[Array]:
+        found = [self.number(i) for i in range(len(self.values))]
+        return [v for v in found if v is not None]
+
+
+Margins = Callable[[Node, Operands], list[Array]]
+
+
+def apart(node: Node, given: Operands) -> list[Array]:
+    """Comparisons: from operand to operand."""
+    return [a - b for a, b in combinations(given.numbers(), 2)]
+
+
+def from_extreme(node: Node, given: Operands) -> list[Array]:
+    """What picks the largest or smallest along axes: from each entry to either."""
+    value = given.number(0)
+    if value is None or not value.size:
+        return []
+    named = node.attrs.get("axes", node.attrs.get("axis"))
+    axes = given.number(1) if named is None and node.op != "TopK" else None
+    places = np.atleast_1d(named if named is not None else axes if axes is not None else range(value.ndim))
+    along = tuple(int(a) % value.ndim for a in places) if value.ndim else ()
+    return [value - value.max(along, keepdims=True), value - value.min(along, keepdims=True)]
+
+
+def of_slice(node: Node, given: Operands) -> list[Array]:
+    """Starts and ends from 0 and from the size, and from each other."""
+    shape, starts, ends = given.shapes[0], given.number(1), given.number(2)
+    if starts is None or ends is None or shape is None:
+        return [v for v in (starts, ends) if v is not None]
+    axes = given.number(3)
+    places = range(starts.size) if axes is None else [int(a) for a in axes.ravel()]
+    sizes = np.asarray([shape[a] for a in places], np.float64)
+    first, last = (np.where(v < 0, v + sizes, v) for v in (starts.ravel(), ends.ravel()))
+    return [starts.ravel(), ends.ravel(), first, last, first - sizes, last - sizes, last - first]
+
+
+def of_band(node: Node, given: Operands) -> list[Array]:
+    """The diagonal at which Trilu cuts, from both sizes."""
+    shape, k = given.shapes[0], given.number(1)
+    return [] if shape is None or k is None else [k - shape[-1], k + shape[-2]]
+
+
+def of_diagonal(node: Node, given: Operands) -> list[Array]:
+    """The diagonal of EyeLike, from both sizes."""
+    shape, k = given.shapes[0], float(node.attrs.get("k", 0))
+    return [] if shape is None else [np.asarray(k - shape[-1]), np.asarray(k + shape[-2])]
+
+
+def of_range(node: Node, given: Operands) -> list[Array]:
+    start, limit = given.number(0), given.number(1)
+    return [] if start is None or limit is None else [limit - start]
+
+
+def of_one_hot(node: Node, given: Operands) -> list[Array]:
+    place, depth = given.number(0), given.number(1)
+    return [] if place is None or depth is None else [place, place - depth, place + depth]
+
+
+def of_argument(node: Node, given: Operands) -> list[Array]:
+    """Places, sizes or paddings: from 0."""
+    found = given.number(1)
+    return [] if found is None else [found]
+
+
+def of_cast(node: Node, given: Operands) -> list[Array]:
+    """Nothing where the type holds all numbers; else 0, where bools change and unsigned numbers wrap."""
+    to = node.attrs.get("to")
+    return given.numbers() if to in (CAST.BOOL, CAST.UINT8, CAST.UINT16, CAST.UINT32, CAST.UINT64) else []
+
+
+def of_division(node: Node, given: Operands) -> list[Array]:
+    """From 0, where whole numbers are divided."""
+    return given.numbers()[1:]
+
+
+def from_zero(node: Node, given: Operands) -> list[Array]:
+    return given.numbers()
+
+
+MARGINS: dict[str, Margins] = {
+    **dict.fromkeys(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max", "Clip"), apart),
+    **dict.fromkeys(("ReduceMin", "ReduceMax", "ArgMin", "ArgMax", "TopK", "Softmax", "LogSoftmax"), from_extreme),
+    **dict.fromkeys(("Hardmax", "ReduceLogSumExp", "MaxPool", "GlobalMaxPool"), from_extreme),
+    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"), of_argument),
+    **dict.fromkeys(("Pad", "Expand", "Tile"), of_argument),
+    **dict.fromkeys(("Div", "Mod"), of_division),
+    "Slice": of_slice,
+    "Trilu": of_band,
+    "EyeLike": of_diagonal,
+    "Range": of_range,
+    "OneHot": of_one_hot,
+    "Cast": of_cast,
+}
+PLACING = frozenset(("Slice", "Trilu", "Gather", "GatherElements", "GatherND", "Pad", "Expand", "Tile", "Loop"))
+
+
+def margins_of(node: Node, given: Operands) -> list[Array]:
+    """The margins of a node at one length, float64; each may have another shape at another length."""
+    return [] if node.op in SMOOTH else MARGINS.get(node.op, from_zero)(node, given)
+
+
+def wholes_of(node: Node, given: Operands) -> list[Array]:
+    """Numbers of which a node keeps the whole part, float64: it does something else from each whole number on."""
+    value, other = given.number(0), given.number(1)
+    if value is None:
+        return []
+    if node.op in ("Floor", "Ceil") or (node.op == "Cast" and takes_whole_part(node, given)):
+        return [value]
+    if node.op == "Round":
+        return [value + 0.5]
+    if other is None or not (node.op in ("Div", "Mod", "BitShift") and is_whole(given)):
+        return []
+    with np.errstate(all="ignore"):
+        return [value / (2.0**other if node.op == "BitShift" else other)]
+
+
+def takes_whole_part(node: Node, given: Operands) -> bool:
+    first, to = given.values[0], int(node.attrs.get("to", 0))
+    assert first is not None
+    return first.dtype.kind == "f" and onnx.helper.tensor_dtype_to_np_dtype(to).kind in "iu"
+
+
+def is_whole(given: Operands) -> bool:
+    return all(v is None or v.dtype.kind in "iu" for v in given.values)
+
+
+def limits_of(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """The least and largest whole numbers that a type holds exactly; None where no length of a stream is as large."""
+    if dtype in EXACT_WHOLES:
+        return -float(EXACT_WHOLES[dtype]), float(EXACT_WHOLES[dtype])
+    if dtype.kind in "iu" and dtype.itemsize <= 4:
+        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    return None

@@ -1,0 +1,107 @@
+"""Longer lengths at which a graph has to be evaluated, and changes that lie too far for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.offline import Offline
+from graphc.stream.thresholds import Change
+
+if TYPE_CHECKING:
+    from graphc.stream.evaluate import Evaluation
+
+FARTHEST = 2000
+MARGIN = 70
+MOST_ENTRIES = 2**24
+MOST_ENTRIES_ONCE = 2**27
+NEAR = 64
+LIMIT_WAY_OUT = "take the limit out of the model, or make it smaller"
+
+
+def slowdown(evaluation: Evaluation) -> int:
+    """Input frames to one frame of the slowest tensor of data."""
+    lengths = evaluation.lengths
+    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
+    span = lengths[longest] - lengths[shortest]
+    shapes = evaluation.shapes.values()
+    grown = {b - a for sizes in shapes for a, b in zip(sizes[shortest], sizes[longest], strict=False) if b > a}
+    return max(1, round(span / min(grown))) if span and grown else 1
+
+
+def reach_of(evaluation: Evaluation, slowest: int) -> int:
+    """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
+    reach = FARTHEST * slowest
+    while reach > FARTHEST and entries_at(evaluation, reach) > MOST_ENTRIES:
+        reach = max(FARTHEST, reach * 3 // 4)
+    return reach
+
+
+def entries_at(evaluation: Evaluation, frames: int) -> float:
+    """Entries of the largest tensor of data at a length, as its sizes grow with the length."""
+    lengths = evaluation.lengths
+    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
+    most = 0.0
+    for sizes in evaluation.shapes.values():
+        grown = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
+        most = max(most, float(np.prod(sizes[longest], dtype=np.float64)) * (frames / lengths[longest]) ** grown)
+    return most
+
+
+def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Change]) -> int | None:
+    """A length beyond the last change within reach that the model takes; None where those evaluated are.
+
+    Errors:
+        StreamError: the model gives nothing from a change on.
+    """
+    slowest, longest = slowdown(evaluation), max(evaluation.lengths)
+    reach = reach_of(evaluation, slowest)
+    for change in reversed(changes):
+        farthest = change.frames + MARGIN * slowest
+        if farthest <= longest:
+            return None
+        for more in (MARGIN * slowest, MARGIN * slowest // 4, slowest, 1):
+            wanted = change.frames + more
+            if not longest < wanted <= reach:
+                continue
+            near = range(wanted, wanted + (NEAR if more > slowest else 1))
+            if any(offline.accepts(n) for n in near):
+                return wanted
+            if any(n in offline.empty for n in near):
+                raise StreamError(
+                    f"in streams of about {change.frames} frames and more the model gives nothing",
+                    node=change.node,
+                    hint=LIMIT_WAY_OUT,
+                )
+    return None
+
+
+def refuse_changes(offline: Offline, evaluation: Evaluation, max_frames: int | None, multiple: int) -> None:
+    """Refuses a change that lies beyond the lengths evaluated, in streams that the model takes.
+
+    Args:
+        max_frames: the longest stream that tables allow; None for any.
+        multiple: input frames to one frame of the slowest tensor.
+
+    Errors:
+        StreamError: there is one.
+    """
+    longest = max(evaluation.lengths)
+    for change in evaluation.changes:
+        if change.frames <= longest or (max_frames is not None and change.frames >= max_frames):
+            continue
+        beyond = change.frames + 1
+        tried = (beyond, -(-beyond // multiple) * multiple)
+        if entries_at(evaluation, beyond) <= MOST_ENTRIES_ONCE and not any(
+            offline.accepts(n) or n in offline.empty for n in tried
+        ):
+            continue
+        raise StreamError(
+            f"in streams of about {change.frames} frames and more it may do something else, "
+            f"and graphc looks no further than {reach_of(evaluation, slowdown(evaluation))} frames",
+            node=change.node,
+            hint=LIMIT_WAY_OUT,
+        )

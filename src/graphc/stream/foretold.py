@@ -1,0 +1,88 @@
+"""Where a number that was seen at some lengths is going to be zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.stream.facts import Array
+
+WHOLE_SLACK, SLACK, EXACT = 2.0, 0.02, 1e-6
+
+
+class Course:
+    """Foretells zeros of numbers seen at some lengths.
+
+    Args:
+        clocks: [runs] each; the lengths in input frames, and then the lengths of other tensors at these.
+    """
+
+    def __init__(self, clocks: Sequence[Sequence[int]]):
+        self.clocks = [np.asarray(c, np.float64) for c in clocks]
+
+    def zero_ahead(self, values: Array) -> float | None:
+        """The length, in input frames, at which a number will be zero; None where it will not, or was long before.
+
+        What happened at lengths shorter than half the longest is left aside: a number that was clamped since goes on as
+        it is now. A line, a square or a reciprocal of one of the clocks is continued exactly; of other numbers, what is
+        nearly a line as a line, and a curve that comes nearer to zero by its latest slope.
+
+        Args:
+            values: the number at each length, [runs].
+        """
+        lengths = self.clocks[0]
+        order = np.argsort(lengths, kind="stable")
+        late = order[lengths[order] * 2 >= lengths.max()]
+        different = len(set(values[late]))
+        if different < 2:
+            return None
+        zeros = self.exact_zeros(late, values[late])
+        if zeros is None:
+            order = late if different > 2 else order
+            zeros = zeros_of_course(lengths[order], values[order])
+        ahead = [float(z) for z in zeros if math.isfinite(z) and z > lengths[late[0]]]
+        return min(ahead) if ahead else None
+
+    def exact_zeros(self, runs: Array, y: Array) -> list[float] | None:
+        """The zeros of a line, square or reciprocal of a clock, in input frames; None where the number is none."""
+        for clock in self.clocks:
+            n = clock[runs]
+            different = len(set(n))
+            for degree, x in ((1, n), (1, 1 / n), (2, n)):
+                if different < degree + 2 or not np.isfinite(x).all():
+                    continue
+                factors = np.polyfit(x, y, degree)
+                if np.abs(np.polyval(factors, x) - y).max() > EXACT * np.abs(y).max():
+                    continue
+                roots = [float(z.real) for z in np.roots(factors) if abs(z.imag) < EXACT]
+                if x is not n:
+                    roots = [1 / z for z in roots if z > EXACT / n.max()]
+                rate, start = np.polyfit(self.clocks[0][runs], n, 1)
+                return [(z - start) / rate for z in roots]
+        return None
+
+    def next_whole(self, values: Array) -> float | None:
+        """The length at which a number comes to another whole part; None where it will not, or has before."""
+        parts = np.floor(values)
+        if (parts != parts[0]).any():
+            return None
+        ahead = [z for limit in (parts[0], parts[0] + 1) if (z := self.zero_ahead(values - limit)) is not None]
+        return min(ahead) if ahead else None
+
+
+def zeros_of_course(n: Array, y: Array) -> list[float]:
+    """Of a number that is nearly a line, or comes nearer to zero; none where it goes up and down."""
+    slope, start = np.polyfit(n, y, 1)
+    left = np.abs(y - (slope * n + start)).max()
+    span = abs(slope) * (n[-1] - n[0])
+    steps = np.diff(y)
+    if span < 2 * left and not ((steps >= 0).all() or (steps <= 0).all()):
+        return []
+    slack = max(SLACK * span, WHOLE_SLACK if (y == np.rint(y)).all() else 0.0)
+    if left <= slack:
+        return [-start / slope] if slope else []
+    middle = len(n) // 2
+    latest = (y[-1] - y[middle]) / (n[-1] - n[middle]) if n[-1] > n[middle] else 0.0
+    return [float(n[-1] - y[-1] / latest)] if latest * y[-1] < 0 else []

@@ -1,0 +1,120 @@
+"""The part of an evaluated graph that depends on time alone, run on its own.
+
+No tensor of data is computed for it: where it reads a shape of data, it is fed with the shapes that were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from graphc.errors import ModelError
+from graphc.graph import Graph, Node, Tensor, export_model, reads
+from graphc.runtime import RunError, Session
+from graphc.stream.facts import Array
+
+if TYPE_CHECKING:
+    from graphc.stream.evaluate import Evaluation
+
+SHAPE_OPS = ("Shape", "Size")
+
+
+def values_read(node: Node) -> list[Tensor]:
+    """The tensors whose values, not only shapes or types, a node reads."""
+    if node.op in SHAPE_OPS:
+        return []
+    return list(node.inputs[:1]) if node.op == "CastLike" else reads(node)
+
+
+def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
+    """The time-only nodes from which tensors are made, in order."""
+    made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
+    carried = evaluation.data | evaluation.static
+    found: set[int] = set()
+    waiting = [n for n in names if n not in carried]
+    while waiting:
+        node = made_by.get(waiting.pop())
+        if node is not None and id(node) not in found:
+            found.add(id(node))
+            waiting += [t.name for t in reads(node) if t.name not in carried]
+    return [n for n in evaluation.graph.nodes if id(n) in found]
+
+
+class TimeOnly:
+    """Time-only tensors of an evaluation, to be computed at the lengths evaluated without any data.
+
+    Args:
+        names: of the tensors wanted; only those that are dense tensors can be had.
+
+    Errors:
+        ModelError: onnxruntime does not run them.
+    """
+
+    def __init__(self, evaluation: Evaluation, names: Sequence[str]):
+        carried = evaluation.data | evaluation.static
+        nodes = time_only_nodes(evaluation, names)
+        made = {t.name for n in nodes for t in n.outputs}
+        sizes = {n.outputs[0].name: n for n in nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
+        rest = [n for n in nodes if n.outputs[0].name not in sizes]
+        wanted = [n for n in dict.fromkeys(names) if n in made]
+        if not wanted:
+            self.types: dict[str, np.dtype[np.generic]] = {}
+            self.feeds: list[dict[str, Array]] = []
+            return
+        try:
+            self.session = Session(part_of(evaluation, rest, sizes, wanted), optimize=False)
+        except RunError as err:
+            raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
+        self.types = {n: dtype for n, (dtype, _) in self.session.output_types().items() if dtype is not None}
+        self.feeds = [
+            {fed_name(name): size_read(n, evaluation.shapes[n.inputs[0].name][index]) for name, n in sizes.items()}
+            | {k: v for k, v in given.items() if k in self.session.input_names}
+            for index, given in enumerate(evaluation.feeds)
+        ]
+
+    def values(self, names: Sequence[str]) -> dict[str, tuple[Array, ...]]:
+        """The values of some of these tensors, one for each length."""
+        try:
+            runs = [self.session.run(feed, names) for feed in self.feeds] if names else []
+        except RunError as err:
+            raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+        return {name: tuple(np.asarray(run[name]) for run in runs) for name in names}
+
+
+def part_of(
+    evaluation: Evaluation, nodes: list[Node], sizes: dict[str, Node], wanted: Sequence[str]
+) -> onnx.ModelProto:
+    graph = evaluation.graph
+    carried = evaluation.data | evaluation.static
+    given = [t for t in graph.inputs if t.name not in carried]
+    part = Graph(nodes, given, [], "time", "", graph.opset, graph.import_domains)
+    model = export_model(part, evaluation.source)
+    for node in model.graph.node:
+        if node.op_type == "CastLike" and node.input[1] in carried:
+            alike = onnx.numpy_helper.from_array(
+                np.zeros(0, evaluation.dtypes[node.input[1]]), f"{node.input[1]}//type"
+            )
+            node.input[1] = alike.name
+            if all(i.name != alike.name for i in model.graph.initializer):
+                model.graph.initializer.append(alike)
+    for name, node in sizes.items():
+        shape = [] if node.op == "Size" else [None]
+        model.graph.input.append(onnx.helper.make_tensor_value_info(fed_name(name), onnx.TensorProto.INT64, shape))
+        model.graph.node.insert(0, onnx.helper.make_node("Identity", [fed_name(name)], [name]))
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    return model
+
+
+def fed_name(name: str) -> str:
+    return f"{name}//size"
+
+
+def size_read(node: Node, shape: tuple[int, ...]) -> Array:
+    """What Shape or Size gives of a shape."""
+    if node.op == "Size":
+        return np.asarray(np.prod(shape, dtype=np.int64))
+    start, end = int(node.attrs.get("start", 0)), node.attrs.get("end")
+    return np.asarray(shape[start : None if end is None else int(end)], np.int64)
