@@ -2,9 +2,9 @@
 
     python tests/many_networks.py [--networks 10000] [--first 0] [--workers 2]
 
-Every network is drawn from a seed of its own, so that a number names it: three of four are recurrent, convolutional and
-pooling networks, one has attention; two of four are fused, for either target. One that is wrong is saved as
-wrong_SEED.onnx; tests/corpus holds those of the past.
+Every network is drawn from a seed of its own, so that a number names it: five of eight are recurrent, convolutional and
+pooling networks, two have attention, and one does something else from some length on; two of four are fused, for either
+target. One that is wrong is saved as wrong_SEED.onnx; tests/corpus holds those of the past.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 sys.path.insert(0, str(Path(__file__).parent))
 from drawn_attention import draw_attention_network
+from drawn_thresholds import draw_threshold_network
 from networks import Seeded, draw_network
 from promise import Verdict, verdict_of
 
@@ -29,22 +31,44 @@ TARGETS = (None, "onnx", None, "onnxruntime")
 BATCH = 20
 
 
-def drawn(seed: int) -> tuple[onnx.ModelProto, int, str, str | None]:
-    """The network of a seed, the chunk in multiples of the smallest (0: calls of any), its family, how it is fused."""
+@dataclass(frozen=True)
+class Drawn:
+    """A network, and how it is tried.
+
+    Args:
+        times: the chunk in multiples of the smallest; 0: calls of any.
+        lengths: of the streams.
+    """
+
+    model: onnx.ModelProto
+    family: str
+    times: int
+    target: str | None
+    lengths: Sequence[int]
+
+
+def drawn(seed: int) -> Drawn:
+    """The network of a seed."""
     choose = Seeded(seed)
-    attention = seed % 4 == 3
-    model = (draw_attention_network if attention else draw_network)(choose)
-    return model, choose.integer(0, CHUNKS), "attention" if attention else "plain", TARGETS[seed // 4 % 4]
+    lengths: Sequence[int] = LENGTHS
+    if seed % 8 == 5:
+        family, (model, beside) = "threshold", draw_threshold_network(choose)
+        lengths = [*LENGTHS, *beside]
+    elif seed % 4 == 3:
+        family, model = "attention", draw_attention_network(choose)
+    else:
+        family, model = "plain", draw_network(choose)
+    return Drawn(model, family, choose.integer(0, CHUNKS), TARGETS[seed // 4 % 4], lengths)
 
 
 def judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
     found: list[tuple[int, str, Verdict]] = []
     for seed in seeds:
-        model, times, family, target = drawn(seed)
-        verdict = verdict_of(model, times, LENGTHS, fused_for=target)
+        d = drawn(seed)
+        verdict = verdict_of(d.model, d.times, d.lengths, fused_for=d.target)
         if verdict.kind == "wrong":
-            onnx.save(model, f"wrong_{seed}.onnx")
-        found.append((seed, f"{family}, {'fused for ' + target if target else 'lifted'}", verdict))
+            onnx.save(d.model, f"wrong_{seed}.onnx")
+        found.append((seed, f"{d.family}, {'fused for ' + d.target if d.target else 'lifted'}", verdict))
     return found
 
 

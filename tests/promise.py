@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from graphc.trials import streamed
 from graphc.validate import run_stream, session_of
 from graphc.verify import verify
 
+SHORTEST = 20
 TOLERANCE = ToleranceSpec(rtol=1e-4, atol=1e-5)
 
 
@@ -32,9 +33,13 @@ class Verdict:
 
 
 def verdict_of(
-    model: onnx.ModelProto, times: int, lengths: range, spec: StreamSpec | None = None, fused_for: str | None = None
+    model: onnx.ModelProto,
+    times: int,
+    lengths: Sequence[int],
+    spec: StreamSpec | None = None,
+    fused_for: str | None = None,
 ) -> Verdict:
-    """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of every length in a range.
+    """Lifts a model at a chunk of ``times`` the smallest and streams random inputs of these lengths, and of the shortest.
 
     With ``times`` 0 calls take any multiple of the smallest. With ``fused_for`` the lifted model is fused for that target.
     """
@@ -53,8 +58,9 @@ def verdict_of(
         lifted = fused(lifted, fused_for)
         verify(lifted, "fuse")
     assert lifted.signature is not None
-    shortest = max(lengths.start, lifted.signature.min_frames)
-    return streams_equal(offline, session_of(lifted), range(shortest, max(lengths.stop, shortest + 20)))
+    shortest = max(min(lengths), lifted.signature.min_frames)
+    tried = {*range(shortest, shortest + SHORTEST), *(n for n in lengths if n >= shortest)}
+    return streams_equal(offline, session_of(lifted), sorted(tried))
 
 
 def fused(model: Model, target: str) -> Model:

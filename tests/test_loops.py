@@ -96,6 +96,13 @@ def test_a_loop_that_carries_the_whole_stream() -> None:
             SLICE.replace("us = Unsqueeze (c,", "cc = Min (c, limit) us = Unsqueeze (cc,"),
             "other than",
         ),
+        (
+            "again = Less (d, m)",
+            0,
+            1,
+            SLICE.replace("us = Unsqueeze (c,", "cc = Add (c, c) cd = Sub (cc, c) us = Unsqueeze (cd,"),
+            "other than",
+        ),
     ],
 )
 def test_turns_that_are_not_the_frames_are_refused(again: str, start: int, step: int, pick: str, says: str) -> None:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from drawn_attention import draw_attention_network
+from drawn_thresholds import draw_threshold_network
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from networks import Chooser, Seeded, draw_network
@@ -48,6 +49,16 @@ def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
 @given(st.data())
 def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_attention_network)
+
+
+@given(st.data())
+def test_random_thresholds_are_equal_or_refused(data: st.DataObject) -> None:
+    """Networks that do something else from some length on, streamed at lengths on both sides of it."""
+    choose = Drawn(data)
+    model, lengths = draw_threshold_network(choose)
+    verdict = verdict_of(model, choose.integer(0, 4), [1, *lengths])
+    event(verdict.kind)
+    assert verdict.kind != "wrong", verdict.detail
 
 
 @pytest.mark.parametrize("target", ["onnx", "onnxruntime"])

@@ -283,23 +283,6 @@ def test_reflection_in_front_waits_until_its_call_has_all_of_it() -> None:
     assert delay(lifted_equal(model, (4,))) == 0
 
 
-@pytest.mark.parametrize("place", [200, 700])
-def test_what_changes_at_a_late_frame_is_seen(place: int) -> None:
-    """A ramp that stops growing and a mask that ends, beyond the lengths at which graphs are usually evaluated."""
-    body = """
-        h = Shape (x) t = Gather (h, two) r = Range (zero, t, one) c = Min (r, late) f = Cast <to=1> (c) a = Mul (x, f)
-        l = Less (r, late) m = Cast <to=1> (l) y = Mul (a, m)
-    """
-    arrays = {"two": np.array(2), "zero": np.array(0), "one": np.array(1), "late": np.array(place)}
-    lifted_equal(weights(model_of(body), **arrays), (50,), range(place - 20, place + 90, 37))
-
-
-def test_what_changes_with_a_late_length_is_refused() -> None:
-    body = "h = Shape (x) t = Gather (h, two) d = Div (t, late) f = Cast <to=1> (d) y = Mul (x, f)"
-    model = weights(model_of(body), two=np.array(2), late=np.array(300))
-    assert "changes with the length of the whole stream" in refusal(model).reason
-
-
 def test_edge_padding_behind_lookahead() -> None:
     body = 'a = Conv <pads=[1,1]> (x, w) p = Pad <mode="edge"> (a, pads) y = Conv (p, w)'
     lifted_equal(weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3)), chunks=(1, 2, 5))

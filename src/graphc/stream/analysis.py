@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
-from graphc.stream.evaluate import Evaluation, evaluate
+from graphc.stream.evaluate import Evaluation, evaluate, evaluate_before
 from graphc.stream.facts import Fact, Stream
-from graphc.stream.farther import refuse_changes
+from graphc.stream.farther import lengths_before, refuse_changes
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.walk import StepAt, Walk
 
@@ -62,7 +62,7 @@ def analyse(
     most = settings.max_frames or 0
     while True:
         try:
-            return analysed(offline, chunk, evaluation, settings)
+            found = analysed(offline, chunk, evaluation, settings)
         except TooShortError as err:
             longest = max(evaluation.lengths)
             if err.frames >= LONGEST_TABLE and longest > most + 2 * (chunk or 1):
@@ -71,6 +71,11 @@ def analyse(
             evaluation = evaluate(offline, wanted, (min(evaluation.lengths),))
             if max(evaluation.lengths) <= longest:
                 raise
+            continue
+        before = lengths_before(offline, evaluation, found.min_frames)
+        if not before:
+            return found
+        evaluation = evaluate_before(offline, evaluation, before)
 
 
 def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings) -> Analysis:

@@ -39,7 +39,7 @@ from graphc.stream.loops import plain_loops
 from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
 from graphc.stream.sequences import stack_sequences
-from graphc.stream.thresholds import Change, changes_ahead
+from graphc.stream.thresholds import Change, changes_of_graph
 from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 
 LONGEST_TRIED = 100_000
@@ -101,11 +101,16 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         if more:
             also = (*also, *more)
             continue
-        changes = changes_ahead(evaluation, slowdown(evaluation))
+        changes = changes_of_graph(evaluation, slowdown(evaluation))
         beyond = length_beyond(offline, evaluation, changes)
         if beyond is None or beyond <= at_least:
             return replace(evaluation, changes=tuple(changes))
         at_least, also = beyond, (*also, lengths[0])
+
+
+def evaluate_before(offline: Offline, evaluation: Evaluation, shorter: tuple[int, ...]) -> Evaluation:
+    """The evaluation with shorter lengths among its own."""
+    return replace(evaluate_at(offline, (*evaluation.lengths, *shorter)), changes=evaluation.changes)
 
 
 def lengths_to_tell(offline: Offline, evaluation: Evaluation, lengths: tuple[int, ...]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ MARGIN = 70
 MOST_ENTRIES = 2**24
 MOST_ENTRIES_ONCE = 2**27
 NEAR = 64
+MOST_BEFORE = 8
 LIMIT_WAY_OUT = "take the limit out of the model, or make it smaller"
 
 
@@ -51,6 +52,27 @@ def entries_at(evaluation: Evaluation, frames: int) -> float:
     return most
 
 
+def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tuple[int, ...]:
+    """Lengths before changes that all those evaluated lie beyond, longest first, as far as the model takes them.
+
+    Args:
+        min_frames: the shortest stream of which anything is promised.
+
+    Errors:
+        StreamError: the model gives nothing before a change.
+    """
+    shortest = min(evaluation.lengths)
+    nodes = {c.frames - 1: c.node for c in evaluation.changes if min_frames < c.frames <= shortest}
+    wanted = sorted(nodes, reverse=True)[:MOST_BEFORE]
+    accepted = [n for n in wanted if offline.accepts(n)]
+    for n in wanted:
+        if n in offline.empty:
+            raise StreamError(
+                f"in streams of {n} frames and less the model gives nothing", node=nodes[n], hint=LIMIT_WAY_OUT
+            )
+    return tuple(accepted)
+
+
 def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Change]) -> int | None:
     """A length beyond the last change within reach that the model takes; None where those evaluated are.
 
@@ -61,7 +83,7 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
     reach = reach_of(evaluation, slowest)
     for change in reversed(changes):
         farthest = change.frames + MARGIN * slowest
-        if farthest <= longest:
+        if farthest <= longest or 2 * change.frames <= longest:
             return None
         for more in (MARGIN * slowest, MARGIN * slowest // 4, slowest, 1):
             wanted = change.frames + more

@@ -22,12 +22,12 @@ class Course:
     def __init__(self, clocks: Sequence[Sequence[int]]):
         self.clocks = [np.asarray(c, np.float64) for c in clocks]
 
-    def zero_ahead(self, values: Array) -> float | None:
-        """The length, in input frames, at which a number will be zero; None where it will not, or was long before.
+    def zeros(self, values: Array) -> list[float]:
+        """The lengths, in input frames, at which a number was zero, and the next at which it is going to be.
 
         What happened at lengths shorter than half the longest is left aside: a number that was clamped since goes on as
-        it is now. A line, a square or a reciprocal of one of the clocks is continued exactly; of other numbers, what is
-        nearly a line as a line, and a curve that comes nearer to zero by its latest slope.
+        it is now. A line, a square or a reciprocal of one of the clocks is continued exactly both ways; of other
+        numbers, what is nearly a line ahead as a line, and a curve that comes nearer to zero by its latest slope.
 
         Args:
             values: the number at each length, [runs].
@@ -37,13 +37,14 @@ class Course:
         late = order[lengths[order] * 2 >= lengths.max()]
         different = len(set(values[late]))
         if different < 2:
-            return None
+            return []
         zeros = self.exact_zeros(late, values[late])
         if zeros is None:
             order = late if different > 2 else order
-            zeros = zeros_of_course(lengths[order], values[order])
-        ahead = [float(z) for z in zeros if math.isfinite(z) and z > lengths[late[0]]]
-        return min(ahead) if ahead else None
+            zeros = [z for z in zeros_of_course(lengths[order], values[order]) if z > lengths[late[0]]]
+        found = sorted(z for z in zeros if math.isfinite(z) and z > 1)
+        ahead = [z for z in found if z > lengths[late[0]]]
+        return [*(z for z in found if z <= lengths[late[0]]), *ahead[:1]]
 
     def exact_zeros(self, runs: Array, y: Array) -> list[float] | None:
         """The zeros of a line, square or reciprocal of a clock, in input frames; None where the number is none."""
@@ -63,13 +64,12 @@ class Course:
                 return [(z - start) / rate for z in roots]
         return None
 
-    def next_whole(self, values: Array) -> float | None:
-        """The length at which a number comes to another whole part; None where it will not, or has before."""
+    def other_wholes(self, values: Array) -> list[float]:
+        """The lengths at which a number comes from and to another whole part; none where these show two."""
         parts = np.floor(values)
         if (parts != parts[0]).any():
-            return None
-        ahead = [z for limit in (parts[0], parts[0] + 1) if (z := self.zero_ahead(values - limit)) is not None]
-        return min(ahead) if ahead else None
+            return []
+        return [z for limit in (parts[0], parts[0] + 1) for z in self.zeros(values - limit)]
 
 
 def zeros_of_course(n: Array, y: Array) -> list[float]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NO_STREAM = 9 * 10**8
 MOST_CLOCKS = 8
+ROUNDING = 1e-6
 MOST_FOLLOWED = 1024
 LARGEST_CONSTANT = 2**20
 BYTES_AT_ONCE = 2**28
@@ -42,8 +43,8 @@ class Change:
     node: str
 
 
-def changes_ahead(evaluation: Evaluation, slowest: int) -> list[Change]:
-    """The changes that lie beyond the shorter lengths evaluated, by length.
+def changes_of_graph(evaluation: Evaluation, slowest: int) -> list[Change]:
+    """The changes that lie beyond the lengths evaluated, before them, or among the longer ones, in order.
 
     Args:
         slowest: input frames to one frame of the slowest tensor.
@@ -74,8 +75,7 @@ def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
         values = time.values(sorted({name for n in group for name in wanted[id(n)]}))
         for node in group:
             if wanted[id(node)]:
-                frames = next_change(evaluation, node, values, clocks)
-                if frames is not None:
+                for frames in changes_of(evaluation, node, values, clocks):
                     yield Change(frames, label(node))
 
 
@@ -94,10 +94,10 @@ def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) ->
         yield group
 
 
-def next_change(
+def changes_of(
     evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], clocks: Sequence[tuple[int, ...]]
-) -> int | None:
-    """The last of the lengths foretold for one node."""
+) -> set[int]:
+    """The lengths at which one node is going to do something else, or does something else before."""
     runs = [operands_at(evaluation, node, values, index) for index in range(len(evaluation.lengths))]
     margins = [margins_of(node, given) for given in runs]
     wholes = [wholes_of(node, given) for given in runs]
@@ -109,8 +109,8 @@ def next_change(
     foretold: list[float] = []
     for kind, whole in ((margins, False), (wholes, True)):
         for of_one in zip(*kind, strict=True):
-            foretold += zeros_ahead(clocks, of_one, whole)
-    return math.ceil(max(foretold)) if foretold else None
+            foretold += zeros_of(clocks, of_one, whole)
+    return {math.ceil(n * (1 - ROUNDING)) for n in foretold}
 
 
 def operands_at(evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], index: int) -> Operands:
@@ -139,8 +139,8 @@ def clocks_of(evaluation: Evaluation) -> list[tuple[int, ...]]:
     return list(found)
 
 
-def zeros_ahead(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], whole: bool) -> list[float]:
-    """The lengths at which entries of a margin are going to be zero; of ``whole`` numbers, the next whole one."""
+def zeros_of(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], whole: bool) -> list[float]:
+    """The lengths at which entries of a margin are zero, beyond and before those seen; of ``whole`` numbers, whole."""
     seen = [(n, m) for n, m in zip(zip(*clocks, strict=True), margins, strict=True) if m.size]
     if len({m.ndim for _, m in seen}) != 1 or len(seen) < 2:
         return []
@@ -149,8 +149,8 @@ def zeros_ahead(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], who
     followed = np.stack([entries(m, grown) for _, m in seen])
     followed = np.unique(followed[:, np.isfinite(followed).all(axis=0)], axis=1)
     course = Course(list(zip(*(n for n, _ in seen), strict=True)))
-    foretell = course.next_whole if whole else course.zero_ahead
-    return [n for column in followed.T if (n := foretell(column)) is not None]
+    foretell = course.other_wholes if whole else course.zeros
+    return [zero for column in followed.T for zero in foretell(column)]
 
 
 def entries(margin: Array, grown: Sequence[int]) -> Array:

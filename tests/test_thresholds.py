@@ -1,0 +1,150 @@
+"""Models that do something else from some length on: seen beyond it, or refused; also where nothing compares with a number."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from test_rules import lifted_equal, model_of, refusal, weights
+
+from graphc.offline import offline_of
+from graphc.spec import StreamSpec
+from graphc.stream.evaluate import evaluate
+from graphc.stream.foretold import Course
+
+HEAD = "h = Shape (x) t = Gather (h, two)"
+CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"
+SCALED = "f = Cast <to=1> (v) g = Mul (f, small) y = Add (x, g)"
+EXCESS = "d = Sub (t, late) v = Max (d, zero)"
+NUMBERS = {
+    "two": np.array(2),
+    "zero": np.array(0),
+    "one": np.array(1),
+    "front": np.array([0]),
+    "time": np.array([2]),
+    "small": np.float32(0.01),
+    "endless": np.array([2**62]),
+    "half": np.array(350),
+    "wide": np.array([1, 2, 700]),
+    "low": np.float32(0.0),
+}
+
+
+def late_model(body: str, late: int = 700) -> onnx.ModelProto:
+    return weights(model_of(f"{HEAD} {body}"), late=np.array(late), **NUMBERS)
+
+
+@pytest.mark.parametrize("place", [200, 700])
+def test_what_changes_at_a_late_frame_is_seen(place: int) -> None:
+    """A ramp that stops growing and a mask that ends, beyond the lengths at which graphs are usually evaluated."""
+    body = """
+        r = Range (zero, t, one) c = Min (r, late) f = Cast <to=1> (c) a = Mul (x, f)
+        l = Less (r, late) m = Cast <to=1> (l) y = Mul (a, m)
+    """
+    lifted_equal(late_model(body, place), (50,), range(place - 20, place + 90, 37))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "d = Sub (r, late) l = Less (d, zero) m = Cast <to=1> (l)",
+        "d = Sub (late, r) f = Cast <to=1> (d) c = Relu (f) m = Clip (c, low, ceiling)",
+    ],
+)
+def test_a_mask_behind_a_subtraction(mask: str) -> None:
+    model = weights(late_model(f"r = Range (zero, t, one) {mask} y = Mul (x, m)"), ceiling=np.float32(1.0))
+    lifted_equal(model, (50,), range(690, 800, 37))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"d = Div (t, late) v = Identity (d) {SCALED}",
+        f"{EXCESS} {SCALED}",
+        f"{EXCESS} e = Unsqueeze (v, front) y = Slice (x, e, endless, time)",
+        f"l = Less (t, late) v = Where (l, t, late) {CUT}",
+        f"b = Min (h, wide) v = Gather (b, two) {CUT}",
+        f"u = Unsqueeze (t, front) w = Unsqueeze (late, front) b = Concat <axis=0> (u, w) v = ReduceMin <keepdims=0> (b) {CUT}",
+        f"s = Add (half, half) v = Min (t, s) {CUT}",
+        f"r = Range (zero, t, one) u = Unsqueeze (late, front) first = Slice (r, front, u) v = Size (first) {CUT}",
+        f"d = Sub (late, t) fd = Cast <to=1> (d) p = Relu (fd) q = Cast <to=7> (p) v = Sub (late, q) {CUT}",
+        f"c = Cast <to=2> (t) v = Cast <to=7> (c) {CUT}",
+        f"k = Mul (t, t) many = Mul (late, late) d = Sub (k, many) v = Max (d, zero) {SCALED}",
+        f"ft = Cast <to=1> (t) n = Cast <to=1> (late) q = Div (ft, n) p = Floor (q) v = Cast <to=7> (p) {SCALED}",
+        "e = Neg (late) u = Unsqueeze (e, front) y = Slice (x, u, endless, time)",
+    ],
+)
+def test_what_changes_with_a_late_length_is_refused(body: str) -> None:
+    """Each is as long as its input, or as it was, up to 699 frames (255 where a cast wraps)."""
+    error = refusal(late_model(body))
+    assert error.node
+    assert error.hint
+
+
+def test_a_threshold_in_the_body_of_a_loop_over_numbers() -> None:
+    body = """
+        some = Cast <to=9> (one)
+        last, all = Loop (t, some, zero) <body = turn (int64 i, bool on, int64 s) => (bool go, int64 n, int64 o)
+            { go = Identity (on) n = Add (s, one) o = Min (s, late) }>
+        f = Cast <to=1> (all) y = Mul (x, f)
+    """
+    assert refusal(late_model(body)).node
+
+
+@pytest.mark.parametrize("late", [3, 6, 12, 20, 28])
+def test_what_changes_before_the_lengths_evaluated_is_refused(late: int) -> None:
+    for body in (
+        f"d = Sub (late, t) v = Max (d, zero) {SCALED}",
+        f"{EXCESS} w = Min (v, one) {CUT}".replace("(v, f", "(w, f"),
+    ):
+        assert refusal(late_model(body, late)).node
+
+
+def test_what_changes_too_far_away_is_refused_with_the_node_and_the_length() -> None:
+    error = refusal(late_model(f"v = Min (t, late) {CUT}", 5000))
+    assert "in streams of about 5000 frames and more it may do something else" in error.reason
+    assert "(Min)" in str(error.node)
+    assert "take the limit out of the model" in str(error.hint)
+
+
+def test_half_precision_counts_to_2048() -> None:
+    error = refusal(late_model(f"c = Cast <to=10> (t) v = Cast <to=7> (c) {CUT}"))
+    assert "about 2048 frames" in error.reason
+
+
+def test_a_model_that_gives_nothing_from_a_length_on_is_refused() -> None:
+    body = f"l = Less (t, late) m = Cast <to=7> (l) v = Mul (m, t) {CUT}"
+    assert "about 700 frames and more the model gives nothing" in refusal(late_model(body)).reason
+
+
+def test_a_table_that_ends_far_away_is_no_threshold() -> None:
+    """Beyond its last row the offline model does not run, so that nothing is promised there."""
+    table = np.random.default_rng(0).standard_normal((1, 2, 5000)).astype(np.float32)
+    body = "e = Unsqueeze (t, front) p = Slice (table, front, e, time) y = Add (x, p)"
+    model = lifted_equal(weights(late_model(body), table=table))
+    assert model.signature is not None
+    assert model.signature.max_frames == 5000
+
+
+def test_numbers_that_no_stream_reaches_are_no_thresholds() -> None:
+    lifted_equal(weights(late_model(f"v = Min (t, most) {CUT}"), most=np.array(2**31 - 1)))
+
+
+def test_lengths_are_foretold_from_few() -> None:
+    lengths = [33, 34, 35, 37, 38, 39, 43, 65]
+    n = np.asarray(lengths, np.float64)
+    course = Course([lengths, [-(-k // 4) for k in lengths]])
+    assert course.zeros(n - 700) == pytest.approx([700])
+    assert course.zeros(n * n - 700**2) == pytest.approx([700])
+    assert course.zeros(1 / n - 1 / 700) == pytest.approx([700])
+    assert course.zeros(np.ceil(n / 4) - 100) == pytest.approx([400], abs=12)
+    assert course.zeros(1 / n) == []
+    assert course.zeros(n % 8 - 20) == []
+    assert course.zeros(np.full(8, 5.0)) == []
+    assert course.other_wholes(n / 700) == pytest.approx([700])
+    assert course.other_wholes(n / 4) == []
+
+
+def test_graphs_without_late_changes_are_evaluated_at_short_lengths() -> None:
+    body = "r = Range (zero, t, one) l = Less (r, two) m = Cast <to=1> (l) y = Mul (x, m)"
+    assert max(evaluate(offline_of(late_model(body), StreamSpec(chunk=1))).lengths) < 100
