@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,7 @@ class Worker:
     def start(self) -> str | None:
         """The folder of a worker that runs; None where it does not start."""
         if self.process is None or self.process.poll() is not None:
+            self.stop()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "graphc_passes._onnxsim_worker"],
                 stdin=subprocess.PIPE,
@@ -138,12 +140,16 @@ class Worker:
         return str(json.loads(answer)) if answer else "the process of onnxsim ended"
 
     def stop(self) -> None:
+        """Ends the worker, and removes the folder of one that was killed."""
         if self.process is not None and self.process.poll() is None:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
             self.process.stdin.close()
             self.process.stdout.close()
             self.process.wait()
+        if self.folder is not None and Path(self.folder).exists():
+            shutil.rmtree(self.folder)
+        self.folder = None
 
 
 WORKER = Worker()

@@ -105,10 +105,13 @@ def test_nothing_is_left_where_temporary_files_go(project: Specs, tmp_path: Path
     assert list(home.rglob("*")) == []
 
 
-def test_a_worker_that_dies_costs_its_pass_alone(project: Specs) -> None:
+def test_a_worker_that_dies_costs_its_pass_alone(project: Specs, tmp_path: Path) -> None:
     spec = project(spec=SPEC.replace("fuse]", "simplify, fuse]"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         [*COMPILE, "-v", str(spec)],
+        env={**os.environ, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -119,6 +122,7 @@ def test_a_worker_that_dies_costs_its_pass_alone(project: Specs) -> None:
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "simplify: left as it was: the process of onnxsim ended" in said
+    assert list(temporary.iterdir()) == []
 
 
 def waited_for(found: Callable[[], int | None]) -> int:

@@ -169,3 +169,46 @@ def test_a_body_that_slices_nothing_off_by_constants_of_its_own() -> None:
     """
     model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), h0=random(1, 2))
     assert kinds(lifted_equal(model)) == ["scan_carry"]
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside"),
+    [
+        ("v = Transpose (w)", "p = MatMul (f, v)"),
+        ("q = QuantizeLinear (w, grain) v = DequantizeLinear (q, grain)", "p = MatMul (f, v)"),
+        ("sb = Shape <start=0, end=2> (x) v = ConstantOfShape (sb)", "p = Add (f, v)"),
+    ],
+)
+def test_bodies_that_read_what_a_time_only_node_made(outside: str, inside: str) -> None:
+    """A transposed or dequantized weight, zeros of the batch's size."""
+    loop = f"""
+        {COUNT} {outside} hn, y = Loop (last, yes, h0) <body = b (int64 i, bool go, float[1,2] h) => (bool again, float[1,2] g, float[1,2] o)
+        {{ again = Identity (go) f = Gather <axis=2> (x, i) {inside} s = Add (p, h) g = Tanh (s) o = Identity (g) }}>
+    """
+    scan = f"""
+        {outside} t = Transpose <perm=[2,0,1]> (x)
+        hn, y = Scan <num_scan_inputs=1, body = b (float[1,2] h, float[1,2] f) => (float[1,2] g, float[1,2] o)
+        {{ {inside} s = Add (p, h) g = Tanh (s) o = Identity (g) }}> (h0, t)
+    """
+    for body in (loop, scan):
+        model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True))
+        lifted_equal(weights(model, h0=random(1, 2), w=random(2, 2), grain=np.float32(0.01)))
+
+
+def test_a_branch_by_a_static_input_that_reads_what_a_time_only_node_made() -> None:
+    body = """
+        v = Neg (w) yes = Cast <to=9> (flag)
+        u = If (yes) <then_branch = a () => (float[2,2] r) { r = Neg (v) }, else_branch = b () => (float[2,2] s) { s = Identity (v) }>
+        y = MatMul (u, x)
+    """
+    lifted_equal(weights(model_of(body, inputs="float[1,2,T] x, float flag"), w=random(2, 2)))
+
+
+def test_a_flag_that_is_set_after_the_first_turn() -> None:
+    body = f"""
+        {COUNT} hn, fl, y = Loop (last, yes, h0, yes) <body = b (int64 i, bool go, float[1,2] h, bool first)
+            => (bool again, float[1,2] g, bool nf, float[1,2] o)
+        {{ again = Identity (go) f = Gather <axis=2> (x, i) q = Where (first, f, h) d = Add (q, f) g = Tanh (d) nf = Identity (no) o = Identity (g) }}>
+    """
+    model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), no=np.array(False))
+    lifted_equal(weights(model, h0=random(1, 2)))

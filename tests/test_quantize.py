@@ -559,10 +559,14 @@ passes: [lift_state, fold_constants, quantize: {{mode: static, calibration: {{pa
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [(np.zeros((1, 0, 40)), "is empty"), (np.full((1, 9, 40), np.nan), "values that are not finite")],
+    [
+        (np.zeros((1, 0, 40)), "is empty"),
+        (np.full((1, 9, 40), np.nan), "not finite"),
+        (np.full((1, 9, 40), 1e300), "not finite in float32"),
+    ],
 )
 def test_recordings_of_nothing_are_refused(tmp_path: Path, values: np.ndarray, says: str) -> None:
-    np.save(tmp_path / "a.npy", values.astype(np.float32))
+    np.save(tmp_path / "a.npy", values)
     with pytest.raises(GraphcError, match=says) as err:
         compiled(tmp_path, "quantize: {mode: static, calibration: {paths: [a.npy]}}")
     assert "a.npy" in str(err.value)

@@ -221,10 +221,10 @@ def random_values(
     if dtype.kind in "biu":
         most = 2 if dtype.kind == "b" else limit or 2
         bounds = (0, most) if low is None or high is None else (int(low), int(high) + 1)
-        return rng.integers(*bounds, shape).astype(dtype)
+        return np.asarray(rng.integers(*bounds, shape), dtype)
     if low is not None and high is not None:
-        return rng.uniform(low, high, shape).astype(dtype)
-    return (rng.standard_normal(shape) * scale).astype(dtype)
+        return np.asarray(rng.uniform(low, high, shape), dtype)
+    return np.asarray(rng.standard_normal(shape) * scale, dtype)
 
 
 def token_limits(graph: Graph) -> dict[str, int]:

@@ -179,8 +179,11 @@ def fitting(name: str, value: Array, offline: Offline, path: Path) -> Array:
         raise InputError(f"'{name}' has the shape {list(value.shape)}, the model takes {shown}", where=str(path))
     if value.dtype.kind not in "fiub":
         raise InputError(f"'{name}' holds {value.dtype}, not numbers", where=str(path))
-    if not np.isfinite(value).all():
-        raise InputError(f"'{name}' holds values that are not finite", where=str(path))
     if not value.size:
         raise InputError(f"'{name}' is empty", where=str(path))
-    return np.ascontiguousarray(value.astype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)))
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
+    with np.errstate(over="ignore"):
+        taken = np.array(value, dtype, order="C") if np.isfinite(value).all() else value
+    if not np.isfinite(taken).all():
+        raise InputError(f"'{name}' holds values that are not finite in {dtype}", where=str(path))
+    return taken

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from graphc.graph import Graph, Node, Tensor
 from graphc.stream.carried import Carry, Warmup
 from graphc.stream.evaluate import draws
@@ -42,6 +44,12 @@ def run_body(
         assert value is not None
         results[index] = carry.next(b, port, first, value)
     return results
+
+
+def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
+    """What bodies read of the graph around them, by its offline name; time-only tensors as constants."""
+    known = {n: f for n, f in facts.captured.items() if isinstance(f, Known) and n not in b.tensors}
+    return b.tensors | {n: b.constant(np.asarray(f.steady), f"{n}/value") for n, f in known.items()}
 
 
 def check_captured(facts: Facts, streams_too: bool = True) -> None:

@@ -51,7 +51,7 @@ class Carry:
         init = np.zeros(self.shape, self.dtype)
         if isinstance(self.first, Known) and self.first.steady is not None:
             init = np.broadcast_to(self.first.steady, self.shape).astype(self.dtype)
-        port = b.state(np.ascontiguousarray(init), self.kind)
+        port = b.state(np.array(init), self.kind)
         if self.delay == 0:
             return port, port
         return b.one("Where", b.before(self.delay + 1), b.constant(init, "first"), port, hint="previous"), port

@@ -85,9 +85,17 @@ class Builder:
         return self.add(op, inputs, attrs, hint)[0]
 
     def copy(
-        self, node: Node, inputs: Sequence[Tensor | None], attrs: Mapping[str, Any] | None = None
+        self,
+        node: Node,
+        inputs: Sequence[Tensor | None],
+        attrs: Mapping[str, Any] | None = None,
+        outside: Mapping[str, Tensor] | None = None,
     ) -> list[Variable]:
-        """The node again with other inputs; as many outputs, the omitted ones omitted."""
+        """The node again with other inputs; as many outputs, the omitted ones omitted.
+
+        Args:
+            outside: what its bodies read of the graph around them, by offline name; the tensors of this call if None.
+        """
         kept = list(inputs)
         while kept and kept[-1] is None:
             kept.pop()
@@ -96,7 +104,7 @@ class Builder:
         attributes = dict(node.attrs if attrs is None else attrs)
         for key, value in attributes.items():
             if isinstance(value, Graph):
-                attributes[key] = value.copy(tensor_map=self.tensors)
+                attributes[key] = value.copy(tensor_map=dict(self.tensors if outside is None else outside))
         name = node.name if node.name not in self.copied else f"{node.name}/{len(self.nodes)}"
         self.copied.add(name)
         self.nodes.append(Node(node.op, name, attributes, given, results, node.domain))

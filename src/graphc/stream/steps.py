@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.graph import Node, label, op_of
+from graphc.stream.bodies import tensors_outside
 from graphc.stream.facts import Known, Moved, Origin, Pairs, Static, Stream
 from graphc.stream.moved import PLAIN_MOVERS, moved_stream
 from graphc.stream.rule import Facts, StreamStep, rule_for
@@ -70,7 +71,7 @@ def static_step(node: Node, facts: Facts) -> StreamStep:
         Static(shapes[0], dtype, origin) if shapes else None
         for shapes, dtype in zip(facts.output_shapes, facts.dtypes, strict=True)
     )
-    return StreamStep(outputs, lambda b, x: b.copy(node, x))
+    return StreamStep(outputs, lambda b, x: b.copy(node, x, outside=tensors_outside(b, facts)))
 
 
 def first_refusal(facts: Facts, error: StreamError) -> StreamError:

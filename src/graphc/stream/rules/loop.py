@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
-from graphc.stream.bodies import check_captured, refilled, run_body
+from graphc.stream.bodies import check_captured, refilled, run_body, tensors_outside
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Fact, Known, Stream
 from graphc.stream.ports import Builder
@@ -45,7 +45,7 @@ def loop(node: Node, facts: Facts) -> StreamStep:
         outputs.append(facts.out(x, 0, index) if node.outputs[index].name else None)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        mapped = dict(b.tensors)
+        mapped = tensors_outside(b, facts)
         warmup = Warmup(b, x)
         for name, stream in outer.items():
             mapped[name] = warmup.without(b.delayed(b.tensors[name], stream, x.delay), stream.axis)

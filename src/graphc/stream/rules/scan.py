@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.graph import Graph, Node, Tensor, normalised
-from graphc.stream.bodies import check_captured, refilled, run_body
+from graphc.stream.bodies import check_captured, refilled, run_body, tensors_outside
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
@@ -59,7 +59,7 @@ def scan(node: Node, facts: Facts) -> StreamStep:
             tensor = given[index]
             assert tensor is not None
             given[index] = warmup.without(tensor, axes[index - carried])
-        results = run_body(b, node, carries, given, 0, body, b.tensors)
+        results = run_body(b, node, carries, given, 0, body, tensors_outside(b, facts))
         return refilled(warmup, results, outputs)
 
     return StreamStep(tuple(outputs), emit)
