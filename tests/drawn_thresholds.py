@@ -159,4 +159,17 @@ def band(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
     return Tensor(net.one("MatMul", x.name, near), x.channels, x.length)
 
 
-USES = (cut_end, cut_front, keep_last, scale, scale, pad_behind, mask, mask, ramp, ramp, pick, band)
+def table(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
+    """Rows of a table that is another one from some row on."""
+    period = net.choose.integer(1, 3)
+    rows = np.tile(net.rng.standard_normal(period), 600)[: 3 * number + 200]
+    rows[number:] *= net.choose.pick((1.0, 1.5))
+    held = net.constant(rows.astype(np.float32))
+    if net.choose.integer(0, 1):
+        name = net.one("Slice", held, net.constant(np.array([0])), listed(net, frames))
+    else:
+        name = net.one("Gather", held, places(net, frames))
+    return Tensor(net.one("Mul", x.name, name), x.channels, x.length)
+
+
+USES = (cut_end, cut_front, keep_last, scale, scale, pad_behind, mask, mask, ramp, ramp, pick, band, table)

@@ -126,6 +126,17 @@ def test_a_table_that_ends_far_away_is_no_threshold() -> None:
     assert model.signature.max_frames == 5000
 
 
+@pytest.mark.parametrize(
+    "read", ["e = Unsqueeze (t, front) p = Slice (rows, front, e)", "r = Range (zero, t, one) p = Gather (rows, r)"]
+)
+@pytest.mark.parametrize("period", [1, 3])
+def test_rows_of_a_table_that_are_others_from_some_row_on(read: str, period: int) -> None:
+    rows = np.tile(np.arange(1, period + 1, dtype=np.float32), 1000)
+    rows[700:] *= 2
+    model = weights(late_model(f"{read} y = Mul (x, p)"), rows=rows[:2000])
+    lifted_equal(model, (50,), range(690, 800, 37))
+
+
 def test_numbers_that_no_stream_reaches_are_no_thresholds() -> None:
     lifted_equal(weights(late_model(f"v = Min (t, most) {CUT}"), most=np.array(2**31 - 1)))
 

@@ -20,6 +20,7 @@ from graphc.stream.decisions import PLACING, SMOOTH, Operands, limits_of, margin
 from graphc.stream.facts import Array
 from graphc.stream.foretold import Course
 from graphc.stream.inner_constants import value_in
+from graphc.stream.tables import margins_of_table
 from graphc.stream.time_only import TimeOnly
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
     for group in groups(nodes, wanted, max(evaluation.lengths)):
         values = time.values(sorted({name for n in group for name in wanted[id(n)]}))
         for node in group:
-            if wanted[id(node)]:
+            if wanted[id(node)] or node.op in PLACING:
                 for frames in changes_of(evaluation, node, values, clocks):
                     yield Change(frames, label(node))
 
@@ -107,9 +108,10 @@ def changes_of(
             for index, found in enumerate(margins):
                 found.append(values[tensor.name][index] - limit)
     foretold: list[float] = []
-    for kind, whole in ((margins, False), (wholes, True)):
-        for of_one in zip(*kind, strict=True):
-            foretold += zeros_of(clocks, of_one, whole)
+    for of_one in (*zip(*margins, strict=True), *margins_of_table(node, runs)):
+        foretold += zeros_of(clocks, of_one, whole=False)
+    for of_one in zip(*wholes, strict=True):
+        foretold += zeros_of(clocks, of_one, whole=True)
     return {math.ceil(n * (1 - ROUNDING)) for n in foretold}
 
 
