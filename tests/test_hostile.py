@@ -25,9 +25,11 @@ from targets import TARGETS
 import graphc
 import graphc.recordings
 from graphc.errors import InputError, ModelError
+from graphc.offline import offline_of, peak_memory
 from graphc.printable import one_line
 from graphc.recordings import array_file
 from graphc.session import StreamSession
+from graphc.spec import StreamSpec
 from graphc.terminal import console, show_report
 
 SLOW = {"many_small_steps_bomb", "endless_loop"}
@@ -293,3 +295,15 @@ def test_names_of_folders_that_make_or_utf8_cannot_hold(project: Callable[..., P
         inside = run(["compile", "--depfile", "model.d", "spec.yaml"], folder)
         assert (inside.returncode, inside.stderr) == (0, "")
         assert "spec.yaml" in (folder / "model.d").read_text()
+
+
+def test_a_model_that_runs_at_no_length_ends_in_bounded_memory() -> None:
+    """Scores of all frames by all frames, in front of a Reshape that fits none: 17 gigabytes at 65,536 frames."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[1,2,T] x) => (float[A] y)
+        { t = Transpose <perm=[0,2,1]> (x) s = MatMul (t, x) y = Reshape (s, seven) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([7]), "seven"))
+    before = peak_memory()
+    with pytest.raises(ModelError, match="runs at none of the lengths tried"):
+        offline_of(model, StreamSpec(chunk=1)).some_lengths()
+    assert peak_memory() - before < 4 * 10**9

@@ -214,7 +214,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
         blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
         console.print(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
     if found["max_frames"] is not None:
-        console.print(f"streams of up to {found['max_frames']} frames: a table of positions ends there")
+        console.print(f"streams of up to {found['max_frames']} frames: a table or a limit of the model ends there")
     if found["states"]:
         table = Table(
             box=None,

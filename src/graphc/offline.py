@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -40,6 +41,7 @@ NEAR_LENGTHS = 7
 NEAR_STEPS = (1, 2, 3, 5, 6, 7, 11, 13)
 SCANNED_LENGTHS = range(1, 401)
 SCANNED_NEAR = 64
+MOST_FOR_A_TRY = 10**9
 
 
 @dataclass
@@ -187,7 +189,8 @@ class Offline:
     def first_length(self, at_least: int) -> int:
         """The first length that the model accepts; with ``at_least``, one near it if there is any.
 
-        Long ones come last: what a model needs may grow with the square of the length.
+        Long ones come last, since what a model needs may grow with the square of the length; none is tried once failed ones
+        took a gigabyte.
         """
         declared = [self.declared] if self.declared else []
         wanted = [
@@ -197,15 +200,23 @@ class Offline:
         short = [n for n in COMMON_LENGTHS if n <= SCANNED_LENGTHS[-1]]
         usual = [*short, *SCANNED_LENGTHS, *(n for n in COMMON_LENGTHS if n not in short)]
         candidates: list[int] = [*declared, *(wanted if at_least > 1 else []), *usual]
+        before = peak_memory()
         for frames in candidates:
             if self.accepts(frames):
                 return frames
+            if peak_memory() - before > MOST_FOR_A_TRY:
+                break
         try:
             self.run(self.draw(declared[0] if declared else 100, np.random.default_rng(0)))
             reason = "it gives empty outputs"
         except (RunError, ValueError) as err:
             reason = str(err)
         raise ModelError(f"the offline model runs at none of the lengths tried: {reason}")
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def random_values(

@@ -10,7 +10,7 @@ from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
 from graphc.stream.evaluate import Evaluation, evaluate, evaluate_before
 from graphc.stream.facts import Fact, Stream
-from graphc.stream.farther import lengths_before, refuse_changes
+from graphc.stream.farther import lengths_before, promised_frames
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.walk import StepAt, Walk
 
@@ -25,7 +25,7 @@ class Analysis:
     Args:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
         steps: in topological order.
-        max_frames: the longest stream that position tables allow; None for any.
+        max_frames: the longest stream that tables and late changes of the model allow; None for any.
         settings: under which it was made.
     """
 
@@ -112,5 +112,5 @@ def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -
 def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
     found = Walk(offline, evaluation, chunk, settings=settings)
     found.run()
-    refuse_changes(offline, evaluation, found.max_frames, multiple)
-    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, found.max_frames, settings)
+    max_frames = promised_frames(offline, evaluation, found.max_frames)
+    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, max_frames, settings)

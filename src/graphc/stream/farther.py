@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.offline import Offline
-from graphc.stream.thresholds import Change
+from graphc.stream.thresholds import NO_STREAM, Change
 
 if TYPE_CHECKING:
     from graphc.stream.evaluate import Evaluation
@@ -101,29 +101,27 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
     return None
 
 
-def refuse_changes(offline: Offline, evaluation: Evaluation, max_frames: int | None, multiple: int) -> None:
-    """Refuses a change that lies beyond the lengths evaluated, in streams that the model takes.
+def promised_frames(offline: Offline, evaluation: Evaluation, of_tables: int | None) -> int | None:
+    """The longest stream of which anything is promised: up to the first change beyond the lengths evaluated.
 
     Args:
-        max_frames: the longest stream that tables allow; None for any.
-        multiple: input frames to one frame of the slowest tensor.
+        of_tables: the longest stream that tables of positions allow; None for any.
 
     Errors:
-        StreamError: there is one.
+        StreamError: a change of which only an estimate is known, in streams that the model may take.
     """
-    longest = max(evaluation.lengths)
+    longest, slowest = max(evaluation.lengths), slowdown(evaluation)
+    most = of_tables
     for change in evaluation.changes:
-        if change.frames <= longest or (max_frames is not None and change.frames >= max_frames):
+        if change.frames <= longest or (of_tables is not None and change.frames >= of_tables - slowest):
             continue
-        beyond = change.frames + 1
-        tried = (beyond, -(-beyond // multiple) * multiple)
-        if entries_at(evaluation, beyond) <= MOST_ENTRIES_ONCE and not any(
-            offline.accepts(n) or n in offline.empty for n in tried
-        ):
-            continue
-        raise StreamError(
-            f"in streams of about {change.frames} frames and more it may do something else, "
-            f"and graphc looks no further than {reach_of(evaluation, slowdown(evaluation))} frames",
-            node=change.node,
-            hint=LIMIT_WAY_OUT,
-        )
+        if change.exact:
+            most = min(most or NO_STREAM, change.frames - slowest)
+        elif entries_at(evaluation, change.frames) > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
+            raise StreamError(
+                f"in streams of about {change.frames} frames it may begin to do something else, and graphc looks no "
+                f"further than {reach_of(evaluation, slowest)} frames",
+                node=change.node,
+                hint=LIMIT_WAY_OUT,
+            )
+    return most

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from graphc.stream.facts import Array
 
-WHOLE_SLACK, SLACK, EXACT = 2.0, 0.02, 1e-6
+WHOLE_SLACK, SLACK = 2.0, 0.02
+STRAIGHT, EXACT = 1e-4, 1e-6
+LONGEST_FRAME = 4096
+
+
+class Zero(NamedTuple):
+    """A length at which a number is zero, in input frames; exact of lines, squares and reciprocals of lengths."""
+
+    frames: float
+    exact: bool
 
 
 class Course:
@@ -22,7 +32,7 @@ class Course:
     def __init__(self, clocks: Sequence[Sequence[int]]):
         self.clocks = [np.asarray(c, np.float64) for c in clocks]
 
-    def zeros(self, values: Array) -> list[float]:
+    def zeros(self, values: Array) -> list[Zero]:
         """The lengths, in input frames, at which a number was zero, and the next at which it is going to be.
 
         What happened at lengths shorter than half the longest is left aside: a number that was clamped since goes on as
@@ -38,21 +48,33 @@ class Course:
         different = len(set(values[late]))
         if different < 2:
             return []
-        zeros = self.exact_zeros(late, values[late])
+        zeros = self.zeros_of_line(late, values[late])
+        if zeros is None:
+            zeros = self.zeros_of_curve(values)
+        exact = zeros is not None
         if zeros is None:
             order = late if different > 2 else order
             zeros = [z for z in zeros_of_course(lengths[order], values[order]) if z > lengths[late[0]]]
         found = sorted(z for z in zeros if math.isfinite(z) and z > 1)
         ahead = [z for z in found if z > lengths[late[0]]]
-        return [*(z for z in found if z <= lengths[late[0]]), *ahead[:1]]
+        return [Zero(z, exact) for z in (*(z for z in found if z <= lengths[late[0]]), *ahead[:1])]
 
-    def exact_zeros(self, runs: Array, y: Array) -> list[float] | None:
-        """The zeros of a line, square or reciprocal of a clock, in input frames; None where the number is none."""
+    def zeros_of_line(self, runs: Array, y: Array) -> list[float] | None:
+        """The zero of a line of a clock over some of the lengths, in input frames; None where the number is none."""
         for clock in self.clocks:
             n = clock[runs]
-            different = len(set(n))
-            for degree, x in ((1, n), (1, 1 / n), (2, n)):
-                if different < degree + 2 or not np.isfinite(x).all():
+            if len(set(n)) < 3:
+                continue
+            slope, start = np.polyfit(n, y, 1)
+            if np.abs(y - (slope * n + start)).max() <= STRAIGHT * (y.max() - y.min()):
+                return self.input_frames(clock, [-start / slope] if slope else [])
+        return None
+
+    def zeros_of_curve(self, y: Array) -> list[float] | None:
+        """The zeros of a square or reciprocal of a clock over all lengths, in input frames; None where it is none."""
+        for n in self.clocks:
+            for degree, x in ((1, 1 / np.maximum(n, 1)), (2, n)):
+                if len(set(x)) < degree + 2:
                     continue
                 factors = np.polyfit(x, y, degree)
                 if np.abs(np.polyval(factors, x) - y).max() > EXACT * np.abs(y).max():
@@ -60,16 +82,30 @@ class Course:
                 roots = [float(z.real) for z in np.roots(factors) if abs(z.imag) < EXACT]
                 if x is not n:
                     roots = [1 / z for z in roots if z > EXACT / n.max()]
-                rate, start = np.polyfit(self.clocks[0][runs], n, 1)
-                return [(z - start) / rate for z in roots]
+                return self.input_frames(n, roots)
         return None
 
-    def other_wholes(self, values: Array) -> list[float]:
+    def input_frames(self, clock: Array, places: list[float]) -> list[float]:
+        rate, start = pace(self.clocks[0], clock)
+        return [(place - start) / rate for place in places]
+
+    def other_wholes(self, values: Array) -> list[Zero]:
         """The lengths at which a number comes from and to another whole part; none where these show two."""
         parts = np.floor(values)
         if (parts != parts[0]).any():
             return []
         return [z for limit in (parts[0], parts[0] + 1) for z in self.zeros(values - limit)]
+
+
+def pace(lengths: Array, clock: Array) -> tuple[float, float]:
+    """Frames of a clock to one input frame, and its start: the simplest fraction of which it is a rounded line."""
+    slope, start = np.polyfit(lengths, clock, 1)
+    for frames in range(1, LONGEST_FRAME):
+        rate = round(slope * frames) / frames
+        left = clock - rate * lengths
+        if rate > 0 and left.max() - left.min() < 1:
+            return rate, float(left.max() + left.min()) / 2
+    return float(slope), float(start)
 
 
 def zeros_of_course(n: Array, y: Array) -> list[float]:

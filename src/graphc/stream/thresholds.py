@@ -18,7 +18,7 @@ import numpy as np
 from graphc.graph import Constant, Graph, Node, constant_of, label, subgraphs
 from graphc.stream.decisions import PLACING, SMOOTH, Operands, limits_of, margins_of, wholes_of
 from graphc.stream.facts import Array
-from graphc.stream.foretold import Course
+from graphc.stream.foretold import Course, Zero
 from graphc.stream.inner_constants import value_in
 from graphc.stream.tables import margins_of_table
 from graphc.stream.time_only import TimeOnly
@@ -38,10 +38,15 @@ SMALL = 64
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """A length, in input frames, from which on a node may do something else."""
+    """A length, in input frames, from which on a node may do something else.
+
+    Args:
+        exact: whether nothing happens before; else the length is an estimate.
+    """
 
     frames: int
     node: str
+    exact: bool
 
 
 def changes_of_graph(evaluation: Evaluation, slowest: int) -> list[Change]:
@@ -76,8 +81,8 @@ def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
         values = time.values(sorted({name for n in group for name in wanted[id(n)]}))
         for node in group:
             if wanted[id(node)] or node.op in PLACING:
-                for frames in changes_of(evaluation, node, values, clocks):
-                    yield Change(frames, label(node))
+                for frames, exact in changes_of(evaluation, node, values, clocks):
+                    yield Change(frames, label(node), exact)
 
 
 def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) -> Iterator[list[Node]]:
@@ -97,8 +102,8 @@ def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) ->
 
 def changes_of(
     evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], clocks: Sequence[tuple[int, ...]]
-) -> set[int]:
-    """The lengths at which one node is going to do something else, or does something else before."""
+) -> set[tuple[int, bool]]:
+    """The lengths at which one node is going to do something else, or does something else before; which are exact."""
     runs = [operands_at(evaluation, node, values, index) for index in range(len(evaluation.lengths))]
     margins = [margins_of(node, given) for given in runs]
     wholes = [wholes_of(node, given) for given in runs]
@@ -107,12 +112,12 @@ def changes_of(
         for limit in limits or ():
             for index, found in enumerate(margins):
                 found.append(values[tensor.name][index] - limit)
-    foretold: list[float] = []
+    foretold: list[Zero] = []
     for of_one in (*zip(*margins, strict=True), *margins_of_table(node, runs)):
         foretold += zeros_of(clocks, of_one, whole=False)
     for of_one in zip(*wholes, strict=True):
         foretold += zeros_of(clocks, of_one, whole=True)
-    return {math.ceil(n * (1 - ROUNDING)) for n in foretold}
+    return {(math.ceil(zero.frames * (1 - ROUNDING)), zero.exact) for zero in foretold}
 
 
 def operands_at(evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], index: int) -> Operands:
@@ -141,7 +146,7 @@ def clocks_of(evaluation: Evaluation) -> list[tuple[int, ...]]:
     return list(found)
 
 
-def zeros_of(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], whole: bool) -> list[float]:
+def zeros_of(clocks: Sequence[tuple[int, ...]], margins: Sequence[Array], whole: bool) -> list[Zero]:
     """The lengths at which entries of a margin are zero, beyond and before those seen; of ``whole`` numbers, whole."""
     seen = [(n, m) for n, m in zip(zip(*clocks, strict=True), margins, strict=True) if m.size]
     if len({m.ndim for _, m in seen}) != 1 or len(seen) < 2:
@@ -179,7 +184,7 @@ def numbers_of_bodies(evaluation: Evaluation, slowest: int) -> Iterator[Change]:
         if not any(t.name in carried for t in node.outputs):
             numbers = [n for inner in subgraphs(node) for n in numbers_in(inner)]
             if numbers:
-                yield Change(slowest * math.ceil(sum(numbers)), label(node))
+                yield Change(slowest * math.ceil(sum(numbers)), label(node), exact=False)
 
 
 def numbers_in(body: Graph) -> Iterator[float]:
