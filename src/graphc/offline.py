@@ -189,8 +189,8 @@ class Offline:
     def first_length(self, at_least: int) -> int:
         """The first length that the model accepts; with ``at_least``, one near it if there is any.
 
-        Long ones come last, since what a model needs may grow with the square of the length; none is tried once failed ones
-        took a gigabyte.
+        Long ones come last, since what a model needs may grow with the square of the length; none is tried once
+        failed ones took a gigabyte.
         """
         declared = [self.declared] if self.declared else []
         wanted = [
