@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks quickstart test nightly trust fuzz real exporters battery wheel floor clean
+.PHONY: benchmarks quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
@@ -25,7 +25,12 @@ trust: .venv/.tested
 
 fuzz: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[fuzz]'
+	$(MAKE) -j2 --output-sync=target fuzz-models fuzz-files
+
+fuzz-models:
 	$(BIN)/python tests/fuzz/fuzz.py model --minutes 30
+
+fuzz-files:
 	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 20
 	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes 5
 	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes 5

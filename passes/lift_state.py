@@ -151,6 +151,8 @@ class LiftState(Pass[LiftOptions]):
         for output in offline.model.graph.output:
             if output.name not in ports:
                 stays.append(f"output {output.name} is left out: it counts frames, or is a state after the last frame")
+        if signature.max_frames is not None:
+            stays.append(f"streams of up to {signature.max_frames} frames; `graphc inspect` says what ends them")
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 

@@ -254,6 +254,18 @@ def test_inspect_says_what_a_lift_would_find(project: Project) -> None:
     assert "delay 1 frames" in text
 
 
+def test_inspect_says_what_ends_the_promise(project: Project) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[1,2,T] x) => (float[1,2,A] y)
+        { h = Shape (x) t = Gather (h, two) v = Min (t, late) e = Unsqueeze (v, nought) y = Slice (x, nought, e, two1) }"""
+    model = onnx.parser.parse_model(text)
+    numbers = {"two": np.array(2), "late": np.array(5000), "nought": np.array([0]), "two1": np.array([2])}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in numbers.items())
+    path = project().parent / "limited.onnx"
+    onnx.save(model, path)
+    said = " ".join(graphc("inspect", "--input", "x=2", path).stdout.split())
+    assert "streams of up to 4999 frames: from then on v (Min) may do something else" in said
+
+
 def test_inspect_names_the_obstacle(project: Project) -> None:
     model = small_model()
     model.graph.node[2].attribute.append(helper.make_attribute("direction", "reverse"))

@@ -73,6 +73,7 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         "rates": rates(analysis),
         "attention": attentions(analysis),
         "max_frames": signature.max_frames,
+        "ended_by": analysis.ended_by.node if analysis.ended_by is not None else None,
     }
     return found
 
@@ -214,7 +215,9 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
         blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
         console.print(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
     if found["max_frames"] is not None:
-        console.print(f"streams of up to {found['max_frames']} frames: a table or a limit of the model ends there")
+        node = found["ended_by"]
+        why = "a table of positions ends there" if node is None else f"from then on {node} may do something else"
+        console.print(f"streams of up to {found['max_frames']} frames: {why}")
     if found["states"]:
         table = Table(
             box=None,

@@ -12,6 +12,7 @@ from graphc.stream.evaluate import Evaluation, evaluate, evaluate_before
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.farther import lengths_before, promised_frames
 from graphc.stream.settings import DEFAULT, Settings
+from graphc.stream.thresholds import Change
 from graphc.stream.walk import StepAt, Walk
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
@@ -26,6 +27,7 @@ class Analysis:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
         steps: in topological order.
         max_frames: the longest stream that tables and late changes of the model allow; None for any.
+        ended_by: the change that sets ``max_frames``; None where a table of positions or nothing does.
         settings: under which it was made.
     """
 
@@ -36,6 +38,7 @@ class Analysis:
     facts: Mapping[str, Fact]
     steps: Sequence[StepAt]
     max_frames: int | None = None
+    ended_by: Change | None = None
     settings: Settings = DEFAULT
 
     @property
@@ -112,5 +115,5 @@ def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -
 def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
     found = Walk(offline, evaluation, chunk, settings=settings)
     found.run()
-    max_frames = promised_frames(offline, evaluation, found.max_frames)
-    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, max_frames, settings)
+    max_frames, ended_by = promised_frames(offline, evaluation, found.max_frames)
+    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, max_frames, ended_by, settings)

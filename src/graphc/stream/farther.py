@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.offline import Offline
-from graphc.stream.thresholds import NO_STREAM, Change
+from graphc.stream.thresholds import Change
 
 if TYPE_CHECKING:
     from graphc.stream.evaluate import Evaluation
@@ -101,8 +101,10 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
     return None
 
 
-def promised_frames(offline: Offline, evaluation: Evaluation, of_tables: int | None) -> int | None:
-    """The longest stream of which anything is promised: up to the first change beyond the lengths evaluated.
+def promised_frames(
+    offline: Offline, evaluation: Evaluation, of_tables: int | None
+) -> tuple[int | None, Change | None]:
+    """The longest stream of which anything is promised, and the change that ends it, where one does before tables do.
 
     Args:
         of_tables: the longest stream that tables of positions allow; None for any.
@@ -111,12 +113,13 @@ def promised_frames(offline: Offline, evaluation: Evaluation, of_tables: int | N
         StreamError: a change of which only an estimate is known, in streams that the model may take.
     """
     longest, slowest = max(evaluation.lengths), slowdown(evaluation)
-    most = of_tables
+    most, ended_by = of_tables, None
     for change in evaluation.changes:
         if change.frames <= longest or (of_tables is not None and change.frames >= of_tables - slowest):
             continue
         if change.exact:
-            most = min(most or NO_STREAM, change.frames - slowest)
+            if most is None or change.frames - slowest < most:
+                most, ended_by = change.frames - slowest, change
         elif entries_at(evaluation, change.frames) > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
             raise StreamError(
                 f"in streams of about {change.frames} frames it may begin to do something else, and graphc looks no "
@@ -124,4 +127,4 @@ def promised_frames(offline: Offline, evaluation: Evaluation, of_tables: int | N
                 node=change.node,
                 hint=LIMIT_WAY_OUT,
             )
-    return most
+    return most, ended_by
