@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +28,7 @@ from targets import TARGETS
 import graphc
 import graphc.recordings
 from graphc.errors import InputError, ModelError
-from graphc.offline import offline_of, peak_memory
+from graphc.offline import offline_of
 from graphc.printable import one_line
 from graphc.recordings import array_file
 from graphc.session import StreamSession
@@ -298,12 +301,21 @@ def test_names_of_folders_that_make_or_utf8_cannot_hold(project: Callable[..., P
 
 
 def test_a_model_that_runs_at_no_length_ends_in_bounded_memory() -> None:
-    """Scores of all frames by all frames, in front of a Reshape that fits none: 17 gigabytes at 65,536 frames."""
+    """Scores of all frames by all frames, in front of a Reshape that fits none: 17 gigabytes at 65,536 frames.
+
+    Twice in a process of its own, as what one model took must not make room for the next.
+    """
     text = """<ir_version: 8, opset_import: ["" : 17]> g (float[1,2,T] x) => (float[A] y)
         { t = Transpose <perm=[0,2,1]> (x) s = MatMul (t, x) y = Reshape (s, seven) }"""
     model = onnx.parser.parse_model(text)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([7]), "seven"))
-    before = peak_memory()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        for _ in range(3):
+            assert pool.submit(most_memory_at_no_length, model.SerializeToString()).result() < 4 * 10**9
+
+
+def most_memory_at_no_length(model: bytes) -> int:
     with pytest.raises(ModelError, match="runs at none of the lengths tried"):
-        offline_of(model, StreamSpec(chunk=1)).some_lengths()
-    assert peak_memory() - before < 4 * 10**9
+        offline_of(onnx.load_from_string(model), StreamSpec(chunk=1)).some_lengths()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

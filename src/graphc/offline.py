@@ -6,6 +6,7 @@ import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,11 +201,11 @@ class Offline:
         short = [n for n in COMMON_LENGTHS if n <= SCANNED_LENGTHS[-1]]
         usual = [*short, *SCANNED_LENGTHS, *(n for n in COMMON_LENGTHS if n not in short)]
         candidates: list[int] = [*declared, *(wanted if at_least > 1 else []), *usual]
-        before = peak_memory()
+        before = held_memory()
         for frames in candidates:
             if self.accepts(frames):
                 return frames
-            if peak_memory() - before > MOST_FOR_A_TRY:
+            if held_memory() - before > MOST_FOR_A_TRY:
                 break
         try:
             self.run(self.draw(declared[0] if declared else 100, np.random.default_rng(0)))
@@ -214,9 +215,10 @@ class Offline:
         raise ModelError(f"the offline model runs at none of the lengths tried: {reason}")
 
 
-def peak_memory() -> int:
-    """The most bytes that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def held_memory() -> int:
+    """The bytes that this process holds now (proc(5), statm), among them what a session keeps of its largest run."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def random_values(
