@@ -27,6 +27,7 @@ NUMBERS = {
     "half": np.array(350),
     "wide": np.array([1, 2, 700]),
     "low": np.float32(0.0),
+    "shift": np.array(9, np.uint64),
 }
 
 
@@ -72,6 +73,7 @@ def test_a_mask_behind_a_subtraction(mask: str) -> None:
         f"k = Mul (t, t) many = Mul (late, late) d = Sub (k, many) v = Max (d, zero) {SCALED}",
         f"ft = Cast <to=1> (t) n = Cast <to=1> (late) q = Div (ft, n) p = Floor (q) v = Cast <to=7> (p) {SCALED}",
         "e = Neg (late) u = Unsqueeze (e, front) y = Slice (x, u, endless, time)",
+        f'c = Cast <to=13> (t) b = BitShift <direction = "RIGHT"> (c, shift) v = Cast <to=7> (b) {SCALED}',
     ],
 )
 def test_what_changes_with_a_late_length_is_refused(body: str) -> None:
@@ -79,6 +81,11 @@ def test_what_changes_with_a_late_length_is_refused(body: str) -> None:
     error = refusal(late_model(body))
     assert error.node
     assert error.hint
+
+
+def test_a_bit_that_lengths_reach_late() -> None:
+    model = model_of(f"{HEAD} v = BitwiseAnd (t, bit) {SCALED}", opset=18)
+    assert refusal(weights(model, bit=np.array(512), **NUMBERS)).node
 
 
 def test_a_threshold_in_the_body_of_a_loop_over_numbers() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.graph import Node
+from graphc.graph import Constant, Node
 from graphc.stream.facts import Array
 
 SMOOTH = frozenset(
@@ -124,6 +124,17 @@ def of_division(node: Node, given: Operands) -> list[Array]:
     return given.numbers()[1:]
 
 
+def of_bits(node: Node, given: Operands) -> list[Array]:
+    """From each bit that a constant operand has."""
+    found: list[Array] = []
+    for index, tensor in enumerate(node.inputs):
+        held, value = given.values[index], given.number(1 - index)
+        if isinstance(tensor, Constant) and held is not None and value is not None:
+            bits = int(np.bitwise_or.reduce(held.ravel().astype(np.uint64)))
+            found += [value - 2.0**k for k in range(bits.bit_length()) if bits >> k & 1]
+    return found
+
+
 def from_zero(node: Node, given: Operands) -> list[Array]:
     return given.numbers()
 
@@ -135,6 +146,7 @@ MARGINS: dict[str, Margins] = {
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"), of_argument),
     **dict.fromkeys(("Pad", "Expand", "Tile"), of_argument),
     **dict.fromkeys(("Div", "Mod"), of_division),
+    **dict.fromkeys(("BitwiseAnd", "BitwiseOr", "BitwiseXor"), of_bits),
     "Slice": of_slice,
     "Trilu": of_band,
     "EyeLike": of_diagonal,
