@@ -8,6 +8,8 @@ from networks import Chooser, Network, Tensor, activation, affine, causal_conv, 
 from onnx import TensorProto
 
 NUMBERS = (2, 3, 5, 8, 13, 21, 27, 34, 40, 60, 66, 90, 200, 700)
+FEW = (-1, 1, 40)
+HOPS = (1, 1, 1, 4, 40)
 BESIDE = (-1, 0, 1, 2, 40, 75)
 ENDLESS = 2**62
 PLAIN = (activation, affine, causal_conv, pre_emphasis)
@@ -17,14 +19,20 @@ def draw_threshold_network(choose: Chooser) -> tuple[onnx.ModelProto, list[int]]
     """A small network with one or two thresholds, and lengths around these."""
     net = Network(choose)
     numbers = [choose.pick(NUMBERS) for _ in range(choose.integer(1, 2))]
-    x = net.input
+    x, hop = net.input, choose.pick(HOPS)
+    if hop > 1:
+        name = net.one("Conv", x.name, net.weight(2, x.channels, hop), strides=[hop])
+        x = Tensor(name, 2, lambda n: n // hop)
+        net.tensors.append(x)
     for number in numbers:
         for _ in range(choose.integer(0, 2)):
             choose.pick(PLAIN)(net, x)
             x = net.tensors[-1]
         frames = net.one("Gather", net.one("Shape", x.name), net.constant(np.int64(2)))
         x = choose.pick(USES)(net, x, frames, number)
-    lengths = sorted({n + more for n in (*numbers, sum(numbers)) for more in BESIDE if n + more > 0})
+    lengths = sorted(
+        {(n + more) * hop for n in (*numbers, sum(numbers)) for more in (BESIDE if hop == 1 else FEW) if n + more > 0}
+    )
     return net.model([x]), lengths
 
 

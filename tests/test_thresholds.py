@@ -83,6 +83,33 @@ def test_what_changes_with_a_late_length_is_refused(body: str) -> None:
     assert error.hint
 
 
+@pytest.mark.parametrize("late", [20, 50, 700])
+def test_what_holds_at_one_length_alone_is_seen(late: int) -> None:
+    assert refusal(late_model(f"q = Equal (t, late) v = Cast <to=7> (q) {SCALED}", late)).node
+
+
+def test_a_window_longer_than_the_lengths_evaluated() -> None:
+    """The sum of the windows over each frame, as an overlap-add divides by it, grows until a window is full."""
+    body = "u = Unsqueeze (t, front) sh = Concat <axis=0> (ones2, u) b = Expand (onef, sh) c = ConvTranspose (b, box) s = ReduceMax <keepdims=0> (c) y = Mul (x, s)"
+    numbers = {"onef": np.ones((1, 1, 1), np.float32), "ones2": np.array([1, 1])}
+    assert refusal(weights(late_model(body), box=np.ones((1, 1, 600), np.float32), **numbers)).node
+
+
+def test_a_stretch_between_two_late_changes_is_seen() -> None:
+    """Up to 500 frames and from 600 on the table gives the same."""
+    body = f"u = Unsqueeze (t, front) q = Greater (u, places) c = Cast <to=7> (q) n = ReduceSum <keepdims=0> (c) v = Gather (kinds, n) {SCALED}"
+    model = weights(late_model(body), places=np.array([500, 600]), kinds=np.array([0, 1, 0]))
+    assert refusal(model).node
+
+
+@pytest.mark.parametrize("late", [40, 700])
+def test_late_changes_of_slow_frames(late: int) -> None:
+    """Lengths that differ by less than a hop tell nothing of the frames behind it."""
+    body = "s = Conv <kernel_shape=[400], strides=[160]> (x, w) h = Shape (s) t = Gather (h, two) d = Sub (t, late) v = Max (d, zero) f = Cast <to=1> (v) g = Mul (f, small) y = Add (s, g)"
+    model = weights(model_of(body, inputs="float[1,1,T] x"), w=np.ones((2, 1, 400), np.float32) / 400)
+    assert refusal(weights(model, late=np.array(late), **NUMBERS)).node
+
+
 def test_a_bit_that_lengths_reach_late() -> None:
     model = model_of(f"{HEAD} v = BitwiseAnd (t, bit) {SCALED}", opset=18)
     assert refusal(weights(model, bit=np.array(512), **NUMBERS)).node

@@ -20,7 +20,7 @@ from graphc.stream.facts import Array
 
 SMOOTH = frozenset(
     (
-        *("Add", "Sub", "Neg", "Mul", "Sum", "Mean", "MatMul", "Gemm", "Einsum", "CumSum", "Conv", "ConvTranspose"),
+        *("Add", "Sub", "Neg", "Mul", "Sum", "Mean", "MatMul", "Gemm", "Einsum", "CumSum"),
         *("ReduceSum", "ReduceMean", "ReduceProd", "Sin", "Cos", "And", "Or", "Not", "Xor", "Where", "IsNaN", "IsInf"),
         *("Identity", "Reshape", "Transpose", "Concat", "Squeeze", "Unsqueeze", "Flatten", "Split", "Shape", "Size"),
         *("Constant", "CastLike", "DepthToSpace", "SpaceToDepth", "ConcatFromSequence", "SplitToSequence"),
@@ -29,6 +29,11 @@ SMOOTH = frozenset(
 )
 EXACT_WHOLES = {np.dtype(np.float16): 2**11}
 CAST = onnx.TensorProto
+EXACT_WHOLES_OF = {
+    CAST.BFLOAT16: 2.0**8,
+    **dict.fromkeys((CAST.FLOAT8E4M3FN, CAST.FLOAT8E4M3FNUZ), 2.0**4),
+    **dict.fromkeys((CAST.FLOAT8E5M2, CAST.FLOAT8E5M2FNUZ), 2.0**3),
+}
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,23 @@ def of_band(node: Node, given: Operands) -> list[Array]:
 
 
 def of_diagonal(node: Node, given: Operands) -> list[Array]:
-    """The diagonal of EyeLike, from both sizes."""
+    """The diagonal of EyeLike, from both sizes, and where it leaves the table."""
     shape, k = given.shapes[0], float(node.attrs.get("k", 0))
-    return [] if shape is None else [np.asarray(k - shape[-1]), np.asarray(k + shape[-2])]
+    return (
+        []
+        if shape is None
+        else [np.asarray(k - shape[-1]), np.asarray(k + shape[-2]), np.asarray(k + shape[-2] - shape[-1])]
+    )
+
+
+def of_window(node: Node, given: Operands) -> list[Array]:
+    """Convolutions and pools: the sizes from those of the window."""
+    shape, weight = given.shapes[0], given.shapes[1] if len(given.shapes) > 1 else None
+    kernel = node.attrs.get("kernel_shape") or (weight[2:] if weight is not None else None)
+    if shape is None or not kernel:
+        return []
+    leaps = node.attrs.get("dilations") or [1] * len(kernel)
+    return [np.asarray([size - (k - 1) * d - 1.0 for size, k, d in zip(shape[2:], kernel, leaps, strict=True)])]
 
 
 def of_range(node: Node, given: Operands) -> list[Array]:
@@ -114,9 +133,12 @@ def of_argument(node: Node, given: Operands) -> list[Array]:
 
 
 def of_cast(node: Node, given: Operands) -> list[Array]:
-    """Nothing where the type holds all numbers; else 0, where bools change and unsigned numbers wrap."""
+    """From 0, where bools change and unsigned numbers wrap; from the largest whole numbers that short floats hold."""
     to = node.attrs.get("to")
-    return given.numbers() if to in (CAST.BOOL, CAST.UINT8, CAST.UINT16, CAST.UINT32, CAST.UINT64) else []
+    if to in (CAST.BOOL, CAST.UINT8, CAST.UINT16, CAST.UINT32, CAST.UINT64):
+        return given.numbers()
+    most = EXACT_WHOLES_OF.get(to)
+    return [] if most is None else [v + limit for v in given.numbers() for limit in (-most, most)]
 
 
 def of_division(node: Node, given: Operands) -> list[Array]:
@@ -135,6 +157,19 @@ def of_bits(node: Node, given: Operands) -> list[Array]:
     return found
 
 
+def of_hard_sigmoid(node: Node, given: Operands) -> list[Array]:
+    """From where it is 0, and from where it is 1."""
+    slope, start = float(node.attrs.get("alpha", 0.2)), float(node.attrs.get("beta", 0.5))
+    return [slope * v + start - level for v in given.numbers() for level in (0, 1)]
+
+
+def of_threshold(node: Node, given: Operands) -> list[Array]:
+    """From the number at which an activation begins, on both sides, and from 0."""
+    default = {"ThresholdedRelu": 1.0, "Shrink": 0.5, "HardSwish": 3.0}[node.op]
+    place = float(node.attrs.get("lambd" if node.op == "Shrink" else "alpha", default))
+    return [v - level for v in given.numbers() for level in (-place, 0.0, place)]
+
+
 def from_zero(node: Node, given: Operands) -> list[Array]:
     return given.numbers()
 
@@ -142,11 +177,14 @@ def from_zero(node: Node, given: Operands) -> list[Array]:
 MARGINS: dict[str, Margins] = {
     **dict.fromkeys(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max", "Clip"), apart),
     **dict.fromkeys(("ReduceMin", "ReduceMax", "ArgMin", "ArgMax", "TopK", "Softmax", "LogSoftmax"), from_extreme),
-    **dict.fromkeys(("Hardmax", "ReduceLogSumExp", "MaxPool", "GlobalMaxPool"), from_extreme),
+    **dict.fromkeys(("Hardmax", "ReduceLogSumExp", "GlobalMaxPool"), from_extreme),
+    **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"), of_window),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"), of_argument),
     **dict.fromkeys(("Pad", "Expand", "Tile"), of_argument),
     **dict.fromkeys(("Div", "Mod"), of_division),
     **dict.fromkeys(("BitwiseAnd", "BitwiseOr", "BitwiseXor"), of_bits),
+    **dict.fromkeys(("ThresholdedRelu", "Shrink", "HardSwish"), of_threshold),
+    "HardSigmoid": of_hard_sigmoid,
     "Slice": of_slice,
     "Trilu": of_band,
     "EyeLike": of_diagonal,
@@ -169,12 +207,25 @@ def wholes_of(node: Node, given: Operands) -> list[Array]:
         return []
     if node.op in ("Floor", "Ceil") or (node.op == "Cast" and takes_whole_part(node, given)):
         return [value]
+    if node.op == "Range":
+        return steps_of(value, other, given.number(2))
+    if node.op == "Slice":
+        found = of_slice(node, given)
+        return steps_of(np.zeros(1), found[-1], given.number(4)) if found else []
     if node.op == "Round":
         return [value + 0.5]
-    if other is None or not (node.op in ("Div", "Mod", "BitShift") and is_whole(given)):
+    whole = node.op in ("Div", "BitShift") and is_whole(given)
+    if other is None or not (whole or node.op == "Mod"):
         return []
     with np.errstate(all="ignore"):
         return [value / (2.0**other if node.op == "BitShift" else other)]
+
+
+def steps_of(start: Array, limit: Array | None, step: Array | None) -> list[Array]:
+    """How many steps lie between two places; none where one is not known, or a step is one."""
+    if limit is None or step is None or (step == 0).any() or (np.abs(step) == 1).all():
+        return []
+    return [(limit - start) / step]
 
 
 def takes_whole_part(node: Node, given: Operands) -> bool:

@@ -32,7 +32,7 @@ from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
-from graphc.stream.farther import length_beyond, slowdown
+from graphc.stream.farther import length_beyond, lengths_apart, lengths_between, slowdown
 from graphc.stream.inline import inline_branch
 from graphc.stream.length_steps import STEPS, whole_steps
 from graphc.stream.loops import plain_loops
@@ -97,15 +97,19 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         if empty and found[0] >= at_least and found[0] <= LONGEST_TRIED:
             at_least = 2 * found[0]
             continue
-        more = lengths_to_tell(offline, evaluation, lengths)
+        more = lengths_to_tell(offline, evaluation, lengths) or lengths_apart(offline, evaluation)
         if more:
             also = (*also, *more)
             continue
         changes = changes_of_graph(evaluation, slowdown(evaluation))
         beyond = length_beyond(offline, evaluation, changes)
-        if beyond is None or beyond <= at_least:
+        between = lengths_between(offline, evaluation, changes, beyond or max(lengths))
+        if beyond is not None and beyond > at_least:
+            at_least, also = beyond, (*also, lengths[0], *between)
+        elif between:
+            also = (*also, *between)
+        else:
             return replace(evaluation, changes=tuple(changes))
-        at_least, also = beyond, (*also, lengths[0])
 
 
 def evaluate_before(offline: Offline, evaluation: Evaluation, shorter: tuple[int, ...]) -> Evaluation:

@@ -19,7 +19,8 @@ MARGIN = 70
 MOST_ENTRIES = 2**24
 MOST_ENTRIES_ONCE = 2**27
 NEAR = 64
-MOST_BEFORE = 8
+MOST_BEFORE, MOST_BETWEEN = 16, 8
+FOLLOWED = 4
 LIMIT_WAY_OUT = "take the limit out of the model, or make it smaller"
 
 
@@ -62,8 +63,12 @@ def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) ->
         StreamError: the model gives nothing before a change.
     """
     shortest = min(evaluation.lengths)
-    nodes = {c.frames - 1: c.node for c in evaluation.changes if min_frames < c.frames <= shortest}
-    wanted = sorted(nodes, reverse=True)[:MOST_BEFORE]
+    nodes: dict[int, str] = {}
+    for change in evaluation.changes:
+        if min_frames < change.frames <= shortest:
+            places = (change.frames, change.frames - 1, (change.frames - 1) // 2)
+            nodes |= {max(min_frames, n): change.node for n in places}
+    wanted = sorted(set(nodes) - set(evaluation.lengths), reverse=True)[:MOST_BEFORE]
     accepted = [n for n in wanted if offline.accepts(n)]
     for n in wanted:
         if n in offline.empty:
@@ -71,6 +76,22 @@ def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) ->
                 f"in streams of {n} frames and less the model gives nothing", node=nodes[n], hint=LIMIT_WAY_OUT
             )
     return tuple(accepted)
+
+
+def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
+    """Longer lengths, where those evaluated lie too few frames of the slowest tensor apart to foretell its course."""
+    slowest, longest = slowdown(evaluation), max(evaluation.lengths)
+    apart = 0
+    last = -slowest
+    for length in sorted(n for n in evaluation.lengths if 2 * n >= longest):
+        if length - last >= slowest:
+            apart, last = apart + 1, length
+    if slowest == 1 or apart >= FOLLOWED:
+        return ()
+    wanted = [longest + slowest * k for k in range(1, FOLLOWED + 1)]
+    whole = [-(-n // slowest) * slowest for n in wanted]
+    pairs = zip(wanted, whole, strict=True)
+    return tuple(n for pair in pairs for n in [next((n for n in pair if offline.accepts(n)), 0)] if n)
 
 
 def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Change]) -> int | None:
@@ -99,6 +120,14 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
                     hint=LIMIT_WAY_OUT,
                 )
     return None
+
+
+def lengths_between(offline: Offline, evaluation: Evaluation, changes: Sequence[Change], beyond: int) -> list[int]:
+    """Up to another length the lengths of exact changes, where something may hold once, and one in each stretch between."""
+    shortest, longest = min(evaluation.lengths), max(evaluation.lengths)
+    places = sorted({c.frames for c in changes if c.exact and shortest < c.frames < beyond})[-MOST_BETWEEN:]
+    wanted = {*places, *(place - 1 for place in places[1:] if place > longest)} - {*evaluation.lengths}
+    return [n for n in sorted(wanted) if offline.accepts(n)]
 
 
 def promised_frames(

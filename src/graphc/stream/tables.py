@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.graph import Constant, Node, constant_of
+from graphc.graph import Constant, Node, is_sparse
 from graphc.stream.decisions import Operands
 from graphc.stream.facts import Array
+
+STEP_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,11 @@ class Read:
 
 def margins_of_table(node: Node, runs: Sequence[Operands]) -> Iterator[list[Array]]:
     """Margins, one for each length, of the rows from which on a table is not what it was."""
-    table = node.inputs[0] if node.inputs else None
-    if node.op not in ("Slice", "Gather") or not isinstance(table, Constant):
+    table = table_of(node, runs)
+    if table is None:
         return
     for read in reads_of(node, runs, tuple(table.shape)):
-        rows = constant_of(table)
-        if rows is None:
-            return
+        rows = np.asarray(table.values) if isinstance(table, Constant) else table
         rows = np.moveaxis(rows, read.axis, 0)
         first, last = min(read.first), max(read.last)
         if len(set(read.last)) > 1:
@@ -40,6 +40,19 @@ def margins_of_table(node: Node, runs: Sequence[Operands]) -> Iterator[list[Arra
             place = next_break(rows[last - 1 :: -1], last - first)
             if place is not None:
                 yield [np.asarray(float(last - start - place)) for start in read.first]
+
+
+def table_of(node: Node, runs: Sequence[Operands]) -> Constant | Array | None:
+    """What a node reads rows of, where that is the same at every length."""
+    if node.op not in ("Slice", "Gather"):
+        return None
+    table = node.inputs[0]
+    if isinstance(table, Constant):
+        return None if is_sparse(table) else table
+    values = [given.values[0] for given in runs]
+    first = values[0]
+    same = first is not None and all(v is not None and np.array_equal(v, first) for v in values)
+    return first if same else None
 
 
 def reads_of(node: Node, runs: Sequence[Operands], shape: tuple[int, ...]) -> Iterator[Read]:
@@ -67,12 +80,24 @@ def place_in(bound: float, size: int) -> int:
 
 
 def next_break(rows: Array, seen: int) -> int | None:
-    """The first row, beyond those seen, that does not go on as the later half of these: the same, or again and again.
+    """The first row, beyond those seen, that does not go on as the later half of these.
 
-    None where these follow no period, or the whole table does.
+    None where these are not alike, follow no period and no step, or where the whole table does.
     """
+    place = next_odd(rows, seen)
+    if place is None and rows.dtype.kind in "iuf" and seen > 1:
+        steps = np.diff(rows.astype(np.float64), axis=0)
+        place = next_odd(np.round(steps, STEP_DIGITS), seen - 1, longest_period=1)
+        return None if place is None else place + 1
+    return place
+
+
+def next_odd(rows: Array, seen: int, longest_period: int | None = None) -> int | None:
+    """The first row, beyond those seen, that breaks the period of the later half of these."""
     half = seen // 2
-    for period in range(1, half + 1):
+    for period in range(1, (longest_period or half) + 1):
+        if half - period < 0:
+            return None
         if alike(rows[half:seen], rows[half - period : seen - period]).all():
             goes_on = alike(rows[seen:], rows[seen - period : len(rows) - period])
             return None if goes_on.all() else seen + int(np.argmin(goes_on))

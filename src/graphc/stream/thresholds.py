@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, constant_of, label, subgraphs
+from graphc.graph import Constant, Graph, Node, constant_of, label, reads, subgraphs
 from graphc.stream.decisions import PLACING, SMOOTH, Operands, limits_of, margins_of, wholes_of
-from graphc.stream.facts import Array
+from graphc.stream.facts import Array, Known
 from graphc.stream.foretold import Course, Zero
 from graphc.stream.inner_constants import value_in
 from graphc.stream.tables import margins_of_table
@@ -178,24 +178,35 @@ def entries(margin: Array, grown: Sequence[int]) -> Array:
 
 
 def numbers_of_bodies(evaluation: Evaluation, slowest: int) -> Iterator[Change]:
-    """Time-only nodes with bodies may do something else from the sum of all numbers in them on."""
+    """Time-only nodes with bodies may do something else from the sum of all numbers on that they hold or read."""
     carried = evaluation.data | evaluation.static
-    for node in evaluation.graph.nodes:
-        if not any(t.name in carried for t in node.outputs):
-            numbers = [n for inner in subgraphs(node) for n in numbers_in(inner)]
-            if numbers:
-                yield Change(slowest * math.ceil(sum(numbers)), label(node), exact=False)
+    nodes = [n for n in evaluation.graph.nodes if not any(t.name in carried for t in n.outputs)]
+    nodes = [n for n in nodes if next(subgraphs(n), None) is not None]
+    time = TimeOnly(evaluation, sorted({t.name for n in nodes for t in reads(n) if not isinstance(t, Constant)}))
+    for node in nodes:
+        numbers = [n for inner in subgraphs(node) for n in numbers_in(inner)]
+        for values in time.values([t.name for t in reads(node) if t.name in time.types]).values():
+            if Known(values).steady is not None:
+                numbers += sizes_of(values[0])
+        if numbers:
+            yield Change(slowest * math.ceil(sum(numbers)), label(node), exact=False)
 
 
 def numbers_in(body: Graph) -> Iterator[float]:
-    """The sizes of the numbers that a body holds, but for those that no stream reaches; of large tables the largest."""
+    """The sizes of the numbers that a body holds."""
     for node in body.nodes:
         for tensor in [*node.inputs, *node.outputs]:
             value = value_in(tensor)
-            if value is None or np.asarray(value).dtype.kind not in "iuf" or not np.size(value):
-                continue
-            sizes = np.abs(np.asarray(value, np.float64)).ravel()
-            sizes = sizes[np.isfinite(sizes) & (sizes < NO_STREAM)]
-            yield from sizes if sizes.size <= SMALL else [float(sizes.max())]
+            if value is not None:
+                yield from sizes_of(np.asarray(value))
         for inner in subgraphs(node):
             yield from numbers_in(inner)
+
+
+def sizes_of(value: Array) -> list[float]:
+    """The sizes of numbers, but for those that no stream reaches; of large tables the largest."""
+    if value.dtype.kind not in "iuf" or not value.size:
+        return []
+    sizes = np.abs(value.astype(np.float64)).ravel()
+    sizes = sizes[np.isfinite(sizes) & (sizes < NO_STREAM)]
+    return list(sizes) if sizes.size <= SMALL else [float(sizes.max())]

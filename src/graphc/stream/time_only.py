@@ -47,7 +47,7 @@ class TimeOnly:
     """Time-only tensors of an evaluation, to be computed at the lengths evaluated without any data.
 
     Args:
-        names: of the tensors wanted; only those that are dense tensors can be had.
+        names: of the tensors wanted; only those that are dense tensors of a dtype of numpy's own can be had.
 
     Errors:
         ModelError: onnxruntime does not run them.
@@ -68,7 +68,8 @@ class TimeOnly:
             self.session = Session(part_of(evaluation, rest, sizes, wanted), optimize=False)
         except RunError as err:
             raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
-        self.types = {n: dtype for n, (dtype, _) in self.session.output_types().items() if dtype is not None}
+        types = self.session.output_types()
+        self.types = {n: dtype for n, (dtype, _) in types.items() if dtype is not None and dtype.kind != "V"}
         self.feeds = [
             {fed_name(name): size_read(n, evaluation.shapes[n.inputs[0].name][index]) for name, n in sizes.items()}
             | {k: v for k, v in given.items() if k in self.session.input_names}
