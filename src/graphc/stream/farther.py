@@ -123,7 +123,7 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
 
 
 def lengths_between(offline: Offline, evaluation: Evaluation, changes: Sequence[Change], beyond: int) -> list[int]:
-    """Up to another length the lengths of exact changes, where something may hold once, and one in each stretch between."""
+    """Lengths of exact changes up to another, where something may hold once, and one in each stretch between them."""
     shortest, longest = min(evaluation.lengths), max(evaluation.lengths)
     places = sorted({c.frames for c in changes if c.exact and shortest < c.frames < beyond})[-MOST_BETWEEN:]
     wanted = {*places, *(place - 1 for place in places[1:] if place > longest)} - {*evaluation.lengths}
