@@ -8,7 +8,7 @@ import pytest
 from test_rules import lifted_equal, model_of, refusal, weights
 
 from graphc.offline import offline_of
-from graphc.spec import StreamSpec
+from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.evaluate import evaluate
 from graphc.stream.foretold import Course
 
@@ -81,6 +81,27 @@ def test_what_changes_with_a_late_length_is_refused(body: str) -> None:
     error = refusal(late_model(body))
     assert error.node
     assert error.hint
+
+
+@pytest.mark.parametrize("use", ["r = Range (zero, t, one) q = Less (r, v) m = Cast <to=1> (q) y = Mul (x, m)", CUT])
+def test_a_count_that_is_clamped_where_it_is_read(use: str) -> None:
+    """An input that counts the frames is time-only itself."""
+    body = f"v = Min (count, late) {HEAD} {use}"
+    model = weights(model_of(body, inputs="float[1,2,T] x, int64 count"), late=np.array(700), **NUMBERS)
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2), "count": InputSpec(counts="x")})
+    assert refusal(model, spec).node
+
+
+def test_the_promise_of_slow_frames_ends_before_the_change() -> None:
+    body = """
+        s = Conv <kernel_shape=[10], strides=[10]> (x, w) h = Shape (s) t = Gather (h, two) v = Min (t, late)
+        e = Unsqueeze (v, front) y = Slice (s, front, e, time)
+    """
+    model = weights(model_of(body, inputs="float[1,1,T] x"), w=np.ones((2, 1, 10), np.float32))
+    lifted = lifted_equal(weights(model, late=np.array(2500), **NUMBERS), (1,), range(10, 200, 10))
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames is not None
+    assert 10_000 < lifted.signature.max_frames < 25_010
 
 
 @pytest.mark.parametrize("late", [20, 50, 700])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,9 @@ MARGIN = 70
 MOST_ENTRIES = 2**24
 MOST_ENTRIES_ONCE = 2**27
 NEAR = 64
-MOST_BEFORE, MOST_BETWEEN = 16, 8
+MOST_BEFORE, MOST_BETWEEN = 16, 4
 FOLLOWED = 4
+CHEAP = 200
 LIMIT_WAY_OUT = "take the limit out of the model, or make it smaller"
 
 
@@ -88,7 +90,7 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
             apart, last = apart + 1, length
     if slowest == 1 or apart >= FOLLOWED:
         return ()
-    wanted = [longest + slowest * k for k in range(1, FOLLOWED + 1)]
+    wanted = [longest + slowest * k + slowest * k * k // 7 % slowest for k in range(1, FOLLOWED + 1)]
     whole = [-(-n // slowest) * slowest for n in wanted]
     pairs = zip(wanted, whole, strict=True)
     return tuple(n for pair in pairs for n in [next((n for n in pair if offline.accepts(n)), 0)] if n)
@@ -123,10 +125,16 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
 
 
 def lengths_between(offline: Offline, evaluation: Evaluation, changes: Sequence[Change], beyond: int) -> list[int]:
-    """Lengths of exact changes up to another, where something may hold once, and one in each stretch between them."""
-    shortest, longest = min(evaluation.lengths), max(evaluation.lengths)
-    places = sorted({c.frames for c in changes if c.exact and shortest < c.frames < beyond})[-MOST_BETWEEN:]
-    wanted = {*places, *(place - 1 for place in places[1:] if place > longest)} - {*evaluation.lengths}
+    """Lengths of exact changes up to another, where something may hold once, and one in each stretch between them.
+
+    Of long ones, which cost most, only those where numbers are compared for being equal.
+    """
+    shortest, longest, apart = min(evaluation.lengths), max(evaluation.lengths), 4 * slowdown(evaluation)
+    exact = sorted(c for c in changes if c.exact and shortest < c.frames < beyond)
+    wanted = {c.frames for c in exact if c.frames <= CHEAP or c.node.endswith("(Equal)")}
+    late = [c.frames for c in exact if c.frames > longest]
+    stretches = [place - 1 for before, place in pairwise(late) if place - before > apart]
+    wanted = {*sorted(wanted)[-MOST_BETWEEN:], *stretches[:MOST_BETWEEN]} - {*evaluation.lengths}
     return [n for n in sorted(wanted) if offline.accepts(n)]
 
 
@@ -147,8 +155,8 @@ def promised_frames(
         if change.frames <= longest or (of_tables is not None and change.frames >= of_tables - slowest):
             continue
         if change.exact:
-            if most is None or change.frames - slowest < most:
-                most, ended_by = change.frames - slowest, change
+            if most is None or change.earliest - slowest < most:
+                most, ended_by = max(longest, change.earliest - slowest), change
         elif entries_at(evaluation, change.frames) > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
             raise StreamError(
                 f"in streams of about {change.frames} frames it may begin to do something else, and graphc looks no "

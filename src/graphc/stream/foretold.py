@@ -16,10 +16,15 @@ LONGEST_FRAME = 4096
 
 
 class Zero(NamedTuple):
-    """A length at which a number is zero, in input frames; exact of lines, squares and reciprocals of lengths."""
+    """A length at which a number is zero, in input frames; exact of lines, squares and reciprocals of lengths.
+
+    Args:
+        earliest: the least that it can be, since a few lengths tell little of the rate of slower frames.
+    """
 
     frames: float
     exact: bool
+    earliest: float
 
 
 class Course:
@@ -48,18 +53,18 @@ class Course:
         different = len(set(values[late]))
         if different < 2:
             return []
-        zeros = self.zeros_of_line(late, values[late])
-        if zeros is None:
-            zeros = self.zeros_of_curve(values)
-        exact = zeros is not None
-        if zeros is None:
-            order = late if different > 2 else order
-            zeros = [z for z in zeros_of_course(lengths[order], values[order]) if z > lengths[late[0]]]
-        found = sorted(z for z in zeros if math.isfinite(z) and z > 1)
-        ahead = [z for z in found if z > lengths[late[0]]]
-        return [Zero(z, exact) for z in (*(z for z in found if z <= lengths[late[0]]), *ahead[:1])]
+        found = self.zeros_of_line(late, values[late])
+        if found is None:
+            found = self.zeros_of_curve(values)
+        if found is None:
+            order = late if different > 2 else order[lengths[order] * 4 >= lengths.max()]
+            zeros = zeros_of_course(lengths[order], values[order])
+            found = [Zero(z, False, z) for z in zeros if z > lengths[late[0]]]
+        found = sorted(z for z in found if math.isfinite(z.frames) and z.frames > 1)
+        ahead = [z for z in found if z.frames > lengths[late[0]]]
+        return [*(z for z in found if z.frames <= lengths[late[0]]), *ahead[:1]]
 
-    def zeros_of_line(self, runs: Array, y: Array) -> list[float] | None:
+    def zeros_of_line(self, runs: Array, y: Array) -> list[Zero] | None:
         """The zero of a line of a clock over some of the lengths, in input frames; None where the number is none."""
         for clock in self.clocks:
             n = clock[runs]
@@ -70,7 +75,7 @@ class Course:
                 return self.input_frames(clock, [-start / slope] if slope else [])
         return None
 
-    def zeros_of_curve(self, y: Array) -> list[float] | None:
+    def zeros_of_curve(self, y: Array) -> list[Zero] | None:
         """The zeros of a square or reciprocal of a clock over all lengths, in input frames; None where it is none."""
         for n in self.clocks:
             for degree, x in ((1, 1 / np.maximum(n, 1)), (2, n)):
@@ -85,9 +90,11 @@ class Course:
                 return self.input_frames(n, roots)
         return None
 
-    def input_frames(self, clock: Array, places: list[float]) -> list[float]:
+    def input_frames(self, clock: Array, places: list[float]) -> list[Zero]:
         rate, start = pace(self.clocks[0], clock)
-        return [(place - start) / rate for place in places]
+        found = [(place - start) / rate for place in places]
+        sure = 1.0 if clock is self.clocks[0] else max(0.0, 1 - 2 / (clock.max() - clock.min()))
+        return [Zero(frames, True, frames * sure) for frames in found]
 
     def other_wholes(self, values: Array) -> list[Zero]:
         """The lengths at which a number comes from and to another whole part; none where these show two."""

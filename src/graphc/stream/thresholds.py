@@ -41,12 +41,14 @@ class Change:
     """A length, in input frames, from which on a node may do something else.
 
     Args:
-        exact: whether nothing happens before; else the length is an estimate.
+        exact: whether nothing happens before ``earliest``; else the length is an estimate.
+        earliest: the least that it can be.
     """
 
     frames: int
     node: str
     exact: bool
+    earliest: int
 
 
 def changes_of_graph(evaluation: Evaluation, slowest: int) -> list[Change]:
@@ -81,8 +83,8 @@ def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
         values = time.values(sorted({name for n in group for name in wanted[id(n)]}))
         for node in group:
             if wanted[id(node)] or node.op in PLACING:
-                for frames, exact in changes_of(evaluation, node, values, clocks):
-                    yield Change(frames, label(node), exact)
+                for zero in changes_of(evaluation, node, values, clocks):
+                    yield Change(rounded_up(zero.frames), label(node), zero.exact, rounded_up(zero.earliest))
 
 
 def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) -> Iterator[list[Node]]:
@@ -102,8 +104,8 @@ def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) ->
 
 def changes_of(
     evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], clocks: Sequence[tuple[int, ...]]
-) -> set[tuple[int, bool]]:
-    """The lengths at which one node is going to do something else, or does something else before; which are exact."""
+) -> list[Zero]:
+    """The lengths at which one node is going to do something else, or does something else before."""
     runs = [operands_at(evaluation, node, values, index) for index in range(len(evaluation.lengths))]
     margins = [margins_of(node, given) for given in runs]
     wholes = [wholes_of(node, given) for given in runs]
@@ -117,7 +119,11 @@ def changes_of(
         foretold += zeros_of(clocks, of_one, whole=False)
     for of_one in zip(*wholes, strict=True):
         foretold += zeros_of(clocks, of_one, whole=True)
-    return {(math.ceil(zero.frames * (1 - ROUNDING)), zero.exact) for zero in foretold}
+    return foretold
+
+
+def rounded_up(frames: float) -> int:
+    return math.ceil(frames * (1 - ROUNDING))
 
 
 def operands_at(evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], index: int) -> Operands:
@@ -189,7 +195,8 @@ def numbers_of_bodies(evaluation: Evaluation, slowest: int) -> Iterator[Change]:
             if Known(values).steady is not None:
                 numbers += sizes_of(values[0])
         if numbers:
-            yield Change(slowest * math.ceil(sum(numbers)), label(node), exact=False)
+            frames = slowest * math.ceil(sum(numbers))
+            yield Change(frames, label(node), exact=False, earliest=frames)
 
 
 def numbers_in(body: Graph) -> Iterator[float]:

@@ -60,16 +60,18 @@ class TimeOnly:
         sizes = {n.outputs[0].name: n for n in nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
         rest = [n for n in nodes if n.outputs[0].name not in sizes]
         wanted = [n for n in dict.fromkeys(names) if n in made]
+        given = [t.name for t in evaluation.graph.inputs if t.name not in carried and t.name in names]
+        self.given = {name: tuple(feed[name] for feed in evaluation.feeds) for name in given}
+        self.types: dict[str, np.dtype[np.generic]] = {name: values[0].dtype for name, values in self.given.items()}
+        self.feeds: list[dict[str, Array]] = []
         if not wanted:
-            self.types: dict[str, np.dtype[np.generic]] = {}
-            self.feeds: list[dict[str, Array]] = []
             return
         try:
             self.session = Session(part_of(evaluation, rest, sizes, wanted), optimize=False)
         except RunError as err:
             raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         types = self.session.output_types()
-        self.types = {n: dtype for n, (dtype, _) in types.items() if dtype is not None and dtype.kind != "V"}
+        self.types |= {n: dtype for n, (dtype, _) in types.items() if dtype is not None and dtype.kind != "V"}
         self.feeds = [
             {fed_name(name): size_read(n, evaluation.shapes[n.inputs[0].name][index]) for name, n in sizes.items()}
             | {k: v for k, v in given.items() if k in self.session.input_names}
@@ -78,11 +80,13 @@ class TimeOnly:
 
     def values(self, names: Sequence[str]) -> dict[str, tuple[Array, ...]]:
         """The values of some of these tensors, one for each length."""
+        made = [name for name in names if name not in self.given]
         try:
-            runs = [self.session.run(feed, names) for feed in self.feeds] if names else []
+            runs = [self.session.run(feed, made) for feed in self.feeds] if made else []
         except RunError as err:
             raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-        return {name: tuple(np.asarray(run[name]) for run in runs) for name in names}
+        computed = {name: tuple(np.asarray(run[name]) for run in runs) for name in made}
+        return computed | {name: self.given[name] for name in names if name in self.given}
 
 
 def part_of(
