@@ -319,7 +319,10 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
         if unpacked > math.prod(shape) * dtype.itemsize + LARGEST_NPY_HEADER:
             raise ValueError(f"it unpacks to {unpacked} bytes, where the manifest has {list(shape)} of {dtype}")
         with np.load(path, allow_pickle=False) as archive:
-            value: NDArray[Any] = archive[state.init.key]
+            held: object = archive[state.init.key]
+        if not isinstance(held, np.ndarray):
+            raise ValueError("it is no array")
+        value: NDArray[Any] = held
     except Exception as err:
         raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
     if value.shape != shape or value.dtype != dtype:
