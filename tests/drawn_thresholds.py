@@ -50,14 +50,12 @@ def clamped(net: Network, frames: str, number: int) -> str:
     if form == 3:
         return net.one("Sub", frames, excess(net, frames, number))
     if form == 4:
-        ones = net.constant(np.array([0]))
-        both = net.one("Concat", net.one("Unsqueeze", frames, ones), net.constant(np.array([number])), axis=0)
+        both = net.one("Concat", listed(net, frames), net.constant(np.array([number])), axis=0)
         return net.one("ReduceMin", both, keepdims=0, axes=[0])
     if form == 5:
         return net.one("Clip", frames, zero, n)
     if form == 6:
-        every = net.one("Range", zero, frames, net.constant(np.int64(1)))
-        first = net.one("Slice", every, net.constant(np.array([0])), net.constant(np.array([number])))
+        first = net.one("Slice", places(net, frames), net.constant(np.array([0])), net.constant(np.array([number])))
         return net.one("Size", first)
     if form == 7:
         shape = net.one(

@@ -27,9 +27,9 @@ SMOOTH = frozenset(
         *("SequenceConstruct", "SequenceAt", "SequenceInsert", "SequenceEmpty", "SequenceLength"),
     )
 )
-EXACT_WHOLES = {np.dtype(np.float16): 2**11}
 CAST = onnx.TensorProto
-EXACT_WHOLES_OF = {
+EXACT_WHOLES = {
+    CAST.FLOAT16: 2.0**11,
     CAST.BFLOAT16: 2.0**8,
     **dict.fromkeys((CAST.FLOAT8E4M3FN, CAST.FLOAT8E4M3FNUZ), 2.0**4),
     **dict.fromkeys((CAST.FLOAT8E5M2, CAST.FLOAT8E5M2FNUZ), 2.0**3),
@@ -78,16 +78,34 @@ def from_extreme(node: Node, given: Operands) -> list[Array]:
     return [value - value.max(along, keepdims=True), value - value.min(along, keepdims=True)]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What a Slice cuts out, [axes cut] each: places counted from the front, not yet held within the sizes."""
+
+    axes: Sequence[int]
+    first: Array
+    last: Array
+    sizes: Array
+
+
+def cut_of(given: Operands) -> Cut | None:
+    """The cut of a Slice; None where its shape or a place is not known."""
+    shape, starts, ends, named = given.shapes[0], given.number(1), given.number(2), given.number(3)
+    if shape is None or starts is None or ends is None:
+        return None
+    axes = [int(a) % len(shape) for a in (range(starts.size) if named is None else named.ravel())]
+    sizes = np.asarray([shape[a] for a in axes], np.float64)
+    first, last = (np.where(v < 0, v + sizes, v) for v in (starts.ravel(), ends.ravel()))
+    return Cut(axes, first, last, sizes)
+
+
 def of_slice(node: Node, given: Operands) -> list[Array]:
     """Starts and ends from 0 and from the size, and from each other."""
-    shape, starts, ends = given.shapes[0], given.number(1), given.number(2)
-    if starts is None or ends is None or shape is None:
-        return [v for v in (starts, ends) if v is not None]
-    axes = given.number(3)
-    places = range(starts.size) if axes is None else [int(a) for a in axes.ravel()]
-    sizes = np.asarray([shape[a] for a in places], np.float64)
-    first, last = (np.where(v < 0, v + sizes, v) for v in (starts.ravel(), ends.ravel()))
-    return [starts.ravel(), ends.ravel(), first, last, first - sizes, last - sizes, last - first]
+    named = [v.ravel() for v in (given.number(1), given.number(2)) if v is not None]
+    cut = cut_of(given)
+    if cut is None:
+        return named
+    return [*named, cut.first, cut.last, cut.first - cut.sizes, cut.last - cut.sizes, cut.last - cut.first]
 
 
 def of_band(node: Node, given: Operands) -> list[Array]:
@@ -137,7 +155,7 @@ def of_cast(node: Node, given: Operands) -> list[Array]:
     to = node.attrs.get("to")
     if to in (CAST.BOOL, CAST.UINT8, CAST.UINT16, CAST.UINT32, CAST.UINT64):
         return given.numbers()
-    most = EXACT_WHOLES_OF.get(to)
+    most = EXACT_WHOLES.get(to)
     return [] if most is None else [v + limit for v in given.numbers() for limit in (-most, most)]
 
 
@@ -210,8 +228,8 @@ def wholes_of(node: Node, given: Operands) -> list[Array]:
     if node.op == "Range":
         return steps_of(value, other, given.number(2))
     if node.op == "Slice":
-        found = of_slice(node, given)
-        return steps_of(np.zeros(1), found[-1], given.number(4)) if found else []
+        cut = cut_of(given)
+        return [] if cut is None else steps_of(cut.first, cut.last, given.number(4))
     if node.op == "Round":
         return [value + 0.5]
     whole = node.op in ("Div", "BitShift") and is_whole(given)
@@ -240,8 +258,9 @@ def is_whole(given: Operands) -> bool:
 
 def limits_of(dtype: np.dtype[Any]) -> tuple[float, float] | None:
     """The least and largest whole numbers that a type holds exactly; None where no length of a stream is as large."""
-    if dtype in EXACT_WHOLES:
-        return -float(EXACT_WHOLES[dtype]), float(EXACT_WHOLES[dtype])
+    most = EXACT_WHOLES.get(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+    if most is not None:
+        return -most, most
     if dtype.kind in "iu" and dtype.itemsize <= 4:
         return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     return None

@@ -101,15 +101,15 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         if more:
             also = (*also, *more)
             continue
-        changes = changes_of_graph(evaluation, slowdown(evaluation))
-        beyond = length_beyond(offline, evaluation, changes)
-        between = lengths_between(offline, evaluation, changes, beyond or max(lengths))
+        evaluation = replace(evaluation, changes=tuple(changes_of_graph(evaluation, slowdown(evaluation))))
+        beyond = length_beyond(offline, evaluation)
+        between = lengths_between(offline, evaluation, beyond or max(lengths))
         if beyond is not None and beyond > at_least:
             at_least, also = beyond, (*also, lengths[0], *between)
         elif between:
             also = (*also, *between)
         else:
-            return replace(evaluation, changes=tuple(changes))
+            return evaluation
 
 
 def evaluate_before(offline: Offline, evaluation: Evaluation, shorter: tuple[int, ...]) -> Evaluation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,9 @@ def slowdown(evaluation: Evaluation) -> int:
     return max(1, round(span / min(grown))) if span and grown else 1
 
 
-def reach_of(evaluation: Evaluation, slowest: int) -> int:
+def reach_of(evaluation: Evaluation) -> int:
     """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
-    reach = FARTHEST * slowest
+    reach = FARTHEST * slowdown(evaluation)
     while reach > FARTHEST and entries_at(evaluation, reach) > MOST_ENTRIES:
         reach = max(FARTHEST, reach * 3 // 4)
     return reach
@@ -90,21 +89,23 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
             apart, last = apart + 1, length
     if slowest == 1 or apart >= FOLLOWED:
         return ()
-    wanted = [longest + slowest * k + slowest * k * k // 7 % slowest for k in range(1, FOLLOWED + 1)]
-    whole = [-(-n // slowest) * slowest for n in wanted]
-    pairs = zip(wanted, whole, strict=True)
-    return tuple(n for pair in pairs for n in [next((n for n in pair if offline.accepts(n)), 0)] if n)
+    found: list[int] = []
+    for k in range(1, FOLLOWED + 1):
+        wanted = longest + slowest * k + slowest * k * k // 7 % slowest
+        whole = -(-wanted // slowest) * slowest
+        found += [n for n in (wanted, whole) if offline.accepts(n)][:1]
+    return tuple(found)
 
 
-def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Change]) -> int | None:
+def length_beyond(offline: Offline, evaluation: Evaluation) -> int | None:
     """A length beyond the last change within reach that the model takes; None where those evaluated are.
 
     Errors:
         StreamError: the model gives nothing from a change on.
     """
     slowest, longest = slowdown(evaluation), max(evaluation.lengths)
-    reach = reach_of(evaluation, slowest)
-    for change in reversed(changes):
+    reach = reach_of(evaluation)
+    for change in reversed(evaluation.changes):
         farthest = change.frames + MARGIN * slowest
         if farthest <= longest or 2 * change.frames <= longest:
             return None
@@ -124,13 +125,13 @@ def length_beyond(offline: Offline, evaluation: Evaluation, changes: Sequence[Ch
     return None
 
 
-def lengths_between(offline: Offline, evaluation: Evaluation, changes: Sequence[Change], beyond: int) -> list[int]:
+def lengths_between(offline: Offline, evaluation: Evaluation, beyond: int) -> list[int]:
     """Lengths of exact changes up to another, where something may hold once, and one in each stretch between them.
 
     Of long ones, which cost most, only those where numbers are compared for being equal.
     """
     shortest, longest, apart = min(evaluation.lengths), max(evaluation.lengths), 4 * slowdown(evaluation)
-    exact = sorted(c for c in changes if c.exact and shortest < c.frames < beyond)
+    exact = [c for c in evaluation.changes if c.exact and shortest < c.frames < beyond]
     wanted = {c.frames for c in exact if c.frames <= CHEAP or c.node.endswith("(Equal)")}
     late = [c.frames for c in exact if c.frames > longest]
     stretches = [place - 1 for before, place in pairwise(late) if place - before > apart]
@@ -160,7 +161,7 @@ def promised_frames(
         elif entries_at(evaluation, change.frames) > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
             raise StreamError(
                 f"in streams of about {change.frames} frames it may begin to do something else, and graphc looks no "
-                f"further than {reach_of(evaluation, slowest)} frames",
+                f"further than {reach_of(evaluation)} frames",
                 node=change.node,
                 hint=LIMIT_WAY_OUT,
             )

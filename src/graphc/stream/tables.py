@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.graph import Constant, Node, is_sparse
-from graphc.stream.decisions import Operands
+from graphc.stream.decisions import Operands, cut_of
 from graphc.stream.facts import Array
 
 STEP_DIGITS = 6
@@ -63,20 +63,15 @@ def reads_of(node: Node, runs: Sequence[Operands], shape: tuple[int, ...]) -> It
         if len(found) == len(runs):
             yield Read(axis, [int(p.min()) for p in found], [int(p.max()) + 1 for p in found])
         return
-    starts, ends = ([v.ravel() for given in runs if (v := given.number(i)) is not None] for i in (1, 2))
-    axes, steps = runs[0].number(3), runs[0].number(4)
-    if not len(starts) == len(ends) == len(runs) or (steps is not None and (steps < 0).any()):
+    cuts = [cut for given in runs if (cut := cut_of(given)) is not None]
+    steps = runs[0].number(4)
+    if len(cuts) < len(runs) or (steps is not None and (steps < 0).any()):
         return
-    for index in range(starts[0].size):
-        axis = index if axes is None else int(axes.ravel()[index]) % len(shape)
-        first, last = ([place_in(v[index], shape[axis]) for v in bounds] for bounds in (starts, ends))
+    for index, axis in enumerate(cuts[0].axes):
+        first = [int(np.clip(cut.first[index], 0, shape[axis])) for cut in cuts]
+        last = [int(np.clip(cut.last[index], 0, shape[axis])) for cut in cuts]
         if max(last) > min(first):
             yield Read(axis, first, last)
-
-
-def place_in(bound: float, size: int) -> int:
-    """A start or end of a Slice as a place among so many rows."""
-    return int(np.clip(bound + size if bound < 0 else bound, 0, size))
 
 
 def next_break(rows: Array, seen: int) -> int | None:
