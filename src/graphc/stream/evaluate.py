@@ -36,6 +36,7 @@ from graphc.stream.farther import length_beyond, lengths_apart, lengths_between,
 from graphc.stream.inline import inline_branch
 from graphc.stream.length_steps import STEPS, whole_steps
 from graphc.stream.loops import plain_loops
+from graphc.stream.many_lengths import odd_lengths, with_end, worth_a_run
 from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
 from graphc.stream.sequences import stack_sequences
@@ -45,6 +46,7 @@ from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 LONGEST_TRIED = 100_000
 SMALLEST_STEP = 8
 MOST_FOR_STEPS = 20
+MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Evaluation:
         known: the time-only tensors that data meets, or that are outputs.
         shapes: the shape of every tensor of data, one for each run.
         dtypes: the dtype of every tensor of data.
+        time_shapes: the shape of every time-only tensor that a node makes, one for each run.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
         source: the model that was evaluated, its functions inlined.
@@ -76,6 +79,7 @@ class Evaluation:
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
 
 def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
@@ -89,6 +93,7 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
+    rounds = 0
     while True:
         found = offline.some_lengths(at_least)
         lengths = (*found, *(n for n in also if n not in found))
@@ -106,10 +111,18 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         between = lengths_between(offline, evaluation, beyond or max(lengths))
         if beyond is not None and beyond > at_least:
             at_least, also = beyond, (*also, lengths[0], *between)
-        elif between:
+            continue
+        if between:
             also = (*also, *between)
-        else:
-            return evaluation
+            continue
+        odd = odd_lengths(offline, evaluation)
+        fresh = worth_a_run(offline, evaluation, odd) if rounds < MOST_ROUNDS else []
+        if not fresh:
+            return evaluation if not odd else with_end(evaluation, odd)
+        rounds += 1
+        also = (*also, lengths[0], *fresh)
+        if max(fresh) >= 2 * max(lengths):
+            at_least = max(fresh)
 
 
 def evaluate_before(offline: Offline, evaluation: Evaluation, shorter: tuple[int, ...]) -> Evaluation:
@@ -144,7 +157,8 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         conditions = {
             n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static
         }
-        values, shapes, dtypes = run_at(graph, model, feeds, wanted | set(conditions), data | static)
+        values, found, dtypes = run_at(graph, model, feeds, wanted | set(conditions))
+        shapes = {name: sizes for name, sizes in found.items() if name in data | static}
         known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
         all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
         rewritten = (
@@ -159,9 +173,21 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
     known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
-    found = Evaluation(graph, lengths, known, shapes, dtypes, frozenset(data), frozenset(static), model, tuple(feeds))
-    found.memo[STEPS] = tuple(whole_steps(graph, data | static))
-    return found
+    time_shapes = {name: sizes for name, sizes in found.items() if name not in shapes}
+    kept = {name: dtype for name, dtype in dtypes.items() if name in shapes}
+    return Evaluation(
+        graph,
+        lengths,
+        known,
+        shapes,
+        kept,
+        frozenset(data),
+        frozenset(static),
+        source=model,
+        feeds=tuple(feeds),
+        memo={STEPS: tuple(whole_steps(graph, data | static))},
+        time_shapes=time_shapes,
+    )
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
@@ -231,12 +257,12 @@ def frontier(graph: Graph, data: set[str]) -> set[str]:
 
 
 def run_at(
-    graph: Graph, like: onnx.ModelProto, feeds: list[dict[str, Array]], wanted: set[str], data: set[str]
+    graph: Graph, like: onnx.ModelProto, feeds: list[dict[str, Array]], wanted: set[str]
 ) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]], dict[str, np.dtype[np.generic]]]:
-    """Values of the wanted tensors at each feed; shapes and dtypes of the tensors of data."""
+    """Values of the wanted tensors at each feed; shapes and dtypes of all dense tensors."""
     base = export_model(graph, like)
     del base.graph.value_info[:]
-    made = [t for n in base.graph.node for t in n.output if t in data] + [i.name for i in base.graph.input]
+    made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
         dtypes = {
             name: dtype

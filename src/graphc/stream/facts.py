@@ -17,6 +17,8 @@ from graphc.length import Length
 
 Array = NDArray[Any]
 
+SMALLEST_SHARED = 2**14
+
 
 class Edge(Enum):
     """The head of a stream padded by its own first frame."""
@@ -176,14 +178,30 @@ class Reach:
         nothing, never = (np.zeros((1, 1)),) * count, (no,) * count
         return cls(nothing, never, never, never, never, nothing)
 
+    @property
+    def parts(self) -> tuple[tuple[Array, ...], ...]:
+        return (self.level, self.zero, self.wild, self.one, self.counted, self.least)
+
     def swapped(self) -> Reach:
-        parts = (self.level, self.zero, self.wild, self.one, self.counted, self.least)
-        return Reach(*(tuple(v.T for v in part) for part in parts))
+        return Reach(*(tuple(v.T for v in part) for part in self.parts))
+
+    def shared(self, held: dict[Any, Any]) -> Reach:
+        """The same, equal arrays held once: the layers of a model mask alike."""
+        return Reach(*(tuple(held_once(v, held) for v in part) for part in self.parts))
 
     @property
     def unseen(self) -> tuple[Array, ...]:
         """Entries that do nothing to the result."""
         return tuple(z & ~c for z, c in zip(self.zero, self.counted, strict=True))
+
+
+def held_once(value: Array, held: dict[Any, Any]) -> Array:
+    """A large array, or the equal one that is held already."""
+    if value.size < SMALLEST_SHARED:
+        return value
+    digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).digest()
+    found: Array = held.setdefault(("held", value.shape, value.dtype.str, digest), value)
+    return found
 
 
 @dataclass(frozen=True)

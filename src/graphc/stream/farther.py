@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FARTHEST = 2000
 MARGIN = 70
 MOST_ENTRIES = 2**24
+MOST_OF_PAIRS = 2**28
 MOST_ENTRIES_ONCE = 2**27
 NEAR = 64
 MOST_BEFORE, MOST_BETWEEN = 16, 4
@@ -37,21 +38,26 @@ def slowdown(evaluation: Evaluation) -> int:
 
 def reach_of(evaluation: Evaluation) -> int:
     """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
-    reach = FARTHEST * slowdown(evaluation)
-    while reach > FARTHEST and entries_at(evaluation, reach) > MOST_ENTRIES:
-        reach = max(FARTHEST, reach * 3 // 4)
+    reach, longest = FARTHEST * slowdown(evaluation), max(evaluation.lengths)
+    while reach > longest:
+        largest, of_pairs = entries_at(evaluation, reach)
+        if largest <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS:
+            break
+        reach = max(longest, reach * 3 // 4)
     return reach
 
 
-def entries_at(evaluation: Evaluation, frames: int) -> float:
-    """Entries of the largest tensor of data at a length, as its sizes grow with the length."""
+def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
+    """Entries at a length, as sizes grow with it: of the largest tensor, and of all that grow along two axes."""
     lengths = evaluation.lengths
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
-    most = 0.0
-    for sizes in evaluation.shapes.values():
+    most = of_pairs = 0.0
+    for sizes in (*evaluation.shapes.values(), *evaluation.time_shapes.values()):
         grown = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
-        most = max(most, float(np.prod(sizes[longest], dtype=np.float64)) * (frames / lengths[longest]) ** grown)
-    return most
+        entries = float(np.prod(sizes[longest], dtype=np.float64)) * (frames / lengths[longest]) ** grown
+        most = max(most, entries)
+        of_pairs += entries if grown > 1 else 0
+    return most, of_pairs
 
 
 def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tuple[int, ...]:
@@ -158,7 +164,7 @@ def promised_frames(
         if change.exact:
             if most is None or change.earliest - slowest < most:
                 most, ended_by = max(longest, change.earliest - slowest), change
-        elif entries_at(evaluation, change.frames) > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
+        elif entries_at(evaluation, change.frames)[0] > MOST_ENTRIES_ONCE or offline.accepts(change.frames + slowest):
             raise StreamError(
                 f"in streams of about {change.frames} frames it may begin to do something else, and graphc looks no "
                 f"further than {reach_of(evaluation)} frames",

@@ -127,5 +127,5 @@ def zeros_of_course(n: Array, y: Array) -> list[float]:
     if left <= slack:
         return [-start / slope] if slope else []
     middle = len(n) // 2
-    latest = (y[-1] - y[middle]) / (n[-1] - n[middle]) if n[-1] > n[middle] else 0.0
-    return [float(n[-1] - y[-1] / latest)] if latest * y[-1] < 0 else []
+    latest = float(y[-1] - y[middle]) / float(n[-1] - n[middle]) if n[-1] > n[middle] else 0.0
+    return [float(n[-1] - y[-1] / latest)] if (latest < 0) == (y[-1] > 0) and latest and y[-1] else []

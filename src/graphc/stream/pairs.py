@@ -90,7 +90,8 @@ def pairs_of(
     if sites is None:
         sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, Pairs) for site in f.sites))
     normalised = frozenset(side for f in facts.inputs if isinstance(f, Pairs) for side in f.normalised)
-    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, reach, settled, sites, normalised)
+    held = reach.shared(facts.memo)
+    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, held, settled, sites, normalised)
 
 
 Build = Callable[[Builder, Spans], Tensor]

@@ -5,7 +5,7 @@ No tensor of data is computed for it: where it reads a shape of data, it is fed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,12 +48,13 @@ class TimeOnly:
 
     Args:
         names: of the tensors wanted; only those that are dense tensors of a dtype of numpy's own can be had.
+        optimize: whether onnxruntime is to make the graph cheaper, for more than a few runs.
 
     Errors:
         ModelError: onnxruntime does not run them.
     """
 
-    def __init__(self, evaluation: Evaluation, names: Sequence[str]):
+    def __init__(self, evaluation: Evaluation, names: Sequence[str], optimize: bool = False):
         carried = evaluation.data | evaluation.static
         nodes = time_only_nodes(evaluation, names)
         made = {t.name for n in nodes for t in n.outputs}
@@ -62,21 +63,31 @@ class TimeOnly:
         wanted = [n for n in dict.fromkeys(names) if n in made]
         given = [t.name for t in evaluation.graph.inputs if t.name not in carried and t.name in names]
         self.given = {name: tuple(feed[name] for feed in evaluation.feeds) for name in given}
+        self.sizes = sizes
         self.types: dict[str, np.dtype[np.generic]] = {name: values[0].dtype for name, values in self.given.items()}
         self.feeds: list[dict[str, Array]] = []
         if not wanted:
             return
         try:
-            self.session = Session(part_of(evaluation, rest, sizes, wanted), optimize=False)
+            self.session = Session(part_of(evaluation, rest, sizes, wanted), optimize=optimize)
         except RunError as err:
             raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         types = self.session.output_types()
         self.types |= {n: dtype for n, (dtype, _) in types.items() if dtype is not None and dtype.kind != "V"}
         self.feeds = [
-            {fed_name(name): size_read(n, evaluation.shapes[n.inputs[0].name][index]) for name, n in sizes.items()}
-            | {k: v for k, v in given.items() if k in self.session.input_names}
-            for index, given in enumerate(evaluation.feeds)
+            self.feed_of(feed, {name: evaluation.shapes[name][index] for name in self.shapes_read})
+            for index, feed in enumerate(evaluation.feeds)
         ]
+
+    @property
+    def shapes_read(self) -> set[str]:
+        """Names of the tensors of data of which shapes are read."""
+        return {n.inputs[0].name for n in self.sizes.values()}
+
+    def feed_of(self, given: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+        """What the session takes at one length, from the inputs of the graph and the shapes of data there."""
+        fed = {fed_name(name): size_read(n, shapes[n.inputs[0].name]) for name, n in self.sizes.items()}
+        return fed | {k: v for k, v in given.items() if k in self.session.input_names}
 
     def values(self, names: Sequence[str]) -> dict[str, tuple[Array, ...]]:
         """The values of some of these tensors, one for each length."""
@@ -94,7 +105,8 @@ def part_of(
 ) -> onnx.ModelProto:
     graph = evaluation.graph
     carried = evaluation.data | evaluation.static
-    given = [t for t in graph.inputs if t.name not in carried]
+    read = {t.name for n in nodes for t in reads(n)}
+    given = [t for t in graph.inputs if t.name in read and t.name not in carried]
     part = Graph(nodes, given, [], "time", "", graph.opset, graph.import_domains)
     model = export_model(part, evaluation.source)
     for node in model.graph.node:

@@ -1,0 +1,268 @@
+"""The time-only part alone at many lengths, and those at which it is not as at the others.
+
+Foretelling (`thresholds.py`) knows what ops do. This knows of none: whatever made a number, it is looked at where it is
+read (`habits.py`). Sizes of data at lengths that were not evaluated are taken from the rounded lines that they follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graphc.graph import Constant, Node, constant_of, label, reads, subgraphs
+from graphc.length import Length
+from graphc.offline import Offline
+from graphc.runtime import RunError
+from graphc.stream.facts import Array
+from graphc.stream.farther import reach_of, slowdown
+from graphc.stream.habits import Rows, Sight, broken_numbers
+from graphc.stream.rounded import LONGEST_STEP, rounded_line
+from graphc.stream.thresholds import Change
+from graphc.stream.time_only import SHAPE_OPS, TimeOnly
+
+if TYPE_CHECKING:
+    from graphc.stream.evaluate import Evaluation
+
+FEWEST = 4
+DENSE, SPREAD, OF_THICK, FAR = 256, 256, 10, 8
+FARTHEST_ALONE = 2**16
+MOST_AT_ONCE = 3
+THIN, FASTER = 16, 1.25
+MOST_THICK = 2**19
+LARGEST_SERIES = 256
+
+
+@dataclass(frozen=True, order=True)
+class Odd:
+    """A length at which a time-only tensor is not as at the others.
+
+    Args:
+        last: the longest length tried before it.
+        node: what made the tensor.
+    """
+
+    frames: int
+    last: int
+    node: str
+
+
+def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
+    """Lengths up to that of the longest evaluation, and some far beyond, that tell what those evaluated do not."""
+    reach, slowest = reach_of(evaluation), slowdown(evaluation)
+    if len(evaluation.lengths) < FEWEST:
+        return []
+    looked_at = LookedAt(evaluation)
+    apart = math.gcd(*(n - evaluation.lengths[0] for n in evaluation.lengths))
+    near = dense(evaluation, apart)
+    near += spread(evaluation, apart, reach, SPREAD if slowest == 1 else 2 * SPREAD, near[-1])
+    thick = spread(evaluation, apart, min(reach, looked_at.longest_of_thick()), OF_THICK)
+    far = spread(evaluation, apart, FARTHEST_ALONE, FAR, reach) if slowest == 1 else []
+    found = looked_at.odd(offline, looked_at.thin - looked_at.looped, near, far)
+    found += looked_at.odd(offline, looked_at.thin & looked_at.looped | looked_at.thick, thick)
+    return sorted(found)
+
+
+def worth_a_run(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) -> list[int]:
+    """Odd lengths within reach that were not evaluated and that the model takes, and those before them."""
+    reach = reach_of(evaluation)
+    wanted = sorted({n for o in odd if o.frames <= reach for n in (o.last, o.frames)} - set(evaluation.lengths))
+    few = dict.fromkeys([*wanted[:MOST_AT_ONCE], *wanted[-MOST_AT_ONCE:]])
+    return [n for n in few if offline.accepts(n)]
+
+
+def with_end(evaluation: Evaluation, odd: Sequence[Odd]) -> Evaluation:
+    """The evaluation with a change at the first odd length beyond reach."""
+    reach, slowest = reach_of(evaluation), slowdown(evaluation)
+    far = [o for o in odd if o.frames > reach]
+    ends = [Change(o.frames, o.node, exact=True, earliest=max(o.last, reach) + slowest) for o in far[:1]]
+    return replace(evaluation, changes=tuple(sorted((*evaluation.changes, *ends))))
+
+
+def dense(evaluation: Evaluation, apart: int) -> list[int]:
+    first = min(evaluation.lengths)
+    return [first + apart * k for k in range(DENSE)]
+
+
+def spread(evaluation: Evaluation, apart: int, reach: int, count: int, start: int = 0) -> list[int]:
+    """Lengths of about one ratio to each other, of all remainders, from one that was evaluated on."""
+    first = min(evaluation.lengths)
+    start = max(start, first)
+    ratio = math.log(max(reach, start) / start) / count
+    places = [start * math.exp(ratio * (k + 1)) for k in range(count)]
+    return sorted({first + (round(place) - first) // apart * apart for place in places})
+
+
+class LookedAt:
+    """The time-only tensors that tell what data meets, by how much there is of them.
+
+    Those that grow no faster than the length are run at more lengths than tables of two times and what loops make.
+    """
+
+    def __init__(self, evaluation: Evaluation):
+        self.evaluation = evaluation
+        self.carried = evaluation.data | evaluation.static
+        self.nodes = [n for n in evaluation.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
+        self.maker = {t.name: n for n in self.nodes for t in n.outputs if t.name in evaluation.time_shapes}
+        self.lines = dict(self.lines_of_shapes())
+        untold: set[str] = set()
+        large = {t.name for t in evaluation.graph.inputs if self.is_large(t.name)}
+        self.looped: set[str] = set()
+        for node in self.nodes:
+            made = {t.name for t in node.outputs if t.name}
+            read = {t.name for t in reads(node)}
+            if read & untold or self.reads_untold_shape(node):
+                untold |= made
+            if read & large or any(self.is_large(name) for name in made):
+                large |= made
+            if read & self.looped or next(subgraphs(node), None) is not None:
+                self.looped |= made
+        everything_read = {t.name for n in evaluation.graph.nodes for t in reads(n)}
+        ends = {name for name in self.maker if name not in everything_read}
+        met = {name for name in evaluation.known if name in self.maker}
+        makers = [n for n in self.nodes if any(t.name in large for t in n.outputs)]
+        before_large = {t.name for n in makers for t in reads(n) if t.name in self.maker}
+        told = (met | ends | before_large) - untold
+        self.thin, self.thick = told - large, told & large
+
+    def reads_untold_shape(self, node: Node) -> bool:
+        return node.op in SHAPE_OPS and node.inputs[0].name in self.carried and node.inputs[0].name not in self.lines
+
+    def is_large(self, name: str) -> bool:
+        """Whether it has many entries to a frame, or grows faster than the length."""
+        entries = [math.prod(s) for s in self.evaluation.time_shapes.get(name, ())]
+        sizes = sorted((n, count) for n, count in zip(self.evaluation.lengths, entries, strict=False))
+        if not sizes:
+            return False
+        (shortest, few), (longest, many) = sizes[0], sizes[-1]
+        return many > THIN * longest or many * shortest > FASTER * max(few, 1) * longest
+
+    def longest_of_thick(self) -> int:
+        """The length at which the largest of these tensors has as many entries as are looked at."""
+        longest = int(np.argmax(self.evaluation.lengths))
+        frames = self.evaluation.lengths[longest]
+        most = max((math.prod(s[longest]) for s in self.evaluation.time_shapes.values()), default=1)
+        return max(frames, int(frames * math.sqrt(MOST_THICK / max(most, 1))))
+
+    def lines_of_shapes(self) -> Iterator[tuple[str, list[Length]]]:
+        """The lengths of each axis of tensors of data of which shapes are read, where they are rounded lines."""
+        steps = likely_steps(self.evaluation)
+        for name in {n.inputs[0].name for n in self.nodes if n.op in SHAPE_OPS} & self.carried:
+            shapes = self.evaluation.shapes.get(name, ())
+            if len({len(s) for s in shapes}) == 1:
+                found = [rounded_line(self.evaluation.lengths, sizes, steps) for sizes in zip(*shapes, strict=True)]
+                lines = [line for line in found if line is not None]
+                if len(lines) == len(found):
+                    yield name, lines
+
+    def odd(self, offline: Offline, names: set[str], lengths: Sequence[int], far: Sequence[int] = ()) -> list[Odd]:
+        """The odd lengths among these; among far ones, where sizes may explode, only if there are none."""
+        if not names:
+            return []
+        time = TimeOnly(self.evaluation, sorted(names), optimize=True)
+        wanted = sorted(names & set(time.types))
+        looks = {name: Look(self.evaluation, name) for name in wanted}
+        found: list[Odd] = []
+        for some in (sorted({*lengths, *self.evaluation.lengths}), far):
+            if found or not some:
+                break
+            for frames in some:
+                given = self.given(offline, time, frames)
+                values = self.run(time, given, frames, wanted) if given is not None else None
+                if values is not None:
+                    for name, look in looks.items():
+                        look.see(frames, values[name])
+            odd = [(self.maker[name], look.odd(set(self.evaluation.lengths))) for name, look in looks.items()]
+            found = [Odd(n, before, label(node)) for node, places in odd for before, n in places]
+        return found
+
+    def given(self, offline: Offline, time: TimeOnly, frames: int) -> dict[str, Array] | None:
+        rng = np.random.default_rng(0)
+        try:
+            inputs = set(time.session.input_names) & set(offline.roles)
+            return {name: offline.draw_input(name, frames, rng, 1.0) for name in inputs}
+        except ValueError:
+            return None
+
+    def run(
+        self, time: TimeOnly, given: Mapping[str, Array], frames: int, wanted: list[str]
+    ) -> dict[str, Array] | None:
+        shapes = {name: tuple(max(0, line.unclamped(frames)) for line in self.lines[name]) for name in time.shapes_read}
+        try:
+            return {k: np.asarray(v) for k, v in time.session.run(time.feed_of(given, shapes), wanted).items()}
+        except RunError:
+            return None
+
+
+class Look:
+    """What one tensor is at growing lengths."""
+
+    def __init__(self, evaluation: Evaluation, name: str):
+        shapes = evaluation.time_shapes[name]
+        self.shape = shapes[0]
+        longest, shortest = int(np.argmax(evaluation.lengths)), int(np.argmin(evaluation.lengths))
+        self.grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
+        self.rows = Rows(shapes[shortest], shapes[longest]) if self.grows else None
+        self.lengths: list[int] = []
+        self.series: list[Array] = []
+        self.sights: list[Sight] = []
+
+    def see(self, frames: int, value: Array) -> None:
+        self.lengths.append(frames)
+        if self.rows is None:
+            same = value.shape == self.shape
+            self.sights.append(Sight.AS_BEFORE if same else Sight.ODD)
+            self.series.append(value.ravel() if same else self.series[-1] if self.series else np.zeros(0))
+            return
+        self.sights.append(self.rows.seen(value) if value.ndim == len(self.shape) else Sight.ODD)
+        self.series.append(np.asarray(value.shape if value.ndim == len(self.shape) else self.shape))
+
+    def odd(self, evaluated: set[int]) -> list[tuple[int, int]]:
+        """The first and the last stretch in which it is not as elsewhere and no length was evaluated.
+
+        Returns of each the length tried before it and its first.
+        """
+        learned = np.asarray([n in evaluated for n in self.lengths], bool)
+        same = len({s.size for s in self.series}) == 1
+        if same and learned.sum() >= FEWEST and self.series[0].size <= LARGEST_SERIES:
+            for place in np.flatnonzero(broken_numbers(self.lengths, np.stack(self.series), learned)):
+                self.sights[place] = Sight.ODD
+        stretches = [s for s in self.stretches() if not evaluated & set(self.lengths[s])]
+        ends = dict.fromkeys(s.start for s in (*stretches[:1], *stretches[-1:]))
+        return [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
+
+    def stretches(self) -> Iterator[slice]:
+        """Runs of odd values, and from each other value on those that are like it."""
+        start: int | None = None
+        before = Sight.AS_BEFORE
+        for place, sight in enumerate(self.sights):
+            ends = sight is Sight.OTHER or (sight is Sight.ODD) != (before is Sight.ODD)
+            if start is not None and ends:
+                yield slice(start, place)
+                start = None
+            if sight is Sight.OTHER or (sight is Sight.ODD and before is not Sight.ODD):
+                start = place
+            before = sight
+        if start is not None:
+            yield slice(start, len(self.sights))
+
+
+def likely_steps(evaluation: Evaluation) -> list[int]:
+    """Strides and small whole numbers that nodes of data hold, and the products of strides up to each."""
+    found: dict[int, None] = {}
+    product = 1
+    for node in evaluation.graph.nodes:
+        if not any(t.name in evaluation.data for t in node.outputs):
+            continue
+        stride = max((int(s) for s in node.attrs.get("strides", ())), default=1)
+        product = product * stride if product * stride <= LONGEST_STEP else stride
+        found |= {product: None, stride: None}
+        for tensor in node.inputs:
+            if isinstance(tensor, Constant) and math.prod(tensor.shape) <= THIN:
+                value = constant_of(tensor)
+                if value is not None and value.dtype.kind == "i":
+                    found |= {int(v): None for v in value.ravel() if 1 < v <= LONGEST_STEP}
+    return [n for n in found if n > 1]

@@ -1,0 +1,165 @@
+"""The time-only part alone at many lengths: what no margin of an op tells is found there, and then seen or refused."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+from test_rules import lifted_equal, refusal, weights
+from test_thresholds import CUT, SCALED, late_model
+
+from graphc.offline import Offline, offline_of
+from graphc.spec import InputSpec, MaskSpec, StreamSpec
+from graphc.stream.evaluate import evaluate
+from graphc.stream.habits import Rows, Sight, broken_numbers
+from graphc.stream.many_lengths import odd_lengths
+from graphc.stream.rounded import rounded_line
+
+NUMBERS = {
+    "fifty": np.array(50),
+    "ten": np.array(10),
+    "seventy": np.array(70),
+    "thirteen": np.array(13),
+    "thirty": np.array(30),
+    "seven": np.array(7),
+    "wanted": np.array([4]),
+    "listed": np.array([1, 700, 5000]),
+    "seven_hundred": np.array([700]),
+    "step": np.float32(1400),
+    "places": np.arange(100, 701, 50),
+    "kinds": np.array([0] * 11 + [1, 0, 0]),
+}
+FLAG = f"v = Cast <to=7> (q) {SCALED}"
+RAMP = "r = Range (zero, t, one)"
+
+
+def numbers_model(body: str) -> onnx.ModelProto:
+    return weights(late_model(body), **NUMBERS)
+
+
+def offline_model(body: str) -> Offline:
+    return offline_of(numbers_model(body), StreamSpec(chunk=1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"s = Sub (t, thirteen) k = Mod (s, fifty) q = Equal (k, zero) {FLAG}",
+        f"k = Add (ten, thirty) m = Mod (t, k) q = Equal (m, zero) {FLAG}",
+        f"k = Div (t, ten) q = Equal (k, seventy) {FLAG}",
+        f"d = Sub (t, late) w = Max (d, zero) a = Greater (w, zero) b = Less (w, fifty) q = And (a, b) {FLAG}",
+        f"{RAMP} s = SplitToSequence (r, late) a = SequenceAt (s, zero) v = Size (a) {CUT}",
+        f"{RAMP} s = SplitToSequence (r, late) v = SequenceLength (s) {SCALED}",
+        f"p = Pow (t, seven) q = Less (p, zero) {FLAG}",
+        f"a = Unsqueeze (t, front) b = Concat <axis=0> (a, seven_hundred) u = Unique (b) v = Gather (u, zero) {CUT}",
+        f"a = Cast <to=1> (t) q = QuantizeLinear (a, step) {FLAG}",
+        "a = Unsqueeze (t, front) b = Concat <axis=0> (listed, a) s, i = TopK <largest=0> (b, wanted)"
+        f"v = Gather (s, one) {CUT}",
+        "u = Unsqueeze (t, front) q = Greater (u, places) c = Cast <to=7> (q) n = ReduceSum <keepdims=0> (c)"
+        f"v = Gather (kinds, n) {SCALED}",
+    ],
+)
+def test_what_is_odd_at_some_lengths_alone_is_refused(body: str) -> None:
+    error = refusal(numbers_model(body))
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        f"{RAMP} p = GatherElements (rows, r)",
+        "e = Unsqueeze (t, front) k = Sub (all, e) s = Concat <axis=0> (e, k) p, q = Split (rows, s)",
+        "k = Sub (all, t) e = Neg (k) s = Concat <axis=0> (front, e) p = Pad (rows, s)",
+    ],
+)
+def test_rows_of_a_table_that_become_others_however_they_are_read(read: str) -> None:
+    rows = np.ones(2000, np.float32)
+    rows[700:] = 2
+    model = weights(late_model(f"{read} y = Mul (x, p)"), rows=rows, all=np.array([2000]))
+    lifted_equal(model, (50,), range(690, 800, 37))
+
+
+def test_a_table_read_in_a_loop_over_numbers() -> None:
+    rows = np.ones(2000, np.float32)
+    rows[400:] = 2
+    body = """
+        some = Cast <to=9> (one)
+        all = Loop (t, some) <body = turn (int64 i, bool on) => (bool go, float o)
+            { go = Identity (on) o = Gather (rows, i) }>
+        y = Mul (x, all)
+    """
+    assert refusal(weights(late_model(body), rows=rows)).node
+
+
+def test_a_change_beyond_reach_ends_the_promise() -> None:
+    """QuantizeLinear has no margins that are followed; its step lies at 5,000 frames."""
+    body = f"a = Cast <to=1> (t) q = QuantizeLinear (a, far) {FLAG}"
+    lifted = lifted_equal(weights(late_model(body), far=np.float32(10_000)))
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames is not None
+    assert 2000 <= lifted.signature.max_frames < 5000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{RAMP} f = Cast <to=1> (r) g = Mul (f, small) y = Add (x, g)",
+        f"k = Div (t, ten) m = Mul (k, ten) v = Identity (m) {CUT}",
+        "u = Unsqueeze (t, front) z = ConstantOfShape (u) y = Add (x, z)",
+    ],
+)
+def test_what_goes_on_as_it_began_is_not_odd(body: str) -> None:
+    offline = offline_model(body)
+    assert odd_lengths(offline, evaluate(offline)) == []
+
+
+def test_a_given_mask_is_not_drawn_at_far_lengths() -> None:
+    """A table of two times of 65,536 frames would take 17 gigabytes."""
+    body = "y0 = MatMul (x, m) y = Identity (y0)"
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> g (float[1,2,T] x, float[1,T,T] m) => (float[1,2,U] y) {{ {body} }}'
+    )
+    inputs = {"x": InputSpec(axis=2), "m": InputSpec(mask=MaskSpec(left=4, right=0, seen=1, unseen=0))}
+    offline = offline_of(model, StreamSpec(chunk=1, inputs=inputs))
+    began = time.monotonic()
+    assert odd_lengths(offline, evaluate(offline)) == []
+    assert time.monotonic() - began < 60
+
+
+def test_numbers_are_learned_as_lines_cycles_and_single_values() -> None:
+    lengths = np.arange(30, 200)
+    learned = lengths < 70
+    lines = np.stack([lengths // 4 * 4, (-lengths) % 6, np.full(170, 3)], axis=1)
+    assert not broken_numbers(lengths.tolist(), lines, learned).any()
+    for column in range(3):
+        odd = lines.copy()
+        odd[100, column] += 1
+        assert np.flatnonzero(broken_numbers(lengths.tolist(), odd, learned)).tolist() == [100]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda n: np.minimum(np.arange(n), 90), Sight.ODD),
+        (lambda n: (np.arange(n) < n - 3) * (1 + (n > 90)), Sight.OTHER),
+        (lambda n: np.subtract.outer(np.arange(n), np.arange(n)).clip(-90, 90), Sight.ODD),
+        (lambda n: np.sin(np.abs(np.arange(2 * n - 1) - n + 1) * 1.1) * (1 + (n > 90)), Sight.OTHER),
+    ],
+)
+def test_rows_that_change_are_seen(make: object, kind: Sight) -> None:
+    assert callable(make)
+    rows = Rows(make(40).shape, make(60).shape)
+    sights = [rows.seen(make(n)) for n in range(40, 120)]
+    assert set(sights[:50]) == {Sight.AS_BEFORE}
+    assert kind in sights[50:60]
+
+
+def test_rounded_lines_prefer_steps_that_the_graph_names() -> None:
+    frames = [100, 101, 102, 103, 105, 260, 420, 580, 740]
+    sizes = [(n - 16) // 160 for n in frames]
+    line = rounded_line(frames, sizes, [160])
+    assert line is not None
+    assert abs(line.unclamped(160_016) - 1000) <= 1
+    assert rounded_line([1, 2, 3, 4], [1, 4, 9, 16]) is None
