@@ -118,7 +118,7 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         odd = odd_lengths(offline, evaluation)
         fresh = worth_a_run(offline, evaluation, odd) if rounds < MOST_ROUNDS else []
         if not fresh:
-            return evaluation if not odd else with_end(evaluation, odd)
+            return evaluation if not odd else with_end(offline, evaluation, odd)
         rounds += 1
         also = (*also, lengths[0], *fresh)
         if max(fresh) >= 2 * max(lengths):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graphc.errors import StreamError
 from graphc.graph import Constant, Node, constant_of, label, reads, subgraphs
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.runtime import RunError
 from graphc.stream.facts import Array
-from graphc.stream.farther import reach_of, slowdown
+from graphc.stream.farther import LIMIT_WAY_OUT, reach_of, slowdown
 from graphc.stream.habits import Rows, Sight, broken_numbers
 from graphc.stream.rounded import LONGEST_STEP, rounded_line
 from graphc.stream.thresholds import Change
@@ -74,11 +75,22 @@ def worth_a_run(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) ->
     return [n for n in few if offline.accepts(n)]
 
 
-def with_end(evaluation: Evaluation, odd: Sequence[Odd]) -> Evaluation:
-    """The evaluation with a change at the first odd length beyond reach."""
-    reach, slowest = reach_of(evaluation), slowdown(evaluation)
-    far = [o for o in odd if o.frames > reach]
-    ends = [Change(o.frames, o.node, exact=True, earliest=max(o.last, reach) + slowest) for o in far[:1]]
+def with_end(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) -> Evaluation:
+    """The evaluation with a change at the first odd length beyond those evaluated.
+
+    Errors:
+        StreamError: among those evaluated are odd lengths still, that the model takes.
+    """
+    longest, slowest = max(evaluation.lengths), slowdown(evaluation)
+    unexplained = [o for o in odd if not any(c.exact and o.last < c.frames <= o.frames for c in evaluation.changes)]
+    left = next((o for o in unexplained if o.frames > reach_of(evaluation) or offline.accepts(o.frames)), None)
+    if left is not None and left.frames <= longest:
+        raise StreamError(
+            f"it changes with the length of the whole stream again and again, as at {left.frames} frames",
+            node=left.node,
+            hint=LIMIT_WAY_OUT,
+        )
+    ends = [Change(left.frames, left.node, exact=True, earliest=left.last + slowest)] if left is not None else []
     return replace(evaluation, changes=tuple(sorted((*evaluation.changes, *ends))))
 
 
