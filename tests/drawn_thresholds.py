@@ -171,11 +171,36 @@ def table(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
     rows = np.tile(net.rng.standard_normal(period), 600)[: 3 * number + 200]
     rows[number:] *= net.choose.pick((1.0, 1.5))
     held = net.constant(rows.astype(np.float32))
-    if net.choose.integer(0, 1):
+    form = net.choose.integer(0, 3)
+    if form == 0:
         name = net.one("Slice", held, net.constant(np.array([0])), listed(net, frames))
-    else:
+    elif form == 1:
         name = net.one("Gather", held, places(net, frames))
+    elif form == 2:
+        name = net.one("GatherElements", held, places(net, frames))
+    else:
+        less = net.one("Sub", listed(net, frames), net.constant(np.array([rows.size])))
+        name = net.one("Pad", held, net.one("Concat", net.constant(np.array([0])), less, axis=0))
     return Tensor(net.one("Mul", x.name, name), x.channels, x.length)
 
 
-USES = (cut_end, cut_front, keep_last, scale, scale, pad_behind, mask, mask, ramp, ramp, pick, band, table)
+def flag(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
+    """A number that is added at some lengths alone: of one remainder, in one stretch, or from one on."""
+    form = net.choose.integer(0, 3)
+    if form == 0:
+        shifted = net.one("Sub", frames, net.constant(np.int64(net.choose.integer(0, 20))))
+        odd = net.one("Equal", net.one("Mod", shifted, net.constant(np.int64(number))), net.constant(np.int64(0)))
+    elif form == 1:
+        odd = net.one("Equal", parts(net, frames, 7), net.constant(np.int64(number // 7)))
+    elif form == 2:
+        more = excess(net, frames, number)
+        within = net.one("Less", more, net.constant(np.int64(30)))
+        odd = net.one("And", net.one("Greater", more, net.constant(np.int64(0))), within)
+    else:
+        floats = net.one("Cast", frames, to=TensorProto.FLOAT)
+        odd = net.one("QuantizeLinear", floats, net.constant(np.float32(2 * number + 1)))
+    some = net.one("Mul", net.one("Cast", odd, to=TensorProto.FLOAT), net.constant(np.float32(0.01)))
+    return Tensor(net.one("Add", x.name, some), x.channels, x.length)
+
+
+USES = (cut_end, cut_front, keep_last, scale, scale, pad_behind, mask, mask, ramp, ramp, pick, band, table, table, flag)

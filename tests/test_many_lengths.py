@@ -128,6 +128,13 @@ def test_a_given_mask_is_not_drawn_at_far_lengths() -> None:
     assert time.monotonic() - began < 60
 
 
+def test_one_entry_of_many_that_are_the_same_at_all_lengths() -> None:
+    lengths = np.arange(30, 200)
+    values = np.tile(np.arange(1000.0), (170, 1))
+    values[100, 777] = 0
+    assert np.flatnonzero(broken_numbers(lengths.tolist(), values, lengths < 70)).tolist() == [100]
+
+
 def test_numbers_are_learned_as_lines_cycles_and_single_values() -> None:
     lengths = np.arange(30, 200)
     learned = lengths < 70

@@ -1,16 +1,18 @@
-"""Whole numbers that a graph divides lengths by: hops to whose multiples a length may be rounded."""
+"""Whole numbers that a graph divides lengths by: hops to whose multiples a length may be rounded, and slower frames."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor
+from graphc.graph import Constant, Graph, Node, Tensor, constant_of
 
 PLAIN = ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Expand")
 STEPS = "steps"
 LARGEST_STEP = 4096
+FEW = 16
 
 
 def whole_steps(graph: Graph, carried: set[str]) -> list[int]:
@@ -24,6 +26,26 @@ def whole_steps(graph: Graph, carried: set[str]) -> list[int]:
             if value is not None and value == int(value) and 1 < abs(value) <= LARGEST_STEP:
                 found.add(abs(int(value)))
     return sorted(found)
+
+
+def likely_steps(graph: Graph, data: Container[str]) -> list[int]:
+    """Input frames that one frame of a tensor may take.
+
+    Strides of nodes of data, the products of strides up to each, and small whole numbers that such nodes hold.
+    """
+    found: dict[int, None] = {}
+    product = 1
+    for node in graph.nodes:
+        if not any(t.name in data for t in node.outputs):
+            continue
+        stride = max((int(s) for s in node.attrs.get("strides", ())), default=1)
+        product = product * stride if product * stride <= LARGEST_STEP else stride
+        found |= {product: None, stride: None}
+        for tensor in node.inputs:
+            value = constant_of(tensor) if isinstance(tensor, Constant) and math.prod(tensor.shape) <= FEW else None
+            if value is not None and value.dtype.kind == "i":
+                found |= {int(v): None for v in value.ravel()}
+    return [n for n in found if 1 < n <= LARGEST_STEP]
 
 
 def number(tensor: Tensor) -> float | None:

@@ -14,27 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphc.errors import StreamError
-from graphc.graph import Constant, Node, constant_of, label, reads, subgraphs
+from graphc.graph import Node, label, reads, subgraphs
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.runtime import RunError
 from graphc.stream.facts import Array
 from graphc.stream.farther import LIMIT_WAY_OUT, reach_of, slowdown
-from graphc.stream.habits import Rows, Sight, broken_numbers
-from graphc.stream.rounded import LONGEST_STEP, rounded_line
+from graphc.stream.length_steps import likely_steps
+from graphc.stream.look import FEWEST, Look
+from graphc.stream.rounded import rounded_line
 from graphc.stream.thresholds import Change
 from graphc.stream.time_only import SHAPE_OPS, TimeOnly
 
 if TYPE_CHECKING:
     from graphc.stream.evaluate import Evaluation
 
-FEWEST = 4
 DENSE, SPREAD, OF_THICK, FAR = 256, 256, 10, 8
 FARTHEST_ALONE = 2**16
 MOST_AT_ONCE = 3
 THIN, FASTER = 16, 1.25
 MOST_THICK = 2**19
-LARGEST_SERIES = 256
 
 
 @dataclass(frozen=True, order=True)
@@ -161,7 +160,7 @@ class LookedAt:
 
     def lines_of_shapes(self) -> Iterator[tuple[str, list[Length]]]:
         """The lengths of each axis of tensors of data of which shapes are read, where they are rounded lines."""
-        steps = likely_steps(self.evaluation)
+        steps = likely_steps(self.evaluation.graph, self.evaluation.data)
         for name in {n.inputs[0].name for n in self.nodes if n.op in SHAPE_OPS} & self.carried:
             shapes = self.evaluation.shapes.get(name, ())
             if len({len(s) for s in shapes}) == 1:
@@ -207,74 +206,3 @@ class LookedAt:
             return {k: np.asarray(v) for k, v in time.session.run(time.feed_of(given, shapes), wanted).items()}
         except RunError:
             return None
-
-
-class Look:
-    """What one tensor is at growing lengths."""
-
-    def __init__(self, evaluation: Evaluation, name: str):
-        shapes = evaluation.time_shapes[name]
-        self.shape = shapes[0]
-        longest, shortest = int(np.argmax(evaluation.lengths)), int(np.argmin(evaluation.lengths))
-        self.grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
-        self.rows = Rows(shapes[shortest], shapes[longest]) if self.grows else None
-        self.lengths: list[int] = []
-        self.series: list[Array] = []
-        self.sights: list[Sight] = []
-
-    def see(self, frames: int, value: Array) -> None:
-        self.lengths.append(frames)
-        if self.rows is None:
-            same = value.shape == self.shape
-            self.sights.append(Sight.AS_BEFORE if same else Sight.ODD)
-            self.series.append(value.ravel() if same else self.series[-1] if self.series else np.zeros(0))
-            return
-        self.sights.append(self.rows.seen(value) if value.ndim == len(self.shape) else Sight.ODD)
-        self.series.append(np.asarray(value.shape if value.ndim == len(self.shape) else self.shape))
-
-    def odd(self, evaluated: set[int]) -> list[tuple[int, int]]:
-        """The first and the last stretch in which it is not as elsewhere and no length was evaluated.
-
-        Returns of each the length tried before it and its first.
-        """
-        learned = np.asarray([n in evaluated for n in self.lengths], bool)
-        same = len({s.size for s in self.series}) == 1
-        if same and learned.sum() >= FEWEST and self.series[0].size <= LARGEST_SERIES:
-            for place in np.flatnonzero(broken_numbers(self.lengths, np.stack(self.series), learned)):
-                self.sights[place] = Sight.ODD
-        stretches = [s for s in self.stretches() if not evaluated & set(self.lengths[s])]
-        ends = dict.fromkeys(s.start for s in (*stretches[:1], *stretches[-1:]))
-        return [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
-
-    def stretches(self) -> Iterator[slice]:
-        """Runs of odd values, and from each other value on those that are like it."""
-        start: int | None = None
-        before = Sight.AS_BEFORE
-        for place, sight in enumerate(self.sights):
-            ends = sight is Sight.OTHER or (sight is Sight.ODD) != (before is Sight.ODD)
-            if start is not None and ends:
-                yield slice(start, place)
-                start = None
-            if sight is Sight.OTHER or (sight is Sight.ODD and before is not Sight.ODD):
-                start = place
-            before = sight
-        if start is not None:
-            yield slice(start, len(self.sights))
-
-
-def likely_steps(evaluation: Evaluation) -> list[int]:
-    """Strides and small whole numbers that nodes of data hold, and the products of strides up to each."""
-    found: dict[int, None] = {}
-    product = 1
-    for node in evaluation.graph.nodes:
-        if not any(t.name in evaluation.data for t in node.outputs):
-            continue
-        stride = max((int(s) for s in node.attrs.get("strides", ())), default=1)
-        product = product * stride if product * stride <= LONGEST_STEP else stride
-        found |= {product: None, stride: None}
-        for tensor in node.inputs:
-            if isinstance(tensor, Constant) and math.prod(tensor.shape) <= THIN:
-                value = constant_of(tensor)
-                if value is not None and value.dtype.kind == "i":
-                    found |= {int(v): None for v in value.ravel() if 1 < v <= LONGEST_STEP}
-    return [n for n in found if n > 1]
