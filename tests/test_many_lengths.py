@@ -13,6 +13,7 @@ from test_thresholds import CUT, SCALED, late_model
 from graphc.offline import Offline, offline_of
 from graphc.spec import InputSpec, MaskSpec, StreamSpec
 from graphc.stream.evaluate import evaluate
+from graphc.stream.farther import frames_to_one
 from graphc.stream.habits import Rows, Sight, broken_numbers
 from graphc.stream.many_lengths import odd_lengths
 from graphc.stream.rounded import rounded_line
@@ -49,6 +50,7 @@ def offline_model(body: str) -> Offline:
         f"s = Sub (t, thirteen) k = Mod (s, fifty) q = Equal (k, zero) {FLAG}",
         f"k = Add (ten, thirty) m = Mod (t, k) q = Equal (m, zero) {FLAG}",
         f"k = Div (t, ten) q = Equal (k, seventy) {FLAG}",
+        f"k = Div (t, ten) q = Equal (k, one) {FLAG}",
         f"d = Sub (t, late) w = Max (d, zero) a = Greater (w, zero) b = Less (w, fifty) q = And (a, b) {FLAG}",
         f"{RAMP} s = SplitToSequence (r, late) a = SequenceAt (s, zero) v = Size (a) {CUT}",
         f"{RAMP} s = SplitToSequence (r, late) v = SequenceLength (s) {SCALED}",
@@ -161,6 +163,14 @@ def test_rows_that_change_are_seen(make: object, kind: Sight) -> None:
     sights = [rows.seen(make(n)) for n in range(40, 120)]
     assert set(sights[:50]) == {Sight.AS_BEFORE}
     assert kind in sights[50:60]
+
+
+def test_the_pace_of_an_axis_is_seen_while_it_grows() -> None:
+    """A clamp that was taken for slow frames made graphs be evaluated at millions of frames."""
+    lengths = [32, 33, 34, 39, 65, 1220, 15_912]
+    assert frames_to_one(lengths, [min(n, 150) for n in lengths]) == 1
+    assert frames_to_one(lengths, [n // 160 for n in lengths]) == 160
+    assert frames_to_one(lengths, [7] * len(lengths)) == 0
 
 
 def test_rounded_lines_prefer_steps_that_the_graph_names() -> None:

@@ -11,6 +11,7 @@ from graphc.offline import Offline
 from graphc.stream.evaluate import Evaluation, evaluate, evaluate_before
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.farther import lengths_before, promised_frames
+from graphc.stream.many_lengths import odd_before
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.thresholds import Change
 from graphc.stream.walk import StepAt, Walk
@@ -75,7 +76,8 @@ def analyse(
             if max(evaluation.lengths) <= longest:
                 raise
             continue
-        before = lengths_before(offline, evaluation, found.min_frames)
+        shortest = found.min_frames
+        before = lengths_before(offline, evaluation, shortest) or odd_before(offline, evaluation, shortest)
         if not before:
             return found
         evaluation = evaluate_before(offline, evaluation, before)

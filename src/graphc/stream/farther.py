@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,19 @@ LIMIT_WAY_OUT = "take the limit out of the model, or make it smaller"
 
 def slowdown(evaluation: Evaluation) -> int:
     """Input frames to one frame of the slowest tensor of data."""
-    lengths = evaluation.lengths
-    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
-    span = lengths[longest] - lengths[shortest]
-    shapes = evaluation.shapes.values()
-    grown = {b - a for sizes in shapes for a, b in zip(sizes[shortest], sizes[longest], strict=False) if b > a}
-    return max(1, round(span / min(grown))) if span and grown else 1
+    axes = {sizes for shapes in evaluation.shapes.values() for sizes in zip(*shapes, strict=False)}
+    return max([1, *(frames_to_one(evaluation.lengths, sizes) for sizes in axes)])
+
+
+def frames_to_one(lengths: Sequence[int], sizes: Sequence[int]) -> int:
+    """Input frames to one frame of an axis while it grows; 0 where it does not.
+
+    An axis that stops growing tells its pace before: there the most frames are sure to have come in the time.
+    """
+    shortest = int(np.argmin(lengths))
+    grown = [(size - sizes[shortest], n - lengths[shortest]) for n, size in zip(lengths, sizes, strict=True)]
+    more, span = max(((m, s) for m, s in grown if m > 0), key=lambda g: (g[0] - 1) / g[1], default=(0, 0))
+    return round(span / more) if more else 0
 
 
 def reach_of(evaluation: Evaluation) -> int:
@@ -99,7 +107,7 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     for k in range(1, FOLLOWED + 1):
         wanted = longest + slowest * k + slowest * k * k // 7 % slowest
         whole = -(-wanted // slowest) * slowest
-        found += [n for n in (wanted, whole) if offline.accepts(n)][:1]
+        found += [n for n in (wanted, whole) if n <= reach_of(evaluation) and offline.accepts(n)][:1]
     return tuple(found)
 
 

@@ -66,6 +66,20 @@ def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
     return sorted(found)
 
 
+def odd_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tuple[int, ...]:
+    """Odd lengths that are shorter than those evaluated, as far as the model takes them.
+
+    Args:
+        min_frames: the shortest stream of which anything is promised.
+    """
+    shorter = range(min_frames, min(evaluation.lengths))[-DENSE:]
+    if len(evaluation.lengths) < FEWEST or not shorter:
+        return ()
+    looked_at = LookedAt(evaluation)
+    odd = {o.frames for o in looked_at.odd(offline, looked_at.thin | looked_at.thick, shorter)}
+    return tuple(n for n in sorted(odd & set(shorter)) if offline.accepts(n))
+
+
 def worth_a_run(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) -> list[int]:
     """Odd lengths within reach that were not evaluated and that the model takes, and those before them."""
     reach = reach_of(evaluation)
