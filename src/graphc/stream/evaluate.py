@@ -120,7 +120,7 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         if not fresh:
             return evaluation if not odd else with_end(offline, evaluation, odd)
         rounds += 1
-        also = (*also, lengths[0], *fresh)
+        also = (*also, *lengths, *fresh)
         if max(fresh) >= 2 * max(lengths):
             at_least = max(fresh)
 
