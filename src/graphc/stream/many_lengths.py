@@ -51,7 +51,10 @@ class Odd:
 
 
 def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
-    """Lengths up to that of the longest evaluation, and some far beyond, that tell what those evaluated do not."""
+    """Lengths up to that of the longest evaluation, and some far beyond, that tell what those evaluated do not.
+
+    Those from a change on that is to end the promise are left out.
+    """
     reach, slowest = reach_of(evaluation), slowdown(evaluation)
     if len(evaluation.lengths) < FEWEST:
         return []
@@ -63,7 +66,8 @@ def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
     far = spread(evaluation, apart, FARTHEST_ALONE, FAR, reach) if slowest == 1 else []
     found = looked_at.odd(offline, looked_at.thin - looked_at.looped, near, far)
     found += looked_at.odd(offline, looked_at.thin & looked_at.looped | looked_at.thick, thick)
-    return sorted(found)
+    ends = [c.frames for c in evaluation.changes if c.exact and c.frames > max(evaluation.lengths)]
+    return sorted(o for o in found if o.frames < min(ends, default=math.inf))
 
 
 def odd_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tuple[int, ...]:
@@ -95,8 +99,7 @@ def with_end(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) -> Ev
         StreamError: among those evaluated are odd lengths still, that the model takes.
     """
     longest, slowest = max(evaluation.lengths), slowdown(evaluation)
-    unexplained = [o for o in odd if not any(c.exact and o.last < c.frames <= o.frames for c in evaluation.changes)]
-    left = next((o for o in unexplained if o.frames > reach_of(evaluation) or offline.accepts(o.frames)), None)
+    left = next((o for o in odd if o.frames > reach_of(evaluation) or offline.accepts(o.frames)), None)
     if left is not None and left.frames <= longest:
         raise StreamError(
             f"it changes with the length of the whole stream again and again, as at {left.frames} frames",
