@@ -95,6 +95,16 @@ def test_a_table_read_in_a_loop_over_numbers() -> None:
     assert refusal(weights(late_model(body), rows=rows)).node
 
 
+def test_what_begins_long_before_its_op_turns_ends_the_promise() -> None:
+    """exp(T - 5000) times 1e20 is no longer nothing from some 4,950 frames on."""
+    body = "a = Cast <to=1> (t) b = Sub (a, far) v = Exp (b) g = Mul (v, huge) y = Add (x, g)"
+    model = weights(late_model(body), far=np.float32(5000), huge=np.float32(1e20))
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames is not None
+    assert 2000 <= lifted.signature.max_frames < 4950
+
+
 def test_a_change_beyond_reach_ends_the_promise() -> None:
     """QuantizeLinear has no margins that are followed; its step lies at 5,000 frames."""
     body = f"a = Cast <to=1> (t) q = QuantizeLinear (a, far) {FLAG}"

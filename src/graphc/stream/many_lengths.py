@@ -60,13 +60,14 @@ def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
         return []
     looked_at = LookedAt(evaluation)
     apart = math.gcd(*(n - evaluation.lengths[0] for n in evaluation.lengths))
+    ends = [c.frames for c in evaluation.changes if c.exact and c.frames > max(evaluation.lengths)]
     near = dense(evaluation, apart)
     near += spread(evaluation, apart, reach, SPREAD if slowest == 1 else 2 * SPREAD, near[-1])
     thick = spread(evaluation, apart, min(reach, looked_at.longest_of_thick()), OF_THICK)
     far = spread(evaluation, apart, FARTHEST_ALONE, FAR, reach) if slowest == 1 else []
+    far = sorted({*far, *(n - 1 for n in ends if near[-1] < n <= FARTHEST_ALONE)})
     found = looked_at.odd(offline, looked_at.thin - looked_at.looped, near, far)
     found += looked_at.odd(offline, looked_at.thin & looked_at.looped | looked_at.thick, thick)
-    ends = [c.frames for c in evaluation.changes if c.exact and c.frames > max(evaluation.lengths)]
     return sorted(o for o in found if o.frames < min(ends, default=math.inf))
 
 
