@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -167,8 +168,7 @@ def test_numbers_are_learned_as_lines_cycles_and_single_values() -> None:
         (lambda n: np.sin(np.abs(np.arange(2 * n - 1) - n + 1) * 1.1) * (1 + (n > 90)), Sight.OTHER),
     ],
 )
-def test_rows_that_change_are_seen(make: object, kind: Sight) -> None:
-    assert callable(make)
+def test_rows_that_change_are_seen(make: Callable[[int], np.ndarray], kind: Sight) -> None:
     rows = Rows(make(40).shape, make(60).shape)
     sights = [rows.seen(make(n)) for n in range(40, 120)]
     assert set(sights[:50]) == {Sight.AS_BEFORE}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,16 @@ class Evaluation:
     changes: tuple[Change, ...] = ()
     time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
+    @cached_property
+    def carried(self) -> frozenset[str]:
+        """Names of all tensors that are not time-only."""
+        return self.data | self.static
+
+    @property
+    def time_nodes(self) -> list[Node]:
+        """The nodes that make time-only tensors alone, in order."""
+        return [n for n in self.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
+
 
 def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
     """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
@@ -118,7 +129,7 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         odd = odd_lengths(offline, evaluation)
         fresh = worth_a_run(offline, evaluation, odd) if rounds < MOST_ROUNDS else []
         if not fresh:
-            return evaluation if not odd else with_end(offline, evaluation, odd)
+            return with_end(offline, evaluation, odd)
         rounds += 1
         also = (*also, *lengths, *fresh)
         if max(fresh) >= 2 * max(lengths):

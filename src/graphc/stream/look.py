@@ -24,8 +24,8 @@ class Look:
         shapes = evaluation.time_shapes[name]
         self.shape = shapes[0]
         longest, shortest = int(np.argmax(evaluation.lengths)), int(np.argmin(evaluation.lengths))
-        self.grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
-        self.rows = Rows(shapes[shortest], shapes[longest]) if self.grows else None
+        grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
+        self.rows = Rows(shapes[shortest], shapes[longest]) if grows else None
         self.lengths: list[int] = []
         self.series: list[Array] = []
         self.sights: list[Sight] = []

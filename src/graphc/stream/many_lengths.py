@@ -72,7 +72,7 @@ def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
 
 
 def odd_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tuple[int, ...]:
-    """Odd lengths that are shorter than those evaluated, as far as the model takes them.
+    """Odd lengths that are shorter than those evaluated, as far as the model takes them. Looked for once an evaluation.
 
     Args:
         min_frames: the shortest stream of which anything is promised.
@@ -80,9 +80,13 @@ def odd_before(offline: Offline, evaluation: Evaluation, min_frames: int) -> tup
     shorter = range(min_frames, min(evaluation.lengths))[-DENSE:]
     if len(evaluation.lengths) < FEWEST or not shorter:
         return ()
-    looked_at = LookedAt(evaluation)
-    odd = {o.frames for o in looked_at.odd(offline, looked_at.thin | looked_at.thick, shorter)}
-    return tuple(n for n in sorted(odd & set(shorter)) if offline.accepts(n))
+    key = ("odd before", min_frames)
+    if key not in evaluation.memo:
+        looked_at = LookedAt(evaluation)
+        odd = {o.frames for o in looked_at.odd(offline, looked_at.thin | looked_at.thick, shorter)}
+        evaluation.memo[key] = tuple(n for n in sorted(odd & set(shorter)) if offline.accepts(n))
+    found: tuple[int, ...] = evaluation.memo[key]
+    return found
 
 
 def worth_a_run(offline: Offline, evaluation: Evaluation, odd: Sequence[Odd]) -> list[int]:
@@ -133,8 +137,7 @@ class LookedAt:
 
     def __init__(self, evaluation: Evaluation):
         self.evaluation = evaluation
-        self.carried = evaluation.data | evaluation.static
-        self.nodes = [n for n in evaluation.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
+        self.nodes = evaluation.time_nodes
         self.maker = {t.name: n for n in self.nodes for t in n.outputs if t.name in evaluation.time_shapes}
         self.lines = dict(self.lines_of_shapes())
         untold: set[str] = set()
@@ -158,7 +161,8 @@ class LookedAt:
         self.thin, self.thick = told - large, told & large
 
     def reads_untold_shape(self, node: Node) -> bool:
-        return node.op in SHAPE_OPS and node.inputs[0].name in self.carried and node.inputs[0].name not in self.lines
+        read = node.inputs[0].name if node.op in SHAPE_OPS else ""
+        return read in self.evaluation.carried and read not in self.lines
 
     def is_large(self, name: str) -> bool:
         """Whether it has many entries to a frame, or grows faster than the length."""
@@ -179,7 +183,7 @@ class LookedAt:
     def lines_of_shapes(self) -> Iterator[tuple[str, list[Length]]]:
         """The lengths of each axis of tensors of data of which shapes are read, where they are rounded lines."""
         steps = likely_steps(self.evaluation.graph, self.evaluation.data)
-        for name in {n.inputs[0].name for n in self.nodes if n.op in SHAPE_OPS} & self.carried:
+        for name in {n.inputs[0].name for n in self.nodes if n.op in SHAPE_OPS} & self.evaluation.carried:
             shapes = self.evaluation.shapes.get(name, ())
             if len({len(s) for s in shapes}) == 1:
                 found = [rounded_line(self.evaluation.lengths, sizes, steps) for sizes in zip(*shapes, strict=True)]

@@ -66,7 +66,7 @@ def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
 def learned_values(evaluation: Evaluation) -> dict[str, Known]:
     """What every DequantizeLinear of no data reads, out of one run of the model."""
     if LEARNED not in evaluation.memo:
-        carried = evaluation.data | evaluation.static
+        carried = evaluation.carried
         nodes = [n for n in evaluation.graph.nodes if op_of(n) == "DequantizeLinear"]
         reads = {t.name for n in nodes if n.inputs[0].name not in carried for t in n.inputs}
         names = sorted(name for name in reads - set(evaluation.known) if name)

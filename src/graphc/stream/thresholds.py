@@ -65,7 +65,7 @@ def changes_of_graph(evaluation: Evaluation, slowest: int) -> list[Change]:
 
 
 def changes_of_margins(evaluation: Evaluation) -> Iterator[Change]:
-    carried = evaluation.data | evaluation.static
+    carried = evaluation.carried
     nodes = [n for n in evaluation.graph.nodes if n.op in PLACING or not any(t.name in carried for t in n.outputs)]
     read = {id(n): [t.name for t in n.inputs if t.name not in carried and not isinstance(t, Constant)] for n in nodes}
     made = {id(n): [t.name for t in n.outputs if t.name and t.name not in carried] for n in nodes}
@@ -185,9 +185,7 @@ def entries(margin: Array, grown: Sequence[int]) -> Array:
 
 def numbers_of_bodies(evaluation: Evaluation, slowest: int) -> Iterator[Change]:
     """Time-only nodes with bodies may do something else from the sum of all numbers on that they hold or read."""
-    carried = evaluation.data | evaluation.static
-    nodes = [n for n in evaluation.graph.nodes if not any(t.name in carried for t in n.outputs)]
-    nodes = [n for n in nodes if next(subgraphs(n), None) is not None]
+    nodes = [n for n in evaluation.time_nodes if next(subgraphs(n), None) is not None]
     time = TimeOnly(evaluation, sorted({t.name for n in nodes for t in reads(n) if not isinstance(t, Constant)}))
     for node in nodes:
         numbers = [n for inner in subgraphs(node) for n in numbers_in(inner)]

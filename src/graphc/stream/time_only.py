@@ -32,7 +32,7 @@ def values_read(node: Node) -> list[Tensor]:
 def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
     """The time-only nodes from which tensors are made, in order."""
     made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
-    carried = evaluation.data | evaluation.static
+    carried = evaluation.carried
     found: set[int] = set()
     waiting = [n for n in names if n not in carried]
     while waiting:
@@ -55,7 +55,7 @@ class TimeOnly:
     """
 
     def __init__(self, evaluation: Evaluation, names: Sequence[str], optimize: bool = False):
-        carried = evaluation.data | evaluation.static
+        carried = evaluation.carried
         nodes = time_only_nodes(evaluation, names)
         made = {t.name for n in nodes for t in n.outputs}
         sizes = {n.outputs[0].name: n for n in nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
@@ -104,7 +104,7 @@ def part_of(
     evaluation: Evaluation, nodes: list[Node], sizes: dict[str, Node], wanted: Sequence[str]
 ) -> onnx.ModelProto:
     graph = evaluation.graph
-    carried = evaluation.data | evaluation.static
+    carried = evaluation.carried
     read = {t.name for n in nodes for t in reads(n)}
     given = [t for t in graph.inputs if t.name in read and t.name not in carried]
     part = Graph(nodes, given, [], "time", "", graph.opset, graph.import_domains)

@@ -63,7 +63,7 @@ class Walk:
         """
         self.positions = Positions(self.evaluation, self.settings.grid or self.chunk)
         for name in self.offline.roles:
-            if name in self.evaluation.data | self.evaluation.static:
+            if name in self.evaluation.carried:
                 self.note(name, input_fact(self.offline, self.evaluation, name))
                 if not isinstance(self.offline.roles[name], StateRole):
                     self.finite.add(name)
@@ -213,7 +213,7 @@ def refuse_table(port: Tensor, fact: Fact | None) -> None:
 
 def wanted_tensors(evaluation: Evaluation) -> set[str]:
     """The tensors of data whose values an output depends on; what only Shape reads is not among them."""
-    carried = evaluation.data | evaluation.static
+    carried = evaluation.carried
     wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
     for node in reversed(evaluation.graph.nodes):
         if any(t.name in wanted for t in node.outputs if t.name):
