@@ -18,6 +18,7 @@ from graphc.yaml_source import read_yaml
 SOURCE = ROOT / "src" / "graphc"
 ORDER = [
     "errors",
+    "interruption",
     "printable",
     "length",
     "signature",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -439,7 +441,29 @@ def test_an_interruption_of_the_group_is_told_once(project: Project, seconds: fl
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == "graphc: interrupted; nothing was written\n"
+    assert said == "graphc: interrupted; no output is half written\n"
+
+
+def test_an_interruption_on_a_terminal_ends_the_bar_and_shows_the_cursor(project: Project) -> None:
+    spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, [sys.executable, "-m", "graphc", "compile", str(spec)])
+    told = b""
+    while b"lift_state" not in told:
+        told += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    with suppress(OSError):  # Linux: reading a terminal that nobody has open any more
+        while more := os.read(terminal, 4096):
+            told += more
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert told.endswith(b"\x1b[?25hgraphc: interrupted; no output is half written\r\n")
+
+
+def test_a_closed_stderr_changes_no_status(project: Project) -> None:
+    command = [sys.executable, "-m", "graphc", "compile", "--max-minutes", "0.001", str(project())]
+    done = subprocess.run(command, preexec_fn=lambda: os.close(2), stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
 
 
 def test_numbers_that_are_none_compare_with_nothing(project: Project) -> None:

@@ -71,7 +71,7 @@ def test_a_crash_of_native_code_is_told(project: Specs, victim: str) -> None:
     _, said = process.communicate(timeout=20)
     if victim == "child":
         assert process.returncode == 2
-        assert said.startswith("graphc: error: native code crashed (SIGSEGV); nothing was written")
+        assert said.startswith("graphc: error: native code crashed (SIGSEGV); no output is half written")
     waited_for(lambda: not Path(f"/proc/{child}").exists() or None)
     assert not (spec.parent / "out").exists()
 

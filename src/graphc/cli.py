@@ -6,7 +6,6 @@ import io
 import json
 import math
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from graphc.compiler import Options, compile_spec, dependencies, output_paths
 from graphc.errors import GraphcError, OutputError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
+from graphc.interruption import ignore_interruptions
 from graphc.output_check import verify_output
 from graphc.pass_api import Pass
 from graphc.printable import one_line
@@ -72,14 +72,15 @@ class Failures:
 
 
 def interrupted() -> NoReturn:
-    """Says so and exits; another signal of the same kind, as a terminal's group may bring, changes nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    click.echo("graphc: interrupted; nothing was written", err=True)
+    """Says so and exits; another interruption changes nothing."""
+    ignore_interruptions()
+    click.echo("graphc: interrupted; no output is half written", err=True)
     sys.exit(INTERRUPTED)
 
 
 def leave(status: int) -> NoReturn:
     """Exits; what could not be printed is dropped, of which the status has told already."""
+    ignore_interruptions()
     try:
         sys.stdout.flush()
     except OSError:

@@ -7,15 +7,14 @@ import glob
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graphc.errors import OutputError
+from graphc.interruption import interruptions_raised, uninterrupted
 
 MOVER = "import json, os, sys\nfor old, new in json.load(sys.stdin): os.replace(old, new)\n"
 
@@ -25,6 +24,7 @@ def files_in(path: Path) -> list[Path]:
     return sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
 
 
+@interruptions_raised()
 def write_all(files: Mapping[Path, bytes]) -> None:
     """Writes every file beside its place first, and only then puts all of them there, in the order given.
 
@@ -59,11 +59,12 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 for temporary in waiting:
                     temporary.unlink(missing_ok=True)
     except OSError as err:
+        place = waiting.get(Path(err.filename), err.filename) if err.filename else next(iter(files))
+        raise OutputError(f"the outputs cannot be written: {err.strerror or err}", where=str(place)) from err
+    finally:
         for folder in absent:
             with suppress(OSError):
                 folder.rmdir()
-        place = waiting.get(Path(err.filename), err.filename) if err.filename else next(iter(files))
-        raise OutputError(f"the outputs cannot be written: {err.strerror or err}", where=str(place)) from err
 
 
 @contextmanager
@@ -109,16 +110,3 @@ def move(moves: Mapping[Path, Path], locks: list[int]) -> None:
         )
     if done.returncode:
         raise OSError(f"the files could not be put in their places: {done.stderr.strip().splitlines()[-1:]}")
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """An interruption that comes now comes too late."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

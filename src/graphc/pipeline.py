@@ -15,6 +15,7 @@ from graphc.bisect import first_inner_difference
 from graphc.compare import Array, Difference, compare, fitting, worst_of
 from graphc.drawn import whole_feeds
 from graphc.errors import GraphcError, ModelError, PassError, ValidationError
+from graphc.interruption import interruptions_raised
 from graphc.model import Model
 from graphc.offline import Feeds, Offline
 from graphc.pass_api import PassContext, PassResult
@@ -160,7 +161,8 @@ class Pipeline:
             self.reference or self.offline,
         )
         try:
-            result: PassResult = planned.instance.run(model, planned.config, context)
+            with interruptions_raised():
+                result: PassResult = planned.instance.run(model, planned.config, context)
         except GraphcError:
             raise
         except MemoryError as err:

@@ -10,11 +10,14 @@ import ctypes
 import os
 import resource
 import signal
-import sys
+from contextlib import suppress
+
+from graphc.interruption import INTERRUPT, hear_the_parent_only
 
 PR_SET_PDEATHSIG = 1
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PASSED_ON = {signal.SIGINT: INTERRUPT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP}
 BAD_MODEL = 2
+PROGRESS_ENDED = "\r\x1b[2K\x1b[?25h"  # the line of the bar is erased, and the cursor shown (ECMA-48; DECTCEM)
 
 
 def main() -> None:
@@ -26,12 +29,11 @@ def main() -> None:
     if child:
         os._exit(wait_for(child, waited))
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    hear_the_parent_only()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from graphc.cli import run
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run(limit)
 
 
@@ -50,31 +52,32 @@ def die_with_parent(parent: int) -> None:
 
 
 def wait_for(child: int, waited: set[signal.Signals]) -> int:
-    """The exit status of the child; says why it ended where it could not itself.
-
-    A signal that a terminal sends reaches both processes; one that another process sends is passed on.
-    """
+    """The exit status of the child; says why it ended where it could not itself."""
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-        came = signal.sigwaitinfo(waited)
-        if came.si_signo != signal.SIGCHLD and came.si_code <= 0:
-            os.kill(child, came.si_signo)
+        came = signal.sigwaitinfo(waited).si_signo
+        if came != signal.SIGCHLD:
+            os.kill(child, PASSED_ON[signal.Signals(came)])
     status = ended[1]
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
-    if number in PASSED_ON:
-        sys.stderr.write("graphc: interrupted; nothing was written\n")
+    if number == signal.SIGINT:  # so Python ends where a KeyboardInterrupt has left an exec(), caught later or not
         return 128 + number
+    for came, passed in PASSED_ON.items():
+        if number == passed:
+            say("interrupted; no output is half written")
+            return 128 + came
     if number == signal.SIGALRM:
-        return said("not done in the time it may take; nothing was written; --max-minutes allows more")
-    name = signal.Signals(number).name
-    return said(
-        f"native code crashed ({name}); nothing was written; it may have met the end of its memory: --max-memory-gb, "
-        "else the model is broken, or a library is"
-    )
-
-
-def said(message: str) -> int:
-    sys.stderr.write(f"graphc: error: {message}\n")
-    sys.stderr.flush()
+        say("error: not done in the time it may take; no output is half written; --max-minutes allows more")
+    else:
+        say(
+            f"error: native code crashed ({signal.Signals(number).name}); no output is half written; it may have met "
+            "the end of its memory: --max-memory-gb, else the model is broken, or a library is"
+        )
     return BAD_MODEL
+
+
+def say(message: str) -> None:
+    """One line on stderr, in the place of a progress bar where one may stand there."""
+    with suppress(OSError):
+        os.write(2, f"{PROGRESS_ENDED if os.isatty(2) else ''}graphc: {message}\n".encode())

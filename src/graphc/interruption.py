@@ -1,0 +1,58 @@
+"""How an interruption ends a command, and when it comes too late.
+
+The process that the user started passes SIGINT on to the command, its child, as INTERRUPT, and the child hears no
+SIGINT: so that it is interrupted once, however many processes of its group a terminal reaches. INTERRUPT ends it on the
+spot, in native code too. KeyboardInterrupt, which libraries swallow or turn into errors of their own, is raised only
+where something is held that must be put away.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+INTERRUPT = signal.SIGUSR1
+
+
+def hear_the_parent_only() -> None:
+    """From now on INTERRUPT ends this process, and SIGINT does not."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(INTERRUPT, signal.SIG_DFL)
+
+
+def ignore_interruptions() -> None:
+    """What comes from now on comes too late."""
+    for number in (signal.SIGINT, INTERRUPT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def interruptions_raised() -> Iterator[None]:
+    """INTERRUPT raises KeyboardInterrupt, as SIGINT does where nothing else is told."""
+    with handled({INTERRUPT: signal.default_int_handler}):
+        yield
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interruption that comes now comes too late."""
+    with handled({signal.SIGINT: signal.SIG_IGN, INTERRUPT: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def handled(by: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> Iterator[None]:
+    """Handlers of signals for a while; only the main thread may set any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in by.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
