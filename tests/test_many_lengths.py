@@ -128,6 +128,30 @@ def test_what_goes_on_as_it_began_is_not_odd(body: str) -> None:
     assert odd_lengths(offline, evaluate(offline)) == []
 
 
+def test_every_length_is_evaluated_once() -> None:
+    """Each round evaluated again all lengths of the round before: 16 times in the end."""
+    body = f"s = Sub (t, thirteen) k = Mod (s, fifty) q = Greater (k, zero) {FLAG}"
+    lengths = evaluate(offline_model(body)).lengths
+    assert len(set(lengths)) == len(lengths) > 20
+
+
+def test_of_cycles_that_fit_what_was_learned_the_one_that_lasts() -> None:
+    """A flag that is off at every fiftieth length alone looks as if it were a cycle of any length."""
+    lengths = np.arange(30, 300)
+    flags = (lengths % 50 != 13).astype(np.int64)[:, None]
+    learned = np.isin(lengths, [*range(60, 70), 113, *range(130, 140), 163])
+    assert not broken_numbers(lengths.tolist(), flags, learned).any()
+    flags[130] = 1 - flags[130]
+    assert broken_numbers(lengths.tolist(), flags, learned)[130]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("step", [1e38, 2e12, -3e38])
+def test_steps_that_no_integer_holds_are_no_ramp(step: float) -> None:
+    body = f"{RAMP} c = Cast <to=1> (r) z = Mul (c, huge) d = Atan (z) y = Add (x, d)"
+    lifted_equal(weights(late_model(body), huge=np.float32(step)))
+
+
 def test_a_given_mask_is_not_drawn_at_far_lengths() -> None:
     """A table of two times of 65,536 frames would take 17 gigabytes."""
     body = "y0 = MatMul (x, m) y = Identity (y0)"

@@ -107,7 +107,7 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
     rounds = 0
     while True:
         found = offline.some_lengths(at_least)
-        lengths = (*found, *(n for n in also if n not in found))
+        lengths = tuple(dict.fromkeys((*found, *also)))
         evaluation = evaluate_at(offline, lengths)
         empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
         if empty and found[0] >= at_least and found[0] <= LONGEST_TRIED:

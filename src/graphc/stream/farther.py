@@ -104,10 +104,11 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     if slowest == 1 or apart >= FOLLOWED:
         return ()
     found: list[int] = []
+    reach = reach_of(evaluation)
     for k in range(1, FOLLOWED + 1):
         wanted = longest + slowest * k + slowest * k * k // 7 % slowest
         whole = -(-wanted // slowest) * slowest
-        found += [n for n in (wanted, whole) if n <= reach_of(evaluation) and offline.accepts(n)][:1]
+        found += [n for n in (wanted, whole) if n <= reach and offline.accepts(n)][:1]
     return tuple(found)
 
 

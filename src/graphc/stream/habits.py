@@ -5,7 +5,7 @@ Nothing is decided here: a habit that breaks names lengths at which the graph is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import product
@@ -20,6 +20,7 @@ SHORTEST = 4 * EDGE
 LEARNED_FROM = 8
 LONGEST_PERIOD = 16
 LONGEST_CYCLE = 64
+AS_LIKELY = 3
 MOST_LINES = 64
 TOLERANCE = 1e-5
 FRONT, BACK, CENTRE = range(3)
@@ -46,34 +47,48 @@ def broken_numbers(lengths: Sequence[int], values: Array, learned: Array) -> Arr
     steady = equal(seen, seen[:1]).all(axis=0)
     broken = ~equal(values[:, steady], seen[:1, steady]).all(axis=1)
     for column in np.flatnonzero(~steady)[:MOST_LINES]:
-        expected = expected_numbers(np.asarray(lengths), values[:, column], learned)
-        if expected is not None:
+        for expected in expected_numbers(np.asarray(lengths), values[:, column], learned):
             broken |= ~equal(values[:, column].astype(np.float64), expected) & np.isfinite(expected)
     return np.asarray(broken)
 
 
-def expected_numbers(lengths: Array, numbers: Array, learned: Array) -> Array | None:
-    """The numbers at all lengths as those learned tell, float64 [runs]; NaN where they tell none, None if nowhere."""
+def expected_numbers(lengths: Array, numbers: Array, learned: Array) -> Iterator[Array]:
+    """The numbers at all lengths as those learned tell, float64 [runs], NaN where they tell none; none or several."""
     seen, at = numbers[learned].astype(np.float64), lengths[learned]
     if not np.isfinite(seen).all():
-        return None
+        return
     if (seen == np.rint(seen)).all():
         line = rounded_line(at.tolist(), [int(n) for n in seen])
-        if line is not None:
-            return np.asarray([line.unclamped(n) for n in lengths.tolist()], np.float64)
-        return cycled(lengths, at, seen)
+        if line is None:
+            yield from cycled(lengths, numbers, learned)
+        else:
+            yield np.asarray([line.unclamped(n) for n in lengths.tolist()], np.float64)
+        return
     slope, start = (float(v) for v in np.polyfit(at, seen, 1))
     straight = np.abs(seen - (slope * at + start)).max() <= TOLERANCE * np.abs(seen).max()
-    return np.asarray(slope * lengths + start) if straight and len(at) > 3 else None
+    if straight and len(at) > 3:
+        yield np.asarray(slope * lengths + start)
 
 
-def cycled(lengths: Array, at: Array, seen: Array) -> Array | None:
+def cycled(lengths: Array, numbers: Array, learned: Array) -> Iterator[Array]:
+    """The numbers as cycles tell that those learned follow.
+
+    Of several cycles those that a further length breaks least likely, as all lengths tell (Laplace's rule); none where
+    that is as likely as not.
+    """
+    seen, at = numbers[learned].astype(np.float64), lengths[learned]
+    found: list[tuple[float, Array]] = []
     for period in range(2, LONGEST_CYCLE + 1):
-        found = np.full(period, np.nan)
-        found[at % period] = seen
-        if len(set(at % period)) < len(at) - 2 and (found[at % period] == seen).all():
-            return np.asarray(found[lengths % period])
-    return None
+        of_remainder = np.full(period, np.nan)
+        of_remainder[at % period] = seen
+        if (of_remainder[at % period] != seen).any():
+            continue
+        told = of_remainder[lengths % period]
+        new = np.isfinite(told) & ~learned
+        broken = int((told[new] != numbers[new]).sum())
+        found.append(((broken + 1) / (int(new.sum()) + 2), told))
+    least = min((chance for chance, _ in found), default=1.0)
+    yield from (told for chance, told in found if chance <= min(AS_LIKELY * least, 0.5))
 
 
 @dataclass(frozen=True)

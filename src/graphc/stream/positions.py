@@ -22,6 +22,8 @@ from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep
 
+LARGEST = 2**40
+
 
 @dataclass(frozen=True)
 class Position:
@@ -190,6 +192,7 @@ class Ramp:
     step: float
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
     """Whole numbers that grow by the same step, whatever made them."""
     axis = time_axis(known, time, lengths)
@@ -201,7 +204,7 @@ def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
         return None
     flat = max(columns, key=len)[:, 0].astype(np.float64)
     start, step = float(flat[0]), float(flat[1] - flat[0])
-    if start != int(start) or step != int(step) or step == 0:
+    if not all(abs(number) < LARGEST and number == int(number) for number in (start, step)) or step == 0:
         return None
     if any(not np.array_equal(c[:, 0], (start + step * np.arange(len(c))).astype(c.dtype)) for c in columns):
         return None

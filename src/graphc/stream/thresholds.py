@@ -102,6 +102,7 @@ def groups(nodes: Sequence[Node], wanted: dict[int, list[str]], longest: int) ->
         yield group
 
 
+@np.errstate(all="ignore")
 def changes_of(
     evaluation: Evaluation, node: Node, values: dict[str, tuple[Array, ...]], clocks: Sequence[tuple[int, ...]]
 ) -> list[Zero]:
