@@ -211,6 +211,22 @@ def allowed(net: Network, places: Places) -> str:
     return seen
 
 
+def beside_mask(net: Network, places: Places) -> str:
+    """What a mask that is added leaves: nothing, or something of the distance, of both places, or of one."""
+    kind = net.choose.pick(["nothing", "nothing", "nothing", "distance", "product", "sum", "turns"])
+    if kind == "nothing":
+        return net.constant(np.float32(0))
+    query, key = (net.one("Unsqueeze", places.place, axes(net, axis)) for axis in (1, 0))
+    of = {
+        "distance": lambda: places.distance,
+        "product": lambda: net.one("Mul", query, key),
+        "sum": lambda: net.one("Add", query, key),
+        "turns": lambda: net.one("Mod", key, net.constant(np.array(3))),
+    }[kind]()
+    large = net.one("Sin", net.one("Cast", of, to=TensorProto.FLOAT))
+    return net.one("Mul", large, net.constant(np.float32(net.choose.pick([0.1, 1, 10]))))
+
+
 def masked_softmax(net: Network, places: Places, scores: str, heads: int) -> str:
     choose = net.choose
     seen = allowed(net, places)
@@ -221,7 +237,7 @@ def masked_softmax(net: Network, places: Places, scores: str, heads: int) -> str
     if choose.integer(0, 1):
         probs = net.one("Softmax", net.one("Where", seen, scores, fill), axis=-1)
     else:
-        added = net.one("Where", seen, net.constant(np.float32(0)), fill)
+        added = net.one("Where", seen, beside_mask(net, places), fill)
         probs = net.one("Softmax", net.one("Add", scores, added), axis=-1)
     if choose.integer(0, 4) == 0:
         probs = net.one("Where", seen, probs, net.constant(np.float32(0)))

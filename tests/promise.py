@@ -15,7 +15,7 @@ from graphc.model import Model
 from graphc.offline import Offline, offline_of
 from graphc.pass_api import PassContext
 from graphc.registry import load_registry
-from graphc.spec import StreamSpec, ToleranceSpec
+from graphc.spec import EXACT, StreamSpec
 from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.trials import streamed
@@ -23,7 +23,6 @@ from graphc.validate import run_stream, session_of
 from graphc.verify import verify
 
 SHORTEST = 20
-TOLERANCE = ToleranceSpec(rtol=1e-4, atol=1e-5)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def streams_equal(offline: Offline, session, lengths: Iterable[int], starts: int
         for name, entry in session.outputs.items():
             if entry.axis is None:
                 continue
-            difference = compare(name, want[name], got[name], entry.axis, TOLERANCE, frames)
+            difference = compare(name, want[name], got[name], entry.axis, EXACT, frames)
             if not difference.holds:
                 detail = (
                     f"{frames} frames, chunk {session.chunk}: {name}: {difference.reason}, frame {difference.frame}"

@@ -19,6 +19,7 @@ SOURCE = ROOT / "src" / "graphc"
 ORDER = [
     "errors",
     "interruption",
+    "magnitude",
     "printable",
     "length",
     "signature",

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from graphc.magnitude import scale_beside_masks
 from graphc.spec import EXACT, EXACT_IN_HALVES, ToleranceSpec
 
 Array = NDArray[Any]
@@ -63,12 +64,14 @@ def compare(
     finite = np.isfinite(a) & np.isfinite(b)
     with np.errstate(invalid="ignore"):
         error = np.where(finite, np.abs(b - a), 0.0)
-    scale = float(np.max(np.abs(a), initial=0.0, where=finite))
+    size = np.where(finite, np.abs(a), 0.0)
+    scale = float(size.max(initial=0.0))
     worst = float(error.max(initial=0.0))
     noise, signal = float(np.sum(error**2)), float(np.sum(np.where(finite, a, 0.0) ** 2))
     snr = None if noise == 0 else -np.inf if signal == 0 else float(10 * np.log10(signal / noise))
-    bound = allowed(tolerance, scale)
-    near = worst <= bound
+    bound = np.asarray(allowed(tolerance, np.maximum(size, scale_of(a, tolerance))))
+    over = error > bound
+    near = not over.any()
     if tolerance.snr_db is not None:
         loud = snr is None or snr >= tolerance.snr_db
         stated = tolerance.rtol is not None or tolerance.atol is not None
@@ -76,8 +79,9 @@ def compare(
         reason = "" if holds else f"reaches {snr:.1f} dB of {tolerance.snr_db:g} dB"
     else:
         holds = near
-        reason = "" if holds else f"differs by {worst:.3g}, where {bound:.3g} is allowed"
-    frame = first_frame(error > bound, axis) if not near else first_frame(error == worst, axis) if worst else None
+        place = np.unravel_index(np.argmax(error - bound), error.shape) if error.size else ()
+        reason = "" if holds else f"differs by {error[place]:.3g}, where {bound[place]:.3g} is allowed"
+    frame = first_frame(over, axis) if not near else first_frame(error == worst, axis) if worst else None
     return Difference(
         output,
         worst,
@@ -90,7 +94,14 @@ def compare(
     )
 
 
-def allowed(tolerance: ToleranceSpec, scale: float) -> float:
+def scale_of(want: Array, tolerance: ToleranceSpec) -> float:
+    """What the rtol of a tolerance is of: the largest finite magnitude; where nobody asked for it, without masks."""
+    if tolerance is EXACT or tolerance is EXACT_IN_HALVES:
+        return scale_beside_masks(want)
+    return float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
+
+
+def allowed(tolerance: ToleranceSpec, scale: Any) -> Any:
     """How far an output may lie from its reference; rtol and atol that are left out are those of ``EXACT``."""
     rtol, atol = (
         default if value is None else value

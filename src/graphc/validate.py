@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from graphc.apart import run_apart
-from graphc.compare import Array, Difference, allowed, compare, widened
+from graphc.compare import Array, Difference, allowed, compare, scale_of, widened
 from graphc.errors import ModelError
 from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
@@ -215,9 +215,7 @@ def recorded(session: StreamSession, feeds: Feeds) -> list[Call]:
 
 def allowance(value: Array, tolerance: ToleranceSpec) -> float:
     """How far an output may lie from its reference."""
-    finite = np.abs(value.astype(np.float64))
-    scale = float(np.max(finite, initial=0.0, where=np.isfinite(finite)))
-    return max(allowed(tolerance, scale), 1e-30)
+    return max(float(allowed(tolerance, scale_of(value.astype(np.float64), tolerance))), 1e-30)
 
 
 def moved_by(

@@ -17,7 +17,7 @@ from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
 from graphc.stream.constants import run_constants
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Stream
-from graphc.stream.pairs import CLOSE, close, nothing
+from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.stretched import Spans, stretched_places
@@ -277,7 +277,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
     for index in sorted(range(len(origins)), key=lambda i: i != longest):
         origin = origins[index]
         table = source.table(index) if source.table is not None else None
-        scale = float(np.abs(table).max(initial=0)) if table is not None else 0.0
+        noise = noise_of(table) if table is not None else 0.0
         own_time = table is not None and own_times(source, table, index)
         rows, columns = origin.valid.shape
         for distance in range(1 - rows, columns):
@@ -288,7 +288,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
             picked = origin.columns[place, place + distance]
             if table is not None and own_time:
                 held = table[place, picked]
-                if not close(held, np.broadcast_to(held[:1], held.shape)):
+                if not close(held, np.broadcast_to(held[:1], held.shape), noise):
                     return None
             elif (picked != picked[0]).any():
                 return None
@@ -298,7 +298,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
                 continue
             value = table[place[0], picked[0]] if own_time else table[picked[0]]
             if distance in values:
-                if not close_entries(values[distance], value, scale):
+                if not close(values[distance], value, noise):
                     return None
             else:
                 values[distance] = value
@@ -311,11 +311,6 @@ def own_times(source: Source, table: Array, index: int) -> bool:
     shape = source.shapes[index]
     assert source.wide is not None
     return table.shape[:2] == (shape[source.axis], shape[source.wide]) and table.ndim > 2
-
-
-def close_entries(a: Array, b: Array, scale: float) -> bool:
-    """Whether two rows of tables are the same but for rounding."""
-    return bool(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0) <= CLOSE * (scale or 1.0))
 
 
 def shifted(

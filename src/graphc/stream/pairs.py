@@ -10,6 +10,7 @@ import numpy as np
 
 from graphc.errors import TooShortError
 from graphc.graph import Node, Tensor, label
+from graphc.magnitude import scale_beside_masks
 from graphc.signature import StateKind
 from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Static, Stream
 from graphc.stream.frame import Frame
@@ -18,7 +19,7 @@ from graphc.stream.reach import ZERO_STAYS, reach_of
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
 from graphc.stream.stretched import Spans, rectangle
 
-CLOSE = 1e-5
+CLOSE, NOISE = 1e-5, 1e-6
 
 
 def lowest_of(dtype: np.dtype[Any]) -> Array:
@@ -26,15 +27,26 @@ def lowest_of(dtype: np.dtype[Any]) -> Array:
     return np.asarray(np.finfo(dtype).min, dtype=dtype)
 
 
-def close(a: Array, b: Array) -> bool:
-    """Whether two constants are the same but for rounding, as one table computed at two lengths is."""
+def noise_of(table: Array) -> float:
+    """How far rounding moves entries of a table that are small beside the others, masks left out."""
+    scale = scale_beside_masks(table) if table.dtype.kind in "fc" else 0.0
+    return CLOSE * min(scale, 1.0) + NOISE * scale
+
+
+def close(a: Array, b: Array, noise: float) -> bool:
+    """Whether two parts of a table are the same but for rounding, as one table computed at two lengths is.
+
+    Args:
+        noise: of the table (``noise_of``).
+    """
     if a.dtype.kind not in "fc":
         return bool(np.array_equal(a, b))
-    finite = np.isfinite(a) & np.isfinite(b)
-    if not np.array_equal(np.where(finite, 0, a), np.where(finite, 0, b), equal_nan=True):
-        return False
-    x, y = np.where(finite, a, 0).astype(np.float64), np.where(finite, b, 0).astype(np.float64)
-    return bool(np.abs(x - y).max(initial=0) <= CLOSE * max(np.abs(x).max(initial=0), 1e-30))
+    wide = np.complex128 if a.dtype.kind == "c" else np.float64
+    x, y = a.astype(wide), b.astype(wide)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(x - y) <= CLOSE * np.maximum(np.abs(x), np.abs(y)) + noise
+    near &= np.isfinite(x) & np.isfinite(y)
+    return bool((near | (x == y) | np.isnan(x) & np.isnan(y)).all())
 
 
 def frame_of(facts: Facts) -> Frame:
@@ -193,6 +205,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
     found = np.zeros((sizes[0], sizes[1], *tables[0].shape[2:]), tables[0].dtype)
     seen = np.zeros((sizes[0], sizes[1]), bool)
     for table in sorted(tables, key=np.size, reverse=True):
+        noise = noise_of(table)
         for start in range(0, max(table.shape[0] + offsets[0], table.shape[1] + offsets[1]), c):
             rows, columns = (part(start - o, n, size) for o, n, size in zip(offsets, sizes, table.shape, strict=False))
             if rows is None or columns is None:
@@ -201,7 +214,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
             have, new = found[ri, ci], table[rt, ct]
             known_already = seen[ri, ci]
             if known_already.any() and not close(
-                np.where(spread(known_already, have), have, 0), np.where(spread(known_already, have), new, 0)
+                np.where(spread(known_already, have), have, 0), np.where(spread(known_already, have), new, 0), noise
             ):
                 misfit(facts, index, frame, tables, c)
             found[ri, ci] = np.where(spread(known_already, have), have, new)
@@ -228,8 +241,9 @@ def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
 def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> NoReturn:
     """Says which chunk would fit a table, or refuses where none does."""
     longest = max(tables, key=np.size)
+    noise = noise_of(longest)
     for period in range(1, min(longest.shape[:2]) // 2):
-        if c % period and close(longest[period:, period:], longest[:-period, :-period]):
+        if c % period and close(longest[period:, period:], longest[:-period, :-period], noise):
             facts.misfit(period, frame.times[0], f"a mask or table of period {period} meets a chunk of {c} frames")
     facts.refuse(
         f"its input {index} is a table of two times that does not shift along with the stream",

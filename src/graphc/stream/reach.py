@@ -163,7 +163,7 @@ def scaled(
         return free.level, free.least
     other = known.index(True)
     values = [np.asarray(v, dtype=np.float64) for v in known_values(facts, other)]
-    if any((v <= 0).any() or not v.size for v in values):
+    if any(not v.size or not (np.isfinite(v) & (v > 0)).all() for v in values):
         return free.level, free.least
     factors = [(1 / v if inverse else v).ravel() for v in values]
     ends = [(float(f.min()), float(f.max())) for f in factors]

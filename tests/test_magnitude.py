@@ -1,0 +1,93 @@
+"""Masks beside numbers: what is measured by the largest of them would see nothing of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from test_rules import lifted_equal, model_of, refusal, weights
+
+from graphc.compare import compare
+from graphc.magnitude import scale_beside_masks
+from graphc.spec import EXACT, ToleranceSpec
+
+LOWEST = float(np.finfo(np.float32).min)
+MASKED = """
+    h = Shape (x) t = Gather (h, two) r = Range (zero, t, one) f = Cast <to=1> (r)
+    i = Unsqueeze (f, second) j = Unsqueeze (f, first)
+    {table}
+    d = Sub (i, j) a = Abs (d) k = Less (a, five) b = Where (k, v, low)
+    u = Transpose <perm=[0, 2, 1]> (x) s0 = MatMul (u, x) s1 = Add (s0, b) s2 = Softmax <axis=-1> (s1)
+    m = MatMul (s2, u) y = Transpose <perm=[0, 2, 1]> (m)
+"""
+
+
+def masked(table: str, low: float) -> onnx.ModelProto:
+    numbers = {
+        "two": np.array(2),
+        "zero": np.array(0),
+        "one": np.array(1),
+        "second": np.array([1]),
+        "first": np.array([0]),
+        "five": np.float32(5),
+        "low": np.float32(low),
+    }
+    model = model_of(MASKED.format(table=table), inputs="float[1,2,T] x")
+    return weights(model, **numbers, eighth=np.float32(0.125), minus_two=np.float32(-2))
+
+
+@pytest.mark.parametrize("low", [-np.inf, -1e4, -1e9, LOWEST])
+@pytest.mark.parametrize("table", ["p = Mul (i, j) v = Sin (p)", "p = Add (i, j) q = Sin (p) v = Mul (q, eighth)"])
+def test_a_table_of_both_places_under_a_mask_is_refused(table: str, low: float) -> None:
+    assert "does not shift along with the stream" in str(refusal(masked(table, low)))
+
+
+@pytest.mark.parametrize("low", [-np.inf, -1e9])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "p = Sub (i, j) v = Sin (p)",
+        "p = Mul (i, eighth) q = Mul (j, eighth) v = Sub (p, q)",
+        "p = Mul (i, eighth) q = Mul (j, eighth) p1 = Sin (p) p2 = Cos (p) q1 = Sin (q) q2 = Cos (q)"
+        "a1 = Mul (p1, q2) a2 = Mul (p2, q1) v = Sub (a1, a2)",
+        "i2 = Mul (i, i) j2 = Mul (j, j) ij = Mul (i, j) l = Mul (ij, minus_two) n = Add (i2, j2) v = Add (n, l)",
+    ],
+)
+def test_a_table_of_the_distance_under_a_mask_however_it_rounds(table: str, low: float) -> None:
+    lifted_equal(masked(table, low), (100, 400))
+
+
+@pytest.mark.parametrize("low", [-1e4, -1e9, LOWEST, -np.inf])
+def test_the_scale_of_scores_is_not_that_of_their_mask(low: float) -> None:
+    scores = np.random.default_rng(0).standard_normal((20, 20)).astype(np.float32)
+    assert scale_beside_masks(np.where(np.eye(20), low + scores, scores).astype(np.float32)) < 5
+
+
+@pytest.mark.parametrize("scale", [1, 1e4, 1e6, 1e30])
+def test_the_scale_of_signals_is_their_largest_magnitude(scale: float) -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        signal = rng.standard_normal(50) * scale
+        assert scale_beside_masks(signal) == np.abs(signal).max()
+    assert scale_beside_masks(np.zeros(3)) == 0
+    assert scale_beside_masks(np.array([np.nan, np.inf, 3.0])) == 3
+    assert scale_beside_masks(np.array([[0, 1e9, 0, 0]])) == 1e9
+
+
+def test_an_error_beside_a_mask_is_seen() -> None:
+    want = np.linspace(-1, 1, 50, dtype=np.float32)
+    want[::5] = -1e9
+    got = want.copy()
+    got[7] += 0.01
+    found = compare("y", want, got, 0, EXACT)
+    assert not found.holds
+    assert found.frame == 7
+    assert found.reason == "differs by 0.01, where 0.00011 is allowed"
+    got[7], got[5] = want[7], want[5] + 64
+    assert compare("y", want, got, 0, EXACT).holds
+
+
+def test_a_tolerance_that_was_asked_for_is_of_the_largest_magnitude() -> None:
+    want = np.linspace(-1, 1, 50)
+    want[::5] = -1e9
+    assert compare("y", want, want + 0.01, 0, ToleranceSpec(rtol=1e-4, atol=1e-5)).holds
