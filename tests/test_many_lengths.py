@@ -84,6 +84,20 @@ def test_rows_of_a_table_that_become_others_however_they_are_read(read: str) -> 
     lifted_equal(model, (50,), range(690, 800, 37))
 
 
+@pytest.mark.parametrize("change", [20, 21, 30, 37])
+def test_rows_of_slow_frames_that_become_others_before_enough_are_seen_to_learn_from(change: int) -> None:
+    rows = np.tile(np.float32([1, 2]), 200)
+    rows[change:] *= 1.5
+    body = """
+        z = Conv <strides=[4]> (x, w) sh = Shape (z) n = Gather (sh, two) k = Range (zero, n, one)
+        p = GatherElements (rows, k) y = Mul (z, p)
+    """
+    model = weights(
+        late_model(body), rows=rows, w=np.random.default_rng(0).standard_normal((2, 2, 4)).astype(np.float32)
+    )
+    lifted_equal(model, range(4 * change - 9, 4 * change + 9))
+
+
 def test_a_table_read_in_a_loop_over_numbers() -> None:
     rows = np.ones(2000, np.float32)
     rows[400:] = 2

@@ -13,7 +13,7 @@ from graphc.roles import INTEGERS, CountsRole, Port, StreamRole, graph_ports, in
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.analysis import analyse
 from graphc.stream.lift import lift
-from graphc.yaml_source import yaml_text
+from graphc.yaml_source import yaml_key, yaml_text
 
 USUAL_CHUNK = 16
 
@@ -110,10 +110,10 @@ def clip_length(offline: Offline) -> int:
 
 def input_line(port: Port, offline: Offline) -> str:
     role = offline.roles[port.name]
-    name = yaml_text(port.name)
+    key = yaml_key(port.name, 4)
     shape = one_line("[" + ", ".join(str(d) if d is not None else "?" for d in port.dims) + "]")
     if isinstance(role, StreamRole):
-        return f"    {name}: {{axis: {role.axis}}}   # of {shape}: the axis that is time\n"
+        return f"{key} {{axis: {role.axis}}}   # of {shape}: the axis that is time\n"
     if isinstance(role, CountsRole):
-        return f"    {name}: {{counts: {yaml_text(role.of)}}}   # {shape}: holds the number of frames\n"
-    return f"    {name}: {{static: true}}   # {shape}: one value for the whole stream\n"
+        return f"{key} {{counts: {yaml_text(role.of)}}}   # {shape}: holds the number of frames\n"
+    return f"{key} {{static: true}}   # {shape}: one value for the whole stream\n"

@@ -21,6 +21,8 @@ MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
 MAX_DEPTH = 40
 
+LONGEST_SIMPLE_KEY = 1024
+
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 Key = str | int
@@ -67,6 +69,12 @@ def yaml_text(text: str) -> str:
     if PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false"):
         return text
     return '"' + "".join(c if c.isprintable() and c not in '\\"' else escaped(c) for c in text) + '"'
+
+
+def yaml_key(text: str, indent: int) -> str:
+    """A key of a block mapping, up to its colon; a long one has a line of its own (YAML 1.2.2, 7.4.2 and 8.2.2)."""
+    key = yaml_text(text)
+    return f"{' ' * indent}{key}:" if len(key) <= LONGEST_SIMPLE_KEY else f"{' ' * indent}? {key}\n{' ' * indent}:"
 
 
 def escaped(character: str) -> str:

@@ -27,6 +27,7 @@ class Look:
         grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
         self.rows = Rows(shapes[shortest], shapes[longest]) if grows else None
         self.lengths: list[int] = []
+        self.learned: list[int] = []
         self.series: list[Array] = []
         self.sights: list[Sight] = []
 
@@ -38,13 +39,17 @@ class Look:
             some = value.ravel()[:: max(1, value.size // LARGEST_SERIES)]
             self.series.append(some if same else self.series[-1] if self.series else np.zeros(0))
             return
+        learned = self.rows.learned
         self.sights.append(self.rows.seen(value) if value.ndim == len(self.shape) else Sight.ODD)
+        if self.rows.learned > learned:
+            self.learned.append(frames)
         self.series.append(np.asarray(value.shape if value.ndim == len(self.shape) else self.shape))
 
     def odd(self, evaluated: set[int]) -> list[tuple[int, int]]:
         """The first and the last stretch in which it is not as elsewhere and no length was evaluated.
 
-        Returns of each the length tried before it and its first.
+        Returns of each the length tried before it and its first; and the lengths that its rows were learned from, where
+        none as long was evaluated: what changes before is in them.
         """
         learned = np.asarray([n in evaluated for n in self.lengths], bool)
         if len({s.size for s in self.series}) == 1 and learned.sum() >= FEWEST:
@@ -52,7 +57,8 @@ class Look:
                 self.sights[place] = Sight.ODD
         stretches = [s for s in self.stretches() if not evaluated & set(self.lengths[s])]
         ends = dict.fromkeys(s.start for s in (*stretches[:1], *stretches[-1:]))
-        return [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
+        longer = [(self.learned[0], self.learned[-1])] if self.learned and max(evaluated) < self.learned[-1] else []
+        return longer + [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
 
     def stretches(self) -> Iterator[slice]:
         """Runs of odd values, and from each other value on those that are like it."""
