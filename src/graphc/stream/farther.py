@@ -94,7 +94,10 @@ def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) ->
 
 
 def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
-    """Longer lengths, where those evaluated lie too few frames of the slowest tensor apart to foretell its course."""
+    """More lengths, where those evaluated lie too few frames of the slowest tensor apart to foretell its course.
+
+    Longer ones, as far as graphs are evaluated.
+    """
     slowest, longest = slowdown(evaluation), max(evaluation.lengths)
     apart = 0
     last = -slowest
@@ -106,9 +109,10 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     found: list[int] = []
     reach = reach_of(evaluation)
     for k in range(1, FOLLOWED + 1):
-        wanted = longest + slowest * k + slowest * k * k // 7 % slowest
-        whole = -(-wanted // slowest) * slowest
-        found += [n for n in (wanted, whole) if n <= reach and offline.accepts(n)][:1]
+        away = slowest * k + slowest * k * k // 7 % slowest
+        whole = -(-(longest + away) // slowest) * slowest
+        wanted = (longest + away, whole, longest - away)
+        found += [n for n in wanted if (n <= reach or longest <= 2 * n < 2 * longest) and offline.accepts(n)][:1]
     return tuple(found)
 
 

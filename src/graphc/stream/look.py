@@ -48,8 +48,8 @@ class Look:
     def odd(self, evaluated: set[int]) -> list[tuple[int, int]]:
         """The first and the last stretch in which it is not as elsewhere and no length was evaluated.
 
-        Returns of each the length tried before it and its first; and the lengths that its rows were learned from, where
-        none as long was evaluated: what changes before is in them.
+        Returns of each the length tried before it and its first; and the first lengths that its rows were learned from,
+        where none as long was evaluated: what changes before is in them.
         """
         learned = np.asarray([n in evaluated for n in self.lengths], bool)
         if len({s.size for s in self.series}) == 1 and learned.sum() >= FEWEST:
@@ -57,7 +57,8 @@ class Look:
                 self.sights[place] = Sight.ODD
         stretches = [s for s in self.stretches() if not evaluated & set(self.lengths[s])]
         ends = dict.fromkeys(s.start for s in (*stretches[:1], *stretches[-1:]))
-        longer = [(self.learned[0], self.learned[-1])] if self.learned and max(evaluated) < self.learned[-1] else []
+        near = [n for n in self.learned if n <= 2 * self.learned[0]]
+        longer = [(near[0], near[-1])] if near and max(evaluated) < near[-1] else []
         return longer + [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
 
     def stretches(self) -> Iterator[slice]:

@@ -55,10 +55,10 @@ def odd_lengths(offline: Offline, evaluation: Evaluation) -> list[Odd]:
 
     Those from a change on that is to end the promise are left out.
     """
-    reach, slowest = reach_of(evaluation), slowdown(evaluation)
     if len(evaluation.lengths) < FEWEST:
         return []
-    looked_at = LookedAt(evaluation)
+    looked_at, slowest = LookedAt(evaluation), slowdown(evaluation)
+    reach = looked_at.reach
     apart = math.gcd(*(n - evaluation.lengths[0] for n in evaluation.lengths))
     ends = [c.frames for c in evaluation.changes if c.exact and c.frames > max(evaluation.lengths)]
     near = dense(evaluation, apart)
@@ -137,6 +137,7 @@ class LookedAt:
 
     def __init__(self, evaluation: Evaluation):
         self.evaluation = evaluation
+        self.reach = max(reach_of(evaluation), *evaluation.lengths)
         self.nodes = evaluation.time_nodes
         self.maker = {t.name: n for n in self.nodes for t in n.outputs if t.name in evaluation.time_shapes}
         self.lines = dict(self.lines_of_shapes())
@@ -165,13 +166,15 @@ class LookedAt:
         return read in self.evaluation.carried and read not in self.lines
 
     def is_large(self, name: str) -> bool:
-        """Whether it has many entries to a frame, or grows faster than the length."""
+        """Whether it has many entries to a frame, or grows faster than the length and will have."""
         entries = [math.prod(s) for s in self.evaluation.time_shapes.get(name, ())]
         sizes = sorted((n, count) for n, count in zip(self.evaluation.lengths, entries, strict=False))
         if not sizes:
             return False
         (shortest, few), (longest, many) = sizes[0], sizes[-1]
-        return many > THIN * longest or many * shortest > FASTER * max(few, 1) * longest
+        grows_faster = many * shortest > FASTER * max(few, 1) * longest
+        in_reach = many * (self.reach / longest) ** 2 if grows_faster else many * self.reach / longest
+        return in_reach > THIN * self.reach
 
     def longest_of_thick(self) -> int:
         """The length at which the largest of these tensors has as many entries as are looked at."""
