@@ -13,8 +13,8 @@ from test_thresholds import CUT, SCALED, late_model
 
 from graphc.offline import Offline, offline_of
 from graphc.spec import InputSpec, MaskSpec, StreamSpec
-from graphc.stream.evaluate import evaluate
-from graphc.stream.farther import frames_to_one
+from graphc.stream.evaluate import evaluate, evaluate_at
+from graphc.stream.farther import FOLLOWED, frames_to_one, lengths_apart
 from graphc.stream.habits import Rows, Sight, broken_numbers
 from graphc.stream.many_lengths import odd_lengths
 from graphc.stream.rounded import rounded_line
@@ -219,6 +219,29 @@ def test_the_pace_of_an_axis_is_seen_while_it_grows() -> None:
     assert frames_to_one(lengths, [min(n, 150) for n in lengths]) == 1
     assert frames_to_one(lengths, [n // 160 for n in lengths]) == 160
     assert frames_to_one(lengths, [7] * len(lengths)) == 0
+
+
+def test_lengths_to_foretell_from_lie_below_where_none_fit_above() -> None:
+    body = "z = Conv <strides=[40]> (x, w) sh = Shape (z) n = Gather (sh, two) y = Mul (z, z)"
+    model = weights(late_model(body), w=np.ones((2, 2, 40), np.float32))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    evaluation = evaluate_at(offline, (40, 1000, 1001, 1010))
+    most, accepts = max(evaluation.lengths), offline.accepts
+    offline.accepts = lambda frames: frames <= most and accepts(frames)  # type: ignore[method-assign]
+    found = lengths_apart(offline, evaluation)
+    assert len(found) == FOLLOWED
+    assert all(most <= 2 * n < 2 * most for n in found)
+
+
+def test_no_length_to_foretell_from_is_less_than_half() -> None:
+    """A length of 0 frames was asked for, at which onnxruntime aborts."""
+    asked: list[int] = []
+    model = weights(late_model("z = Conv <strides=[20]> (x, w) y = Mul (z, z)"), w=np.ones((2, 2, 20), np.float32))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    evaluation = evaluate_at(offline, (20, 30, 45))
+    offline.accepts = lambda frames: bool(asked.append(frames))  # type: ignore[method-assign, func-returns-value]
+    assert lengths_apart(offline, evaluation) == ()
+    assert min(asked) >= 23
 
 
 def test_rounded_lines_prefer_steps_that_the_graph_names() -> None:

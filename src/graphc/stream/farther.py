@@ -111,8 +111,8 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     for k in range(1, FOLLOWED + 1):
         away = slowest * k + slowest * k * k // 7 % slowest
         whole = -(-(longest + away) // slowest) * slowest
-        wanted = (longest + away, whole, longest - away)
-        found += [n for n in wanted if (n <= reach or longest <= 2 * n < 2 * longest) and offline.accepts(n)][:1]
+        wanted = [n for n in (longest + away, whole) if n <= reach] + [n for n in (longest - away,) if 2 * n >= longest]
+        found += [n for n in wanted if offline.accepts(n)][:1]
     return tuple(found)
 
 
