@@ -231,6 +231,7 @@ def test_lengths_to_foretell_from_lie_below_where_none_fit_above() -> None:
     found = lengths_apart(offline, evaluation)
     assert len(found) == FOLLOWED
     assert all(most <= 2 * n < 2 * most for n in found)
+    assert found[0] not in lengths_apart(offline, evaluate_at(offline, (*evaluation.lengths, found[0])))
 
 
 def test_no_length_to_foretell_from_is_less_than_half() -> None:

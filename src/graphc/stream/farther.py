@@ -112,7 +112,7 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
         away = slowest * k + slowest * k * k // 7 % slowest
         whole = -(-(longest + away) // slowest) * slowest
         wanted = [n for n in (longest + away, whole) if n <= reach] + [n for n in (longest - away,) if 2 * n >= longest]
-        found += [n for n in wanted if offline.accepts(n)][:1]
+        found += [n for n in wanted if n not in evaluation.lengths and offline.accepts(n)][:1]
     return tuple(found)
 
 
