@@ -10,7 +10,6 @@ target. One that is wrong is saved as wrong_SEED.onnx; tests/corpus holds those 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -76,8 +75,7 @@ def judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
 def run(first: int, count: int, workers: int) -> Iterator[tuple[int, str, Verdict]]:
     seeds = list(range(first, first + count))
     batches = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
-    context = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         for results in pool.map(judged, batches):
             yield from results
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from test_rules import lifted_equal, model_of, refusal, weights
+from test_rules import lifted_equal, refusal, weights
+from test_thresholds import late_model
 
 from graphc.compare import compare
 from graphc.magnitude import scale_beside_masks
@@ -13,27 +14,19 @@ from graphc.spec import EXACT, ToleranceSpec
 
 LOWEST = float(np.finfo(np.float32).min)
 MASKED = """
-    h = Shape (x) t = Gather (h, two) r = Range (zero, t, one) f = Cast <to=1> (r)
-    i = Unsqueeze (f, second) j = Unsqueeze (f, first)
+    r = Range (zero, t, one) f = Cast <to=1> (r) i = Unsqueeze (f, second) j = Unsqueeze (f, front)
     {table}
-    d = Sub (i, j) a = Abs (d) k = Less (a, five) b = Where (k, v, low)
+    d = Sub (i, j) a = Abs (d) k = Less (a, five) b = Where (k, v, fill)
     u = Transpose <perm=[0, 2, 1]> (x) s0 = MatMul (u, x) s1 = Add (s0, b) s2 = Softmax <axis=-1> (s1)
     m = MatMul (s2, u) y = Transpose <perm=[0, 2, 1]> (m)
 """
 
 
 def masked(table: str, low: float) -> onnx.ModelProto:
-    numbers = {
-        "two": np.array(2),
-        "zero": np.array(0),
-        "one": np.array(1),
-        "second": np.array([1]),
-        "first": np.array([0]),
-        "five": np.float32(5),
-        "low": np.float32(low),
-    }
-    model = model_of(MASKED.format(table=table), inputs="float[1,2,T] x")
-    return weights(model, **numbers, eighth=np.float32(0.125), minus_two=np.float32(-2))
+    numbers = {"second": np.array([1]), "five": np.float32(5), "fill": np.float32(low)}
+    return weights(
+        late_model(MASKED.format(table=table)), **numbers, eighth=np.float32(0.125), minus_two=np.float32(-2)
+    )
 
 
 @pytest.mark.parametrize("low", [-np.inf, -1e4, -1e9, LOWEST])

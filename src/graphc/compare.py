@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from graphc.magnitude import scale_beside_masks
 from graphc.spec import EXACT, EXACT_IN_HALVES, ToleranceSpec
 
 Array = NDArray[Any]
+Scale = TypeVar("Scale", float, Array)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def scale_of(want: Array, tolerance: ToleranceSpec) -> float:
     return float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
 
 
-def allowed(tolerance: ToleranceSpec, scale: Any) -> Any:
+def allowed(tolerance: ToleranceSpec, scale: Scale) -> Scale:
     """How far an output may lie from its reference; rtol and atol that are left out are those of ``EXACT``."""
     rtol, atol = (
         default if value is None else value

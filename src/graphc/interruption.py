@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 INTERRUPT = signal.SIGUSR1
+INTERRUPTIONS = (signal.SIGINT, INTERRUPT)
 
 
 def hear_the_parent_only() -> None:
@@ -26,7 +27,7 @@ def hear_the_parent_only() -> None:
 
 def ignore_interruptions() -> None:
     """What comes from now on comes too late."""
-    for number in (signal.SIGINT, INTERRUPT):
+    for number in INTERRUPTIONS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -40,12 +41,12 @@ def interruptions_raised() -> Iterator[None]:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """An interruption that comes now comes too late."""
-    with handled({signal.SIGINT: signal.SIG_IGN, INTERRUPT: signal.SIG_IGN}):
+    with handled(dict.fromkeys(INTERRUPTIONS, signal.SIG_IGN)):
         yield
 
 
 @contextmanager
-def handled(by: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> Iterator[None]:
+def handled(by: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> Iterator[None]:
     """Handlers of signals for a while; only the main thread may set any."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -215,7 +215,7 @@ def recorded(session: StreamSession, feeds: Feeds) -> list[Call]:
 
 def allowance(value: Array, tolerance: ToleranceSpec) -> float:
     """How far an output may lie from its reference."""
-    return max(float(allowed(tolerance, scale_of(value.astype(np.float64), tolerance))), 1e-30)
+    return max(allowed(tolerance, scale_of(value.astype(np.float64), tolerance)), 1e-30)
 
 
 def moved_by(

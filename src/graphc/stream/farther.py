@@ -96,7 +96,7 @@ def lengths_before(offline: Offline, evaluation: Evaluation, min_frames: int) ->
 def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     """More lengths, where those evaluated lie too few frames of the slowest tensor apart to foretell its course.
 
-    Longer ones, as far as graphs are evaluated.
+    Longer ones as far as graphs are evaluated, else shorter ones, of at least half the longest.
     """
     slowest, longest = slowdown(evaluation), max(evaluation.lengths)
     apart = 0
@@ -111,8 +111,9 @@ def lengths_apart(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
     for k in range(1, FOLLOWED + 1):
         away = slowest * k + slowest * k * k // 7 % slowest
         whole = -(-(longest + away) // slowest) * slowest
-        wanted = [n for n in (longest + away, whole) if n <= reach] + [n for n in (longest - away,) if 2 * n >= longest]
-        found += [n for n in wanted if n not in evaluation.lengths and offline.accepts(n)][:1]
+        longer = [n for n in (longest + away, whole) if n <= reach]
+        shorter = [longest - away] if 2 * away <= longest else []
+        found += [n for n in (*longer, *shorter) if n not in evaluation.lengths and offline.accepts(n)][:1]
     return tuple(found)
 
 

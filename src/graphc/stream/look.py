@@ -27,7 +27,7 @@ class Look:
         grows = shapes[longest] != shapes[shortest] and len(shapes[longest]) == len(shapes[shortest])
         self.rows = Rows(shapes[shortest], shapes[longest]) if grows else None
         self.lengths: list[int] = []
-        self.learned: list[int] = []
+        self.learned_from: list[int] = []
         self.series: list[Array] = []
         self.sights: list[Sight] = []
 
@@ -42,7 +42,7 @@ class Look:
         learned = self.rows.learned
         self.sights.append(self.rows.seen(value) if value.ndim == len(self.shape) else Sight.ODD)
         if self.rows.learned > learned:
-            self.learned.append(frames)
+            self.learned_from.append(frames)
         self.series.append(np.asarray(value.shape if value.ndim == len(self.shape) else self.shape))
 
     def odd(self, evaluated: set[int]) -> list[tuple[int, int]]:
@@ -57,7 +57,7 @@ class Look:
                 self.sights[place] = Sight.ODD
         stretches = [s for s in self.stretches() if not evaluated & set(self.lengths[s])]
         ends = dict.fromkeys(s.start for s in (*stretches[:1], *stretches[-1:]))
-        near = [n for n in self.learned if n <= 2 * self.learned[0]]
+        near = [n for n in self.learned_from if n <= 2 * self.learned_from[0]]
         longer = [(near[0], near[-1])] if near and max(evaluated) < near[-1] else []
         return longer + [(self.lengths[max(k - 1, 0)], self.lengths[k]) for k in ends]
 

@@ -173,8 +173,7 @@ class LookedAt:
             return False
         (shortest, few), (longest, many) = sizes[0], sizes[-1]
         grows_faster = many * shortest > FASTER * max(few, 1) * longest
-        in_reach = many * (self.reach / longest) ** 2 if grows_faster else many * self.reach / longest
-        return in_reach > THIN * self.reach
+        return many * (self.reach / longest) ** (2 if grows_faster else 1) > THIN * self.reach
 
     def longest_of_thick(self) -> int:
         """The length at which the largest of these tensors has as many entries as are looked at."""
