@@ -16,11 +16,11 @@ nightly: .venv/.tested
 	$(MAKE) trust real exporters wheel floor
 
 trust: .venv/.tested
+	$(BIN)/python tests/other_machine.py
 	$(BIN)/python tests/many_networks.py
 	$(BIN)/python tests/battery.py
 	$(BIN)/python tests/mutants.py
 	$(BIN)/python tests/faults.py
-	$(BIN)/python tests/other_machine.py
 	$(MAKE) fuzz
 
 fuzz: .venv/.tested

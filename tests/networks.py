@@ -165,12 +165,15 @@ def batch_norm(net: Network, x: Tensor) -> None:
 
 
 def pad(net: Network, x: Tensor) -> None:
-    before, after = net.choose.integer(0, 4), net.choose.integer(0, 3)
+    """Frames in front and behind; negative numbers of them crop."""
     mode = net.choose.pick(["constant", "constant", "constant", "edge", "reflect"])
+    least = -2 if mode == "constant" else 0
+    before, after = net.choose.integer(least, 4), net.choose.integer(least, 3)
     value = net.choose.pick([0.0, 0.0, 1.5])
     amounts = net.constant(np.array([0, 0, before, 0, 0, after]))
     fill = [net.constant(np.float32(value))] if mode == "constant" else []
-    net.out(net.one("Pad", x.name, amounts, *fill, mode=mode), x.channels, lambda n: x.length(n) + before + after)
+    name = net.one("Pad", x.name, amounts, *fill, mode=mode)
+    net.out(name, x.channels, lambda n: max(0, x.length(n) + before + after))
 
 
 def pool(net: Network, x: Tensor) -> None:

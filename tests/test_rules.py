@@ -283,6 +283,57 @@ def test_reflection_in_front_waits_until_its_call_has_all_of_it() -> None:
     assert delay(lifted_equal(model, (4,))) == 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, -1), (3, -3), (-2, 2), (2, -1), (-3, 1), (-1, -2)])
+@pytest.mark.parametrize("front", [0, 2])
+def test_padding_that_crops_one_end_and_fills_another_shifts_time(before: int, after: int, front: int) -> None:
+    body = f"h = Conv <pads=[{front},{2 - front}]> (x, w) p = Pad (h, pads, half) s = Sigmoid (p) y = Conv (s, v)"
+    pads = np.array([0, 1, before, 0, -1, after])
+    arrays = {"half": np.float32(0.5), "w": random(2, 2, 3), "v": random(2, 2, 3)}
+    lifted_equal(weights(model_of(body), pads=pads, **arrays))
+
+
+def test_padding_that_crops_to_whole_steps() -> None:
+    body = """
+        sh = Shape (x) n = Gather (sh, two) down = Neg (n) q = Div (down, four) m = Mul (q, four) whole = Neg (m)
+        less = Sub (whole, n) pads = Concat <axis=0> (z, less) y = Pad (x, pads)
+    """
+    arrays = {"two": np.array([2]), "four": np.array([4]), "z": np.zeros(5, np.int64)}
+    lifted_equal(weights(model_of(body), **arrays), lengths=range(4, 30))
+
+
+def test_padding_by_the_edge_that_crops_the_other_end_is_refused() -> None:
+    error = refusal(weights(model_of('y = Pad <mode="edge"> (x, pads)'), pads=np.array([0, 0, 1, 0, 0, -1])))
+    assert "pads one side by edge and crops another" in error.reason
+    assert error.hint == "write it as a Pad and a Slice"
+
+
+def test_elements_move_within_their_frame() -> None:
+    body = """
+        h = Conv <pads=[2,2]> (x, w) s = Shape (h) zeros = ConstantOfShape (s)
+        values, places = TopK <axis=1> (h, two) picked = GatherElements <axis=1> (h, places)
+        y = ScatterElements <axis=1> (zeros, places, picked)
+        z = ScatterElements <axis=1, reduction="add"> (h, places, values)
+    """
+    model = model_of(body, "float[1,4,T] x", "float[1,A,B] y, float[1,C,D] z", opset=18)
+    lifted_equal(weights(model, two=np.array([2]), w=random(4, 4, 5)), chunks=(1, 4))
+
+
+def test_elements_that_move_in_time_or_in_the_first_frame_alone_are_refused() -> None:
+    last = "i = ArgMax <axis=1> (x) y = GatherElements <axis=2> (x, i)"
+    assert "moves elements over all time" in refusal(model_of(last)).reason
+    first = weights(
+        model_of("y = ScatterElements <axis=1> (x, i, u)"), i=np.zeros((1, 1, 1), np.int64), u=random(1, 1, 1)
+    )
+    assert "has another length than the stream" in refusal(first).reason
+
+
+@pytest.mark.parametrize(("start", "step"), [(0, 3), (1, 2), (0, 1)])
+def test_frames_picked_by_an_evenly_spaced_range(start: int, step: int) -> None:
+    body = "s = Shape (x) n = Gather (s, two) r = Range (start, n, step) y = Gather <axis=2> (x, r)"
+    arrays = {"two": np.array(2), "start": np.array(start), "step": np.array(step)}
+    lifted_equal(weights(model_of(body), **arrays), lengths=range(start + 1, 30))
+
+
 def test_edge_padding_behind_lookahead() -> None:
     body = 'a = Conv <pads=[1,1]> (x, w) p = Pad <mode="edge"> (a, pads) y = Conv (p, w)'
     lifted_equal(weights(model_of(body), pads=np.array([0, 0, 2, 0, 0, 0]), w=random(2, 2, 3)), chunks=(1, 2, 5))

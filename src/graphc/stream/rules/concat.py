@@ -13,7 +13,8 @@ from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.front import Front
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, same_length, stream_rule
+from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.unbroadcast import unbroadcast
 from graphc.stream.windowed import same_value
 
 
@@ -24,40 +25,7 @@ def concat(node: Node, facts: Facts) -> StreamStep:
     (_, first), *_ = facts.streams()
     if along == first.axis:
         return along_time(node, facts, first)
-    return side_by_side(node, facts)
-
-
-def side_by_side(node: Node, facts: Facts) -> StreamStep:
-    """Streams joined on another axis; what is known beside them has to be steady."""
-    x = same_length(facts)
-    if any(stream.axis != x.axis for _, stream in facts.streams()):
-        facts.refuse("joins streams whose time lies on different axes")
-    cuts: dict[int, Array] = {}
-    for index, fact in enumerate(facts.inputs):
-        if isinstance(fact, Static):
-            refuse_moving(facts, fact)
-            facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
-        if isinstance(fact, Known):
-            value, varies = cut_to_chunk(facts, index, x)
-            if varies and x.delay < 0:
-                x = x.at(0)
-                value, varies = cut_to_chunk(facts, index, x)
-            frames = facts.frames(x)
-            cuts[index] = value if value.shape[x.axis] == frames else np.repeat(value, frames, axis=x.axis)
-    out = facts.out(x, x.axis)
-    streams = facts.streams()
-
-    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        given = list(inputs)
-        for index, stream in streams:
-            tensor = given[index]
-            assert tensor is not None
-            given[index] = b.delayed(tensor, stream, x.delay)
-        for index, value in cuts.items():
-            given[index] = b.constant(value, f"{node.inputs[index].name}/chunk")
-        return b.copy(node, given)
-
-    return StreamStep((out,), emit, local=True)
+    return unbroadcast(node, facts)
 
 
 def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:

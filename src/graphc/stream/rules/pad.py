@@ -21,17 +21,45 @@ from graphc.stream.windowed import same_value
 
 @stream_rule("Pad")
 def pad(node: Node, facts: Facts) -> StreamStep:
+    """Negative amounts crop; what they leave is padded."""
+    amounts = pad_amounts(node, facts, facts.only_stream())
+    return cropped(node, facts, amounts) if min(amounts.before, amounts.after) < 0 else padded(node, facts, amounts)
+
+
+def cropped(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
+    """Frames cropped at one end, and padded at the other, as a shift by some frames has it."""
+    x = facts.stream()
+    before, after = max(amounts.before, 0), max(amounts.after, 0)
+    if not (before or after or any(amounts.others)):
+        return cut(node, facts, Cut(-amounts.before, 1, amounts.length))
+    if str(node.attrs.get("mode", "constant")) != "constant":
+        facts.refuse(f"pads one side by {node.attrs['mode']} and crops another", "write it as a Pad and a Slice")
+    kept = amounts.length.then(1, -before, 1) if amounts.after < 0 else x.length.then(1, amounts.before, 1)
+    shapes = tuple(
+        tuple(kept(n) if axis == x.axis else size for axis, size in enumerate(shape))
+        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
+    )
+    first = cut(node, replace(facts, output_shapes=(shapes,)), Cut(max(-amounts.before, 0), 1, kept))
+    rest = replace(facts, inputs=(*first.facts, *facts.inputs[1:]), input_shapes=(shapes, *facts.input_shapes[1:]))
+    second = padded(node, rest, replace(amounts, before=before, after=after))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return second.emit(b, [*first.emit(b, inputs), *inputs[1:]])
+
+    return StreamStep(second.facts, emit)
+
+
+def padded(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
     """Frames in front make the delay smaller; frames behind are filled in once the end is known."""
-    x = facts.only_stream()
+    x = facts.stream()
     mode = str(node.attrs.get("mode", "constant"))
-    amounts = pad_amounts(node, facts, x)
     before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
     fill = pad_value(node, facts, x)
     if (before or after) and mode == "wrap":
         facts.refuse("pads time by wrap, which reads the far end of the stream", "export with zeros or reflection")
     if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
-        if any(others) or before < 0 or after < 0:
-            facts.refuse(f"pads time and another axis, or crops, by {mode} at once", "pad one axis at a time")
+        if any(others):
+            facts.refuse(f"pads time and another axis by {mode} at once", "pad one axis at a time")
         return mirrored(facts, x, "reflect" if mode == "reflect" else "edge", before, after, length)
     source = x
     if any(others):
@@ -72,12 +100,7 @@ def pad(node: Node, facts: Facts) -> StreamStep:
         chunk = b.masked(chunk, inner, fill, mask_before, mask_after)
         return [edge_in_front(b, chunk, inner, before) if late_edge else chunk]
 
-    shift = StreamStep((out,), emit)
-    if before < 0 or after < 0:
-        if before > 0 or after > 0 or any(others):
-            facts.refuse("pads one side and crops another", "write it as a Pad and a Slice")
-        return cut(node, facts, Cut(-before, 1, x.length.then(1, before + after, 1)))
-    return shift
+    return StreamStep((out,), emit)
 
 
 @dataclass(frozen=True)
@@ -107,6 +130,8 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     fulls = [spread_out(amounts, places, x.rank) for amounts in seen]
     behind = x.axis + x.rank
     afters = [full[behind] for full in fulls]
+    if min(afters) < 0 < max(afters):
+        facts.refuse("pads behind at some lengths and crops at others", "export a fixed padding")
     fixed = {tuple(a for i, a in enumerate(full) if i != behind) for full in fulls}
     if len(fixed) > 1:
         facts.refuse("pads in front, or another axis, by the length of the whole stream", "export a fixed padding")

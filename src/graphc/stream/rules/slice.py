@@ -204,13 +204,11 @@ def split(node: Node, facts: Facts) -> StreamStep:
     return StreamStep(outputs, copied(node, facts), local=True)
 
 
-@stream_rule("Gather", "GatherElements")
+@stream_rule("Gather")
 def gather(node: Node, facts: Facts) -> StreamStep:
     """A table looked up by a stream, or other axes picked from; on time, evenly spaced indices are a slice."""
     data, indices = facts[0], facts[1]
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
-    if node.op == "GatherElements":
-        facts.refuse("picks elements by an index for each", "use Gather or Slice")
     if isinstance(indices, Stream):
         if isinstance(data, Stream):
             facts.refuse("looks one stream up in another", "attention by indices cannot be streamed")
@@ -230,12 +228,11 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of them."""
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
-    if any(v.ndim != 1 or v.size < 2 for v in values):
+    if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):
         facts.refuse("picks single frames by their place", "return every frame; the client picks")
-    steps = {int(v[1] - v[0]) for v in values}
+    steps = {int(step) for v in values for step in np.diff(v)}
     starts = {int(v[0]) for v in values}
-    even = all(np.all(np.diff(v) == v[1] - v[0]) for v in values)
-    if not even or len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
+    if len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
         facts.refuse("picks frames that are not evenly spaced from the start", "use Slice")
     step, start = steps.pop(), starts.pop()
     sizes = [x.length(n) for n in facts.lengths]

@@ -1,0 +1,14 @@
+"""Elements gathered or scattered within each frame, by an index for each element."""
+
+from __future__ import annotations
+
+from graphc.graph import Node, normalised
+from graphc.stream.rule import Facts, StreamStep, refuse_time_axis, stream_rule
+from graphc.stream.unbroadcast import unbroadcast
+
+
+@stream_rule("GatherElements", "ScatterElements")
+def elements(node: Node, facts: Facts) -> StreamStep:
+    (_, x), *_ = facts.streams()
+    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "moves elements")
+    return unbroadcast(node, facts)
