@@ -327,6 +327,58 @@ def test_elements_that_move_in_time_or_in_the_first_frame_alone_are_refused() ->
     assert "has another length than the stream" in refusal(first).reason
 
 
+ROWS = """
+    s = Shape (x) n = Gather (s, two) count = Range (zero, n, one) t = Reshape (count, across) nn = Unsqueeze (n, first)
+    big = Concat <axis=0> (ones, channels, nn, ones) te = Expand (t, big) ce = Expand (c, big) be = Mul (te, zero)
+    rows = Concat <axis=3> (be, ce, te)
+"""
+ROWS_ARRAYS = {
+    "two": np.array(2),
+    "zero": np.array(0),
+    "one": np.array(1),
+    "across": np.array([1, 1, -1, 1]),
+    "first": np.array([0]),
+    "ones": np.array([1]),
+    "channels": np.array([2]),
+    "c": np.array([3, 1]).reshape(1, 2, 1, 1),
+}
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+def test_channels_written_over_by_rows_that_name_every_frame(reduction: str) -> None:
+    body = f'{ROWS} h = Conv <pads=[1,1]> (x, w) y = ScatterND <reduction="{reduction}"> (x, rows, h)'
+    model = weights(model_of(body, "float[1,4,T] x", opset=18), w=random(2, 4, 3), **ROWS_ARRAYS)
+    assert kinds(lifted_equal(model, chunks=(1, 4))) == ["conv_context", "delay_line"]
+
+
+@pytest.mark.parametrize("into", ["x", "zeros"])
+def test_channels_written_over_where_time_is_no_index(into: str) -> None:
+    body = f"""
+        s = Shape (x) zeros = ConstantOfShape (s) h = Conv <pads=[1,1]> (x, w) u = Transpose <perm=[1,0,2]> (h)
+        d = Transpose <perm=[1,0,2]> ({into}) o = ScatterND (d, rows, u) y = Transpose <perm=[1,0,2]> (o)
+    """
+    model = model_of(body, "float[1,4,T] x", opset=18)
+    lifted_equal(weights(model, w=random(2, 4, 3), rows=np.array([[3], [1]])), chunks=(1, 4))
+
+
+def test_a_constant_written_over_a_channel_of_every_frame() -> None:
+    body = f"{ROWS} some = Concat <axis=0> (ones, channels, nn) u = Expand (half, some) y = ScatterND (x, rows, u)"
+    model = weights(model_of(body, "float[1,4,T] x", opset=18), half=np.full((1, 1, 1), 0.5, np.float32), **ROWS_ARRAYS)
+    assert kinds(lifted_equal(model)) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (np.array([[[0, 0, 0], [0, 1, 0]]]), "writes to some frames"),
+        (np.array([[[0, 0, 0], [0, 0, 1]]]), "writes to some frames"),
+    ],
+)
+def test_single_frames_written_over_are_refused(rows: np.ndarray, says: str) -> None:
+    model = weights(model_of("y = ScatterND (x, rows, u)", opset=18), rows=rows, u=random(1, 2))
+    assert says in refusal(model).reason
+
+
 @pytest.mark.parametrize(("start", "step"), [(0, 3), (1, 2), (0, 1)])
 def test_frames_picked_by_an_evenly_spaced_range(start: int, step: int) -> None:
     body = "s = Shape (x) n = Gather (s, two) r = Range (start, n, step) y = Gather <axis=2> (x, r)"

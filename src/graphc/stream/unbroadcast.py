@@ -1,48 +1,67 @@
-"""The form of ops whose operands do not broadcast: each has every frame of one stream, on one axis."""
+"""The form of ops whose operands do not broadcast over time: each has every frame of one stream."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from graphc.graph import Node, Tensor
-from graphc.stream.facts import Array, Known, Static
+from graphc.graph import Tensor
+from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, same_length
 
+Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
-def unbroadcast(node: Node, facts: Facts) -> StreamStep:
-    """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic."""
+
+def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> StreamStep:
+    """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic.
+
+    Args:
+        axes: for each operand that has frames, on which of its axes they lie.
+        axis: of time in the output.
+        make: builds the nodes of one call, of whole chunks.
+    """
     x = same_length(facts)
-    if any(stream.axis != x.axis for _, stream in facts.streams()):
+    if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
         facts.refuse("joins streams whose time lies on different axes")
-    cuts: dict[int, Array] = {}
-    for index, fact in enumerate(facts.inputs):
-        if isinstance(fact, Static):
-            refuse_moving(facts, fact)
-            facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
-        if isinstance(fact, Known):
-            sizes = [shape[x.axis] for shape in facts.input_shapes[index]]
-            if sizes != [x.length(n) for n in facts.lengths]:
-                facts.refuse(f"its input {index} has another length than the stream it meets")
-            value, varies = cut_to_chunk(facts, index, x)
-            if varies and x.delay < 0:
-                x = x.at(0)
-                value, varies = cut_to_chunk(facts, index, x)
-            frames = facts.frames(x)
-            cuts[index] = value if value.shape[x.axis] == frames else np.repeat(value, frames, axis=x.axis)
-    out = facts.out(x, x.axis)
-    streams = facts.streams()
+    laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}
+    known = [index for index in axes if isinstance(facts[index], Known)]
+    cuts = {index: cut_to_chunk(facts, index, laid[index]) for index in known}
+    if any(varies for _, varies in cuts.values()) and x.delay < 0:
+        x = x.at(0)
+        cuts = {index: cut_to_chunk(facts, index, laid[index].at(0)) for index in known}
+    frames = facts.frames(x)
+    wholes = {index: repeated(value, frames, axes[index]) for index, (value, _) in cuts.items()}
+    out = facts.out(x, axis)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         given = list(inputs)
-        for index, stream in streams:
+        for index, stream in facts.streams():
             tensor = given[index]
             assert tensor is not None
             given[index] = b.delayed(tensor, stream, x.delay)
-        for index, value in cuts.items():
-            given[index] = b.constant(value, f"{node.inputs[index].name}/chunk")
-        return b.copy(node, given)
+        for index, value in wholes.items():
+            given[index] = b.constant(value, f"{facts.node.inputs[index].name}/chunk")
+        return make(b, given)
 
     return StreamStep((out,), emit, local=True)
+
+
+def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
+    """The stream as an operand has its frames.
+
+    Refuses an operand of data that is no stream, and one that has frames at some places alone.
+    """
+    fact, shapes = facts[index], facts.input_shapes[index]
+    if isinstance(fact, Static):
+        refuse_moving(facts, fact)
+        facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+    if [shape[axis] for shape in shapes] != [x.length(n) for n in facts.lengths]:
+        facts.refuse(f"its input {index} has another length than the stream it meets")
+    return replace(x, axis=axis, shape=tuple(-1 if a == axis else size for a, size in enumerate(shapes[0])))
+
+
+def repeated(value: Array, frames: int, axis: int) -> Array:
+    return value if value.shape[axis] == frames else np.repeat(value, frames, axis=axis)

@@ -25,7 +25,7 @@ def concat(node: Node, facts: Facts) -> StreamStep:
     (_, first), *_ = facts.streams()
     if along == first.axis:
         return along_time(node, facts, first)
-    return unbroadcast(node, facts)
+    return unbroadcast(facts, dict.fromkeys(range(len(facts)), first.axis), first.axis, lambda b, x: b.copy(node, x))
 
 
 def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:

@@ -11,4 +11,4 @@ from graphc.stream.unbroadcast import unbroadcast
 def elements(node: Node, facts: Facts) -> StreamStep:
     (_, x), *_ = facts.streams()
     refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "moves elements")
-    return unbroadcast(node, facts)
+    return unbroadcast(facts, dict.fromkeys(range(len(facts)), x.axis), x.axis, lambda b, given: b.copy(node, given))

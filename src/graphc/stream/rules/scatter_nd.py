@@ -1,0 +1,98 @@
+"""ScatterND: parts of each frame written over, as ``x[..., :k] = y`` is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.graph import Node, Tensor
+from graphc.stream.facts import Array, Known, Stream
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.unbroadcast import unbroadcast
+
+DATA, INDICES, UPDATES = range(3)
+
+
+@stream_rule("ScatterND")
+def scatter_nd(node: Node, facts: Facts) -> StreamStep:
+    """Places are rows of the indices: a number for each of the data's first axes.
+
+    Where time is none of those, it lies among the axes that the updates share with the data. Where it is one, the rows
+    name every frame in turn: time goes to the end then, and its column out of the rows.
+    """
+    places = facts[INDICES]
+    if not isinstance(places, Known):
+        facts.refuse("writes to places that depend on data", "choose by Where, or scatter along one axis")
+    depth, lead = places.values[0].shape[-1], places.values[0].ndim - 1
+    axis, of_updates = axes_of_time(facts, places, depth, lead)
+    axes = {DATA: axis, UPDATES: of_updates}
+    if axis >= depth:
+        steady = facts.array(INDICES, "where it writes")
+        assert steady is not None
+        return unbroadcast(facts, axes, axis, lambda b, given: scattered(b, node, given, steady))
+    rows = np.delete(longest_of(places).take(0, axis=of_updates), axis, axis=-1)
+    ranks = {index: len(facts.input_shapes[index][0]) for index in axes}
+
+    def make(b: Builder, given: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        moved = list(given)
+        for index, place in axes.items():
+            moved[index] = b.one("Transpose", given[index], perm=last(place, ranks[index]), hint="time_last")
+        written = scattered(b, node, moved, rows)
+        return [b.one("Transpose", written[0], perm=np.argsort(last(axis, ranks[DATA])).tolist(), hint="written")]
+
+    return unbroadcast(facts, axes, axis, make)
+
+
+def scattered(b: Builder, node: Node, given: Sequence[Tensor | None], rows: Array) -> Sequence[Tensor | None]:
+    return b.copy(node, [given[DATA], b.constant(rows, "places"), given[UPDATES]])
+
+
+def longest_of(places: Known) -> Array:
+    return max(places.values, key=np.size)
+
+
+def last(axis: int, rank: int) -> list[int]:
+    """The order of axes that puts one behind the others."""
+    return [*(a for a in range(rank) if a != axis), axis]
+
+
+def axes_of_time(facts: Facts, places: Known, depth: int, lead: int) -> tuple[int, int]:
+    """Where frames lie in the data and in the updates.
+
+    Refuses rows that name other frames than every frame in turn, or that change from frame to frame.
+    """
+    data, updates = facts[DATA], facts[UPDATES]
+    (_, x), *_ = facts.streams()
+    if isinstance(data, Stream) and data.axis >= depth:
+        return data.axis, lead + data.axis - depth
+    if not isinstance(data, Stream) and isinstance(updates, Stream) and updates.axis >= lead:
+        return depth + updates.axis - lead, updates.axis
+    columns = [data.axis] if isinstance(data, Stream) else range(depth)
+    axes = [updates.axis] if isinstance(updates, Stream) else range(lead)
+    found = [(c, a) for c in columns for a in axes if a < lead and depth > 1 and in_turn(facts, places, x, c, a)]
+    if not found:
+        facts.refuse(
+            "writes to some frames, or to other places in each", "choose frames by Where and a mask made of positions"
+        )
+    return found[0]
+
+
+def in_turn(facts: Facts, places: Known, x: Stream, column: int, axis: int) -> bool:
+    """Whether the rows along an axis are the same for every frame but for a column, which counts the frames."""
+    longest = longest_of(places)
+    if not longest.size:
+        return False
+    first = longest.take([0], axis=axis)
+    for frames, rows in zip(facts.lengths, places.values, strict=True):
+        count = x.length(frames)
+        counted = [1] * (rows.ndim - 1)
+        counted[axis] = count
+        if rows.shape[axis] != count or rows.shape != (*first.shape[:axis], count, *first.shape[axis + 1 :]):
+            return False
+        wanted = np.repeat(first, count, axis=axis)
+        wanted[..., column] = np.arange(count).reshape(counted)
+        if not np.array_equal(rows, wanted):
+            return False
+    return True
