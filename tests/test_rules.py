@@ -327,6 +327,36 @@ def test_elements_that_move_in_time_or_in_the_first_frame_alone_are_refused() ->
     assert "has another length than the stream" in refusal(first).reason
 
 
+@pytest.mark.parametrize(
+    "joined",
+    ["Concat <axis=2> (firsts, h)", "Concat <axis=2> (h, lasts)", "Concat <axis=-1> (first, firsts, h, lasts, last)"],
+)
+def test_copies_of_the_first_and_last_frame_are_padding_by_the_edge(joined: str) -> None:
+    body = f"""
+        h = Conv <pads=[1,1]> (x, w) first = Slice (h, zero, one, axis) last = Slice (h, minus, end, axis)
+        firsts = Tile (first, three) lasts = Expand (last, twice) p = {joined} y = Conv (p, w)
+    """
+    numbers = {
+        "zero": [0],
+        "one": [1],
+        "minus": [-1],
+        "end": [2**63 - 1],
+        "axis": [2],
+        "three": [1, 1, 3],
+        "twice": [1, 1, 2],
+    }
+    arrays = {name: np.array(value) for name, value in numbers.items()}
+    lifted_equal(weights(model_of(body), w=random(2, 2, 3), **arrays), chunks=(1, 4))
+
+
+def test_copies_of_the_first_frame_as_many_as_there_are_frames_are_refused() -> None:
+    body = """
+        first = Slice (x, zero, one, axis) s = Shape (x) firsts = Expand (first, s) y = Concat <axis=2> (firsts, x)
+    """
+    arrays = {"zero": np.array([0]), "one": np.array([1]), "axis": np.array([2])}
+    assert refusal(weights(model_of(body), **arrays)).hint
+
+
 ROWS = """
     s = Shape (x) n = Gather (s, two) count = Range (zero, n, one) t = Reshape (count, across) nn = Unsqueeze (n, first)
     big = Concat <axis=0> (ones, channels, nn, ones) te = Expand (t, big) ce = Expand (c, big) be = Mul (te, zero)

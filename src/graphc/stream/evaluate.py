@@ -40,6 +40,7 @@ from graphc.stream.loops import plain_loops
 from graphc.stream.many_lengths import odd_lengths, with_end, worth_a_run
 from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
+from graphc.stream.repeated_edges import pad_by_edges
 from graphc.stream.sequences import stack_sequences
 from graphc.stream.thresholds import Change, changes_of_graph
 from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
@@ -174,6 +175,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
         rewritten = (
             make_plainer(graph, all_shapes)
+            or pad_by_edges(graph, shapes)
             or stack_sequences(graph, shapes)
             or plain_loops(graph, values)
             or gather_picks(graph)
