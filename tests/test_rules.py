@@ -357,6 +357,18 @@ def test_copies_of_the_first_frame_as_many_as_there_are_frames_are_refused() -> 
     assert refusal(weights(model_of(body), **arrays)).hint
 
 
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_rows_of_frequencies_in_front_of_frames_are_not_folded(transposed: int) -> None:
+    body = f"""
+        s = Shape (x) n = Gather (s, two) sizes = Concat <axis=0> (four, n, five) t = Transpose <perm=[1,2,0]> (x)
+        r = Reshape (t, flat) g = Gemm <transB={transposed}, alpha=0.5, beta=2.0> (r, w, b) a = Sigmoid (g)
+        o = Reshape (a, sizes) y = Transpose <perm=[1,0,2]> (o)
+    """
+    arrays = {"two": np.array([2]), "four": np.array([4]), "five": np.array([5]), "flat": np.array([-1, 1])}
+    w = random(5, 1) if transposed else random(1, 5)
+    assert kinds(lifted_equal(weights(model_of(body, "float[1,4,T] x"), w=w, b=random(5), **arrays))) == []
+
+
 ROWS = """
     s = Shape (x) n = Gather (s, two) count = Range (zero, n, one) t = Reshape (count, across) nn = Unsqueeze (n, first)
     big = Concat <axis=0> (ones, channels, nn, ones) te = Expand (t, big) ce = Expand (c, big) be = Mul (te, zero)

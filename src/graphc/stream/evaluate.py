@@ -44,6 +44,7 @@ from graphc.stream.repeated_edges import pad_by_edges
 from graphc.stream.sequences import stack_sequences
 from graphc.stream.thresholds import Change, changes_of_graph
 from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
+from graphc.stream.unfolded_rows import unfold_rows
 
 LONGEST_TRIED = 100_000
 SMALLEST_STEP = 8
@@ -176,6 +177,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         rewritten = (
             make_plainer(graph, all_shapes)
             or pad_by_edges(graph, shapes)
+            or unfold_rows(graph, shapes)
             or stack_sequences(graph, shapes)
             or plain_loops(graph, values)
             or gather_picks(graph)

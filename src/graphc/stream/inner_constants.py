@@ -1,4 +1,4 @@
-"""Constants inside subgraphs, where nodes of their own may hold them and change their axes."""
+"""Constants behind nodes: those of subgraphs, which nodes of their own may hold, and what nodes make of constants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.graph import Tensor, constant_of, constant_value, producer
+from graphc.graph import Constant, Tensor, constant_of, constant_value, producer, subgraphs
 
 
 def value_in(tensor: Tensor) -> Any:
@@ -31,3 +31,18 @@ def value_in(tensor: Tensor) -> Any:
     if maker.op == "Squeeze":
         return np.squeeze(value, places)
     return None if places is None else np.expand_dims(value, places)
+
+
+def fixed(tensor: Tensor) -> bool:
+    """Whether a tensor is made of constants alone."""
+    waiting, seen = [tensor], set[int]()
+    while waiting:
+        found = waiting.pop()
+        node = producer(found)
+        if isinstance(found, Constant) or id(found) in seen:
+            continue
+        if node is None or any(subgraphs(node)):
+            return False
+        seen.add(id(found))
+        waiting += [t for t in node.inputs if t.name]
+    return True

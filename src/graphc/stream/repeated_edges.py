@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, subgraphs, unused_name
-from graphc.stream.inner_constants import value_in
+from graphc.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
+from graphc.stream.inner_constants import fixed, value_in
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 TO_THE_END = 2**31 - 1
@@ -55,21 +55,6 @@ def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes:
         return False
     rank = len(shapes[source.name][0])
     return {shape[axis] for shape in shapes.get(tensor.name, ())} == {1} and cuts_out(node, axis, rank, which)
-
-
-def fixed(tensor: Tensor) -> bool:
-    """Whether a tensor is made of constants alone."""
-    waiting, seen = [tensor], set[int]()
-    while waiting:
-        found = waiting.pop()
-        node = producer(found)
-        if isinstance(found, Constant) or id(found) in seen:
-            continue
-        if node is None or any(subgraphs(node)):
-            return False
-        seen.add(id(found))
-        waiting += [t for t in node.inputs if t.name]
-    return True
 
 
 def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
