@@ -12,12 +12,11 @@ import onnx.inliner
 
 from graphc.errors import ModelError, StreamError
 from graphc.graph import Graph, Node, Tensor, Variable, Writer, label, name_of, place_of
-from graphc.stream.facts import Array
+from graphc.stream.facts import Array, Shapes
 
 SCHEMA_FUNCTIONS = ("Attention", "RotaryEmbedding")
 CONTRIB = ("MultiHeadAttention", "Attention")
 MASKED = -10000.0
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:

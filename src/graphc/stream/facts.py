@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from graphc.length import Length
 
 Array = NDArray[Any]
+Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
 SMALLEST_SHARED = 2**14
 

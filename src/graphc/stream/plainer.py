@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from graphc.graph import (
@@ -20,9 +18,9 @@ from graphc.graph import (
     subgraphs,
     unused_name,
 )
+from graphc.stream.facts import Shapes
 from graphc.stream.inner_constants import value_in
 
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 WHOLE = 2**31 - 1
 
 

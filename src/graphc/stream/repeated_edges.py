@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from graphc.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
+from graphc.stream.facts import Shapes
 from graphc.stream.inner_constants import fixed, value_in
 
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 TO_THE_END = 2**31 - 1
 REPEATS = ("Expand", "Tile")
 FIRST, LAST = 0, -1
@@ -60,16 +60,19 @@ def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes:
 def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
     """Whether a Slice takes the first or the last frame of one axis, and all of the others."""
     starts, ends = argument(node, "starts", 1), argument(node, "ends", 2)
-    axes, steps = argument(node, "axes", 3) or [0], argument(node, "steps", 4) or [1]
-    if starts != [which] or ends is None or axes not in ([axis], [axis - rank]) or steps[0] < 1:
+    axes, steps = argument(node, "axes", 3, [0]), argument(node, "steps", 4, [1])
+    if starts != [which] or ends is None or axes not in ([axis], [axis - rank]) or steps is None or steps[0] < 1:
         return False
     return ends == [1] if which == FIRST else ends[0] >= TO_THE_END
 
 
-def argument(node: Node, name: str, index: int) -> list[int] | None:
+def argument(node: Node, name: str, index: int, default: list[int] | None = None) -> list[int] | None:
+    """An argument of a Slice; None where it is computed."""
     if name in node.attrs:
         return [int(v) for v in node.attrs[name]]
-    value = value_in(node.inputs[index]) if index < len(node.inputs) and node.inputs[index].name else None
+    if index >= len(node.inputs) or not node.inputs[index].name:
+        return default
+    value = value_in(node.inputs[index])
     return None if value is None else [int(v) for v in np.ravel(value)]
 
 

@@ -245,18 +245,18 @@ def rule_for(op: str, two_times: bool = False) -> Rule | None:
 
 def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emit:
     """The node as it is, its stream inputs brought to one delay and its constants cut to the chunk."""
-    streams = facts.streams()
     delay = common_delay(facts)
+    return lambda b, x: b.copy(node, brought_to(b, facts, x, delay), attrs)
 
-    def emit(b: Builder, x: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        inputs = list(x)
-        for index, stream in streams:
-            tensor = inputs[index]
-            assert tensor is not None
-            inputs[index] = b.delayed(tensor, stream, delay)
-        return b.copy(node, inputs, attrs)
 
-    return emit
+def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay: int) -> list[Tensor | None]:
+    """The inputs of one call, all streams among them at one delay."""
+    brought = list(inputs)
+    for index, stream in facts.streams():
+        tensor = brought[index]
+        assert tensor is not None
+        brought[index] = b.delayed(tensor, stream, delay)
+    return brought
 
 
 def common_delay(facts: Facts) -> int:
@@ -293,11 +293,7 @@ def frame_by_frame(node: Node, facts: Facts) -> StreamStep:
     )
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        given = list(inputs)
-        for index, stream in facts.streams():
-            tensor = given[index]
-            assert tensor is not None
-            given[index] = b.delayed(tensor, stream, x.delay)
+        given = brought_to(b, facts, inputs, x.delay)
         for index, (value, _) in cuts.items():
             known = facts[index]
             assert isinstance(known, Known)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
-
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
+from graphc.stream.facts import Shapes
 
 
 def stack_sequences(graph: Graph, shapes: Shapes) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from graphc.graph import Tensor
 from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, same_length
+from graphc.stream.rule import Facts, StreamStep, brought_to, cut_to_chunk, refuse_moving, same_length
 
 Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
@@ -37,11 +37,7 @@ def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) ->
     out = facts.out(x, axis)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        given = list(inputs)
-        for index, stream in facts.streams():
-            tensor = given[index]
-            assert tensor is not None
-            given[index] = b.delayed(tensor, stream, x.delay)
+        given = brought_to(b, facts, inputs, x.delay)
         for index, value in wholes.items():
             given[index] = b.constant(value, f"{facts.node.inputs[index].name}/chunk")
         return make(b, given)

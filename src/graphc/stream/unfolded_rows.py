@@ -7,7 +7,6 @@ frames with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -24,11 +23,9 @@ from graphc.graph import (
     standard,
     unused_name,
 )
-from graphc.stream.facts import Array
+from graphc.stream.facts import Array, Shapes
 from graphc.stream.inner_constants import fixed
 from graphc.stream.rule import is_elementwise
-
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
 
 def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
@@ -46,7 +43,8 @@ def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
         name = unused_name(f"{fold.outputs[0].name}/sizes", names_in(graph))
         fold.inputs = [fold.inputs[0], Constant(name, np.array(sizes, np.int64))]
         fold.attrs = {}
-        for node in between:
+        for node in (fold, *between):
+            node.outputs[0].shape = None
             if node.op == "Gemm":
                 as_matmul(graph, node)
         position = place_of(graph, unfold)
