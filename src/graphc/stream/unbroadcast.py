@@ -48,7 +48,7 @@ def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) ->
 def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
     """The stream as an operand has its frames.
 
-    Refuses an operand of data that is no stream, and one that has frames at some places alone.
+    Refuses an operand of data that is no stream, one that has frames at some places alone, and a table of two times.
     """
     fact, shapes = facts[index], facts.input_shapes[index]
     if isinstance(fact, Static):
@@ -56,6 +56,8 @@ def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
         facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
     if [shape[axis] for shape in shapes] != [x.length(n) for n in facts.lengths]:
         facts.refuse(f"its input {index} has another length than the stream it meets")
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
+        facts.refuse(f"an axis of its input {index} other than time ({axis}) changes with the length of the stream")
     return replace(x, axis=axis, shape=tuple(-1 if a == axis else size for a, size in enumerate(shapes[0])))
 
 
