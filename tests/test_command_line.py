@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
@@ -458,10 +457,7 @@ def test_an_interruption_on_a_terminal_ends_the_bar_and_shows_the_cursor(project
         while more := os.read(terminal, 4096):
             told += more
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
-    assert told.rfind(b"\x1b[?25h") > told.rfind(b"\x1b[?25l"), "the cursor is shown"
-    assert re.search(rb"\x1b\[2K(\x1b\[\?25h)?graphc: interrupted; no output is half written\r\n\Z", told), (
-        "the bar is erased"
-    )
+    assert told.endswith(b"\x1b[?25hgraphc: interrupted; no output is half written\r\n")
 
 
 def test_a_closed_stderr_changes_no_status(project: Project) -> None:

@@ -21,7 +21,7 @@ from graphc.compiler import Options, compile_spec, dependencies, output_paths
 from graphc.errors import GraphcError, OutputError, SpecError
 from graphc.files import write_all
 from graphc.inspection import inspect_model, show_inspection
-from graphc.interruption import ignore_interruptions
+from graphc.interruption import ignore_interruptions, say_interrupted
 from graphc.output_check import verify_output
 from graphc.pass_api import Pass
 from graphc.printable import one_line
@@ -74,7 +74,7 @@ class Failures:
 def interrupted() -> NoReturn:
     """Says so and exits; another interruption changes nothing."""
     ignore_interruptions()
-    click.echo("graphc: interrupted; no output is half written", err=True)
+    say_interrupted()
     sys.exit(INTERRUPTED)
 
 

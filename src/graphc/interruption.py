@@ -8,13 +8,15 @@ where something is held that must be put away.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+PROGRESS_ENDED = "\r\x1b[2K\x1b[?25h"  # the line of the bar is erased, and the cursor shown (ECMA-48; DECTCEM)
 INTERRUPT = signal.SIGUSR1
 INTERRUPTIONS = (signal.SIGINT, INTERRUPT)
 
@@ -57,3 +59,13 @@ def handled(by: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] |
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def say_interrupted() -> None:
+    say("interrupted; no output is half written")
+
+
+def say(message: str) -> None:
+    """One line on stderr, in the place of a progress bar where one may stand there."""
+    with suppress(OSError):
+        os.write(2, f"{PROGRESS_ENDED if os.isatty(2) else ''}graphc: {message}\n".encode())

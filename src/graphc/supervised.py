@@ -10,14 +10,12 @@ import ctypes
 import os
 import resource
 import signal
-from contextlib import suppress
 
-from graphc.interruption import INTERRUPT, hear_the_parent_only
+from graphc.interruption import INTERRUPT, hear_the_parent_only, say, say_interrupted
 
 PR_SET_PDEATHSIG = 1
 PASSED_ON = {signal.SIGINT: INTERRUPT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP}
 BAD_MODEL = 2
-PROGRESS_ENDED = "\r\x1b[2K\x1b[?25h"  # the line of the bar is erased, and the cursor shown (ECMA-48; DECTCEM)
 
 
 def main() -> None:
@@ -65,7 +63,7 @@ def wait_for(child: int, waited: set[signal.Signals]) -> int:
         return 128 + number
     for came, passed in PASSED_ON.items():
         if number == passed:
-            say("interrupted; no output is half written")
+            say_interrupted()
             return 128 + came
     if number == signal.SIGALRM:
         say("error: not done in the time it may take; no output is half written; --max-minutes allows more")
@@ -75,9 +73,3 @@ def wait_for(child: int, waited: set[signal.Signals]) -> int:
             "the end of its memory: --max-memory-gb, else the model is broken, or a library is"
         )
     return BAD_MODEL
-
-
-def say(message: str) -> None:
-    """One line on stderr, in the place of a progress bar where one may stand there."""
-    with suppress(OSError):
-        os.write(2, f"{PROGRESS_ENDED if os.isatty(2) else ''}graphc: {message}\n".encode())

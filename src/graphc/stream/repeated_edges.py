@@ -9,8 +9,8 @@ import numpy as np
 from graphc.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
 from graphc.stream.facts import Shapes
 from graphc.stream.inner_constants import fixed, value_in
+from graphc.stream.plainer import WHOLE
 
-TO_THE_END = 2**31 - 1
 REPEATS = ("Expand", "Tile")
 FIRST, LAST = 0, -1
 
@@ -63,7 +63,7 @@ def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
     axes, steps = argument(node, "axes", 3, [0]), argument(node, "steps", 4, [1])
     if starts != [which] or ends is None or axes not in ([axis], [axis - rank]) or steps is None or steps[0] < 1:
         return False
-    return ends == [1] if which == FIRST else ends[0] >= TO_THE_END
+    return ends == [1] if which == FIRST else ends[0] >= WHOLE
 
 
 def argument(node: Node, name: str, index: int, default: list[int] | None = None) -> list[int] | None:

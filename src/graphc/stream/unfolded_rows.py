@@ -17,13 +17,14 @@ from graphc.graph import (
     Tensor,
     Variable,
     constant_of,
+    is_sparse,
     names_in,
     place_of,
     producer,
     standard,
     unused_name,
 )
-from graphc.stream.facts import Array, Shapes
+from graphc.stream.facts import Shapes
 from graphc.stream.inner_constants import fixed
 from graphc.stream.rule import is_elementwise
 
@@ -74,19 +75,20 @@ def chain_of_rows(fold: Node, ports: set[int]) -> list[Node] | None:
 
 def on_rows(node: Node, tensor: Tensor) -> bool:
     """Whether a node makes each row of its output out of the same row and of constants."""
-    others = [constant_of(t) for t in node.inputs if t is not tensor and t.name]
-    if not standard(node) or len(node.outputs) != 1 or any(o is None for o in others):
+    others = [t for t in node.inputs if t is not tensor and t.name]
+    shapes = [tuple(t.shape) for t in others if isinstance(t, Constant) and not is_sparse(t)]
+    if not standard(node) or len(node.outputs) != 1 or len(shapes) < len(others):
         return False
     if node.op == "Gemm":
-        return node.inputs[0] is tensor and not node.attrs.get("transA") and all(is_row(o) for o in others[1:])
+        return node.inputs[0] is tensor and not node.attrs.get("transA") and all(is_row(s) for s in shapes[1:])
     if node.op == "MatMul":
-        return node.inputs[0] is tensor and others[0] is not None and others[0].ndim == 2
-    return is_elementwise(node) and all(is_row(o) for o in others)
+        return node.inputs[0] is tensor and [len(s) for s in shapes] == [2]
+    return is_elementwise(node) and all(is_row(s) for s in shapes)
 
 
-def is_row(value: Array | None) -> bool:
-    """Whether a constant is the same for every row."""
-    return value is not None and value.ndim < 3 and value.size == (value.shape[-1] if value.ndim else 1)
+def is_row(shape: tuple[int, ...]) -> bool:
+    """Whether a constant of this shape is the same for every row."""
+    return len(shape) < 3 and math.prod(shape[:-1]) == 1
 
 
 def sizes_unfolded(fold: Node, unfold: Node, shapes: Shapes) -> list[int] | None:
