@@ -9,9 +9,10 @@ quickstart: .venv/.installed
 test: .venv/.tested
 	$(BIN)/ruff check src passes tests examples benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 nightly: .venv/.tested
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
 	$(MAKE) trust real exporters wheel floor
 

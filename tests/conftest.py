@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,25 @@ settings.load_profile(os.environ.get("GRAPHC_PROFILE", "default"))
 @pytest.fixture
 def root() -> Path:
     return ROOT
+
+
+def by_turns(names: Iterable[str], turn: int) -> list[pytest.ParameterSet]:
+    """Examples as parameters: of a design that several exporters wrote one, and the others at night.
+
+    All tests of one example run in one process, which may keep what it compiled.
+
+    Args:
+        turn: which one; tests of the next turn take another, so that by day every file is read by one of them.
+    """
+    found = []
+    for design, same in groupby(sorted(names), lambda n: n.partition(".")[0]):
+        exported = list(same)
+        for i, name in enumerate(exported):
+            marks = [pytest.mark.xdist_group(name)]
+            if i != (sum(design.encode()) + turn) % len(exported):
+                marks.append(pytest.mark.nightly)
+            found.append(pytest.param(name, marks=marks))
+    return found
 
 
 def small_model() -> onnx.ModelProto:

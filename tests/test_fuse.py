@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import ROOT, by_turns
 from test_examples import ATTENTION, INPUTS, SPECS
 from test_passes import model_of, random, transformed
 
@@ -362,9 +362,13 @@ def test_streaming_models_stay_equal_and_lose_nodes(tmp_path: Path, name: str, t
     assert any("stay" in note for note in fuse["notes"]), "what was left is told, with the reason"
 
 
-@pytest.mark.parametrize("path", [*SPECS, *ATTENTION], ids=lambda p: p.stem)
-def test_every_example_is_fused_for_onnxruntime(path: Path, tmp_path: Path) -> None:
+EXAMPLES = {p.stem: p for p in SPECS} | ATTENTION
+
+
+@pytest.mark.parametrize("name", by_turns(EXAMPLES, 1))
+def test_every_example_is_fused_for_onnxruntime(name: str, tmp_path: Path) -> None:
     """Compiled in its own way or, where it has no spec, at the smallest chunk; validation holds each to 1e-4."""
+    path = EXAMPLES[name]
     if path.suffix == ".yaml":
         lines = [line for line in path.read_text().splitlines() if "quantize" not in line]
         text = "\n".join(lines).replace("../examples", str(ROOT / "examples")).replace("../out", "out")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import ROOT, by_turns
 
 import graphc
 from graphc.batch_session import BatchSession
@@ -89,7 +89,7 @@ def same(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[n], other[n], equal_nan=True) for n in one)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", by_turns(SPECS, 0))
 def test_any_chunk_gives_the_same(name: str, folder: Path) -> None:
     feeds = feeds_of(name, 0)
     want = run_stream(StreamSession(compiled(name, folder)), feeds)
@@ -97,7 +97,7 @@ def test_any_chunk_gives_the_same(name: str, folder: Path) -> None:
         assert equal(want, run_stream(StreamSession(compiled(name, folder, times)), feeds)), times
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", by_turns(SPECS, 0))
 def test_a_stream_cut_anywhere_goes_on_from_its_saved_states(name: str, folder: Path) -> None:
     """Two ways: a client of the manifest alone that saves the state ports after any call, and a session's snapshot."""
     path = compiled(name, folder)
@@ -136,7 +136,7 @@ def test_a_stream_cut_anywhere_goes_on_from_its_saved_states(name: str, folder: 
         assert same(whole, {n: got[n] for n in whole}), cut
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", by_turns(SPECS, 0))
 def test_streams_that_take_turns_and_resets_change_nothing(name: str, folder: Path) -> None:
     path = compiled(name, folder)
     shared = opened(path, threads=1)
@@ -166,7 +166,7 @@ def test_streams_that_take_turns_and_resets_change_nothing(name: str, folder: Pa
                 assert np.array_equal(np.concatenate([g[n] for g in given], axis=e.axis), whole[n])
 
 
-@pytest.mark.parametrize("name", BATCHED)
+@pytest.mark.parametrize("name", by_turns(BATCHED, 0))
 def test_a_batch_gives_what_its_streams_give_alone(name: str, folder: Path) -> None:
     alone = StreamSession(compiled(name, folder))
     want = [run_stream(alone, feeds_of(name, seed)) for seed in range(3)]
@@ -178,7 +178,7 @@ def test_a_batch_gives_what_its_streams_give_alone(name: str, folder: Path) -> N
         assert equal(outputs, {n: v[index : index + 1] for n, v in got.items()}), index
 
 
-@pytest.mark.parametrize("name", BATCHED)
+@pytest.mark.parametrize("name", by_turns(BATCHED, 0))
 def test_streams_with_their_own_clocks_give_what_they_give_alone(name: str, folder: Path) -> None:
     alone = StreamSession(compiled(name, folder))
     session = BatchSession(compiled(name, folder, 1, 2, "own"))
