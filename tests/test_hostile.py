@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -236,10 +237,8 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_names_do_nothing_but_stand_there(name: str, tmp_path: Path) -> None:
-    model = renamed(small_model(), name)
-    onnx.save(model, tmp_path / "model.onnx")
+def test_names_do_nothing_but_stand_there(tmp_path: Path) -> None:
+    onnx.save(named(NAMES), tmp_path / "model.onnx")
     starter = run(["init", "model.onnx", "-o", "spec.yaml"], tmp_path)
     assert (starter.returncode, starter.stderr) == (0, "")
     shown = [run(["inspect", "model.onnx"], tmp_path), run(["compile", "-v", "spec.yaml"], tmp_path)]
@@ -248,21 +247,30 @@ def test_names_do_nothing_but_stand_there(name: str, tmp_path: Path) -> None:
         show_report(graphc.compile(tmp_path / "spec.yaml", graphc.Options(force=True)), "spec.yaml")
     assert all(done.returncode == 0 for done in shown), shown
     text = table.get() + "".join(done.stdout for done in shown)
-    assert one_line(name) in text
+    assert [name for name in NAMES if one_line(name) not in text] == []
     assert all(line.isprintable() for line in text.split("\n"))
-    assert name in graphc.StreamSession(tmp_path / "model.stream.onnx").outputs
+    assert set(graphc.StreamSession(tmp_path / "model.stream.onnx").outputs) == set(NAMES)
 
 
-def renamed(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model whose ports, and nodes, have a name of a stranger's in theirs."""
-    source, target = model.graph.input[0].name, model.graph.output[0].name
+def named(names: list[str]) -> onnx.ModelProto:
+    """One small model beside the other, each with a name of a stranger's in those of its ports and nodes."""
+    model = small_model()
+    graphs = [renamed(model.graph, name, f"{number} ") for number, name in enumerate(names)]
+    model.graph.CopyFrom(reduce(lambda one, other: onnx.compose.merge_graphs(one, other, []), graphs))
+    return model
+
+
+def renamed(graph: onnx.GraphProto, name: str, inside: str) -> onnx.GraphProto:
+    """The graph with one name for its ports and nodes, and another in front of what stays inside."""
+    made = onnx.compose.add_prefix_graph(graph, inside)
+    source, target = made.input[0].name, made.output[0].name
     names = {source: f"{name} in", target: name}
-    for node in model.graph.node:
+    for node in made.node:
         node.name = f"{node.name} {name}"
         for wires in (node.input, node.output):
             wires[:] = [names.get(wire, wire) for wire in wires]
-    model.graph.input[0].name, model.graph.output[0].name = names[source], names[target]
-    return model
+    made.input[0].name, made.output[0].name = names[source], names[target]
+    return made
 
 
 def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -277,7 +285,7 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
 
 
 def test_a_terminal_without_unicode_shows_escapes(tmp_path: Path) -> None:
-    onnx.save(renamed(small_model(), "größe"), tmp_path / "model.onnx")
+    onnx.save(named(["größe"]), tmp_path / "model.onnx")
     done = run(["inspect", "model.onnx"], tmp_path, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "input gr\\xf6\\xdfe in: stream" in done.stdout
