@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 settings.register_profile(
     "default",
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
@@ -37,7 +37,8 @@ def root() -> Path:
 
 
 def by_turns(names: Iterable[str], turn: int) -> list[pytest.ParameterSet]:
-    """Examples as parameters: of a design that several exporters wrote one, and the others at night.
+    """Examples as parameters: of a design that several exporters wrote (or a mode on several designs) one, and the
+    others at night.
 
     All tests of one example run in one process, which may keep what it compiled.
 

@@ -362,7 +362,7 @@ def test_streaming_models_stay_equal_and_lose_nodes(tmp_path: Path, name: str, t
     assert any("stay" in note for note in fuse["notes"]), "what was left is told, with the reason"
 
 
-EXAMPLES = {p.stem: p for p in SPECS} | ATTENTION
+EXAMPLES = SPECS | ATTENTION
 
 
 @pytest.mark.parametrize("name", by_turns(EXAMPLES, 1))

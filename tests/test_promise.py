@@ -45,7 +45,7 @@ def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_network)
 
 
-@settings(max_examples=500 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 40)
+@settings(max_examples=500 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 24)
 @given(st.data())
 def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_attention_network)
