@@ -43,7 +43,7 @@ def by_turns(names: Iterable[str], turn: int) -> list[pytest.ParameterSet]:
     All tests of one example run in one process, which may keep what it compiled.
 
     Args:
-        turn: which one; tests of the next turn take another, so that by day every file is read by one of them.
+        turn: which one; tests of the next turn take another.
     """
     found = []
     for design, same in groupby(sorted(names), lambda n: n.partition(".")[0]):
