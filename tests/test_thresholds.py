@@ -10,7 +10,6 @@ from test_rules import lifted_equal, model_of, refusal, weights
 from graphc.offline import offline_of
 from graphc.spec import InputSpec, StreamSpec
 from graphc.stream.evaluate import evaluate
-from graphc.stream.foretold import Course
 
 HEAD = "h = Shape (x) t = Gather (h, two)"
 CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"
@@ -205,21 +204,6 @@ def test_rows_of_a_table_that_are_others_from_some_row_on(read: str, period: int
 
 def test_numbers_that_no_stream_reaches_are_no_thresholds() -> None:
     lifted_equal(weights(late_model(f"v = Min (t, most) {CUT}"), most=np.array(2**31 - 1)))
-
-
-def test_lengths_are_foretold_from_few() -> None:
-    lengths = [33, 34, 35, 37, 38, 39, 43, 65]
-    n = np.asarray(lengths, np.float64)
-    course = Course([lengths, [-(-k // 4) for k in lengths]])
-    assert [z.frames for z in course.zeros(n - 700)] == pytest.approx([700])
-    assert [z.frames for z in course.zeros(n * n - 700**2)] == pytest.approx([700])
-    assert [z.frames for z in course.zeros(1 / n - 1 / 700)] == pytest.approx([700])
-    assert [z.frames for z in course.zeros(np.ceil(n / 4) - 100)] == pytest.approx([400], abs=12)
-    assert course.zeros(1 / n) == []
-    assert course.zeros(n % 8 - 20) == []
-    assert course.zeros(np.full(8, 5.0)) == []
-    assert [z.frames for z in course.other_wholes(n / 700)] == pytest.approx([700])
-    assert course.other_wholes(n / 4) == []
 
 
 def test_graphs_without_late_changes_are_evaluated_at_short_lengths() -> None:

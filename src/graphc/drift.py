@@ -189,8 +189,8 @@ def rehearsal(
         raise ModelError("a long stream needs one clock for the batch", hint="leave out stream.clocks")
     call_s = session.chunk * frame_ms / 1000
     calls = max(1, round(minutes * 60 / call_s))
-    if session.manifest.max_frames is not None:
-        calls = min(calls, session.manifest.max_frames // session.chunk)
+    if session.manifest.longest is not None:
+        calls = min(calls, session.manifest.longest // session.chunk)
 
     def drawn() -> Iterator[Feeds]:
         rng = np.random.default_rng(seed)

@@ -73,7 +73,10 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         "rates": rates(analysis),
         "attention": attentions(analysis),
         "max_frames": signature.max_frames,
-        "ended_by": analysis.ended_by.node if analysis.ended_by is not None else None,
+        "min_frames": signature.min_frames,
+        "lengths": "tried" if signature.tried else "proved",
+        "beyond": "continues" if signature.continues else "stops",
+        "ended_by": analysis.promise.ended_by,
     }
     return found
 

@@ -131,9 +131,16 @@ class Manifest(Part):
     frame_ms: float | int | None = None
     window: int | None = None
     min_frames: int = 1
+    lengths: Literal["proved", "tried"] = "proved"
+    beyond: Literal["continues", "stops"] = "stops"
     reset_s: float | int | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
     init_sha256: str | None = None
+
+    @property
+    def longest(self) -> int | None:
+        """The longest stream that a client may feed; None for any."""
+        return None if self.beyond == "continues" else self.max_frames
 
     def of_one(self) -> Manifest:
         """The manifest as one of the streams of a batch sees it."""
@@ -202,6 +209,8 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         "valid_frames": signature.valid_frames,
         "frame_ms": signature.frame_ms,
         "min_frames": signature.min_frames,
+        "lengths": "tried" if signature.tried else "proved",
+        "beyond": "continues" if signature.continues else "stops",
         "streams": signature.streams,
         "reset_s": signature.reset_s,
     }

@@ -122,6 +122,10 @@ class Signature:
 
     ``chunk`` is None where a call takes any multiple of ``chunk_multiple``.
 
+    ``continues`` is whether streams may be longer than ``max_frames``: there is no offline model to compare with then, but
+    the streaming model needs nothing of what ended there. ``tried`` names the tensors for which not every length up to
+    it is proved.
+
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
 
@@ -139,6 +143,8 @@ class Signature:
     valid_frames: str | None = None
     max_frames: int | None = None
     min_frames: int = 1
+    continues: bool = True
+    tried: tuple[str, ...] = ()
     window: int | None = None
     frame_ms: float | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -107,7 +107,7 @@ class StreamBuffer:
             self.values[name] = value
             return
         self.pushed[name] += value.shape[entry.axis]
-        limit = self.manifest.max_frames
+        limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
             raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() in time")
         if value.shape[entry.axis]:

@@ -1,23 +1,42 @@
-"""What a lift needs to know of a model: facts and steps at a chunk that fits."""
+"""What a lift needs to know of a model: facts and steps at a chunk that fits, and the lengths for which they hold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
-from graphc.stream.evaluate import Evaluation, evaluate, evaluate_before
+from graphc.stream.evaluate import Evaluation, evaluate, evaluate_also
+from graphc.stream.extent import lengths_around, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
-from graphc.stream.farther import lengths_before, promised_frames
-from graphc.stream.many_lengths import odd_before
 from graphc.stream.settings import DEFAULT, Settings
-from graphc.stream.thresholds import Change
+from graphc.stream.symbolic.formulas import Shared
+from graphc.stream.symbolic.proof import ENDLESS, Proof
 from graphc.stream.walk import StepAt, Walk
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
+MOST_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The lengths for which a lift holds.
+
+    Args:
+        min_frames, max_frames: the shortest and the longest stream; None for any.
+        ended_by: the tensor that ends it; None where a table of positions or nothing does.
+        continues: whether the streaming model needs nothing of what ends there.
+        tried: tensors of which something is not proved, and why; empty where all is.
+    """
+
+    min_frames: int = 1
+    max_frames: int | None = None
+    ended_by: str | None = None
+    continues: bool = True
+    tried: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -27,8 +46,8 @@ class Analysis:
     Args:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
         steps: in topological order.
-        max_frames: the longest stream that tables and late changes of the model allow; None for any.
-        ended_by: the change that sets ``max_frames``; None where a table of positions or nothing does.
+        proof: what the rules took to be true at every length.
+        promise: the lengths for which it is.
         settings: under which it was made.
     """
 
@@ -38,20 +57,9 @@ class Analysis:
     chunk_multiple: int
     facts: Mapping[str, Fact]
     steps: Sequence[StepAt]
-    max_frames: int | None = None
-    ended_by: Change | None = None
+    proof: Proof
+    promise: Promise
     settings: Settings = DEFAULT
-
-    @property
-    def min_frames(self) -> int:
-        """The shortest stream in which no tensor is empty.
-
-        onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
-        streams are outside the promise (docs/limits.md).
-        """
-        lengths = {f.length for f in self.facts.values() if isinstance(f, Stream)}
-        longest = max(self.evaluation.lengths)
-        return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))
 
 
 def analyse(
@@ -59,14 +67,39 @@ def analyse(
 ) -> Analysis:
     """Analyses a model at a chunk, or at the smallest that fits.
 
+    Where what rules claim ends at some length within reach, the model is evaluated there too, and they judge again; a
+    refusal then leaves the lift that holds before.
+
     Errors:
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
     evaluation = evaluation or evaluate(offline)
+    enough, shared, before = max(evaluation.lengths), Shared(), None
+    for _ in range(MOST_ROUNDS):
+        try:
+            found = shown(offline, chunk, evaluation, settings, shared)
+        except StreamError:
+            if before is None:
+                raise
+            return before
+        evaluation = found.evaluation
+        more = lengths_to_decide(found)
+        if not more:
+            return found
+        if found.proof.end.last >= enough and found.promise.min_frames == start_of(found.facts, evaluation.lengths):
+            before = found
+        evaluation = evaluate_also(offline, evaluation, more)
+    return found
+
+
+def shown(
+    offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings, shared: Shared
+) -> Analysis:
+    """The same at lengths that show all of every limit."""
     most = settings.max_frames or 0
     while True:
         try:
-            found = analysed(offline, chunk, evaluation, settings)
+            return analysed(offline, chunk, evaluation, settings, shared)
         except TooShortError as err:
             longest = max(evaluation.lengths)
             if err.frames >= LONGEST_TABLE and longest > most + 2 * (chunk or 1):
@@ -75,19 +108,65 @@ def analyse(
             evaluation = evaluate(offline, wanted, (min(evaluation.lengths),))
             if max(evaluation.lengths) <= longest:
                 raise
-            continue
-        shortest = found.min_frames
-        before = lengths_before(offline, evaluation, shortest) or odd_before(offline, evaluation, shortest)
-        if not before:
-            return found
-        evaluation = evaluate_before(offline, evaluation, before)
 
 
-def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings) -> Analysis:
+def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
+    """Lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
+    offline, evaluated, proof = found.offline, found.evaluation.lengths, found.proof
+    if not proof.is_possible:
+        return ()
+    if proof.untold:
+        tried = lengths_tried(offline, found.evaluation, found.facts)
+        return tuple(n for n in tried if n > max(evaluated))
+    end, start = proof.end, found.promise.min_frames
+    wanted: tuple[int, ...] = ()
+    if end.last < ENDLESS and not end.outside and end.last + 1 not in evaluated:
+        if end.last < reach_of(found.evaluation, found.facts):
+            wanted = lengths_around(offline, end.last, found.facts)
+    first = proof.start.first
+    if first > start_of(found.facts, evaluated) and first - 1 not in evaluated:
+        wanted = (*wanted, *(n for n in (first - 1, first) if offline.accepts(n)))
+    return tuple(n for n in dict.fromkeys(wanted) if n not in evaluated)
+
+
+def promise_of(walk: Walk) -> Promise:
+    """The lengths for which what a walk claimed holds."""
+    proof, evaluated = walk.proof, walk.evaluation.lengths
+    start = max(start_of(walk.facts, evaluated), proof.start.first)
+    end, bound = proof.end, walk.max_frames
+    most, by, continues = end.last, end.tensor, end.outside or end.rounded
+    tried = dict(proof.untold)
+    if tried or not proof.is_possible:
+        longest = max(evaluated)
+        if longest <= most:
+            further = [n for k in (1, 2, 3, 4) for n in (k * longest, k * longest + 1) if n > longest]
+            most, by = longest, next(iter(tried), "")
+            continues = not any(walk.offline.accepts(n) for n in further)
+    if bound is not None and bound <= most:
+        most, by, continues = bound, "", False
+    if most >= ENDLESS:
+        return Promise(start)
+    return Promise(start, most, by or None, continues, tried)
+
+
+def start_of(facts: Mapping[str, Fact], evaluated: Sequence[int]) -> int:
+    """The shortest stream in which no tensor is empty.
+
+    onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
+    streams are outside the promise (docs/limits.md).
+    """
+    lengths = {f.length for f in facts.values() if isinstance(f, Stream)}
+    longest = max(evaluated)
+    return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))
+
+
+def analysed(
+    offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings, shared: Shared
+) -> Analysis:
     """The same at the lengths of one evaluation."""
     if settings.grid is not None:
-        return walk(offline, evaluation, chunk or settings.grid, settings.grid, settings)
-    multiple, at_smallest = smallest_fit(offline, evaluation, settings)
+        return walk(offline, evaluation, chunk or settings.grid, settings.grid, settings, shared)
+    multiple, at_smallest = smallest_fit(offline, evaluation, settings, shared)
     if chunk is None or chunk == multiple:
         return at_smallest
     if chunk % multiple:
@@ -98,24 +177,30 @@ def analysed(offline: Offline, chunk: int | None, evaluation: Evaluation, settin
             hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
         )
     try:
-        return walk(offline, evaluation, chunk, multiple, settings)
+        return walk(offline, evaluation, chunk, multiple, settings, shared)
     except ChunkMisfitError as err:
         raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
 
 
-def smallest_fit(offline: Offline, evaluation: Evaluation, settings: Settings) -> tuple[int, Analysis]:
+def smallest_fit(
+    offline: Offline, evaluation: Evaluation, settings: Settings, shared: Shared
+) -> tuple[int, Analysis]:
     chunk = 1
     while True:
         try:
-            return chunk, walk(offline, evaluation, chunk, chunk, settings)
+            return chunk, walk(offline, evaluation, chunk, chunk, settings, shared)
         except ChunkMisfitError as err:
             chunk = math.lcm(chunk, err.multiple)
             if chunk > LARGEST_CHUNK_MULTIPLE:
                 raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
 
 
-def walk(offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings) -> Analysis:
-    found = Walk(offline, evaluation, chunk, settings=settings)
+def walk(
+    offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings, shared: Shared
+) -> Analysis:
+    found = Walk(offline, evaluation, chunk, settings=settings, shared=shared)
     found.run()
-    max_frames, ended_by = promised_frames(offline, evaluation, found.max_frames)
-    return Analysis(offline, evaluation, chunk, multiple, found.facts, found.steps, max_frames, ended_by, settings)
+    promise = promise_of(found)
+    return Analysis(
+        offline, evaluation, chunk, multiple, found.facts, found.steps, found.proof, promise, settings
+    )

@@ -7,7 +7,7 @@ made them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,23 +33,16 @@ from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
-from graphc.stream.farther import length_beyond, lengths_apart, lengths_between, slowdown
 from graphc.stream.inline import inline_branch
-from graphc.stream.length_steps import STEPS, whole_steps
 from graphc.stream.loops import plain_loops
-from graphc.stream.many_lengths import odd_lengths, with_end, worth_a_run
 from graphc.stream.picks import gather_picks
 from graphc.stream.plainer import make_plainer
 from graphc.stream.repeated_edges import pad_by_edges
 from graphc.stream.sequences import stack_sequences
-from graphc.stream.thresholds import Change, changes_of_graph
 from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 from graphc.stream.unfolded_rows import unfold_rows
 
 LONGEST_TRIED = 100_000
-SMALLEST_STEP = 8
-MOST_FOR_STEPS = 20
-MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,6 @@ class Evaluation:
         source: the model that was evaluated, its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
-        changes: lengths from which on a node may do something else, some beyond those evaluated.
     """
 
     graph: Graph
@@ -81,7 +73,6 @@ class Evaluation:
     source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
     time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     @cached_property
@@ -106,56 +97,18 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
-    rounds = 0
     while True:
         found = offline.some_lengths(at_least)
-        lengths = tuple(dict.fromkeys((*found, *also)))
-        evaluation = evaluate_at(offline, lengths)
+        evaluation = evaluate_at(offline, tuple(dict.fromkeys((*found, *also))))
         empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
-        if empty and found[0] >= at_least and found[0] <= LONGEST_TRIED:
-            at_least = 2 * found[0]
-            continue
-        more = lengths_to_tell(offline, evaluation, lengths) or lengths_apart(offline, evaluation)
-        if more:
-            also = (*also, *more)
-            continue
-        evaluation = replace(evaluation, changes=tuple(changes_of_graph(evaluation, slowdown(evaluation))))
-        beyond = length_beyond(offline, evaluation)
-        between = lengths_between(offline, evaluation, beyond or max(lengths))
-        if beyond is not None and beyond > at_least:
-            at_least, also = beyond, (*also, lengths[0], *between)
-            continue
-        if between:
-            also = (*also, *between)
-            continue
-        odd = odd_lengths(offline, evaluation)
-        fresh = worth_a_run(offline, evaluation, odd) if rounds < MOST_ROUNDS else []
-        if not fresh:
-            return with_end(offline, evaluation, odd)
-        rounds += 1
-        also = (*also, *lengths, *fresh)
-        if max(fresh) >= 2 * max(lengths):
-            at_least = max(fresh)
+        if not empty or found[0] < at_least or found[0] > LONGEST_TRIED:
+            return evaluation
+        at_least = 2 * found[0]
 
 
-def evaluate_before(offline: Offline, evaluation: Evaluation, shorter: tuple[int, ...]) -> Evaluation:
-    """The evaluation with shorter lengths among its own."""
-    return replace(evaluate_at(offline, (*evaluation.lengths, *shorter)), changes=evaluation.changes)
-
-
-def lengths_to_tell(offline: Offline, evaluation: Evaluation, lengths: tuple[int, ...]) -> tuple[int, ...]:
-    """Lengths at which rounding to the steps that a graph names shows: on and beside a multiple, for each step."""
-    slowest = slowdown(evaluation)
-    wanted: list[int] = []
-    for step in evaluation.memo[STEPS]:
-        whole = step * slowest
-        if whole <= SMALLEST_STEP or 3 * whole > LONGEST_TRIED:
-            continue
-        wanted += [
-            n for n in (whole, 2 * whole - 1, 2 * whole, 2 * whole + 1, 3 * whole - whole // 3) if n not in wanted
-        ]
-    fresh = [n for n in wanted[:MOST_FOR_STEPS] if n not in lengths]
-    return tuple(n for n in fresh if offline.accepts(n))
+def evaluate_also(offline: Offline, evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
+    """The evaluation with more lengths among its own."""
+    return evaluate_at(offline, (*evaluation.lengths, *more))
 
 
 def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
@@ -172,7 +125,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         }
         values, found, dtypes = run_at(graph, model, feeds, wanted | set(conditions))
         shapes = {name: sizes for name, sizes in found.items() if name in data | static}
-        known = {name: Known(tuple(run[name] for run in values)) for name in values[0]}
+        known = {name: Known(tuple(run[name] for run in values), name) for name in values[0]}
         all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
         rewritten = (
             make_plainer(graph, all_shapes)
@@ -200,7 +153,6 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         frozenset(static),
         source=model,
         feeds=tuple(feeds),
-        memo={STEPS: tuple(whole_steps(graph, data | static))},
         time_shapes=time_shapes,
     )
 
@@ -213,7 +165,7 @@ def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
     """
     made = {t.name for n in time_only_nodes(evaluation, names) for t in n.outputs if t.name}
     time = TimeOnly(evaluation, sorted(made))
-    return {name: Known(values) for name, values in time.values(list(time.types)).items()}
+    return {name: Known(values, name) for name, values in time.values(list(time.types)).items()}
 
 
 def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from graphc.length import Length
 from graphc.stream.facts import Stream
-from graphc.stream.length_steps import STEPS
 from graphc.stream.rule import Facts
 
 TRIED_LENGTHS = range(1, 2000)
@@ -17,15 +16,14 @@ def explained(facts: Facts, x: Stream, sizes: Sequence[int]) -> Length | None:
     """The length of a tensor that is made of ``x`` and has these sizes, or None.
 
     In order: that of ``x`` and some frames more or less; that of another stream of the same rate; that of ``x`` in
-    whole steps, ``step * floor((length + a) / step) + b``, where no other such form explains the sizes too. Steps are
-    small, or numbers that the graph divides or multiplies by.
+    whole steps, ``step * floor((length + a) / step) + b``, where no other such form explains the sizes too.
     """
     found = [length for length in [shifted(facts, x, sizes), *others(facts, x, sizes)] if length is not None]
     if found:
         return found[0] if all(same(found[0], f) for f in found) else found[-1]
-    named = [step for step in facts.memo.get(STEPS, ()) if step > LARGEST_STEP]
-    steps = [*range(2, LARGEST_STEP + 1), *named]
-    rounded = [length for step in steps for length in rounded_to(facts, x, sizes, step)]
+    rounded = [
+        length for step in range(2, LARGEST_STEP + 1) for length in rounded_to(facts, x, sizes, step)
+    ]
     return rounded[0] if rounded and all(same(rounded[0], r) for r in rounded) else None
 
 

@@ -32,9 +32,14 @@ Head = Array | Edge | None
 
 @dataclass(frozen=True)
 class Known:
-    """A tensor that does not depend on the data: its values, one for each length the graph was evaluated at."""
+    """A tensor that does not depend on the data: its values, one for each length the graph was evaluated at.
+
+    Args:
+        name: of the tensor in the graph; empty where a rule made the values.
+    """
 
     values: tuple[Array, ...]
+    name: str = ""
 
     @property
     def steady(self) -> Array | None:
@@ -62,6 +67,7 @@ class KnownConstant(Known):
     count: int
 
     def __init__(self, load: Callable[[], Array], count: int):
+        object.__setattr__(self, "name", "")
         object.__setattr__(self, "load", load)
         object.__setattr__(self, "count", count)
 
@@ -216,6 +222,9 @@ class Site:
     dtype: np.dtype[np.generic]
 
 
+Law = Callable[[int, int], None]
+
+
 @dataclass(frozen=True)
 class Pairs:
     """A tensor over two times, as attention has between queries and keys.
@@ -233,6 +242,8 @@ class Pairs:
         settled: frames that do not exist hold zeros on the axis that was normalised.
         normalised: the times (0, 1) along which it was; every sum has to go along these.
         sites: where scores became weights on the way here.
+        laws: what has to be true of tables that made its reach, for a period and a distance beyond which they do not
+            change any more: each claims it.
     """
 
     axes: tuple[int, int]
@@ -244,6 +255,7 @@ class Pairs:
     settled: bool = False
     sites: tuple[Site, ...] = field(default=(), compare=False)
     normalised: frozenset[int] = frozenset()
+    laws: tuple[Law, ...] = field(default=(), compare=False)
 
     @property
     def rank(self) -> int:
@@ -267,6 +279,8 @@ class Source:
             or of those the ones whose places a tensor gives: the source's shape with these on the wide axis.
         table: the values of the table at a length, as [columns, ...], or [time, columns, ...] where each frame has its
             own; None where the graph makes the columns.
+        made: the tensor that has the entries where the source has them.
+        places: which input of its node is the table, and the axes of columns and of time there (None without).
     """
 
     time: Stream
@@ -275,6 +289,8 @@ class Source:
     shapes: tuple[tuple[int, ...], ...]
     columns: Callable[[Any, Span, int, Sequence[Any], Any], Any] = field(compare=False)
     table: Callable[[int], Array] | None = field(compare=False, default=None)
+    made: str = ""
+    places: tuple[int, int, int | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,10 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
         outputs=tuple(ports),
         states=tuple(states),
         valid_frames=valid,
-        max_frames=analysis.max_frames,
-        min_frames=analysis.min_frames,
+        max_frames=analysis.promise.max_frames,
+        min_frames=analysis.promise.min_frames,
+        continues=analysis.promise.continues,
+        tried=tuple(analysis.promise.tried),
         frame_ms=frame_ms,
     )
     return model, multiples

@@ -16,10 +16,12 @@ import numpy as np
 from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
 from graphc.stream.constants import run_constants
-from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Stream
+from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Source, Span, Stream
 from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
+from graphc.stream.symbolic.distances import ByDistance, Columns, OwnTime
+from graphc.stream.symbolic.space import NoFormula
 from graphc.stream.stretched import Spans, stretched_places
 
 PLAIN_MOVERS = (
@@ -62,7 +64,7 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep |
             chosen = b.one("Gather", chosen, places, axis=0, hint="distances")
         return b.one("Gather", chunk, chosen, axis=wide, hint="distances")
 
-    source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns)
+    source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns, made=name)
     moved = Moved(source, identity_maps(shapes), x.dtype, refusal)
     inputs = tuple(moved if i == index else f for i, f in enumerate(facts.inputs))
     try:
@@ -208,7 +210,28 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
 
     wild = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
     free = Reach.free(len(facts.lengths))
-    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, wild=wild))
+    laws = laws_of(facts, name, source, (axis, other), wide)
+    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, wild=wild), laws=laws)
+
+
+def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide: int) -> tuple[Law, ...]:
+    """At every length the entries are what their distance tells, and where they are of another time shifts along."""
+    proof = facts.proof
+    if proof is None:
+        return ()
+    try:
+        table = None
+        if source.places is not None:
+            node = proof.formulas.made_by[source.made]
+            table = Columns(proof.formulas.of(node.inputs[source.places[0]]), *source.places[1:])
+        proof.claim(name, ByDistance(axes, source.axis, wide, table))
+    except NoFormula as err:
+        proof.doubt(name, str(err))
+
+    def claim(period: int, reach: int) -> None:
+        proof.claim(name, OwnTime(axes, source.axis, period, reach))
+
+    return (claim,)
 
 
 def settled_inputs(facts: Facts) -> Facts:

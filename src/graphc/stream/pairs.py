@@ -12,12 +12,14 @@ from graphc.errors import TooShortError
 from graphc.graph import Node, Tensor, label
 from graphc.magnitude import scale_beside_masks
 from graphc.signature import StateKind
-from graphc.stream.facts import Array, Fact, Known, Pairs, Reach, Site, Static, Stream
+from graphc.stream.facts import Array, Fact, Known, Law, Pairs, Reach, Site, Static, Stream
 from graphc.stream.frame import Frame
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.reach import ZERO_STAYS, reach_of
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
 from graphc.stream.stretched import Spans, rectangle
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries import Shifting
 
 CLOSE, NOISE = 1e-5, 1e-6
 
@@ -103,7 +105,35 @@ def pairs_of(
         sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, Pairs) for site in f.sites))
     normalised = frozenset(side for f in facts.inputs if isinstance(f, Pairs) for side in f.normalised)
     held = reach.shared(facts.memo)
-    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, held, settled, sites, normalised)
+    laws = laws_of(facts, frame)
+    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, held, settled, sites, normalised, laws)
+
+
+def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
+    """What has to be true of the tables that an output over two times is made of."""
+    found = dict.fromkeys(law for f in facts.inputs if isinstance(f, Pairs) for law in f.laws)
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Known) and fact.name and facts.proof is not None and len(own_times(fact, frame)) == 2:
+            found.setdefault(law_of(facts, facts.proof, index, frame))
+    return tuple(found)
+
+
+def own_times(known: Known, frame: Frame) -> list[int]:
+    """The sides of a frame on which a constant has an entry for every frame."""
+    rank = known.values[0].ndim
+    return [s for s, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]
+
+
+def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
+    """A table of two times shifts along with the stream, and does not change any more far from the diagonal."""
+    proof.claimed.add(facts.names[index])
+    name, rights = facts.names[index], frame.rights
+    times = (frame.times[0].length, frame.times[1].length)
+
+    def claim(period: int, reach: int) -> None:
+        proof.claim(name, Shifting(rights, times, period, reach))
+
+    return claim
 
 
 Build = Callable[[Builder, Spans], Tensor]
@@ -151,11 +181,7 @@ def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
     """A constant as one call meets it: as it is, cut along one time, or the rectangle that shifts with the chunk."""
     known = facts[index]
     assert isinstance(known, Known)
-    longest = max(known.values, key=np.size)
-    rank = longest.ndim
-    own = [
-        side for side, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)
-    ]
+    own = own_times(known, frame)
     name = f"{facts.names[index]}/chunk"
     if not own:
         value = facts.array(index, f"its input {index}")

@@ -16,11 +16,14 @@ import onnx
 
 from graphc.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.length import Length
-from graphc.stream.edges import edged_of, edges_step
+from graphc.stream.edges import Edges, edged_of, edges_step
 from graphc.stream.evaluate import Evaluation, values_of
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries import Counting, Edged, RowsOf, Steady
+from graphc.stream.symbolic.space import NoFormula
 
 LARGEST = 2**40
 
@@ -49,8 +52,8 @@ class Made:
 class Positions:
     """Finds how the time-only tensors of an evaluation follow the frame's place."""
 
-    def __init__(self, evaluation: Evaluation, grid: int):
-        self.evaluation, self.grid = evaluation, grid
+    def __init__(self, evaluation: Evaluation, grid: int, proof: Proof):
+        self.evaluation, self.grid, self.proof = evaluation, grid, proof
         self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
 
     def made(self, name: str, time: Stream) -> Made | None:
@@ -72,10 +75,12 @@ class Positions:
             return False
         ramp = ramp_of(known, time, self.evaluation.lengths)
         if ramp is not None:
+            self.proof.claim(name, Counting(ramp.axis, time.length, int(ramp.start), int(ramp.step)))
             found.steps.append(self.position(node, name, time, values, ramp_step(ramp, time, known)))
             return True
         table = table_of(known, node, values, time, self.evaluation.lengths)
         if table is not None:
+            self.claim_rows(name, node.inputs[0], time, table)
             step = table_step(table, time, known)
             found.steps.append(self.position(node, name, time, values, step))
             found.bounds.append((time.length, table.value.shape[table.axis]))
@@ -83,6 +88,7 @@ class Positions:
         axis = time_axis(known, time, self.evaluation.lengths)
         edges = None if axis is None else edged_of(known, axis, self.evaluation.lengths)
         if edges is not None:
+            self.proof.claim(name, claim_of(edges, time))
             step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
             found.steps.append(self.position(node, name, time, values, step))
             return True
@@ -96,6 +102,8 @@ class Positions:
                 inputs.append(Variable(alias(tensor.name, time)))
                 facts.append(None)
             elif not tensor.name or isinstance(tensor, Constant) or (held is not None and held.steady is not None):
+                if tensor.name and not isinstance(tensor, Constant):
+                    self.proof.claim(tensor.name, Steady())
                 inputs.append(tensor)
                 facts.append(held if tensor.name else None)
             elif shape_argument(node, tensor):
@@ -116,6 +124,15 @@ class Positions:
                 found.bounds.append((time.length, bound))
                 found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
         return True
+
+    def claim_rows(self, name: str, table: Tensor, time: Stream, found: Table) -> None:
+        """The tensor is the beginning of a table at every length."""
+        try:
+            rows = self.proof.formulas.of(table)
+        except NoFormula as err:
+            self.proof.doubt(name, str(err))
+        else:
+            self.proof.claim(name, RowsOf(found.axis, time.length, rows))
 
     def position(self, node: Node, name: str, time: Stream, values: Mapping[str, Known], step: StreamStep) -> Position:
         return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
@@ -139,6 +156,12 @@ class Positions:
         return Position(
             node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
         )
+
+
+def claim_of(edges: Edges, time: Stream) -> Edged:
+    """What a constant with edges has to be at every length."""
+    before, after = (part.shape[edges.axis] - 1 for part in (edges.head, edges.tail))
+    return Edged(edges.axis, time.length, before, after, edges.late)
 
 
 def alias(name: str, time: Stream) -> str:

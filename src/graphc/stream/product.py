@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from graphc.errors import TooShortError
 from graphc.graph import Node, Tensor, Variable, label
-from graphc.stream.band import Placed, placed, reached
+from graphc.stream.band import UNLIMITED, Band, Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
 from graphc.stream.frame import Frame
 from graphc.stream.moved import identity_maps, settled_inputs
@@ -153,6 +154,8 @@ def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
         facts.output_shapes[0],
         columns,
         table,
+        made=node.outputs[0].name,
+        places=(other, column_axis, letters.index(time) if own_time else None),
     )
     moved = Moved(source, identity_maps(facts.output_shapes[0]), facts.dtypes[0])
     return StreamStep((moved,), nothing(node))
@@ -252,7 +255,27 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
     band, max_frames = reached(facts, reach.unseen, sizes, query_time)
     context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
+    claim_laws(facts, table, band, query_time, max_frames)
     return placed(facts, band, query_time, key_time, leftovers_may_be_infinite(facts)), context
+
+
+def claim_laws(facts: Facts, table: Pairs, band: Band, query: Stream, limit: int | None) -> None:
+    """What made the band has to be so at every length; as far as a limit, where the user sets one.
+
+    Errors:
+        TooShortError: the lengths evaluated do not show all of the band.
+    """
+    if facts.settings.survey or facts.proof is None or not facts.proof.is_possible:
+        return
+    period = facts.frames(query)
+    rows = max(query.length(n) for n in facts.lengths)
+    reach = rows - 2 - period
+    if limit is None and reach < max(*band.left, *band.right, 1):
+        raise TooShortError(
+            f"attends to more frames than {rows} rows show", max(facts.lengths), label(facts.node), UNLIMITED
+        )
+    for law in table.laws:
+        law(period, reach)
 
 
 def leftovers_may_be_infinite(facts: Facts) -> bool:

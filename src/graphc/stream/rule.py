@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn
@@ -17,6 +17,10 @@ from graphc.length import Length
 from graphc.stream.facts import Array, Fact, Known, Origin, Site, Static, Stream
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.settings import DEFAULT, Settings
+from graphc.stream.symbolic.lengths import length_of
+from graphc.stream.symbolic.proof import Proof, Query
+from graphc.stream.symbolic.queries import Kept, Periodic
+from graphc.stream.symbolic.space import NoFormula
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
@@ -78,6 +82,7 @@ class Facts:
         memo: what was found out about constants, shared by all nodes.
         settings: what the user asked for.
         finite: tensors that are finite even in frames that do not exist.
+        proof: where a rule claims what it takes to be true at every length.
     """
 
     node: Node
@@ -96,12 +101,59 @@ class Facts:
     memo: dict[Any, Any] = field(default_factory=dict)
     settings: Settings = DEFAULT
     finite: Set[str] = frozenset()
+    proof: Proof | None = None
 
     def __getitem__(self, index: int) -> Fact | None:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def claim(self, index: int, query: Query) -> None:
+        """Claims something of an input that depends on time alone, for every length."""
+        fact = self.inputs[index]
+        if self.proof is not None and isinstance(fact, Known) and fact.name:
+            self.proof.claim(fact.name, query)
+
+    def claim_kept(self, axis: int, start: int, steps: Mapping[int, int], output: int = 0) -> None:
+        """Claims which frames of its stream the node keeps.
+
+        Args:
+            axis: of time in the stream.
+            start: the first frame.
+            steps: for axes of the output, frames from one place to the next.
+        """
+        name = self.node.outputs[output].name
+        follows = {f.name for f in self.inputs if isinstance(f, Known) and f.name and f.steady is None}
+        if self.proof is None or not follows:
+            return
+        self.proof.claimed |= follows
+        try:
+            made = self.proof.formulas.made(self.node, name)
+        except NoFormula as err:
+            self.proof.doubt(name, str(err))
+        else:
+            self.proof.check(name, made, Kept(axis, start, tuple(sorted(steps.items()))))
+
+    def doubt(self, index: int, reason: str) -> None:
+        """Notes that what a rule makes of an input is not proved."""
+        fact = self.inputs[index]
+        if self.proof is not None and isinstance(fact, Known) and fact.name:
+            self.proof.doubt(fact.name, reason)
+
+    def proved_length(self, axis: int, output: int = 0) -> Length | None:
+        """The length of an output's axis as its formula tells; None where there is none, or it is no length."""
+        if self.proof is None or not self.proof.is_possible:
+            return None
+        try:
+            size = self.proof.formulas.made(self.node, self.node.outputs[output].name).sizes[axis]
+        except NoFormula:
+            return None
+        length = length_of(size)
+        fits = length is not None and all(
+            length(n) == shape[axis] for n, shape in zip(self.lengths, self.output_shapes[output], strict=True)
+        )
+        return length if fits else None
 
     def streams(self) -> list[tuple[int, Stream]]:
         return [(i, f) for i, f in enumerate(self.inputs) if isinstance(f, Stream)]
@@ -272,6 +324,8 @@ def same_length(facts: Facts) -> Stream:
             facts.refuse(f"joins streams of different rates ({first.rate} and {other.rate} a frame)")
         if any(other.length(n) != first.length(n) for n in facts.lengths):
             facts.refuse("joins streams of different lengths")
+        if facts.proof is not None:
+            facts.proof.same_lengths(label(facts.node), first.length, other.length)
     return first.at(common_delay(facts))
 
 
@@ -371,6 +425,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
         facts.refuse(f"its input {index} has another length than the stream it meets")
     first = values[0].take([0], axis=axis)
     if all(same_everywhere(v, axis, first) for v in values):
+        facts.claim(index, Periodic(x.from_right, x.length, 1))
         return first, False
     period = period_of(values, axis)
     if period is None:
@@ -390,6 +445,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
     frames = facts.frames(x)
     if frames % period:
         facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
+    facts.claim(index, Periodic(x.from_right, x.length, period))
     places = (np.arange(frames + extra) - x.delay) % period
     return max(values, key=lambda v: v.shape[axis]).take(places, axis=axis), True
 

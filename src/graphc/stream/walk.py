@@ -12,14 +12,22 @@ from graphc.graph import Constant, Node, Tensor, Variable, captured, label, opse
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
-from graphc.stream.evaluate import Evaluation
-from graphc.stream.facts import Fact, Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.evaluate import Evaluation, values_of
+from graphc.stream.facts import Fact, Known, KnownConstant, Moved, Origin, Pairs, Static, Stream
 from graphc.stream.finite import keeps_finite, lower_bound
 from graphc.stream.positions import Positions
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
+from graphc.stream.symbolic.formulas import Formulas, Shared, sizes_of
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries import Steady
+from graphc.stream.symbolic.space import NoFormula
 from graphc.stream.surroundings import with_surroundings
+
+
+SIZING = ("Reshape", "Expand", "Tile", "Resize")
+RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Walk:
         facts: of every tensor met so far.
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
+        shared: formulas that other walks over the model made.
         lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
     """
@@ -52,6 +61,7 @@ class Walk:
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: Settings = DEFAULT
+    shared: Shared = field(default_factory=Shared)
     finite: set[str] = field(default_factory=set)
     lowest: dict[str, float] = field(default_factory=dict)
 
@@ -61,7 +71,18 @@ class Walk:
         Errors:
             StreamError: what cannot be streamed; a chunk that does not fit; lengths that are too short to tell.
         """
-        self.positions = Positions(self.evaluation, self.settings.grid or self.chunk)
+        evaluation = self.evaluation
+        formulas = Formulas(
+            evaluation.graph,
+            self.offline,
+            self.facts,
+            evaluation.dtypes,
+            evaluation.carried,
+            self.shared,
+            lambda name: values_of(evaluation, name)[name].values[0],
+        )
+        self.proof = Proof(formulas, evaluation.lengths)
+        self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
         for name in self.offline.roles:
             if name in self.evaluation.carried:
                 self.note(name, input_fact(self.offline, self.evaluation, name))
@@ -84,11 +105,14 @@ class Walk:
         inputs = list(node.inputs)
         while True:
             facts = self.facts_of(node, inputs)
+            self.proof.begin()
             try:
                 step = step_of(node, facts)
                 break
             except AbsoluteError as err:
+                self.proof.begin()
                 inputs[err.index] = self.from_clock(node, inputs[err.index], err)
+                self.proof.commit()
         if step.local:
             step = with_surroundings(node, facts, step)
         aligned = len({f.delay for f in facts.inputs if isinstance(f, Stream)}) <= 1
@@ -99,6 +123,41 @@ class Walk:
         if bound is not None:
             self.lowest.update({t.name: bound for t in node.outputs if t.name})
         self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
+        self.claim(node, facts)
+        self.proof.commit()
+
+    def claim(self, node: Node, facts: Facts) -> None:
+        """What a step relies on: the sizes of what it gives, and operands that are the same at every length.
+
+        Entries on the move are followed by their formulas, until they are a table of two times.
+        """
+        known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
+        times = {n: f for n, f in known.items() if isinstance(f, Known) and not isinstance(f, KnownConstant) and f.name}
+        varying = {name for name, fact in times.items() if fact.steady is None}
+        if any(isinstance(self.facts.get(t.name), Moved) for t in node.outputs):
+            return
+        if varying:
+            self.claim_sizes(node, varying)
+        for name in times:
+            if name not in varying:
+                self.proof.claim(name, Steady())
+            elif name not in self.proof.claimed:
+                self.proof.doubt(name, f"{label(node)} makes something of it that is not proved")
+
+    def claim_sizes(self, node: Node, varying: set[str]) -> None:
+        """Where sizes come from numbers that follow the length, they are those that the facts tell."""
+        if node.op not in RESIZING or not isinstance(self.facts.get(node.outputs[0].name), Stream | Pairs | Static):
+            return
+        if node.op in SIZING:
+            self.proof.claimed |= varying
+        for tensor in node.outputs:
+            fact = self.facts.get(tensor.name)
+            try:
+                made = self.proof.formulas.made(node, tensor.name)
+                if fact is not None:
+                    self.proof.same_sizes(tensor.name, made.sizes, sizes_of(fact), made)
+            except NoFormula as err:
+                self.proof.doubt(tensor.name, str(err))
 
     def place(self, placed: StepAt) -> None:
         for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):
@@ -180,6 +239,7 @@ class Walk:
             evaluation.memo,
             self.settings,
             self.finite,
+            self.proof,
         )
 
     @property

@@ -14,6 +14,7 @@ from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.front import Front
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.symbolic.queries import Uniform
 from graphc.stream.unbroadcast import unbroadcast
 from graphc.stream.windowed import same_value
 
@@ -102,7 +103,9 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
     if any(not np.array_equal(w, np.repeat(frame, w.shape[x.axis], axis=x.axis)) for w in wholes):
         facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
     sizes = [x.length(n) + before + count for n, count in zip(facts.lengths, counts, strict=True)]
-    length = explained(facts, x, sizes)
+    for index in indices:
+        facts.claim(index, Uniform(x.axis))
+    length = facts.proved_length(x.axis) or explained(facts, x, sizes)
     if length is None:
         facts.refuse(
             f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames behind the stream, which follows no length",

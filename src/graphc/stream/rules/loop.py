@@ -12,6 +12,7 @@ from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.symbolic.queries import AllAre
 from graphc.stream.turns import passes_on, routed
 
 
@@ -29,6 +30,7 @@ def loop(node: Node, facts: Facts) -> StreamStep:
     sizes = [first.length(n) for n in facts.lengths]
     if not isinstance(turns, Known) or [int(v.ravel()[0]) for v in turns.values] != sizes:
         facts.refuse("does not turn once for each frame", "make one turn a frame, or write it as a Scan")
+    facts.claim(0, AllAre(first.length))
     check_condition(facts, body)
     check_turn_number(facts, body, outer)
     check_captured(facts, streams_too=False)

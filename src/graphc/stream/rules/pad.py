@@ -16,6 +16,7 @@ from graphc.stream.mirrored import mirrored
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.slice import Cut, cut
+from graphc.stream.symbolic.queries import EntryIs
 from graphc.stream.windowed import same_value
 
 
@@ -136,7 +137,9 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     if len(fixed) > 1:
         facts.refuse("pads in front, or another axis, by the length of the whole stream", "export a fixed padding")
     sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
-    length = explained(facts, x, sizes)
+    if x.axis in places:
+        facts.claim(1, EntryIs(places.index(x.axis), Length.fixed(fulls[0][x.axis])))
+    length = facts.proved_length(x.axis) or explained(facts, x, sizes)
     if length is None:
         facts.refuse(
             f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",

@@ -11,6 +11,7 @@ from graphc.signature import StateKind
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
+from graphc.stream.symbolic.queries import AllAre, Uniform
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
@@ -89,6 +90,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
     sizes = [shape[time] for shape in facts.input_shapes[0]]
     if any(np.any(value != size) for value, size in zip(fact.values, sizes, strict=True)):
         facts.refuse("its sequence_lens are not the whole length", "leave them out")
+    facts.claim(SEQUENCE_LENS, AllAre(x.length))
 
 
 def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise: int) -> StreamStep:
@@ -106,6 +108,7 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
             facts.refuse("its first state has a value for each frame but does not come from the stream")
         if isinstance(fact, Known):
             firsts[index] = same_for_all(facts, fact, axis_of_state, frames)
+            facts.claim(index, Uniform(axis_of_state))
     outputs: list[Fact | None] = []
     for index, tensor in enumerate(node.outputs):
         axis = (0 if batchwise else 2) if index == 0 else axis_of_state

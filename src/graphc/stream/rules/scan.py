@@ -11,6 +11,7 @@ from graphc.stream.bodies import check_captured, refilled, run_body, tensors_out
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
+from graphc.stream.symbolic.queries import Uniform
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 
 
@@ -82,4 +83,5 @@ def repeated(facts: Facts, index: int, x: Stream) -> Array:
     first = known.values[0][:1]
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in known.values):
         facts.refuse(f"its input {index} changes with the frame's place in the stream")
+    facts.claim(index, Uniform(0))
     return np.repeat(first, facts.frames(x), axis=0)

@@ -9,6 +9,7 @@ import numpy as np
 from graphc.graph import Node, Tensor
 from graphc.stream.facts import Array, Known, Stream
 from graphc.stream.ports import Builder
+from graphc.stream.symbolic.queries import InTurn
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.unbroadcast import unbroadcast
 
@@ -32,6 +33,7 @@ def scatter_nd(node: Node, facts: Facts) -> StreamStep:
         steady = facts.array(INDICES, "where it writes")
         assert steady is not None
         return unbroadcast(facts, axes, axis, lambda b, given: scattered(b, node, given, steady))
+    facts.claim(INDICES, InTurn(of_updates, axis))
     rows = np.delete(longest_of(places).take(0, axis=of_updates), axis, axis=-1)
     ranks = {index: len(facts.input_shapes[index][0]) for index in axes}
 

@@ -38,7 +38,9 @@ def slice_rule(node: Node, facts: Facts) -> StreamStep:
     if count > 1:
         return mixed_axes(node, facts, x, starts, ends, places, [int(s) for s in steps])
     index = places.index(x.axis)
-    return cut(node, facts, cut_of(facts, x, index, starts, ends, int(steps[index])))
+    kept = cut_of(facts, x, index, starts, ends, int(steps[index]))
+    facts.claim_kept(x.axis, kept.before, {x.axis: kept.step})
+    return cut(node, facts, kept)
 
 
 def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
@@ -78,6 +80,9 @@ def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: l
     if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     (before,) = fronts
+    proved = facts.proved_length(x.axis)
+    if proved is not None and proved.rate == x.rate / step:
+        return Cut(before, step, proved)
     end = stop_length(facts, x, stops, next(iter(raw)) if len(raw) == 1 else None)
     return Cut(before, step, end.then(1, step - 1 - before, step))
 
@@ -167,6 +172,7 @@ def mixed_axes(
     index = places.index(x.axis)
     kept = cut_of(facts, x, index, starts, ends, steps[index])
     rest = [i for i in range(len(places)) if i != index]
+    facts.claim_kept(x.axis, kept.before, {x.axis: kept.step})
     check_steady(facts, x, [(starts, ends, i, places[i], steps[i]) for i in rest])
     last = [
         [starts[-1][i] for i in rest],
@@ -188,6 +194,8 @@ def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], li
         kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}
         if len(kept) > 1:
             facts.refuse("cuts another axis by the length of the stream")
+        if len({s[index] for s in starts}) > 1:
+            facts.doubt(1, "bounds on another axis follow the length")
 
 
 @stream_rule("Split", "SplitToSequence")
@@ -239,6 +247,10 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     afters = {size - int(v[-1]) - 1 for size, v in zip(sizes, values, strict=True)}
     if step == 1 and len(afters) > 1:
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
+    facts.claim_kept(x.axis, start, {x.axis: step})
+    proved = facts.proved_length(x.axis)
+    if proved is not None and proved.rate == x.rate / step:
+        return cut(node, facts, Cut(start, step, proved))
     end = x.length.then(1, -min(afters), 1) if step == 1 else x.length
     return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
 
@@ -269,6 +281,8 @@ def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Stre
     ):
         facts.refuse("picks frames by a table that is no sliding window", "frame the signal with evenly spaced windows")
     extent = (kernel - 1) * dilation + 1
+    frames_axis, taps_axis = (x.axis, x.axis + 1) if frames_first else (x.axis + 1, x.axis)
+    facts.claim_kept(x.axis, start, {frames_axis: stride, taps_axis: dilation})
     w = window_over(facts, x, Window(extent, stride, -start, 0, (1, stride - extent - start, stride)))
     frames = facts.frames(x) // stride
     inner = stride * np.arange(frames)[:, None] + dilation * np.arange(kernel)[None]

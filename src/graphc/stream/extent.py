@@ -1,0 +1,72 @@
+"""How far a graph is evaluated, and at which lengths where formulas do not decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graphc.offline import Offline
+from graphc.stream.facts import Fact, Stream
+
+if TYPE_CHECKING:
+    from graphc.stream.evaluate import Evaluation
+
+FARTHEST = 2000
+MARGIN = 70
+MOST_ENTRIES = 2**24
+MOST_OF_PAIRS = 2**26
+NEAR = 8
+TRIED = 6
+
+
+def slowdown(facts: Mapping[str, Fact]) -> int:
+    """Input frames to one frame of the slowest tensor of data."""
+    rates = [f.rate for f in facts.values() if isinstance(f, Stream) and f.rate]
+    return max([1, *(math.ceil(1 / rate) for rate in rates)])
+
+
+def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
+    """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
+    reach, longest = FARTHEST * slowdown(facts), max(evaluation.lengths)
+    while reach > longest:
+        largest, of_pairs = entries_at(evaluation, reach)
+        if largest <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS:
+            break
+        reach = max(longest, reach * 3 // 4)
+    return reach
+
+
+def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
+    """Entries at a length, as sizes grow with it: of the largest tensor, and of all that grow along two axes."""
+    lengths = evaluation.lengths
+    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
+    most = of_pairs = 0.0
+    for sizes in (*evaluation.shapes.values(), *evaluation.time_shapes.values()):
+        grown = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
+        entries = float(np.prod(sizes[longest], dtype=np.float64)) * (frames / lengths[longest]) ** grown
+        most = max(most, entries)
+        of_pairs += entries if grown > 1 else 0
+    return most, of_pairs
+
+
+def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
+    """Lengths on both sides of one after which something changes, as far as the model takes them."""
+    slowest = slowdown(facts)
+    behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
+    found = [n for n in range(last, max(last - NEAR, 0), -1) if offline.accepts(n)][:1]
+    for more in behind:
+        found += [n for n in range(last + more, last + more + NEAR) if offline.accepts(n)][:1]
+    return tuple(found)
+
+
+def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
+    """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides."""
+    longest, reach = max(evaluation.lengths), reach_of(evaluation, facts)
+    found: list[int] = []
+    for k in range(1, TRIED + 1):
+        wanted = round(longest * (reach / longest) ** (k / TRIED))
+        found += [n for n in range(wanted, max(wanted - NEAR, longest), -1) if offline.accepts(n)][:1]
+    return tuple(found)

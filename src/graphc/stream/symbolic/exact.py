@@ -1,0 +1,51 @@
+"""Where numbers outgrow the type that holds them: whole numbers wrap, and floats round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.stream.symbolic.space import Region, constant, nowhere, of_lengths
+from graphc.stream.symbolic.tensor import Formula, Number
+
+FLOAT_DIGITS = {
+    onnx.TensorProto.FLOAT: 24,
+    onnx.TensorProto.FLOAT16: 11,
+    onnx.TensorProto.BFLOAT16: 8,
+    onnx.TensorProto.FLOAT8E4M3FN: 4,
+    onnx.TensorProto.FLOAT8E4M3FNUZ: 4,
+    onnx.TensorProto.FLOAT8E5M2: 3,
+    onnx.TensorProto.FLOAT8E5M2FNUZ: 3,
+}
+
+
+def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """The least and the largest whole numbers that a type holds exactly; None for 53 digits and more."""
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return None if dtype.itemsize == 8 and dtype.kind == "i" else (int(info.min), int(info.max))
+    digits = FLOAT_DIGITS.get(onnx.helper.np_dtype_to_tensor_dtype(dtype)) if dtype.kind != "b" else None
+    return None if digits is None else (-(2**digits), 2**digits)
+
+
+def guarded(tensor: Formula) -> Formula:
+    """The same, knowing the lengths at which its numbers are too large for its type.
+
+    A quotient by a whole number keeps its whole part as long as its dividend is exact.
+    """
+    bounds = bounds_of(tensor.dtype)
+    if bounds is None:
+        return tensor
+    large: Region = nowhere(tensor.rank)
+    for piece in tensor.pieces:
+        if not isinstance(piece.leaf, Number) or piece.leaf.expr.is_cst():
+            continue
+        parts = max(int(aff.get_denominator_val().to_python()) for _, aff in piece.leaf.expr.get_pieces())
+        low, high = (constant(b // parts, tensor.rank) for b in bounds)
+        large = large | (piece.where & (piece.leaf.expr.lt_set(low) | piece.leaf.expr.gt_set(high)))
+    if large.is_empty():
+        return tensor
+    return replace(tensor, rounded=(tensor.rounded | of_lengths(large, tensor.rank)).coalesce())

@@ -1,0 +1,317 @@
+"""The formulas of a graph's tensors, made where they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
+from graphc.offline import Offline
+from graphc.roles import CountsRole, MaskRole
+from graphc.stream.facts import Fact, Moved, Pairs, Static, Stream
+from graphc.stream.symbolic.lengths import expression_of
+from graphc.stream.symbolic.registry import Operands, make_of
+from graphc.stream.symbolic.space import (
+    NoFormula,
+    Expr,
+    bounded,
+    box,
+    constant,
+    frames,
+    index,
+
+    quotient,
+    scaled,
+)
+from graphc.stream.symbolic.tensor import Array, Formula, Number, Piece, Read, numbered, stored
+
+DATA = "data"
+
+
+@dataclass
+class Shared:
+    """What is the same for all walks over a model: nodes of equal operands make one formula.
+
+    Args:
+        made: by op, attributes and operands.
+        held: keeps those operands alive, as they are told apart by identity.
+    """
+
+    made: dict[tuple[object, ...], Sequence[Formula] | NoFormula] = field(default_factory=dict)
+    tables: dict[tuple[object, ...], Formula | NoFormula] = field(default_factory=dict)
+    held: list[object] = field(default_factory=list)
+    answers: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+
+class Formulas:
+    """The formulas of one walk.
+
+    Args:
+        facts: of the tensors of data met so far; their lengths are the sizes that others read.
+        dtypes: of the tensors of data.
+        carried: the names of all tensors of data.
+        value_of: what a tensor is that is made of constants alone.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        offline: Offline,
+        facts: Mapping[str, Fact],
+        dtypes: Mapping[str, np.dtype[Any]],
+        carried: frozenset[str],
+        shared: Shared,
+        value_of: Callable[[str], Array],
+    ):
+        self.value_of = value_of
+        self.offline, self.facts, self.dtypes, self.carried, self.shared = offline, facts, dtypes, carried, shared
+        self.opset = graph.opset
+        self.made_by = {t.name: n for n in graph.nodes for t in n.outputs if t.name}
+        self.tensors: dict[str, Formula | NoFormula] = {}
+
+    def of(self, tensor: Tensor) -> Formula:
+        """The formula of a tensor.
+
+        Errors:
+            NoFormula: none is known; names the node for want of which.
+        """
+        if isinstance(tensor, Constant):
+            return self.of_constant(tensor)
+        return self.named(tensor.name)
+
+    def named(self, name: str) -> Formula:
+        self.follow(name)
+        found = self.tensors[name]
+        if isinstance(found, NoFormula):
+            raise found
+        return found
+
+    def follow(self, name: str) -> None:
+        """Makes the formulas of a tensor and of all that it is made of, the first ones first."""
+        waiting = [name]
+        while waiting:
+            current = waiting[-1]
+            if current in self.tensors:
+                waiting.pop()
+                continue
+            missing = [n for n in self.operands_of(current) if n not in self.tensors]
+            if missing:
+                waiting += missing
+                continue
+            try:
+                self.tensors[current] = bounded(lambda current=current: self.make(current))  # type: ignore[misc]
+            except NoFormula as err:
+                self.tensors[current] = err
+            waiting.pop()
+
+    def operands_of(self, name: str) -> list[str]:
+        node = self.made_by.get(name)
+        if node is None or self.is_opaque(name):
+            return []
+        return [t.name for t in node.inputs if t.name and not isinstance(t, Constant)]
+
+    def is_opaque(self, name: str) -> bool:
+        """Whether a tensor of data is where no more of its entries is known than their places."""
+        if name not in self.carried:
+            return False
+        fact = self.facts.get(name)
+        return not isinstance(fact, Moved) if fact is not None else name not in self.made_by
+
+    def make(self, name: str) -> Formula:
+        if self.is_opaque(name):
+            return self.of_data(name)
+        node = self.made_by.get(name)
+        if node is None:
+            return self.of_input(name)
+        fact = self.facts.get(name)
+        if isinstance(fact, Moved) and fact.source.made == name:
+            return self.of_source(name, fact)
+        return self.result(node, name)
+
+    def made(self, node: Node, name: str) -> Formula:
+        """What a node makes of its operands' formulas, whatever is known of its output otherwise.
+
+        Errors:
+            NoFormula: none is known.
+        """
+        for tensor in node.inputs:
+            if tensor.name and not isinstance(tensor, Constant):
+                self.follow(tensor.name)
+        found: Formula = bounded(lambda: self.result(node, name))
+        return found
+
+    def result(self, node: Node, name: str) -> Formula:
+        results = self.of_node(node)
+        place = next(i for i, t in enumerate(node.outputs) if t.name == name)
+        if place >= len(results):
+            raise NoFormula(f"{label(node)}: its further outputs")
+        return results[place]
+
+    def of_node(self, node: Node) -> Sequence[Formula]:
+        """What a node makes; the same for nodes that are alike."""
+        make = make_of(op_of(node)) if standard(node) and not any(subgraphs(node)) else None
+        if make is None and self.is_fixed(node):
+            return [self.of_value(t.name) for t in node.outputs if t.name]
+        if make is None:
+            raise NoFormula(f"{label(node)}: {op_of(node)}")
+        inputs: list[Formula | None] = []
+        for tensor in node.inputs:
+            try:
+                inputs.append(self.of(tensor) if tensor.name else None)
+            except NoFormula as err:
+                if node.op != "CastLike" or tensor is node.inputs[0]:
+                    raise
+                inputs.append(Formula((), self.dtypes[tensor.name], ()))
+        if node.op in ("Shape", "Size") and inputs[0] is not None:
+            key: tuple[object, ...] = (node.op, attributes(node), *(id(s) for s in inputs[0].sizes))
+        else:
+            key = (node.op, attributes(node), len(node.outputs), *(id(i) for i in inputs))
+        if key not in self.shared.made:
+            self.shared.held.append(inputs)
+            try:
+                self.shared.made[key] = [within(f, inputs) for f in make(Operands(node, inputs, self.opset))]
+            except NoFormula as err:
+                reason = str(err)
+                self.shared.made[key] = NoFormula(reason if " (" in reason else f"{label(node)}: {reason}")
+        found = self.shared.made[key]
+        if isinstance(found, NoFormula):
+            raise found
+        return found
+
+    def is_fixed(self, node: Node) -> bool:
+        """Whether a node is made of constants alone."""
+        waiting, seen = [node], set[int]()
+        while waiting:
+            current = waiting.pop()
+            if id(current) in seen:
+                continue
+            seen.add(id(current))
+            for tensor in reads(current):
+                if isinstance(tensor, Constant):
+                    continue
+                maker = self.made_by.get(tensor.name)
+                if maker is None or tensor.name in self.carried:
+                    return False
+                waiting.append(maker)
+        return True
+
+    def of_value(self, name: str) -> Formula:
+        """A tensor made of constants alone, by its value."""
+        return self.of_array(self.value_of(name))
+
+    def of_constant(self, tensor: Constant) -> Formula:
+        if is_sparse(tensor):
+            raise NoFormula(f"'{tensor.name}' is sparse")
+        return self.of_array(np.asarray(tensor.values))
+
+    def of_array(self, value: Array) -> Formula:
+        digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).digest()
+        return self.of_table((value.shape, str(value.dtype), digest), lambda: stored(value))
+
+    def of_table(self, key: tuple[object, ...], make: Callable[[], Formula]) -> Formula:
+        """A formula that is made once for a key."""
+        if key not in self.shared.tables:
+            try:
+                self.shared.tables[key] = make()
+            except NoFormula as err:
+                self.shared.tables[key] = err
+        found = self.shared.tables[key]
+        if isinstance(found, NoFormula):
+            raise found
+        return found
+
+    def of_input(self, name: str) -> Formula:
+        """An input that counts frames, or that holds a mask."""
+        role, port = self.offline.roles.get(name), self.offline.ports.get(name)
+        if port is None:
+            raise NoFormula(f"'{name}' is not made by any node")
+        shape = [self.offline.batch if not isinstance(d, int) else d for d in port.dims]
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
+        if isinstance(role, CountsRole):
+            rate = self.offline.frames_of(role.of, 1) if role.of else 1
+            sizes = tuple(constant(s, 0) for s in shape)
+            rank = len(shape)
+            return Formula(sizes, dtype, (Piece(box(sizes), Number(scaled(frames(rank), rate))),))
+        if isinstance(role, MaskRole):
+            return self.of_table(("mask", role, tuple(shape), str(dtype)), lambda: mask_formula(role, shape, dtype))
+        raise NoFormula(f"'{name}' is an input of which nothing is known")
+
+    def of_data(self, name: str) -> Formula:
+        """Sizes by the fact; entries that are told apart by their places alone."""
+        fact = self.facts.get(name)
+        dtype = self.dtypes.get(name, np.dtype(np.float32))
+        if fact is None:
+            raise NoFormula(f"the size of '{name}'")
+        return self.read_of(sizes_of(fact), dtype)
+
+    def of_source(self, name: str, fact: Moved) -> Formula:
+        """A product of a stream and a table of places: its wide axis is as long as the table's."""
+        source = fact.source
+        sizes = [constant(s, 0) for s in source.shapes[0]]
+        sizes[source.axis] = expression_of(source.time.length)
+        if source.places is not None and source.wide is not None:
+            node = self.made_by[name]
+            table = self.of(node.inputs[source.places[0]])
+            sizes[source.wide] = table.sizes[source.places[1]]
+        return self.read_of(tuple(sizes), fact.dtype)
+
+    def read_of(self, sizes: tuple[Expr, ...], dtype: np.dtype[Any]) -> Formula:
+        key = (DATA, str(dtype), *(str(s) for s in sizes))
+        places = tuple(index(a, len(sizes)) for a in range(len(sizes)))
+        return self.of_table(key, lambda: Formula(sizes, dtype, (Piece(box(sizes), Read(DATA, places)),)))
+
+
+def within(made: Formula, inputs: Sequence[Formula | None]) -> Formula:
+    """What a node makes, at the lengths at which all that it reads is what its formula says."""
+    outside, rounded = made.outside, made.rounded
+    for tensor in inputs:
+        if tensor is not None:
+            outside, rounded = outside | tensor.outside, rounded | tensor.rounded
+    return replace(made, outside=outside.coalesce(), rounded=rounded.coalesce())
+
+
+def sizes_of(fact: Fact) -> tuple[Expr, ...]:
+    """The offline shape of a tensor of data, as expressions of T."""
+    if isinstance(fact, Static):
+        return tuple(constant(s, 0) for s in fact.shape)
+    if isinstance(fact, Stream):
+        return tuple(expression_of(fact.length) if s < 0 else constant(s, 0) for s in fact.shape)
+    if isinstance(fact, Pairs):
+        times = dict(zip(fact.axes, fact.times, strict=True))
+        return tuple(
+            expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape)
+        )
+    raise NoFormula("entries on their way to a table of two times")
+
+
+def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:
+    """A mask that the spec describes (``MaskRole.table``)."""
+    rank = len(shape)
+    size = expression_of(role.frames)
+    sizes = (*(constant(s, 0) for s in shape[:-2]), size, size)
+    everywhere = box(sizes)
+    first = scaled(quotient(index(rank - 2, rank), role.block), role.block)
+    distance = index(rank - 1, rank) - first
+    sees = distance.ge_set(constant(-role.left, rank)) & distance.lt_set(constant(role.block + role.right, rank))
+    table = role.table([*shape[:-2], 1, 1], role.left + role.right + 4 * role.block, dtype)
+    seen, unseen = table[(0,) * (rank - 2)][-1, -1], table[(0,) * (rank - 2)][0, -1]
+    pieces = (Piece(everywhere & sees, numbered(seen, rank)), Piece(everywhere - sees, numbered(unseen, rank)))
+    return Formula(sizes, dtype, pieces)
+
+
+def attributes(node: Node) -> str:
+    """The attributes of a node; of arrays a digest."""
+    found = []
+    for name, value in sorted(node.attrs.items()):
+        held = value.values if isinstance(value, Constant) else value
+        if isinstance(held, np.ndarray):
+            held = (held.shape, str(held.dtype), hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest())
+        found.append((name, held))
+    return repr(found)
+
+

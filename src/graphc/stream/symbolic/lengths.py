@@ -1,0 +1,80 @@
+"""Lengths as expressions of T, and back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+
+import islpy as isl
+
+from graphc.length import Length
+from graphc.stream.symbolic.space import (
+    Expr,
+    constant,
+    frames,
+    lengths,
+    scaled,
+    tidy,
+    value_of,
+)
+
+
+@cache
+def expression_of(length: Length) -> Expr:
+    """A length as an expression of T; it may be below 0 where a tensor has no frames."""
+    found = frames(0)
+    for mul, add, div in length.steps:
+        found = scaled(found, mul) if mul else constant(0, 0)
+        found = found + constant(add, 0)
+        found = found.scale_down_val(value_of(div)).floor() if div != 1 else found
+    return tidy(found)
+
+
+def length_of(expr: Expr) -> Length | None:
+    """The length that an expression of T is for long streams; None where it is no chain of roundings."""
+    piece = last_piece(expr)
+    return None if piece is None else chain_of(piece)
+
+
+def last_piece(expr: Expr) -> isl.Aff | None:
+    """The case of an expression that has no end."""
+    endless = [aff for where, aff in expr.get_pieces() if (where & lengths(0)).dim_max_val(0).to_python() >= 10**8]
+    return endless[0] if len(endless) == 1 else None
+
+
+def chain_of(aff: isl.Aff) -> Length | None:
+    """Nested roundings, the innermost first."""
+    t = fraction(aff.get_coefficient_val(isl.dim_type.in_, 0))
+    start = fraction(aff.get_constant_val())
+    roundings = [
+        (fraction(aff.get_coefficient_val(isl.dim_type.div, k)), aff.get_div(k))
+        for k in range(aff.dim(isl.dim_type.div))
+    ]
+    used = [(factor, inner) for factor, inner in roundings if factor]
+    if len(used) + bool(t) > 1:
+        return None
+    if not used:
+        return step(Length(), t, start)
+    factor, inner = used[0]
+    if factor < 0:
+        factor, inner = -factor, rounded_up(inner)
+    if factor == 1 and start.denominator == 1:
+        return chain_of(inner.add_constant_val(value_of(int(start))))
+    before = chain_of(inner)
+    return None if before is None else step(before, factor, start)
+
+
+def rounded_up(aff: isl.Aff) -> isl.Aff:
+    """What has the whole part that an expression's has with the other sign: -floor(x/d) is floor((d - 1 - x)/d)."""
+    div = int(aff.get_denominator_val().to_python())
+    return aff.neg().add_constant_val(value_of(Fraction(div - 1, div)))
+
+
+def step(before: Length, factor: Fraction, start: Fraction) -> Length:
+    """floor(factor * before + start): each case of an expression is whole, so its last step may round."""
+    div = factor.denominator * start.denominator
+    return before.then(int(factor * div), int(start * div), div)
+
+
+def fraction(value: isl.Val) -> Fraction:
+    return Fraction(str(value))

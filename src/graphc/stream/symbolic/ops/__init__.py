@@ -1,0 +1,1 @@
+"""What families of ops make of formulas, one file each."""

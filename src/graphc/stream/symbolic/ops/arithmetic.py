@@ -1,0 +1,207 @@
+"""Sums, products, quotients and extremes: exact on whole numbers and on fractions that floats hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import inf, isinf
+
+import numpy as np
+
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import (
+    Expr,
+    Region,
+    constant,
+    number_of,
+    quotient,
+    remainder,
+    scaled,
+    tidy,
+)
+from graphc.stream.symbolic.tensor import (
+    Applied,
+    Formula,
+    Leaf,
+    Number,
+    Piece,
+    Special,
+    combined,
+    number_in,
+    numbered,
+    stored,
+)
+
+NUMPY = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Pow": np.power,
+}
+
+
+@formula_of("Add", "Sub", "Mul", "Div", "Min", "Max", "Mod", "Sum", "Pow", "BitShift")
+def arithmetic(operands: Operands) -> list[Formula]:
+    op = "Add" if operands.node.op == "Sum" else operands.node.op
+    found, *rest = operands.given()
+    for other in rest:
+        found = guarded(two(operands, op, found, other))
+    return [found]
+
+
+def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
+    whole = one.dtype.kind in "iu"
+    if op == "Mod" and operands.attribute("fmod", 0):
+        op = "Fmod"
+    if op == "BitShift":
+        op = f"Shift{operands.attribute('direction')}"
+
+    def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf | list[Piece]:
+        return of_leaves(op, where, rank, leaves[0], leaves[1], whole, one.dtype)
+
+    return combined(combine, one.dtype, one, other)
+
+
+def of_leaves(
+    op: str, where: Region, rank: int, one: Leaf, other: Leaf, whole: bool, dtype: np.dtype[np.generic]
+) -> Leaf | list[Piece]:
+    if isinstance(one, Number) and isinstance(other, Number):
+        a, b = one.expr.intersect_domain(where), other.expr.intersect_domain(where)
+        exact = of_numbers(op, where, rank, a, b, whole)
+        if exact is not None:
+            return exact
+    values = [number_in(one), number_in(other)]
+    if op in NUMPY and values[0] is not None and values[1] is not None:
+        kind = dtype if dtype.kind == "f" else np.dtype(np.float64)
+        with np.errstate(all="ignore"):
+            found = NUMPY[op](np.asarray(float(values[0]), kind), np.asarray(float(values[1]), kind))
+        return numbered(found.astype(np.float64), rank)
+    special = of_special(op, one, other)
+    if special is not None:
+        return special
+    if op == "Mul" and 0 in values and not any(isinstance(leaf, Special) for leaf in (one, other)):
+        return Number(constant(0, rank))
+    if op == "Pow" and values[1] == 1:
+        return one
+    if op == "Mul":
+        chosen = kept_or_gone(where, rank, one, other)
+        if chosen is not None:
+            return chosen
+    if op == "Div" and whole and isinstance(one, Applied) and one.op[0] == "Mul":
+        left = cancelled(one, other)
+        if left is not None:
+            return left
+    return Applied((op, str(dtype)), (one, other))
+
+
+def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
+    """An operand times ones and zeros."""
+    for mask, leaf in ((one, other), (other, one)):
+        if isinstance(mask, Number) and not isinstance(leaf, Special | Number):
+            cases = [(region, number_of(Expr.from_aff(aff))) for region, aff in mask.expr.get_pieces()]
+            if all(n in (0, 1) for _, n in cases):
+                return [Piece(where & region, leaf if n else Number(constant(0, rank))) for region, n in cases]
+    return None
+
+
+def cancelled(product: Applied, divisor: Leaf) -> Leaf | None:
+    """A product of whole numbers through one of its factors."""
+    one, other = product.operands
+    for factor, left in ((one, other), (other, one)):
+        if isinstance(factor, Number) and isinstance(divisor, Number) and factor.expr.is_equal(divisor.expr):
+            return left
+    return None
+
+
+def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
+    """An infinity beside finite numbers, in sums and extremes."""
+    infinite = [isinstance(leaf, Special) and isinf(leaf.value) for leaf in (one, other)]
+    finite = [isinstance(leaf, Number) for leaf in (one, other)]
+    for side in (0, 1):
+        leaf = (one, other)[side]
+        if infinite[side] and finite[1 - side] and isinstance(leaf, Special):
+            if op == "Add" or (op == "Sub" and side == 0):
+                return leaf
+            if op == "Sub":
+                return Special(-leaf.value)
+            if (op, leaf.value) in (("Min", -inf), ("Max", inf)):
+                return leaf
+    return None
+
+
+def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> Leaf | list[Piece] | None:
+    """The exact result; None where it is no quasi-affine expression."""
+    first, second = number_of(a), number_of(b)
+    if op == "Add":
+        return Number(tidy(a + b))
+    if op == "Sub":
+        return Number(tidy(a - b))
+    if op in ("Min", "Max"):
+        return Number(tidy(a.min(b) if op == "Min" else a.max(b)))
+    if op == "Mul":
+        if first is None and second is None:
+            return piecewise_product(where, rank, a, b)
+        factor, number = (a, second) if second is not None else (b, first)
+        assert number is not None
+        short = number == 0 or whole or is_short(number)
+        return Number(scaled(factor, number) if number else constant(0, rank)) if short else None
+    if op == "Div" and second:
+        made = scaled(a, 1 / Fraction(second))
+        if whole:
+            return Number(tidy(toward_zero(made, rank)))
+        return Number(made) if Fraction(second).denominator == 1 or is_short(1 / Fraction(second)) else None
+    if op in ("Mod", "Fmod") and second and Fraction(second).denominator == 1:
+        return of_remainder(op, where, rank, a, int(second), whole)
+    if op in ("ShiftRIGHT", "ShiftLEFT") and second is not None:
+        power = 2 ** int(second)
+        return Number(quotient(a, power) if op == "ShiftRIGHT" else scaled(a, power))
+    if op == "Pow" and second in (0, 1):
+        return Number(a if second == 1 else constant(1, rank))
+    return None
+
+
+def of_remainder(op: str, where: Region, rank: int, a: Expr, divisor: int, whole: bool) -> Leaf | None:
+    positive = bool((where & a.lt_set(constant(0, rank))).is_empty())
+    if divisor < 0 or not (op == "Mod" or positive) or not (whole or positive):
+        return None
+    return Number(remainder(a, divisor))
+
+
+def is_short(number: Fraction | int) -> bool:
+    """Whether a factor has few enough binary digits that its products with lengths are exact."""
+    fraction = Fraction(number)
+    return fraction.denominator & (fraction.denominator - 1) == 0 and abs(fraction.numerator) < 2**8
+
+
+def toward_zero(expr: Expr, rank: int) -> Expr:
+    negative = expr.lt_set(constant(0, rank))
+    return expr.floor().intersect_domain(negative.complement()).union_add(expr.ceil().intersect_domain(negative))
+
+
+def piecewise_product(where: Region, rank: int, a: Expr, b: Expr) -> list[Piece] | None:
+    """A product of which one factor is a number in each of its cases."""
+    for one, other in ((a, b), (b, a)):
+        cases = other.get_pieces()
+        if all(aff.is_cst() for _, aff in cases):
+            numbers = [(region, Fraction(str(aff.get_constant_val()))) for region, aff in cases]
+            return [
+                Piece(where & region, Number(scaled(one, n) if n else constant(0, rank))) for region, n in numbers
+            ]
+    return None
+
+
+@formula_of("Clip")
+def clip(operands: Operands) -> list[Formula]:
+    found = operands[0]
+    for name, place, op in (("min", 1, "Max"), ("max", 2, "Min")):
+        bound = operands.get(place)
+        if bound is None and operands.attribute(name) is not None:
+            bound = stored(np.asarray(operands.attribute(name), found.dtype))
+        if bound is not None:
+            found = two(operands, op, found, bound)
+    return [replace(found, dtype=operands[0].dtype)]

@@ -1,0 +1,152 @@
+"""Ops that only move entries along axes that keep their sizes: maps of indices."""
+
+from __future__ import annotations
+
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import Expr, NoFormula, Region, box, constant, index, nowhere, number_of, over, remainder, scaled, tidy
+from graphc.stream.symbolic.tensor import Formula, Piece, listed, merged, moved, pulled, size_in
+
+MOST_COPIES = 16
+
+
+@formula_of("Transpose")
+def transpose(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    rank = tensor.rank
+    order = [int(p) for p in operands.attribute("perm", range(rank)[::-1])]
+    places = [index(order.index(axis), rank) for axis in range(rank)]
+    return [moved(tensor, places, [tensor.sizes[p] for p in order])]
+
+
+@formula_of("Unsqueeze")
+def unsqueeze(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    axes = operands.fixed("axes", 1) or []
+    rank = tensor.rank + len(axes)
+    added = {a % rank for a in axes}
+    kept = [axis for axis in range(rank) if axis not in added]
+    sizes = iter(tensor.sizes)
+    shape = [constant(1, 0) if axis in added else next(sizes) for axis in range(rank)]
+    return [moved(tensor, [index(axis, rank) for axis in kept], shape)]
+
+
+@formula_of("Squeeze")
+def squeeze(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    axes = operands.fixed("axes", 1)
+    if axes is None:
+        axes = [axis for axis in range(tensor.rank) if size_in(tensor, axis) == 1]
+    gone = {a % tensor.rank for a in axes}
+    shape = [size for axis, size in enumerate(tensor.sizes) if axis not in gone]
+    rank, left = len(shape), iter(range(len(shape)))
+    places = [constant(0, rank) if axis in gone else index(next(left), rank) for axis in range(tensor.rank)]
+    return [moved(tensor, places, shape)]
+
+
+@formula_of("Concat")
+def concat(operands: Operands) -> list[Formula]:
+    parts = operands.given()
+    rank = parts[0].rank
+    along = int(operands.attribute("axis")) % rank
+    sizes = list(parts[0].sizes)
+    total: Expr = constant(0, 0)
+    begins = []
+    for part in parts:
+        begins.append(total)
+        total = tidy(total + part.sizes[along])
+    sizes[along] = total
+    everywhere, pieces = box(sizes), list[Piece]()
+    outside, rounded = nowhere(0), nowhere(0)
+    for begin, part in zip(begins, parts, strict=True):
+        first = over(begin, rank)
+        places = [index(a, rank) - first if a == along else index(a, rank) for a in range(rank)]
+        end = first + over(part.sizes[along], rank)
+        here = everywhere & index(along, rank).ge_set(first) & index(along, rank).lt_set(end)
+        pieces += pulled(part, places, rank, here)
+        outside, rounded = outside | part.outside, rounded | part.rounded
+    return [Formula(tuple(sizes), parts[0].dtype, merged(pieces), None, outside, rounded)]
+
+
+@formula_of("Split")
+def split(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    along = int(operands.attribute("axis", 0)) % tensor.rank
+    sizes = operands.argument("split", 1)
+    count = len(operands.node.outputs)
+    if sizes is None:
+        whole = size_in(tensor, along)
+        if whole is None or whole % count:
+            raise NoFormula("parts of a size that follows the length")
+        sizes = [constant(whole // count, 0)] * count
+    first: Expr = constant(0, 0)
+    found = []
+    for size in sizes:
+        shape = [size if a == along else s for a, s in enumerate(tensor.sizes)]
+        shift = over(first, tensor.rank)
+        places = [index(a, tensor.rank) + shift if a == along else index(a, tensor.rank) for a in range(tensor.rank)]
+        found.append(moved(tensor, places, shape))
+        first = tidy(first + size)
+    return found
+
+
+@formula_of("Expand")
+def expand(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    want = listed(operands[1])
+    rank = max(len(want), tensor.rank)
+    have = [constant(1, 0)] * (rank - tensor.rank) + list(tensor.sizes)
+    want = [constant(1, 0)] * (rank - len(want)) + want
+    sizes, misfit = [], nowhere(0)
+    for held, wanted in zip(have, want, strict=True):
+        if number_of(held) != 1 and number_of(wanted) != 1:
+            misfit = misfit | held.ne_set(wanted)
+        sizes.append(wanted if number_of(held) == 1 else held)
+    lead = rank - tensor.rank
+    places = [
+        constant(0, rank) if number_of(size) == 1 else index(axis + lead, rank)
+        for axis, size in enumerate(tensor.sizes)
+    ]
+    return [outside_at(moved(tensor, places, sizes), misfit)]
+
+
+def outside_at(tensor: Formula, more: Region) -> Formula:
+    """The same, knowing more lengths at which the offline model does not run."""
+    if more.is_empty():
+        return tensor
+    return Formula(
+        tensor.sizes, tensor.dtype, tensor.pieces, tensor.folded, (tensor.outside | more).coalesce(), tensor.rounded
+    )
+
+
+@formula_of("Tile")
+def tile(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    rank = tensor.rank
+    places, sizes = [], []
+    for axis, times in enumerate(listed(operands[1])):
+        size = size_in(tensor, axis)
+        copies = number_of(times)
+        if copies == 1:
+            places.append(index(axis, rank))
+            sizes.append(tensor.sizes[axis])
+        elif size is not None:
+            places.append(constant(0, rank) if size == 1 else remainder(index(axis, rank), size))
+            sizes.append(scaled(times, size))
+        elif copies is not None and copies <= MOST_COPIES:
+            places.append(in_copy(index(axis, rank), over(tensor.sizes[axis], rank), int(copies), rank))
+            sizes.append(scaled(tensor.sizes[axis], copies))
+        else:
+            raise NoFormula("a stream again and again")
+    return [moved(tensor, places, sizes)]
+
+
+def in_copy(place: Expr, size: Expr, copies: int, rank: int) -> Expr:
+    """The place in a tensor of a place in so many copies of it, one behind the other."""
+    found: Expr | None = None
+    for copy in range(copies):
+        start = scaled(size, copy) if copy else constant(0, rank)
+        here = place.ge_set(start) & place.lt_set(start + size)
+        part = (place - start).intersect_domain(here)
+        found = part if found is None else found.union_add(part)
+    assert found is not None
+    return tidy(found)

@@ -1,0 +1,93 @@
+"""Comparisons, logic and choices: sets of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import Region, constant, indicator
+from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Special, combined, number_in, numbered
+
+COMPARED = {
+    "Less": ("lt_set", np.less),
+    "LessOrEqual": ("le_set", np.less_equal),
+    "Greater": ("gt_set", np.greater),
+    "GreaterOrEqual": ("ge_set", np.greater_equal),
+    "Equal": ("eq_set", np.equal),
+}
+BOOL = np.dtype(bool)
+
+
+@formula_of(*COMPARED)
+def compare(operands: Operands) -> list[Formula]:
+    name = operands.node.op
+    method, ask = COMPARED[name]
+
+    def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
+        one, other = leaves
+        if isinstance(one, Number) and isinstance(other, Number):
+            return Number(indicator(getattr(one.expr, method)(other.expr), where, rank))
+        if all(isinstance(leaf, Number | Special) for leaf in leaves):
+            values = [number_in(leaf) if isinstance(leaf, Special) else 0.0 for leaf in leaves]
+            return numbered(bool(ask(*values)), rank)
+        return Applied((name,), (one, other))
+
+    return [combined(combine, BOOL, operands[0], operands[1])]
+
+
+@formula_of("And", "Or", "Xor", "Not")
+def logic(operands: Operands) -> list[Formula]:
+    name = operands.node.op
+
+    def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
+        known = [leaf.expr.ne_set(constant(0, rank)) for leaf in leaves if isinstance(leaf, Number)]
+        if len(known) < len(leaves):
+            return decided(name, where, leaves) or Applied((name,), tuple(leaves))
+        if name == "Not":
+            return Number(indicator(where - known[0], where, rank))
+        one, other = known
+        found = one & other if name == "And" else one | other if name == "Or" else (one - other) | (other - one)
+        return Number(indicator(found, where, rank))
+
+    return [combined(combine, BOOL, *operands.given())]
+
+
+def decided(name: str, where: Region, leaves: Sequence[Leaf]) -> Leaf | None:
+    """A conjunction with no, and a disjunction with yes, whatever the other operand is."""
+    for leaf in leaves:
+        value = number_in(leaf)
+        if (name, value) in (("And", 0), ("Or", 1)):
+            return leaf
+    return None
+
+
+@formula_of("Where")
+def choose(operands: Operands) -> list[Formula]:
+    def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf | list[Piece]:
+        condition, one, other = leaves
+        if not isinstance(condition, Number):
+            return Applied(("Where",), tuple(leaves))
+        yes = condition.expr.ne_set(constant(0, rank))
+        parts = [(where & yes, one), (where - yes, other)]
+        return [Piece(region.coalesce(), leaf) for region, leaf in parts if not region.is_empty()]
+
+    return [combined(combine, operands[1].dtype, operands[0], operands[1], operands[2])]
+
+
+@formula_of("IsNaN", "IsInf")
+def is_special(operands: Operands) -> list[Formula]:
+    name = operands.node.op
+    signs = (bool(operands.attribute("detect_negative", 1)), bool(operands.attribute("detect_positive", 1)))
+
+    def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
+        (leaf,) = leaves
+        if isinstance(leaf, Number):
+            return Number(constant(0, rank))
+        if isinstance(leaf, Special):
+            infinite = np.isinf(leaf.value) and signs[int(leaf.value > 0)]
+            return numbered(bool(np.isnan(leaf.value) if name == "IsNaN" else infinite), rank)
+        return Applied((name, signs), (leaf,))
+
+    return [combined(combine, BOOL, operands[0])]

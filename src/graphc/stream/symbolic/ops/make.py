@@ -1,0 +1,118 @@
+"""Ops that make tensors of sizes: ranges, constants, shapes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from graphc.graph import Constant, constant_value
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.ops.logic import choose
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import (
+    Expr,
+    NoFormula,
+    box,
+    constant,
+    index,
+    indicator,
+    number_of,
+    over,
+    scaled,
+    substituted,
+    tidy,
+)
+from graphc.stream.symbolic.tensor import Formula, Number, Piece, listed, merged, numbered, numbers_of, size_in, stored
+
+INT64 = np.dtype(np.int64)
+
+
+def shape_vector(sizes: tuple[Expr, ...]) -> Formula:
+    """Sizes as a tensor."""
+    shape = (constant(len(sizes), 0),)
+    everywhere = box(shape)
+    pieces = [
+        Piece(everywhere & index(0, 1).eq_set(constant(axis, 1)), Number(over(size, 1)))
+        for axis, size in enumerate(sizes)
+    ]
+    return Formula(shape, INT64, merged(pieces) if pieces else ())
+
+
+@formula_of("Shape")
+def shape(operands: Operands) -> list[Formula]:
+    sizes = operands[0].sizes
+    end = operands.attribute("end")
+    kept = sizes[int(operands.attribute("start", 0)) : None if end is None else int(end)]
+    return [shape_vector(kept)]
+
+
+@formula_of("Size")
+def size(operands: Operands) -> list[Formula]:
+    return [Formula((), INT64, (Piece(box([]), Number(product_of(operands[0].sizes))),))]
+
+
+def product_of(sizes: tuple[Expr, ...]) -> Expr:
+    """The number of entries.
+
+    Errors:
+        NoFormula: two sizes follow the length.
+    """
+    numbers = [number_of(s) for s in sizes]
+    fixed = prod(int(n) for n in numbers if n is not None)
+    moving = [s for s, n in zip(sizes, numbers, strict=True) if n is None]
+    if len(moving) > 1:
+        raise NoFormula("a product of two sizes that follow the length")
+    return scaled(moving[0], fixed) if moving else constant(fixed, 0)
+
+
+@formula_of("Constant")
+def constants(operands: Operands) -> list[Formula]:
+    held = constant_value(operands.node)
+    value = held.load() if hasattr(held, "load") else held
+    return [stored(np.asarray(value))]
+
+
+@formula_of("ConstantOfShape")
+def constant_of_shape(operands: Operands) -> list[Formula]:
+    held = operands.attribute("value")
+    values = held.values if isinstance(held, Constant) or hasattr(held, "values") else held
+    value = np.zeros(1, np.float32) if values is None else np.asarray(values)
+    sizes = tuple(listed(operands[0])) if size_in(operands[0], 0) else ()
+    return [Formula(sizes, value.dtype, (Piece(box(sizes), numbered(value.ravel()[0], len(sizes))),))]
+
+
+@formula_of("Range")
+def ramp(operands: Operands) -> list[Formula]:
+    start, limit, step = (listed(operands[k])[0] for k in range(3))
+    by = number_of(step)
+    if not by:
+        raise NoFormula("a range whose step follows the length")
+    count = tidy(scaled(limit - start, 1 / Fraction(by)).ceil().max(constant(0, 0)))
+    entries = over(start, 1) + scaled(index(0, 1), by)
+    found = Formula((count,), operands[0].dtype, (Piece(box((count,)), Number(entries)),))
+    return [guarded(found)]
+
+
+@formula_of("OneHot")
+def one_hot(operands: Operands) -> list[Formula]:
+    places, values = operands[0], operands[2]
+    depth = listed(operands[1])[0]
+    along = int(operands.attribute("axis", -1)) % (places.rank + 1)
+    sizes = [*places.sizes[:along], depth, *places.sizes[along:]]
+    rank, everywhere = len(sizes), box(sizes)
+    kept = [index(a, rank) for a in range(rank) if a != along]
+    place = substituted(numbers_of(places), kept, rank)
+    near = index(along, rank)
+    on = place.eq_set(near) | (place + over(depth, rank)).eq_set(near)
+    mask = Formula(tuple(sizes), np.dtype(bool), (Piece(everywhere, Number(indicator(on, everywhere, rank))),))
+    off, hot = (entry(values, k) for k in (0, 1))
+    return choose(Operands(operands.node, [mask, hot, off], operands.opset))
+
+
+def entry(values: Formula, place: int) -> Formula:
+    number = number_of(listed(values)[place])
+    if number is None:
+        raise NoFormula("values that follow the length")
+    return stored(np.asarray(float(number), values.dtype))

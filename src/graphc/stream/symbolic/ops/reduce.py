@@ -1,0 +1,149 @@
+"""Sums and extremes over axes, and running sums."""
+
+from __future__ import annotations
+
+import islpy as isl
+import numpy as np
+
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.ops.arithmetic import two
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import Expr, NoFormula, Region, box, constant, index, number_of, scaled, space, tidy
+from graphc.stream.symbolic.tensor import Formula, Number, Piece, moved, numbers_of, size_in, stored
+
+MOST_TERMS = 64
+PAIRWISE = {"ReduceSum": "Add", "ReduceMax": "Max", "ReduceMin": "Min", "ReduceProd": "Mul", "ReduceMean": "Add"}
+
+
+@formula_of(*PAIRWISE)
+def reduce(operands: Operands) -> list[Formula]:
+    tensor, op = operands[0], operands.node.op
+    axes = operands.fixed("axes", 1)
+    if axes is None:
+        axes = [] if operands.attribute("noop_with_empty_axes", 0) else list(range(tensor.rank))
+    for axis in sorted({a % tensor.rank for a in axes}):
+        size = size_in(tensor, axis)
+        if size is None or size > MOST_TERMS:
+            tensor = over_time(tensor, axis, op)
+        else:
+            tensor = over_few(operands, tensor, axis, op, size)
+    if not operands.attribute("keepdims", 1):
+        gone = {a % tensor.rank for a in axes}
+        kept = [s for a, s in enumerate(tensor.sizes) if a not in gone]
+        left = iter(range(len(kept)))
+        places = [
+            constant(0, len(kept)) if a in gone else index(next(left), len(kept)) for a in range(tensor.rank)
+        ]
+        tensor = moved(tensor, places, kept)
+    return [guarded(tensor)]
+
+
+def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int) -> Formula:
+    rank = tensor.rank
+    sizes = [constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes)]
+    if not size:
+        raise NoFormula("a reduction over nothing")
+    terms = [
+        moved(tensor, [constant(k, rank) if a == axis else index(a, rank) for a in range(rank)], sizes)
+        for k in range(size)
+    ]
+    total = terms[0]
+    for term in terms[1:]:
+        total = two(operands, PAIRWISE[op], total, term)
+    return two(operands, "Div", total, stored(np.asarray(size, tensor.dtype))) if op == "ReduceMean" else total
+
+
+def over_time(tensor: Formula, axis: int, op: str) -> Formula:
+    """The extreme, or the sum, along an axis that follows the length; the axis stays with one entry."""
+    if op not in ("ReduceMax", "ReduceMin", "ReduceSum"):
+        raise NoFormula(f"{op} over all time")
+    expr = numbers_of(tensor)
+    rank = tensor.rank
+    sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
+    found = summed(expr, tensor, axis) if op == "ReduceSum" else extreme(expr, tensor, axis, op == "ReduceMax")
+    everywhere = box(sizes)
+    return Formula(
+        sizes,
+        tensor.dtype,
+        (Piece(everywhere, Number(tidy(found.intersect_domain(everywhere)))),),
+        None,
+        tensor.outside | over_nothing(tensor, axis, op),
+        tensor.rounded,
+    )
+
+
+def over_nothing(tensor: Formula, axis: int, op: str) -> Region:
+    """The lengths at which there is nothing to take an extreme of."""
+    empty = tensor.sizes[axis].le_set(constant(0, 0))
+    return empty & empty.complement() if op == "ReduceSum" else empty
+
+
+def extreme(expr: Expr, tensor: Formula, axis: int, largest: bool) -> Expr:
+    """The largest (smallest) value along an axis: isl's lexicographic optimum of (others -> value)."""
+    rank = tensor.rank
+    values = isl.Map.from_pw_aff(expr.intersect_domain(box(list(tensor.sizes))))
+    over_axis = values.project_out(isl.dim_type.in_, axis + 1, 1).insert_dims(isl.dim_type.in_, axis + 1, 1)
+    best = over_axis.lexmax_pw_multi_aff() if largest else over_axis.lexmin_pw_multi_aff()
+    found = best.get_pw_aff(0)
+    return rebuilt(found, rank)
+
+
+def rebuilt(expr: Expr, rank: int) -> Expr:
+    """An expression in the space of its indices, whose names a projection drops."""
+    names = isl.MultiAff.identity(space(rank).map_from_set())
+    found = expr
+    for place in range(rank + 1):
+        found = found.set_dim_id(isl.dim_type.in_, place, names.get_dim_id(isl.dim_type.in_, place))
+    return found
+
+
+def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
+    """A sum of numbers that are the same in each case: the entries of each, counted as intervals.
+
+    Errors:
+        NoFormula: the numbers grow along the axis, or the entries of a case are scattered.
+    """
+    rank = tensor.rank
+    everywhere = box(list(tensor.sizes))
+    total: Expr = constant(0, rank)
+    for region, aff in expr.get_pieces():
+        if not aff.is_cst():
+            raise NoFormula("a sum of numbers that grow")
+        factor = number_of(Expr.from_aff(aff))
+        if not factor:
+            continue
+        for part in (region & everywhere).make_disjoint().get_basic_sets():
+            total = tidy(total + scaled(interval(isl.Set.from_basic_set(part), axis, rank, everywhere), factor))
+    return total
+
+
+def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
+    """How many entries of a set lie along an axis, for each place on the others; 0 where none does."""
+    place = isl.Map.from_pw_aff(index(axis, rank).intersect_domain(part))
+    place = place.project_out(isl.dim_type.in_, axis + 1, 1).insert_dims(isl.dim_type.in_, axis + 1, 1)
+    last, first = (
+        rebuilt(found.get_pw_aff(0), rank) for found in (place.lexmax_pw_multi_aff(), place.lexmin_pw_multi_aff())
+    )
+    filled = index(axis, rank).le_set(last) & index(axis, rank).ge_set(first) & everywhere
+    if not (filled - part).is_empty():
+        raise NoFormula("a sum over scattered frames")
+    count = last - first + constant(1, rank)
+    nothing = count.domain().complement()
+    return count.union_add(constant(0, rank).intersect_domain(nothing))
+
+
+@formula_of("CumSum")
+def running_sum(operands: Operands) -> list[Formula]:
+    """A running sum of one number."""
+    tensor = operands[0]
+    axes = operands.fixed("axis", 1)
+    number = number_of(numbers_of(tensor))
+    if number is None or not axes or operands.attribute("reverse", 0):
+        raise NoFormula("a running sum of numbers that differ")
+    axis, rank = axes[0] % tensor.rank, tensor.rank
+    more = 0 if operands.attribute("exclusive", 0) else 1
+    entries = scaled(index(axis, rank) + constant(more, rank), number) if number else constant(0, rank)
+    found = Formula(
+        tensor.sizes, tensor.dtype, (Piece(box(list(tensor.sizes)), Number(entries)),), None, tensor.outside
+    )
+    return [guarded(found)]

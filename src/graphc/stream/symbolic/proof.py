@@ -1,0 +1,213 @@
+"""What rules take to be true at every length, proved by formulas: for which lengths it is, exactly.
+
+A rule sees tensors at the lengths evaluated. What it makes of them it claims here: that a tensor is always the same, has a
+period, shifts along with the stream, is a ramp. Each claim is decided for all lengths at once. Where it holds for some, the
+stretch around the lengths evaluated is kept; where no formula is known, the claim is noted as tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+
+from graphc.length import Length
+from graphc.stream.symbolic.differ import Difference
+from graphc.stream.symbolic.formulas import Formulas
+from graphc.stream.symbolic.lengths import expression_of
+from graphc.stream.symbolic.queries import Counting, Lengths, Steady
+from graphc.stream.symbolic.space import (
+    LONGEST,
+    Expr,
+    NoFormula,
+    Region,
+    bounded,
+    constant,
+    differs_at,
+    frames,
+    lengths,
+    nowhere,
+    number_of,
+    remainder,
+)
+from graphc.stream.symbolic.tensor import Formula
+
+ENDLESS = LONGEST - 1
+Query = Callable[[Formula, Lengths], Difference]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Lengths for which what was claimed of a tensor holds.
+
+    Args:
+        first, last: the shortest and the longest.
+        outside: whether the offline model does not run beyond, or reads past the end of a table.
+        rounded: whether beyond numbers are too large for the type in which the offline model holds them, and the
+            streaming model holds none.
+    """
+
+    tensor: str
+    first: int = 1
+    last: int = ENDLESS
+    outside: bool = False
+    rounded: bool = False
+
+
+@dataclass
+class Pending:
+    """The claims of a rule at work."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    untold: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Proof:
+    """The claims of one walk.
+
+    Args:
+        evaluated: the lengths at which rules saw the tensors.
+        stretches: where claims hold that do not hold everywhere.
+        untold: tensors of which a claim could not be decided, and why.
+        claimed: tensors of which the rule at work has claimed something.
+        pending: what it found out.
+    """
+
+    formulas: Formulas
+    evaluated: Sequence[int]
+    stretches: list[Stretch] = field(default_factory=list)
+    untold: dict[str, str] = field(default_factory=dict)
+    claimed: set[str] = field(default_factory=set)
+    pending: Pending = field(default_factory=Pending)
+
+    def __post_init__(self) -> None:
+        apart = math.gcd(*(n - self.evaluated[0] for n in self.evaluated)) or 1
+        self.known = Lengths(min(self.evaluated), apart)
+        place = remainder(frames(0), apart)
+        accepted = place.eq_set(constant(self.known.first % apart, 0)) if apart > 1 else lengths(0)
+        self.accepted: Region = lengths(0) & accepted
+
+    @property
+    def end(self) -> Stretch:
+        """The claim that ends first."""
+        return min(self.stretches, key=lambda s: s.last, default=Stretch(""))
+
+    @property
+    def start(self) -> Stretch:
+        """The claim that begins last."""
+        return max(self.stretches, key=lambda s: s.first, default=Stretch(""))
+
+    @property
+    def is_possible(self) -> bool:
+        """Of a model that runs at one length alone there is nothing to be said of others."""
+        return len(self.evaluated) > 1
+
+    def begin(self) -> None:
+        """A rule begins to look at a node; what it claimed in an attempt that failed counts for nothing."""
+        self.pending, self.claimed = Pending(), set()
+
+    def commit(self) -> None:
+        """What the rule claimed is what the stream relies on."""
+        self.stretches += self.pending.stretches
+        self.untold = {**self.pending.untold, **self.untold}
+        self.begin()
+
+    def claim(self, name: str, query: Query) -> None:
+        """Decides a question about a tensor."""
+        self.claimed.add(name)
+        if not self.is_possible:
+            return
+        try:
+            formula = self.formulas.named(name)
+        except NoFormula as err:
+            self.doubt(name, str(err))
+        else:
+            self.check(name, formula, query)
+
+    def check(self, name: str, formula: Formula, query: Query) -> None:
+        """Decides a question about a formula."""
+        try:
+            found = self.answer((query, id(formula)), lambda: query(formula, self.known))
+        except NoFormula as err:
+            self.doubt(name, str(err))
+        else:
+            self.conclude(name, found, formula, regrown=isinstance(query, Counting))
+
+    def doubt(self, name: str, reason: str) -> None:
+        """Notes that something about a tensor is not proved."""
+        if self.is_possible:
+            self.pending.untold.setdefault(name, reason)
+
+    def answer(self, key: tuple[object, ...], ask: Callable[[], Difference]) -> Difference:
+        """The answer to a question, which is asked once."""
+        answers, key = self.formulas.shared.answers, (*key, self.known)
+        if key not in answers:
+            try:
+                answers[key] = bounded(ask)
+            except NoFormula as err:
+                answers[key] = err
+        found = answers[key]
+        if isinstance(found, NoFormula):
+            raise found
+        assert isinstance(found, Difference)
+        return found
+
+    def same_lengths(self, name: str, one: Length, other: Length) -> None:
+        """Two streams are equally long."""
+        if one != other:
+            self.same_sizes(name, [expression_of(one)], [expression_of(other)])
+
+    def same_sizes(self, name: str, one: Sequence[Expr], other: Sequence[Expr], formula: Formula | None = None) -> None:
+        """A tensor has the sizes that a rule gives it."""
+        found = nowhere(0)
+        for a, b in zip(one, other, strict=True):
+            found = found | differs_at(a, b)
+        self.conclude(name, Difference(found, nowhere(0)), formula)
+
+    def conclude(self, name: str, found: Difference, formula: Formula | None, regrown: bool = False) -> None:
+        """Keeps the stretch of lengths around those evaluated in which a claim holds.
+
+        Args:
+            regrown: whether the stream makes the numbers anew, in the same type.
+        """
+        if not self.is_possible:
+            return
+        first, longest = self.known.first, max(self.evaluated)
+        outside = formula.outside if formula is not None else nowhere(0)
+        inside = self.accepted - outside
+        sure, unsure = found.sure & inside, found.unsure & inside
+        here = around(sure | unsure, first, name)
+        if here.last < first or (here.last < longest and here.last + 1 in self.evaluated):
+            self.doubt(name, "it is not seen to be the same function of the same numbers")
+            return
+        found_here = [here]
+        if formula is not None and sum(number_of(s) is None for s in formula.sizes) < 2:
+            exact = around(formula.rounded & inside, first, name)
+            found_here.append(replace(exact, rounded=not regrown))
+        if not outside.is_empty():
+            last = most(lengths(0) - outside)
+            found_here.append(Stretch(name, 1, last if last >= first else ENDLESS, outside=True))
+        self.pending.stretches += [s for s in found_here if (s.first, s.last) != (1, ENDLESS)]
+
+
+def around(bad: Region, length: int, name: str) -> Stretch:
+    """The lengths around one up to the next bad ones."""
+    if bad.is_empty():
+        return Stretch(name)
+    here, middle = frames(0), constant(length, 0)
+    below, above = bad & here.lt_set(middle), bad & here.ge_set(middle)
+    return Stretch(name, most(below) + 1, least(above) - 1)
+
+
+def most(region: Region) -> int:
+    """The longest length of a set; 0 of none."""
+    return 0 if region.is_empty() else int(region.dim_max_val(0).to_python())
+
+
+def least(region: Region) -> int:
+    """The shortest length of a set; that behind all of none."""
+    return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())
+
+
