@@ -71,6 +71,22 @@ def refusal(model: onnx.ModelProto, spec: StreamSpec | None = None) -> StreamErr
     return caught.value
 
 
+def ends_before(model: onnx.ModelProto, frames: int, spec: StreamSpec | None = None) -> None:
+    """The model is refused, or lifted for streams of fewer frames alone, and equal up to the last of these."""
+    offline = offline_of(model, spec or StreamSpec(chunk=1))
+    try:
+        lifted = lift(analyse(offline))
+    except StreamError as err:
+        assert err.node
+        assert err.hint
+        return
+    assert lifted.signature is not None
+    most = lifted.signature.max_frames
+    assert most is not None and most < frames
+    verdict = streams_equal(offline, session_of(lifted), {*range(1, 30), most // 2, most - 1, most})
+    assert verdict.kind == "equal", verdict.detail
+
+
 def test_causal_conv_has_no_delay_and_keeps_its_context() -> None:
     model = lifted_equal(weights(model_of("y = Conv <pads=[4,0], dilations=[2]> (x, w)"), w=random(3, 2, 3)))
     assert kinds(model) == ["conv_context"]
@@ -493,7 +509,8 @@ def test_positions_out_of_a_ramp_are_made_from_the_clock() -> None:
     lifted = lifted_equal(model)
     assert kinds(lifted) == ["clock"]
     assert lifted.signature is not None
-    assert lifted.signature.max_frames is None
+    assert lifted.signature.max_frames == 2**24 + 1, "float32 counts no further"
+    assert not lifted.signature.continues
 
 
 def test_positions_out_of_a_stored_table_bound_the_stream() -> None:

@@ -74,7 +74,7 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         "attention": attentions(analysis),
         "max_frames": signature.max_frames,
         "min_frames": signature.min_frames,
-        "lengths": "tried" if signature.tried else "proved",
+        "proof": "tried" if signature.tried else "proved",
         "beyond": "continues" if signature.continues else "stops",
         "ended_by": analysis.promise.ended_by,
     }

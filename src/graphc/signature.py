@@ -122,9 +122,9 @@ class Signature:
 
     ``chunk`` is None where a call takes any multiple of ``chunk_multiple``.
 
-    ``continues`` is whether streams may be longer than ``max_frames``: there is no offline model to compare with then, but
-    the streaming model needs nothing of what ended there. ``tried`` names the tensors for which not every length up to
-    it is proved.
+    ``continues`` is whether streams may be longer than ``max_frames``: there is no offline model to compare with then,
+    but the streaming model needs nothing of what ended there. ``tried`` names the tensors of which something is not
+    proved for every length up to it.
 
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
 from graphc.stream.evaluate import Evaluation, evaluate, evaluate_also
-from graphc.stream.extent import lengths_around, lengths_tried, reach_of
+from graphc.stream.extent import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.formulas import Shared
@@ -67,47 +67,92 @@ def analyse(
 ) -> Analysis:
     """Analyses a model at a chunk, or at the smallest that fits.
 
-    Where what rules claim ends at some length within reach, the model is evaluated there too, and they judge again; a
-    refusal then leaves the lift that holds before.
-
     Errors:
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
-    evaluation = evaluation or evaluate(offline)
-    enough, shared, before = max(evaluation.lengths), Shared(), None
-    for _ in range(MOST_ROUNDS):
-        try:
-            found = shown(offline, chunk, evaluation, settings, shared)
-        except StreamError:
-            if before is None:
-                raise
-            return before
-        evaluation = found.evaluation
-        more = lengths_to_decide(found)
-        if not more:
-            return found
-        if found.proof.end.last >= enough and found.promise.min_frames == start_of(found.facts, evaluation.lengths):
-            before = found
-        evaluation = evaluate_also(offline, evaluation, more)
-    return found
+    study = Study(offline, evaluation or evaluate(offline), settings)
+    if settings.grid is not None:
+        return study.decided(lambda: study.walk(chunk or settings.grid or 1, settings.grid or 1))
+    smallest = study.decided(study.smallest)
+    multiple = smallest.chunk
+    if chunk is None or chunk == multiple:
+        return smallest
+    if chunk % multiple:
+        below, above = chunk // multiple * multiple, math.ceil(chunk / multiple) * multiple
+        near = f"{below} or {above}" if below else f"{above}"
+        raise StreamError(
+            f"a chunk of {chunk} frames does not fit this model",
+            hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
+        )
+    try:
+        return study.decided(lambda: study.walk(chunk, multiple))
+    except ChunkMisfitError as err:
+        raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
 
 
-def shown(
-    offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings, shared: Shared
-) -> Analysis:
-    """The same at lengths that show all of every limit."""
-    most = settings.max_frames or 0
-    while True:
-        try:
-            return analysed(offline, chunk, evaluation, settings, shared)
-        except TooShortError as err:
-            longest = max(evaluation.lengths)
-            if err.frames >= LONGEST_TABLE and longest > most + 2 * (chunk or 1):
-                raise
-            wanted = most + 2 * (chunk or 1) + 1 if longest < most else 2 * longest
-            evaluation = evaluate(offline, wanted, (min(evaluation.lengths),))
-            if max(evaluation.lengths) <= longest:
-                raise
+@dataclass
+class Study:
+    """Walks over a model, at more and more lengths until what they claim is decided."""
+
+    offline: Offline
+    evaluation: Evaluation
+    settings: Settings
+    shared: Shared = field(default_factory=Shared)
+
+    def decided(self, walk: Callable[[], Analysis]) -> Analysis:
+        """What a walk finds once all that it claims is decided.
+
+        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again; a
+        refusal then leaves what holds before.
+        """
+        enough, before = max(self.evaluation.lengths), None
+        for _ in range(MOST_ROUNDS):
+            try:
+                found = self.shown(walk)
+            except StreamError:
+                if before is None:
+                    raise
+                return before
+            more = lengths_to_decide(found)
+            if not more:
+                break
+            if found.proof.end.last >= enough and found.promise.min_frames == start_of(found.facts, self.evaluation):
+                before = found
+            self.evaluation = evaluate_also(self.offline, self.evaluation, more)
+        return found
+
+    def shown(self, walk: Callable[[], Analysis]) -> Analysis:
+        """The same at lengths that show all of every limit."""
+        most = self.settings.max_frames or 0
+        while True:
+            try:
+                return walk()
+            except TooShortError as err:
+                longest = max(self.evaluation.lengths)
+                if err.frames >= LONGEST_TABLE and longest > most + MARGIN:
+                    raise
+                wanted = most + MARGIN if longest < most else 2 * longest
+                more = lengths_from(self.offline, wanted)
+                if not more:
+                    raise
+                self.evaluation = evaluate_also(self.offline, self.evaluation, more)
+
+    def smallest(self) -> Analysis:
+        chunk = 1
+        while True:
+            try:
+                return self.walk(chunk, chunk)
+            except ChunkMisfitError as err:
+                chunk = math.lcm(chunk, err.multiple)
+                if chunk > LARGEST_CHUNK_MULTIPLE:
+                    raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
+
+    def walk(self, chunk: int, multiple: int) -> Analysis:
+        found = Walk(self.offline, self.evaluation, chunk, settings=self.settings, shared=self.shared)
+        found.run()
+        promise = promise_of(found)
+        facts, steps, proof = found.facts, found.steps, found.proof
+        return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
 
 
 def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
@@ -118,13 +163,13 @@ def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
     if proof.untold:
         tried = lengths_tried(offline, found.evaluation, found.facts)
         return tuple(n for n in tried if n > max(evaluated))
-    end, start = proof.end, found.promise.min_frames
+    end = proof.end
     wanted: tuple[int, ...] = ()
-    if end.last < ENDLESS and not end.outside and end.last + 1 not in evaluated:
-        if end.last < reach_of(found.evaluation, found.facts):
-            wanted = lengths_around(offline, end.last, found.facts)
+    is_open = end.last < ENDLESS and not end.outside and end.last + 1 not in evaluated
+    if is_open and end.last < reach_of(found.evaluation, found.facts):
+        wanted = lengths_around(offline, end.last, found.facts)
     first = proof.start.first
-    if first > start_of(found.facts, evaluated) and first - 1 not in evaluated:
+    if first > start_of(found.facts, found.evaluation) and first - 1 not in evaluated:
         wanted = (*wanted, *(n for n in (first - 1, first) if offline.accepts(n)))
     return tuple(n for n in dict.fromkeys(wanted) if n not in evaluated)
 
@@ -132,7 +177,7 @@ def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
 def promise_of(walk: Walk) -> Promise:
     """The lengths for which what a walk claimed holds."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
-    start = max(start_of(walk.facts, evaluated), proof.start.first)
+    start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
     end, bound = proof.end, walk.max_frames
     most, by, continues = end.last, end.tensor, end.outside or end.rounded
     tried = dict(proof.untold)
@@ -149,58 +194,12 @@ def promise_of(walk: Walk) -> Promise:
     return Promise(start, most, by or None, continues, tried)
 
 
-def start_of(facts: Mapping[str, Fact], evaluated: Sequence[int]) -> int:
+def start_of(facts: Mapping[str, Fact], evaluation: Evaluation) -> int:
     """The shortest stream in which no tensor is empty.
 
     onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
     streams are outside the promise (docs/limits.md).
     """
     lengths = {f.length for f in facts.values() if isinstance(f, Stream)}
-    longest = max(evaluated)
+    longest = max(evaluation.lengths)
     return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))
-
-
-def analysed(
-    offline: Offline, chunk: int | None, evaluation: Evaluation, settings: Settings, shared: Shared
-) -> Analysis:
-    """The same at the lengths of one evaluation."""
-    if settings.grid is not None:
-        return walk(offline, evaluation, chunk or settings.grid, settings.grid, settings, shared)
-    multiple, at_smallest = smallest_fit(offline, evaluation, settings, shared)
-    if chunk is None or chunk == multiple:
-        return at_smallest
-    if chunk % multiple:
-        below, above = chunk // multiple * multiple, math.ceil(chunk / multiple) * multiple
-        near = f"{below} or {above}" if below else f"{above}"
-        raise StreamError(
-            f"a chunk of {chunk} frames does not fit this model",
-            hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
-        )
-    try:
-        return walk(offline, evaluation, chunk, multiple, settings, shared)
-    except ChunkMisfitError as err:
-        raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
-
-
-def smallest_fit(
-    offline: Offline, evaluation: Evaluation, settings: Settings, shared: Shared
-) -> tuple[int, Analysis]:
-    chunk = 1
-    while True:
-        try:
-            return chunk, walk(offline, evaluation, chunk, chunk, settings, shared)
-        except ChunkMisfitError as err:
-            chunk = math.lcm(chunk, err.multiple)
-            if chunk > LARGEST_CHUNK_MULTIPLE:
-                raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
-
-
-def walk(
-    offline: Offline, evaluation: Evaluation, chunk: int, multiple: int, settings: Settings, shared: Shared
-) -> Analysis:
-    found = Walk(offline, evaluation, chunk, settings=settings, shared=shared)
-    found.run()
-    promise = promise_of(found)
-    return Analysis(
-        offline, evaluation, chunk, multiple, found.facts, found.steps, found.proof, promise, settings
-    )

@@ -6,8 +6,8 @@ made them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,8 @@ class Evaluation:
         time_shapes: the shape of every time-only tensor that a node makes, one for each run.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
+        probe: runs the graph at more lengths.
+        conditions: the time-only tensors by which branches were chosen.
         source: the model that was evaluated, its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
@@ -70,6 +72,8 @@ class Evaluation:
     dtypes: Mapping[str, np.dtype[np.generic]]
     data: frozenset[str]
     static: frozenset[str]
+    probe: Probe = field(repr=False)
+    conditions: tuple[str, ...] = ()
     source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
@@ -107,8 +111,29 @@ def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) ->
 
 
 def evaluate_also(offline: Offline, evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
-    """The evaluation with more lengths among its own."""
-    return evaluate_at(offline, (*evaluation.lengths, *more))
+    """The evaluation with more lengths among its own.
+
+    Errors:
+        ModelError: the graph cannot be run.
+    """
+    feeds = tuple(offline.draw(n, np.random.default_rng(n)) for n in more)
+    values, found = evaluation.probe.run(feeds)
+    lengths = (*evaluation.lengths, *more)
+    known: dict[str, Known] = {}
+    for name, held in evaluation.known.items():
+        if isinstance(held, KnownConstant):
+            known[name] = KnownConstant(held.load, len(lengths))
+        else:
+            known[name] = Known((*held.values, *(run[name] for run in values)), name)
+    return replace(
+        evaluation,
+        lengths=lengths,
+        known=known,
+        shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.shapes.items()},
+        time_shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.time_shapes.items()},
+        feeds=(*evaluation.feeds, *feeds),
+        memo={},
+    )
 
 
 def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
@@ -116,6 +141,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
     model = inlined(offline.model)
     graph = import_model(model)
     feeds = [offline.draw(n, np.random.default_rng(n)) for n in lengths]
+    chosen: list[str] = []
     while True:
         graph.nodes = sorted_nodes(graph)
         data, static = reachable(graph, offline)
@@ -123,7 +149,8 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         conditions = {
             n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static
         }
-        values, found, dtypes = run_at(graph, model, feeds, wanted | set(conditions))
+        probe, dtypes = probe_of(graph, model, wanted | set(conditions))
+        values, found = probe.run(feeds)
         shapes = {name: sizes for name, sizes in found.items() if name in data | static}
         known = {name: Known(tuple(run[name] for run in values), name) for name in values[0]}
         all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
@@ -138,6 +165,7 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         )
         if not conditions and not rewritten:
             break
+        chosen += conditions
         for name, node in conditions.items():
             inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
     known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
@@ -151,6 +179,8 @@ def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
         kept,
         frozenset(data),
         frozenset(static),
+        probe,
+        conditions=tuple(chosen),
         source=model,
         feeds=tuple(feeds),
         time_shapes=time_shapes,
@@ -223,27 +253,49 @@ def frontier(graph: Graph, data: set[str]) -> set[str]:
     return wanted & made
 
 
-def run_at(
-    graph: Graph, like: onnx.ModelProto, feeds: list[dict[str, Array]], wanted: set[str]
-) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]], dict[str, np.dtype[np.generic]]]:
-    """Values of the wanted tensors at each feed; shapes and dtypes of all dense tensors."""
+@dataclass(frozen=True)
+class Probe:
+    """Runs a graph, and tells some values and the shapes of all dense tensors."""
+
+    session: Session
+    wanted: tuple[str, ...]
+    shaped: tuple[str, ...]
+
+    def run(
+        self, feeds: Sequence[Mapping[str, Array]]
+    ) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]]]:
+        """Values of the wanted tensors at each feed; shapes of all.
+
+        Errors:
+            ModelError: onnxruntime does not run the graph.
+        """
+        names = set(self.session.input_names)
+        try:
+            runs = [self.session.run({k: v for k, v in feed.items() if k in names}) for feed in feeds]
+        except RunError as err:
+            raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+        values = [{name: np.asarray(run[name]) for name in self.wanted} for run in runs]
+        shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in self.shaped}
+        return values, shapes
+
+
+def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
+    """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
+
+    Errors:
+        ModelError: onnxruntime does not load the graph.
+    """
     base = export_model(graph, like)
     del base.graph.value_info[:]
     made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
-        dtypes = {
-            name: dtype
-            for name, (dtype, _) in Session(with_outputs(base, made, []), optimize=False).output_types().items()
-            if dtype is not None
-        }
+        types = Session(with_outputs(base, made, []), optimize=False).output_types()
+        dtypes = {name: dtype for name, (dtype, _) in types.items() if dtype is not None}
         shaped = [name for name in made if name in dtypes]
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
-        runs = [session.run({k: v for k, v in feed.items() if k in session.input_names}) for feed in feeds]
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-    values = [{name: np.asarray(run[name]) for name in wanted} for run in runs]
-    shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in shaped}
-    return values, shapes, dtypes
+    return Probe(session, tuple(sorted(wanted)), tuple(shaped)), dtypes
 
 
 def shape_name(name: str) -> str:

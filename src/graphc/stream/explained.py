@@ -21,9 +21,7 @@ def explained(facts: Facts, x: Stream, sizes: Sequence[int]) -> Length | None:
     found = [length for length in [shifted(facts, x, sizes), *others(facts, x, sizes)] if length is not None]
     if found:
         return found[0] if all(same(found[0], f) for f in found) else found[-1]
-    rounded = [
-        length for step in range(2, LARGEST_STEP + 1) for length in rounded_to(facts, x, sizes, step)
-    ]
+    rounded = [length for step in range(2, LARGEST_STEP + 1) for length in rounded_to(facts, x, sizes, step)]
     return rounded[0] if rounded and all(same(rounded[0], r) for r in rounded) else None
 
 

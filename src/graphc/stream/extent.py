@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ MARGIN = 70
 MOST_ENTRIES = 2**24
 MOST_OF_PAIRS = 2**26
 NEAR = 8
+SCANNED = 64
 TRIED = 6
 
 
@@ -52,13 +54,19 @@ def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
     return most, of_pairs
 
 
+def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
+    """A few lengths from one on that the model takes, of different remainders."""
+    found = first_of(offline, range(wanted, wanted + SCANNED))
+    return tuple(first + k for first in found for k in (0, 1, 2, 5) if offline.accepts(first + k))
+
+
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
     """Lengths on both sides of one after which something changes, as far as the model takes them."""
     slowest = slowdown(facts)
     behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
-    found = [n for n in range(last, max(last - NEAR, 0), -1) if offline.accepts(n)][:1]
+    found = first_of(offline, range(last, max(last - NEAR, 0), -1))
     for more in behind:
-        found += [n for n in range(last + more, last + more + NEAR) if offline.accepts(n)][:1]
+        found += first_of(offline, range(last + more, last + more + NEAR))
     return tuple(found)
 
 
@@ -68,5 +76,10 @@ def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, 
     found: list[int] = []
     for k in range(1, TRIED + 1):
         wanted = round(longest * (reach / longest) ** (k / TRIED))
-        found += [n for n in range(wanted, max(wanted - NEAR, longest), -1) if offline.accepts(n)][:1]
+        found += first_of(offline, range(wanted, max(wanted - NEAR, longest), -1))
     return tuple(found)
+
+
+def first_of(offline: Offline, lengths: range) -> list[int]:
+    """The first of some lengths that the model takes, or none."""
+    return list(islice((n for n in lengths if offline.accepts(n)), 1))

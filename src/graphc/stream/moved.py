@@ -20,9 +20,9 @@ from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Source, 
 from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
-from graphc.stream.symbolic.distances import ByDistance, Columns, OwnTime
-from graphc.stream.symbolic.space import NoFormula
 from graphc.stream.stretched import Spans, stretched_places
+from graphc.stream.symbolic.distances import ByDistance, Columns, OwnTime
+from graphc.stream.symbolic.space import NoFormulaError
 
 PLAIN_MOVERS = (
     "Identity",
@@ -225,7 +225,7 @@ def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide
             node = proof.formulas.made_by[source.made]
             table = Columns(proof.formulas.of(node.inputs[source.places[0]]), *source.places[1:])
         proof.claim(name, ByDistance(axes, source.axis, wide, table))
-    except NoFormula as err:
+    except NoFormulaError as err:
         proof.doubt(name, str(err))
 
     def claim(period: int, reach: int) -> None:

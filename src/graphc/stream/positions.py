@@ -23,7 +23,7 @@ from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries import Counting, Edged, RowsOf, Steady
-from graphc.stream.symbolic.space import NoFormula
+from graphc.stream.symbolic.space import NoFormulaError
 
 LARGEST = 2**40
 
@@ -129,7 +129,7 @@ class Positions:
         """The tensor is the beginning of a table at every length."""
         try:
             rows = self.proof.formulas.of(table)
-        except NoFormula as err:
+        except NoFormulaError as err:
             self.proof.doubt(name, str(err))
         else:
             self.proof.claim(name, RowsOf(found.axis, time.length, rows))

@@ -20,7 +20,7 @@ from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.lengths import length_of
 from graphc.stream.symbolic.proof import Proof, Query
 from graphc.stream.symbolic.queries import Kept, Periodic
-from graphc.stream.symbolic.space import NoFormula
+from graphc.stream.symbolic.space import NoFormulaError
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
@@ -130,7 +130,7 @@ class Facts:
         self.proof.claimed |= follows
         try:
             made = self.proof.formulas.made(self.node, name)
-        except NoFormula as err:
+        except NoFormulaError as err:
             self.proof.doubt(name, str(err))
         else:
             self.proof.check(name, made, Kept(axis, start, tuple(sorted(steps.items()))))
@@ -147,7 +147,7 @@ class Facts:
             return None
         try:
             size = self.proof.formulas.made(self.node, self.node.outputs[output].name).sizes[axis]
-        except NoFormula:
+        except NoFormulaError:
             return None
         length = length_of(size)
         fits = length is not None and all(

@@ -19,12 +19,11 @@ from graphc.stream.positions import Positions
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
+from graphc.stream.surroundings import with_surroundings
 from graphc.stream.symbolic.formulas import Formulas, Shared, sizes_of
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries import Steady
-from graphc.stream.symbolic.space import NoFormula
-from graphc.stream.surroundings import with_surroundings
-
+from graphc.stream.symbolic.space import NoFormulaError
 
 SIZING = ("Reshape", "Expand", "Tile", "Resize")
 RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
@@ -94,6 +93,11 @@ class Walk:
                 self.take(node)
         for port in self.evaluation.graph.outputs:
             refuse_table(port, self.facts.get(port.name))
+        self.proof.begin()
+        for name in self.evaluation.conditions:
+            if name in self.proof.formulas.made_by:
+                self.proof.claim(name, Steady())
+        self.proof.commit()
 
     def note(self, name: str, fact: Fact) -> None:
         self.facts[name] = fact
@@ -156,7 +160,7 @@ class Walk:
                 made = self.proof.formulas.made(node, tensor.name)
                 if fact is not None:
                     self.proof.same_sizes(tensor.name, made.sizes, sizes_of(fact), made)
-            except NoFormula as err:
+            except NoFormulaError as err:
                 self.proof.doubt(tensor.name, str(err))
 
     def place(self, placed: StepAt) -> None:

@@ -11,8 +11,8 @@ from graphc.stream.bodies import check_captured, refilled, run_body, tensors_out
 from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
-from graphc.stream.symbolic.queries import Uniform
 from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.stream.symbolic.queries import Uniform
 
 
 @stream_rule("Scan")

@@ -10,6 +10,7 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, normalised
+from graphc.length import Length
 from graphc.stream.band import UNLIMITED
 from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
@@ -23,6 +24,7 @@ from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.stretched import Spans
+from graphc.stream.symbolic.queries import AllAre
 
 ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 
@@ -299,8 +301,17 @@ def concat(node: Node, facts: Facts) -> StreamStep:
 @two_time_rule("Pad", "GatherElements", "GatherND")
 def move_only(node: Node, facts: Facts) -> StreamStep:
     if not any(isinstance(f, Moved) for f in facts.inputs):
+        if node.op == "Pad" and facts.output_shapes[0] == facts.input_shapes[0]:
+            return pads_nothing(node, facts)
         facts.refuse("moves scores between queries or keys once they are a table of two times", "move them before")
     return move(node, facts)
+
+
+def pads_nothing(node: Node, facts: Facts) -> StreamStep:
+    """A Pad whose amounts come to nothing at every length."""
+    table = only_table(replace(facts, inputs=facts.inputs[:1]))
+    facts.claim(1, AllAre(Length.fixed(0)))
+    return follow(node, facts, table, table.axes, lambda b, x, spans: [x])
 
 
 @two_time_rule("Trilu")

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     constant,
     differs_at,
@@ -171,7 +171,7 @@ def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank
     """The entries that read a table at odd places.
 
     Errors:
-        NoFormula: there are very many such places.
+        NoFormulaError: there are very many such places.
     """
     if not odd.any():
         return nowhere(rank)
@@ -183,7 +183,7 @@ def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank
         for first, end in edges.reshape(-1, 2).tolist():
             count += 1
             if count > MOST_ODD:
-                raise NoFormula("a table that changes at very many places")
+                raise NoFormulaError("a table that changes at very many places")
             last = places[lead]
             run = last.ge_set(constant(first, rank)) & last.lt_set(constant(end, rank))
             for axis, at in enumerate(row):

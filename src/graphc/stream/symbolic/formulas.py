@@ -17,14 +17,13 @@ from graphc.stream.facts import Fact, Moved, Pairs, Static, Stream
 from graphc.stream.symbolic.lengths import expression_of
 from graphc.stream.symbolic.registry import Operands, make_of
 from graphc.stream.symbolic.space import (
-    NoFormula,
     Expr,
+    NoFormulaError,
     bounded,
     box,
     constant,
     frames,
     index,
-
     quotient,
     scaled,
 )
@@ -42,8 +41,8 @@ class Shared:
         held: keeps those operands alive, as they are told apart by identity.
     """
 
-    made: dict[tuple[object, ...], Sequence[Formula] | NoFormula] = field(default_factory=dict)
-    tables: dict[tuple[object, ...], Formula | NoFormula] = field(default_factory=dict)
+    made: dict[tuple[object, ...], Sequence[Formula] | NoFormulaError] = field(default_factory=dict)
+    tables: dict[tuple[object, ...], Formula | NoFormulaError] = field(default_factory=dict)
     held: list[object] = field(default_factory=list)
     answers: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
@@ -72,13 +71,13 @@ class Formulas:
         self.offline, self.facts, self.dtypes, self.carried, self.shared = offline, facts, dtypes, carried, shared
         self.opset = graph.opset
         self.made_by = {t.name: n for n in graph.nodes for t in n.outputs if t.name}
-        self.tensors: dict[str, Formula | NoFormula] = {}
+        self.tensors: dict[str, Formula | NoFormulaError] = {}
 
     def of(self, tensor: Tensor) -> Formula:
         """The formula of a tensor.
 
         Errors:
-            NoFormula: none is known; names the node for want of which.
+            NoFormulaError: none is known; names the node for want of which.
         """
         if isinstance(tensor, Constant):
             return self.of_constant(tensor)
@@ -87,7 +86,7 @@ class Formulas:
     def named(self, name: str) -> Formula:
         self.follow(name)
         found = self.tensors[name]
-        if isinstance(found, NoFormula):
+        if isinstance(found, NoFormulaError):
             raise found
         return found
 
@@ -105,7 +104,7 @@ class Formulas:
                 continue
             try:
                 self.tensors[current] = bounded(lambda current=current: self.make(current))  # type: ignore[misc]
-            except NoFormula as err:
+            except NoFormulaError as err:
                 self.tensors[current] = err
             waiting.pop()
 
@@ -137,7 +136,7 @@ class Formulas:
         """What a node makes of its operands' formulas, whatever is known of its output otherwise.
 
         Errors:
-            NoFormula: none is known.
+            NoFormulaError: none is known.
         """
         for tensor in node.inputs:
             if tensor.name and not isinstance(tensor, Constant):
@@ -149,7 +148,7 @@ class Formulas:
         results = self.of_node(node)
         place = next(i for i, t in enumerate(node.outputs) if t.name == name)
         if place >= len(results):
-            raise NoFormula(f"{label(node)}: its further outputs")
+            raise NoFormulaError(f"{label(node)}: its further outputs")
         return results[place]
 
     def of_node(self, node: Node) -> Sequence[Formula]:
@@ -158,12 +157,12 @@ class Formulas:
         if make is None and self.is_fixed(node):
             return [self.of_value(t.name) for t in node.outputs if t.name]
         if make is None:
-            raise NoFormula(f"{label(node)}: {op_of(node)}")
+            raise NoFormulaError(f"{label(node)}: {op_of(node)}")
         inputs: list[Formula | None] = []
         for tensor in node.inputs:
             try:
                 inputs.append(self.of(tensor) if tensor.name else None)
-            except NoFormula as err:
+            except NoFormulaError:
                 if node.op != "CastLike" or tensor is node.inputs[0]:
                     raise
                 inputs.append(Formula((), self.dtypes[tensor.name], ()))
@@ -175,11 +174,11 @@ class Formulas:
             self.shared.held.append(inputs)
             try:
                 self.shared.made[key] = [within(f, inputs) for f in make(Operands(node, inputs, self.opset))]
-            except NoFormula as err:
+            except NoFormulaError as err:
                 reason = str(err)
-                self.shared.made[key] = NoFormula(reason if " (" in reason else f"{label(node)}: {reason}")
+                self.shared.made[key] = NoFormulaError(reason if " (" in reason else f"{label(node)}: {reason}")
         found = self.shared.made[key]
-        if isinstance(found, NoFormula):
+        if isinstance(found, NoFormulaError):
             raise found
         return found
 
@@ -206,7 +205,7 @@ class Formulas:
 
     def of_constant(self, tensor: Constant) -> Formula:
         if is_sparse(tensor):
-            raise NoFormula(f"'{tensor.name}' is sparse")
+            raise NoFormulaError(f"'{tensor.name}' is sparse")
         return self.of_array(np.asarray(tensor.values))
 
     def of_array(self, value: Array) -> Formula:
@@ -218,10 +217,10 @@ class Formulas:
         if key not in self.shared.tables:
             try:
                 self.shared.tables[key] = make()
-            except NoFormula as err:
+            except NoFormulaError as err:
                 self.shared.tables[key] = err
         found = self.shared.tables[key]
-        if isinstance(found, NoFormula):
+        if isinstance(found, NoFormulaError):
             raise found
         return found
 
@@ -229,7 +228,7 @@ class Formulas:
         """An input that counts frames, or that holds a mask."""
         role, port = self.offline.roles.get(name), self.offline.ports.get(name)
         if port is None:
-            raise NoFormula(f"'{name}' is not made by any node")
+            raise NoFormulaError(f"'{name}' is not made by any node")
         shape = [self.offline.batch if not isinstance(d, int) else d for d in port.dims]
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
         if isinstance(role, CountsRole):
@@ -239,14 +238,14 @@ class Formulas:
             return Formula(sizes, dtype, (Piece(box(sizes), Number(scaled(frames(rank), rate))),))
         if isinstance(role, MaskRole):
             return self.of_table(("mask", role, tuple(shape), str(dtype)), lambda: mask_formula(role, shape, dtype))
-        raise NoFormula(f"'{name}' is an input of which nothing is known")
+        raise NoFormulaError(f"'{name}' is an input of which nothing is known")
 
     def of_data(self, name: str) -> Formula:
         """Sizes by the fact; entries that are told apart by their places alone."""
         fact = self.facts.get(name)
         dtype = self.dtypes.get(name, np.dtype(np.float32))
         if fact is None:
-            raise NoFormula(f"the size of '{name}'")
+            raise NoFormulaError(f"the size of '{name}'")
         return self.read_of(sizes_of(fact), dtype)
 
     def of_source(self, name: str, fact: Moved) -> Formula:
@@ -258,6 +257,7 @@ class Formulas:
             node = self.made_by[name]
             table = self.of(node.inputs[source.places[0]])
             sizes[source.wide] = table.sizes[source.places[1]]
+            return within(self.read_of(tuple(sizes), fact.dtype), [table])
         return self.read_of(tuple(sizes), fact.dtype)
 
     def read_of(self, sizes: tuple[Expr, ...], dtype: np.dtype[Any]) -> Formula:
@@ -283,10 +283,8 @@ def sizes_of(fact: Fact) -> tuple[Expr, ...]:
         return tuple(expression_of(fact.length) if s < 0 else constant(s, 0) for s in fact.shape)
     if isinstance(fact, Pairs):
         times = dict(zip(fact.axes, fact.times, strict=True))
-        return tuple(
-            expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape)
-        )
-    raise NoFormula("entries on their way to a table of two times")
+        return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
+    raise NoFormulaError("entries on their way to a table of two times")
 
 
 def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:
@@ -313,5 +311,3 @@ def attributes(node: Node) -> str:
             held = (held.shape, str(held.dtype), hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest())
         found.append((name, held))
     return repr(found)
-
-

@@ -1,8 +1,8 @@
 """What rules take to be true at every length, proved by formulas: for which lengths it is, exactly.
 
-A rule sees tensors at the lengths evaluated. What it makes of them it claims here: that a tensor is always the same, has a
-period, shifts along with the stream, is a ramp. Each claim is decided for all lengths at once. Where it holds for some, the
-stretch around the lengths evaluated is kept; where no formula is known, the claim is noted as tried.
+A rule sees tensors at the lengths evaluated. What it makes of them it claims here: that a tensor is always the same,
+repeats, shifts along with the stream, counts frames. Each claim is decided for all lengths at once. Where it holds for
+some, the stretch around the lengths evaluated is kept. Where no formula is known, the claim is noted as tried.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-
 from graphc.length import Length
 from graphc.stream.symbolic.differ import Difference
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.queries import Counting, Lengths, Steady
+from graphc.stream.symbolic.queries import Counting, Lengths
 from graphc.stream.symbolic.space import (
     LONGEST,
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     bounded,
     constant,
@@ -121,7 +120,7 @@ class Proof:
             return
         try:
             formula = self.formulas.named(name)
-        except NoFormula as err:
+        except NoFormulaError as err:
             self.doubt(name, str(err))
         else:
             self.check(name, formula, query)
@@ -130,7 +129,7 @@ class Proof:
         """Decides a question about a formula."""
         try:
             found = self.answer((query, id(formula)), lambda: query(formula, self.known))
-        except NoFormula as err:
+        except NoFormulaError as err:
             self.doubt(name, str(err))
         else:
             self.conclude(name, found, formula, regrown=isinstance(query, Counting))
@@ -146,10 +145,10 @@ class Proof:
         if key not in answers:
             try:
                 answers[key] = bounded(ask)
-            except NoFormula as err:
+            except NoFormulaError as err:
                 answers[key] = err
         found = answers[key]
-        if isinstance(found, NoFormula):
+        if isinstance(found, NoFormulaError):
             raise found
         assert isinstance(found, Difference)
         return found
@@ -209,5 +208,3 @@ def most(region: Region) -> int:
 def least(region: Region) -> int:
     """The shortest length of a set; that behind all of none."""
     return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())
-
-

@@ -274,7 +274,7 @@ def same_at_next(
 
 
 def continued(breaks: Region, known: Lengths) -> Region:
-    """From the lengths that differ from the next ones: those of them in front of the first known, and the next behind."""
+    """Of lengths that differ from the next ones: those in front of the first known, and behind it the next ones."""
     if breaks.is_empty():
         return breaks
     here, first = frames(0), constant(known.first, 0)

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from graphc.graph import Node
-from graphc.stream.symbolic.space import Expr, NoFormula, constant
+from graphc.stream.symbolic.space import Expr, NoFormulaError, constant
 from graphc.stream.symbolic.tensor import Formula, fixed_list, listed
 
 
@@ -30,7 +30,7 @@ class Operands:
     def __getitem__(self, place: int) -> Formula:
         found = self.get(place)
         if found is None:
-            raise NoFormula(f"input {place} is left out")
+            raise NoFormulaError(f"input {place} is left out")
         return found
 
     def get(self, place: int) -> Formula | None:

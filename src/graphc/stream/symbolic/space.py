@@ -1,7 +1,7 @@
 """Quasi-affine expressions and integer sets over (T, i0, i1, ...): T frames of the stream input, and indices.
 
-Both are isl's (Verdoolaege, "isl: An Integer Set Library for the Polyhedral Model", 2010): sums, floors and remainders by
-constants, minima, comparisons and projections are exact, and a set is decided to be empty for all T at once.
+Both are isl's (Verdoolaege, "isl: An Integer Set Library for the Polyhedral Model", 2010): sums, floors and remainders
+by constants, minima, comparisons and projections are exact, and a set is decided to be empty for all T at once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ MOST_PIECES = 64
 
 Expr = isl.PwAff
 Region = isl.Set
+Term = TypeVar("Term", isl.PwAff, isl.Set)
 Result = TypeVar("Result")
 
 
-class NoFormula(Exception):
+class NoFormulaError(Exception):
     """A tensor, or a node, of which no formula is known; says why."""
 
 
@@ -31,16 +32,18 @@ def bounded(ask: Callable[[], Result]) -> Result:
     """What isl answers within a bounded number of its operations.
 
     Errors:
-        NoFormula: it takes more, or isl cannot tell.
+        NoFormulaError: it takes more, or isl cannot tell.
     """
     CONTEXT.reset_operations()
     CONTEXT.set_max_operations(MOST_OPERATIONS)
     try:
         return ask()
     except isl.Error as err:
-        import os; 
-        if os.environ.get('ISLDBG'): raise
-        raise NoFormula(f"too many cases to decide ({str(err).splitlines()[0][:80]})") from None
+        import os
+
+        if os.environ.get("ISLDBG"):
+            raise
+        raise NoFormulaError(f"too many cases to decide ({str(err).splitlines()[0][:80]})") from None
     finally:
         CONTEXT.reset_operations()
         CONTEXT.set_max_operations(0)
@@ -105,7 +108,7 @@ def box(sizes: Sequence[Expr]) -> Region:
     return found
 
 
-def substituted(what: Expr | Region, places: Sequence[Expr], rank: int, length: Expr | None = None) -> Expr | Region:
+def substituted(what: Term, places: Sequence[Expr], rank: int, length: Expr | None = None) -> Term:
     """An expression or a set over indices, these being expressions over ``rank`` others; T may be another length."""
     inner = len(places)
     pairs = isl.Space.map_from_domain_and_range(space(rank), space(inner))
@@ -113,7 +116,9 @@ def substituted(what: Expr | Region, places: Sequence[Expr], rank: int, length: 
     for entry in (frames(rank) if length is None else length, *places):
         entries = entries.add(entry)
     by = isl.MultiPwAff.from_pw_aff_list(pairs, entries)
-    return what.pullback_multi_pw_aff(by) if isinstance(what, isl.PwAff) else what.preimage_multi_pw_aff(by)
+    if isinstance(what, isl.PwAff):
+        return what.pullback_multi_pw_aff(by)
+    return what.preimage_multi_pw_aff(by)
 
 
 def number_of(expr: Expr) -> int | Fraction | None:
@@ -145,7 +150,7 @@ def tidy(expr: Expr) -> Expr:
     """The same in few pieces.
 
     Errors:
-        NoFormula: it falls into very many.
+        NoFormulaError: it falls into very many.
     """
     if expr.n_piece() > 1:
         cases = expr.coalesce().get_pieces()
@@ -154,7 +159,7 @@ def tidy(expr: Expr) -> Expr:
         for where, aff in some[1:]:
             expr = expr.union_add(Expr.alloc(where, aff))
     if expr.n_piece() > MOST_PIECES:
-        raise NoFormula(f"falls into {expr.n_piece()} cases")
+        raise NoFormulaError(f"falls into {expr.n_piece()} cases")
     return expr
 
 

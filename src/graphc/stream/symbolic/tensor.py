@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     box,
     constant,
@@ -124,7 +124,7 @@ def numbered(value: Any, rank: int) -> Leaf:
     """A leaf that is one number."""
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, complex):
-        raise NoFormula("complex numbers")
+        raise NoFormulaError("complex numbers")
     if isinstance(number, float) and not math.isfinite(number):
         return Special(number)
     return Number(constant(Fraction(number) if isinstance(number, float) else int(number), rank))
@@ -143,12 +143,13 @@ def stored(value: Array) -> Formula:
     sizes = tuple(constant(n, 0) for n in value.shape)
     everywhere = box(sizes)
     if value.dtype.kind not in "iufb":
-        raise NoFormula(f"numbers of type {value.dtype}")
+        raise NoFormulaError(f"numbers of type {value.dtype}")
     if value.size and (value == value.ravel()[0]).all():
         return Formula(sizes, value.dtype, (Piece(everywhere, numbered(value.ravel()[0], rank)),))
     if value.size <= LARGEST_LISTED:
         pieces = []
-        for place in np.ndindex(*value.shape):
+        all_places: list[tuple[int, ...]] = list(np.ndindex(value.shape))
+        for place in all_places:
             here = everywhere
             for axis, at in enumerate(place):
                 here = here & index(axis, rank).eq_set(constant(at, rank))
@@ -166,8 +167,11 @@ def even_steps(value: Array) -> Expr | None:
         return None
     first = int(value.ravel()[0])
     steps = [int(value.take(1, axis=a).ravel()[0]) - first if n > 1 else 0 for a, n in enumerate(value.shape)]
-    places = np.indices(value.shape, sparse=True)
-    if not np.array_equal(value, first + sum(step * place for step, place in zip(steps, places, strict=True))):
+    made: Array = np.full((1,) * value.ndim, first)
+    for axis, step in enumerate(steps):
+        along = [-1 if a == axis else 1 for a in range(value.ndim)]
+        made = made + step * np.arange(value.shape[axis]).reshape(along)
+    if not np.array_equal(value, made):
         return None
     expr = constant(first, value.ndim)
     for axis, step in enumerate(steps):
@@ -199,7 +203,7 @@ def merged(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
             found.append(piece)
     found += special.values()
     if len(found) > MOST_REGIONS:
-        raise NoFormula(f"falls into {len(found)} cases")
+        raise NoFormulaError(f"falls into {len(found)} cases")
     return tuple(found)
 
 
@@ -238,7 +242,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:
     """The pieces of a tensor over new indices, within a set of these."""
     if tensor.folded is not None:
-        raise NoFormula("rows that were laid out anew are used in another way")
+        raise NoFormulaError("rows that were laid out anew are used in another way")
     found = []
     for piece in tensor.pieces:
         where = (substituted(piece.where, places, rank) & within).coalesce()
@@ -279,7 +283,7 @@ def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Re
     """Tensors of one shape, and the lengths at which their sizes do not fit.
 
     Errors:
-        NoFormula: they fit at no length.
+        NoFormulaError: they fit at no length.
     """
     rank = max(t.rank for t in tensors)
     sizes: list[Expr] = []
@@ -292,7 +296,7 @@ def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Re
         sizes.append(wide[0])
     misfit = (misfit & lengths(0)).coalesce()
     if misfit.is_equal(lengths(0)):
-        raise NoFormula("sizes that fit at no length")
+        raise NoFormulaError("sizes that fit at no length")
     found = []
     for tensor in tensors:
         lead = rank - tensor.rank
@@ -319,7 +323,7 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
     groups: list[tuple[Region, tuple[Leaf, ...]]] = [(box(sizes), ())]
     for tensor in same:
         if tensor.folded is not None:
-            raise NoFormula("rows that were laid out anew are used in another way")
+            raise NoFormulaError("rows that were laid out anew are used in another way")
         groups = [
             (where, (*leaves, piece.leaf))
             for region, leaves in groups
@@ -327,7 +331,7 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
             if not (where := region & piece.where).is_empty()
         ]
         if len(groups) > MOST_REGIONS:
-            raise NoFormula(f"falls into {len(groups)} cases")
+            raise NoFormulaError(f"falls into {len(groups)} cases")
     pieces: list[Piece] = []
     for where, leaves in groups:
         made = combine(where, rank, leaves)
@@ -342,16 +346,16 @@ def numbers_of(tensor: Formula) -> Expr:
     """A tensor of whole numbers as one expression.
 
     Errors:
-        NoFormula: some of its entries are none.
+        NoFormulaError: some of its entries are none.
     """
     total: Expr | None = None
     for piece in tensor.pieces:
         if not isinstance(piece.leaf, Number):
-            raise NoFormula("numbers that follow no formula of the length")
+            raise NoFormulaError("numbers that follow no formula of the length")
         part = piece.leaf.expr.intersect_domain(piece.where)
         total = part if total is None else total.union_add(part)
     if total is None:
-        raise NoFormula("an empty tensor")
+        raise NoFormulaError("an empty tensor")
     return total
 
 
@@ -359,7 +363,7 @@ def listed(tensor: Formula) -> list[Expr]:
     """The entries of a short list, or of one number, each as an expression of T.
 
     Errors:
-        NoFormula: its size follows the length, or an entry is no whole number.
+        NoFormulaError: its size follows the length, or an entry is no whole number.
     """
     if tensor.rank and size_in(tensor, 0) == 0:
         return []
@@ -368,7 +372,7 @@ def listed(tensor: Formula) -> list[Expr]:
         return [expr]
     size = size_in(tensor, 0)
     if size is None or tensor.rank > 1:
-        raise NoFormula("a list whose size follows the length")
+        raise NoFormulaError("a list whose size follows the length")
     return [tidy(substituted(expr, [constant(k, 0)], 0)) for k in range(size)]
 
 
@@ -376,9 +380,9 @@ def fixed_list(tensor: Formula) -> list[int]:
     """A list of numbers that are the same at every length.
 
     Errors:
-        NoFormula: they follow the length.
+        NoFormulaError: they follow the length.
     """
     numbers = [number_of(expr) for expr in listed(tensor)]
     if any(n is None for n in numbers):
-        raise NoFormula("an argument that follows the length")
+        raise NoFormulaError("an argument that follows the length")
     return [int(n) for n in numbers if n is not None]

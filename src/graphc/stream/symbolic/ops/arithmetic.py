@@ -189,9 +189,7 @@ def piecewise_product(where: Region, rank: int, a: Expr, b: Expr) -> list[Piece]
         cases = other.get_pieces()
         if all(aff.is_cst() for _, aff in cases):
             numbers = [(region, Fraction(str(aff.get_constant_val()))) for region, aff in cases]
-            return [
-                Piece(where & region, Number(scaled(one, n) if n else constant(0, rank))) for region, n in numbers
-            ]
+            return [Piece(where & region, Number(scaled(one, n) if n else constant(0, rank))) for region, n in numbers]
     return None
 
 

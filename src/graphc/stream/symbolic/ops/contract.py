@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Expr, NoFormula, box, constant, index, number_of
+from graphc.stream.symbolic.space import Expr, NoFormulaError, box, constant, index, number_of
 from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Row, broadcast, moved, size_in
 
 
@@ -14,7 +14,7 @@ from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece,
 def matmul(operands: Operands) -> list[Formula]:
     one, other = operands[0], operands[1]
     if one.rank < 2 or other.rank < 2:
-        raise NoFormula("a product of vectors")
+        raise NoFormulaError("a product of vectors")
     return [product(operands, one, other)]
 
 
@@ -31,9 +31,7 @@ def product(operands: Operands, one: Formula, other: Formula, key: tuple[object,
     return made(sizes, (key, str(one.dtype)), (rows, columns), (one, other))
 
 
-def made(
-    sizes: Sequence[Expr], op: tuple[object, ...], leaves: Sequence[Leaf], of: Sequence[Formula]
-) -> Formula:
+def made(sizes: Sequence[Expr], op: tuple[object, ...], leaves: Sequence[Leaf], of: Sequence[Formula]) -> Formula:
     piece = Piece(box(list(sizes)), Applied(op, tuple(leaves)))
     outside, rounded = of[0].outside, of[0].rounded
     for tensor in of[1:]:
@@ -70,7 +68,7 @@ def gemm(operands: Operands) -> list[Formula]:
     key = ("Gemm", float(operands.attribute("alpha", 1.0)), float(operands.attribute("beta", 1.0)))
     found = product(operands, one, other, key) if number_of(one.sizes[-1]) != 1 else None
     if found is None:
-        raise NoFormula("a Gemm over one")
+        raise NoFormulaError("a Gemm over one")
     return [found if bias is None else two(operands, "Add", found, bias)]
 
 
@@ -83,7 +81,7 @@ def along_axes(operands: Operands) -> list[Formula]:
     several = operands.node.op.endswith("Normalization") and operands.node.op != "LpNormalization"
     axes = list(range(first, rank)) if several or operands.opset < 13 else [first]
     if any(size_in(tensor, a) is None for a in axes):
-        raise NoFormula("statistics over all time")
+        raise NoFormulaError("statistics over all time")
     kept = [a for a in range(rank) if a not in axes]
     order = [*kept, *axes]
     rows = moved(tensor, [index(order.index(a), rank) for a in range(rank)], [tensor.sizes[a] for a in order])

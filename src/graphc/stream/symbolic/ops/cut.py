@@ -9,7 +9,7 @@ from graphc.stream.symbolic.ops.layout import outside_at
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     box,
     constant,
@@ -59,7 +59,7 @@ def cut(operands: Operands) -> list[Formula]:
     tensor = operands[0]
     starts, ends = operands.argument("starts", 1), operands.argument("ends", 2)
     if starts is None or ends is None:
-        raise NoFormula("a Slice without places")
+        raise NoFormulaError("a Slice without places")
     axes = operands.fixed("axes", 3) or list(range(len(starts)))
     steps = operands.fixed("steps", 4) or [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -85,7 +85,8 @@ def cut_axis(tensor: Formula, axis: int, start: Expr, end: Expr, step: int) -> F
     count, low = tidy(count.max(zero)), tidy(low)
     sizes = [count if a == axis else s for a, s in enumerate(tensor.sizes)]
     if tensor.folded is not None:
-        return tensor.folded.cut(tensor, axis, start, count, step)
+        rows: Formula = tensor.folded.cut(tensor, axis, start, count, step)
+        return rows
     if number_of(low) == 0 and step == 1 and number_of(count) == number_of(size) is not None:
         return tensor
     places = [index(a, tensor.rank) for a in range(tensor.rank)]
@@ -116,7 +117,7 @@ def pad(operands: Operands) -> list[Formula]:
     mode = operands.attribute("mode", "constant")
     amounts = operands.argument("pads", 1)
     if amounts is None:
-        raise NoFormula("a Pad without amounts")
+        raise NoFormulaError("a Pad without amounts")
     axes = operands.fixed("axes", 3) or list(range(tensor.rank))
     rank = tensor.rank
     before, after = [constant(0, 0)] * rank, [constant(0, 0)] * rank
@@ -146,7 +147,7 @@ def filler(operands: Operands, rank: int) -> Leaf:
         return given.pieces[0].leaf
     number = number_of(numbers_of(given))
     if number is None:
-        raise NoFormula("padding by a number that follows the length")
+        raise NoFormulaError("padding by a number that follows the length")
     return Number(constant(number, rank))
 
 

@@ -1,4 +1,4 @@
-"""Reshape: axes split and merged. Rows of two axes that follow the length may be laid out anew, as a relative shift does.
+"""Reshape: axes split and merged. Rows of two growing axes may be laid out anew, as a relative shift does.
 
 With a rows of width W laid out as rows of width E, entry (i, j) stands at ``i * E + j + offset`` of the flat tensor,
 which is ``i * W + (i * (E - W) + j + offset)``: where E - W is a number the remainder is quasi-affine, and isl tells by
@@ -15,7 +15,7 @@ from math import prod
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     box,
     constant,
@@ -60,7 +60,7 @@ class Folded:
         if whole:
             return tensor
         if axis != self.axis or step != 1 or first is None or first < 0:
-            raise NoFormula("rows that were laid out anew are cut within")
+            raise NoFormulaError("rows that were laid out anew are cut within")
         sizes = [count if a == axis else s for a, s in enumerate(tensor.sizes)]
         offset = tidy(self.offset + scaled(tensor.sizes[axis + 1], int(first))) if first else self.offset
         folded = Folded(self.base, self.axis, offset)
@@ -70,10 +70,10 @@ class Folded:
         """The entries in rows of the width that sizes have."""
         base, first, rank = self.base, self.axis, len(sizes)
         width, before = sizes[first + 1], base.sizes[first + 1]
-        some = some_entries([*sizes, *base.sizes])
+        some = some_entries([*sizes, *base.sizes]) - base.outside
         wider = number_within(width - before, some)
         if wider is None:
-            raise NoFormula("rows whose widths grow apart")
+            raise NoFormulaError("rows whose widths grow apart")
         row, column = index(first, rank), index(first + 1, rank)
         flat = scaled(row, int(wider)) + column + over(self.offset, rank)
         held, everywhere = over(before, rank), box(sizes) & substituted(some, [], rank)
@@ -89,7 +89,7 @@ class Folded:
             pieces += pulled(base, places, rank, here)
             missing = missing - here
         if not missing.is_empty():
-            raise NoFormula("rows that are laid out very far from where they were")
+            raise NoFormulaError("rows that are laid out very far from where they were")
         return Formula(tuple(sizes), base.dtype, merged(pieces), None, base.outside, base.rounded)
 
 
@@ -114,7 +114,7 @@ class Volume:
 
     def expression(self) -> Expr:
         if len(self.moving) > 1:
-            raise NoFormula("a product of two sizes that follow the length")
+            raise NoFormulaError("a product of two sizes that follow the length")
         return scaled(self.moving[0], self.fixed) if self.moving else constant(self.fixed, 0)
 
     def equals(self, other: Volume, some: Region) -> bool:
@@ -138,9 +138,7 @@ def volume_of(sizes: Sequence[Expr]) -> Volume:
 
 def wanted(tensor: Formula, sizes: list[Expr], zero_is_zero: bool) -> list[Expr]:
     """The sizes that a Reshape asks for: 0 is the size there before, -1 what is left."""
-    found = [
-        tensor.sizes[a] if number_of(s) == 0 and not zero_is_zero else s for a, s in enumerate(sizes)
-    ]
+    found = [tensor.sizes[a] if number_of(s) == 0 and not zero_is_zero else s for a, s in enumerate(sizes)]
     holes = [a for a, s in enumerate(found) if number_of(s) == -1]
     if holes:
         rest = [s for a, s in enumerate(found) if a != holes[0]]
@@ -164,7 +162,7 @@ def what_is_left(whole: Volume, rest: Volume) -> Expr:
                 divisor *= part
                 break
         else:
-            raise NoFormula("a size that is left over from others that follow the length")
+            raise NoFormulaError("a size that is left over from others that follow the length")
     left = Volume(fixed, tuple(moving)).expression()
     return tidy(quotient(left, divisor))
 
@@ -181,7 +179,7 @@ def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
     """A tensor with its entries in the same order, in other axes.
 
     Errors:
-        NoFormula: an axis that follows the length is merged behind another, or split within.
+        NoFormulaError: an axis that follows the length is merged behind another, or split within.
     """
     groups = groups_of(tensor.sizes, sizes)
     if tensor.folded is not None:
@@ -191,7 +189,9 @@ def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
     for olds, news in groups:
         if len(olds) == len(news) == 1:
             places[olds[0]] = index(news[0], rank)
-        elif any(len(volume_of([of[a] for a in axes]).moving) > 1 for of, axes in ((tensor.sizes, olds), (sizes, news))):
+        elif any(
+            len(volume_of([of[a] for a in axes]).moving) > 1 for of, axes in ((tensor.sizes, olds), (sizes, news))
+        ):
             return folded(tensor, sizes, groups)
         else:
             regroup(places, [tensor.sizes[a] for a in olds], olds, [sizes[a] for a in news], news, rank)
@@ -219,7 +219,7 @@ def groups_of(before: Sequence[Expr], after: Sequence[Expr]) -> Groups:
             elif next_new < len(after):
                 news.append(next_new)
             else:
-                raise NoFormula("a Reshape whose sizes do not match")
+                raise NoFormulaError("a Reshape whose sizes do not match")
         groups.append((olds, news))
         i, j = i + len(olds), j + len(news)
     return groups
@@ -230,7 +230,7 @@ def regroup(
 ) -> None:
     """Places in some axes, from the flat place in others; in each one may follow the length."""
     flat = flat_place(new_sizes, news, rank)
-    inner, moving, outer = sides_of(old_sizes)
+    _, moving, outer = sides_of(old_sizes)
     stride = 1
     block: Expr | None = None
     if moving is not None:
@@ -291,7 +291,7 @@ def flat_place(sizes: Sequence[Expr], axes: Sequence[int], rank: int) -> Expr:
 
 def cases_of(counts: Sequence[int]) -> list[tuple[int, ...]]:
     if prod(counts) > MOST_CASES:
-        raise NoFormula("folds an axis that follows the length behind many others")
+        raise NoFormulaError("folds an axis that follows the length behind many others")
     return list(product(*(range(n) for n in counts)))
 
 
@@ -318,17 +318,15 @@ def folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
     for olds, news in groups:
         pair = len(olds) == len(news) == 2
         if olds != news or not (pair or len(olds) == 1):
-            raise NoFormula("merges two axes that follow the length")
+            raise NoFormulaError("merges two axes that follow the length")
     (axis,) = (olds[0] for olds, _ in groups if len(olds) == 2)
-    return Formula(
-        tuple(sizes), tensor.dtype, (), Folded(tensor, axis, constant(0, 0)), tensor.outside, tensor.rounded
-    )
+    return Formula(tuple(sizes), tensor.dtype, (), Folded(tensor, axis, constant(0, 0)), tensor.outside, tensor.rounded)
 
 
 def of_folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
     fold: Folded = tensor.folded
     if [olds for olds, _ in groups] != [news for _, news in groups] or len(sizes) != tensor.rank:
-        raise NoFormula("merges two axes that follow the length")
+        raise NoFormulaError("merges two axes that follow the length")
     some = some_entries([*tensor.sizes, *sizes])
     if all(is_same(a, b, some) for a, b in zip(tensor.sizes, sizes, strict=True)):
         return tensor

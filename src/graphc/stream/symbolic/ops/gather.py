@@ -8,7 +8,7 @@ from graphc.stream.symbolic.ops.layout import outside_at
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     Region,
     box,
     constant,
@@ -78,17 +78,30 @@ def looked_up(
     """A stored table read at numbers that are themselves read from one: the same for the same number."""
     rank = len(sizes)
     if size_in(table, along) is None or any(not isinstance(p.leaf, Read | Number) for p in table.pieces):
-        raise NoFormula("a lookup in a table that follows the length")
+        raise NoFormulaError("a lookup in a table that follows the length")
     everywhere = box(sizes)
     pieces = []
     others = [Number(place) for place in (*rest[0], *rest[1])]
-    key = ("Gather", along, *(str(p.leaf.expr) if isinstance(p.leaf, Number) else id(p.leaf.source) for p in table.pieces if isinstance(p.leaf, Read | Number)))
+    key = (
+        "Gather",
+        along,
+        *(
+            str(p.leaf.expr) if isinstance(p.leaf, Number) else id(p.leaf.source)
+            for p in table.pieces
+            if isinstance(p.leaf, Read | Number)
+        ),
+    )
     for piece in indices.pieces:
         where = substituted(piece.where, own, rank) & everywhere
         if not where.is_empty():
             pieces.append(Piece(where, Applied(key, (replaced(piece.leaf, own, rank), *others))))
     return Formula(
-        tuple(sizes), table.dtype, merged(pieces), None, table.outside | indices.outside, table.rounded | indices.rounded
+        tuple(sizes),
+        table.dtype,
+        merged(pieces),
+        None,
+        table.outside | indices.outside,
+        table.rounded | indices.rounded,
     )
 
 
@@ -107,10 +120,10 @@ def gather_elements(operands: Operands) -> list[Formula]:
 def gather_nd(operands: Operands) -> list[Formula]:
     table, indices = operands[0], operands[1]
     if operands.attribute("batch_dims", 0):
-        raise NoFormula("GatherND of a batch")
+        raise NoFormulaError("GatherND of a batch")
     depth, lead = size_in(indices, indices.rank - 1), indices.rank - 1
     if depth is None:
-        raise NoFormula("places of a depth that follows the length")
+        raise NoFormulaError("places of a depth that follows the length")
     sizes = [*indices.sizes[:-1], *table.sizes[depth:]]
     rank = len(sizes)
     own = [index(k, rank) for k in range(lead)]

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Expr, NoFormula, Region, box, constant, index, nowhere, number_of, over, remainder, scaled, tidy
+from graphc.stream.symbolic.space import (
+    Expr,
+    NoFormulaError,
+    Region,
+    box,
+    constant,
+    index,
+    nowhere,
+    number_of,
+    over,
+    remainder,
+    scaled,
+    tidy,
+)
 from graphc.stream.symbolic.tensor import Formula, Piece, listed, merged, moved, pulled, size_in
 
 MOST_COPIES = 16
@@ -76,7 +89,7 @@ def split(operands: Operands) -> list[Formula]:
     if sizes is None:
         whole = size_in(tensor, along)
         if whole is None or whole % count:
-            raise NoFormula("parts of a size that follows the length")
+            raise NoFormulaError("parts of a size that follows the length")
         sizes = [constant(whole // count, 0)] * count
     first: Expr = constant(0, 0)
     found = []
@@ -136,7 +149,7 @@ def tile(operands: Operands) -> list[Formula]:
             places.append(in_copy(index(axis, rank), over(tensor.sizes[axis], rank), int(copies), rank))
             sizes.append(scaled(tensor.sizes[axis], copies))
         else:
-            raise NoFormula("a stream again and again")
+            raise NoFormulaError("a stream again and again")
     return [moved(tensor, places, sizes)]
 
 

@@ -30,8 +30,8 @@ def compare(operands: Operands) -> list[Formula]:
         if isinstance(one, Number) and isinstance(other, Number):
             return Number(indicator(getattr(one.expr, method)(other.expr), where, rank))
         if all(isinstance(leaf, Number | Special) for leaf in leaves):
-            values = [number_in(leaf) if isinstance(leaf, Special) else 0.0 for leaf in leaves]
-            return numbered(bool(ask(*values)), rank)
+            values = [leaf.value if isinstance(leaf, Special) else 0.0 for leaf in leaves]
+            return numbered(bool(ask(values[0], values[1])), rank)
         return Applied((name,), (one, other))
 
     return [combined(combine, BOOL, operands[0], operands[1])]

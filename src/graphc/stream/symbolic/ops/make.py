@@ -13,7 +13,7 @@ from graphc.stream.symbolic.ops.logic import choose
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     Expr,
-    NoFormula,
+    NoFormulaError,
     box,
     constant,
     index,
@@ -57,13 +57,13 @@ def product_of(sizes: tuple[Expr, ...]) -> Expr:
     """The number of entries.
 
     Errors:
-        NoFormula: two sizes follow the length.
+        NoFormulaError: two sizes follow the length.
     """
     numbers = [number_of(s) for s in sizes]
     fixed = prod(int(n) for n in numbers if n is not None)
     moving = [s for s, n in zip(sizes, numbers, strict=True) if n is None]
     if len(moving) > 1:
-        raise NoFormula("a product of two sizes that follow the length")
+        raise NoFormulaError("a product of two sizes that follow the length")
     return scaled(moving[0], fixed) if moving else constant(fixed, 0)
 
 
@@ -88,7 +88,7 @@ def ramp(operands: Operands) -> list[Formula]:
     start, limit, step = (listed(operands[k])[0] for k in range(3))
     by = number_of(step)
     if not by:
-        raise NoFormula("a range whose step follows the length")
+        raise NoFormulaError("a range whose step follows the length")
     count = tidy(scaled(limit - start, 1 / Fraction(by)).ceil().max(constant(0, 0)))
     entries = over(start, 1) + scaled(index(0, 1), by)
     found = Formula((count,), operands[0].dtype, (Piece(box((count,)), Number(entries)),))
@@ -108,11 +108,11 @@ def one_hot(operands: Operands) -> list[Formula]:
     on = place.eq_set(near) | (place + over(depth, rank)).eq_set(near)
     mask = Formula(tuple(sizes), np.dtype(bool), (Piece(everywhere, Number(indicator(on, everywhere, rank))),))
     off, hot = (entry(values, k) for k in (0, 1))
-    return choose(Operands(operands.node, [mask, hot, off], operands.opset))
+    return list(choose(Operands(operands.node, [mask, hot, off], operands.opset)))
 
 
 def entry(values: Formula, place: int) -> Formula:
     number = number_of(listed(values)[place])
     if number is None:
-        raise NoFormula("values that follow the length")
+        raise NoFormulaError("values that follow the length")
     return stored(np.asarray(float(number), values.dtype))

@@ -8,7 +8,18 @@ import numpy as np
 from graphc.stream.symbolic.exact import guarded
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Expr, NoFormula, Region, box, constant, index, number_of, scaled, space, tidy
+from graphc.stream.symbolic.space import (
+    Expr,
+    NoFormulaError,
+    Region,
+    box,
+    constant,
+    index,
+    number_of,
+    scaled,
+    space,
+    tidy,
+)
 from graphc.stream.symbolic.tensor import Formula, Number, Piece, moved, numbers_of, size_in, stored
 
 MOST_TERMS = 64
@@ -31,9 +42,7 @@ def reduce(operands: Operands) -> list[Formula]:
         gone = {a % tensor.rank for a in axes}
         kept = [s for a, s in enumerate(tensor.sizes) if a not in gone]
         left = iter(range(len(kept)))
-        places = [
-            constant(0, len(kept)) if a in gone else index(next(left), len(kept)) for a in range(tensor.rank)
-        ]
+        places = [constant(0, len(kept)) if a in gone else index(next(left), len(kept)) for a in range(tensor.rank)]
         tensor = moved(tensor, places, kept)
     return [guarded(tensor)]
 
@@ -42,7 +51,7 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
     rank = tensor.rank
     sizes = [constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes)]
     if not size:
-        raise NoFormula("a reduction over nothing")
+        raise NoFormulaError("a reduction over nothing")
     terms = [
         moved(tensor, [constant(k, rank) if a == axis else index(a, rank) for a in range(rank)], sizes)
         for k in range(size)
@@ -56,9 +65,8 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
 def over_time(tensor: Formula, axis: int, op: str) -> Formula:
     """The extreme, or the sum, along an axis that follows the length; the axis stays with one entry."""
     if op not in ("ReduceMax", "ReduceMin", "ReduceSum"):
-        raise NoFormula(f"{op} over all time")
+        raise NoFormulaError(f"{op} over all time")
     expr = numbers_of(tensor)
-    rank = tensor.rank
     sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
     found = summed(expr, tensor, axis) if op == "ReduceSum" else extreme(expr, tensor, axis, op == "ReduceMax")
     everywhere = box(sizes)
@@ -101,14 +109,14 @@ def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
     """A sum of numbers that are the same in each case: the entries of each, counted as intervals.
 
     Errors:
-        NoFormula: the numbers grow along the axis, or the entries of a case are scattered.
+        NoFormulaError: the numbers grow along the axis, or the entries of a case are scattered.
     """
     rank = tensor.rank
     everywhere = box(list(tensor.sizes))
     total: Expr = constant(0, rank)
     for region, aff in expr.get_pieces():
         if not aff.is_cst():
-            raise NoFormula("a sum of numbers that grow")
+            raise NoFormulaError("a sum of numbers that grow")
         factor = number_of(Expr.from_aff(aff))
         if not factor:
             continue
@@ -126,7 +134,7 @@ def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
     )
     filled = index(axis, rank).le_set(last) & index(axis, rank).ge_set(first) & everywhere
     if not (filled - part).is_empty():
-        raise NoFormula("a sum over scattered frames")
+        raise NoFormulaError("a sum over scattered frames")
     count = last - first + constant(1, rank)
     nothing = count.domain().complement()
     return count.union_add(constant(0, rank).intersect_domain(nothing))
@@ -139,7 +147,7 @@ def running_sum(operands: Operands) -> list[Formula]:
     axes = operands.fixed("axis", 1)
     number = number_of(numbers_of(tensor))
     if number is None or not axes or operands.attribute("reverse", 0):
-        raise NoFormula("a running sum of numbers that differ")
+        raise NoFormulaError("a running sum of numbers that differ")
     axis, rank = axes[0] % tensor.rank, tensor.rank
     more = 0 if operands.attribute("exclusive", 0) else 1
     entries = scaled(index(axis, rank) + constant(more, rank), number) if number else constant(0, rank)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import NoFormula, Region, box, constant, index, number_of, remainder, substituted, value_of
+from graphc.stream.symbolic.space import (
+    NoFormulaError,
+    Region,
+    box,
+    constant,
+    index,
+    number_of,
+    remainder,
+    substituted,
+    value_of,
+)
 from graphc.stream.symbolic.tensor import Formula, Piece, merged, numbers_of, pulled, size_in
 
 
@@ -14,7 +24,7 @@ def scatter_elements(operands: Operands) -> list[Formula]:
     rank = data.rank
     along = int(operands.attribute("axis", 0)) % rank
     if size_in(places, along) != 1 or operands.attribute("reduction", "none") != "none":
-        raise NoFormula("several entries of an axis are written")
+        raise NoFormulaError("several entries of an axis are written")
     first = [constant(0, rank) if a == along else index(a, rank) for a in range(rank)]
     place = substituted(numbers_of(places), first, rank)
     inside = substituted(box(places.sizes), first, rank)
@@ -40,17 +50,15 @@ def scatter_nd(operands: Operands) -> list[Formula]:
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     if places.rank != 2 or size_in(places, 1) != 1 or operands.attribute("reduction", "none") != "none":
-        raise NoFormula("entries are written to places on several axes")
+        raise NoFormulaError("entries are written to places on several axes")
     row = substituted(numbers_of(places), [index(0, 1), constant(0, 1)], 1)
     start = number_of(substituted(row, [constant(0, 0)], 0))
     step = number_of(substituted(row, [index(0, 1) + constant(1, 1)], 1) - row)
     if start is None or step is None or step < 1:
-        raise NoFormula("entries are written to places that are not evenly spaced")
+        raise NoFormulaError("entries are written to places that are not evenly spaced")
     behind = index(0, rank) - constant(start, rank)
     turn = behind.scale_down_val(value_of(int(step))).floor()
     inside = box(data.sizes) & substituted(box(places.sizes[:1]), [turn], rank)
     written = inside & remainder(behind, int(step)).eq_set(constant(0, rank)) if step > 1 else inside
     others = [index(a, rank) for a in range(1, rank)]
     return [over_data(data, updates, written, pulled(updates, [turn, *others], rank, written))]
-
-
