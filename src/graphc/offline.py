@@ -6,6 +6,8 @@ import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,18 @@ from graphc.roles import (
 from graphc.runtime import RunError, Session, size_of
 from graphc.spec import InputSpec, SpecFile, StreamSpec
 
+FLOATS = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.BFLOAT16,
+)
 Array = NDArray[Any]
 Feeds = dict[str, Array]
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
-NEAR_LENGTHS = 7
+NEAR_LENGTHS = 5
 NEAR_STEPS = (1, 2, 3, 5, 6, 7, 11, 13)
 SCANNED_LENGTHS = range(1, 401)
 SCANNED_NEAR = 64
@@ -71,8 +79,13 @@ class Offline:
 
     def __post_init__(self) -> None:
         self.ports = {p.name: p for p in graph_ports(self.model)[0]}
-        self.limits = token_limits(import_model(self.model))
         self._session: Session | None = None
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """For inputs of whole numbers that index a table, its rows."""
+        whole = any(p.elem_type not in FLOATS for p in self.ports.values())
+        return token_limits(import_model(self.model)) if whole else {}
 
     @property
     def session(self) -> Session:
@@ -180,12 +193,11 @@ class Offline:
         step = next((s for s in (*STEPS, first) if self.accepts(first + s)), None)
         if step is None:
             return (first,)
-        steps = [k for k in NEAR_STEPS if self.accepts(first + k)]
-        steps += [k * step for k in NEAR_STEPS if k * step not in steps and self.accepts(first + k * step)]
-        near = [first + k for k in steps]
+        wanted = dict.fromkeys((*NEAR_STEPS, *(k * step for k in NEAR_STEPS)))
+        near = list(islice((first + k for k in wanted if self.accepts(first + k)), NEAR_LENGTHS))
         others = (2 * first + step, 2 * first, 3 * first) if at_least == 1 else (first // 2 + 1, first // 3)
-        far = [n for n in others if n > 0 and n not in near and self.accepts(n)]
-        return (first, *near[:NEAR_LENGTHS], *far[:1])
+        far = list(islice((n for n in others if n > 0 and n not in near and self.accepts(n)), 1))
+        return (first, *near, *far)
 
     def first_length(self, at_least: int) -> int:
         """The first length that the model accepts; with ``at_least``, one near it if there is any.

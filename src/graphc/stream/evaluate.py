@@ -132,7 +132,7 @@ def evaluate_also(offline: Offline, evaluation: Evaluation, more: tuple[int, ...
         shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.shapes.items()},
         time_shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.time_shapes.items()},
         feeds=(*evaluation.feeds, *feeds),
-        memo={},
+        memo={key: held for key, held in evaluation.memo.items() if key[0] == "mover"},
     )
 
 
@@ -289,13 +289,34 @@ def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Pro
     del base.graph.value_info[:]
     made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
-        types = Session(with_outputs(base, made, []), optimize=False).output_types()
-        dtypes = {name: dtype for name, (dtype, _) in types.items() if dtype is not None}
+        dtypes = dtypes_of(base, made)
         shaped = [name for name in made if name in dtypes]
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
     return Probe(session, tuple(sorted(wanted)), tuple(shaped)), dtypes
+
+
+def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:
+    """The dtypes of dense tensors: as onnx infers them without the weights, else as onnxruntime does.
+
+    Errors:
+        RunError: onnxruntime does not load the graph.
+    """
+    bare = onnx.ModelProto(ir_version=base.ir_version, opset_import=base.opset_import, functions=base.functions)
+    bare.graph.name = base.graph.name
+    bare.graph.node.extend(base.graph.node)
+    bare.graph.input.extend(base.graph.input)
+    for weight in base.graph.initializer:
+        bare.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    bare.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    inferred = onnx.shape_inference.infer_shapes(bare).graph
+    types = {port.name: port.type for port in (*inferred.output, *inferred.value_info, *inferred.input)}
+    dense = {name: types[name].tensor_type.elem_type for name in names if types[name].HasField("tensor_type")}
+    if all(dense.get(name) for name in names):
+        return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) for name, kind in dense.items()}
+    told = Session(with_outputs(base, list(names), []), optimize=False).output_types()
+    return {name: dtype for name, (dtype, _) in told.items() if dtype is not None}
 
 
 def shape_name(name: str) -> str:

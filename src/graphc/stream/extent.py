@@ -56,8 +56,9 @@ def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
     """A few lengths from one on that the model takes, of different remainders."""
-    found = first_of(offline, range(wanted, wanted + SCANNED))
-    return tuple(first + k for first in found for k in (0, 1, 2, 5) if offline.accepts(first + k))
+    near = (wanted + k for k in (0, 1, 2, 5))
+    found = tuple(n for n in near if offline.accepts(n))
+    return found or tuple(first_of(offline, range(wanted, wanted + SCANNED)))
 
 
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
-from graphc.model import Model
+from graphc.model import Model, frame_of
 from graphc.offline import Offline
 from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
@@ -66,7 +66,6 @@ def lift_dynamic(
 
 def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | None]:
     """The streaming model at one chunk; where calls differ, also how many of the smallest chunks a call takes."""
-    model = Model.of(analysis.offline.model)
     graph = analysis.evaluation.graph
     settings = analysis.settings
     builder = Builder(analysis.chunk, names_in(graph), settings.grid, settings.ports)
@@ -104,8 +103,7 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
     drop_dead(streaming, [multiples] if multiples is not None else [])
     name_outputs(streaming, ports)
     valid = next((t.name for t in streaming.inputs if t is builder.valid_frames), None)
-    model.graph = streaming
-    model.signature = Signature(
+    signature = Signature(
         chunk=analysis.chunk,
         chunk_multiple=analysis.chunk_multiple,
         inputs=tuple(stream_input(analysis, name) for name in kept_inputs(analysis) if not is_state(analysis, name)),
@@ -118,7 +116,7 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
         tried=tuple(analysis.promise.tried),
         frame_ms=frame_ms,
     )
-    return model, multiples
+    return Model(streaming, frame_of(analysis.offline.model), signature), multiples
 
 
 def ends_with_last_chunk(ports: list[StreamOutput], chunk: int) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
-from graphc.stream.constants import run_constants
 from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Source, Span, Stream
+from graphc.stream.movers import MOVERS, run_once
 from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
@@ -24,19 +24,6 @@ from graphc.stream.stretched import Spans, stretched_places
 from graphc.stream.symbolic.distances import ByDistance, Columns, OwnTime
 from graphc.stream.symbolic.space import NoFormulaError
 
-PLAIN_MOVERS = (
-    "Identity",
-    "Transpose",
-    "Squeeze",
-    "Unsqueeze",
-    "Reshape",
-    "Flatten",
-    "Concat",
-    "Slice",
-    "Split",
-    "Gather",
-)
-MOVERS = (*PLAIN_MOVERS, "GatherElements", "GatherND", "Pad", "Expand", "Tile")
 MOST_ENTRIES = 50_000_000
 
 
@@ -104,27 +91,6 @@ def move(node: Node, facts: Facts) -> StreamStep:
     return StreamStep(outputs, nothing(node))
 
 
-def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[Array]:
-    """What the node makes of constants; the same work is done once for all layers."""
-    key = (
-        "move",
-        node.op,
-        repr(sorted((k, v) for k, v in node.attrs.items())),
-        *(
-            None if v is None else (v.shape, v.dtype.str, v.tobytes() if v.size < 64 else hash(v.tobytes()))
-            for v in inputs
-        ),
-    )
-    if key not in facts.memo:
-        builder = Builder(facts.chunk, set())
-        given: list[Tensor | None] = [None if v is None else builder.constant(v) for v in inputs]
-        results = builder.copy(node, given)
-        values = run_constants(builder.nodes, [r for r in results if r.name], facts)
-        facts.memo[key] = [values[r.name] for r in results if r.name]
-    found: list[Array] = facts.memo[key]
-    return found
-
-
 def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
     """An elementwise op with scalars alone, done to the columns before they move; None for any other."""
     moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
@@ -188,7 +154,11 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
     (axis, other), wide, origins = found
     source = moved.source
     longest = max(range(len(facts.lengths)), key=lambda i: origins[i].columns.size)
-    found_distances = distances_of(facts, source, origins, longest)
+    name = facts.node.inputs[next(i for i, f in enumerate(facts.inputs) if f is moved)].name
+    proved, laws = laws_of(facts, name, source, (axis, other), wide)
+    found_distances = (
+        distances_at(source, origins[longest], longest) if proved else distances_of(facts, source, origins, longest)
+    )
     if found_distances is None:
         refuse(facts, moved)
     distances = found_distances
@@ -198,7 +168,6 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
     shapes = [m.shape for m in moved.maps]
     shape = tuple(-1 if a in (axis, other) else s for a, s in enumerate(shapes[0]))
     leads = [s for a, s in enumerate(shapes[0]) if a not in (axis, other)]
-    name = facts.node.inputs[next(i for i, f in enumerate(facts.inputs) if f is moved)].name
 
     def build(b: Builder, spans: Spans) -> Tensor:
         key = ("moved", name, spans)
@@ -210,28 +179,31 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
 
     wild = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
     free = Reach.free(len(facts.lengths))
-    laws = laws_of(facts, name, source, (axis, other), wide)
     return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, wild=wild), laws=laws)
 
 
-def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide: int) -> tuple[Law, ...]:
-    """At every length the entries are what their distance tells, and where they are of another time shifts along."""
+def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide: int) -> tuple[bool, tuple[Law, ...]]:
+    """At every length entries are what their distance tells, and where they are of another time shifts along.
+
+    Returns whether the first is proved for the lengths evaluated, and the second, to be claimed later.
+    """
     proof = facts.proof
     if proof is None:
-        return ()
+        return False, ()
+    proved = False
     try:
         table = None
         if source.places is not None:
             node = proof.formulas.made_by[source.made]
             table = Columns(proof.formulas.of(node.inputs[source.places[0]]), *source.places[1:])
-        proof.claim(name, ByDistance(axes, source.axis, wide, table))
+        proved = proof.claim(name, ByDistance(axes, source.axis, wide, table))
     except NoFormulaError as err:
         proof.doubt(name, str(err))
 
     def claim(period: int, reach: int) -> None:
         proof.claim(name, OwnTime(axes, source.axis, period, reach))
 
-    return (claim,)
+    return proved, (claim,)
 
 
 def settled_inputs(facts: Facts) -> Facts:
@@ -288,6 +260,17 @@ def origin_of(
     columns = coordinates[wide]
     same = valid & (columns == columns[:1])
     return Origin(columns[0], same.all(axis=0))
+
+
+def distances_at(source: Source, origin: Origin, index: int) -> dict[int, Any]:
+    """The same from one length alone, where it is proved that entries of one distance are the same."""
+    table = source.table(index) if source.table is not None else None
+    own_time = table is not None and own_times(source, table, index)
+    rows, others = np.nonzero(origin.valid)
+    distances, firsts = np.unique(others - rows, return_index=True)
+    columns = origin.columns[rows[firsts], others[firsts]].tolist()
+    places = zip(rows[firsts].tolist(), columns, strict=True) if own_time else columns
+    return dict(zip(distances.tolist(), places, strict=True))
 
 
 def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longest: int) -> dict[int, Any] | None:

@@ -6,7 +6,8 @@ from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamEr
 from graphc.graph import Node, label, op_of
 from graphc.stream.bodies import tensors_outside
 from graphc.stream.facts import Known, Moved, Origin, Pairs, Static, Stream
-from graphc.stream.moved import PLAIN_MOVERS, moved_stream
+from graphc.stream.moved import moved_stream
+from graphc.stream.movers import PLAIN_MOVERS
 from graphc.stream.rule import Facts, StreamStep, rule_for
 
 SPREADING = ("Expand", "Tile")

@@ -13,7 +13,7 @@ from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.band import UNLIMITED
 from graphc.stream.blanked import blanked
-from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Site
+from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Site
 from graphc.stream.frame import Frame
 from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import built, known_piece, lowest_of, nothing, pairs_of, pairwise
@@ -137,7 +137,35 @@ def softmax(node: Node, facts: Facts) -> StreamStep:
     rights = table.from_right
     site = Site(node.inputs[0].name, node.outputs[0].name, rights[1 - key], rights[key], table.dtype)
     pairs = pairs_of(facts, frame, build, reach, settled=True, sites=(site,))
-    return StreamStep((replace(pairs, normalised=pairs.normalised | {key}),), nothing(node))
+    laws = pairs.laws if holds_in_short_rows(table, key) else (*pairs.laws, doubtful(node, facts))
+    return StreamStep((replace(pairs, normalised=pairs.normalised | {key}, laws=laws),), nothing(node))
+
+
+def holds_in_short_rows(table: Pairs, key: int) -> bool:
+    """Whether what is off beside the highest of its row is so beside the row's own place too.
+
+    Rows near the ends of a stream, and of short streams, have fewer entries, but every row has its own place.
+    """
+    reach = table.reach if key == 1 else table.reach.swapped()
+    level, least, zero = max(zip(reach.level, reach.least, off(reach, 1), strict=True), key=lambda v: v[0].size)
+    rows, keys = np.broadcast_shapes(level.shape, least.shape)
+    if rows == 1 or keys == 1:
+        return True
+    own = np.diagonal(np.broadcast_to(least, (rows, keys)))[:, None]
+    level, zero = (np.broadcast_to(v, (rows, keys))[: len(own)] for v in (level, zero))
+    with np.errstate(invalid="ignore"):
+        below = np.where(np.isfinite(own), level - own, 0) <= OFF
+    return not bool((zero & ~(below | (level == -np.inf))).any())
+
+
+def doubtful(node: Node, facts: Facts) -> Law:
+    """Notes that the band of an attention is seen at the lengths evaluated alone."""
+
+    def claim(period: int, reach: int) -> None:
+        if facts.proof is not None:
+            facts.proof.doubt(node.outputs[0].name, "a query may see more where its own place is masked")
+
+    return claim
 
 
 def off(reach: Reach, axis: int) -> tuple[Array, ...]:

@@ -113,26 +113,26 @@ class Proof:
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
-    def claim(self, name: str, query: Query) -> None:
-        """Decides a question about a tensor."""
+    def claim(self, name: str, query: Query) -> bool:
+        """Decides a question about a tensor; says if it holds at all lengths evaluated, by proof."""
         self.claimed.add(name)
         if not self.is_possible:
-            return
+            return False
         try:
             formula = self.formulas.named(name)
         except NoFormulaError as err:
             self.doubt(name, str(err))
-        else:
-            self.check(name, formula, query)
+            return False
+        return self.check(name, formula, query)
 
-    def check(self, name: str, formula: Formula, query: Query) -> None:
+    def check(self, name: str, formula: Formula, query: Query) -> bool:
         """Decides a question about a formula."""
         try:
             found = self.answer((query, id(formula)), lambda: query(formula, self.known))
         except NoFormulaError as err:
             self.doubt(name, str(err))
-        else:
-            self.conclude(name, found, formula, regrown=isinstance(query, Counting))
+            return False
+        return self.conclude(name, found, formula, regrown=isinstance(query, Counting))
 
     def doubt(self, name: str, reason: str) -> None:
         """Notes that something about a tensor is not proved."""
@@ -165,14 +165,14 @@ class Proof:
             found = found | differs_at(a, b)
         self.conclude(name, Difference(found, nowhere(0)), formula)
 
-    def conclude(self, name: str, found: Difference, formula: Formula | None, regrown: bool = False) -> None:
+    def conclude(self, name: str, found: Difference, formula: Formula | None, regrown: bool = False) -> bool:
         """Keeps the stretch of lengths around those evaluated in which a claim holds.
 
         Args:
             regrown: whether the stream makes the numbers anew, in the same type.
         """
         if not self.is_possible:
-            return
+            return False
         first, longest = self.known.first, max(self.evaluated)
         outside = formula.outside if formula is not None else nowhere(0)
         inside = self.accepted - outside
@@ -180,7 +180,7 @@ class Proof:
         here = around(sure | unsure, first, name)
         if here.last < first or (here.last < longest and here.last + 1 in self.evaluated):
             self.doubt(name, "it is not seen to be the same function of the same numbers")
-            return
+            return False
         found_here = [here]
         if formula is not None and sum(number_of(s) is None for s in formula.sizes) < 2:
             exact = around(formula.rounded & inside, first, name)
@@ -189,6 +189,7 @@ class Proof:
             last = most(lengths(0) - outside)
             found_here.append(Stretch(name, 1, last if last >= first else ENDLESS, outside=True))
         self.pending.stretches += [s for s in found_here if (s.first, s.last) != (1, ENDLESS)]
+        return all(s.first <= first and longest <= s.last for s in found_here)
 
 
 def around(bad: Region, length: int, name: str) -> Stretch:

@@ -92,10 +92,10 @@ def of_leaves(
         chosen = kept_or_gone(where, rank, one, other)
         if chosen is not None:
             return chosen
-    if op == "Div" and whole and isinstance(one, Applied) and one.op[0] == "Mul":
-        left = cancelled(one, other)
-        if left is not None:
-            return left
+    if whole:
+        product = of_products(op, where, one, other, dtype)
+        if product is not None:
+            return product
     return Applied((op, str(dtype)), (one, other))
 
 
@@ -109,12 +109,35 @@ def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece
     return None
 
 
-def cancelled(product: Applied, divisor: Leaf) -> Leaf | None:
+def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]) -> Leaf | None:
+    """Products of two whole numbers that both follow the length: squared, times a number, and through a factor."""
+    key = ("Mul", str(dtype))
+    if op == "Pow" and number_in(other) == 2:
+        return Applied(key, (one, one))
+    if op == "Mul":
+        for factor, product in ((one, other), (other, one)):
+            number = number_in(factor)
+            if (
+                number
+                and isinstance(product, Applied)
+                and product.op == key
+                and isinstance(product.operands[0], Number)
+            ):
+                first = Number(scaled(product.operands[0].expr, Fraction(number)))
+                return Applied(key, (first, product.operands[1]))
+    if op == "Div" and isinstance(one, Applied) and one.op == key:
+        return cancelled(where, one, other)
+    return None
+
+
+def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
     """A product of whole numbers through one of its factors."""
     one, other = product.operands
     for factor, left in ((one, other), (other, one)):
-        if isinstance(factor, Number) and isinstance(divisor, Number) and factor.expr.is_equal(divisor.expr):
-            return left
+        if isinstance(factor, Number) and isinstance(divisor, Number):
+            differs = where & factor.expr.ne_set(divisor.expr)
+            if differs.is_empty():
+                return left
     return None
 
 
