@@ -115,6 +115,33 @@ def test_a_file_imports_only_what_stands_above_it() -> None:
     assert not wrong
 
 
+def modules() -> dict[str, Path]:
+    """Every file of graphc by its module name."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports for types alone count too."""
+    known = modules()
+    arrows = {name: (imports_of(path) & set(known)) - {name} for name, path in known.items()}
+    arrows["graphc"] = set()
+    while free := {name for name, there in arrows.items() if not there}:
+        arrows = {name: there - free for name, there in arrows.items() if name not in free}
+    assert not arrows, f"in or before a circle: {sorted(arrows)}"
+
+
+def test_symbolic_knows_nothing_of_rules() -> None:
+    """Formulas stand below the rules that ask them."""
+    allowed = {"length", "facts", "symbolic"}
+    for path in (SOURCE / "stream" / "symbolic").rglob("*.py"):
+        inner = {m.split(".")[2] for m in imports_of(path) if m.startswith("graphc.stream.")}
+        assert inner <= allowed, path
+
+
 def test_every_module_has_its_place_in_the_order() -> None:
     modules = {p.stem for p in SOURCE.glob("*.py")} | {"stream", "rewriting"}
     assert modules == set(ORDER)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from graphc.errors import ChunkMisfitError, StreamError, TooShortError
 from graphc.offline import Offline
-from graphc.stream.evaluate import Evaluation, evaluate, evaluate_also
+from graphc.stream.evaluate import evaluate, evaluate_also
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.extent import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.settings import DEFAULT, Settings

@@ -7,9 +7,7 @@ made them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -31,6 +29,7 @@ from graphc.graph import (
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
+from graphc.stream.evaluation import Evaluation, Probe, shape_name
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
 from graphc.stream.inline import inline_branch
@@ -43,51 +42,6 @@ from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 from graphc.stream.unfolded_rows import unfold_rows
 
 LONGEST_TRIED = 100_000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A graph run at a few lengths.
-
-    Args:
-        graph: the graph, its time-only conditions resolved and its local functions inlined.
-        lengths: frames of the first stream input, for each run.
-        known: the time-only tensors that data meets, or that are outputs.
-        shapes: the shape of every tensor of data, one for each run.
-        dtypes: the dtype of every tensor of data.
-        time_shapes: the shape of every time-only tensor that a node makes, one for each run.
-        data: names of the tensors that depend on a stream input's values.
-        static: names of the tensors that depend on static inputs or given states only.
-        probe: runs the graph at more lengths.
-        conditions: the time-only tensors by which branches were chosen.
-        source: the model that was evaluated, its functions inlined.
-        feeds: the inputs of each run.
-        memo: what rules found out about constants.
-    """
-
-    graph: Graph
-    lengths: tuple[int, ...]
-    known: Mapping[str, Known]
-    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
-    dtypes: Mapping[str, np.dtype[np.generic]]
-    data: frozenset[str]
-    static: frozenset[str]
-    probe: Probe = field(repr=False)
-    conditions: tuple[str, ...] = ()
-    source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
-    feeds: tuple[dict[str, Array], ...] = ()
-    memo: dict[Any, Any] = field(default_factory=dict)
-    time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
-
-    @cached_property
-    def carried(self) -> frozenset[str]:
-        """Names of all tensors that are not time-only."""
-        return self.data | self.static
-
-    @property
-    def time_nodes(self) -> list[Node]:
-        """The nodes that make time-only tensors alone, in order."""
-        return [n for n in self.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
 
 
 def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
@@ -253,32 +207,6 @@ def frontier(graph: Graph, data: set[str]) -> set[str]:
     return wanted & made
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Runs a graph, and tells some values and the shapes of all dense tensors."""
-
-    session: Session
-    wanted: tuple[str, ...]
-    shaped: tuple[str, ...]
-
-    def run(
-        self, feeds: Sequence[Mapping[str, Array]]
-    ) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]]]:
-        """Values of the wanted tensors at each feed; shapes of all.
-
-        Errors:
-            ModelError: onnxruntime does not run the graph.
-        """
-        names = set(self.session.input_names)
-        try:
-            runs = [self.session.run({k: v for k, v in feed.items() if k in names}) for feed in feeds]
-        except RunError as err:
-            raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-        values = [{name: np.asarray(run[name]) for name in self.wanted} for run in runs]
-        shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in self.shaped}
-        return values, shapes
-
-
 def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
     """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
 
@@ -317,10 +245,6 @@ def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype
         return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) for name, kind in dense.items()}
     told = Session(with_outputs(base, list(names), []), optimize=False).output_types()
     return {name: dtype for name, (dtype, _) in told.items() if dtype is not None}
-
-
-def shape_name(name: str) -> str:
-    return f"{name}//shape"
 
 
 def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graphc.offline import Offline
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Fact, Stream
-
-if TYPE_CHECKING:
-    from graphc.stream.evaluate import Evaluation
 
 FARTHEST = 2000
 MARGIN = 70
@@ -74,7 +71,7 @@ def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tu
 def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
     """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides."""
     longest, reach = max(evaluation.lengths), reach_of(evaluation, facts)
-    found: list[int] = []
+    found = [n for n in range(longest + 1, longest + 1 + NEAR) if offline.accepts(n)]
     for k in range(1, TRIED + 1):
         wanted = round(longest * (reach / longest) ** (k / TRIED))
         found += first_of(offline, range(wanted, max(wanted - NEAR, longest), -1))

@@ -15,7 +15,7 @@ from graphc.offline import Offline
 from graphc.roles import TIME_ONLY, StateRole, StreamRole
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.stream.analysis import Analysis, analyse
-from graphc.stream.evaluate import Evaluation
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Known, Origin, Static, Stream
 from graphc.stream.general import SAMPLES, WAY_OUT, generalised
 from graphc.stream.ports import Builder, finished, frames_in_chunk

@@ -17,7 +17,8 @@ import onnx
 from graphc.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.length import Length
 from graphc.stream.edges import Edges, edged_of, edges_step
-from graphc.stream.evaluate import Evaluation, values_of
+from graphc.stream.evaluate import values_of
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.graph import Constant, Node, Tensor, constant_of, normalised, op_of, producer
-from graphc.stream.evaluate import Evaluation, values_of
+from graphc.stream.evaluate import values_of
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Array, Known
 from graphc.stream.ports import Builder
 

@@ -6,7 +6,6 @@ No tensor of data is computed for it: where it reads a shape of data, it is fed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -14,10 +13,8 @@ import onnx
 from graphc.errors import ModelError
 from graphc.graph import Graph, Node, Tensor, export_model, reads
 from graphc.runtime import RunError, Session
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Array
-
-if TYPE_CHECKING:
-    from graphc.stream.evaluate import Evaluation
 
 SHAPE_OPS = ("Shape", "Size")
 

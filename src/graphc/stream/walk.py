@@ -12,7 +12,8 @@ from graphc.graph import Constant, Node, Tensor, Variable, captured, label, opse
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
-from graphc.stream.evaluate import Evaluation, values_of
+from graphc.stream.evaluate import values_of
+from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Fact, Known, KnownConstant, Moved, Origin, Pairs, Static, Stream
 from graphc.stream.finite import keeps_finite, lower_bound
 from graphc.stream.positions import Positions
@@ -20,10 +21,12 @@ from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
 from graphc.stream.surroundings import with_surroundings
-from graphc.stream.symbolic.formulas import Formulas, Shared, sizes_of
+from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries import Steady
+from graphc.stream.symbolic.sources import sizes_of
 from graphc.stream.symbolic.space import NoFormulaError
+from graphc.stream.time_only import SHAPE_OPS
 
 SIZING = ("Reshape", "Expand", "Tile", "Resize")
 RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
@@ -80,17 +83,19 @@ class Walk:
             self.shared,
             lambda name: values_of(evaluation, name)[name].values[0],
         )
-        self.proof = Proof(formulas, evaluation.lengths)
+        self.proof = Proof(formulas, evaluation.lengths, evaluation.known)
         self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
         for name in self.offline.roles:
             if name in self.evaluation.carried:
                 self.note(name, input_fact(self.offline, self.evaluation, name))
                 if not isinstance(self.offline.roles[name], StateRole):
                     self.finite.add(name)
-        wanted = wanted_tensors(self.evaluation)
+        wanted, sized = wanted_tensors(self.evaluation), sized_tensors(self.evaluation)
         for node in self.evaluation.graph.nodes:
             if any(t.name in wanted for t in node.outputs):
                 self.take(node)
+            elif any(t.name in sized for t in node.outputs):
+                self.look_at(node)
         for port in self.evaluation.graph.outputs:
             refuse_table(port, self.facts.get(port.name))
         self.proof.begin()
@@ -98,6 +103,20 @@ class Walk:
             if name in self.proof.formulas.made_by:
                 self.proof.claim(name, Steady())
         self.proof.commit()
+
+    def look_at(self, node: Node) -> None:
+        """The facts of what is read for its size alone; none where it is no stream."""
+        if any(t.name in self.evaluation.carried and t.name not in self.facts for t in node.inputs):
+            return
+        self.proof.begin()
+        try:
+            found = step_of(node, self.facts_of(node, node.inputs)).facts
+        except StreamError:
+            return
+        self.proof.commit()
+        for tensor, fact in zip(node.outputs, found, strict=False):
+            if tensor.name and fact is not None:
+                self.note(tensor.name, fact)
 
     def note(self, name: str, fact: Fact) -> None:
         self.facts[name] = fact
@@ -283,6 +302,16 @@ def wanted_tensors(evaluation: Evaluation) -> set[str]:
         if any(t.name in wanted for t in node.outputs if t.name):
             wanted |= {t.name for t in reads(node) if t.name in carried}
     return wanted
+
+
+def sized_tensors(evaluation: Evaluation) -> set[str]:
+    """The tensors of data from which one is made whose size alone is read."""
+    carried = evaluation.carried
+    sized = {n.inputs[0].name for n in evaluation.graph.nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
+    for node in reversed(evaluation.graph.nodes):
+        if any(t.name in sized for t in node.outputs if t.name):
+            sized |= {t.name for t in reads(node) if t.name in carried}
+    return sized
 
 
 def input_fact(offline: Offline, evaluation: Evaluation, name: str) -> Fact:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import islpy as isl
 import numpy as np
 
+from graphc.stream.symbolic.moves import pulled
 from graphc.stream.symbolic.space import (
     Expr,
     NoFormulaError,
@@ -33,7 +34,6 @@ from graphc.stream.symbolic.tensor import (
     Special,
     Stored,
     number_in,
-    pulled,
 )
 
 MOST_ODD = 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc.stream.symbolic.differ import Difference
+from graphc.stream.symbolic.moves import pulled
 from graphc.stream.symbolic.queries import Lengths, same_along, same_at_next, shifts_along
 from graphc.stream.symbolic.space import (
     Expr,
@@ -16,7 +17,7 @@ from graphc.stream.symbolic.space import (
     nowhere,
     substituted,
 )
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Read, merged, pulled
+from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Read, merged
 
 
 @dataclass(frozen=True, eq=False)

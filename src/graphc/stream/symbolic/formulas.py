@@ -13,9 +13,10 @@ import onnx
 from graphc.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
 from graphc.offline import Offline
 from graphc.roles import CountsRole, MaskRole
-from graphc.stream.facts import Fact, Moved, Pairs, Static, Stream
+from graphc.stream.facts import Fact, Moved
 from graphc.stream.symbolic.lengths import expression_of
 from graphc.stream.symbolic.registry import Operands, make_of
+from graphc.stream.symbolic.sources import attributes, mask_formula, sizes_of
 from graphc.stream.symbolic.space import (
     Expr,
     NoFormulaError,
@@ -24,10 +25,10 @@ from graphc.stream.symbolic.space import (
     constant,
     frames,
     index,
-    quotient,
     scaled,
 )
-from graphc.stream.symbolic.tensor import Array, Formula, Number, Piece, Read, numbered, stored
+from graphc.stream.symbolic.stored import stored
+from graphc.stream.symbolic.tensor import Array, Formula, Number, Piece, Read
 
 DATA = "data"
 
@@ -273,41 +274,3 @@ def within(made: Formula, inputs: Sequence[Formula | None]) -> Formula:
         if tensor is not None:
             outside, rounded = outside | tensor.outside, rounded | tensor.rounded
     return replace(made, outside=outside.coalesce(), rounded=rounded.coalesce())
-
-
-def sizes_of(fact: Fact) -> tuple[Expr, ...]:
-    """The offline shape of a tensor of data, as expressions of T."""
-    if isinstance(fact, Static):
-        return tuple(constant(s, 0) for s in fact.shape)
-    if isinstance(fact, Stream):
-        return tuple(expression_of(fact.length) if s < 0 else constant(s, 0) for s in fact.shape)
-    if isinstance(fact, Pairs):
-        times = dict(zip(fact.axes, fact.times, strict=True))
-        return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
-    raise NoFormulaError("entries on their way to a table of two times")
-
-
-def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:
-    """A mask that the spec describes (``MaskRole.table``)."""
-    rank = len(shape)
-    size = expression_of(role.frames)
-    sizes = (*(constant(s, 0) for s in shape[:-2]), size, size)
-    everywhere = box(sizes)
-    first = scaled(quotient(index(rank - 2, rank), role.block), role.block)
-    distance = index(rank - 1, rank) - first
-    sees = distance.ge_set(constant(-role.left, rank)) & distance.lt_set(constant(role.block + role.right, rank))
-    table = role.table([*shape[:-2], 1, 1], role.left + role.right + 4 * role.block, dtype)
-    seen, unseen = table[(0,) * (rank - 2)][-1, -1], table[(0,) * (rank - 2)][0, -1]
-    pieces = (Piece(everywhere & sees, numbered(seen, rank)), Piece(everywhere - sees, numbered(unseen, rank)))
-    return Formula(sizes, dtype, pieces)
-
-
-def attributes(node: Node) -> str:
-    """The attributes of a node; of arrays a digest."""
-    found = []
-    for name, value in sorted(node.attrs.items()):
-        held = value.values if isinstance(value, Constant) else value
-        if isinstance(held, np.ndarray):
-            held = (held.shape, str(held.dtype), hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest())
-        found.append((name, held))
-    return repr(found)

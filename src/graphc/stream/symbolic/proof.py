@@ -8,10 +8,12 @@ some, the stretch around the lengths evaluated is kept. Where no formula is know
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.length import Length
+from graphc.stream.facts import Known, KnownConstant
+from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.differ import Difference
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.lengths import expression_of
@@ -68,6 +70,7 @@ class Proof:
 
     Args:
         evaluated: the lengths at which rules saw the tensors.
+        values: what they were.
         stretches: where claims hold that do not hold everywhere.
         untold: tensors of which a claim could not be decided, and why.
         claimed: tensors of which the rule at work has claimed something.
@@ -76,6 +79,7 @@ class Proof:
 
     formulas: Formulas
     evaluated: Sequence[int]
+    values: Mapping[str, Known]
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
@@ -123,7 +127,22 @@ class Proof:
         except NoFormulaError as err:
             self.doubt(name, str(err))
             return False
+        if not self.agrees(name, formula):
+            self.doubt(name, "its formula does not give what onnxruntime gives")
+            return False
         return self.check(name, formula, query)
+
+    def agrees(self, name: str, formula: Formula) -> bool:
+        """Whether a formula gives what was seen at the shortest length."""
+        known = self.values.get(name)
+        if known is None or isinstance(known, KnownConstant):
+            return True
+        place = self.evaluated.index(self.known.first)
+        key = (id(formula), self.known.first, known.values[place].tobytes())
+        answers = self.formulas.shared.answers
+        if key not in answers:
+            answers[key] = agrees(formula, known.values[place], self.known.first)
+        return bool(answers[key])
 
     def check(self, name: str, formula: Formula, query: Query) -> bool:
         """Decides a question about a formula."""

@@ -9,6 +9,8 @@ from graphc.length import Length
 from graphc.stream.facts import Array
 from graphc.stream.symbolic.differ import Difference, at_places, entries
 from graphc.stream.symbolic.lengths import expression_of
+from graphc.stream.symbolic.lists import numbers_of
+from graphc.stream.symbolic.moves import at_length, pulled, replaced
 from graphc.stream.symbolic.space import (
     Expr,
     Region,
@@ -25,7 +27,7 @@ from graphc.stream.symbolic.space import (
     scaled,
     substituted,
 )
-from graphc.stream.symbolic.tensor import Formula, Number, Piece, Read, at_length, numbers_of, pulled, replaced
+from graphc.stream.symbolic.tensor import Formula, Number, Piece, Read
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 from graphc.graph import Node
+from graphc.stream.symbolic.lists import fixed_list, listed
 from graphc.stream.symbolic.space import Expr, NoFormulaError, constant
-from graphc.stream.symbolic.tensor import Formula, fixed_list, listed
+from graphc.stream.symbolic.tensor import Formula
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from math import inf, isinf
 
 import numpy as np
 
+from graphc.stream.symbolic.combine import combined
 from graphc.stream.symbolic.exact import guarded
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
@@ -21,18 +22,8 @@ from graphc.stream.symbolic.space import (
     scaled,
     tidy,
 )
-from graphc.stream.symbolic.tensor import (
-    Applied,
-    Formula,
-    Leaf,
-    Number,
-    Piece,
-    Special,
-    combined,
-    number_in,
-    numbered,
-    stored,
-)
+from graphc.stream.symbolic.stored import stored
+from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
 
 NUMPY = {
     "Add": np.add,
@@ -168,7 +159,7 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
         return Number(tidy(a.min(b) if op == "Min" else a.max(b)))
     if op == "Mul":
         if first is None and second is None:
-            return piecewise_product(where, rank, a, b)
+            return piecewise_product(where, rank, a, b, whole)
         factor, number = (a, second) if second is not None else (b, first)
         assert number is not None
         short = number == 0 or whole or is_short(number)
@@ -206,12 +197,14 @@ def toward_zero(expr: Expr, rank: int) -> Expr:
     return expr.floor().intersect_domain(negative.complement()).union_add(expr.ceil().intersect_domain(negative))
 
 
-def piecewise_product(where: Region, rank: int, a: Expr, b: Expr) -> list[Piece] | None:
+def piecewise_product(where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> list[Piece] | None:
     """A product of which one factor is a number in each of its cases."""
     for one, other in ((a, b), (b, a)):
         cases = other.get_pieces()
         if all(aff.is_cst() for _, aff in cases):
             numbers = [(region, Fraction(str(aff.get_constant_val()))) for region, aff in cases]
+            if not (whole or all(n == 0 or is_short(n) for _, n in numbers)):
+                continue
             return [Piece(where & region, Number(scaled(one, n) if n else constant(0, rank))) for region, n in numbers]
     return None
 

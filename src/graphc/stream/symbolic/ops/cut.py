@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from graphc.stream.symbolic.lists import listed, numbers_of, size_in
+from graphc.stream.symbolic.moves import moved, pulled
 from graphc.stream.symbolic.ops.layout import outside_at
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
@@ -24,22 +26,7 @@ from graphc.stream.symbolic.space import (
     tidy,
     value_of,
 )
-from graphc.stream.symbolic.tensor import (
-    Applied,
-    Formula,
-    Leaf,
-    Number,
-    Piece,
-    Row,
-    Special,
-    listed,
-    merged,
-    moved,
-    numbered,
-    numbers_of,
-    pulled,
-    size_in,
-)
+from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Row, Special, merged, numbered
 
 BEFORE_ALL = -(2**40)
 

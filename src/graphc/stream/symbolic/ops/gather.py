@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphc.stream.symbolic.lists import numbers_of, size_in
+from graphc.stream.symbolic.moves import moved, replaced
 from graphc.stream.symbolic.ops.layout import outside_at
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
@@ -20,18 +22,7 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import (
-    Applied,
-    Formula,
-    Number,
-    Piece,
-    Read,
-    merged,
-    moved,
-    numbers_of,
-    replaced,
-    size_in,
-)
+from graphc.stream.symbolic.tensor import Applied, Formula, Number, Piece, Read, merged
 
 
 def within(place: Expr, size: Expr, rank: int) -> Expr:

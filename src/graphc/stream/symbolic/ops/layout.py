@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphc.stream.symbolic.lists import listed, size_in
+from graphc.stream.symbolic.moves import moved, pulled
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     Expr,
@@ -17,7 +19,7 @@ from graphc.stream.symbolic.space import (
     scaled,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece, listed, merged, moved, pulled, size_in
+from graphc.stream.symbolic.tensor import Formula, Piece, merged
 
 MOST_COPIES = 16
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.graph import Constant, constant_value
 from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.lists import listed, numbers_of, size_in
 from graphc.stream.symbolic.ops.logic import choose
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
@@ -24,7 +25,8 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Number, Piece, listed, merged, numbered, numbers_of, size_in, stored
+from graphc.stream.symbolic.stored import stored
+from graphc.stream.symbolic.tensor import Formula, Number, Piece, merged, numbered
 
 INT64 = np.dtype(np.int64)
 

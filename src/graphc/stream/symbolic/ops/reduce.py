@@ -6,6 +6,8 @@ import islpy as isl
 import numpy as np
 
 from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.lists import numbers_of, size_in
+from graphc.stream.symbolic.moves import moved
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
@@ -20,7 +22,8 @@ from graphc.stream.symbolic.space import (
     space,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Number, Piece, moved, numbers_of, size_in, stored
+from graphc.stream.symbolic.stored import stored
+from graphc.stream.symbolic.tensor import Formula, Number, Piece
 
 MOST_TERMS = 64
 PAIRWISE = {"ReduceSum": "Add", "ReduceMax": "Max", "ReduceMin": "Min", "ReduceProd": "Mul", "ReduceMean": "Add"}

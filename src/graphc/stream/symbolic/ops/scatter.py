@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphc.stream.symbolic.lists import numbers_of, size_in
+from graphc.stream.symbolic.moves import pulled
 from graphc.stream.symbolic.registry import Operands, formula_of
 from graphc.stream.symbolic.space import (
     NoFormulaError,
@@ -14,7 +16,7 @@ from graphc.stream.symbolic.space import (
     substituted,
     value_of,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece, merged, numbers_of, pulled, size_in
+from graphc.stream.symbolic.tensor import Formula, Piece, merged
 
 
 @formula_of("ScatterElements")

@@ -1,0 +1,91 @@
+"""A graph run at a few lengths: what is held of it, and the session that runs it at more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.errors import ModelError
+from graphc.graph import Graph, Node
+from graphc.runtime import RunError, Session
+from graphc.stream.facts import Array, Known
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A graph run at a few lengths.
+
+    Args:
+        graph: the graph, its time-only conditions resolved and its local functions inlined.
+        lengths: frames of the first stream input, for each run.
+        known: the time-only tensors that data meets, or that are outputs.
+        shapes: the shape of every tensor of data, one for each run.
+        dtypes: the dtype of every tensor of data.
+        time_shapes: the shape of every time-only tensor that a node makes, one for each run.
+        data: names of the tensors that depend on a stream input's values.
+        static: names of the tensors that depend on static inputs or given states only.
+        probe: runs the graph at more lengths.
+        conditions: the time-only tensors by which branches were chosen.
+        source: the model that was evaluated, its functions inlined.
+        feeds: the inputs of each run.
+        memo: what rules found out about constants.
+    """
+
+    graph: Graph
+    lengths: tuple[int, ...]
+    known: Mapping[str, Known]
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+    dtypes: Mapping[str, np.dtype[np.generic]]
+    data: frozenset[str]
+    static: frozenset[str]
+    probe: Probe = field(repr=False)
+    conditions: tuple[str, ...] = ()
+    source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
+    feeds: tuple[dict[str, Array], ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict)
+    time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+
+    @cached_property
+    def carried(self) -> frozenset[str]:
+        """Names of all tensors that are not time-only."""
+        return self.data | self.static
+
+    @property
+    def time_nodes(self) -> list[Node]:
+        """The nodes that make time-only tensors alone, in order."""
+        return [n for n in self.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Runs a graph, and tells some values and the shapes of all dense tensors."""
+
+    session: Session
+    wanted: tuple[str, ...]
+    shaped: tuple[str, ...]
+
+    def run(
+        self, feeds: Sequence[Mapping[str, Array]]
+    ) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]]]:
+        """Values of the wanted tensors at each feed; shapes of all.
+
+        Errors:
+            ModelError: onnxruntime does not run the graph.
+        """
+        names = set(self.session.input_names)
+        try:
+            runs = [self.session.run({k: v for k, v in feed.items() if k in names}) for feed in feeds]
+        except RunError as err:
+            raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+        values = [{name: np.asarray(run[name]) for name in self.wanted} for run in runs]
+        shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in self.shaped}
+        return values, shapes
+
+
+def shape_name(name: str) -> str:
+    return f"{name}//shape"

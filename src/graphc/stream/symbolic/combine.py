@@ -1,0 +1,86 @@
+"""Elementwise ops with broadcasting, a piece of each operand at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.stream.symbolic.moves import moved
+from graphc.stream.symbolic.space import (
+    Expr,
+    NoFormulaError,
+    Region,
+    box,
+    constant,
+    index,
+    is_same,
+    lengths,
+    nowhere,
+    number_of,
+)
+from graphc.stream.symbolic.tensor import MOST_REGIONS, Formula, Leaf, Piece, merged
+
+
+def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region]:
+    """Tensors of one shape, and the lengths at which their sizes do not fit.
+
+    Errors:
+        NoFormulaError: they fit at no length.
+    """
+    rank = max(t.rank for t in tensors)
+    sizes: list[Expr] = []
+    misfit = nowhere(0)
+    for axis in range(rank):
+        given = [t.sizes[axis - rank + t.rank] for t in tensors if axis - rank + t.rank >= 0]
+        wide = [s for s in given if number_of(s) != 1] or given[:1]
+        for other in wide[1:]:
+            misfit = misfit | other.ne_set(wide[0])
+        sizes.append(wide[0])
+    misfit = (misfit & lengths(0)).coalesce()
+    if misfit.is_equal(lengths(0)):
+        raise NoFormulaError("sizes that fit at no length")
+    found = []
+    for tensor in tensors:
+        lead = rank - tensor.rank
+        same = not lead and all(is_same(a, b) for a, b in zip(tensor.sizes, sizes, strict=True))
+        places = [
+            constant(0, rank) if number_of(size) == 1 else index(axis + lead, rank)
+            for axis, size in enumerate(tensor.sizes)
+        ]
+        found.append(tensor if same else moved(tensor, places, sizes))
+    return sizes, found, misfit
+
+
+Combine = Callable[[Region, int, Sequence[Leaf]], Leaf | list[Piece]]
+
+
+def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formula:
+    """An elementwise op with broadcasting.
+
+    Args:
+        combine: takes a set, its rank, and the operands' leaves there; gives a leaf, or pieces.
+    """
+    sizes, same, misfit = broadcast(tensors)
+    rank = len(sizes)
+    groups: list[tuple[Region, tuple[Leaf, ...]]] = [(box(sizes), ())]
+    for tensor in same:
+        if tensor.folded is not None:
+            raise NoFormulaError("rows that were laid out anew are used in another way")
+        groups = [
+            (where, (*leaves, piece.leaf))
+            for region, leaves in groups
+            for piece in tensor.pieces
+            if not (where := region & piece.where).is_empty()
+        ]
+        if len(groups) > MOST_REGIONS:
+            raise NoFormulaError(f"falls into {len(groups)} cases")
+    pieces: list[Piece] = []
+    for where, leaves in groups:
+        made = combine(where, rank, leaves)
+        pieces += made if isinstance(made, list) else [Piece(where, made)]
+    outside, rounded = misfit, nowhere(0)
+    for tensor in tensors:
+        outside, rounded = outside | tensor.outside, rounded | tensor.rounded
+    return Formula(tuple(sizes), np.dtype(dtype), merged(pieces), None, outside, rounded)

@@ -1,0 +1,54 @@
+"""What formulas begin with: sizes of data, and masks that the spec describes; and what tells nodes apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.graph import Constant, Node
+from graphc.roles import MaskRole
+from graphc.stream.facts import Fact, Pairs, Static, Stream
+from graphc.stream.symbolic.lengths import expression_of
+from graphc.stream.symbolic.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
+from graphc.stream.symbolic.tensor import Formula, Piece, numbered
+
+
+def sizes_of(fact: Fact) -> tuple[Expr, ...]:
+    """The offline shape of a tensor of data, as expressions of T."""
+    if isinstance(fact, Static):
+        return tuple(constant(s, 0) for s in fact.shape)
+    if isinstance(fact, Stream):
+        return tuple(expression_of(fact.length) if s < 0 else constant(s, 0) for s in fact.shape)
+    if isinstance(fact, Pairs):
+        times = dict(zip(fact.axes, fact.times, strict=True))
+        return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
+    raise NoFormulaError("entries on their way to a table of two times")
+
+
+def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:
+    """A mask that the spec describes (``MaskRole.table``)."""
+    rank = len(shape)
+    size = expression_of(role.frames)
+    sizes = (*(constant(s, 0) for s in shape[:-2]), size, size)
+    everywhere = box(sizes)
+    first = scaled(quotient(index(rank - 2, rank), role.block), role.block)
+    distance = index(rank - 1, rank) - first
+    sees = distance.ge_set(constant(-role.left, rank)) & distance.lt_set(constant(role.block + role.right, rank))
+    table = role.table([*shape[:-2], 1, 1], role.left + role.right + 4 * role.block, dtype)
+    seen, unseen = table[(0,) * (rank - 2)][-1, -1], table[(0,) * (rank - 2)][0, -1]
+    pieces = (Piece(everywhere & sees, numbered(seen, rank)), Piece(everywhere - sees, numbered(unseen, rank)))
+    return Formula(sizes, dtype, pieces)
+
+
+def attributes(node: Node) -> str:
+    """The attributes of a node; of arrays a digest."""
+    found = []
+    for name, value in sorted(node.attrs.items()):
+        held = value.values if isinstance(value, Constant) else value
+        if isinstance(held, np.ndarray):
+            held = (held.shape, str(held.dtype), hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest())
+        found.append((name, held))
+    return repr(found)
