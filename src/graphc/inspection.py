@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         "max_frames": signature.max_frames,
         "min_frames": signature.min_frames,
         "proof": "tried" if signature.tried else "proved",
+        "tried": dict(analysis.promise.tried),
         "beyond": "continues" if signature.continues else "stops",
         "ended_by": analysis.promise.ended_by,
     }
@@ -93,6 +95,19 @@ def attentions(analysis: Analysis) -> list[dict[str, Any]]:
         for placed in analysis.steps
         if (context := placed.step.attention) is not None
     ]
+
+
+def end_of(found: Mapping[str, Any]) -> str:
+    """What the longest stream of the promise is, and why."""
+    most, node = found["max_frames"], found["ended_by"]
+    if found["proof"] == "tried":
+        name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
+        return f"tried at some lengths up to {most} frames, not proved: {name}: {reason}"
+    if found["beyond"] == "continues":
+        return f"equal to the offline model up to {most} frames, where {node} ends it; streams go on"
+    if node is None:
+        return f"streams of up to {most} frames: a table of positions ends there"
+    return f"streams of up to {most} frames: beyond, {node} does something else"
 
 
 def input_entry(name: str, role: Any) -> dict[str, Any]:
@@ -218,9 +233,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
         blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
         console.print(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
     if found["max_frames"] is not None:
-        node = found["ended_by"]
-        why = "a table of positions ends there" if node is None else f"from then on {node} may do something else"
-        console.print(f"streams of up to {found['max_frames']} frames: {why}")
+        console.print(end_of(found))
     if found["states"]:
         table = Table(
             box=None,

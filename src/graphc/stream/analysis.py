@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.errors import ChunkMisfitError, StreamError, TooShortError
+from graphc.graph import label
 from graphc.offline import Offline
 from graphc.stream.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation import Evaluation
@@ -28,7 +29,7 @@ class Promise:
 
     Args:
         min_frames, max_frames: the shortest and the longest stream; None for any.
-        ended_by: the tensor that ends it; None where a table of positions or nothing does.
+        ended_by: the node that ends it; None where a table of positions or nothing does.
         continues: whether the streaming model needs nothing of what ends there.
         tried: tensors of which something is not proved, and why; empty where all is.
     """
@@ -192,7 +193,8 @@ def promise_of(walk: Walk) -> Promise:
         most, by, continues = bound, "", False
     if most >= ENDLESS:
         return Promise(start)
-    return Promise(start, most, by or None, continues, tried)
+    node = proof.formulas.made_by.get(by)
+    return Promise(start, most, label(node) if node is not None else by or None, continues, tried)
 
 
 def start_of(facts: Mapping[str, Fact], evaluation: Evaluation) -> int:
