@@ -14,6 +14,7 @@ from graphc.stream.explained import explained
 from graphc.stream.facts import Array, Known, Stream
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.rules.clamped_frames import picked_windows
 from graphc.stream.windowed import Window, window_over, windowed_fact
 
 UNBOUNDED = 2**31 - 1
@@ -241,6 +242,9 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     steps = {int(step) for v in values for step in np.diff(v)}
     starts = {int(v[0]) for v in values}
     if len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
+        windows = picked_windows(node, facts, x, values)
+        if windows is not None:
+            return windows
         facts.refuse("picks frames that are not evenly spaced from the start", "use Slice")
     step, start = steps.pop(), starts.pop()
     sizes = [x.length(n) for n in facts.lengths]

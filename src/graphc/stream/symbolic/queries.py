@@ -24,8 +24,11 @@ from graphc.stream.symbolic.space import (
     number_of,
     of_lengths,
     over,
+    quotient,
+    remainder,
     scaled,
     substituted,
+    tidy,
 )
 from graphc.stream.symbolic.tensor import Formula, Number, Piece, Read
 
@@ -180,6 +183,33 @@ class EntryIs:
     def __call__(self, x: Formula, known: Lengths) -> Difference:
         entry = substituted(numbers_of(x), [constant(self.place, 0)], 0)
         return Difference(differs_at(entry, expression_of(self.length)), nowhere(0))
+
+
+@dataclass(frozen=True)
+class PickedWindows:
+    """Place k of window f is ``start + stride * f + dilation * k``, held within a stream; none lies far behind its end.
+
+    Args:
+        after: frames behind the end that windows reach, at most.
+    """
+
+    start: int
+    stride: int
+    taps: int
+    dilation: int
+    length: Length
+    axis: int
+    after: int
+
+    def __call__(self, x: Formula, known: Lengths) -> Difference:
+        place = index(0, 1)
+        window, tap = quotient(place, self.taps), remainder(place, self.taps)
+        frame = constant(self.start, 1) + scaled(window, self.stride) + scaled(tap, self.dilation)
+        last = over(expression_of(self.length), 1) - constant(1, 1)
+        held = tidy(frame.max(constant(0, 1)).min(last))
+        far = box(x.sizes) & frame.gt_set(last + constant(self.after, 1))
+        wrong = at_lengths(x, (Piece(box(x.sizes), Number(held)),))
+        return wrong | Difference(of_lengths(far, 1), nowhere(0))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,117 @@
+"""Windows of frames picked by places that stop at both ends of the stream, one after the other on the axis of time.
+
+That is how stacking of frames at a low rate (LFR) is exported: the first and the last frame are repeated where a window
+reaches beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.graph import Node, Tensor
+from graphc.stream.facts import Array, Stream
+from graphc.stream.mirrored import mirrored
+from graphc.stream.ports import Builder
+from graphc.stream.rule import Facts, StreamStep
+from graphc.stream.symbolic.queries import PickedWindows
+from graphc.stream.windowed import Window, window_over
+
+MOST_TAPS = 64
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Place k of window f is frame ``start + stride * f + dilation * k``, held within the stream."""
+
+    start: int
+    stride: int
+    taps: int
+    dilation: int
+
+    @property
+    def extent(self) -> int:
+        return (self.taps - 1) * self.dilation + 1
+
+    def places(self, count: int) -> Array:
+        """The places of so many windows, not held within anything, [windows * taps]."""
+        table = self.stride * np.arange(count)[:, None] + self.dilation * np.arange(self.taps)[None]
+        return self.start + table.ravel()
+
+
+def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
+    """The windows of the fewest taps that tables of places are at every length; None where they are none."""
+    longest = max(range(len(values)), key=lambda k: values[k].size)
+    for taps in range(1, MOST_TAPS + 1):
+        if any(v.size % taps for v in values):
+            continue
+        found = windows_in(values[longest].reshape(-1, taps), sizes[longest])
+        if found is not None and all(
+            np.array_equal(v, np.clip(found.places(v.size // taps), 0, size - 1))
+            for v, size in zip(values, sizes, strict=True)
+        ):
+            return found
+    return None
+
+
+def windows_in(table: Array, size: int) -> Windows | None:
+    """Windows as places that lie inside the stream tell them."""
+    inside = (table > 0) & (table < size - 1)
+    rows, columns = (np.argwhere(both) for both in (inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]))
+    if not len(rows) or (table.shape[1] > 1 and not len(columns)):
+        return None
+    f, k = rows[0]
+    stride = int(table[f + 1, k] - table[f, k])
+    g, m = columns[0] if len(columns) else (0, 0)
+    dilation = int(table[g, m + 1] - table[g, m]) if len(columns) else 1
+    start = int(table[f, k]) - stride * int(f) - dilation * int(k)
+    return Windows(start, stride, table.shape[1], dilation) if stride > 0 and dilation > 0 else None
+
+
+def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep | None:
+    """The stream of these windows; None where the places are none, or their number is no length.
+
+    Frames beyond the ends are padding by the edge.
+    """
+    sizes = [x.length(n) for n in facts.lengths]
+    windows, length = windows_of(values, sizes), facts.proved_length(x.axis)
+    if windows is None or length is None or length.rate != x.rate * windows.taps / windows.stride:
+        return None
+    lasts = [int(windows.places(v.size // windows.taps)[-1]) for v in values]
+    before = max(0, -windows.start)
+    after = max(0, *(last - size + 1 for last, size in zip(lasts, sizes, strict=True)))
+    facts.claim(
+        1, PickedWindows(windows.start, windows.stride, windows.taps, windows.dilation, x.length, x.axis, after)
+    )
+    padded = edge_padding(facts, x, before, after)
+    y = padded.facts[0] if padded is not None else x
+    assert isinstance(y, Stream)
+    start = windows.start + before
+    w = window_over(
+        facts,
+        y,
+        Window(windows.extent, windows.stride, -start, 0, (1, windows.stride - windows.extent - start, windows.stride)),
+    )
+    out = facts.out(w.x, x.axis, delay=w.delay * windows.taps, length=length)
+    inner = replace(windows, start=0).places(facts.frames(y) // windows.stride)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        (chunk, *_) = padded.emit(b, inputs) if padded is not None else inputs
+        assert chunk is not None
+        return [b.one("Gather", w.chunk(b, chunk, "conv_context"), b.constant(inner), axis=x.axis, hint="windows")]
+
+    return StreamStep((out,), emit)
+
+
+def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> StreamStep | None:
+    """The stream with its first and last frame repeated."""
+    if not (before or after):
+        return None
+    length = x.length.then(1, before + after, 1)
+    shapes = tuple(
+        tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
+        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
+    )
+    return mirrored(replace(facts, output_shapes=(shapes,), dtypes=(x.dtype,)), x, "edge", before, after, length)
