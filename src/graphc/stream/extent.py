@@ -15,10 +15,10 @@ from graphc.stream.facts import Fact, Stream
 FARTHEST = 2000
 MARGIN = 70
 MOST_ENTRIES = 2**24
-MOST_OF_PAIRS = 2**26
+MOST_OF_PAIRS = 2**24
 NEAR = 8
 SCANNED = 64
-TRIED = 6
+TRIED = 4
 
 
 def slowdown(facts: Mapping[str, Fact]) -> int:
@@ -71,11 +71,13 @@ def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tu
 def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
     """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides."""
     longest, reach = max(evaluation.lengths), reach_of(evaluation, facts)
-    found = [n for n in range(longest + 1, longest + 1 + NEAR) if offline.accepts(n)]
+    if 2 * longest > reach:
+        return ()
+    found: list[int] = []
     for k in range(1, TRIED + 1):
         wanted = round(longest * (reach / longest) ** (k / TRIED))
         found += first_of(offline, range(wanted, max(wanted - NEAR, longest), -1))
-    return tuple(found)
+    return tuple(found) or tuple(n for n in range(longest + 1, longest + 1 + NEAR) if offline.accepts(n))
 
 
 def first_of(offline: Offline, lengths: range) -> list[int]:

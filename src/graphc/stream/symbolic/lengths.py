@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import cache
 
@@ -45,23 +46,40 @@ def last_piece(expr: Expr) -> isl.Aff | None:
 def chain_of(aff: isl.Aff) -> Length | None:
     """Nested roundings, the innermost first."""
     t = fraction(aff.get_coefficient_val(isl.dim_type.in_, 0))
-    start = fraction(aff.get_constant_val())
-    roundings = [
-        (fraction(aff.get_coefficient_val(isl.dim_type.div, k)), aff.get_div(k))
-        for k in range(aff.dim(isl.dim_type.div))
-    ]
-    used = [(factor, inner) for factor, inner in roundings if factor]
-    if len(used) + bool(t) > 1:
-        return None
-    if not used:
+    start, roundings = fraction(aff.get_constant_val()), list[tuple[Fraction, isl.Aff]]()
+    for k in range(aff.dim(isl.dim_type.div)):
+        factor, inner = fraction(aff.get_coefficient_val(isl.dim_type.div, k)), aff.get_div(k)
+        if inner.is_cst():
+            start += factor * math.floor(fraction(inner.get_constant_val()))
+        elif factor:
+            roundings.append((factor, inner))
+    if not roundings:
         return step(Length(), t, start)
-    factor, inner = used[0]
+    factor, inner = roundings[-1]
+    if len(roundings) > 1 or t:
+        before = joined(aff.add_constant_val(value_of(-start)).scale_down_val(value_of(factor)), inner)
+        return None if before is None else step(before, factor, start)
     if factor < 0:
         factor, inner = -factor, rounded_up(inner)
     if factor == 1 and start.denominator == 1:
         return chain_of(inner.add_constant_val(value_of(int(start))))
     before = chain_of(inner)
     return None if before is None else step(before, factor, start)
+
+
+def joined(aff: isl.Aff, inner: isl.Aff) -> Length | None:
+    """A rounding beside whole terms is the rounding of their sum: n + floor(x) is floor(n + x)."""
+    rest = aff.sub(inner.floor())
+    together = inner.add(rest)
+    whole, fewer = rest.get_denominator_val().is_one(), terms_of(together) < terms_of(aff)
+    return chain_of(together) if whole and fewer else None
+
+
+def terms_of(aff: isl.Aff) -> int:
+    """How many roundings, and T, an expression is a sum of."""
+    divs = range(aff.dim(isl.dim_type.div))
+    found = sum(not aff.get_coefficient_val(isl.dim_type.div, k).is_zero() for k in divs)
+    return found + (not aff.get_coefficient_val(isl.dim_type.in_, 0).is_zero())
 
 
 def rounded_up(aff: isl.Aff) -> isl.Aff:
