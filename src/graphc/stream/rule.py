@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from typing import Any, NoReturn
 
@@ -20,7 +21,7 @@ from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.lengths import length_of
 from graphc.stream.symbolic.proof import Proof, Query
 from graphc.stream.symbolic.queries import Kept, Periodic
-from graphc.stream.symbolic.space import NoFormulaError
+from graphc.stream.symbolic.space import NoFormulaError, bounded
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
@@ -141,19 +142,19 @@ class Facts:
         if self.proof is not None and isinstance(fact, Known) and fact.name:
             self.proof.doubt(fact.name, reason)
 
-    def proved_length(self, axis: int, output: int = 0) -> Length | None:
-        """The length of an output's axis as its formula tells; None where there is none, or it is no length."""
+    def proved_length(self, axis: int, rate: Fraction, output: int = 0) -> Length | None:
+        """The length of an output's axis as its formula tells; None where there is none, or it has another rate."""
         if self.proof is None or not self.proof.is_possible:
             return None
         try:
             size = self.proof.formulas.made(self.node, self.node.outputs[output].name).sizes[axis]
+            length = bounded(lambda: length_of(size))
         except NoFormulaError:
             return None
-        length = length_of(size)
-        fits = length is not None and all(
-            length(n) == shape[axis] for n, shape in zip(self.lengths, self.output_shapes[output], strict=True)
-        )
-        return length if fits else None
+        if length is None or length.rate != rate or any(mul <= 0 for mul, _, _ in length.steps):
+            return None
+        seen = zip(self.lengths, self.output_shapes[output], strict=True)
+        return length if all(length(n) == shape[axis] for n, shape in seen) else None
 
     def streams(self) -> list[tuple[int, Stream]]:
         return [(i, f) for i, f in enumerate(self.inputs) if isinstance(f, Stream)]

@@ -76,8 +76,9 @@ def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array])
     Frames beyond the ends are padding by the edge.
     """
     sizes = [x.length(n) for n in facts.lengths]
-    windows, length = windows_of(values, sizes), facts.proved_length(x.axis)
-    if windows is None or length is None or length.rate != x.rate * windows.taps / windows.stride:
+    windows = windows_of(values, sizes)
+    length = None if windows is None else facts.proved_length(x.axis, x.rate * windows.taps / windows.stride)
+    if windows is None or length is None:
         return None
     lasts = [int(windows.places(v.size // windows.taps)[-1]) for v in values]
     before = max(0, -windows.start)

@@ -105,7 +105,7 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
     sizes = [x.length(n) + before + count for n, count in zip(facts.lengths, counts, strict=True)]
     for index in indices:
         facts.claim(index, Uniform(x.axis))
-    length = facts.proved_length(x.axis) or explained(facts, x, sizes)
+    length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
         facts.refuse(
             f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames behind the stream, which follows no length",

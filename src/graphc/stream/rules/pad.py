@@ -139,7 +139,7 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
     if x.axis in places:
         facts.claim(1, EntryIs(places.index(x.axis), Length.fixed(fulls[0][x.axis])))
-    length = facts.proved_length(x.axis) or explained(facts, x, sizes)
+    length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
         facts.refuse(
             f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",

@@ -81,8 +81,8 @@ def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: l
     if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     (before,) = fronts
-    proved = facts.proved_length(x.axis)
-    if proved is not None and proved.rate == x.rate / step:
+    proved = facts.proved_length(x.axis, x.rate / step)
+    if proved is not None:
         return Cut(before, step, proved)
     end = stop_length(facts, x, stops, next(iter(raw)) if len(raw) == 1 else None)
     return Cut(before, step, end.then(1, step - 1 - before, step))
@@ -252,8 +252,8 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     if step == 1 and len(afters) > 1:
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     facts.claim_kept(x.axis, start, {x.axis: step})
-    proved = facts.proved_length(x.axis)
-    if proved is not None and proved.rate == x.rate / step:
+    proved = facts.proved_length(x.axis, x.rate / step)
+    if proved is not None:
         return cut(node, facts, Cut(start, step, proved))
     end = x.length.then(1, -min(afters), 1) if step == 1 else x.length
     return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))

@@ -56,11 +56,11 @@ def chain_of(aff: isl.Aff) -> Length | None:
     if not roundings:
         return step(Length(), t, start)
     factor, inner = roundings[-1]
-    if len(roundings) > 1 or t:
-        before = joined(aff.add_constant_val(value_of(-start)).scale_down_val(value_of(factor)), inner)
-        return None if before is None else step(before, factor, start)
     if factor < 0:
         factor, inner = -factor, rounded_up(inner)
+    if len(roundings) > 1 or t:
+        before = joined(aff.add_constant_val(value_of(-start)).scale_val(value_of(1 / factor)), inner)
+        return None if before is None else step(before, factor, start)
     if factor == 1 and start.denominator == 1:
         return chain_of(inner.add_constant_val(value_of(int(start))))
     before = chain_of(inner)
