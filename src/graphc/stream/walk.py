@@ -98,9 +98,15 @@ class Walk:
                 self.look_at(node)
         for port in self.evaluation.graph.outputs:
             refuse_table(port, self.facts.get(port.name))
+        self.claim_fixed()
+
+    def claim_fixed(self) -> None:
+        """Conditions that chose branches, and outputs that are numbers of time alone, stay what they are."""
         self.proof.begin()
-        for name in self.evaluation.conditions:
-            if name in self.proof.formulas.made_by:
+        fixed = [*self.evaluation.conditions, *(t.name for t in self.evaluation.graph.outputs)]
+        for name in fixed:
+            known = self.evaluation.known.get(name)
+            if name in self.proof.formulas.made_by and known is not None and known.steady is not None:
                 self.proof.claim(name, Steady())
         self.proof.commit()
 

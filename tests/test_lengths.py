@@ -1,0 +1,186 @@
+"""What a graph makes of its length: lifted as far as it is true, to the frame; and streams that go on where a model ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT
+from promise import streams_equal
+from test_rules import ends_before, lifted_equal, model_of, random, weights
+
+from graphc.errors import InputError
+from graphc.length import Length
+from graphc.model import Model, read_model
+from graphc.offline import Offline, offline_of
+from graphc.spec import InputSpec, StreamSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift
+from graphc.validate import session_of
+
+INTS = {
+    "zero": np.array(0),
+    "one": np.array(1),
+    "two": np.array(2),
+    "three": np.array(3),
+    "five": np.array(5),
+    "front": np.array([0]),
+    "second": np.array([1]),
+    "all": np.array([-1]),
+    "small": np.float32(0.01),
+}
+STRIDED = ((320, 512, 256), (160, 400, 0), (4, 9, 4), (2, 3, 1))
+
+
+def slow_model(stride: int, kernel: int, pad: int, body: str, outputs: str = "float[1,A,B] y") -> onnx.ModelProto:
+    """A strided convolution z of float[1,1,T] x, and its number of frames n, in front of a body."""
+    head = f"z = Conv <strides=[{stride}], pads=[{pad},{pad}]> (x, w) h = Shape (z) n = Gather (h, two)"
+    return weights(model_of(f"{head} {body}", "float[1,1,T] x", outputs), w=random(2, 1, kernel), **INTS)
+
+
+def slow_frames(stride: int, kernel: int, pad: int) -> Length:
+    return Length().then(1, 2 * pad - kernel + stride, stride)
+
+
+def lifted(model: onnx.ModelProto) -> tuple[Offline, Model]:
+    offline = offline_of(model, StreamSpec(chunk=1))
+    return offline, lift(analyse(offline))
+
+
+@pytest.mark.parametrize(("stride", "kernel", "pad"), STRIDED)
+@pytest.mark.parametrize("gate", ["Less", "LessOrEqual", "Greater", "Equal"])
+def test_a_gate_on_slow_frames_ends_the_promise_at_its_last_length(
+    stride: int, kernel: int, pad: int, gate: str
+) -> None:
+    """At every length tried padding made the slow tensor the same size, so its count passed for steady."""
+    frames = 2100
+    body = f"q = {gate} (n, late) f = Cast <to=1> (q) g = Mul (f, small) y = Add (z, g)"
+    model = weights(slow_model(stride, kernel, pad, body), late=np.array(frames))
+    _, found = lifted(model)
+    count = slow_frames(stride, kernel, pad)
+    first = next(n for n in range(stride * (frames - 2), stride * (frames + 3)) if count(n) == frames)
+    last = first + stride - 1 if gate in ("LessOrEqual", "Greater") else first - 1
+    assert found.signature is not None
+    assert found.signature.max_frames == last
+    assert not found.signature.continues
+    assert not found.signature.tried
+
+
+@pytest.mark.parametrize(("stride", "kernel", "pad"), STRIDED)
+def test_an_output_that_counts_slow_frames_is_gone(stride: int, kernel: int, pad: int) -> None:
+    body = "u = Unsqueeze (n, front) count = Identity (u) y = Identity (z)"
+    model = slow_model(stride, kernel, pad, body, "float[1,A,B] y, int64[1] count")
+    offline, found = lifted(model)
+    assert found.signature is not None
+    assert [o.name for o in found.signature.outputs] == ["y"]
+    shortest = found.signature.min_frames
+    assert (
+        streams_equal(offline, session_of(found), range(shortest, shortest + 3 * stride, stride // 2 + 1)).kind
+        == "equal"
+    )
+
+
+@pytest.mark.parametrize(("stride", "kernel", "pad"), STRIDED)
+@pytest.mark.parametrize("place", ["i", "Min", "Max"])
+def test_positions_of_slow_frames(stride: int, kernel: int, pad: int, place: str) -> None:
+    body = "i = Range (zero, n, one)" if place == "i" else f"r = Range (zero, n, one) i = {place} (r, five)"
+    model = slow_model(stride, kernel, pad, f"{body} f = Cast <to=1> (i) y = Add (z, f)")
+    offline, found = lifted(model)
+    assert found.signature is not None
+    assert not found.signature.tried
+    shortest = found.signature.min_frames
+    lengths = [*range(shortest, shortest + 3 * stride, stride // 2 + 1), *range(7 * stride, 12 * stride, stride + 1)]
+    assert streams_equal(offline, session_of(found), lengths).kind == "equal"
+
+
+@pytest.mark.parametrize("op", ["Mul", "Div", "Add"])
+def test_a_scale_by_the_length_is_refused(op: str) -> None:
+    body = f"h = Shape (x) t = Gather (h, two) f = Cast <to=1> (t) y = {op} (x, f)"
+    ends_before(weights(model_of(body), **INTS), 2)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "e = Unsqueeze (t, front) p = Slice (rows, front, e, front)",
+        "r = Range (zero, t, one) p = Gather (rows, r)",
+        "e = Unsqueeze (t, front) s = Slice (rows, front, e, front) p = Expand (s, e)",
+    ],
+)
+def test_a_table_ends_the_promise_at_its_last_row(read: str) -> None:
+    """By slice, by gather, and by an error of the op behind."""
+    model = weights(model_of(f"h = Shape (x) t = Gather (h, two) {read} y = Add (x, p)"), rows=random(120), **INTS)
+    found = lifted_equal(model, (1,), range(110, 121))
+    assert found.signature is not None
+    assert found.signature.max_frames == 120
+    assert not found.signature.continues, "the stream reads the table itself"
+
+
+def test_a_pad_of_nothing_over_a_table_of_two_times() -> None:
+    """Amounts that come to nothing at every length, as a bias for caches that are empty offline has them."""
+    body = """
+        h = Shape (x) t = Gather (h, two) r = Range (zero, t, one) q = Unsqueeze (r, second) k = Unsqueeze (r, front)
+        d = Sub (q, k) lo = GreaterOrEqual (d, zero) hi = Less (d, five) m = And (lo, hi) xt = Transpose <perm=[0,2,1]> (x)
+        s = MatMul (xt, x) less = Sub (t, t) lu = Unsqueeze (less, front) pads = Concat <axis=0> (front, front, lu, front, front, front)
+        padded = Pad (s, pads) masked = Where (m, padded, low) a = Softmax <axis=-1> (masked) o = MatMul (a, xt)
+        y = Transpose <perm=[0,2,1]> (o)
+    """
+    found = lifted_equal(weights(model_of(body), low=np.float32(-np.inf), **INTS))
+    assert found.signature is not None
+    assert found.signature.max_frames is None
+
+
+LFR = """
+    h = Shape (x) t = Gather (h, two) a = Add (t, behind) c = Div (a, stride) r = Range (zero, c, one) b = Mul (r, stride)
+    u = Unsqueeze (b, second) w = Add (u, taps) v = Sub (w, lead) {held} i = Reshape (p, all) y = Gather <axis=2> (x, i)
+"""
+
+
+@pytest.mark.parametrize(("stride", "count", "lead"), [(6, 7, 3), (3, 5, 2), (2, 4, 0), (4, 4, 1)])
+@pytest.mark.parametrize(
+    "held",
+    [
+        "last = Sub (t, one) lo = Max (v, zero) p = Min (lo, last)",
+        "last = Sub (t, one) lo = Clip (v, zero) p = Min (lo, last)",
+    ],
+)
+def test_frames_stacked_at_a_low_rate_by_clamped_places(stride: int, count: int, lead: int, held: str) -> None:
+    numbers = {"stride": np.array(stride), "behind": np.array(stride - 1), "lead": np.array(lead)}
+    model = weights(model_of(LFR.format(held=held)), taps=np.arange(count)[None], **numbers, **INTS)
+    found = lifted_equal(model, (1, 2), range(count, 40))
+    assert found.signature is not None
+    assert found.signature.max_frames is None
+
+
+NEMO = {"audio_signal": InputSpec(axis=2), "length": InputSpec(counts="audio_signal")}
+
+
+def nemo(name: str) -> tuple[Offline, Model]:
+    offline = offline_of(read_model(ROOT / "examples" / "nemo" / f"{name}.onnx"), StreamSpec(chunk=32, inputs=NEMO))
+    return offline, lift(analyse(offline, 32))
+
+
+def test_a_stream_goes_on_where_the_table_of_an_offline_model_ends() -> None:
+    """256 frames behind eightfold subsampling: 2,041 frames. Beyond, the offline model broadcasts nonsense."""
+    offline, short = nemo("short_table")
+    assert short.signature is not None
+    assert (short.signature.max_frames, short.signature.continues, short.signature.tried) == (2041, True, ())
+    assert streams_equal(offline, session_of(short), (100, 2040, 2041)).kind == "equal"
+    _, long = nemo("long_table")
+    rng = np.random.default_rng(0)
+    sessions = [session_of(short), session_of(long)]
+    for _ in range(6):
+        frames = rng.standard_normal((1, 40, 1000)).astype(np.float32)
+        one, other = (session.push(audio_signal=frames)["outputs"] for session in sessions)
+        np.testing.assert_array_equal(one, other)
+    one, other = (session.flush()["outputs"] for session in sessions)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_stream_stops_where_its_own_table_ends() -> None:
+    body = "h = Shape (x) t = Gather (h, two) e = Unsqueeze (t, front) p = Slice (rows, front, e, front) y = Add (x, p)"
+    _, found = lifted(weights(model_of(body), rows=random(120), **INTS))
+    session = session_of(found)
+    session.push(x=random(1, 2, 120))
+    with pytest.raises(InputError, match="more than 120 frames"):
+        session.push(x=random(1, 2, 1))
