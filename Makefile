@@ -56,6 +56,7 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
 	$(BIN)/python benchmarks/lifting.py
+	$(BIN)/python benchmarks/revisions.py
 	$(BIN)/python benchmarks/quantization.py
 
 battery: .venv/.tested

@@ -75,7 +75,7 @@ def disagreements(offline: Offline) -> list[str]:
     evaluation = walk.evaluation
     end = walk.proof.end.last
     held_out = tuple(n for n in HELD_OUT if n <= end and n not in evaluation.lengths and offline.accepts(n))
-    values, _ = evaluation.probe.run([offline.draw(n, np.random.default_rng(n)) for n in held_out])
+    values = [run.values for run in evaluation.probe.all_at(held_out)]
     wrong: list[str] = []
     for name, known in evaluation.known.items():
         if name not in walk.proof.formulas.made_by or name in evaluation.carried:

@@ -73,6 +73,16 @@ def analyse(
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
     study = Study(offline, evaluation or evaluate(offline), settings)
+    offline.tester = study.evaluation.probe.gives_something
+    try:
+        return analysed(study, chunk)
+    finally:
+        offline.tester = None
+        study.evaluation.probe.held.clear()
+
+
+def analysed(study: Study, chunk: int | None) -> Analysis:
+    settings = study.settings
     if settings.grid is not None:
         return study.decided(lambda: study.walk(chunk or settings.grid or 1, settings.grid or 1))
     smallest = study.decided(study.smallest)
@@ -120,7 +130,7 @@ class Study:
                 break
             if found.proof.end.last >= enough and found.promise.min_frames == start_of(found.facts, self.evaluation):
                 before = found
-            self.evaluation = evaluate_also(self.offline, self.evaluation, more)
+            self.evaluation = evaluate_also(self.evaluation, more)
         return found
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
@@ -137,7 +147,7 @@ class Study:
                 more = lengths_from(self.offline, wanted)
                 if not more:
                     raise
-                self.evaluation = evaluate_also(self.offline, self.evaluation, more)
+                self.evaluation = evaluate_also(self.evaluation, more)
 
     def smallest(self) -> Analysis:
         chunk = 1

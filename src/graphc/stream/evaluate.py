@@ -44,101 +44,124 @@ from graphc.stream.unfolded_rows import unfold_rows
 LONGEST_TRIED = 100_000
 
 
-def evaluate(offline: Offline, at_least: int = 1, also: tuple[int, ...] = ()) -> Evaluation:
+def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
     """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
 
     Args:
         at_least: frames of most of the lengths.
-        also: lengths to be evaluated too, as what holds for long streams need not hold for short ones.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
         StreamError: a condition changes with the length, or a time-only value is random.
     """
+    start = Start(offline)
     while True:
         found = offline.some_lengths(at_least)
-        evaluation = evaluate_at(offline, tuple(dict.fromkeys((*found, *also))))
+        evaluation = start.at(found)
         empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
         if not empty or found[0] < at_least or found[0] > LONGEST_TRIED:
             return evaluation
         at_least = 2 * found[0]
 
 
-def evaluate_also(offline: Offline, evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
+def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
+    """Evaluates at these lengths; errors as of ``evaluate``."""
+    return Start(offline).at(lengths)
+
+
+def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
     """The evaluation with more lengths among its own.
 
     Errors:
         ModelError: the graph cannot be run.
     """
-    feeds = tuple(offline.draw(n, np.random.default_rng(n)) for n in more)
-    values, found = evaluation.probe.run(feeds)
+    runs = evaluation.probe.all_at(more)
     lengths = (*evaluation.lengths, *more)
     known: dict[str, Known] = {}
     for name, held in evaluation.known.items():
         if isinstance(held, KnownConstant):
             known[name] = KnownConstant(held.load, len(lengths))
         else:
-            known[name] = Known((*held.values, *(run[name] for run in values)), name)
+            known[name] = Known((*held.values, *(run.values[name] for run in runs)), name)
+
+    def longer(shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+        return {name: (*sizes, *(run.shapes[name] for run in runs)) for name, sizes in shapes.items()}
+
     return replace(
         evaluation,
         lengths=lengths,
         known=known,
-        shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.shapes.items()},
-        time_shapes={name: (*sizes, *found[name]) for name, sizes in evaluation.time_shapes.items()},
-        feeds=(*evaluation.feeds, *feeds),
+        shapes=longer(evaluation.shapes),
+        time_shapes=longer(evaluation.time_shapes),
+        feeds=(*evaluation.feeds, *(run.feed for run in runs)),
         memo={key: held for key, held in evaluation.memo.items() if key[0] == "mover"},
     )
 
 
-def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
-    offline.rest()
-    model = inlined(offline.model)
-    graph = import_model(model)
-    feeds = [offline.draw(n, np.random.default_rng(n)) for n in lengths]
-    chosen: list[str] = []
-    while True:
+class Start:
+    """A model's graph, made plainer as its shapes at some lengths allow."""
+
+    def __init__(self, offline: Offline):
+        self.offline = offline
+        offline.rest()
+        self.model = inlined(offline.model)
+        self.graph = import_model(self.model)
+        self.conditions: list[str] = []
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Makes a session of the graph as it is, which tells the offline model's lengths too."""
+        graph = self.graph
         graph.nodes = sorted_nodes(graph)
-        data, static = reachable(graph, offline)
-        wanted = frontier(graph, data | static)
-        conditions = {
-            n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in data | static
-        }
-        probe, dtypes = probe_of(graph, model, wanted | set(conditions))
-        values, found = probe.run(feeds)
-        shapes = {name: sizes for name, sizes in found.items() if name in data | static}
-        known = {name: Known(tuple(run[name] for run in values), name) for name in values[0]}
-        all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in values[0]}}
-        rewritten = (
-            make_plainer(graph, all_shapes)
-            or pad_by_edges(graph, shapes)
-            or unfold_rows(graph, shapes)
-            or stack_sequences(graph, shapes)
-            or plain_loops(graph, values)
-            or gather_picks(graph)
-            or expand_contrib(graph, shapes, values[0])
+        self.data, self.static = reachable(graph, self.offline)
+        carried = self.data | self.static
+        self.branches = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in carried}
+        wanted = frontier(graph, carried) | set(self.branches)
+        self.probe, self.dtypes = probe_of(graph, self.model, wanted, self.offline)
+        self.offline.tester = self.probe.gives_something
+
+    def at(self, lengths: tuple[int, ...]) -> Evaluation:
+        graph = self.graph
+        while True:
+            carried = self.data | self.static
+            runs = self.probe.all_at(lengths)
+            found = {name: tuple(run.shapes[name] for run in runs) for name in self.probe.shaped}
+            shapes = {name: sizes for name, sizes in found.items() if name in carried}
+            values = [run.values for run in runs]
+            known: dict[str, Known] = {
+                name: Known(tuple(run[name] for run in values), name) for name in self.probe.wanted
+            }
+            all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in self.probe.wanted}}
+            rewritten = (
+                make_plainer(graph, all_shapes)
+                or pad_by_edges(graph, shapes)
+                or unfold_rows(graph, shapes)
+                or stack_sequences(graph, shapes)
+                or plain_loops(graph, values)
+                or gather_picks(graph)
+                or expand_contrib(graph, shapes, values[0])
+            )
+            if not self.branches and not rewritten:
+                break
+            self.conditions += self.branches
+            for name, node in self.branches.items():
+                inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
+            self.prepare()
+        known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
+        return Evaluation(
+            graph,
+            lengths,
+            known,
+            shapes,
+            {name: dtype for name, dtype in self.dtypes.items() if name in shapes},
+            frozenset(self.data),
+            frozenset(self.static),
+            self.probe,
+            conditions=tuple(self.conditions),
+            source=self.model,
+            feeds=tuple(run.feed for run in runs),
+            time_shapes={name: sizes for name, sizes in found.items() if name not in shapes},
         )
-        if not conditions and not rewritten:
-            break
-        chosen += conditions
-        for name, node in conditions.items():
-            inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
-    known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
-    time_shapes = {name: sizes for name, sizes in found.items() if name not in shapes}
-    kept = {name: dtype for name, dtype in dtypes.items() if name in shapes}
-    return Evaluation(
-        graph,
-        lengths,
-        known,
-        shapes,
-        kept,
-        frozenset(data),
-        frozenset(static),
-        probe,
-        conditions=tuple(chosen),
-        source=model,
-        feeds=tuple(feeds),
-        time_shapes=time_shapes,
-    )
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
@@ -207,7 +230,9 @@ def frontier(graph: Graph, data: set[str]) -> set[str]:
     return wanted & made
 
 
-def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
+def probe_of(
+    graph: Graph, like: onnx.ModelProto, wanted: set[str], offline: Offline
+) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
     """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
 
     Errors:
@@ -215,6 +240,7 @@ def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Pro
     """
     base = export_model(graph, like)
     del base.graph.value_info[:]
+    outputs = tuple(o.name for o in base.graph.output)
     made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
         dtypes = dtypes_of(base, made)
@@ -222,7 +248,11 @@ def probe_of(graph: Graph, like: onnx.ModelProto, wanted: set[str]) -> tuple[Pro
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-    return Probe(session, tuple(sorted(wanted)), tuple(shaped)), dtypes
+
+    def draw(frames: int) -> dict[str, Array]:
+        return offline.draw(frames, np.random.default_rng(frames))
+
+    return Probe(session, tuple(sorted(wanted)), tuple(shaped), outputs, draw), dtypes
 
 
 def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -62,29 +62,68 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Run:
+    """A graph at one length: its inputs, values of some tensors, and the shapes of all dense ones."""
+
+    feed: dict[str, Array]
+    values: dict[str, Array]
+    shapes: dict[str, tuple[int, ...]]
+
+
+@dataclass
 class Probe:
-    """Runs a graph, and tells some values and the shapes of all dense tensors."""
+    """Runs a graph at lengths, once each.
+
+    Args:
+        wanted: the tensors whose values are told.
+        shaped: the tensors whose shapes are.
+        outputs: those of the model.
+        draw: the inputs at a length.
+    """
 
     session: Session
     wanted: tuple[str, ...]
     shaped: tuple[str, ...]
+    outputs: tuple[str, ...]
+    draw: Callable[[int], dict[str, Array]]
+    held: dict[int, Run] = field(default_factory=dict)
 
-    def run(
-        self, feeds: Sequence[Mapping[str, Array]]
-    ) -> tuple[list[dict[str, Array]], dict[str, tuple[tuple[int, ...], ...]]]:
-        """Values of the wanted tensors at each feed; shapes of all.
+    def at(self, frames: int) -> Run:
+        """The run at a length.
 
         Errors:
             ModelError: onnxruntime does not run the graph.
+            ValueError: an input would have a fraction of a frame.
         """
-        names = set(self.session.input_names)
+        if frames not in self.held:
+            names, feed = set(self.session.input_names), self.draw(frames)
+            try:
+                run = self.session.run({k: v for k, v in feed.items() if k in names})
+            except RunError as err:
+                raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+            values = {name: np.asarray(run[name]) for name in self.wanted}
+            shapes = {name: tuple(int(d) for d in run[shape_name(name)]) for name in self.shaped}
+            self.held[frames] = Run(feed, values, shapes)
+        return self.held[frames]
+
+    def all_at(self, lengths: Sequence[int]) -> list[Run]:
+        """The runs at some lengths, which are held no longer."""
+        runs = [self.at(n) for n in lengths]
+        self.held.clear()
+        return runs
+
+    def gives_something(self, frames: int) -> bool:
+        """Whether no output of the model is empty at a length.
+
+        Errors:
+            RunError: the model does not run there.
+            ValueError: an input would have a fraction of a frame.
+        """
         try:
-            runs = [self.session.run({k: v for k, v in feed.items() if k in names}) for feed in feeds]
-        except RunError as err:
-            raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
-        values = [{name: np.asarray(run[name]) for name in self.wanted} for run in runs]
-        shapes = {name: tuple(tuple(int(d) for d in run[shape_name(name)]) for run in runs) for name in self.shaped}
-        return values, shapes
+            shapes = self.at(frames).shapes
+        except ModelError as err:
+            raise RunError(str(err)) from err
+        return all(0 not in shapes[name] for name in self.outputs if name in shapes)
 
 
 def shape_name(name: str) -> str:

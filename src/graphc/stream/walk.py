@@ -103,10 +103,10 @@ class Walk:
     def claim_fixed(self) -> None:
         """Conditions that chose branches, and outputs that are numbers of time alone, stay what they are."""
         self.proof.begin()
-        fixed = [*self.evaluation.conditions, *(t.name for t in self.evaluation.graph.outputs)]
-        for name in fixed:
-            known = self.evaluation.known.get(name)
-            if name in self.proof.formulas.made_by and known is not None and known.steady is not None:
+        made, known = self.proof.formulas.made_by, self.evaluation.known
+        steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
+        for name in (*self.evaluation.conditions, *steady):
+            if name in made:
                 self.proof.claim(name, Steady())
         self.proof.commit()
 
