@@ -93,3 +93,35 @@ def along_axes(operands: Operands) -> list[Formula]:
     others = [Row(f, ()) for f in operands.inputs[1:] if f is not None]
     key = (operands.node.op, repr(sorted(operands.node.attrs.items())))
     return [made(tensor.sizes, key, (row, *places, *others), [tensor])]
+
+
+@formula_of("Einsum")
+def einsum(operands: Operands) -> list[Formula]:
+    """Two operands; summed letters make rows, without any it is a product of entries."""
+    equation = str(operands.attribute("equation")).replace(" ", "")
+    given, arrow, output = equation.partition("->")
+    terms = given.split(",")
+    if len(terms) != 2 or not arrow or "." in equation or any(len(set(t)) < len(t) for t in terms):
+        raise NoFormulaError("an Einsum of this form")
+    tensors = [operands[0], operands[1]]
+    summed = sorted((set(terms[0]) | set(terms[1])) - set(output))
+    if any(letter not in term for letter in summed for term in terms):
+        raise NoFormulaError("an Einsum that sums one operand alone")
+    size_of = {letter: t.sizes[k] for term, t in zip(terms, tensors, strict=True) for k, letter in enumerate(term)}
+    if not summed:
+        return [two(operands, "Mul", *(spread(t, term, output) for t, term in zip(tensors, terms, strict=True)))]
+    rank, rows = len(output), list[Leaf]()
+    for tensor, term in zip(tensors, terms, strict=True):
+        order = [*(letter for letter in term if letter not in summed), *summed]
+        turned = moved(
+            tensor, [index(order.index(letter), len(order)) for letter in term], [size_of[letter] for letter in order]
+        )
+        rows.append(Row(turned, tuple(index(output.index(letter), rank) for letter in order if letter in output)))
+    return [made([size_of[letter] for letter in output], ("Einsum", len(summed)), rows, tensors)]
+
+
+def spread(tensor: Formula, term: str, output: str) -> Formula:
+    """An operand with its axes where the output has them, and size 1 elsewhere."""
+    rank = len(output)
+    sizes = [tensor.sizes[term.index(letter)] if letter in term else constant(1, 0) for letter in output]
+    return moved(tensor, [index(output.index(letter), rank) for letter in term], sizes)

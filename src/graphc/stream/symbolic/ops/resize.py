@@ -1,0 +1,36 @@
+"""Resize: sizes exactly; what stands there by the op alone."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from graphc.stream.symbolic.lists import listed, size_in
+from graphc.stream.symbolic.ops.arithmetic import is_short
+from graphc.stream.symbolic.registry import Operands, formula_of
+from graphc.stream.symbolic.space import Expr, NoFormulaError, box, index, number_of, scaled, tidy
+from graphc.stream.symbolic.tensor import Applied, Formula, Number, Piece, Row
+
+
+@formula_of("Resize", "Upsample")
+def resize(operands: Operands) -> list[Formula]:
+    tensor = operands[0]
+    scales, wanted = operands.get(2 if operands.node.op == "Resize" else 1), operands.get(3)
+    axes = operands.fixed("axes", len(operands.inputs)) or list(range(tensor.rank))
+    sizes = list(tensor.sizes)
+    given = listed(wanted) if wanted is not None and size_in(wanted, 0) else None
+    if operands.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise NoFormulaError("a size by the ratio of others")
+    for place, axis in enumerate(axes):
+        sizes[axis % tensor.rank] = given[place] if given is not None else by_scale(sizes[axis], scales, place)
+    key = (operands.node.op, repr(sorted(operands.node.attrs.items())))
+    places = [Number(index(a, tensor.rank)) for a in range(tensor.rank)]
+    piece = Piece(box(sizes), Applied(key, (Row(tensor, ()), *places)))
+    return [Formula(tuple(sizes), tensor.dtype, (piece,))]
+
+
+def by_scale(size: Expr, scales: Formula | None, place: int) -> Expr:
+    """floor(size * scale), of which floats hold the product exactly."""
+    number = None if scales is None else number_of(listed(scales)[place])
+    if number is None or not is_short(Fraction(number)):
+        raise NoFormulaError("a scale of which products round")
+    return tidy(scaled(size, number).floor())
