@@ -32,6 +32,7 @@ from graphc.runtime import RunError, Session
 from graphc.stream.evaluation import Evaluation, Probe, shape_name
 from graphc.stream.expanded import expand_contrib, inlined
 from graphc.stream.facts import Array, Known, KnownConstant
+from graphc.stream.hollow import hollow
 from graphc.stream.inline import inline_branch
 from graphc.stream.loops import plain_loops
 from graphc.stream.picks import gather_picks
@@ -117,7 +118,7 @@ class Start:
         carried = self.data | self.static
         self.branches = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in carried}
         wanted = frontier(graph, carried) | set(self.branches)
-        self.probe, self.dtypes = probe_of(graph, self.model, wanted, self.offline)
+        self.probe, self.dtypes = probe_of(graph, self.model, wanted, carried, self.offline)
         self.offline.tester = self.probe.gives_something
 
     def at(self, lengths: tuple[int, ...]) -> Evaluation:
@@ -231,7 +232,7 @@ def frontier(graph: Graph, data: set[str]) -> set[str]:
 
 
 def probe_of(
-    graph: Graph, like: onnx.ModelProto, wanted: set[str], offline: Offline
+    graph: Graph, like: onnx.ModelProto, wanted: set[str], carried: set[str], offline: Offline
 ) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
     """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
 
@@ -244,6 +245,7 @@ def probe_of(
     made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
         dtypes = dtypes_of(base, made)
+        hollow(base, graph, carried)
         shaped = [name for name in made if name in dtypes]
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
     except RunError as err:
