@@ -184,3 +184,23 @@ def test_a_stream_stops_where_its_own_table_ends() -> None:
     session.push(x=random(1, 2, 120))
     with pytest.raises(InputError, match="more than 120 frames"):
         session.push(x=random(1, 2, 1))
+
+
+@pytest.mark.parametrize(("limit", "most"), [("n", None), ("c", 2800)])
+def test_the_example_of_the_calculus(limit: str, most: int | None) -> None:
+    """docs/calculus.md follows this mask of blocks from its nodes to the proof."""
+    body = f"""
+        z = Conv <strides=[4], pads=[1,2]> (x, w) h = Shape (z) n = Gather (h, two) c = Min (n, late)
+        r = Range (zero, {limit}, one) b = Div (r, four) bq = Unsqueeze (b, second) bk = Unsqueeze (b, front)
+        d = Sub (bq, bk) lo = GreaterOrEqual (d, zero) hi = LessOrEqual (d, eight) a = And (lo, hi)
+        m = Where (a, none, low) zt = Transpose <perm=[0,2,1]> (z) s = MatMul (zt, z) t = Add (s, m)
+        p = Softmax <axis=-1> (t) o = MatMul (p, zt) y = Transpose <perm=[0,2,1]> (o)
+    """
+    numbers = {"late": np.array(700), "four": np.array(4), "eight": np.array(8)}
+    masks = {"none": np.float32(0), "low": np.float32(-np.inf)}
+    model = weights(model_of(body, "float[1,2,T] x"), w=random(3, 2, 4), **numbers, **masks, **INTS)
+    analysis = analyse(offline_of(model, StreamSpec(chunk=1)))
+    (context,) = [s.step.attention for s in analysis.steps if s.step.attention is not None]
+    assert (context.left, context.right, context.period) == (35, 3, 4)
+    assert analysis.promise.max_frames == most
+    assert not analysis.promise.tried
