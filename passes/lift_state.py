@@ -18,6 +18,7 @@ from graphc.api import (
     PassError,
     PassResult,
     Settings,
+    Signature,
     StreamError,
     analyse,
     banded,
@@ -151,8 +152,7 @@ class LiftState(Pass[LiftOptions]):
         for output in offline.model.graph.output:
             if output.name not in ports:
                 stays.append(f"output {output.name} is left out: it counts frames, or is a state after the last frame")
-        if signature.max_frames is not None:
-            stays.append(f"streams of up to {signature.max_frames} frames; `graphc inspect` says what ends them")
+        stays.append(promised(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 
@@ -161,6 +161,18 @@ class LiftState(Pass[LiftOptions]):
 
     def reference(self, config: LiftOptions, offline: Offline) -> Offline | None:
         return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
+
+
+def promised(signature: Signature) -> str:
+    """The lengths for which the lift holds, in a line."""
+    least, most = signature.min_frames, signature.max_frames
+    if signature.tried:
+        names = ", ".join(signature.tried[:3])
+        return f"equal at the lengths tried, {least} to {most} frames; no formula proves it for {names}"
+    if most is None:
+        return f"proved equal for every length from {least} frames on"
+    beyond = "longer streams go on" if signature.continues else "longer streams are refused"
+    return f"proved equal for every length from {least} to {most} frames; {beyond} (`graphc inspect` says what ends it)"
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
