@@ -178,7 +178,10 @@ def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank
     found = nowhere(rank)
     lead = len(shape) - 1
     count = 0
-    for row in np.ndindex(*odd.shape[:lead]):
+    rows = np.argwhere(odd.any(axis=-1)) if lead else np.zeros((1, 0), np.int64)
+    if len(rows) > MOST_ODD:
+        raise NoFormulaError("a table that changes at very many places")
+    for row in map(tuple, rows.tolist()):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], odd[row].astype(np.int8), [0]])))
         for first, end in edges.reshape(-1, 2).tolist():
             count += 1
