@@ -249,7 +249,7 @@ def probe_of(
         shaped = [name for name in made if name in dtypes]
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
     except RunError as err:
-        raise ModelError(f"onnxruntime cannot run the offline model: {err}") from err
+        raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
 
     def draw(frames: int) -> dict[str, Array]:
         return offline.draw(frames, np.random.default_rng(frames))
