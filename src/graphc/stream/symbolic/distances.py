@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.stream.symbolic.continuing import Lengths, same_along, same_at_next, shifts_along
 from graphc.stream.symbolic.differ import Difference
 from graphc.stream.symbolic.moves import pulled
-from graphc.stream.symbolic.queries import Lengths, same_along, same_at_next, shifts_along
 from graphc.stream.symbolic.space import (
     Expr,
     Region,

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from graphc.length import Length
 from graphc.stream.facts import Known, KnownConstant
 from graphc.stream.symbolic.check import agrees
+from graphc.stream.symbolic.continuing import Lengths
 from graphc.stream.symbolic.differ import Difference
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.queries import Counting, Lengths
+from graphc.stream.symbolic.queries import Counting
 from graphc.stream.symbolic.space import (
     LONGEST,
     Expr,

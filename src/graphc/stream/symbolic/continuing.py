@@ -1,0 +1,118 @@
+"""Where a tensor is not what it was some places along, or at the next length: what all claims come down to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.length import Length
+from graphc.stream.symbolic.differ import Difference, entries
+from graphc.stream.symbolic.lengths import expression_of
+from graphc.stream.symbolic.moves import at_length, pulled, replaced
+from graphc.stream.symbolic.space import (
+    Expr,
+    Region,
+    constant,
+    differs_at,
+    frames,
+    index,
+    lengths,
+    nowhere,
+    number_of,
+    of_lengths,
+    over,
+    substituted,
+)
+from graphc.stream.symbolic.tensor import Formula, Piece
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The lengths that are known to be accepted.
+
+    Args:
+        first: the shortest that was evaluated.
+        apart: they lie evenly so far apart.
+    """
+
+    first: int
+    apart: int
+
+
+def shifts_along(x: Formula, axes: tuple[int, int], period: int, reach: int, known: Lengths) -> Difference:
+    """A table repeats along its diagonal, and is the same at all distances beyond a reach."""
+    first, second = axes
+    distance = index(second, x.rank) - index(first, x.rank)
+    ahead, behind = distance.ge_set(constant(reach, x.rank)), distance.le_set(constant(-reach, x.rank))
+    return (
+        same_at_next(x, known, axes)
+        | same_along(x, {first: period, second: period})
+        | same_along(x, {second: 1}, ahead)
+        | same_along(x, {first: 1}, behind)
+    )
+
+
+def size_is(x: Formula, axis: int, length: Length) -> Difference:
+    return Difference(differs_at(x.sizes[axis], expression_of(length)), nowhere(0))
+
+
+def at_lengths(x: Formula, other: Sequence[Piece], within: Region | None = None) -> Difference:
+    """The lengths at which entries differ from those of other pieces."""
+    found = entries(x.pieces, tuple(other), x.rank, within)
+    return Difference(of_lengths(found.sure, x.rank), of_lengths(found.unsure, x.rank))
+
+
+def same_along(x: Formula, steps: dict[int, int], within: Region | None = None) -> Difference:
+    """The lengths at which an entry differs from the one so many steps along some axes."""
+    places = [index(a, x.rank) + constant(steps.get(a, 0), x.rank) for a in range(x.rank)]
+    return at_lengths(x, pulled(x, places, x.rank, lengths(x.rank)), within)
+
+
+def same_at_next(
+    x: Formula,
+    known: Lengths,
+    growing: Sequence[int] = (),
+    from_end: int | None = None,
+    within: Region | None = None,
+) -> Difference:
+    """The lengths that do not continue what it is at the first one known.
+
+    Args:
+        growing: axes whose sizes may differ; entries at the same places are compared.
+        from_end: an axis on which places are counted from the end instead.
+    """
+    step = frames(0) + constant(known.apart, 0)
+    following = at_length(x, step)
+    pieces: Sequence[Piece] = following.pieces
+    if from_end is not None:
+        more = over(following.sizes[from_end] - x.sizes[from_end], x.rank)
+        places = [index(a, x.rank) + more if a == from_end else index(a, x.rank) for a in range(x.rank)]
+        pieces = [
+            Piece(substituted(p.where, places, x.rank), replaced(p.leaf, places, x.rank)) for p in following.pieces
+        ]
+    found = at_lengths(x, pieces, within)
+    sizes = nowhere(0)
+    for axis in range(x.rank):
+        if axis not in growing:
+            sizes = sizes | differs_at(x.sizes[axis], following.sizes[axis])
+    return Difference(continued(found.sure | sizes, known), continued(found.unsure, known))
+
+
+def continued(breaks: Region, known: Lengths) -> Region:
+    """Of lengths that differ from the next ones: those in front of the first known, and behind it the next ones."""
+    if breaks.is_empty():
+        return breaks
+    here, first = frames(0), constant(known.first, 0)
+    before = breaks & here.lt_set(first)
+    behind = substituted(breaks & here.ge_set(first), [], 0, here - constant(known.apart, 0))
+    return before | behind
+
+
+def fixed_but(x: Formula, growing: Sequence[int], known: Lengths) -> Difference:
+    """The lengths at which a size other than those on some axes is another."""
+    moving = nowhere(0)
+    for axis, size in enumerate(x.sizes):
+        if axis not in growing and number_of(size) is None:
+            later: Expr = substituted(size, [], 0, frames(0) + constant(known.apart, 0))
+            moving = moving | differs_at(size, later)
+    return Difference(continued(moving, known), nowhere(0))
