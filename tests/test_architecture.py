@@ -142,6 +142,13 @@ def test_symbolic_knows_nothing_of_rules() -> None:
         assert inner <= allowed, path
 
 
+@pytest.mark.parametrize(("folder", "below"), [("domain", {"domain"}), ("queries", {"domain", "queries"})])
+def test_formulas_know_nothing_of_ops_and_questions_nothing_of_proofs(folder: str, below: set[str]) -> None:
+    for path in (SOURCE / "stream" / "symbolic" / folder).rglob("*.py"):
+        inner = {m.split(".")[3] for m in imports_of(path) if m.startswith("graphc.stream.symbolic.")}
+        assert inner <= below, path
+
+
 def test_every_module_has_its_place_in_the_order() -> None:
     modules = {p.stem for p in SOURCE.glob("*.py")} | {"stream", "rewriting"}
     assert modules == set(ORDER)

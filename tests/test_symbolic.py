@@ -19,13 +19,13 @@ from graphc.offline import Offline, offline_of
 from graphc.spec import InputSpec, StreamSpec, load_spec
 from graphc.stream.evaluate import evaluate
 from graphc.stream.symbolic.check import agrees
-from graphc.stream.symbolic.continuing import Lengths
+from graphc.stream.symbolic.domain.lengths import expression_of, length_of
+from graphc.stream.symbolic.domain.space import NoFormulaError, constant, frames, is_same, lengths, nowhere, quotient
+from graphc.stream.symbolic.domain.tensor import Formula
 from graphc.stream.symbolic.formulas import Formulas, Shared
-from graphc.stream.symbolic.lengths import expression_of, length_of
 from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
-from graphc.stream.symbolic.queries import Counting, EntryIs, Kept, Periodic, Shifting, Steady
-from graphc.stream.symbolic.space import NoFormulaError, constant, frames, is_same, lengths, nowhere, quotient
-from graphc.stream.symbolic.tensor import Formula
+from graphc.stream.symbolic.queries.continuing import Lengths
+from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
 from graphc.stream.walk import Walk
 
 HELD_OUT = (41, 67, 97)

@@ -21,8 +21,8 @@ from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.stretched import Spans, stretched_places
-from graphc.stream.symbolic.distances import ByDistance, Columns, OwnTime
-from graphc.stream.symbolic.space import NoFormulaError
+from graphc.stream.symbolic.domain.space import NoFormulaError
+from graphc.stream.symbolic.queries.distances import ByDistance, Columns, OwnTime
 
 MOST_ENTRIES = 50_000_000
 

@@ -19,7 +19,7 @@ from graphc.stream.reach import ZERO_STAYS, reach_of
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
 from graphc.stream.stretched import Spans, rectangle
 from graphc.stream.symbolic.proof import Proof
-from graphc.stream.symbolic.queries import Shifting
+from graphc.stream.symbolic.queries.questions import Shifting
 
 CLOSE, NOISE = 1e-5, 1e-6
 

@@ -22,9 +22,9 @@ from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import StreamStep
+from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.proof import Proof
-from graphc.stream.symbolic.queries import Counting, Edged, RowsOf, Steady
-from graphc.stream.symbolic.space import NoFormulaError
+from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, Steady
 
 LARGEST = 2**40
 

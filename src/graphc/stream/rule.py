@@ -18,10 +18,10 @@ from graphc.length import Length
 from graphc.stream.facts import Array, Fact, Known, Origin, Site, Static, Stream
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.settings import DEFAULT, Settings
-from graphc.stream.symbolic.lengths import length_of
+from graphc.stream.symbolic.domain.lengths import length_of
+from graphc.stream.symbolic.domain.space import NoFormulaError, bounded
 from graphc.stream.symbolic.proof import Proof, Query
-from graphc.stream.symbolic.queries import Kept, Periodic
-from graphc.stream.symbolic.space import NoFormulaError, bounded
+from graphc.stream.symbolic.queries.questions import Kept, Periodic
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 

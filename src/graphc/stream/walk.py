@@ -21,11 +21,11 @@ from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
 from graphc.stream.surroundings import with_surroundings
+from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import Proof
-from graphc.stream.symbolic.queries import Steady
+from graphc.stream.symbolic.queries.questions import Steady
 from graphc.stream.symbolic.sources import sizes_of
-from graphc.stream.symbolic.space import NoFormulaError
 from graphc.stream.time_only import SHAPE_OPS
 
 SIZING = ("Reshape", "Expand", "Tile", "Resize")

@@ -16,7 +16,7 @@ from graphc.stream.facts import Array, Stream
 from graphc.stream.mirrored import mirrored
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep
-from graphc.stream.symbolic.queries import PickedWindows
+from graphc.stream.symbolic.queries.questions import PickedWindows
 from graphc.stream.windowed import Window, window_over
 
 MOST_TAPS = 64

@@ -14,7 +14,7 @@ from graphc.stream.facts import Array, Known, Static, Stream
 from graphc.stream.front import Front
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
-from graphc.stream.symbolic.queries import Uniform
+from graphc.stream.symbolic.queries.questions import Uniform
 from graphc.stream.unbroadcast import unbroadcast
 from graphc.stream.windowed import same_value
 

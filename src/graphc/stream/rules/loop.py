@@ -12,7 +12,7 @@ from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.symbolic.queries import AllAre
+from graphc.stream.symbolic.queries.questions import AllAre
 from graphc.stream.turns import passes_on, routed
 
 

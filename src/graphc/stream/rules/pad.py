@@ -16,7 +16,7 @@ from graphc.stream.mirrored import mirrored
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.slice import Cut, cut
-from graphc.stream.symbolic.queries import EntryIs
+from graphc.stream.symbolic.queries.questions import EntryIs
 from graphc.stream.windowed import same_value
 
 

@@ -12,7 +12,7 @@ from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Static, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
-from graphc.stream.symbolic.queries import AllAre, Uniform
+from graphc.stream.symbolic.queries.questions import AllAre, Uniform
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 

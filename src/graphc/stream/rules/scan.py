@@ -12,7 +12,7 @@ from graphc.stream.carried import Carry, Warmup, aligned, check_first
 from graphc.stream.facts import Array, Fact, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.symbolic.queries import Uniform
+from graphc.stream.symbolic.queries.questions import Uniform
 
 
 @stream_rule("Scan")

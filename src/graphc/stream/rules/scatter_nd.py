@@ -10,7 +10,7 @@ from graphc.graph import Node, Tensor
 from graphc.stream.facts import Array, Known, Stream
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.symbolic.queries import InTurn
+from graphc.stream.symbolic.queries.questions import InTurn
 from graphc.stream.unbroadcast import unbroadcast
 
 DATA, INDICES, UPDATES = range(3)

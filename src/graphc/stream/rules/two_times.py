@@ -24,7 +24,7 @@ from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.stretched import Spans
-from graphc.stream.symbolic.queries import AllAre
+from graphc.stream.symbolic.queries.questions import AllAre
 
 ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 

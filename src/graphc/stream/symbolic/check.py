@@ -11,8 +11,8 @@ from fractions import Fraction
 import islpy as isl
 import numpy as np
 
-from graphc.stream.symbolic.space import Expr, Region
-from graphc.stream.symbolic.tensor import Array, Formula, Leaf, Number, Read, Special, Stored
+from graphc.stream.symbolic.domain.space import Expr, Region
+from graphc.stream.symbolic.domain.tensor import Array, Formula, Leaf, Number, Read, Special, Stored
 
 MOST_ENTRIES = 2**16
 CLOSE = 1e-6

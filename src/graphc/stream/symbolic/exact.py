@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.stream.symbolic.space import Region, constant, nowhere, of_lengths
-from graphc.stream.symbolic.tensor import Formula, Number
+from graphc.stream.symbolic.domain.space import Region, constant, nowhere, of_lengths
+from graphc.stream.symbolic.domain.tensor import Formula, Number
 
 FLOAT_DIGITS = {
     onnx.TensorProto.FLOAT: 24,

@@ -14,10 +14,8 @@ from graphc.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of,
 from graphc.offline import Offline
 from graphc.roles import CountsRole, MaskRole
 from graphc.stream.facts import Fact, Moved
-from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.registry import Operands, make_of
-from graphc.stream.symbolic.sources import attributes, mask_formula, sizes_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lengths import expression_of
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     bounded,
@@ -27,8 +25,10 @@ from graphc.stream.symbolic.space import (
     index,
     scaled,
 )
-from graphc.stream.symbolic.stored import stored
-from graphc.stream.symbolic.tensor import Array, Formula, Number, Piece, Read
+from graphc.stream.symbolic.domain.stored import stored
+from graphc.stream.symbolic.domain.tensor import Array, Formula, Number, Piece, Read
+from graphc.stream.symbolic.registry import Operands, make_of
+from graphc.stream.symbolic.sources import attributes, mask_formula, sizes_of
 
 DATA = "data"
 

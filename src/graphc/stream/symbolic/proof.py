@@ -14,12 +14,8 @@ from dataclasses import dataclass, field, replace
 from graphc.length import Length
 from graphc.stream.facts import Known, KnownConstant
 from graphc.stream.symbolic.check import agrees
-from graphc.stream.symbolic.continuing import Lengths
-from graphc.stream.symbolic.differ import Difference
-from graphc.stream.symbolic.formulas import Formulas
-from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.queries import Counting
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lengths import expression_of
+from graphc.stream.symbolic.domain.space import (
     LONGEST,
     Expr,
     NoFormulaError,
@@ -33,7 +29,11 @@ from graphc.stream.symbolic.space import (
     number_of,
     remainder,
 )
-from graphc.stream.symbolic.tensor import Formula
+from graphc.stream.symbolic.domain.tensor import Formula
+from graphc.stream.symbolic.formulas import Formulas
+from graphc.stream.symbolic.queries.continuing import Lengths
+from graphc.stream.symbolic.queries.differ import Difference
+from graphc.stream.symbolic.queries.questions import Counting
 
 ENDLESS = LONGEST - 1
 Query = Callable[[Formula, Lengths], Difference]

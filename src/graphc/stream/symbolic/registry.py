@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from graphc.graph import Node
-from graphc.stream.symbolic.lists import fixed_list, listed
-from graphc.stream.symbolic.space import Expr, NoFormulaError, constant
-from graphc.stream.symbolic.tensor import Formula
+from graphc.stream.symbolic.domain.lists import fixed_list, listed
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, constant
+from graphc.stream.symbolic.domain.tensor import Formula
 
 
 @dataclass(frozen=True)

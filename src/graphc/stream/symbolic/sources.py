@@ -11,9 +11,9 @@ import numpy as np
 from graphc.graph import Constant, Node
 from graphc.roles import MaskRole
 from graphc.stream.facts import Fact, Pairs, Static, Stream
-from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
-from graphc.stream.symbolic.tensor import Formula, Piece, numbered
+from graphc.stream.symbolic.domain.lengths import expression_of
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered
 
 
 def sizes_of(fact: Fact) -> tuple[Expr, ...]:

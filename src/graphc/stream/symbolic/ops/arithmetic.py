@@ -9,10 +9,8 @@ from math import inf, isinf
 
 import numpy as np
 
-from graphc.stream.symbolic.combine import combined
-from graphc.stream.symbolic.exact import guarded
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.combine import combined
+from graphc.stream.symbolic.domain.space import (
     Expr,
     Region,
     constant,
@@ -22,8 +20,10 @@ from graphc.stream.symbolic.space import (
     scaled,
     tidy,
 )
-from graphc.stream.symbolic.stored import stored
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
+from graphc.stream.symbolic.domain.stored import stored
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 NUMPY = {
     "Add": np.add,

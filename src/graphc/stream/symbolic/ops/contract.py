@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.stream.symbolic.combine import broadcast
-from graphc.stream.symbolic.lists import size_in
-from graphc.stream.symbolic.moves import moved
+from graphc.stream.symbolic.domain.combine import broadcast
+from graphc.stream.symbolic.domain.lists import size_in
+from graphc.stream.symbolic.domain.moves import moved
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, number_of
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Row
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Expr, NoFormulaError, box, constant, index, number_of
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Row
 
 
 @formula_of("MatMul")

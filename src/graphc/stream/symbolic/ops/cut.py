@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from graphc.stream.symbolic.lists import listed, numbers_of, size_in
-from graphc.stream.symbolic.moves import moved, pulled
-from graphc.stream.symbolic.ops.layout import outside_at
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import listed, numbers_of, size_in
+from graphc.stream.symbolic.domain.moves import moved, pulled
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -26,7 +24,9 @@ from graphc.stream.symbolic.space import (
     tidy,
     value_of,
 )
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Row, Special, merged, numbered
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Row, Special, merged, numbered
+from graphc.stream.symbolic.ops.layout import outside_at
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 BEFORE_ALL = -(2**40)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.stream.symbolic.lists import listed
-from graphc.stream.symbolic.moves import moved, pulled
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.regroup import Groups, Volume, groups_of, regroup, volume_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import listed
+from graphc.stream.symbolic.domain.moves import moved, pulled
+from graphc.stream.symbolic.domain.regroup import Groups, Volume, groups_of, regroup, volume_of
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     box,
@@ -30,7 +29,8 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 ROWS_OFF = range(-3, 4)
 FACTORS = range(2, 65)

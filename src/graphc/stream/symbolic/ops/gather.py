@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.stream.symbolic.lists import numbers_of, size_in
-from graphc.stream.symbolic.moves import moved, replaced
-from graphc.stream.symbolic.ops.layout import outside_at
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import numbers_of, size_in
+from graphc.stream.symbolic.domain.moves import moved, replaced
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -22,7 +20,9 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Applied, Formula, Number, Piece, Read, merged
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Number, Piece, Read, merged
+from graphc.stream.symbolic.ops.layout import outside_at
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 
 def within(place: Expr, size: Expr, rank: int) -> Expr:

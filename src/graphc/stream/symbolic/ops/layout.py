@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.stream.symbolic.lists import listed, size_in
-from graphc.stream.symbolic.moves import moved, pulled
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import listed, size_in
+from graphc.stream.symbolic.domain.moves import moved, pulled
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -19,7 +18,8 @@ from graphc.stream.symbolic.space import (
     scaled,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 MOST_COPIES = 16
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.stream.symbolic.combine import combined
+from graphc.stream.symbolic.domain.combine import combined
+from graphc.stream.symbolic.domain.space import Region, constant, indicator
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Region, constant, indicator
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
 
 COMPARED = {
     "Less": ("lt_set", np.less),

@@ -8,11 +8,8 @@ from math import prod
 import numpy as np
 
 from graphc.graph import Constant, constant_value
-from graphc.stream.symbolic.exact import guarded
-from graphc.stream.symbolic.lists import listed, numbers_of, size_in
-from graphc.stream.symbolic.ops.logic import choose
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import listed, numbers_of, size_in
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     box,
@@ -25,8 +22,11 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.stored import stored
-from graphc.stream.symbolic.tensor import Formula, Number, Piece, merged, numbered
+from graphc.stream.symbolic.domain.stored import stored
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, merged, numbered
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.ops.logic import choose
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 INT64 = np.dtype(np.int64)
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import islpy as isl
 import numpy as np
 
-from graphc.stream.symbolic.exact import guarded
-from graphc.stream.symbolic.lists import numbers_of, size_in
-from graphc.stream.symbolic.moves import moved
-from graphc.stream.symbolic.ops.arithmetic import two
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import numbers_of, size_in
+from graphc.stream.symbolic.domain.moves import moved
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -22,8 +19,11 @@ from graphc.stream.symbolic.space import (
     space,
     tidy,
 )
-from graphc.stream.symbolic.stored import stored
-from graphc.stream.symbolic.tensor import Formula, Number, Piece
+from graphc.stream.symbolic.domain.stored import stored
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece
+from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.ops.arithmetic import two
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 MOST_TERMS = 64
 PAIRWISE = {"ReduceSum": "Add", "ReduceMax": "Max", "ReduceMin": "Min", "ReduceProd": "Mul", "ReduceMean": "Add"}

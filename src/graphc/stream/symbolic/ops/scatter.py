@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.stream.symbolic.lists import numbers_of, size_in
-from graphc.stream.symbolic.moves import pulled
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import numbers_of, size_in
+from graphc.stream.symbolic.domain.moves import pulled
+from graphc.stream.symbolic.domain.space import (
     NoFormulaError,
     Region,
     box,
@@ -16,7 +15,8 @@ from graphc.stream.symbolic.space import (
     substituted,
     value_of,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, merged
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 
 @formula_of("ScatterElements")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.stream.symbolic.combine import combined
+from graphc.stream.symbolic.domain.combine import combined
+from graphc.stream.symbolic.domain.space import Expr, Region, constant, indicator, remainder, scaled, tidy
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Special, number_in, numbered
 from graphc.stream.symbolic.exact import guarded
 from graphc.stream.symbolic.ops.arithmetic import toward_zero
 from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import Expr, Region, constant, indicator, remainder, scaled, tidy
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Special, number_in, numbered
 
 SAME = ("Identity", "Dropout")
 NUMPY: dict[str, Any] = {

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.stream.symbolic.lists import fixed_shape, listed, size_in
-from graphc.stream.symbolic.moves import moved, pulled
-from graphc.stream.symbolic.ops.arithmetic import two
-from graphc.stream.symbolic.registry import Operands, formula_of
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lists import fixed_shape, listed, size_in
+from graphc.stream.symbolic.domain.moves import moved, pulled
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     box,
@@ -20,8 +18,10 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.stored import stored
-from graphc.stream.symbolic.tensor import Formula, Piece, merged, numbered
+from graphc.stream.symbolic.domain.stored import stored
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, merged, numbered
+from graphc.stream.symbolic.ops.arithmetic import two
+from graphc.stream.symbolic.registry import Operands, formula_of
 
 MOST_TAPS = 16
 

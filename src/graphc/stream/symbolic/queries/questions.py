@@ -6,20 +6,10 @@ from dataclasses import dataclass
 
 from graphc.length import Length
 from graphc.stream.facts import Array
-from graphc.stream.symbolic.continuing import (
-    Lengths,
-    at_lengths,
-    fixed_but,
-    same_along,
-    same_at_next,
-    shifts_along,
-    size_is,
-)
-from graphc.stream.symbolic.differ import Difference, at_places
-from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.lists import numbers_of
-from graphc.stream.symbolic.moves import pulled
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lengths import expression_of
+from graphc.stream.symbolic.domain.lists import numbers_of
+from graphc.stream.symbolic.domain.moves import pulled
+from graphc.stream.symbolic.domain.space import (
     box,
     constant,
     differs_at,
@@ -33,7 +23,17 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Formula, Number, Piece, Read
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, Read
+from graphc.stream.symbolic.queries.continuing import (
+    Lengths,
+    at_lengths,
+    fixed_but,
+    same_along,
+    same_at_next,
+    shifts_along,
+    size_is,
+)
+from graphc.stream.symbolic.queries.differ import Difference, at_places
 
 
 @dataclass(frozen=True)

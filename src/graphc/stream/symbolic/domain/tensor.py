@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,

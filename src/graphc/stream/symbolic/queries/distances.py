@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.stream.symbolic.continuing import Lengths, same_along, same_at_next, shifts_along
-from graphc.stream.symbolic.differ import Difference
-from graphc.stream.symbolic.moves import pulled
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.moves import pulled
+from graphc.stream.symbolic.domain.space import (
     Expr,
     Region,
     box,
@@ -17,7 +15,9 @@ from graphc.stream.symbolic.space import (
     nowhere,
     substituted,
 )
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Read, merged
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Read, merged
+from graphc.stream.symbolic.queries.continuing import Lengths, same_along, same_at_next, shifts_along
+from graphc.stream.symbolic.queries.differ import Difference
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.stream.symbolic.space import Expr, NoFormulaError, box, constant, index, scaled
-from graphc.stream.symbolic.tensor import Array, Formula, Number, Piece, Read, Stored, merged, numbered
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, scaled
+from graphc.stream.symbolic.domain.tensor import Array, Formula, Number, Piece, Read, Stored, merged, numbered
 
 LARGEST_LISTED = 64
 

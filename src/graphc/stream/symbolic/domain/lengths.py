@@ -9,7 +9,7 @@ from functools import cache
 import islpy as isl
 
 from graphc.length import Length
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.space import (
     Expr,
     constant,
     frames,

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.length import Length
-from graphc.stream.symbolic.differ import Difference, entries
-from graphc.stream.symbolic.lengths import expression_of
-from graphc.stream.symbolic.moves import at_length, pulled, replaced
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.lengths import expression_of
+from graphc.stream.symbolic.domain.moves import at_length, pulled, replaced
+from graphc.stream.symbolic.domain.space import (
     Expr,
     Region,
     constant,
@@ -23,7 +22,8 @@ from graphc.stream.symbolic.space import (
     over,
     substituted,
 )
-from graphc.stream.symbolic.tensor import Formula, Piece
+from graphc.stream.symbolic.domain.tensor import Formula, Piece
+from graphc.stream.symbolic.queries.differ import Difference, entries
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.stream.symbolic.space import Expr, NoFormulaError, constant, number_of, substituted, tidy
-from graphc.stream.symbolic.tensor import Formula, Number
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, constant, number_of, substituted, tidy
+from graphc.stream.symbolic.domain.tensor import Formula, Number
 
 
 def size_in(tensor: Formula, axis: int) -> int | None:

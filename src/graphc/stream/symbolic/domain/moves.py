@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -17,7 +17,7 @@ from graphc.stream.symbolic.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.tensor import Applied, Formula, Leaf, Number, Piece, Read, Row, merged
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Read, Row, merged
 
 
 def replaced(leaf: Leaf, places: Sequence[Expr], rank: int, length: Expr | None = None) -> Leaf:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import islpy as isl
 import numpy as np
 
-from graphc.stream.symbolic.moves import pulled
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.moves import pulled
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -22,7 +22,7 @@ from graphc.stream.symbolic.space import (
     of_lengths,
     substituted,
 )
-from graphc.stream.symbolic.tensor import (
+from graphc.stream.symbolic.domain.tensor import (
     Applied,
     Array,
     Formula,

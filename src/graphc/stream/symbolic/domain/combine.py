@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.stream.symbolic.moves import moved
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.moves import moved
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,
@@ -20,7 +20,7 @@ from graphc.stream.symbolic.space import (
     nowhere,
     number_of,
 )
-from graphc.stream.symbolic.tensor import MOST_REGIONS, Formula, Leaf, Piece, merged
+from graphc.stream.symbolic.domain.tensor import MOST_REGIONS, Formula, Leaf, Piece, merged
 
 
 def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from graphc.stream.symbolic.space import (
+from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
     Region,

@@ -1,0 +1,1 @@
+"""What formulas are: integer sets (isl), tensors over them, and what moves their entries."""
