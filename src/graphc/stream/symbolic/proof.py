@@ -198,7 +198,7 @@ class Proof:
         inside = self.accepted - outside
         sure, unsure = found.sure & inside, found.unsure & inside
         here = around(sure | unsure, first, name)
-        if here.last < first or (here.last < longest and here.last + 1 in self.evaluated):
+        if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):
             self.doubt(name, "it is not seen to be the same function of the same numbers")
             return False
         found_here = [here]
@@ -219,6 +219,11 @@ def around(bad: Region, length: int, name: str) -> Stretch:
     here, middle = frames(0), constant(length, 0)
     below, above = bad & here.lt_set(middle), bad & here.ge_set(middle)
     return Stretch(name, most(below) + 1, least(above) - 1)
+
+
+def holds_at(region: Region, length: int) -> bool:
+    """Whether a set of lengths has one of them."""
+    return not (region & frames(0).eq_set(constant(length, 0))).is_empty()
 
 
 def most(region: Region) -> int:
