@@ -56,7 +56,7 @@ def test_a_gate_on_slow_frames_ends_the_promise_at_its_last_length(
     frames = 2100
     body = f"q = {gate} (n, late) f = Cast <to=1> (q) g = Mul (f, small) y = Add (z, g)"
     model = weights(slow_model(stride, kernel, pad, body), late=np.array(frames))
-    _, found = lifted(model)
+    offline, found = lifted(model)
     count = slow_frames(stride, kernel, pad)
     first = next(n for n in range(stride * (frames - 2), stride * (frames + 3)) if count(n) == frames)
     last = first + stride - 1 if gate in ("LessOrEqual", "Greater") else first - 1
@@ -64,6 +64,8 @@ def test_a_gate_on_slow_frames_ends_the_promise_at_its_last_length(
     assert found.signature.max_frames == last
     assert not found.signature.continues
     assert not found.signature.tried
+    chunk = 3 * analyse(offline).chunk_multiple
+    assert analyse(offline, chunk).promise.max_frames == last
 
 
 @pytest.mark.parametrize(("stride", "kernel", "pad"), STRIDED)

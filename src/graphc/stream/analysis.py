@@ -86,7 +86,7 @@ def analysed(study: Study, chunk: int | None) -> Analysis:
     if settings.grid is not None:
         return study.decided(lambda: study.walk(chunk or settings.grid or 1, settings.grid or 1))
     smallest = study.decided(study.smallest)
-    multiple = smallest.chunk
+    multiple, study.evaluation = smallest.chunk, smallest.evaluation
     if chunk is None or chunk == multiple:
         return smallest
     if chunk % multiple:
