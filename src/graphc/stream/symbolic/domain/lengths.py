@@ -34,7 +34,18 @@ def expression_of(length: Length) -> Expr:
 def length_of(expr: Expr) -> Length | None:
     """The length that an expression of T is for long streams; None where it is no chain of roundings."""
     piece = last_piece(expr)
-    return None if piece is None else chain_of(piece)
+    found = None if piece is None else chain_of(piece)
+    return None if found is None else counted_from_zero(found)
+
+
+def counted_from_zero(length: Length) -> Length:
+    """The same length with no step below 0 but the last: a stream stops each at 0, and a formula does not."""
+    found, left = Length(), 0
+    for k, (mul, add, div) in enumerate(length.steps, 1):
+        start = add - mul * left
+        left = max(0, -(start // div)) if k < len(length.steps) else 0
+        found = found.then(mul, start + left * div, div)
+    return found
 
 
 def last_piece(expr: Expr) -> isl.Aff | None:
