@@ -34,6 +34,7 @@ FIRST_IR_WITH_DEFAULTS = 4
 KEPT_ATTRIBUTES = (AttributeProto.TYPE_PROTO, AttributeProto.SPARSE_TENSOR, AttributeProto.TENSORS)
 RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 DEFAULT_DOMAINS = ("", "ai.onnx", None)
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 def label(node: Node) -> str:

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.errors import ModelError, SpecError
-from graphc.graph import FIRST_IR_WITH_DEFAULTS, Graph, import_model
+from graphc.graph import FIRST_IR_WITH_DEFAULTS, FLOATS, Graph, import_model
 from graphc.kept import LARGE_MODEL
 from graphc.length import Length
 from graphc.roles import (
@@ -35,12 +35,6 @@ from graphc.roles import (
 from graphc.runtime import RunError, Session, size_of
 from graphc.spec import InputSpec, SpecFile, StreamSpec
 
-FLOATS = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.BFLOAT16,
-)
 Array = NDArray[Any]
 Feeds = dict[str, Array]
 
@@ -98,7 +92,7 @@ class Offline:
     @cached_property
     def limits(self) -> dict[str, int]:
         """For inputs of whole numbers that index a table, its rows."""
-        whole = any(p.elem_type not in FLOATS for p in self.ports.values())
+        whole = any(p.elem_type not in (*FLOATS, onnx.TensorProto.BFLOAT16) for p in self.ports.values())
         return token_limits(import_model(self.model)) if whole else {}
 
     @property

@@ -13,13 +13,13 @@ from onnx import helper
 
 from graphc.drawn import whole_feeds
 from graphc.errors import GraphcError
+from graphc.graph import FLOATS
 from graphc.offline import Feeds, Offline
 from graphc.roles import CountsRole, StaticRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.spec import InputSpec, StreamSpec
 
 LENGTHS = 3
-FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,6 @@ def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
         at_least = 2 * found[0]
 
 
-def evaluate_at(offline: Offline, lengths: tuple[int, ...]) -> Evaluation:
-    """Evaluates at these lengths; errors as of ``evaluate``."""
-    return Start(offline).at(lengths)
-
-
 def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
     """The evaluation with more lengths among its own.
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from graphc.errors import ModelError
-from graphc.graph import Graph, Node
+from graphc.graph import Graph
 from graphc.runtime import RunError, Session
 from graphc.stream.facts import Array, Known
 
@@ -54,11 +54,6 @@ class Evaluation:
     def carried(self) -> frozenset[str]:
         """Names of all tensors that are not time-only."""
         return self.data | self.static
-
-    @property
-    def time_nodes(self) -> list[Node]:
-        """The nodes that make time-only tensors alone, in order."""
-        return [n for n in self.graph.nodes if not any(t.name in self.carried for t in n.outputs)]
 
 
 @dataclass(frozen=True)

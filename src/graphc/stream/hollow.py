@@ -7,12 +7,11 @@ from collections.abc import Set
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
-from graphc.graph import Constant, Graph, reads
+from graphc.graph import FLOATS, Constant, Graph, reads
 
 SMALLEST = 2**14
-FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
 def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str]) -> None:
