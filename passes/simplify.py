@@ -60,6 +60,9 @@ class Simplify(Pass[SimplifyOptions]):
     name = "simplify"
     Config = SimplifyOptions
 
+    def warm_up(self) -> None:
+        WORKER.start()
+
     def run(self, model: Model, config: SimplifyOptions, context: PassContext) -> PassResult:
         proto = model.proto()
         outcome = simplified(with_output_shapes(proto), config)
@@ -102,8 +105,8 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.folder: str | None = None
 
-    def start(self) -> str | None:
-        """The folder of a worker that runs; None where it does not start."""
+    def start(self) -> None:
+        """Starts the process unless it runs; importing onnxsim takes a second, for which nobody waits here."""
         if self.process is None or self.process.poll() is not None:
             self.stop()
             self.process = subprocess.Popen(
@@ -115,6 +118,12 @@ class Worker:
                 text=True,
             )
             atexit.register(self.stop)
+
+    def started(self) -> str | None:
+        """The folder of a worker that runs; None where it does not start."""
+        self.start()
+        if self.folder is None:
+            assert self.process is not None
             assert self.process.stdout is not None
             answer = self.process.stdout.readline()
             self.folder = str(json.loads(answer)) if answer else None
@@ -140,13 +149,14 @@ class Worker:
         return str(json.loads(answer)) if answer else "the process of onnxsim ended"
 
     def stop(self) -> None:
-        """Ends the worker, and removes the folder of one that was killed."""
+        """Ends the worker, and removes the folder of one that was killed; one that still imports ends by itself."""
         if self.process is not None and self.process.poll() is None:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
             self.process.stdin.close()
             self.process.stdout.close()
-            self.process.wait()
+            if self.folder is not None:
+                self.process.wait()
         if self.folder is not None and Path(self.folder).exists():
             shutil.rmtree(self.folder)
         self.folder = None
@@ -157,7 +167,7 @@ WORKER = Worker()
 
 def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelProto | str:
     """What onnxsim makes of a model, or why it made nothing."""
-    base = WORKER.start()
+    base = WORKER.started()
     if base is None:
         return "the process of onnxsim ended"
     with tempfile.TemporaryDirectory(dir=base) as folder:

@@ -29,7 +29,7 @@ class Latency:
         return asdict(self)
 
 
-def measure(session: StreamSession, offline: Offline, calls: int = 200, seconds: float = 2.0) -> Latency:
+def measure(session: StreamSession, offline: Offline, calls: int = 200, seconds: float = 0.5) -> Latency:
     """Times calls on random chunks, states carried, for so many calls or seconds, whichever ends first."""
     session.reset()
     drawn = streamed(offline, offline.draw(session.chunk, np.random.default_rng(0)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import onnx
 
 from graphc.errors import ModelError
+
+TENSOR = onnx.TensorProto.DESCRIPTOR
+TEXTS_OF_TENSOR = [TENSOR.fields_by_name[name] for name in ("name", "doc_string", "external_data", "metadata_props")]
 
 
 def check_texts(proto: onnx.ModelProto, where: str) -> None:
@@ -16,40 +18,31 @@ def check_texts(proto: onnx.ModelProto, where: str) -> None:
     Errors:
         ModelError: says what kind of thing has such a text.
     """
-    for message in messages_of(proto):
-        if not has_texts(message):
-            raise ModelError(
-                f"a text in one of its {type(message).__name__}s is not UTF-8",
-                where=where,
-                hint="export the model again with names that are",
-            )
-
-
-def messages_of(message: Any) -> Iterator[Any]:
-    """A message and all messages in it; of a tensor not its values."""
-    waiting = [message]
+    waiting: list[Any] = [proto]
     while waiting:
         message = waiting.pop()
-        yield message
-        for field in message.DESCRIPTOR.fields:
-            if field.message_type is None:
-                continue
-            held = getattr(message, field.name)
-            if is_many(held):
-                waiting += held
-            elif message.HasField(field.name):
-                waiting.append(held)
+        try:
+            fields = fields_of(message)
+        except UnicodeDecodeError:
+            raise unreadable(message, where) from None
+        for field, held in fields:
+            several = held if hasattr(held, "extend") else (held,)
+            if field.message_type is not None:
+                waiting += several
+            elif field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in several):
+                raise unreadable(message, where)
 
 
-def is_many(value: Any) -> bool:
-    return hasattr(value, "extend")
+def fields_of(message: Any) -> list[tuple[Any, Any]]:
+    """The fields that a message has, with what they hold; of a tensor its texts alone, and none of its values."""
+    if message.DESCRIPTOR is not TENSOR:
+        return list(message.ListFields())
+    return [(field, getattr(message, field.name)) for field in TEXTS_OF_TENSOR]
 
 
-def has_texts(message: Any) -> bool:
-    """Whether all texts that a message itself holds are texts; protobuf gives bytes or fails where they are none."""
-    try:
-        held = [getattr(message, f.name) for f in message.DESCRIPTOR.fields if f.type == f.TYPE_STRING]
-        texts = [text for value in held for text in (value if is_many(value) else (value,))]
-    except UnicodeDecodeError:
-        return False
-    return all(isinstance(text, str) for text in texts)
+def unreadable(message: Any, where: str) -> ModelError:
+    return ModelError(
+        f"a text in one of its {type(message).__name__}s is not UTF-8",
+        where=where,
+        hint="export the model again with names that are",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -33,6 +33,7 @@ from graphc.roles import (
     nearest,
 )
 from graphc.runtime import RunError, Session, size_of
+from graphc.side_by_side import side_by_side
 from graphc.spec import InputSpec, SpecFile, StreamSpec
 
 Array = NDArray[Any]
@@ -98,8 +99,9 @@ class Offline:
     @property
     def session(self) -> Session:
         if self._session is None:
+            prepack = size_of(self.model) < LARGE_MODEL
             try:
-                self._session = Session(self.model, prepack=size_of(self.model) < LARGE_MODEL, exact=True)
+                self._session = Session(self.model, prepack=prepack, exact=True, varied=True)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         return self._session
@@ -193,6 +195,12 @@ class Offline:
         (self.accepted if runs else self.refused).add(frames)
         return runs
 
+    def try_all(self, lengths: Iterable[int]) -> None:
+        """Tries several lengths side by side, of which ``accepts`` will be asked."""
+        if self.tester is None:
+            assert self.session
+        side_by_side(self.accepts, [n for n in dict.fromkeys(lengths) if n > 0])
+
     def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:
         """Several lengths that the model accepts: the declared or a short one, some near it, and one far from it.
 
@@ -202,6 +210,7 @@ class Offline:
             ModelError: no length was found.
         """
         first = self.first_length(at_least)
+        self.try_all(first + k for k in NEAR_STEPS[:NEAR_LENGTHS])
         step = next((s for s in (*STEPS, first) if self.accepts(first + s)), None)
         if step is None:
             return (first,)

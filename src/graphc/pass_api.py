@@ -90,6 +90,9 @@ class Pass(ABC, Generic[C]):
             PassError: the pass cannot do its work on this model.
         """
 
+    def warm_up(self) -> None:
+        """Begins what takes long to start, before the first pass of a compilation runs; waits for nothing."""
+
     def reference(self, config: C, offline: Offline) -> Offline | None:
         """The offline model as the options of this pass change what equal means; None where they do not.
 

@@ -101,6 +101,8 @@ class Pipeline:
             StreamError: the model cannot be streamed as asked.
             ValidationError: a pass changed the numbers; names the pass, the output and the first frame.
         """
+        for planned in self.plan.passes:
+            planned.instance.warm_up()
         model, proto = self.start()
         checks = Checks(self.source, self.stream, self.validation, self.offline, model, self.folder)
         for index, planned in enumerate(self.plan.passes):

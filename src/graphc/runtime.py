@@ -107,6 +107,7 @@ class Session:
         threads: intra-op threads; results depend on them only in rounding.
         optimize: let onnxruntime rewrite the graph at load.
         prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
+        varied: its inputs come in many sizes, so that no memory is planned for any of them.
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
             kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
 
@@ -121,8 +122,10 @@ class Session:
         optimize: bool = True,
         prepack: bool | None = None,
         exact: bool = False,
+        varied: bool = False,
     ):
         options = ort.SessionOptions()
+        options.enable_mem_pattern = not varied
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4

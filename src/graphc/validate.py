@@ -17,6 +17,8 @@ from graphc.manifest import Manifest, manifest_of, parse_manifest, to_json
 from graphc.model import Model
 from graphc.runtime import RunError, Session, Watched
 from graphc.session import Compiled, StreamSession, first_values
+from graphc.side_by_side import side_by_side
+from graphc.signature import StatePort
 from graphc.spec import ToleranceSpec
 
 SIGHT = 10.0
@@ -112,7 +114,7 @@ def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: boo
     """What a compiled model gives for whole streams; ``smallest`` as in ``run_stream``."""
     if session.manifest.streams is not None:
         return run_apart(session, sequences)
-    return [run_stream(session, feeds, smallest) for feeds in sequences]
+    return side_by_side(lambda feeds: run_stream(StreamSession(session.compiled), feeds, smallest), sequences)
 
 
 def compare_all(
@@ -167,12 +169,13 @@ def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> lis
     }
     last = len(calls) - 1
     moments = list(dict.fromkeys((len(calls) // 2, last, min(1, last), 0)))
-    found: list[Sight] = []
-    for state in model.signature.states:
+
+    def sight(state: StatePort) -> Sight:
         places: list[tuple[slice, ...]] = [()] if state.pack is None else state.pack.slices()
         ratios = [seen_at(Disturbance(state.input, place), session, calls, moments, allowed) for place in places]
-        found.append(Sight(state.input, min(ratios)))
-    return found
+        return Sight(state.input, min(ratios))
+
+    return side_by_side(sight, model.signature.states)
 
 
 @dataclass(frozen=True)

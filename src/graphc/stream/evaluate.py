@@ -242,7 +242,7 @@ def probe_of(
         dtypes = dtypes_of(base, made)
         hollow(base, graph, carried)
         shaped = [name for name in made if name in dtypes]
-        session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False)
+        session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False, varied=True)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
 

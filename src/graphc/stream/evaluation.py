@@ -13,6 +13,7 @@ import onnx
 from graphc.errors import ModelError
 from graphc.graph import Graph
 from graphc.runtime import RunError, Session
+from graphc.side_by_side import side_by_side
 from graphc.stream.facts import Array, Known
 
 
@@ -103,7 +104,7 @@ class Probe:
 
     def all_at(self, lengths: Sequence[int]) -> list[Run]:
         """The runs at some lengths, which are held no longer."""
-        runs = [self.at(n) for n in lengths]
+        runs = side_by_side(self.at, lengths)
         self.held.clear()
         return runs
 

@@ -53,7 +53,8 @@ def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
     """A few lengths from one on that the model takes, of different remainders."""
-    near = (wanted + k for k in (0, 1, 2, 5))
+    near = [wanted + k for k in (0, 1, 2, 5)]
+    offline.try_all(near)
     found = tuple(n for n in near if offline.accepts(n))
     return found or tuple(first_of(offline, range(wanted, wanted + SCANNED)))
 

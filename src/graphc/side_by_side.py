@@ -1,0 +1,31 @@
+"""Work that waits for onnxruntime, on all cores that this process may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """What the work gives for each item, in their order. It may share what it only reads.
+
+    onnxruntime runs without Python's lock, and each of its sessions computes on one thread: results are what they are
+    one by one.
+
+    Errors:
+        the first that an item met; what has not begun then is left.
+    """
+    told = list(items)
+    workers = min(len(told), len(os.sched_getaffinity(0)))
+    if workers < 2:
+        return [work(item) for item in told]
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(pool.map(work, told))
+    finally:
+        pool.shutdown(cancel_futures=True)
