@@ -25,6 +25,7 @@ ORDER = [
     "signature",
     "kept",
     "graph",
+    "side_by_side",
     "runtime",
     "roles",
     "yaml_source",

@@ -16,7 +16,7 @@ import numpy as np
 from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, op_of
 from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Source, Span, Stream
-from graphc.stream.movers import MOVERS, run_once
+from graphc.stream.movers import MOVERS, content_of, run_once
 from graphc.stream.pairs import close, noise_of, nothing
 from graphc.stream.ports import Builder, frames_in_chunk
 from graphc.stream.rule import Facts, StreamStep
@@ -144,7 +144,7 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
         moved.source.shapes,
         moved.source.axis,
         moved.source.wide,
-        *(hash(m.tobytes()) for m in moved.maps),
+        *(content_of(m, facts.memo) for m in moved.maps),
     )
     if key not in facts.memo:
         facts.memo[key] = places_of(facts, moved)

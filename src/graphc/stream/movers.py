@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -28,11 +30,22 @@ PLAIN_MOVERS = (
 )
 MOVERS = (*PLAIN_MOVERS, "GatherElements", "GatherND", "Pad", "Expand", "Tile")
 MOVER = "mover"
+Content = tuple[tuple[int, ...], str, int]
+
+
+def content_of(value: Array, memo: dict[Any, Any]) -> Content:
+    """What tells an array apart from others; found once for an array, which nobody changes from then on."""
+    key = ("content", id(value))
+    held, content = memo.get(key, (None, None))
+    if held is None or held() is not value:
+        content = value.shape, value.dtype.str, hash(value.tobytes())
+        memo[key] = weakref.ref(value), content
+    return cast(Content, content)
 
 
 def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[Array]:
     """What the node makes of these inputs; the same work is done once for all layers."""
-    told = [None if v is None else (v.shape, v.dtype.str, hash(v.tobytes())) for v in inputs]
+    told = [None if v is None else content_of(v, facts.memo) for v in inputs]
     key = ("move", node.op, repr(sorted(node.attrs.items())), *told)
     if key not in facts.memo:
         session, names = mover(node, facts, inputs)

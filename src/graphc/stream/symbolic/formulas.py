@@ -258,7 +258,9 @@ class Formulas:
             node = self.made_by[name]
             table = self.of(node.inputs[source.places[0]])
             sizes[source.wide] = table.sizes[source.places[1]]
-            return within(self.read_of(tuple(sizes), fact.dtype), [table])
+            read = self.read_of(tuple(sizes), fact.dtype)
+            key = ("within", id(read), str(table.outside), str(table.rounded))
+            return self.of_table(key, lambda: within(read, [table]))
         return self.read_of(tuple(sizes), fact.dtype)
 
     def read_of(self, sizes: tuple[Expr, ...], dtype: np.dtype[Any]) -> Formula:
