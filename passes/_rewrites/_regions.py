@@ -206,22 +206,39 @@ def change(layout: Layout, region: Region) -> None:
 
 
 def relayout(layout: Layout, name: str) -> int:
-    """Changes every region that gains, one after the other; says how many, and notes those that would not gain."""
+    """Changes every region that gains, those together that have nothing to do with each other; says how many, and notes
+    those that would not gain."""
     count = 0
     while True:
         regions = [(gain_of(layout, r), r) for r in regions_of(layout)]
-        gaining = next((r for gain, r in regions if gain > 0), None)
-        if gaining is None or layout.scene.budget == 0:
+        gaining = [r for gain, r in regions if gain > 0][: layout.scene.budget]
+        if not gaining:
             break
-        layout.scene.budget -= 1
-        change(layout, gaining)
+        touched: set[int] = set()
+        for region in gaining:
+            near = neighbours_of(layout, region)
+            if touched.isdisjoint(near):
+                layout.scene.budget -= 1
+                change(layout, region)
+                count += 1
+            touched |= near
         layout.scene.tidy()
-        count += 1
     for gain, region in regions:
         if any(layout.worth(n) for n in region.nodes):
             note = f"{name}: {label(region.nodes[0])} and {len(region.nodes) - 1} more stay: nodes saved {gain:+g}"
             layout.scene.notes.append(note)
     return count
+
+
+def neighbours_of(layout: Layout, region: Region) -> set[int]:
+    """The nodes that a change of a region looks at or changes: its own, those that make its entries, and those up to two
+    steps behind it."""
+    found = {id(n) for n in region.nodes}
+    found |= {id(maker) for t in region.entries if (maker := layout.scene.maker(t)) is not None}
+    for reader in (r for t in region.exits for r in t.outputs):
+        found.add(id(reader))
+        found |= {id(further) for t in reader.outputs for further in t.outputs}
+    return found
 
 
 def works_along(scene: Scene, node: Node) -> bool:
