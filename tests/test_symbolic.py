@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from drawn_thresholds import draw_threshold_network
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from networks import Seeded
+from promise import streams_equal
 from test_rules import model_of, weights
 
 from graphc.errors import ChunkMisfitError, ModelError, StreamError
@@ -17,16 +20,31 @@ from graphc.length import Length
 from graphc.model import read_model
 from graphc.offline import Offline, offline_of
 from graphc.spec import InputSpec, StreamSpec, load_spec
+from graphc.stream.analysis import analyse
 from graphc.stream.evaluate import evaluate
+from graphc.stream.lift import lift
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of, length_of
-from graphc.stream.symbolic.domain.space import NoFormulaError, constant, frames, is_same, lengths, nowhere, quotient
+from graphc.stream.symbolic.domain.space import (
+    NoFormulaError,
+    Region,
+    constant,
+    frames,
+    is_same,
+    lengths,
+    less,
+    nowhere,
+    quotient,
+    scaled,
+    unequal,
+)
 from graphc.stream.symbolic.domain.tensor import Formula
 from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
 from graphc.stream.walk import Walk
+from graphc.validate import session_of
 
 HELD_OUT = (41, 67, 97)
 NUMBERS = {
@@ -307,3 +325,53 @@ def test_formulas_are_made_once_for_nodes_that_are_alike() -> None:
     )
     assert again.named("a") is not formulas.named("a")
     assert isinstance(model, onnx.ModelProto)
+
+
+FRACTIONS = st.fractions(-3, 3, max_denominator=8)
+
+
+@given(FRACTIONS, FRACTIONS, FRACTIONS, st.integers(1, 12))
+def test_fractions_are_compared_as_fractions(slope: Fraction, start: Fraction, other: Fraction, length: int) -> None:
+    """isl compares whole numbers: 0 and 1/2 are neither less, nor more, nor unequal by it."""
+    ramp, bound = scaled(frames(0), slope) + constant(start, 0), constant(other, 0)
+    value = slope * length + start
+
+    def holds(region: Region) -> bool:
+        return not (region & frames(0).eq_set(constant(length, 0))).is_empty()
+
+    assert holds(less(ramp, bound)) == (value < other)
+    assert holds(less(bound, ramp)) == (value > other)
+    assert holds(unequal(ramp, bound)) == (value != other)
+    assert holds(ramp.ge_set(bound)) == (value >= other)
+    assert holds(ramp.le_set(bound)) == (value <= other)
+    assert holds(ramp.eq_set(bound)) == (value == other)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "c = Less (r, late) g = Where (c, half, none)",
+        "c = Less (r, late) w = Where (c, half, none) b = Cast <to=9> (w) g = Cast <to=1> (b)",
+        "c = Less (r, late) w = Where (c, half, none) g = Sign (w)",
+        "c = Less (r, late) w = Where (c, half, none) b = Greater (w, none) g = Cast <to=1> (b)",
+        "c = Less (r, late) w = Where (c, half, none) b = LessOrEqual (w, none) g = Cast <to=1> (b)",
+        "c = Less (r, late) w = Where (c, half, none) g = Ceil (w)",
+        "c = Less (r, late) w = Where (c, none, half) v = Neg (w) i = Cast <to=7> (v) j = Add (i, one)"
+        " b = Where (c, j, zero) g = Cast <to=1> (b)",
+        "m = Less (t, late) w = Where (m, half, none) s = Unsqueeze (w, first) u = Expand (s, sized)"
+        " v = ReduceMax <axes = [0], keepdims = 0> (u) n = Expand (half, h3) g = Mul (n, v)",
+    ],
+)
+def test_a_fraction_below_one_that_ends_is_seen_to_end(body: str) -> None:
+    head = f"{HEAD} h3 = Unsqueeze (t, first) {body}"
+    model = weights(
+        model_of(f"{head} y = Mul (x, g)"),
+        **NUMBERS,
+        half=np.array(0.5, np.float32),
+        none=np.array(0, np.float32),
+        sized=np.array([3]),
+    )
+    offline = offline_of(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)}))
+    session = session_of(lift(analyse(offline)))
+    assert session.manifest.max_frames in (None, 699)
+    assert streams_equal(offline, session, (20, 699, 700, 701, 704)).kind == "equal"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.stream.symbolic.domain.space import Region, constant, nowhere, of_lengths
+from graphc.stream.symbolic.domain.space import Region, constant, denominator, less, nowhere, of_lengths
 from graphc.stream.symbolic.domain.tensor import Formula, Number
 
 FLOAT_DIGITS = {
@@ -43,9 +43,9 @@ def guarded(tensor: Formula) -> Formula:
     for piece in tensor.pieces:
         if not isinstance(piece.leaf, Number) or piece.leaf.expr.is_cst():
             continue
-        parts = max(int(aff.get_denominator_val().to_python()) for _, aff in piece.leaf.expr.get_pieces())
+        parts = denominator(piece.leaf.expr)
         low, high = (constant(b // parts, tensor.rank) for b in bounds)
-        large = large | (piece.where & (piece.leaf.expr.lt_set(low) | piece.leaf.expr.gt_set(high)))
+        large = large | (piece.where & (less(piece.leaf.expr, low) | less(high, piece.leaf.expr)))
     if large.is_empty():
         return tensor
     return replace(tensor, rounded=(tensor.rounded | of_lengths(large, tensor.rank)).coalesce())

@@ -6,6 +6,7 @@ by constants, minima, comparisons and projections are exact, and a set is decide
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -39,10 +40,6 @@ def bounded(ask: Callable[[], Result]) -> Result:
     try:
         return ask()
     except isl.Error as err:
-        import os
-
-        if os.environ.get("ISLDBG"):
-            raise
         raise NoFormulaError(f"too many cases to decide ({str(err).splitlines()[0][:80]})") from None
     finally:
         CONTEXT.reset_operations()
@@ -173,6 +170,29 @@ def indicator(where: Region, within: Region, rank: int) -> Expr:
 def of_lengths(region: Region, rank: int) -> Region:
     """The lengths at which a set has entries."""
     return region.project_out(isl.dim_type.set, 1, rank) if rank else region
+
+
+def whole(one: Expr, other: Expr) -> tuple[Expr, Expr]:
+    """Two expressions times one number that makes both whole: of fractions isl's ``lt_set``, ``gt_set`` and ``ne_set``
+    take those less than 1 apart for equal."""
+    parts = math.lcm(denominator(one), denominator(other))
+    return (one, other) if parts == 1 else (scaled(one, parts), scaled(other, parts))
+
+
+def denominator(expr: Expr) -> int:
+    return math.lcm(*(int(aff.get_denominator_val().to_python()) for _, aff in expr.get_pieces()))
+
+
+def less(one: Expr, other: Expr) -> Region:
+    """Where one number, which may be a fraction, is below another."""
+    a, b = whole(one, other)
+    return a.lt_set(b)
+
+
+def unequal(one: Expr, other: Expr) -> Region:
+    """Where two numbers, which may be fractions, differ."""
+    a, b = whole(one, other)
+    return a.ne_set(b)
 
 
 def differs_at(one: Expr, other: Expr) -> Region:

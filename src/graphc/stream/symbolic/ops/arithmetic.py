@@ -14,11 +14,13 @@ from graphc.stream.symbolic.domain.space import (
     Expr,
     Region,
     constant,
+    less,
     number_of,
     quotient,
     remainder,
     scaled,
     tidy,
+    unequal,
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
@@ -126,7 +128,7 @@ def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
     one, other = product.operands
     for factor, left in ((one, other), (other, one)):
         if isinstance(factor, Number) and isinstance(divisor, Number):
-            differs = where & factor.expr.ne_set(divisor.expr)
+            differs = where & unequal(factor.expr, divisor.expr)
             if differs.is_empty():
                 return left
     return None
@@ -180,7 +182,7 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
 
 
 def of_remainder(op: str, where: Region, rank: int, a: Expr, divisor: int, whole: bool) -> Leaf | None:
-    positive = bool((where & a.lt_set(constant(0, rank))).is_empty())
+    positive = bool((where & less(a, constant(0, rank))).is_empty())
     if divisor < 0 or not (op == "Mod" or positive) or not (whole or positive):
         return None
     return Number(remainder(a, divisor))
@@ -193,7 +195,7 @@ def is_short(number: Fraction | int) -> bool:
 
 
 def toward_zero(expr: Expr, rank: int) -> Expr:
-    negative = expr.lt_set(constant(0, rank))
+    negative = less(expr, constant(0, rank))
     return expr.floor().intersect_domain(negative.complement()).union_add(expr.ceil().intersect_domain(negative))
 
 

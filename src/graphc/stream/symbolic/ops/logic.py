@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from graphc.stream.symbolic.domain.combine import combined
-from graphc.stream.symbolic.domain.space import Region, constant, indicator
+from graphc.stream.symbolic.domain.space import Expr, Region, constant, indicator, less, unequal
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
 from graphc.stream.symbolic.registry import Operands, formula_of
 
-COMPARED = {
-    "Less": ("lt_set", np.less),
-    "LessOrEqual": ("le_set", np.less_equal),
-    "Greater": ("gt_set", np.greater),
-    "GreaterOrEqual": ("ge_set", np.greater_equal),
-    "Equal": ("eq_set", np.equal),
+COMPARED: dict[str, tuple[Callable[[Expr, Expr], Region], Callable[[float, float], Any]]] = {
+    "Less": (less, np.less),
+    "LessOrEqual": (Expr.le_set, np.less_equal),
+    "Greater": (lambda one, other: less(other, one), np.greater),
+    "GreaterOrEqual": (Expr.ge_set, np.greater_equal),
+    "Equal": (Expr.eq_set, np.equal),
 }
 BOOL = np.dtype(bool)
 
@@ -24,12 +25,12 @@ BOOL = np.dtype(bool)
 @formula_of(*COMPARED)
 def compare(operands: Operands) -> list[Formula]:
     name = operands.node.op
-    method, ask = COMPARED[name]
+    holds, ask = COMPARED[name]
 
     def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
         one, other = leaves
         if isinstance(one, Number) and isinstance(other, Number):
-            return Number(indicator(getattr(one.expr, method)(other.expr), where, rank))
+            return Number(indicator(holds(one.expr, other.expr), where, rank))
         if all(isinstance(leaf, Number | Special) for leaf in leaves):
             values = [leaf.value if isinstance(leaf, Special) else 0.0 for leaf in leaves]
             return numbered(bool(ask(values[0], values[1])), rank)
@@ -43,7 +44,7 @@ def logic(operands: Operands) -> list[Formula]:
     name = operands.node.op
 
     def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
-        known = [leaf.expr.ne_set(constant(0, rank)) for leaf in leaves if isinstance(leaf, Number)]
+        known = [unequal(leaf.expr, constant(0, rank)) for leaf in leaves if isinstance(leaf, Number)]
         if len(known) < len(leaves):
             return decided(name, where, leaves) or Applied((name,), tuple(leaves))
         if name == "Not":
@@ -70,7 +71,7 @@ def choose(operands: Operands) -> list[Formula]:
         condition, one, other = leaves
         if not isinstance(condition, Number):
             return Applied(("Where",), tuple(leaves))
-        yes = condition.expr.ne_set(constant(0, rank))
+        yes = unequal(condition.expr, constant(0, rank))
         parts = [(where & yes, one), (where - yes, other)]
         return [Piece(region.coalesce(), leaf) for region, leaf in parts if not region.is_empty()]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import islpy as isl
 import numpy as np
 
@@ -13,6 +15,7 @@ from graphc.stream.symbolic.domain.space import (
     Region,
     box,
     constant,
+    denominator,
     index,
     number_of,
     scaled,
@@ -92,11 +95,11 @@ def over_nothing(tensor: Formula, axis: int, op: str) -> Region:
 def extreme(expr: Expr, tensor: Formula, axis: int, largest: bool) -> Expr:
     """The largest (smallest) value along an axis: isl's lexicographic optimum of (others -> value)."""
     rank = tensor.rank
-    values = isl.Map.from_pw_aff(expr.intersect_domain(box(list(tensor.sizes))))
+    parts = denominator(expr)
+    values = isl.Map.from_pw_aff(scaled(expr, parts).intersect_domain(box(list(tensor.sizes))))
     over_axis = values.project_out(isl.dim_type.in_, axis + 1, 1).insert_dims(isl.dim_type.in_, axis + 1, 1)
     best = over_axis.lexmax_pw_multi_aff() if largest else over_axis.lexmin_pw_multi_aff()
-    found = best.get_pw_aff(0)
-    return rebuilt(found, rank)
+    return scaled(rebuilt(best.get_pw_aff(0), rank), Fraction(1, parts))
 
 
 def rebuilt(expr: Expr, rank: int) -> Expr:

@@ -10,7 +10,17 @@ import numpy as np
 import onnx
 
 from graphc.stream.symbolic.domain.combine import combined
-from graphc.stream.symbolic.domain.space import Expr, Region, constant, indicator, remainder, scaled, tidy
+from graphc.stream.symbolic.domain.space import (
+    Expr,
+    Region,
+    constant,
+    indicator,
+    less,
+    remainder,
+    scaled,
+    tidy,
+    unequal,
+)
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Special, number_in, numbered
 from graphc.stream.symbolic.exact import guarded
 from graphc.stream.symbolic.ops.arithmetic import toward_zero
@@ -73,7 +83,7 @@ def of_number(op: str, expr: Expr, rank: int, where: Region) -> Expr:
         return expr.max(expr.neg())
     if op == "Relu":
         return expr.max(zero)
-    return indicator(expr.gt_set(zero), where, rank) - indicator(expr.lt_set(zero), where, rank)
+    return indicator(less(zero, expr), where, rank) - indicator(less(expr, zero), where, rank)
 
 
 def half_to_even(expr: Expr, rank: int) -> Expr:
@@ -102,7 +112,7 @@ def casted(tensor: Formula, to: np.dtype[Any]) -> Formula:
         (leaf,) = leaves
         if isinstance(leaf, Number):
             if to.kind == "b":
-                return Number(indicator(leaf.expr.ne_set(constant(0, rank)), where, rank))
+                return Number(indicator(unequal(leaf.expr, constant(0, rank)), where, rank))
             return Number(tidy(toward_zero(leaf.expr.intersect_domain(where), rank))) if whole else leaf
         if isinstance(leaf, Special) and to.kind in "fV":
             return leaf

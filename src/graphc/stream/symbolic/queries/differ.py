@@ -21,6 +21,7 @@ from graphc.stream.symbolic.domain.space import (
     number_of,
     of_lengths,
     substituted,
+    unequal,
 )
 from graphc.stream.symbolic.domain.tensor import (
     Applied,
@@ -110,7 +111,7 @@ def of_leaves(one: Leaf, other: Leaf, where: Region, rank: int) -> Difference:
 
 
 def of_numbers(one: Expr, other: Expr, where: Region, rank: int) -> Region:
-    return nowhere(rank) if one.plain_is_equal(other) else where & one.ne_set(other)
+    return nowhere(rank) if one.plain_is_equal(other) else where & unequal(one, other)
 
 
 def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Difference:
