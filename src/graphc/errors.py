@@ -91,6 +91,19 @@ class AbsoluteError(StreamError):
         self.index, self.from_right, self.time = index, from_right, time
 
 
+class AbsoluteTableError(StreamError):
+    """A constant table of two times does not shift along with the stream.
+
+    Args:
+        name: of the table.
+        times: its two times.
+    """
+
+    def __init__(self, name: str, times: object, reason: str, **details: str | None):
+        super().__init__(reason, **details)
+        self.name, self.times = name, times
+
+
 class ValidationError(GraphcError):
     """Numbers that do not hold: the compiled model differs from the offline one, or misses its budget."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphc.errors import ChunkMisfitError, StreamError, TooShortError
+from graphc.errors import AbsoluteTableError, ChunkMisfitError, StreamError, TooShortError
 from graphc.graph import label
 from graphc.offline import Offline
 from graphc.stream.evaluate import evaluate, evaluate_also
@@ -110,6 +110,7 @@ class Study:
     evaluation: Evaluation
     settings: Settings
     shared: Shared = field(default_factory=Shared)
+    absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
@@ -139,6 +140,10 @@ class Study:
         while True:
             try:
                 return walk()
+            except AbsoluteTableError as err:
+                if err.name in self.absolute:
+                    raise
+                self.absolute[err.name] = err
             except TooShortError as err:
                 longest = max(self.evaluation.lengths)
                 if err.frames >= LONGEST_TABLE and longest > most + MARGIN:
@@ -160,7 +165,9 @@ class Study:
                     raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:
-        found = Walk(self.offline, self.evaluation, chunk, settings=self.settings, shared=self.shared)
+        found = Walk(
+            self.offline, self.evaluation, chunk, settings=self.settings, shared=self.shared, absolute=self.absolute
+        )
         found.run()
         promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from graphc.errors import TooShortError
+from graphc.errors import AbsoluteTableError, TooShortError
 from graphc.graph import Node, Tensor, label
 from graphc.magnitude import scale_beside_masks
 from graphc.signature import StateKind
@@ -271,9 +271,12 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
     for period in range(1, min(longest.shape[:2]) // 2):
         if c % period and close(longest[period:, period:], longest[:-period, :-period], noise):
             facts.misfit(period, frame.times[0], f"a mask or table of period {period} meets a chunk of {c} frames")
-    facts.refuse(
+    raise AbsoluteTableError(
+        facts.names[index],
+        frame.times,
         f"its input {index} is a table of two times that does not shift along with the stream",
-        "use a mask or positions that depend on the distance alone, or repeat with a fixed period",
+        node=label(facts.node),
+        hint="use a mask or positions that depend on the distance alone, or repeat with a fixed period",
     )
 
 

@@ -59,14 +59,18 @@ class Positions:
 
     def made(self, name: str, time: Stream) -> Made | None:
         """How to make a tensor in step with a stream; None where no ramp and no table is found in what made it."""
+        time = time.at(max(0, time.delay))
+        found = Made(alias(name, time))
+        return found if self.follow(name, time, self.values(name), found) else None
+
+    def values(self, name: str) -> dict[str, Known]:
+        """The values of a tensor, and of all that it was made from."""
         memo = self.evaluation.memo
         key = ("positions", name)
         if key not in memo:
             memo[key] = values_of(self.evaluation, name)
-        values: dict[str, Known] = memo[key]
-        time = time.at(max(0, time.delay))
-        found = Made(alias(name, time))
-        return found if self.follow(name, time, values, found) else None
+        found: dict[str, Known] = memo[key]
+        return found
 
     def follow(self, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
         """Appends the steps that make one tensor; False where nothing tells how it goes on."""

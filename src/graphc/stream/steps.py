@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.errors import AbsoluteError, ChunkMisfitError, GraphcError, StreamError, TooShortError
+from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.graph import Node, label, op_of
 from graphc.stream.bodies import tensors_outside
 from graphc.stream.facts import Known, Moved, Origin, Pairs, Static, Stream
@@ -38,7 +38,7 @@ def step_of(node: Node, facts: Facts) -> StreamStep:
         raise first_refusal(facts, missing)
     try:
         return rule(node, facts)
-    except (ChunkMisfitError, TooShortError, AbsoluteError):
+    except (ChunkMisfitError, TooShortError, AbsoluteError, AbsoluteTableError):
         raise
     except StreamError as err:
         moved = None if tables else moved_stream(node, facts, err)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
-from graphc.errors import AbsoluteError, StreamError
+from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError
 from graphc.graph import Constant, Node, Tensor, Variable, captured, label, opset_of, reads
 from graphc.length import Length
 from graphc.offline import Offline
 from graphc.roles import StateRole, StaticRole, StreamRole
+from graphc.stream.absolute_tables import table_from_clock
 from graphc.stream.evaluate import values_of
 from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Fact, Known, KnownConstant, Moved, Origin, Pairs, Static, Stream
 from graphc.stream.finite import keeps_finite, lower_bound
-from graphc.stream.positions import Positions
+from graphc.stream.positions import Made, Positions
 from graphc.stream.rule import Facts, StreamStep
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.steps import step_of
@@ -50,6 +52,7 @@ class Walk:
         facts: of every tensor met so far.
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
+        absolute: tables of two times that do not shift along, by name, with what was said of them.
         shared: formulas that other walks over the model made.
         lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
@@ -64,6 +67,7 @@ class Walk:
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: Settings = DEFAULT
     shared: Shared = field(default_factory=Shared)
+    absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
     finite: set[str] = field(default_factory=set)
     lowest: dict[str, float] = field(default_factory=dict)
 
@@ -131,7 +135,7 @@ class Walk:
 
     def take(self, node: Node) -> None:
         """The step of a node; constants that follow the frame's place become streams made from the clock first."""
-        inputs = list(node.inputs)
+        inputs = [self.table_from_clock(t) if t.name in self.absolute else t for t in node.inputs]
         while True:
             facts = self.facts_of(node, inputs)
             self.proof.begin()
@@ -204,7 +208,23 @@ class Walk:
             AbsoluteError: nothing tells how it goes on.
         """
         assert isinstance(err.time, Stream)
-        made = self.positions.made(tensor.name, err.time)
+        return self.made_anew(self.positions.made(tensor.name, err.time), err)
+
+    def table_from_clock(self, tensor: Tensor) -> Tensor:
+        """The table as one that is made anew in every call, out of the places of its times.
+
+        Errors:
+            AbsoluteTableError: nothing tells how it goes on.
+        """
+        err = self.absolute[tensor.name]
+        self.proof.begin()
+        made = table_from_clock(self.positions, tensor.name, cast(tuple[Stream, Stream], err.times))
+        found = self.made_anew(made, err)
+        self.proof.commit()
+        return found
+
+    def made_anew(self, made: Made | None, err: StreamError) -> Tensor:
+        """Takes the steps that make a constant anew in every call; raises what was refused where there are none."""
         if made is None:
             raise err
         for position in made.steps:
@@ -216,7 +236,7 @@ class Walk:
                 step = step_of(position.node, facts)
             else:
                 step = position.step
-            if not isinstance(step.facts[0], Stream):
+            if not isinstance(step.facts[0], Stream | Pairs):
                 raise err
             self.place(StepAt(position.node, step, tuple(position.inputs), tuple(position.outputs)))
         self.bounds += made.bounds
