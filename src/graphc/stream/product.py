@@ -13,8 +13,9 @@ from graphc.stream.band import UNLIMITED, Band, Placed, placed, reached
 from graphc.stream.facts import Array, Known, Moved, Pairs, Reach, Source, Span, Static, Stream
 from graphc.stream.frame import Frame
 from graphc.stream.moved import identity_maps, settled_inputs
-from graphc.stream.pairs import built, joined, nothing, pairs_of, rectangle_of, stream_at
+from graphc.stream.pairs import built, joined, known_piece, law_of, nothing, pairs_of, rectangle_of, stream_at
 from graphc.stream.ports import Builder
+from graphc.stream.reach import one_reach
 from graphc.stream.rule import Context, Facts, StreamStep, cut_to_chunk, refuse_moving
 from graphc.stream.stretched import Spans, beyond_window, rectangle
 
@@ -62,8 +63,12 @@ def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
     if len(pairs) > 1:
         facts.refuse("multiplies two tables of two times", "attention of attention cannot be streamed")
     if not pairs:
-        streams = facts.streams()
-        return scores(node, facts, terms) if len(streams) == 2 else places(node, facts, terms)
+        if len(facts.streams()) == 2:
+            return scores(node, facts, terms)
+        filtering = constant_table(facts, terms)
+        if filtering is None:
+            return places(node, facts, terms)
+        pairs, facts = [filtering], with_input(facts, *filtering)
     index, table = pairs[0]
     letters = [terms.operands[index][a] for a in table.axes]
     gone = [side for side, letter in enumerate(letters) if letter not in terms.output]
@@ -72,6 +77,32 @@ def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
     if not gone:
         return mixed(node, facts, terms, index, table)
     return attended(node, facts, terms, index, table, gone[0])
+
+
+def constant_table(facts: Facts, terms: Terms) -> tuple[int, Pairs] | None:
+    """The constant that sums a stream over time, as a filter or a smoothing matrix does, as a table of two times."""
+    ((index, x),) = facts.streams()
+    other = 1 - index
+    known, own = facts[other], terms.operands[other]
+    time = terms.operands[index][x.axis]
+    wide = grown_letter(facts, terms, {time})
+    if not isinstance(known, Known) or time in terms.output or time not in own or wide is None or wide not in own:
+        return None
+    axes = own.index(time), own.index(wide)
+    if any(v.shape[a] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True) for a in axes):
+        return None
+    first, second = sorted(axes)
+    times = x.at(max(0, x.delay))
+    frame = Frame((len(own) - first, len(own) - second), (times, times))
+    reach = one_reach(facts, known, frame, len(facts.lengths))
+    shape = tuple(-1 if a in axes else size for a, size in enumerate(known.values[0].shape))
+    laws = (law_of(facts, facts.proof, other, frame),) if facts.proof is not None else ()
+    build = known_piece(facts, other, frame)
+    return other, Pairs((first, second), frame.times, shape, known.values[0].dtype, build, reach, laws=laws)
+
+
+def with_input(facts: Facts, index: int, table: Pairs) -> Facts:
+    return replace(facts, inputs=tuple(table if i == index else f for i, f in enumerate(facts.inputs)))
 
 
 def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
