@@ -40,6 +40,10 @@ class Promise:
     continues: bool = True
     tried: Mapping[str, str] = field(default_factory=dict)
 
+    def covers(self, other: Promise) -> bool:
+        """Whether this one holds for all lengths for which another does."""
+        return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -115,24 +119,29 @@ class Study:
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
 
-        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again; a
-        refusal then leaves what holds before.
+        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again:
+        what they find is kept where it holds for as many lengths.
         """
-        enough, before = max(self.evaluation.lengths), None
-        for _ in range(MOST_ROUNDS):
-            try:
-                found = self.shown(walk)
-            except StreamError:
-                if before is None:
-                    raise
-                return before
-            more = lengths_to_decide(found)
-            if not more:
-                break
-            if found.proof.end.last >= enough and found.promise.min_frames == start_of(found.facts, self.evaluation):
-                before = found
-            self.evaluation = evaluate_also(self.evaluation, more)
+        found = self.shown(walk)
+        for further in (lengths_behind, lengths_before):
+            for _ in range(MOST_ROUNDS):
+                more = further(found)
+                if not more:
+                    break
+                before = self.evaluation
+                self.evaluation = evaluate_also(before, more)
+                wider = self.refused_or(walk)
+                if wider is None or not wider.promise.covers(found.promise):
+                    self.evaluation = before
+                    break
+                found = wider
         return found
+
+    def refused_or(self, walk: Callable[[], Analysis]) -> Analysis | None:
+        try:
+            return self.shown(walk)
+        except StreamError:
+            return None
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
         """The same at lengths that show all of every limit."""
@@ -174,8 +183,8 @@ class Study:
         return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
 
 
-def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
-    """Lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
+def lengths_behind(found: Analysis) -> tuple[int, ...]:
+    """Longer lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
     offline, evaluated, proof = found.offline, found.evaluation.lengths, found.proof
     if not proof.is_possible:
         return ()
@@ -183,14 +192,18 @@ def lengths_to_decide(found: Analysis) -> tuple[int, ...]:
         tried = lengths_tried(offline, found.evaluation, found.facts)
         return tuple(n for n in tried if n > max(evaluated))
     end = proof.end
-    wanted: tuple[int, ...] = ()
-    is_open = end.last < ENDLESS and not end.outside and end.last + 1 not in evaluated
-    if is_open and end.last < reach_of(found.evaluation, found.facts):
-        wanted = lengths_around(offline, end.last, found.facts)
-    first = proof.start.first
-    if first > start_of(found.facts, found.evaluation) and first - 1 not in evaluated:
-        wanted = (*wanted, *(n for n in (first - 1, first) if offline.accepts(n)))
-    return tuple(n for n in dict.fromkeys(wanted) if n not in evaluated)
+    if end.last >= min(ENDLESS, reach_of(found.evaluation, found.facts)) or end.outside or end.last + 1 in evaluated:
+        return ()
+    around = lengths_around(offline, end.last, found.facts)
+    return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
+
+
+def lengths_before(found: Analysis) -> tuple[int, ...]:
+    """The same of shorter lengths."""
+    evaluated, first = found.evaluation.lengths, found.proof.start.first
+    if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
+        return ()
+    return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
 
 
 def promise_of(walk: Walk) -> Promise:
