@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, StreamError, TooShortError
 from graphc.graph import label
 from graphc.offline import Offline
-from graphc.stream.evaluate import evaluate, evaluate_also
+from graphc.stream.evaluate import evaluate, evaluate_also, evaluated_only
 from graphc.stream.evaluation import Evaluation
-from graphc.stream.extent import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
+from graphc.stream.extent import MARGIN, lengths_around, lengths_beyond, lengths_from, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.formulas import Shared
@@ -122,7 +122,7 @@ class Study:
         Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again:
         what they find is kept where it holds for as many lengths.
         """
-        found = self.shown(walk)
+        found = self.begun(walk)
         for further in (lengths_behind, lengths_before):
             for _ in range(MOST_ROUNDS):
                 more = further(found)
@@ -136,6 +136,24 @@ class Study:
                     break
                 found = wider
         return found
+
+    def begun(self, walk: Callable[[], Analysis]) -> Analysis:
+        """What a walk finds at the first lengths; at longer ones alone, where something changes among the first."""
+        try:
+            return self.shown(walk)
+        except ChunkMisfitError:
+            raise
+        except StreamError:
+            before = self.evaluation
+            longer = lengths_beyond(self.offline, before)
+            if not longer:
+                raise
+            self.evaluation = evaluated_only(evaluate_also(before, longer), longer)
+            found = self.refused_or(walk)
+            if found is None:
+                self.evaluation = before
+                raise
+            return found
 
     def refused_or(self, walk: Callable[[], Analysis]) -> Analysis | None:
         try:
