@@ -147,9 +147,30 @@ def test_attention_of_attention_is_refused() -> None:
     assert "attention of attention" in (error.hint or "")
 
 
-def test_a_table_that_does_not_shift_along_is_refused() -> None:
-    crooked = "pq = Mul (p, q) a = Cast <to=1> (pq) b = Sin (a) s2 = Add (s, b) " + BAND.format(scores="s2")
-    error = refusal(attention(crooked, "m", **LIMITS))
+CROOKED = "s2 = Add (s, b) " + BAND.format(scores="s2")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "pq = Mul (p, q) a = Cast <to=1> (pq) b = Sin (a)",
+        "pq = Add (p, q) a = Cast <to=1> (pq) b = Cos (a)",
+        "e = Equal (p, four) f = Equal (q, four) g = Or (e, f) b = Cast <to=1> (g)",
+    ],
+)
+def test_a_table_that_does_not_shift_along_is_made_from_the_clock(table: str) -> None:
+    model = attention(f"{table} {CROOKED}", "m", four=np.array(4), **LIMITS)
+    lifted = lifted_equal(model, (1, 3, 7), range(1, 40))
+    assert lifted.signature is not None
+    assert not lifted.signature.tried
+
+
+def test_a_table_of_both_places_that_nothing_made_is_refused() -> None:
+    crooked = f"n = Shape (p) u = Unsqueeze (t, zero) b = Slice (learned, nought, ends, both) {CROOKED}"
+    crooked = crooked.replace("n = Shape (p) u = Unsqueeze (t, zero)", "st = Shape (s) ends = Slice (st, one1, three1)")
+    learned = np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)
+    numbers = {"nought": np.array([0, 0]), "both": np.array([0, 1]), "one1": np.array([1]), "three1": np.array([3])}
+    error = refusal(attention(crooked, "m", learned=learned, **numbers, **LIMITS))
     assert "does not shift along with the stream" in error.reason
     assert "distance alone" in (error.hint or "")
 

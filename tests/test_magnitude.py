@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from test_rules import lifted_equal, refusal, weights
+from test_rules import lifted_equal, weights
 from test_thresholds import late_model
 
 from graphc.compare import compare
@@ -31,8 +31,9 @@ def masked(table: str, low: float) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("low", [-np.inf, -1e4, -1e9, LOWEST])
 @pytest.mark.parametrize("table", ["p = Mul (i, j) v = Sin (p)", "p = Add (i, j) q = Sin (p) v = Mul (q, eighth)"])
-def test_a_table_of_both_places_under_a_mask_is_refused(table: str, low: float) -> None:
-    assert "does not shift along with the stream" in str(refusal(masked(table, low)))
+def test_a_table_of_both_places_under_a_mask_is_no_table_of_the_distance(table: str, low: float) -> None:
+    """Beside a mask of -1e9 every score looks alike; it is made from the clock in every call."""
+    lifted_equal(masked(table, low), (1, 3, 100))
 
 
 @pytest.mark.parametrize("low", [pytest.param(-np.inf, marks=pytest.mark.nightly), -1e9])

@@ -34,6 +34,7 @@ def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, K
     lengths = positions.evaluation.lengths
     inputs: list[Tensor] = []
     facts: list[Fact | None] = []
+    made = False
     for tensor in node.inputs:
         held = values.get(tensor.name) or positions.evaluation.known.get(tensor.name)
         kept = held is None or held.steady is not None or shape_argument(node, tensor)
@@ -49,6 +50,9 @@ def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, K
             return False
         inputs.append(Variable(alias(tensor.name, time)))
         facts.append(None)
+        made = True
+    if not made:
+        return False
     outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
     found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
     return True

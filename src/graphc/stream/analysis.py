@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, StreamError, TooShortError
 from graphc.graph import label
 from graphc.offline import Offline
-from graphc.stream.evaluate import evaluate, evaluate_also, evaluated_only
+from graphc.stream.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation import Evaluation
-from graphc.stream.extent import MARGIN, lengths_around, lengths_beyond, lengths_from, lengths_tried, reach_of
+from graphc.stream.extent import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.formulas import Shared
@@ -119,10 +119,10 @@ class Study:
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
 
-        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again:
-        what they find is kept where it holds for as many lengths.
+        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again. A
+        refusal at longer lengths leaves what holds before them.
         """
-        found = self.begun(walk)
+        enough, found = max(self.evaluation.lengths), self.shown(walk)
         for further in (lengths_behind, lengths_before):
             for _ in range(MOST_ROUNDS):
                 more = further(found)
@@ -130,36 +130,18 @@ class Study:
                     break
                 before = self.evaluation
                 self.evaluation = evaluate_also(before, more)
-                wider = self.refused_or(walk)
-                if wider is None or not wider.promise.covers(found.promise):
+                try:
+                    wider = self.shown(walk)
+                except StreamError:
+                    if min(more) < enough or found.proof.untold:
+                        raise
+                    self.evaluation = before
+                    break
+                if not wider.promise.covers(found.promise):
                     self.evaluation = before
                     break
                 found = wider
         return found
-
-    def begun(self, walk: Callable[[], Analysis]) -> Analysis:
-        """What a walk finds at the first lengths; at longer ones alone, where something changes among the first."""
-        try:
-            return self.shown(walk)
-        except ChunkMisfitError:
-            raise
-        except StreamError:
-            before = self.evaluation
-            longer = lengths_beyond(self.offline, before)
-            if not longer:
-                raise
-            self.evaluation = evaluated_only(evaluate_also(before, longer), longer)
-            found = self.refused_or(walk)
-            if found is None:
-                self.evaluation = before
-                raise
-            return found
-
-    def refused_or(self, walk: Callable[[], Analysis]) -> Analysis | None:
-        try:
-            return self.shown(walk)
-        except StreamError:
-            return None
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
         """The same at lengths that show all of every limit."""
@@ -207,8 +189,9 @@ def lengths_behind(found: Analysis) -> tuple[int, ...]:
     if not proof.is_possible:
         return ()
     if proof.untold:
-        tried = lengths_tried(offline, found.evaluation, found.facts)
-        return tuple(n for n in tried if n > max(evaluated))
+        tried = (n for n in lengths_tried(offline, found.evaluation, found.facts) if n > max(evaluated))
+        suspects = (n for n in dict.fromkeys(proof.suspects) if n not in evaluated and 0 < n < max(evaluated))
+        return (*(n for n in suspects if offline.accepts(n)), *tried)
     end = proof.end
     if end.last >= min(ENDLESS, reach_of(found.evaluation, found.facts)) or end.outside or end.last + 1 in evaluated:
         return ()

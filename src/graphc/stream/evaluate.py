@@ -94,30 +94,6 @@ def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
     )
 
 
-def evaluated_only(evaluation: Evaluation, lengths: Sequence[int]) -> Evaluation:
-    """The evaluation at some of its lengths."""
-    places = [evaluation.lengths.index(n) for n in lengths]
-
-    def picked(shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
-        return {name: tuple(sizes[k] for k in places) for name, sizes in shapes.items()}
-
-    known = {
-        name: KnownConstant(held.load, len(places))
-        if isinstance(held, KnownConstant)
-        else Known(tuple(held.values[k] for k in places), name)
-        for name, held in evaluation.known.items()
-    }
-    return replace(
-        evaluation,
-        lengths=tuple(lengths),
-        known=known,
-        shapes=picked(evaluation.shapes),
-        time_shapes=picked(evaluation.time_shapes),
-        feeds=tuple(evaluation.feeds[k] for k in places),
-        memo={key: held for key, held in evaluation.memo.items() if key[0] == "mover"},
-    )
-
-
 class Start:
     """A model's graph, made plainer as its shapes at some lengths allow."""
 

@@ -59,14 +59,6 @@ def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
     return found or tuple(first_of(offline, range(wanted, wanted + SCANNED)))
 
 
-def lengths_beyond(offline: Offline, evaluation: Evaluation) -> tuple[int, ...]:
-    """A few lengths far beyond those evaluated; none where these are long, or such ones large."""
-    wanted = 2 * max(evaluation.lengths)
-    largest, of_pairs = entries_at(evaluation, wanted)
-    small = wanted <= FARTHEST and largest <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS
-    return lengths_from(offline, wanted) if small and len(evaluation.lengths) > 1 else ()
-
-
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
     """Lengths on both sides of one after which something changes, as far as the model takes them."""
     slowest = slowdown(facts)

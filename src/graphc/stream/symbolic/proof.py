@@ -63,6 +63,7 @@ class Pending:
 
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
+    suspects: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -74,6 +75,7 @@ class Proof:
         values: what they were.
         stretches: where claims hold that do not hold everywhere.
         untold: tensors of which a claim could not be decided, and why.
+        suspects: lengths at which one of these may be another.
         claimed: tensors of which the rule at work has claimed something.
         pending: what it found out.
     """
@@ -83,6 +85,7 @@ class Proof:
     values: Mapping[str, Known]
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
+    suspects: list[int] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
     pending: Pending = field(default_factory=Pending)
 
@@ -115,6 +118,7 @@ class Proof:
     def commit(self) -> None:
         """What the rule claimed is what the stream relies on."""
         self.stretches += self.pending.stretches
+        self.suspects += self.pending.suspects
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
@@ -200,6 +204,7 @@ class Proof:
         here = around(sure | unsure, first, name)
         if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):
             self.doubt(name, "it is not seen to be the same function of the same numbers")
+            self.pending.suspects += (here.first - 1, here.last + 1)
             return False
         found_here = [here]
         if formula is not None and sum(number_of(s) is None for s in formula.sizes) < 2:
