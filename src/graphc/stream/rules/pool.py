@@ -34,10 +34,17 @@ def lp_pool(node: Node, facts: Facts) -> StreamStep:
 
 
 def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
+    """A pool over a window.
+
+    A dilated window may see padding alone: of that onnxruntime's MaxPool gives the lowest finite number.
+    """
     x, w, attrs = pool_window(node, facts, fill)
+    may_be_empty = node.op == "MaxPool" and x.dtype.kind == "f" and max(node.attrs.get("dilations", [1])) > 1
+    least = np.asarray(np.finfo(x.dtype.name).min if x.dtype.kind == "f" else 0, x.dtype)
 
     def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
-        return [b.copy(node, [chunk], attrs)[0]]
+        found: Tensor = b.copy(node, [chunk], attrs)[0]
+        return [b.one("Max", found, b.constant(least), hint="least")] if may_be_empty else [found]
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
