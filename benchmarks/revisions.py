@@ -1,9 +1,10 @@
 """What lifting costs beside another revision: both in one run, by turns, as ratios of medians.
 
-    python benchmarks/revisions.py [--base 61042c6] [--rounds 3]
+    python benchmarks/revisions.py [--base 61042c6] [--rounds 3] [--networks 10000]
 
 Needs torch (the ``export`` extra) for the Conformer. The other revision runs out of a git worktree with the packages of
-this environment. Prints one line for each figure, and which of the examples' lengths are proved.
+this environment. Prints one line for each figure, which of the examples' lengths are proved, and what became of random
+networks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +91,23 @@ def ratio(title: str, script: str, base: Path, rounds: int, *arguments: str) -> 
     print(f"{title}: {one / other:.2f} ({one:.2f} s over {other:.2f} s)", flush=True)
 
 
+def lines_of(packages: Path) -> int:
+    """Lines of the folder that lifts."""
+    return sum(len(p.read_text().splitlines()) for p in (packages / "graphc" / "stream").rglob("*.py"))
+
+
+def networks(count: int) -> None:
+    """Prints what became of random networks (``tests/many_networks.py``)."""
+    command = [sys.executable, str(ROOT / "tests" / "many_networks.py"), "--networks", str(count)]
+    told = subprocess.run(command, capture_output=True, text=True).stdout
+    found: Counter[str] = Counter()
+    for line in told.splitlines():
+        number, _, kind = line.strip().partition("  ")
+        if number.isdigit():
+            found[kind.rpartition(": ")[2]] += int(number)
+    print(f"random networks, {count}: {found['wrong']} wrong, {found['refused']} refused, {found['equal']} equal")
+
+
 def proved() -> None:
     """Prints of how many examples the lengths are proved, and what stands in the way of the others."""
     from graphc.errors import SpecError, StreamError
@@ -128,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="61042c6")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--networks", type=int, default=10_000)
     arguments = parser.parse_args()
     from conformer import Size, conformer
     from lifting import large_model, measured
@@ -148,7 +168,9 @@ def main() -> None:
         print(
             f"lift of {size / 4e6:.0f} million parameters: {took:.1f} s, peak memory {peak / size:.2f} times the file"
         )
+        print(f"lines of stream/: {lines_of(ROOT / 'src')} over {lines_of(base)}")
     proved()
+    networks(arguments.networks)
 
 
 if __name__ == "__main__":
