@@ -138,7 +138,10 @@ def get_shape(port: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def keep_attributes(graph: Graph, proto: GraphProto) -> None:
-    """Puts back the attributes that onnx-graphsurgeon skips on import; its export takes them as they are."""
+    """Puts back the attributes that onnx-graphsurgeon skips on import; its export takes them as they are.
+
+    Empty lists, of which its export does not know what they would hold, are left out: ops take them as absent.
+    """
     keep_exotic(graph, proto)
     for node, node_proto in zip(graph.nodes, proto.node, strict=True):
         for attribute in node_proto.attribute:
@@ -146,6 +149,8 @@ def keep_attributes(graph: Graph, proto: GraphProto) -> None:
                 node.attrs[attribute.name] = onnx.helper.get_attribute_value(attribute)
             elif attribute.type == AttributeProto.TENSOR and not attribute.ref_attr_name:
                 node.attrs[attribute.name]._values = LazyValues(owned(attribute.t))
+            elif node.attrs.get(attribute.name) == []:
+                del node.attrs[attribute.name]
             elif attribute.type == AttributeProto.GRAPH and attribute.name in node.attrs:
                 keep_attributes(node.attrs[attribute.name], attribute.g)
 

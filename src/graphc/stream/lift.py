@@ -18,6 +18,7 @@ from graphc.stream.analysis import Analysis, analyse
 from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Known, Origin, Static, Stream
 from graphc.stream.general import SAMPLES, WAY_OUT, generalised
+from graphc.stream.old_opsets import without_new_ops
 from graphc.stream.ports import Builder, finished, frames_in_chunk
 from graphc.stream.quantized_weights import kept_integers
 from graphc.stream.settings import DEFAULT, Settings
@@ -32,6 +33,7 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
         StreamError: an output is not made of frames of the stream.
     """
     model, _ = lifted(analysis, frame_ms)
+    without_new_ops(model.graph, analysis.evaluation.graph)
     return model
 
 
@@ -61,6 +63,7 @@ def lift_dynamic(
             if entry is not None and entry.axis is not None:
                 port.shape = [f"chunk*{entry.rate}" if a == entry.axis else s for a, s in enumerate(port.shape)]
     model.signature = replace(signature, chunk=None)
+    without_new_ops(model.graph, smallest.evaluation.graph)
     return model
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
 from graphc.stream.explained import explained
-from graphc.stream.facts import Array, Edge, Known, Stream
+from graphc.stream.facts import Array, Edge, Head, Known, Stream
 from graphc.stream.front import Front
 from graphc.stream.mirrored import mirrored
 from graphc.stream.ports import Builder
@@ -64,6 +65,8 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
         return mirrored(facts, x, "reflect" if mode == "reflect" else "edge", before, after, length)
     source = x
     if any(others):
+        head, tail = (frame_aside(frame, others, fill, mode) for frame in (x.head, x.tail))
+        x = replace(x, head=head, tail=tail if isinstance(tail, np.ndarray) else None)
         inner = replace(
             x,
             shape=tuple(
@@ -83,13 +86,13 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
     delay = inner.delay if late_edge else inner.delay - before
     out = facts.out(inner, x.axis, delay=delay, length=length)
     if delay < 0:
-        head: Array | Edge | None = x.head
+        front: Head = x.head
         if edge:
-            head = Edge.FIRST_FRAME
+            front = Edge.FIRST_FRAME
         elif before > 0:
-            head = np.full(out.one_frame(), fill, dtype=x.dtype)
-        out = replace(out, head=head)
-    if after > 0 or (mask_after is False and after == 0 and not any(others)):
+            front = np.full(out.one_frame(), fill, dtype=x.dtype)
+        out = replace(out, head=front)
+    if after > 0 or not mask_after:
         tail = np.full(out.one_frame(), fill, dtype=x.dtype) if after > 0 else x.tail
         out = replace(out, tail=tail)
 
@@ -172,6 +175,18 @@ def padded_aside(
         return b.one("Pad", chunk, hint="padded", mode=mode, pads=others, value=float(fill))
     inputs = [chunk, b.constant(others), *([b.constant(fill, "filler")] if mode == "constant" else [])]
     return b.one("Pad", *inputs, hint="padded", mode=mode)
+
+
+def frame_aside(frame: Head, others: list[int], fill: Array, mode: str) -> Head:
+    """The frame in front of a stream, or behind it, padded and cropped on the axes that are not time."""
+    if not isinstance(frame, np.ndarray):
+        return frame
+    sides = list(zip(others[: frame.ndim], others[frame.ndim :], strict=True))
+    kept = frame[tuple(slice(max(-b, 0), s - max(-a, 0)) for s, (b, a) in zip(frame.shape, sides, strict=True))]
+    amounts = [(max(b, 0), max(a, 0)) for b, a in sides]
+    if mode == "constant":
+        return np.pad(kept, amounts, constant_values=fill)
+    return np.pad(kept, amounts, mode=cast(Literal["edge", "reflect", "wrap"], mode))
 
 
 def edge_in_front(b: Builder, chunk: Tensor, x: Stream, before: int) -> Tensor:
