@@ -149,7 +149,7 @@ def keep_attributes(graph: Graph, proto: GraphProto) -> None:
                 node.attrs[attribute.name] = onnx.helper.get_attribute_value(attribute)
             elif attribute.type == AttributeProto.TENSOR and not attribute.ref_attr_name:
                 node.attrs[attribute.name]._values = LazyValues(owned(attribute.t))
-            elif node.attrs.get(attribute.name) == []:
+            elif isinstance(node.attrs.get(attribute.name), list) and not node.attrs[attribute.name]:
                 del node.attrs[attribute.name]
             elif attribute.type == AttributeProto.GRAPH and attribute.name in node.attrs:
                 keep_attributes(node.attrs[attribute.name], attribute.g)

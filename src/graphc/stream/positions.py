@@ -16,7 +16,7 @@ import onnx
 
 from graphc.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.length import Length
-from graphc.stream.edges import Edges, edged_of, edges_step
+from graphc.stream.edges import Edges, edged_of, edges_step, may_have_ends
 from graphc.stream.evaluate import values_of
 from graphc.stream.evaluation import Evaluation
 from graphc.stream.facts import Array, Fact, Known, Stream
@@ -62,6 +62,12 @@ class Positions:
         time = time.at(max(0, time.delay))
         found = Made(alias(name, time))
         return found if self.follow(name, time, self.values(name), found) else None
+
+    def may_have_ends(self, name: str, time: Stream) -> bool:
+        """Whether longer values of a tensor would show how its first frames differ from those behind."""
+        known = self.evaluation.known[name]
+        axis = time_axis(known, time, self.evaluation.lengths)
+        return axis is not None and len(self.evaluation.lengths) > 1 and may_have_ends(known, axis)
 
     def values(self, name: str) -> dict[str, Known]:
         """The values of a tensor, and of all that it was made from."""
@@ -165,8 +171,8 @@ class Positions:
 
 def claim_of(edges: Edges, time: Stream) -> Edged:
     """What a constant with edges has to be at every length."""
-    before, after = (part.shape[edges.axis] - 1 for part in (edges.head, edges.tail))
-    return Edged(edges.axis, time.length, before, after, edges.late)
+    after = edges.tail.shape[edges.axis] - 1
+    return Edged(edges.axis, time.length, edges.before, after, edges.late, edges.period)
 
 
 def alias(name: str, time: Stream) -> str:

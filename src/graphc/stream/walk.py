@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError
+from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError, TooShortError
 from graphc.graph import Constant, Node, Tensor, Variable, captured, label, opset_of, reads
 from graphc.length import Length
 from graphc.offline import Offline
@@ -208,7 +208,10 @@ class Walk:
             AbsoluteError: nothing tells how it goes on.
         """
         assert isinstance(err.time, Stream)
-        return self.made_anew(self.positions.made(tensor.name, err.time), err)
+        made = self.positions.made(tensor.name, err.time)
+        if made is None and self.positions.may_have_ends(tensor.name, err.time):
+            raise TooShortError(err.reason, max(self.evaluation.lengths), err.node, err.hint)
+        return self.made_anew(made, err)
 
     def table_from_clock(self, tensor: Tensor) -> Tensor:
         """The table as one that is made anew in every call, out of the places of its times.

@@ -103,13 +103,18 @@ class RowsOf:
 
 @dataclass(frozen=True, eq=False)
 class Edged:
-    """Entries of a frame that follow their distance to the first frame, and late ones that to the last, near these."""
+    """Entries of a frame that follow their distance to the first frame, and late ones that to the last, near these.
+
+    Args:
+        period: with which early ones repeat behind the first frames.
+    """
 
     axis: int
     length: Length
     before: int
     after: int
     late: Array
+    period: int = 1
 
     def __call__(self, x: Formula, known: Lengths) -> Difference:
         rank, everywhere = x.rank, box(x.sizes)
@@ -121,7 +126,7 @@ class Edged:
         outer = by_end & (size - place).gt_set(constant(self.after + 1, rank))
         return (
             size_is(x, self.axis, self.length)
-            | same_along(x, {self.axis: 1}, inner)
+            | same_along(x, {self.axis: self.period}, inner)
             | same_along(x, {self.axis: 1}, outer)
             | same_at_next(x, known, (self.axis,), within=by_front)
             | same_at_next(x, known, (self.axis,), from_end=self.axis, within=by_end)

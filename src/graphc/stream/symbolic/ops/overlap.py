@@ -1,0 +1,129 @@
+"""Transposed convolutions over frames that are all alike, as the envelope of overlapping windows is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.stream.symbolic.check import numbers_of
+from graphc.stream.symbolic.domain.lists import size_in
+from graphc.stream.symbolic.domain.space import (
+    Expr,
+    NoFormulaError,
+    Region,
+    box,
+    constant,
+    frames,
+    index,
+    over,
+    remainder,
+    scaled,
+    substituted,
+    tidy,
+    unequal,
+)
+from graphc.stream.symbolic.domain.tensor import Applied, Array, Formula, Leaf, Number, Piece, Read, Stored
+from graphc.stream.symbolic.registry import Operands, formula_of
+
+DIGITS = 20
+SOME_LENGTH = 10**6
+
+
+@formula_of("ConvTranspose")
+def overlap_add(operands: Operands) -> list[Formula]:
+    """Behind the first frames, and before the last, the sum repeats with the stride."""
+    tensor, weight = operands[0], fixed_values(operands[1], range(operands[1].rank))
+    if tensor.rank != 3 or operands.attribute("group", 1) != 1:
+        raise NoFormulaError("a transposed convolution over several axes, or in groups")
+    if operands.attribute("auto_pad", "NOTSET") != "NOTSET" or operands.attribute("output_shape") is not None:
+        raise NoFormulaError("cropping that follows the length")
+    stride, dilation = (int(operands.attribute(name, [1])[0]) for name in ("strides", "dilations"))
+    extra = int(operands.attribute("output_padding", [0])[0])
+    before, after = (int(p) for p in operands.attribute("pads", [0, 0]))
+    spread = np.zeros((*weight.shape[1:2], (weight.shape[2] - 1) * dilation + 1))
+    spread[:, ::dilation] = np.einsum("c,cmk->mk", fixed_values(tensor, (1,)), weight)
+    bias = operands.get(2)
+    added = np.zeros(len(spread)) if bias is None else fixed_values(bias, (0,))
+    count, extent = tensor.sizes[2], spread.shape[1]
+    size = tidy(scaled(count, stride) + constant(extent - stride + extra - before - after, 0))
+    sizes = (tensor.sizes[0], constant(len(spread), 0), size)
+    tables = [snapped(part + added[:, None], spread) for part in sums_of(spread, stride)]
+    pieces = placed(sizes, over(scaled(count, stride), 3), before, extent, stride, tables)
+    return [Formula(sizes, tensor.dtype, pieces, None, tensor.outside, tensor.rounded)]
+
+
+def sums_of(spread: Array, stride: int) -> tuple[Array, Array, Array]:
+    """What overlapping copies of [channels, extent] add up to: in front, in the midst, and behind the last copy."""
+    channels, extent = spread.shape
+    head, midst, tail = (
+        np.zeros((channels, max(extent - stride, 1))),
+        np.zeros((channels, stride)),
+        np.zeros((channels, extent)),
+    )
+    for tap in range(extent):
+        head[:, tap::stride] += spread[:, tap, None]
+        midst[:, tap % stride] += spread[:, tap]
+        if tap >= stride:
+            tail[:, tap % stride : tap - stride + 1 : stride] += spread[:, tap, None]
+    return head, midst, tail
+
+
+def snapped(values: Array, like: Array) -> Array:
+    """Numbers that differ by rounding alone made equal."""
+    unit = float(np.abs(like).max(initial=0.0)) * 2.0**-DIGITS or 1.0
+    return np.asarray(np.round(values / unit) * unit)
+
+
+def placed(
+    sizes: Sequence[Expr], end: Expr, before: int, extent: int, stride: int, tables: Sequence[Array]
+) -> tuple[Piece, ...]:
+    """The sums where they stand.
+
+    Args:
+        end: the place behind the first entries of the last copy, in the uncropped output.
+        before: entries cropped in front.
+    """
+    head, midst, tail = (Stored(table) for table in tables)
+    everywhere = box(sizes)
+    channel, place = index(1, 3), index(2, 3) + constant(before, 3)
+    begun, ended = place.ge_set(constant(extent - stride, 3)), place.ge_set(end)
+    parts: list[tuple[Region, Leaf]] = [
+        (everywhere - begun - ended, Read(head, (channel, place))),
+        ((everywhere & begun) - ended, Read(midst, (channel, remainder(place, stride)))),
+        (everywhere & begun & ended, Read(tail, (channel, place - end))),
+        ((everywhere & ended) - begun, Applied(("overlap",), (Number(place), Number(end)))),
+    ]
+    return tuple(Piece(where.coalesce(), leaf) for where, leaf in parts if not where.is_empty())
+
+
+def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
+    """The entries along some axes of fixed sizes, of a tensor that is the same along all others and at every length.
+
+    Errors:
+        NoFormulaError: it is not seen to be.
+    """
+    sizes = [size_in(tensor, axis) if axis in axes else 1 for axis in range(tensor.rank)]
+    shape = [size for size in sizes if size is not None]
+    if len(shape) < tensor.rank or len(tensor.pieces) != 1 or not is_fixed(tensor.pieces[0].leaf, tensor.rank, axes):
+        raise NoFormulaError("frames or weights that are not all alike")
+    places = np.meshgrid(*[np.arange(size) for size in shape], indexing="ij")
+    numbers = numbers_of(tensor.pieces[0].leaf, SOME_LENGTH, places)
+    if numbers is None or not np.isfinite(numbers).all():
+        raise NoFormulaError("frames or weights without numbers")
+    return np.broadcast_to(numbers, shape).reshape([shape[axis] for axis in axes])
+
+
+def is_fixed(leaf: Leaf, rank: int, axes: Sequence[int]) -> bool:
+    """Whether a leaf is the same along all other axes, and at the next length."""
+    if not isinstance(leaf, Number | Read):
+        return False
+    beside = [a for a in range(rank) if a not in axes]
+    for expr in (leaf.expr,) if isinstance(leaf, Number) else leaf.places:
+        for axis in (None, *beside):
+            places = [index(a, rank) + constant(int(a == axis), rank) for a in range(rank)]
+            length = frames(0) + constant(1, 0) if axis is None else None
+            there = None if length is None else over(length, rank)
+            if not unequal(expr, substituted(expr, places, rank, there)).is_empty():
+                return False
+    return True
