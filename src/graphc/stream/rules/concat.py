@@ -34,8 +34,10 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
 
     Refuses a second stream behind the first, and frames behind that differ from each other.
     """
-    if len(facts.streams()) == len(facts) == 2 and x.length == Length.fixed(1):
-        return first_frame_in_front(facts, x)
+    if len(facts.streams()) == 2 and x.length == Length.fixed(1):
+        (one, _), (other, _) = facts.streams()
+        if other == one + 1:
+            return with_first_frame(node, facts, one)
     if len(facts.streams()) > 1:
         facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
     place = facts.streams()[0][0]
@@ -79,6 +81,44 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
         return [in_front(b, chunk, x, front) if late and front is not None else chunk]
 
     return StreamStep((out,), emit)
+
+
+def with_first_frame(node: Node, facts: Facts, place: int) -> StreamStep:
+    """A first frame and the stream behind it, with constants on either side of both."""
+    pair = picked(facts, [place, place + 1])
+    if len(facts) == 2:
+        return first_frame_in_front(pair, pair.stream(0))
+    axis, shapes = pair.stream(0).axis, zip(*pair.input_shapes, strict=True)
+    whole = tuple(tuple(a + b if i == axis else a for i, (a, b) in enumerate(zip(*two, strict=True))) for two in shapes)
+    inner = first_frame_in_front(replace(pair, output_shapes=(whole,)), pair.stream(0))
+    others = [i for i in range(len(facts)) if i != place + 1]
+    rest = picked(facts, others)
+    inputs, sizes = list(rest.inputs), list(rest.input_shapes)
+    inputs[place], sizes[place] = inner.facts[0], whole
+    outer = along_time(node, replace(rest, inputs=tuple(inputs), input_shapes=tuple(sizes)), stream_of(inner))
+
+    def emit(b: Builder, given: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        kept = [given[i] for i in others]
+        kept[place] = inner.emit(b, given[place : place + 2])[0]
+        return outer.emit(b, kept)
+
+    return StreamStep(outer.facts, emit)
+
+
+def stream_of(step: StreamStep) -> Stream:
+    found = step.facts[0]
+    assert isinstance(found, Stream)
+    return found
+
+
+def picked(facts: Facts, indices: Sequence[int]) -> Facts:
+    """The facts of a node that has some of its inputs alone."""
+    return replace(
+        facts,
+        inputs=tuple(facts.inputs[i] for i in indices),
+        input_shapes=tuple(facts.input_shapes[i] for i in indices),
+        names=tuple(facts.names[i] for i in indices),
+    )
 
 
 def joined(facts: Facts, indices: range, axis: int) -> Array | None:

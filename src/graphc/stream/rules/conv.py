@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor
 from graphc.stream.facts import Array, Known, Static, Stream
+from graphc.stream.frames_as_batch import each_alone
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 from graphc.stream.spatial import spatial_window, without_padding
@@ -49,7 +50,7 @@ def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | 
             refuse_moving(facts, fact)
     kernel = facts.input_shapes[weight][0][2:]
     if x.axis == 0:
-        return single_stream(node, facts, x, data)
+        return each_alone(node, facts, x)
     window, axis = spatial_window(node, facts, x, kernel, fill)
     w = window_over(facts, x, window)
     attrs = without_padding(node, facts, axis, len(kernel))
@@ -65,15 +66,6 @@ def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | 
         return core(b, w.chunk(b, tensor, "conv_context"), inputs)
 
     return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
-
-
-def single_stream(node: Node, facts: Facts, x: Stream, data: int) -> StreamStep:
-    """Time as the batch: frame by frame."""
-
-    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        return b.copy(node, inputs)
-
-    return StreamStep((facts.out(x, 0),), emit, local=True)
 
 
 def constant_input(b: Builder, facts: Facts, index: int) -> Tensor | None:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from graphc.graph import Node, Tensor, with_attrs
-from graphc.stream.facts import Known, Static
+from graphc.stream.facts import Array, Known, Static, Stream
+from graphc.stream.frames_as_batch import each_alone
 from graphc.stream.ports import INT64_MAX, Builder
 from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 
 @stream_rule("ConvTranspose")
 def conv_transpose(node: Node, facts: Facts) -> StreamStep:
-    """Overlap-add: delay' = delay * stride + cropped, and the bias is added once."""
+    """Overlap-add: delay' = delay * stride + cropped, and the bias is added once.
+
+    Zeros in front of a stream add nothing, so that it need not wait for them.
+    """
     x = facts.only_stream()
     spatial = x.axis - 2
-    if spatial < 0:
-        facts.refuse("stream time lies on its batch or channel axis", "transpose time to a spatial axis")
     weight, bias = facts[1], facts[2]
     for fact in (weight, bias):
         if isinstance(fact, Static):
             refuse_moving(facts, fact)
+    if x.axis == 0:
+        return each_alone(node, facts, x)
+    if spatial < 0:
+        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
     if bias is not None and not isinstance(bias, Known):
         facts.refuse("its bias depends on data", "export it as a constant")
     kernel = facts.input_shapes[1][0][2:]
@@ -32,7 +39,7 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
     extent = (int(kernel[spatial]) - 1) * dilation + 1
     extra = int(node.attrs.get("output_padding", [0] * count)[spatial])
     before, after = cropping(node, facts, spatial, count, stride, extent, extra, x.axis)
-    if x.delay < 0:
+    if x.delay < 0 and not is_zero(x.head):
         x = x.at(0)
     overlap = max(extent - stride, 0)
     reaches_back = overlap > 0 and x.delay > 0
@@ -43,6 +50,8 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
     length = x.length.then(stride, extent - stride - before - after + extra, 1)
     delay = x.delay * stride + before
     out = facts.out(x, x.axis, delay=delay, length=length)
+    if delay < 0:
+        out = replace(out, head=silence_of(out, bias, count))
     source = facts.stream()
     attrs = uncropped(node, facts, spatial, count)
     frames = facts.frames(x) * stride
@@ -72,6 +81,13 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
         return [spread]
 
     return StreamStep((out,), emit)
+
+
+def silence_of(out: Stream, bias: Known | None, count: int) -> Array:
+    """A frame to which no input frame adds: the bias."""
+    silence = np.zeros(out.one_frame(), out.dtype)
+    steady = bias.steady if bias is not None else None
+    return silence if steady is None else silence + steady.reshape([-1] + [1] * count).astype(out.dtype)
 
 
 def is_zero(frame: object) -> bool:

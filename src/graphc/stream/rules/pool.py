@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.graph import Node, Tensor
 from graphc.stream.facts import Array, Stream
+from graphc.stream.frames_as_batch import each_alone
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.spatial import spatial_window, without_padding
@@ -38,6 +39,8 @@ def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
 
     A dilated window may see padding alone: of that onnxruntime's MaxPool gives the lowest finite number.
     """
+    if facts.only_stream().axis == 0:
+        return each_alone(node, facts, facts.only_stream())
     x, w, attrs = pool_window(node, facts, fill)
     may_be_empty = node.op == "MaxPool" and x.dtype.kind == "f" and max(node.attrs.get("dilations", [1])) > 1
     least = np.asarray(np.finfo(x.dtype.name).min if x.dtype.kind == "f" else 0, x.dtype)
@@ -95,6 +98,8 @@ def average_pool(node: Node, facts: Facts) -> StreamStep:
 
     Windows without any, beyond the ends, give 0: a number that is none would pass through finite masks.
     """
+    if facts.only_stream().axis == 0:
+        return each_alone(node, facts, facts.only_stream())
     x, w, attrs = pool_window(node, facts, 0.0, settled=True)
     padded = w.window.before > 0 or w.window.after > 0
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):

@@ -11,6 +11,7 @@ import onnx
 from graphc.graph import Constant, Graph, Node, Tensor, Variable, export_model
 from graphc.runtime import RunError, Session
 from graphc.stream.facts import Stream
+from graphc.stream.frames_as_batch import each_alone
 from graphc.stream.ports import Builder
 from graphc.stream.rule import Facts, StreamStep, stream_rule
 from graphc.stream.windowed import Window, window_over, windowed_fact
@@ -150,6 +151,8 @@ def depth_to_space(node: Node, facts: Facts) -> StreamStep:
     """Channels become ``blocksize`` frames."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
+    if source.axis == 0:
+        return each_alone(node, facts, source)
     if source.axis < 2:
         facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
     x = source if source.delay >= 0 else source.at(0)
@@ -167,6 +170,8 @@ def space_to_depth(node: Node, facts: Facts) -> StreamStep:
     """``blocksize`` frames become channels of one."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
+    if source.axis == 0:
+        return each_alone(node, facts, source)
     if source.axis < 2:
         facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
     x = source.at(-(-max(source.delay, 0) // block) * block)
