@@ -184,6 +184,11 @@ class Pipeline:
         if self.stream is not None and not lifts and self.offline is not None:
             if self.stream.chunk == "dynamic":
                 raise ModelError("chunk: dynamic needs lift_state", hint="give the frames of one call")
+            if self.stream.window is not None:
+                raise ModelError(
+                    "stream.window needs lift_state, which puts the window in front of the model",
+                    hint="add lift_state to passes; the model's own states stay ports",
+                )
             model = given_stream(self.offline, self.stream.chunk, self.stream.frame_ms)
             return model, model.proto()
         model = Model.of(self.source)

@@ -13,6 +13,7 @@ from graphc.stream.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation import Evaluation
 from graphc.stream.extent import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.facts import Fact, Stream
+from graphc.stream.one_length import one_length_only
 from graphc.stream.settings import DEFAULT, Settings
 from graphc.stream.symbolic.formulas import Shared
 from graphc.stream.symbolic.proof import ENDLESS, Proof
@@ -80,6 +81,10 @@ def analyse(
     offline.tester = study.evaluation.probe.gives_something
     try:
         return analysed(study, chunk)
+    except ChunkMisfitError:
+        raise
+    except StreamError as err:
+        raise one_length_only(offline, study.evaluation) or err from None
     finally:
         offline.tester = None
         study.evaluation.probe.held.clear()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from graphc.errors import ModelError
+from graphc.errors import ModelError, StreamError
 from graphc.length import Length
 from graphc.model import Model
-from graphc.offline import Offline
+from graphc.offline import Feeds, Offline
 from graphc.roles import StateRole, StreamRole
 from graphc.runtime import RunError, Session
 from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
@@ -23,18 +25,20 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
 
     Errors:
         ModelError: the model does not run on the chunk.
+        StreamError: a state comes out in another shape than it went in.
     """
     rng = np.random.default_rng(0)
     try:
         run = offline.run(offline.draw(chunk, rng))
     except (RunError, ValueError) as err:
         raise ModelError(f"the model does not run on a chunk of {chunk} frames: {err}") from err
+    feeds = offline.draw(chunk, rng)
+    check_states(offline, feeds, run)
     longer = {}
     if offline.accepts(2 * chunk):
         longer = offline.run(offline.draw(2 * chunk, rng))
     model = Model.of(offline.model)
     types = Session(offline.model, optimize=False).output_types()
-    feeds = offline.draw(chunk, rng)
     shapes = {name: tuple(value.shape) for name, value in feeds.items()}
     outputs: list[StreamOutput] = []
     state_outputs = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
@@ -74,3 +78,17 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         ),
     )
     return model
+
+
+def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None:
+    """Refuses a state that one call gives in another shape than the next call takes."""
+    for name, role in offline.roles.items():
+        if not isinstance(role, StateRole):
+            continue
+        before, after = np.shape(feeds[name]), np.shape(run[role.output])
+        if before != after:
+            raise StreamError(
+                f"the state '{name}' goes in as {list(before)} and comes out as {list(after)} ('{role.output}'), "
+                "so that it grows with every call",
+                hint="keep a fixed number of frames in the model, or export it without states and use lift_state",
+            )

@@ -49,7 +49,7 @@ def overlap_add(operands: Operands) -> list[Formula]:
     size = tidy(scaled(count, stride) + constant(extent - stride + extra - before - after, 0))
     sizes = (tensor.sizes[0], constant(len(spread), 0), size)
     tables = [snapped(part + added[:, None], spread) for part in sums_of(spread, stride)]
-    pieces = placed(sizes, over(scaled(count, stride), 3), before, extent, stride, tables)
+    pieces = placed(sizes, over(scaled(count, stride), 3), before, extent - stride, tables)
     return [Formula(sizes, tensor.dtype, pieces, None, tensor.outside, tensor.rounded)]
 
 
@@ -75,26 +75,31 @@ def snapped(values: Array, like: Array) -> Array:
     return np.asarray(np.round(values / unit) * unit)
 
 
-def placed(
-    sizes: Sequence[Expr], end: Expr, before: int, extent: int, stride: int, tables: Sequence[Array]
-) -> tuple[Piece, ...]:
+def placed(sizes: Sequence[Expr], end: Expr, before: int, edge: int, tables: Sequence[Array]) -> tuple[Piece, ...]:
     """The sums where they stand.
 
     Args:
         end: the place behind the first entries of the last copy, in the uncropped output.
         before: entries cropped in front.
+        edge: entries in front to which fewer copies add.
     """
     head, midst, tail = (Stored(table) for table in tables)
     everywhere = box(sizes)
     channel, place = index(1, 3), index(2, 3) + constant(before, 3)
-    begun, ended = place.ge_set(constant(extent - stride, 3)), place.ge_set(end)
+    begun, ended = place.ge_set(constant(edge, 3)), place.ge_set(end)
     parts: list[tuple[Region, Leaf]] = [
         (everywhere - begun - ended, Read(head, (channel, place))),
-        ((everywhere & begun) - ended, Read(midst, (channel, remainder(place, stride)))),
+        ((everywhere & begun) - ended, Read(midst, (channel, remainder(place, period_of(tables[1]))))),
         (everywhere & begun & ended, Read(tail, (channel, place - end))),
         ((everywhere & ended) - begun, Applied(("overlap",), (Number(place), Number(end)))),
     ]
     return tuple(Piece(where.coalesce(), leaf) for where, leaf in parts if not where.is_empty())
+
+
+def period_of(table: Array) -> int:
+    """The smallest number of columns that repeat."""
+    width = table.shape[1]
+    return next(p for p in range(1, width + 1) if width % p == 0 and (table == np.tile(table[:, :p], width // p)).all())
 
 
 def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:

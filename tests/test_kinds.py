@@ -1,0 +1,201 @@
+"""Small models of kinds that once went wrong: pads of several axes, old opsets, frames as a batch, windows that overlap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from promise import streams_equal
+from test_rules import model_of, random, refusal, weights
+
+import graphc
+from graphc.errors import GraphcError, ModelError, StreamError
+from graphc.model import Model
+from graphc.offline import offline_of
+from graphc.spec import InputSpec, StreamSpec
+from graphc.stream.analysis import analyse
+from graphc.stream.lift import lift, lift_dynamic
+from graphc.validate import session_of
+
+PICTURES = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=0)})
+
+
+def lifted(model: onnx.ModelProto, spec: StreamSpec | None = None) -> Model:
+    """The lift of a model, equal at a few chunks and many lengths, all of them proved."""
+    offline = offline_of(model, spec or StreamSpec(chunk=1))
+    multiple = analyse(offline).chunk_multiple
+    for times in (1, 3):
+        found = lift(analyse(offline, multiple * times))
+        assert found.signature is not None
+        assert not found.signature.tried
+        lengths = range(found.signature.min_frames, found.signature.min_frames + 30)
+        verdict = streams_equal(offline, session_of(found), lengths)
+        assert verdict.kind == "equal", verdict.detail
+    return found
+
+
+def pads(*amounts: int) -> np.ndarray:
+    return np.array(amounts)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("aside", [(0, 2), (1, 0), (3, 1), (0, -1)])
+def test_a_pad_of_time_and_then_of_another_axis(mode: str, width: int, aside: tuple[int, int]) -> None:
+    """The frames in front of the stream are padded too; of one entry a wrong shape would be broadcast."""
+    if mode == "reflect" and width <= max(aside):
+        pytest.skip("onnxruntime reflects no more entries than there are")
+    if width + sum(aside) < 1:
+        pytest.skip("an axis without entries")
+    body = f'p = Pad (x, front) q = Pad <mode="{mode}"> (p, aside) y = Conv (q, w)'
+    model = model_of(body, f"float[1,2,T,{width}] x", "float[1,A,B,C] y")
+    kernel = random(2, 2, 3, 1)
+    lifted(
+        weights(model, front=pads(0, 0, 2, 0, 0, 0, 0, 0), aside=pads(0, 0, 0, aside[0], 0, 0, 0, aside[1]), w=kernel)
+    )
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect"])
+def test_edges_at_an_opset_without_extremes_of_whole_numbers(mode: str) -> None:
+    model = weights(model_of(f'y = Pad <mode="{mode}"> (x, amounts)', opset=11), amounts=pads(0, 0, 2, 0, 0, 2))
+    lifted(model)
+
+
+def test_calls_of_any_size_at_an_opset_without_extremes_of_whole_numbers() -> None:
+    body = "c = Conv <pads=[2,2]> (x, k) t = Transpose <perm=[2,0,1]> (c) s = GRU <hidden_size=3> (t, w, r) y = Squeeze <axes=[1]> (s)"
+    model = weights(
+        model_of(body, outputs="float[A,B,C] y", opset=11), k=random(4, 2, 5), w=random(1, 9, 4), r=random(1, 9, 3)
+    )
+    offline = offline_of(model, StreamSpec(chunk=1))
+    assert streams_equal(offline, session_of(lift_dynamic(offline)), range(1, 30)).kind == "equal"
+
+
+def test_a_reduction_whose_axes_are_an_empty_list_is_over_all() -> None:
+    model = model_of("m = ReduceMax <axes=[0], keepdims=0> (x) y = Sub (x, m)")
+    attribute = next(a for a in model.graph.node[0].attribute if a.name == "axes")
+    del attribute.ints[:]
+    assert "over all time" in refusal(model).reason
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("front", [1, 4, 10])
+@pytest.mark.parametrize("bias", ["", ", b"])
+@pytest.mark.parametrize("crop", [0, 2])
+def test_zeros_in_front_of_a_transposed_convolution_delay_nothing(
+    stride: int, front: int, bias: str, crop: int
+) -> None:
+    body = f"p = Pad (x, front) y = ConvTranspose <strides=[{stride}], pads=[{crop},0]> (p, w{bias})"
+    arrays = {"front": pads(0, 0, front, 0, 0, 0), "w": random(2, 3, 4), **({"b": random(3)} if bias else {})}
+    found = lifted(weights(model_of(body), **arrays))
+    assert found.signature is not None
+    assert found.signature.delay_frames == 0 or front * stride < crop
+
+
+@pytest.mark.parametrize("front", [0, 1, 7])
+@pytest.mark.parametrize("behind", [0, 1, 7])
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_pre_emphasis_between_constants(front: int, behind: int, value: float) -> None:
+    names = [*(["before"] if front else []), "first", "d", *(["after"] if behind else [])]
+    body = f"""
+        prev = Slice (x, zero, minus, two) rest = Slice (x, one, most, two) first = Slice (x, zero, one, two)
+        pm = Mul (prev, a) d = Sub (rest, pm) y = Concat <axis=2> ({", ".join(names)})
+    """
+    numbers = {"zero": pads(0), "one": pads(1), "two": pads(2), "minus": pads(-1), "most": pads(2**62)}
+    sides = {n: np.full((1, 2, c), value, np.float32) for n, c in (("before", front), ("after", behind)) if c}
+    lifted(weights(model_of(body), a=np.float32(0.97), **numbers, **sides))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        "MaxPool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (x)",
+        "AveragePool <kernel_shape=[3,3], pads=[1,1,1,1]> (x)",
+        "AveragePool <kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1> (x)",
+        "LpPool <kernel_shape=[2,2]> (x)",
+        "ConvTranspose <strides=[2,2]> (x, w)",
+        "Conv (x, w)",
+        "DepthToSpace <blocksize=2> (x)",
+        "SpaceToDepth <blocksize=2> (x)",
+    ],
+)
+def test_frames_as_the_batch(op: str) -> None:
+    model = model_of(f"y = {op}", "float[T,4,8,8] x", "float[A,B,C,D] y")
+    lifted(weights(model, w=random(4, 4, 3, 3)), PICTURES)
+
+
+@pytest.mark.parametrize(("kernel", "hop"), [(32, 8), (16, 8), (12, 8), (5, 2), (3, 3)])
+def test_the_envelope_of_overlapping_windows(kernel: int, hop: int) -> None:
+    """An output divided by it has an early edge, and then a period of one hop."""
+    body = """
+        f = ConvTranspose <strides=[HOP]> (x, w) s = Shape (x) t = Gather (s, two) n = Concat <axis=0> (ones, t)
+        o = Expand (one, n) e = ConvTranspose <strides=[HOP]> (o, v) g = Add (e, eps)
+        m = Mul (t, hop) f0 = Slice (f, zero, m, two) g0 = Slice (g, zero, m, two) y = Div (f0, g0)
+    """.replace("HOP", str(hop))
+    window = np.hanning(kernel + 2)[1:-1].astype(np.float32)
+    arrays = {
+        "w": random(2, 1, kernel),
+        "v": (window**2)[None, None],
+        "one": np.ones((1, 1, 1), np.float32),
+        "eps": np.float32(1e-3),
+        "ones": pads(1, 1),
+        "two": pads(2),
+        "zero": pads(0),
+        "hop": pads(hop),
+    }
+    lifted(weights(model_of(body), **arrays))
+
+
+def test_a_transposed_convolution_over_frames_that_are_not_alike_has_no_formula() -> None:
+    body = """
+        s = Shape (x) t = Gather (s, two) z = Squeeze (t) r = Range (zero, z, one) c = Cast <to=1> (r) u = Unsqueeze (c, lead)
+        e = ConvTranspose <strides=[1], pads=[1,1]> (u, v) y = Add (x, e)
+    """
+    arrays = {"two": pads(2), "zero": np.array(0), "one": np.array(1), "lead": pads(0, 1), "v": random(1, 1, 3)}
+    offline = offline_of(weights(model_of(body), **arrays), StreamSpec(chunk=1))
+    try:
+        found = lift(analyse(offline))
+    except StreamError:
+        return
+    assert found.signature is not None
+    assert streams_equal(offline, session_of(found), range(3, 40)).kind == "equal"
+
+
+def compiled(folder: Path, model: onnx.ModelProto, stream: str, passes: str) -> GraphcError:
+    onnx.save(model, folder / "model.onnx")
+    (folder / "spec.yaml").write_text(
+        f"version: 1\nmodel: model.onnx\noutput: out/model.onnx\nstream: {stream}\npasses: [{passes}]\n"
+    )
+    with pytest.raises(GraphcError) as caught:
+        graphc.compile(folder / "spec.yaml")
+    return caught.value
+
+
+def test_a_state_that_grows_with_every_call_is_refused(tmp_path: Path) -> None:
+    model = model_of("next = Concat <axis=1> (cache, x) y = Identity (x)", "float[1,T,4] x, float[1,L,4] cache")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("next", 1, [1, "M", 4]))
+    stream = "{chunk: 2, inputs: {x: {axis: 1}}, states: [{input: cache, output: next}]}"
+    error = compiled(tmp_path, model, stream, "fold_constants")
+    assert error.exit_code == 3
+    assert "the state 'cache' goes in as [1, 1, 4] and comes out as [1, 3, 4]" in error.reason
+    assert "fixed number of frames" in (error.hint or "")
+
+
+def test_a_window_without_lift_state_is_an_error(tmp_path: Path) -> None:
+    model = model_of("next = Add (sum, one) y = Add (x, sum)", "float[1,T,4] x, float[1,1,4] sum")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("next", 1, [1, 1, 4]))
+    stream = "{chunk: 2, window: 6, inputs: {x: {axis: 1}}, states: [{input: sum, output: next}]}"
+    error = compiled(tmp_path, weights(model, one=np.float32(1)), stream, "fold_constants")
+    assert isinstance(error, ModelError)
+    assert "stream.window needs lift_state" in error.reason
+
+
+def test_a_model_that_runs_at_one_length_says_which_node_holds_it() -> None:
+    body = "c = CumSum (x, axis) g = Gather <axis=2> (c, places) y = Add (x, g)"
+    model = weights(model_of(body), axis=np.array(1), places=np.arange(50)[::-1].copy())
+    model.graph.node[1].name = "turn"
+    error = refusal(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)}))
+    assert "runs at 50 frames only" in error.reason
+    assert error.node == "turn (Gather)"
+    assert "stream.window: 50" in (error.hint or "")
