@@ -105,7 +105,8 @@ def test_nothing_is_left_where_temporary_files_go(project: Specs, tmp_path: Path
     assert list(home.rglob("*")) == []
 
 
-def test_a_worker_that_dies_costs_its_pass_alone(project: Specs, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_its_pass_at_most(project: Specs, tmp_path: Path) -> None:
+    """It starts early, and another one takes its place where it ends before it is asked."""
     spec = project(spec=SPEC.replace("fuse]", "simplify, fuse]"))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -121,7 +122,8 @@ def test_a_worker_that_dies_costs_its_pass_alone(project: Specs, tmp_path: Path)
     os.kill(worker, signal.SIGKILL)
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "simplify: left as it was: the process of onnxsim ended" in said
+    simplified = [line for line in said.splitlines() if line.startswith("simplify: ")]
+    assert "left as it was: the process of onnxsim ended" in simplified[0] or " nodes to " in simplified[0]
     assert list(temporary.iterdir()) == []
 
 
