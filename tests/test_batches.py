@@ -22,6 +22,27 @@ TO_TIME = "c = Transpose <perm=[0,2,1]> (x)"
 BANDED = f"{SCORES} {PLACES} {BAND.format(scores='s')} w = Softmax (m) y = MatMul (w, x)"
 CASES = {
     "banded attention with lookahead": (BANDED, {**ARRAYS, **LIMITS}),
+    "a table of both places": (
+        f"{SCORES} {PLACES} pq = Mul (p, q) pf = Cast <to=1> (pq) b = Sin (pf) s2 = Add (s, b) "
+        f"{BAND.format(scores='s2')} w = Softmax (m) y = MatMul (w, x)",
+        {**ARRAYS, **LIMITS},
+    ),
+    "first frames and others that repeat": (
+        f"{TO_TIME} f = ConvTranspose <strides=[2]> (c, v) size = Concat <axis=0> (ones2, n1) o = Expand (onef, size) "
+        "e = ConvTranspose <strides=[2]> (o, box) m = Mul (n1, two1) f0 = Slice (f, nought, m, two1) "
+        "g0 = Slice (e, nought, m, two1) d = Div (f0, g0) y = Transpose <perm=[0,2,1]> (d)".replace(
+            "size =", "h = Shape (c) n1 = Slice (h, two1, three1) size =", 1
+        ),
+        {
+            "v": random(4, 4, 7),
+            "box": np.float32([1, 2, 3, 4, 3, 2, 1.5])[None, None],
+            "ones2": np.array([1, 1]),
+            "onef": np.ones((1, 1, 1), np.float32),
+            "nought": np.array([0]),
+            "two1": np.array([2]),
+            "three1": np.array([3]),
+        },
+    ),
     "conv with lookahead twice": (
         f"{TO_TIME} a = Conv <pads=[1,1]> (c, u, b) e = Conv <pads=[2,2]> (a, v, b) y = Transpose <perm=[0,2,1]> (e)",
         {"u": random(4, 4, 3), "b": random(4), "v": random(4, 4, 5)},

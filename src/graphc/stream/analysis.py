@@ -113,13 +113,19 @@ def analysed(study: Study, chunk: int | None) -> Analysis:
 
 @dataclass
 class Study:
-    """Walks over a model, at more and more lengths until what they claim is decided."""
+    """Walks over a model, at more and more lengths until what they claim is decided.
+
+    Args:
+        absolute: tables of two times that do not shift along.
+        spread: whether lengths were tried for what no formula decides.
+    """
 
     offline: Offline
     evaluation: Evaluation
     settings: Settings
     shared: Shared = field(default_factory=Shared)
     absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
+    spread: bool = False
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
@@ -128,7 +134,7 @@ class Study:
         refusal at longer lengths leaves what holds before them.
         """
         enough, found = max(self.evaluation.lengths), self.shown(walk)
-        for further in (lengths_behind, lengths_before):
+        for further in (self.lengths_behind, lengths_before):
             for _ in range(MOST_ROUNDS):
                 more = further(found)
                 if not more:
@@ -147,6 +153,26 @@ class Study:
                     break
                 found = wider
         return found
+
+    def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
+        """Longer lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
+        offline, evaluated, proof = self.offline, found.evaluation.lengths, found.proof
+        if not proof.is_possible:
+            return ()
+        if proof.untold:
+            tried = () if self.spread else lengths_tried(offline, found.evaluation, found.facts)
+            self.spread = True
+            suspects = [n for n in dict.fromkeys(proof.suspects) if n not in evaluated and 0 < n < max(evaluated)]
+            return (*(n for n in suspects if offline.accepts(n)), *(n for n in tried if n > max(evaluated)))
+        end = proof.end
+        if (
+            end.last >= min(ENDLESS, reach_of(found.evaluation, found.facts))
+            or end.outside
+            or end.last + 1 in evaluated
+        ):
+            return ()
+        around = lengths_around(offline, end.last, found.facts)
+        return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
         """The same at lengths that show all of every limit."""
@@ -186,22 +212,6 @@ class Study:
         promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof
         return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
-
-
-def lengths_behind(found: Analysis) -> tuple[int, ...]:
-    """Longer lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
-    offline, evaluated, proof = found.offline, found.evaluation.lengths, found.proof
-    if not proof.is_possible:
-        return ()
-    if proof.untold:
-        tried = (n for n in lengths_tried(offline, found.evaluation, found.facts) if n > max(evaluated))
-        suspects = (n for n in dict.fromkeys(proof.suspects) if n not in evaluated and 0 < n < max(evaluated))
-        return (*(n for n in suspects if offline.accepts(n)), *tried)
-    end = proof.end
-    if end.last >= min(ENDLESS, reach_of(found.evaluation, found.facts)) or end.outside or end.last + 1 in evaluated:
-        return ()
-    around = lengths_around(offline, end.last, found.facts)
-    return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
 
 
 def lengths_before(found: Analysis) -> tuple[int, ...]:
