@@ -13,13 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import numpy as np
 import onnx
 import pytest
 from conftest import SPEC, small_model
 from onnx import TensorProto, helper
 
-from graphc.cli import cli
+from graphc.cli.main import SUMMARIES, cli
 from graphc.session import StreamSession
 
 Project = Callable[..., Path]
@@ -343,11 +344,24 @@ def test_bad_usage_exits_with_2() -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    for name, command in cli.commands.items():
-        assert command.help, name
+    for name in SUMMARIES:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.help == SUMMARIES[name]
         done = graphc(name, "--help")
         assert done.returncode == 0
         assert "Usage:" in done.stdout
+
+
+def test_what_needs_no_model_imports_no_library_of_models() -> None:
+    code = (
+        "import sys; from graphc.cli.main import cli\n"
+        "for option in ('--version', '--help'):\n    cli([option], standalone_mode=False)\n"
+        "assert not {'onnx', 'onnxruntime', 'numpy', 'pydantic'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "compile" in done.stdout
 
 
 def test_the_compiled_model_streams_by_its_own_manifest(project: Project) -> None:
@@ -482,7 +496,7 @@ def test_what_cannot_be_printed_is_no_success() -> None:
         "class Full(io.StringIO):\n"
         "    def flush(self): raise OSError(28, 'No space left on device')\n"
         "sys.stdout, sys.argv = Full(), ['graphc', 'passes']\n"
-        "from graphc.cli import run; run()"
+        "from graphc.cli.main import run; run()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

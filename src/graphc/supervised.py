@@ -30,7 +30,7 @@ def main() -> None:
     hear_the_parent_only()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from graphc.cli import run
+    from graphc.cli.main import run
 
     run(limit)
 

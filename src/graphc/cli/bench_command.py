@@ -1,0 +1,24 @@
+"""Times what was compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphc.cli.common import JSON, SPECS, Failures, command, runs_models, show
+from graphc.recheck import bench_spec
+
+
+@click.command("bench")
+@SPECS
+@JSON
+@click.option("--calls", default=500, type=click.IntRange(1), show_default=True, help="Calls to time.")
+@command
+@runs_models
+def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, calls: int) -> None:
+    """Time one call of what was compiled; the real-time factor where frame_ms is known."""
+    for spec in specs:
+        with failures.caught():
+            found = bench_spec(spec, calls)
+            show(found, as_json)

@@ -1,0 +1,86 @@
+"""Runs the passes of specs, and writes their outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphc.cli.common import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
+from graphc.compiler import Options, compile_spec, dependencies, output_paths
+from graphc.errors import OutputError, SpecError
+from graphc.files import write_all
+from graphc.spec import load_spec
+from graphc.terminal import ProgressBar, console, show_report
+
+
+@click.command("compile")
+@SPECS
+@JSON
+@click.option("--verbose", "-v", is_flag=True, help="Print what each pass did, and what it left and why.")
+@click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
+@click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
+@click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
+@ALLOWED
+@command
+@runs_models
+def compile_command(
+    failures: Failures,
+    specs: tuple[Path, ...],
+    as_json: bool,
+    verbose: bool,
+    force: bool,
+    depfile: Path | None,
+    report_on_failure: Path | None,
+    allowed: tuple[Path, ...],
+) -> None:
+    """Run a spec's passes, validate after each, and write the outputs."""
+    if depfile is not None and depfile.exists() and not is_depfile(depfile):
+        raise SpecError("the depfile would overwrite a file that is none", where=str(depfile))
+    rules: list[str] = []
+    reports: list[Any] = []
+    for spec in specs:
+        with failures.caught():
+            with ProgressBar(spec.name) as bar:
+                report = compile_spec(spec, Options(force, allowed, report_on_failure, bar))
+            reports.append(json.loads(report.json()))
+            if console.is_terminal and not as_json:
+                show_report(report, str(spec))
+            if verbose and not as_json:
+                show_lines(pass_notes(report.data))
+            if depfile is not None:
+                file = load_spec(spec)
+                read = [file.folder / name for name in report.data["fingerprint"]["reads"]]
+                rules.append(make_rule(output_paths(file)["model"], [*dependencies(file), *read]))
+    if as_json:
+        click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
+    if depfile is not None and rules:
+        write_all({depfile: "".join(rules).encode()})
+
+
+def is_depfile(path: Path) -> bool:
+    """Whether a file is empty or begins like a rule of make."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return not head or (b".onnx:" in head and b"\0" not in head)
+
+
+def make_rule(target: Path, sources: list[Path]) -> str:
+    """A rule as make and ninja read it."""
+
+    def escaped(path: Path) -> str:
+        if "\n" in str(path):
+            raise OutputError("a rule of make cannot name a file with a line break", where=str(path))
+        return os.path.relpath(path).replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
+
+    return f"{escaped(target)}: {' '.join(map(escaped, sources))}\n"
+
+
+def pass_notes(data: dict[str, Any]) -> list[str]:
+    """What every pass of a report says of itself, a line each."""
+    return [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]

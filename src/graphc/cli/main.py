@@ -1,0 +1,72 @@
+"""The ``graphc`` command: finds its subcommands, and says usage errors in one line."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import click
+
+from graphc.cli.common import interrupted
+from graphc.printable import one_line
+
+SUMMARIES = {
+    "compile": "Run a spec's passes, validate after each, and write the outputs.",
+    "inspect": "Say what a lift would find: time axes, rates, receptive field, delay, states, obstacles.",
+    "init": "Write a commented spec for a model.",
+    "validate": "Compare what was compiled with the offline model, on random streams.",
+    "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
+    "verify": "Check compiled models against their own records; say what changed since they were made.",
+    "passes": "List the passes, or show one with its options.",
+    "schema": "Print the JSON Schema of a spec.",
+}
+
+
+class Subcommands(click.Group):
+    """A group that imports a subcommand when it runs, or when its own help is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUMMARIES:
+            return None
+        module = import_module(f"graphc.cli.{cmd_name}_command")
+        found: click.Command = getattr(module, f"{cmd_name}_command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="graphc", prog_name="graphc")
+def cli() -> None:
+    """Compiles an ONNX speech model exported for whole utterances into an equal one that runs on a stream.
+
+    \b
+    Exit status: 0 done; 1 the numbers do not hold; 2 bad usage, spec or model;
+    3 the model cannot be streamed as asked; 130 interrupted.
+    """
+
+
+def run(limit: Callable[[int, float], None] | None = None) -> None:
+    """The ``graphc`` command: usage errors are one line too.
+
+    Args:
+        limit: takes the bytes of memory and the seconds that the options allow.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli(prog_name="graphc", standalone_mode=False, obj=limit)
+    except click.UsageError as err:
+        command = err.ctx.command_path if err.ctx is not None else "graphc"
+        click.echo(f"graphc: error: {one_line(err.format_message())} See `{command} --help`.", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        interrupted()

@@ -1,0 +1,24 @@
+"""Checks compiled models against their own records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphc.cli.common import JSON, Failures, command, show
+from graphc.output_check import verify_output
+
+
+@click.command("verify")
+@click.argument("outputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@JSON
+@command
+def verify_command(failures: Failures, outputs: tuple[Path, ...], as_json: bool) -> None:
+    """Check compiled models against their own records; say what changed since they were made."""
+    for output in outputs:
+        with failures.caught():
+            found = verify_output(output)
+            show(found, as_json)
+            if not found["holds"]:
+                failures.status = max(failures.status, 1)
