@@ -43,10 +43,13 @@ from graphc.stream.time_only import TimeOnly, time_only_nodes, values_read
 from graphc.stream.unfolded_rows import unfold_rows
 
 LONGEST_TRIED = 100_000
+MOST_DOUBLINGS = 6
 
 
 def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
     """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
+
+    Tensors that stay empty while lengths are doubled several times are taken for empty at all.
 
     Args:
         at_least: frames of most of the lengths.
@@ -56,13 +59,23 @@ def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
         StreamError: a condition changes with the length, or a time-only value is random.
     """
     start = Start(offline)
-    while True:
-        found = offline.some_lengths(at_least)
+    first, before = start.at(offline.some_lengths(at_least)), None
+    evaluation, doublings = first, 0
+    while (empty := empty_in(evaluation)) and evaluation.lengths[0] <= LONGEST_TRIED:
+        doublings = doublings + 1 if empty == before else 0
+        if doublings == MOST_DOUBLINGS:
+            return start.at(first.lengths)
+        wanted, before = 2 * evaluation.lengths[0], empty
+        found = offline.some_lengths(wanted)
+        if found[0] < wanted:
+            break
         evaluation = start.at(found)
-        empty = any(0 in shape for shapes in evaluation.shapes.values() for shape in shapes)
-        if not empty or found[0] < at_least or found[0] > LONGEST_TRIED:
-            return evaluation
-        at_least = 2 * found[0]
+    return evaluation
+
+
+def empty_in(evaluation: Evaluation) -> set[str]:
+    """The tensors of data that are empty at some length."""
+    return {name for name, shapes in evaluation.shapes.items() if any(0 in shape for shape in shapes)}
 
 
 def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
