@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 
 from graphc.errors import GraphcError
@@ -15,11 +17,12 @@ def guarded(before: onnx.ModelProto, result: PassResult) -> PassResult:
     Some models only run because a shape in them is not known: once it is, onnxruntime's own checks refuse them.
     """
     try:
-        Session(result.model.proto())
+        proto = result.model.proto()
+        Session(proto)
     except (GraphcError, RunError) as err:
         reason = str(err)
     else:
-        return result
+        return replace(result, proto=proto)
     try:
         Session(before)
     except RunError:

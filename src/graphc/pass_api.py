@@ -61,11 +61,13 @@ class PassResult:
         model: the model as it is now.
         notes: sentences for the report: what was done, and what was left and why.
         counts: how often each rewrite fired.
+        proto: the model as ONNX, where it was written and not changed since.
     """
 
     model: Model
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    proto: onnx.ModelProto | None = None
 
 
 class Pass(ABC, Generic[C]):

@@ -203,7 +203,7 @@ class Pipeline:
         checks.change_reference(self.reference)
         seconds = time.perf_counter() - started
         started = time.perf_counter()
-        after = verify(made, planned.name)
+        after = verify(made, planned.name, result.proto)
         record = PassRecord(
             name=planned.name,
             options=planned.config.model_dump(mode="json"),

@@ -9,14 +9,14 @@ from graphc.model import Model, check, dtype_name
 from graphc.signature import Signature
 
 
-def verify(model: Model, after: str) -> onnx.ModelProto:
-    """Checks a model and returns it as ONNX.
+def verify(model: Model, after: str, written: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    """Checks a model and returns it as ONNX; ``written`` where it has been written already.
 
     Errors:
         PassError: names the pass that left it so, and what is wrong.
     """
     try:
-        proto = model.proto()
+        proto = written if written is not None else model.proto()
         check(proto, "the graph")
     except Exception as err:
         raise PassError(f"the pass '{after}' left an invalid graph: {err}") from err
