@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.graph import Node
 from graphc.stream.facts import Known, Static, Stream
-from graphc.stream.product import SUMMED, WAY_OUT, Terms, has_two_times, product
+from graphc.stream.product import product
 from graphc.stream.rule import (
     Facts,
     StreamStep,
@@ -15,6 +15,7 @@ from graphc.stream.rule import (
     stream_rule,
     two_time_rule,
 )
+from graphc.stream.terms import SUMMED, WAY_OUT, Terms, has_two_times
 
 ATTENTION = "multiplies two streams into a table of two times inside another op's arithmetic"
 ATTENTION_WAY_OUT = "write it as a MatMul"

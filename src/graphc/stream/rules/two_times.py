@@ -11,6 +11,7 @@ import numpy as np
 from graphc.errors import StreamError
 from graphc.graph import Node, Tensor, normalised
 from graphc.length import Length
+from graphc.stream.attended import rehearse, settle, spans_of, weights_of, with_existing
 from graphc.stream.band import UNLIMITED
 from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Site
@@ -18,7 +19,6 @@ from graphc.stream.frame import Frame
 from graphc.stream.moved import move, scaled_source, settled_inputs
 from graphc.stream.pairs import built, known_piece, lowest_of, nothing, pairs_of, pairwise
 from graphc.stream.ports import Builder
-from graphc.stream.product import rehearse, settle, spans_of, weights_of, with_existing
 from graphc.stream.reach import OFF, conjunction, disjunction, each, reach_of
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
