@@ -11,10 +11,10 @@ from graphc.graph import Node, Tensor
 from graphc.stream.attended import attended
 from graphc.stream.facts import Known, Pairs, Reach, Static, Stream
 from graphc.stream.frame import Frame
-from graphc.stream.moved import settled_inputs
 from graphc.stream.pairs import built, nothing, pairs_of
 from graphc.stream.place_tables import constant_table, places, with_input
 from graphc.stream.ports import Builder
+from graphc.stream.resolved import settled_inputs
 from graphc.stream.rule import Facts, StreamStep, refuse_moving
 from graphc.stream.stretched import Spans
 from graphc.stream.terms import SUMMED, WAY_OUT, Terms

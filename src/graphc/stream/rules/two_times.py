@@ -16,10 +16,11 @@ from graphc.stream.band import UNLIMITED
 from graphc.stream.blanked import blanked
 from graphc.stream.facts import Array, Known, Law, Moved, Pairs, Reach, Site
 from graphc.stream.frame import Frame
-from graphc.stream.moved import move, scaled_source, settled_inputs
+from graphc.stream.moved import move, scaled_source
 from graphc.stream.pairs import built, known_piece, lowest_of, nothing, pairs_of, pairwise
 from graphc.stream.ports import Builder
 from graphc.stream.reach import OFF, conjunction, disjunction, each, reach_of
+from graphc.stream.resolved import settled_inputs
 from graphc.stream.rule import Facts, StreamStep, two_time_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.rules.reduction import REDUCTIONS
