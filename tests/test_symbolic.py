@@ -375,3 +375,17 @@ def test_a_fraction_below_one_that_ends_is_seen_to_end(body: str) -> None:
     session = session_of(lift(analyse(offline)))
     assert session.manifest.max_frames in (None, 699)
     assert streams_equal(offline, session, (20, 699, 700, 701, 704)).kind == "equal"
+
+
+@pytest.mark.parametrize(
+    ("slope", "falling", "ends"), [(-0.5, 1, False), (0.5, 1, True), (0.5, -1, False), (-0.5, 0, True)]
+)
+def test_a_penalty_may_fall_with_the_distance_and_not_rise(slope: float, falling: int, ends: bool) -> None:
+    body = f"{PLANE} a = Abs (d) c = Cast <to=1> (a) v = Mul (c, slope)"
+    found = formula(body, "v", slope=np.float32(slope))
+    last = ends_at(found, Shifting((2, 1), (Length(), Length()), 1, 25, falling))
+    assert (last < 40) == ends
+
+
+def ends_at(found: Formula, query) -> int:  # type: ignore[no-untyped-def]
+    return ends(found, query)[1]

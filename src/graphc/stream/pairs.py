@@ -19,7 +19,7 @@ from graphc.stream.reach import ZERO_STAYS, reach_of
 from graphc.stream.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
 from graphc.stream.stretched import Spans, rectangle
 from graphc.stream.symbolic.proof import Proof
-from graphc.stream.symbolic.queries.questions import Shifting
+from graphc.stream.table_laws import TableLaw, falling_at, strict
 
 CLOSE, NOISE = 1e-5, 1e-6
 
@@ -111,7 +111,11 @@ def pairs_of(
 
 def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
     """What has to be true of the tables that an output over two times is made of."""
-    found = dict.fromkeys(law for f in facts.inputs if isinstance(f, Pairs) for law in f.laws)
+    found: dict[Law, None] = {}
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Pairs):
+            turned = facts.node.op == "Sub" and index > 0
+            found |= dict.fromkeys(strict(law) if turned else law for law in fact.laws)
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, Known) and fact.name and facts.proof is not None and len(own_times(fact, frame)) == 2:
             found.setdefault(law_of(facts, facts.proof, index, frame))
@@ -125,15 +129,10 @@ def own_times(known: Known, frame: Frame) -> list[int]:
 
 
 def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
-    """A table of two times shifts along with the stream, and does not change any more far from the diagonal."""
+    """What has to be true of a constant table of two times."""
     proof.claimed.add(facts.names[index])
-    name, rights = facts.names[index], frame.rights
     times = (frame.times[0].length, frame.times[1].length)
-
-    def claim(period: int, reach: int) -> None:
-        proof.claim(name, Shifting(rights, times, period, reach))
-
-    return claim
+    return TableLaw(proof, facts.names[index], frame.rights, times, falling_at(facts.node.op, index))
 
 
 Build = Callable[[Builder, Spans], Tensor]

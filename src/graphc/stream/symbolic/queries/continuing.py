@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,14 +17,16 @@ from graphc.stream.symbolic.domain.space import (
     frames,
     index,
     lengths,
+    less,
     nowhere,
     number_of,
     of_lengths,
     over,
+    scaled,
     substituted,
 )
-from graphc.stream.symbolic.domain.tensor import Formula, Piece
-from graphc.stream.symbolic.queries.differ import Difference, entries
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, number_in
+from graphc.stream.symbolic.queries.differ import Difference, entries, of_leaves
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,38 @@ class Lengths:
     apart: int
 
 
-def shifts_along(x: Formula, axes: tuple[int, int], period: int, reach: int, known: Lengths) -> Difference:
-    """A table repeats along its diagonal, and is the same at all distances beyond a reach."""
+def shifts_along(
+    x: Formula, axes: tuple[int, int], period: int, reach: int, known: Lengths, falling: int = 0
+) -> Difference:
+    """A table repeats along its diagonal, and is the same at all distances beyond a reach.
+
+    Args:
+        falling: 1 where it may also fall with the distance there, -1 where it may rise.
+    """
     first, second = axes
     distance = index(second, x.rank) - index(first, x.rank)
     ahead, behind = distance.ge_set(constant(reach, x.rank)), distance.le_set(constant(-reach, x.rank))
-    return (
-        same_at_next(x, known, axes)
-        | same_along(x, {first: period, second: period})
-        | same_along(x, {second: 1}, ahead)
-        | same_along(x, {first: 1}, behind)
-    )
+    beyond = nothing_rises(x, second, ahead, falling) | nothing_rises(x, first, behind, falling)
+    return same_at_next(x, known, axes) | same_along(x, {first: period, second: period}) | beyond
+
+
+def nothing_rises(x: Formula, axis: int, within: Region, falling: int) -> Difference:
+    """The lengths at which an entry one step along an axis is another, or (times ``falling``) is more."""
+    if not falling:
+        return same_along(x, {axis: 1}, within)
+    places = [index(a, x.rank) + constant(int(a == axis), x.rank) for a in range(x.rank)]
+    found = Difference(nowhere(x.rank), nowhere(x.rank))
+    for here in x.pieces:
+        for there in pulled(x, places, x.rank, lengths(x.rank)):
+            both = here.where & there.where & within
+            if both.is_empty() or number_in(there.leaf) == -math.inf * falling:
+                continue
+            if isinstance(here.leaf, Number) and isinstance(there.leaf, Number):
+                one, other = scaled(here.leaf.expr, falling), scaled(there.leaf.expr, falling)
+                found = found | Difference(both & less(one, other), nowhere(x.rank))
+            else:
+                found = found | of_leaves(here.leaf, there.leaf, both, x.rank)
+    return Difference(of_lengths(found.sure, x.rank), of_lengths(found.unsure, x.rank))
 
 
 def size_is(x: Formula, axis: int, length: Length) -> Difference:

@@ -59,17 +59,22 @@ class Periodic:
 
 @dataclass(frozen=True)
 class Shifting:
-    """A table of two times that repeats along its diagonal, and is the same at all distances beyond a reach."""
+    """A table of two times that repeats along its diagonal, and is the same at all distances beyond a reach.
+
+    Args:
+        falling: 1 where it may also fall with the distance there, -1 where it may rise.
+    """
 
     from_right: tuple[int, int]
     times: tuple[Length, Length]
     period: int
     reach: int
+    falling: int = 0
 
     def __call__(self, x: Formula, known: Lengths) -> Difference:
         axes = x.rank - self.from_right[0], x.rank - self.from_right[1]
         sizes = size_is(x, axes[0], self.times[0]) | size_is(x, axes[1], self.times[1])
-        return sizes | shifts_along(x, axes, self.period, self.reach, known)
+        return sizes | shifts_along(x, axes, self.period, self.reach, known, self.falling)
 
 
 @dataclass(frozen=True)
