@@ -206,8 +206,10 @@ def change(layout: Layout, region: Region) -> None:
 
 
 def relayout(layout: Layout, name: str) -> int:
-    """Changes every region that gains, those together that have nothing to do with each other; says how many, and notes
-    those that would not gain."""
+    """Changes every region that gains; says how many, and notes those that would not gain.
+
+    Regions that have nothing to do with each other are changed together.
+    """
     count = 0
     while True:
         regions = [(gain_of(layout, r), r) for r in regions_of(layout)]
@@ -231,8 +233,7 @@ def relayout(layout: Layout, name: str) -> int:
 
 
 def neighbours_of(layout: Layout, region: Region) -> set[int]:
-    """The nodes that a change of a region looks at or changes: its own, those that make its entries, and those up to two
-    steps behind it."""
+    """The nodes that a change of a region looks at or changes: its own, makers of its entries, those just behind."""
     found = {id(n) for n in region.nodes}
     found |= {id(maker) for t in region.entries if (maker := layout.scene.maker(t)) is not None}
     for reader in (r for t in region.exits for r in t.outputs):
