@@ -198,7 +198,7 @@ class Offline:
     def try_all(self, lengths: Iterable[int]) -> None:
         """Tries several lengths side by side, of which ``accepts`` will be asked."""
         if self.tester is None:
-            assert self.session
+            _ = self.session  # opened before several threads ask for it
         side_by_side(self.accepts, [n for n in dict.fromkeys(lengths) if n > 0])
 
     def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:

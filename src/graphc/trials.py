@@ -56,17 +56,12 @@ class WholeReference:
         self.offline = offline
 
     def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
-        if frames in self.offline.refused:
+        if not self.offline.accepts(frames):
             return None
-        try:
-            feeds = self.offline.draw(frames, rng)
-            if frames >= SILENT_FROM:
-                feeds = with_silence(self.offline, feeds, frames)
-            trial = self.of(frames, feeds)
-        except (RunError, ValueError):
-            self.offline.refused.add(frames)
-            return None
-        return trial if all(np.size(v) for v in trial.want.values()) else None
+        feeds = self.offline.draw(frames, rng)
+        if frames >= SILENT_FROM:
+            feeds = with_silence(self.offline, feeds, frames)
+        return self.of(frames, feeds)
 
     def of(self, frames: int, feeds: Feeds) -> Trial:
         return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))

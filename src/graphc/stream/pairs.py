@@ -263,12 +263,17 @@ def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
     return (slice(low - start, high - start), slice(low, high)) if low < high else None
 
 
+def repeats(table: Array, period: int, noise: float) -> bool:
+    """Whether a table of two times, on its first axes, is the same so many frames along its diagonal."""
+    return close(table[period:, period:], table[:-period, :-period], noise)
+
+
 def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> NoReturn:
     """Says which chunk would fit a table, or refuses where none does."""
     longest = max(tables, key=np.size)
     noise = noise_of(longest)
     for period in range(1, min(longest.shape[:2]) // 2):
-        if c % period and close(longest[period:, period:], longest[:-period, :-period], noise):
+        if c % period and repeats(longest, period, noise):
             facts.misfit(period, frame.times[0], f"a mask or table of period {period} meets a chunk of {c} frames")
     raise AbsoluteTableError(
         facts.names[index],

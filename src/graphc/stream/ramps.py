@@ -33,12 +33,17 @@ class Table:
     axis: int
 
 
-def time_axis(known: Known, time: Stream, lengths: Sequence[int]) -> int | None:
-    """The one axis that has as many entries as the stream has frames, at every length."""
+def time_axes(known: Known, time: Stream, lengths: Sequence[int]) -> list[int]:
+    """The axes that have as many entries as the stream has frames, at every length."""
     shapes = [v.shape for v in known.values]
-    axes = [
+    return [
         a for a in range(len(shapes[0])) if all(s[a] == time.length(n) for s, n in zip(shapes, lengths, strict=True))
     ]
+
+
+def time_axis(known: Known, time: Stream, lengths: Sequence[int]) -> int | None:
+    """The one axis that has as many entries as the stream has frames, at every length."""
+    shapes, axes = [v.shape for v in known.values], time_axes(known, time, lengths)
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(lengths) > 1:
         return axes[0] if len(axes) == 1 and varying == axes else None

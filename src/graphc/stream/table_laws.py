@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graphc.length import Length
 from graphc.stream.facts import Law
@@ -20,7 +20,7 @@ class TableLaw:
             added or subtracted masks the more.
     """
 
-    proof: Proof
+    proof: Proof = field(compare=False, repr=False)
     name: str
     rights: tuple[int, int]
     times: tuple[Length, Length]
@@ -28,16 +28,6 @@ class TableLaw:
 
     def __call__(self, period: int, reach: int) -> None:
         self.proof.claim(self.name, Shifting(self.rights, self.times, period, reach, self.falling))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TableLaw) and self.told == other.told
-
-    def __hash__(self) -> int:
-        return hash(self.told)
-
-    @property
-    def told(self) -> tuple[object, ...]:
-        return self.name, self.rights, self.times, self.falling
 
 
 def falling_at(op: str, index: int) -> int:
