@@ -29,26 +29,28 @@ def slowdown(facts: Mapping[str, Fact]) -> int:
 
 def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
     """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
+    grown = entries_grown(evaluation)
     reach, longest = FARTHEST * slowdown(facts), max(evaluation.lengths)
     while reach > longest:
-        largest, of_pairs = entries_at(evaluation, reach)
-        if largest <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS:
+        most = max((largest * (reach / longest) ** axes for axes, (largest, _) in grown.items()), default=0.0)
+        of_pairs = sum(total * (reach / longest) ** axes for axes, (_, total) in grown.items() if axes > 1)
+        if most <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS:
             break
         reach = max(longest, reach * 3 // 4)
     return reach
 
 
-def entries_at(evaluation: Evaluation, frames: int) -> tuple[float, float]:
-    """Entries at a length, as sizes grow with it: of the largest tensor, and of all that grow along two axes."""
+def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
+    """Entries at the longest length, by the number of axes that grow: of the largest tensor, and of all together."""
     lengths = evaluation.lengths
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
-    most = of_pairs = 0.0
+    found: dict[int, tuple[int, int]] = {}
     for sizes in (*evaluation.shapes.values(), *evaluation.time_shapes.values()):
-        grown = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
-        entries = float(np.prod(sizes[longest], dtype=np.float64)) * (frames / lengths[longest]) ** grown
-        most = max(most, entries)
-        of_pairs += entries if grown > 1 else 0
-    return most, of_pairs
+        axes = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
+        entries = math.prod(sizes[longest])
+        largest, total = found.get(axes, (0, 0))
+        found[axes] = max(largest, entries), total + entries
+    return found
 
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ class Known:
     values: tuple[Array, ...]
     name: str = ""
 
-    @property
+    @cached_property
     def steady(self) -> Array | None:
         """The one value at every length, or None."""
         first = self.values[0]
