@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from graphc.model import read_model
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.ir.model import read_model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
+from graphc.stream.propagation.analysis import analyse
 
 LAYERS, DIM = 72, 1024
 STREAM = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})

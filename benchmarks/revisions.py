@@ -33,16 +33,22 @@ LIFT = """
 import sys, time, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
-from graphc.model import read_model
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.ir.model import read_model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.stream.propagation.analysis import analyse
 from graphc.stream.lift import lift
 inputs = {name: InputSpec(axis=int(axis)) for name, axis in (a.split("=") for a in sys.argv[2:])} or None
 start = time.perf_counter()
 lift(analyse(offline_of(read_model(Path(sys.argv[1])), StreamSpec(chunk=1, inputs=inputs))))
 print(time.perf_counter() - start)
 """
+FLAT = {
+    "graphc.ir.model": "graphc.model",
+    "graphc.offline.reference": "graphc.offline",
+    "graphc.spec.schema": "graphc.spec",
+    "graphc.stream.propagation.analysis": "graphc.stream.analysis",
+}
 COMPILE = """
 import sys, time, warnings
 warnings.simplefilter("ignore")
@@ -74,7 +80,11 @@ def revision(name: str) -> Iterator[Path]:
 
 
 def seconds(script: str, packages: Path | None, *arguments: str) -> float:
+    """What a script prints last; revisions before the tree have their modules in one flat folder."""
     environment = {**os.environ, **({"PYTHONPATH": str(packages)} if packages is not None else {})}
+    if packages is not None and not (packages / "graphc" / "ir").exists():
+        for name, flat in FLAT.items():
+            script = script.replace(name, flat)
     run = subprocess.run(
         [sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True, env=environment
     )
@@ -111,10 +121,10 @@ def networks(count: int) -> None:
 def proved() -> None:
     """Prints of how many examples the lengths are proved, and what stands in the way of the others."""
     from graphc.errors import SpecError, StreamError
-    from graphc.model import read_model
-    from graphc.offline import offline_of
-    from graphc.spec import InputSpec, StreamSpec, load_spec
-    from graphc.stream.analysis import analyse
+    from graphc.ir.model import read_model
+    from graphc.offline.reference import offline_of
+    from graphc.spec.schema import InputSpec, StreamSpec, load_spec
+    from graphc.stream.propagation.analysis import analyse
 
     guesses = (
         None,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 import graphc
-from graphc.model import read_model
-from graphc.runtime import Session
-from graphc.terminal import show_report
+from graphc.cli.terminal import show_report
+from graphc.ir.model import read_model
+from graphc.ir.runtime import Session
 
 ROOT = Path(__file__).parent.parent
 SPEC = ROOT / "specs" / "crnn.torchscript.yaml"

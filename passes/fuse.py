@@ -28,9 +28,8 @@ from graphc.api import (
 MAX_ROUNDS = 20
 MAX_SWEEPS = 4
 
-for found in pkgutil.iter_modules(rewrites.__path__):
-    if not found.name.startswith("_"):
-        importlib.import_module(f"{rewrites.__name__}.{found.name}")
+for found in pkgutil.walk_packages(rewrites.__path__, f"{rewrites.__name__}."):
+    importlib.import_module(found.name)
 
 
 class FuseOptions(PassConfig):

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+from graphc_passes._quantize.calibration import ranges_seen, streams_of
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
+from graphc_passes._quantize.decompose_gemm import is_scaled, named, plain_products, products_and_sums, unfused_products
 from graphc_passes._quantize.dynamic import dynamic
-from graphc_passes._quantize.in_float import left_in_float
+from graphc_passes._quantize.mixed_precision import left_for_budget
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
-from graphc_passes._quantize.plain_products import is_scaled, named, plain_products, products_and_sums, unfused_products
-from graphc_passes._quantize.ranges_seen import ranges_seen, streams_of
-from graphc_passes._quantize.search import left_for_budget
-from graphc_passes._quantize.states import narrow_states, states_to_see
+from graphc_passes._quantize.quantize_states import narrow_states, states_to_see
 from graphc_passes._quantize.static import observed, static
+from graphc_passes._quantize.unquantized_report import left_in_float
 from graphc_passes._quantize.weight_only import by_channel, in_blocks
 
 from graphc.api import (

@@ -28,11 +28,11 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import graphc
-from graphc.graph import RANDOM_OPS
-from graphc.registry import load_registry
+from graphc.ir.graph import RANDOM_OPS
+from graphc.ir.runtime import RunError, Session
+from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, Rewrite
 from graphc.rewriting.scene import Scene
-from graphc.runtime import RunError, Session
 
 ODD_DTYPES = ("float8", "bfloat16", "int4", "uint4", "int2", "uint2", "float4")
 ODD_BITS = {"float8": 8, "bfloat16": 16, "int4": 4, "int2": 2}

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import SPEC
 from test_verify_output import learned_start
 
-from graphc.output_check import verify_output
+from graphc.build.verify_output import verify_output
 
 VICTIMS = ("the waiting process", "the working process", "the group")
 Outputs = Mapping[str, bytes]

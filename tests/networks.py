@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from graphc.smaller_models import inner_reads
+from graphc.diagnose.shrink import inner_reads
 
 V = TypeVar("V")
 

@@ -9,18 +9,18 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from graphc.compare import compare
 from graphc.errors import ModelError, StreamError
-from graphc.model import Model
-from graphc.offline import Offline, offline_of
-from graphc.pass_api import PassContext
-from graphc.registry import load_registry
-from graphc.spec import EXACT, StreamSpec
-from graphc.stream.analysis import Analysis, analyse
+from graphc.ir.model import Model
+from graphc.ir.verify import verify
+from graphc.offline.reference import Offline, offline_of
+from graphc.passes.pass_api import PassContext
+from graphc.passes.registry import load_registry
+from graphc.spec.schema import EXACT, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
-from graphc.trials import streamed
-from graphc.validate import run_stream, session_of
-from graphc.verify import verify
+from graphc.stream.propagation.analysis import Analysis, analyse
+from graphc.validate.compare import compare
+from graphc.validate.run import run_stream, session_of
+from graphc.validate.validation_streams import streamed
 
 SHORTEST = 20
 

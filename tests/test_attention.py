@@ -12,9 +12,9 @@ from test_rules import lifted_equal, model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import SpecError, StreamError
-from graphc.offline import offline_of
-from graphc.spec import StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import StreamSpec
+from graphc.stream.propagation.analysis import analyse
 
 SCORES = "k = Transpose <perm=[0,2,1]> (x) s = MatMul (x, k)"
 PLACES = """

@@ -15,8 +15,8 @@ from test_rules import model_of, random, weights
 import graphc
 from graphc import BatchSession, GraphcError, InputError, ModelError, StreamError
 from graphc.errors import SpecError
-from graphc.offline import Offline, offline_of
-from graphc.spec import InputSpec, StreamSpec
+from graphc.offline.reference import Offline, offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
 
 TO_TIME = "c = Transpose <perm=[0,2,1]> (x)"
 BANDED = f"{SCORES} {PLACES} {BAND.format(scores='s')} w = Softmax (m) y = MatMul (w, x)"

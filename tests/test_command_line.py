@@ -21,7 +21,7 @@ from conftest import SPEC, small_model
 from onnx import TensorProto, helper
 
 from graphc.cli.main import SUMMARIES, cli
-from graphc.session import StreamSession
+from graphc.client.session import StreamSession
 
 Project = Callable[..., Path]
 OUTPUTS = {"model.stream.onnx", "model.stream.manifest.json", "model.stream.report.json", "model.stream.report.html"}
@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_nothing_half_written(project: Project) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.argv[0] = 'graphc';"
-        "from graphc.supervised import main; main()"
+        "from graphc.cli.child_process import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "compile", str(spec)], capture_output=True, text=True, check=False
@@ -388,12 +388,12 @@ def test_init_says_so_where_an_exact_lift_is_refused(project: Project, tmp_path:
 
 def test_weights_of_a_large_model_go_to_a_file_beside_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is two gigabytes; here it is lowered."""
-    import graphc.compiler
+    import graphc.build.compiler
 
-    monkeypatch.setattr(graphc.compiler, "EXTERNAL_DATA_LIMIT", 1000)
-    monkeypatch.setattr(graphc.compiler, "SMALLEST_EXTERNAL", 64)
+    monkeypatch.setattr(graphc.build.compiler, "EXTERNAL_DATA_LIMIT", 1000)
+    monkeypatch.setattr(graphc.build.compiler, "SMALLEST_EXTERNAL", 64)
     spec = project()
-    report = graphc.compiler.compile_spec(spec)
+    report = graphc.build.compiler.compile_spec(spec)
     out = spec.parent / "out"
     assert {p.name for p in out.iterdir()} == OUTPUTS | {"model.stream.onnx.data"}
     assert "model.stream.onnx.data" in report.data["outputs"]

@@ -15,8 +15,8 @@ from conftest import ROOT, SPEC
 from onnx import TensorProto, helper
 
 import graphc
-from graphc.stream.facts import Stream
-from graphc.stream.rule import rule_for
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.rule import rule_for
 
 Project = Callable[..., Path]
 
@@ -92,10 +92,10 @@ def test_the_rules_of_the_docs_lift() -> None:
     assert rule
     from fractions import Fraction
 
-    from graphc.graph import Constant, Node, Variable
-    from graphc.length import Length
-    from graphc.stream.ports import Builder
-    from graphc.stream.rule import Facts
+    from graphc.contract.length import Length
+    from graphc.ir.graph import Constant, Node, Variable
+    from graphc.stream.lowering.builder import Builder
+    from graphc.stream.lowering.rule import Facts
 
     x = Stream(1, Fraction(1), 0, Length(), (1, -1), np.dtype(np.float32))
     node = Node("AddPrevious", "n", inputs=[Variable("x")], outputs=[Variable("y")], domain="com.example")
@@ -111,7 +111,7 @@ def test_the_rules_of_the_docs_lift() -> None:
 def test_the_spec_of_the_docs_is_one(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(blocks("docs/spec.md", "yaml")[0])
-    from graphc.spec import load_spec
+    from graphc.spec.schema import load_spec
 
     assert load_spec(path).spec.validation.tolerance.rtol == 1e-4
 

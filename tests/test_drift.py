@@ -16,8 +16,8 @@ from test_passes import model_of, random
 import graphc
 from graphc import GraphcError, ValidationError
 from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, ToleranceSpec
-from graphc.drift import sparkline
-from graphc.trend import trend_of
+from graphc.measure.drift import sparkline
+from graphc.measure.trend import trend_of
 
 TAGGER = ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx"
 
@@ -123,8 +123,8 @@ class Shift(Pass[PassConfig]):
 
 def with_pass(monkeypatch: pytest.MonkeyPatch, cls: type[Pass[Any]]) -> None:
     """The built-in passes and one more."""
-    from graphc import compiler
-    from graphc.registry import Registered, Registry, registry_of
+    from graphc.build import compiler
+    from graphc.passes.registry import Registered, Registry, registry_of
 
     def loaded(*wanted: Any) -> Registry:
         registry = registry_of(*wanted)

@@ -13,16 +13,16 @@ from conftest import ROOT
 from onnx import TensorProto, helper
 
 import graphc
+from graphc.client.session import StreamSession
+from graphc.contract.length import Length
 from graphc.errors import StreamError
-from graphc.graph import Constant, Graph, Node, Variable, export_model
-from graphc.length import Length
-from graphc.runtime import Session
-from graphc.session import StreamSession
-from graphc.stream.facts import Span, Stream
-from graphc.stream.frame import Frame
-from graphc.stream.general import SAMPLES, Families
-from graphc.stream.ports import Builder
-from graphc.stream.stretched import query_side
+from graphc.ir.graph import Constant, Graph, Node, Variable, export_model
+from graphc.ir.runtime import Session
+from graphc.stream.facts.facts import Span, Stream
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.modes.dynamic_chunk import SAMPLES, Families
+from graphc.stream.scores.dynamic_masks import query_side
 
 CONFORMER = ROOT / "examples" / "models" / "conformer_lookahead.dynamo.onnx"
 SPEC = """

@@ -11,14 +11,14 @@ from conftest import ROOT, by_turns
 from promise import lifted_at, streams_equal
 
 import graphc
-from graphc.inspection import inspect_model
-from graphc.model import read_model
-from graphc.offline import offline_of
-from graphc.session import StreamSession
-from graphc.spec import InputSpec, MaskSpec, StreamSpec, load_spec
-from graphc.stream.analysis import analyse
-from graphc.trials import streamed
-from graphc.validate import run_stream, session_of
+from graphc.client.session import StreamSession
+from graphc.discover.inspection import inspect_model
+from graphc.ir.model import read_model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, MaskSpec, StreamSpec, load_spec
+from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run import run_stream, session_of
+from graphc.validate.validation_streams import streamed
 
 MODELS = ROOT / "examples" / "models"
 SPECS = {p.stem: p for p in sorted((ROOT / "specs").glob("*.yaml"))}

@@ -14,7 +14,7 @@ import pytest
 from conftest import SPEC
 from faults import Project, child_of, kill_often
 
-from graphc.files import write_all
+from graphc.system.files import write_all
 
 Specs = Callable[..., Path]
 COMPILE = (sys.executable, "-m", "graphc", "compile")

@@ -16,10 +16,10 @@ from test_passes import model_of, random, transformed
 import graphc
 from graphc import PassError
 from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rewrite
-from graphc.inspection import inspect_model
-from graphc.registry import load_registry
+from graphc.discover.inspection import inspect_model
+from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
-from graphc.spec import InputSpec, StreamSpec
+from graphc.spec.schema import InputSpec, StreamSpec
 
 ORT = "onnxruntime"
 

@@ -26,14 +26,14 @@ sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 from targets import TARGETS
 
 import graphc
-import graphc.recordings
+import graphc.offline.recordings
+from graphc.cli.terminal import console, show_report
+from graphc.client.session import StreamSession
 from graphc.errors import InputError, ModelError
-from graphc.offline import offline_of
-from graphc.printable import one_line
-from graphc.recordings import array_file
-from graphc.session import StreamSession
-from graphc.spec import StreamSpec
-from graphc.terminal import console, show_report
+from graphc.offline.recordings import array_file
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import StreamSpec
+from graphc.system.escape import one_line
 
 ENDLESS = {"endless_loop"}
 FINE = {"deep_branches", "node_of_many_inputs"}
@@ -160,7 +160,7 @@ def test_a_model_that_protobuf_cannot_hold(command: str, tmp_path: Path) -> None
 def test_recordings_that_lie(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / name
     path.write_bytes(bomb("x"))
-    monkeypatch.setattr(graphc.recordings, "LARGEST_FILE", 2**29)
+    monkeypatch.setattr(graphc.offline.recordings, "LARGEST_FILE", 2**29)
     with pytest.raises(InputError, match="it holds more than 536870912 bytes"):
         array_file(path)
     whole = packed(x=np.zeros((1, 2, 3), np.float32))

@@ -12,12 +12,12 @@ from test_rules import model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import GraphcError, ModelError, StreamError
-from graphc.model import Model
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.ir.model import Model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
-from graphc.validate import session_of
+from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run import session_of
 
 PICTURES = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=0)})
 

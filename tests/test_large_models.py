@@ -10,14 +10,14 @@ import pytest
 from test_rules import model_of, random, weights
 
 import graphc
-import graphc.kept
-import graphc.offline
-import graphc.runtime
+import graphc.ir.external_weights
+import graphc.ir.runtime
+import graphc.offline.reference
 from graphc.errors import ModelError
-from graphc.graph import import_model
-from graphc.kept import is_kept, loaded
-from graphc.model import read_model
-from graphc.runtime import Session, handed_over, size_of
+from graphc.ir.external_weights import is_kept, loaded
+from graphc.ir.graph import import_model
+from graphc.ir.model import read_model
+from graphc.ir.runtime import Session, handed_over, size_of
 
 SPEC = """
 version: 1
@@ -30,9 +30,9 @@ passes: [lift_state, fold_constants, fuse, simplify, {quantize: {tolerance: {snr
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(graphc.kept, "LARGE_MODEL", 1000)
-    monkeypatch.setattr(graphc.kept, "SMALLEST_KEPT", 200)
-    monkeypatch.setattr(graphc.offline, "LARGE_MODEL", 1000)
+    monkeypatch.setattr(graphc.ir.external_weights, "LARGE_MODEL", 1000)
+    monkeypatch.setattr(graphc.ir.external_weights, "SMALLEST_KEPT", 200)
+    monkeypatch.setattr(graphc.offline.reference, "LARGE_MODEL", 1000)
     (tmp_path / "models").mkdir()
     save(tmp_path / "models" / "m.onnx")
     (tmp_path / "spec.yaml").write_text(SPEC)
@@ -66,8 +66,8 @@ def test_what_protobuf_cannot_hold_is_handed_over_beside_the_model(
     whole = onnx.load(folder / "models" / "m.onnx")
     x = {"x": random(1, 2, 9)}
     want = Session(whole).run(x)["y"]
-    monkeypatch.setattr(graphc.runtime, "PROTO_LIMIT", 1000)
-    monkeypatch.setattr(graphc.runtime, "SMALLEST_KEPT", 200)
+    monkeypatch.setattr(graphc.ir.runtime, "PROTO_LIMIT", 1000)
+    monkeypatch.setattr(graphc.ir.runtime, "SMALLEST_KEPT", 200)
     assert set(handed_over(whole)) == {"w", "v"}
     before = whole.SerializeToString()
     np.testing.assert_array_equal(Session(whole).run(x)["y"], want)

@@ -9,14 +9,14 @@ from conftest import ROOT
 from promise import streams_equal
 from test_rules import ends_before, lifted_equal, model_of, random, weights
 
+from graphc.contract.length import Length
 from graphc.errors import InputError
-from graphc.length import Length
-from graphc.model import Model, read_model
-from graphc.offline import Offline, offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.ir.model import Model, read_model
+from graphc.offline.reference import Offline, offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
-from graphc.validate import session_of
+from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run import session_of
 
 INTS = {
     "zero": np.array(0),

@@ -8,9 +8,9 @@ import pytest
 from test_rules import lifted_equal, weights
 from test_thresholds import late_model
 
-from graphc.compare import compare
-from graphc.magnitude import scale_beside_masks
-from graphc.spec import EXACT, ToleranceSpec
+from graphc.ir.masked_scale import scale_beside_masks
+from graphc.spec.schema import EXACT, ToleranceSpec
+from graphc.validate.compare import compare
 
 LOWEST = float(np.finfo(np.float32).min)
 MASKED = """

@@ -14,14 +14,14 @@ import pytest
 from conftest import ROOT, by_turns
 
 import graphc
-from graphc.batch_session import BatchSession
+from graphc.client.batch_session import BatchSession
+from graphc.client.session import StreamSession, opened
 from graphc.errors import InputError
-from graphc.model import read_model
-from graphc.offline import Offline, offline_of
-from graphc.session import StreamSession, opened
-from graphc.spec import load_spec
-from graphc.trials import streamed
-from graphc.validate import run_stream
+from graphc.ir.model import read_model
+from graphc.offline.reference import Offline, offline_of
+from graphc.spec.schema import load_spec
+from graphc.validate.run import run_stream
+from graphc.validate.validation_streams import streamed
 
 FRAMES = 157
 EXACT = 2e-5

@@ -12,9 +12,9 @@ import pytest
 from conftest import ROOT, SPEC, small_model
 from test_command_line import graphc
 
-from graphc.mutants import Parts, mutants_of
-from graphc.recheck import mutants_of_spec
-from graphc.session import StreamSession
+from graphc.build.revalidate import mutants_of_spec
+from graphc.client.session import StreamSession
+from graphc.validate.mutants import Parts, mutants_of
 
 Project = Callable[..., Path]
 CONFORMER = ROOT / "examples" / "models" / "conformer.dynamo.onnx"

@@ -9,11 +9,11 @@ import pytest
 from conftest import ROOT
 from promise import lifted_at, streams_equal
 
-from graphc.model import read_model
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
-from graphc.validate import run_stream, session_of
+from graphc.ir.model import read_model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run import run_stream, session_of
 
 MODELS = sorted((ROOT / "examples" / "packages").glob("*.onnx"))
 FEATURES = InputSpec(axis=1)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 import graphc
-from graphc.runtime import Session
+from graphc.ir.runtime import Session
 
 MODELS = ROOT / "examples" / "models"
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import graphc
 from graphc import PassError
-from graphc.runtime import Session
+from graphc.ir.runtime import Session
 
 
 def model_of(

@@ -55,7 +55,7 @@ def test_an_installed_package_adds_a_pass_and_a_rule(installed: dict[str, str], 
     assert "graphc-example-plugin 1.0" in listed.stdout
     spec = project(spec=SPEC.replace("fuse]", "{name_nodes: {prefix: op}}]"))
     assert graphc(installed, "compile", spec).returncode == 0
-    probe = "from graphc.registry import load_registry; load_registry(); from graphc.stream.rule import rule_for;"
+    probe = "from graphc.passes.registry import load_registry; load_registry(); from graphc.stream.lowering.rule import rule_for;"
     probe += "assert rule_for('com.example::Loudness')"
     subprocess.run([sys.executable, "-c", probe], env=installed, check=True)
 

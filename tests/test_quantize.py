@@ -20,8 +20,8 @@ from test_passes import model_of, random
 
 import graphc
 from graphc import GraphcError, InputError, PassError, ValidationError
-from graphc.ranges import Histogram, Range, chosen_range
-from graphc.runtime import Session
+from graphc.ir.runtime import Session
+from graphc.measure.quant_ranges import Histogram, Range, chosen_range
 
 MODELS = ROOT / "examples" / "models"
 TAGGER = MODELS / "lstm_tagger.torchscript.onnx"

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto
 
 from graphc.errors import SpecError
-from graphc.roles import Port, infer_stream_axes
+from graphc.spec.input_roles import Port, infer_stream_axes
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 

@@ -8,12 +8,12 @@ import pytest
 from promise import streams_equal
 
 from graphc.errors import StreamError
-from graphc.model import Model
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StateSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.ir.model import Model
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
-from graphc.validate import session_of
+from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run import session_of
 
 
 def model_of(

@@ -11,8 +11,8 @@ from conftest import small_model
 
 import graphc
 from graphc import InputError, ModelError, StreamSession
-from graphc.offline import offline_of
-from graphc.spec import StreamSpec
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import StreamSpec
 
 Project = Callable[..., Path]
 

@@ -12,10 +12,10 @@ from conftest import ROOT
 from promise import Verdict, verdict_of
 from test_passes import model_of, random
 
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.analysis import analyse
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
+from graphc.stream.propagation.analysis import analyse
 
 LENGTHS = range(1, 40)
 MODELS = ROOT / "examples" / "models"

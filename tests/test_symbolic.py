@@ -15,14 +15,15 @@ from networks import Seeded
 from promise import streams_equal
 from test_rules import model_of, weights
 
+from graphc.contract.length import Length
 from graphc.errors import ChunkMisfitError, ModelError, StreamError
-from graphc.length import Length
-from graphc.model import read_model
-from graphc.offline import Offline, offline_of
-from graphc.spec import InputSpec, StreamSpec, load_spec
-from graphc.stream.analysis import analyse
-from graphc.stream.evaluate import evaluate
+from graphc.ir.model import read_model
+from graphc.offline.reference import Offline, offline_of
+from graphc.spec.schema import InputSpec, StreamSpec, load_spec
+from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.lift import lift
+from graphc.stream.propagation.analysis import analyse
+from graphc.stream.propagation.propagate import Walk
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of, length_of
 from graphc.stream.symbolic.domain.space import (
@@ -43,8 +44,7 @@ from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
-from graphc.stream.walk import Walk
-from graphc.validate import session_of
+from graphc.validate.run import session_of
 
 HELD_OUT = (41, 67, 97)
 NUMBERS = {

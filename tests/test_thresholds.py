@@ -7,9 +7,9 @@ import onnx
 import pytest
 from test_rules import ends_before, lifted_equal, model_of, refusal, weights
 
-from graphc.offline import offline_of
-from graphc.spec import InputSpec, StreamSpec
-from graphc.stream.evaluate import evaluate
+from graphc.offline.reference import offline_of
+from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.stream.evaluation.evaluate import evaluate
 
 HEAD = "h = Shape (x) t = Gather (h, two)"
 CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"

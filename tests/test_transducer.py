@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 
 import graphc
-from graphc.runtime import Session
-from graphc.session import StreamSession
+from graphc.client.session import StreamSession
+from graphc.ir.runtime import Session
 
 MODELS = ROOT / "examples" / "models"
 BLANK = 0

@@ -12,9 +12,9 @@ import pytest
 from conftest import SPEC, small_model
 from test_command_line import graphc, one_line
 
-from graphc.components import components
+from graphc.build.sbom import components
+from graphc.client.session import StreamSession
 from graphc.errors import ModelError
-from graphc.session import StreamSession
 
 Project = Callable[..., Path]
 

@@ -18,8 +18,8 @@ from spectrum import HOP, LOOKAHEAD, RATE, Analysis, Filter, Synthesis
 from speech import spoken
 
 import graphc
-from graphc.model import read_model
-from graphc.runtime import Session
+from graphc.ir.model import read_model
+from graphc.ir.runtime import Session
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 from graphc_passes._quantize.dynamic import dynamic
+from graphc_passes._quantize.mixed_precision import least_snr
 from graphc_passes._quantize.options import QuantizeOptions
-from graphc_passes._quantize.search import least_snr
 
 from graphc.api import GraphcError, Model, PassContext, RunError, Streams, outputs_on, size_of
 

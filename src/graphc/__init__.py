@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphc.batch_session import BatchSession
-    from graphc.compiler import Options
+    from graphc.build.compiler import Options
+    from graphc.build.report import Report
+    from graphc.client.batch_session import BatchSession
+    from graphc.client.session import StreamSession
     from graphc.errors import (
         GraphcError,
         InputError,
@@ -28,10 +30,8 @@ if TYPE_CHECKING:
         StreamError,
         ValidationError,
     )
-    from graphc.report import Report
-    from graphc.runtime import load_op_library
-    from graphc.session import StreamSession
-    from graphc.transforming import transform
+    from graphc.ir.runtime import load_op_library
+    from graphc.passes.transform import transform
 
 __all__ = [
     "BatchSession",
@@ -61,18 +61,18 @@ def compile(spec_path: str | Path, options: Options | None = None) -> Report:  #
     Errors:
         GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
     """
-    from graphc.compiler import compile_spec
+    from graphc.build.compiler import compile_spec
 
     return compile_spec(spec_path, options)
 
 
 HOMES = {
-    "BatchSession": "batch_session",
-    "Options": "compiler",
-    "Report": "report",
-    "StreamSession": "session",
-    "load_op_library": "runtime",
-    "transform": "transforming",
+    "BatchSession": "client.batch_session",
+    "Options": "build.compiler",
+    "Report": "build.report",
+    "StreamSession": "client.session",
+    "load_op_library": "ir.runtime",
+    "transform": "passes.transform",
 }
 
 

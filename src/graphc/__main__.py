@@ -1,5 +1,5 @@
 """``python -m graphc``."""
 
-from graphc.supervised import main
+from graphc.cli.child_process import main
 
 main()

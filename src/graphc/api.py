@@ -1,9 +1,9 @@
 """What pass authors import: the public names of graphc, in one place."""
 
-from graphc.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
+from graphc.contract.signature import Signature, StateKind, StatePack, StatePart, StatePort, StateScale
 from graphc.errors import GraphcError, ModelError, PassError, StreamError
-from graphc.files import write_all
-from graphc.graph import (
+from graphc.ir.external_weights import loaded
+from graphc.ir.graph import (
     RANDOM_OPS,
     Constant,
     Graph,
@@ -32,29 +32,29 @@ from graphc.graph import (
     unused_name,
     with_attrs,
 )
-from graphc.guard import guarded
-from graphc.kept import loaded
-from graphc.model import Model
-from graphc.offline import Offline
-from graphc.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
-from graphc.recordings import recording_files
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session, size_of
+from graphc.ir.shapes import inferred_types, static_shapes
+from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
+from graphc.offline.recordings import recording_files
+from graphc.offline.reference import Offline
+from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
+from graphc.passes.revert_unloadable import guarded
 from graphc.rewriting.pattern import Match, Pattern
 from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
 from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of, weight_of
-from graphc.roles import nearest
-from graphc.runtime import RunError, Session, size_of
-from graphc.shapes import inferred_types, static_shapes
-from graphc.signature import Signature, StateKind, StatePack, StatePart, StatePort, StateScale
-from graphc.spec import ToleranceSpec
-from graphc.stream.analysis import analyse
-from graphc.stream.banded import banded
-from graphc.stream.cached_inputs import cache_inputs
-from graphc.stream.inline import inline_branch
+from graphc.spec.input_roles import nearest
+from graphc.spec.schema import ToleranceSpec
+from graphc.stream.canonical.inline_if import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
-from graphc.stream.own_clocks import own_clocks
-from graphc.stream.rule import Facts, StreamStep, frame_by_frame, is_elementwise, stream_rule
-from graphc.stream.settings import Limit, Settings
-from graphc.stream.window import slide
+from graphc.stream.lowering.options import Limit, Settings
+from graphc.stream.lowering.rule import Facts, StreamStep, frame_by_frame, is_elementwise, stream_rule
+from graphc.stream.modes.input_cache import cache_inputs
+from graphc.stream.modes.limit_attention import banded
+from graphc.stream.modes.per_stream_clocks import own_clocks
+from graphc.stream.modes.sliding_clip import slide
+from graphc.stream.propagation.analysis import analyse
+from graphc.system.files import write_all
 
 __all__ = [
     "RANDOM_OPS",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from graphc.client.manifest import FileInit, StateEntry, first_value, parse_manifest
+from graphc.client.stream_buffer import StreamBuffer
 from graphc.errors import GraphcError
-from graphc.manifest import FileInit, StateEntry, first_value, parse_manifest
-from graphc.model import Model, read_model
-from graphc.offline import offline_of
-from graphc.plan import make_plan
-from graphc.recordings import array_file
-from graphc.registry import load_registry
-from graphc.spec import StreamSpec, load_spec
-from graphc.stream_buffer import StreamBuffer
+from graphc.ir.model import Model, read_model
+from graphc.offline.recordings import array_file
+from graphc.offline.reference import offline_of
+from graphc.passes.plan import make_plan
+from graphc.passes.registry import load_registry
+from graphc.spec.schema import StreamSpec, load_spec
 
 REGISTRY = load_registry()
 MOST_ELEMENTS = 2**20

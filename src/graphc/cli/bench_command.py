@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from graphc.cli.common import JSON, SPECS, Failures, command, runs_models, show
-from graphc.recheck import bench_spec
+from graphc.build.revalidate import bench_spec
+from graphc.cli.command import JSON, SPECS, Failures, command, runs_models, show
 
 
 @click.command("bench")

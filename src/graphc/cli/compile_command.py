@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from graphc.cli.common import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
-from graphc.compiler import Options, compile_spec, dependencies, output_paths
+from graphc.build.compiler import Options, compile_spec, dependencies, output_paths
+from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
+from graphc.cli.terminal import ProgressBar, console, show_report
 from graphc.errors import OutputError, SpecError
-from graphc.files import write_all
-from graphc.spec import load_spec
-from graphc.terminal import ProgressBar, console, show_report
+from graphc.spec.schema import load_spec
+from graphc.system.files import write_all
 
 
 @click.command("compile")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from graphc.cli.common import Failures, command, runs_models
-from graphc.files import write_all
-from graphc.printable import one_line
-from graphc.starter import starter_spec
+from graphc.cli.command import Failures, command, runs_models
+from graphc.discover.init_spec import starter_spec
+from graphc.system.escape import one_line
+from graphc.system.files import write_all
 
 
 @click.command("init")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from graphc.cli.common import JSON, Failures, command, runs_models
+from graphc.cli.command import JSON, Failures, command, runs_models
+from graphc.cli.terminal import console
+from graphc.discover.inspection import inspect_model, show_inspection
 from graphc.errors import SpecError
-from graphc.inspection import inspect_model, show_inspection
-from graphc.spec import InputSpec
-from graphc.terminal import console
+from graphc.spec.schema import InputSpec
 
 
 @click.command("inspect")

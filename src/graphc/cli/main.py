@@ -9,8 +9,8 @@ from importlib import import_module
 
 import click
 
-from graphc.cli.common import interrupted
-from graphc.printable import one_line
+from graphc.cli.command import interrupted
+from graphc.system.escape import one_line
 
 SUMMARIES = {
     "compile": "Run a spec's passes, validate after each, and write the outputs.",

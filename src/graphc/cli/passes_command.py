@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from graphc.cli.common import JSON, Failures, command
+from graphc.cli.command import JSON, Failures, command
 from graphc.errors import GraphcError
-from graphc.pass_api import Pass
-from graphc.registry import load_registry
-from graphc.spec import ToleranceSpec
+from graphc.passes.pass_api import Pass
+from graphc.passes.registry import load_registry
+from graphc.spec.schema import ToleranceSpec
 
 
 @click.command("passes")

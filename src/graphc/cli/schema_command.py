@@ -6,8 +6,8 @@ import json
 
 import click
 
-from graphc.cli.common import Failures, command
-from graphc.spec import json_schema
+from graphc.cli.command import Failures, command
+from graphc.spec.schema import json_schema
 
 
 @click.command("schema")

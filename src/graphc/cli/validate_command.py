@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from graphc.cli.common import ALLOWED, JSON, SPECS, Failures, command, runs_models, show
-from graphc.recheck import drift_of, mutants_of_spec, validate_spec
-from graphc.reproducer import bisect_spec
-from graphc.terminal import ProgressBar
+from graphc.build.revalidate import drift_of, mutants_of_spec, validate_spec
+from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show
+from graphc.cli.terminal import ProgressBar
+from graphc.diagnose.reproducer import bisect_spec
 
 
 @click.command("validate")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from graphc.cli.common import JSON, Failures, command, show
-from graphc.output_check import verify_output
+from graphc.build.verify_output import verify_output
+from graphc.cli.command import JSON, Failures, command, show
 
 
 @click.command("verify")

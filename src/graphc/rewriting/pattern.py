@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, op_of
+from graphc.ir.graph import Node, Tensor, op_of
 from graphc.rewriting.scene import Scene, scalar_of, value_of
 
 COMMUTATIVE = ("Add", "Mul", "Max", "Min", "And", "Or")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from graphc.errors import PassError
-from graphc.graph import Constant, Tensor
+from graphc.ir.graph import Constant, Tensor
 from graphc.rewriting.pattern import Call, Match, Pattern
 from graphc.rewriting.scene import Scene
 

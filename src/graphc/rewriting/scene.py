@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from graphc.graph import (
+from graphc.contract.signature import StatePort
+from graphc.ir.external_weights import KeptValues
+from graphc.ir.graph import (
     DEFAULT_DOMAINS,
     Constant,
     Node,
@@ -24,10 +26,8 @@ from graphc.graph import (
     standard,
     unused_name,
 )
-from graphc.kept import KeptValues
-from graphc.model import Model
-from graphc.shapes import bare_types
-from graphc.signature import StatePort
+from graphc.ir.model import Model
+from graphc.ir.shapes import bare_types
 
 FIRST_SPLIT_SIZES = 13
 FIRST_ALLOWZERO = 14

@@ -1,1 +1,1 @@
-"""Where state can be lifted out of a graph, and how. Knows nothing of passes."""
+"""The lift: offline model in, streaming model out. Knows nothing of passes."""

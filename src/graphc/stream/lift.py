@@ -8,20 +8,20 @@ from fractions import Fraction
 
 import numpy as np
 
+from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.errors import StreamError
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
-from graphc.model import Model, frame_of
-from graphc.offline import Offline
-from graphc.roles import TIME_ONLY, StateRole, StreamRole
-from graphc.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.stream.analysis import Analysis, analyse
-from graphc.stream.evaluation import Evaluation
-from graphc.stream.facts import Known, Origin, Static, Stream
-from graphc.stream.general import SAMPLES, WAY_OUT, generalised
-from graphc.stream.old_opsets import without_new_ops
-from graphc.stream.ports import Builder, finished, frames_in_chunk
-from graphc.stream.quantized_weights import kept_integers
-from graphc.stream.settings import DEFAULT, Settings
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
+from graphc.ir.model import Model, frame_of
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
+from graphc.stream.canonical.old_opsets import without_new_ops
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.facts.facts import Known, Origin, Static, Stream
+from graphc.stream.lowering.builder import Builder, finished, frames_in_chunk
+from graphc.stream.lowering.options import DEFAULT, ONE_SIZE_HINT, Settings
+from graphc.stream.modes.dynamic_chunk import SAMPLES, generalised
+from graphc.stream.modes.quantized_weights import kept_integers
+from graphc.stream.propagation.analysis import Analysis, analyse
 
 MOST_LENGTHS = 100_000
 
@@ -54,7 +54,7 @@ def lift_dynamic(
     assert signature is not None
     assert multiples is not None
     if any(other.signature is None or other.signature.ports != signature.ports for other, _ in lifts):
-        raise StreamError("its delays or states differ from chunk to chunk", hint=WAY_OUT)
+        raise StreamError("its delays or states differ from chunk to chunk", hint=ONE_SIZE_HINT)
     model.graph = generalised([m.graph for m, _ in lifts], multiples)
     for ports, entries in ((model.graph.inputs, signature.inputs), (model.graph.outputs, signature.outputs)):
         entry_of = {e.name: e for e in entries}

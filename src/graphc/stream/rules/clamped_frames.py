@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphc.graph import Node, Tensor
-from graphc.stream.facts import Array, Stream
-from graphc.stream.mirrored import mirrored
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.boundary.reflect_padding import mirrored
+from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep
 from graphc.stream.symbolic.queries.questions import PickedWindows
-from graphc.stream.windowed import Window, window_over
+from graphc.stream.time.window import Window, window_over
 
 MOST_TAPS = 64
 

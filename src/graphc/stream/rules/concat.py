@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, normalised
-from graphc.length import Length
-from graphc.stream.explained import explained
-from graphc.stream.facts import Array, Known, Static, Stream
-from graphc.stream.front import Front
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.contract.length import Length
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.boundary.prefix_padding import Front
+from graphc.stream.evaluation.length_fit import explained
+from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
-from graphc.stream.unbroadcast import unbroadcast
-from graphc.stream.windowed import same_value
+from graphc.stream.time.per_frame_operands import unbroadcast
+from graphc.stream.time.window import same_value
 
 
 @stream_rule("Concat")

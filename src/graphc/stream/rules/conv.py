@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Node, Tensor
-from graphc.stream.facts import Array, Known, Static, Stream
-from graphc.stream.frames_as_batch import each_alone
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
-from graphc.stream.spatial import spatial_window, without_padding
-from graphc.stream.windowed import window_over, windowed_fact
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.time.conv_window import spatial_window, without_padding
+from graphc.stream.time.frames_as_batch import each_alone
+from graphc.stream.time.window import window_over, windowed_fact
 
 
 @stream_rule("Conv", "com.microsoft::FusedConv")

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, with_attrs
-from graphc.stream.facts import Array, Known, Static, Stream
-from graphc.stream.frames_as_batch import each_alone
-from graphc.stream.ports import INT64_MAX, Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.ir.graph import Node, Tensor, with_attrs
+from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.lowering.builder import INT64_MAX, Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.time.frames_as_batch import each_alone
 
 
 @stream_rule("ConvTranspose")

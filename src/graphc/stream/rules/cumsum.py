@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, normalised
-from graphc.stream.ports import INT64_MAX, Builder
-from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.lowering.builder import INT64_MAX, Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
 
 
 @stream_rule("CumSum")

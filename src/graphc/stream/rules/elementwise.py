@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.graph import Node
-from graphc.stream.rule import Facts, StreamStep, frame_by_frame, stream_rule
+from graphc.ir.graph import Node
+from graphc.stream.lowering.rule import Facts, StreamStep, frame_by_frame, stream_rule
 
 UNARY = [
     "Abs",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Node, Tensor
-from graphc.length import Length
-from graphc.stream.facts import Array, Known, Static, Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.contract.length import Length
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
 
 
 @stream_rule("Expand")

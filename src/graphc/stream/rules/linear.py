@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from graphc.graph import Node
-from graphc.stream.facts import Known, Static, Stream
-from graphc.stream.product import product
-from graphc.stream.rule import (
+from graphc.ir.graph import Node
+from graphc.stream.attention.attention_matmul import product
+from graphc.stream.facts.facts import Known, Static, Stream
+from graphc.stream.lowering.rule import (
     Facts,
     StreamStep,
     copied,
@@ -15,7 +15,7 @@ from graphc.stream.rule import (
     stream_rule,
     two_time_rule,
 )
-from graphc.stream.terms import SUMMED, WAY_OUT, Terms, has_two_times
+from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, has_two_times
 
 ATTENTION = "multiplies two streams into a table of two times inside another op's arithmetic"
 ATTENTION_WAY_OUT = "write it as a MatMul"
@@ -32,7 +32,7 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
     if not places:
         facts.refuse("only its zero points carry time")
     if "summed" in places.values():
-        facts.refuse(SUMMED, WAY_OUT)
+        facts.refuse(SUMMED, WINDOW_HINT)
     if len(set(places.values())) > 1:
         facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
     (place,) = set(places.values())
@@ -101,11 +101,11 @@ def gemm(node: Node, facts: Facts) -> StreamStep:
     if isinstance(a, Stream):
         axis = a.axis if not transposed[0] else 1 - a.axis
         if axis != 0:
-            facts.refuse(SUMMED, WAY_OUT)
+            facts.refuse(SUMMED, WINDOW_HINT)
     elif isinstance(b, Stream):
         axis = b.axis if not transposed[1] else 1 - b.axis
         if axis != 1:
-            facts.refuse(SUMMED, WAY_OUT)
+            facts.refuse(SUMMED, WINDOW_HINT)
     else:
         facts.refuse("only its third input carries time", "write it as an Add")
     out = facts.out(x, axis)
@@ -138,7 +138,7 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         facts.refuse(ATTENTION, ATTENTION_WAY_OUT)
     (letter,) = letters_of_time
     if letter not in output:
-        facts.refuse(SUMMED, WAY_OUT)
+        facts.refuse(SUMMED, WINDOW_HINT)
     for index, fact in enumerate(facts.inputs):
         if not isinstance(fact, Stream) and letter in operands[index]:
             facts.refuse(f"its input {index} has a value for each frame that does not come from the stream")

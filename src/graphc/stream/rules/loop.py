@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
-from graphc.stream.bodies import check_captured, refilled, run_body, tensors_outside
-from graphc.stream.carried import Carry, Warmup, aligned, check_first
-from graphc.stream.facts import Fact, Known, Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.ir.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
+from graphc.stream.canonical.iteration_affine import passes_on, routed
+from graphc.stream.facts.facts import Fact, Known, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre
-from graphc.stream.turns import passes_on, routed
+from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
+from graphc.stream.time.subgraphs import check_captured, refilled, run_body, tensors_outside
 
 
 @stream_rule("Loop")

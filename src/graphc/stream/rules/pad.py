@@ -8,17 +8,17 @@ from typing import Literal, cast
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, normalised
-from graphc.length import Length
-from graphc.stream.explained import explained
-from graphc.stream.facts import Array, Edge, Head, Known, Stream
-from graphc.stream.front import Front
-from graphc.stream.mirrored import mirrored
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.contract.length import Length
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.boundary.prefix_padding import Front
+from graphc.stream.boundary.reflect_padding import mirrored
+from graphc.stream.evaluation.length_fit import explained
+from graphc.stream.facts.facts import Array, Edge, Head, Known, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
 from graphc.stream.rules.slice import Cut, cut
 from graphc.stream.symbolic.queries.questions import EntryIs
-from graphc.stream.windowed import same_value
+from graphc.stream.time.window import same_value
 
 
 @stream_rule("Pad")

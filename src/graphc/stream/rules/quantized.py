@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.graph import Node, normalised
-from graphc.stream.facts import Stream
-from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+from graphc.ir.graph import Node, normalised
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
 
 
 @stream_rule("QuantizeLinear", "DequantizeLinear")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, with_attrs
-from graphc.signature import StateKind
-from graphc.stream.carried import Carry, Warmup, aligned, check_first
-from graphc.stream.facts import Array, Fact, Known, Static, Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.contract.signature import StateKind
+from graphc.ir.graph import Node, Tensor, with_attrs
+from graphc.stream.facts.facts import Array, Fact, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre, Uniform
+from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 

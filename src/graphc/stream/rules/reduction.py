@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.graph import Node, normalised
-from graphc.stream.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
+from graphc.ir.graph import Node, normalised
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
 
 REDUCTIONS = [
     f"Reduce{op}" for op in ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from graphc.errors import StreamError
-from graphc.graph import Node, Tensor, label
-from graphc.stream.facts import Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.ir.graph import Node, Tensor, label
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
 
 
 @stream_rule("Reshape", "Flatten")

@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from graphc.graph import Constant, Graph, Node, Tensor, Variable, export_model
-from graphc.runtime import RunError, Session
-from graphc.stream.facts import Stream
-from graphc.stream.frames_as_batch import each_alone
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
-from graphc.stream.windowed import Window, window_over, windowed_fact
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, export_model
+from graphc.ir.runtime import RunError, Session
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.time.frames_as_batch import each_alone
+from graphc.stream.time.window import Window, window_over, windowed_fact
 
 PROBED_FRAMES = 12
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.graph import Node, normalised
-from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+from graphc.ir.graph import Node, normalised
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
 
 
 @stream_rule("ReverseSequence")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Graph, Node, Tensor, normalised
-from graphc.stream.bodies import check_captured, refilled, run_body, tensors_outside
-from graphc.stream.carried import Carry, Warmup, aligned, check_first
-from graphc.stream.facts import Array, Fact, Known, Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.ir.graph import Graph, Node, Tensor, normalised
+from graphc.stream.facts.facts import Array, Fact, Known, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
+from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
+from graphc.stream.time.subgraphs import check_captured, refilled, run_body, tensors_outside
 
 
 @stream_rule("Scan")

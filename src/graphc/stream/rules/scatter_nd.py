@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.graph import Node, Tensor
-from graphc.stream.facts import Array, Known, Stream
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, stream_rule
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
 from graphc.stream.symbolic.queries.questions import InTurn
-from graphc.stream.unbroadcast import unbroadcast
+from graphc.stream.time.per_frame_operands import unbroadcast
 
 DATA, INDICES, UPDATES = range(3)
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphc.graph import Node, Tensor, normalised
-from graphc.length import Length
-from graphc.stream.constants import Core
-from graphc.stream.explained import explained
-from graphc.stream.facts import Array, Known, Stream
-from graphc.stream.ports import INT64_MAX, Builder
-from graphc.stream.rule import Facts, StreamStep, copied, stream_rule
+from graphc.contract.length import Length
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.boundary.constants import Core
+from graphc.stream.evaluation.length_fit import explained
+from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.lowering.builder import INT64_MAX, Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
 from graphc.stream.rules.clamped_frames import picked_windows
-from graphc.stream.windowed import Window, window_over, windowed_fact
+from graphc.stream.time.window import Window, window_over, windowed_fact
 
 UNBOUNDED = 2**31 - 1
 FIRST_FRAMES = "give frames of a fixed number as an input of their own, or return every frame and let the client choose"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.graph import Node, Tensor, normalised
-from graphc.stream.facts import Known
-from graphc.stream.ports import Builder
-from graphc.stream.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
-from graphc.stream.windowed import Window, window_over
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.facts.facts import Known
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
+from graphc.stream.time.window import Window, window_over
 
 
 @stream_rule("STFT")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
-from graphc.offline import Offline
-from graphc.roles import CountsRole, MaskRole
-from graphc.stream.facts import Fact, Moved
+from graphc.ir.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import CountsRole, MaskRole
+from graphc.stream.facts.facts import Fact, Moved
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
     Expr,

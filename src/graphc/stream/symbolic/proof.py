@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from graphc.length import Length
-from graphc.stream.facts import Known, KnownConstant
+from graphc.contract.length import Length
+from graphc.stream.facts.facts import Known, KnownConstant
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (

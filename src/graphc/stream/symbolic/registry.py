@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from graphc.graph import Node
+from graphc.ir.graph import Node
 from graphc.stream.symbolic.domain.lists import fixed_list, listed
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, constant
 from graphc.stream.symbolic.domain.tensor import Formula

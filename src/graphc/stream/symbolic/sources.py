@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.graph import Constant, Node
-from graphc.roles import MaskRole
-from graphc.stream.facts import Fact, Pairs, Static, Stream
+from graphc.ir.graph import Constant, Node
+from graphc.spec.input_roles import MaskRole
+from graphc.stream.facts.facts import Fact, Pairs, Static, Stream
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
 from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered

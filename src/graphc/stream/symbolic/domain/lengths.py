@@ -8,7 +8,7 @@ from functools import cache
 
 import islpy as isl
 
-from graphc.length import Length
+from graphc.contract.length import Length
 from graphc.stream.symbolic.domain.space import (
     Expr,
     constant,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.length import Length
+from graphc.contract.length import Length
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.moves import at_length, pulled, replaced
 from graphc.stream.symbolic.domain.space import (

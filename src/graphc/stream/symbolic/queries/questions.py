@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.length import Length
-from graphc.stream.facts import Array
+from graphc.contract.length import Length
+from graphc.stream.facts.facts import Array
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.lists import numbers_of
 from graphc.stream.symbolic.domain.moves import pulled

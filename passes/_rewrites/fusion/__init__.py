@@ -1,0 +1,1 @@
+"""One node in the place of several that compute it in parts."""

@@ -1,0 +1,1 @@
+"""Fewer moves of axes and entries."""

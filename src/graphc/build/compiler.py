@@ -1,0 +1,296 @@
+"""The straight line from a spec to the files beside its output: load, plan, run, write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from graphc.measure.bench import measure
+from graphc.measure.budget import check_budget
+from graphc.build.sbom import components
+from graphc.measure.drift import float_session, long_stream
+from graphc.errors import GraphcError
+from graphc.system.files import write_all
+from graphc.build.fingerprint import fingerprint_of, is_up_to_date
+from graphc.ir.external_weights import array_of, is_kept, loaded
+from graphc.client.manifest import METADATA_KEY, manifest_of, npz, to_json
+from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
+from graphc.offline.reference import Offline, offline_of
+from graphc.passes.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
+from graphc.passes.plan import make_plan
+from graphc.offline.recordings import recording_files
+from graphc.passes.registry import registry_of
+from graphc.build.report import FORMAT, Report
+from graphc.ir.runtime import OP_LIBRARIES, size_of
+from graphc.spec.schema import SpecFile, load_spec
+from graphc.validate.run import session_of
+
+PROVENANCE_KEY = "graphc.provenance"
+SMALLEST_EXTERNAL = 1024
+SUFFIXES = {
+    "init": ".init.npz",
+    "manifest": ".manifest.json",
+    "report": ".report.json",
+    "page": ".report.html",
+    "data": ".onnx.data",
+    "model": ".onnx",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the command line asks for a compilation.
+
+    Args:
+        force: compile even if nothing changed.
+        allow_pass_paths: folders whose code may run.
+        report_on_failure: where to write the report if the numbers do not hold.
+        progress: takes (what, done, total).
+    """
+
+    force: bool = False
+    allow_pass_paths: Sequence[Path] = ()
+    report_on_failure: Path | None = None
+    progress: Progress = lambda what, done, total: None
+
+
+def compile_spec(spec_path: str | Path, options: Options | None = None) -> Report:
+    """Compiles a spec and writes its outputs, whole or not at all.
+
+    Errors:
+        GraphcError: every kind; ``exit_code`` is the command's status.
+    """
+    options = options or Options()
+    spec_file = load_spec(spec_path)
+    registry = registry_of(spec_file, options.allow_pass_paths)
+    plan = make_plan(spec_file, registry)
+    check_output(spec_file)
+    read = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
+    fingerprint = fingerprint_of(spec_file, registry.files, read)
+    outputs = output_paths(spec_file)
+    if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
+        return Report({**earlier, "up_to_date": True})
+    source = read_model(spec_file.model_path)
+    spec = spec_file.spec
+    offline = offline_of(source, spec.stream, spec_file) if spec.stream is not None else None
+    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, options.progress, spec_file.folder)
+    data = started(spec_file, source, fingerprint)
+    try:
+        result = pipeline.run()
+        record_result(data, result, offline)
+        if offline is not None:
+            follow_drift(data, spec_file, offline, result, options.progress)
+        files = model_files(spec_file, result, data)
+        size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))
+        check_budget(data, spec_file, result.proto, size)
+    except GraphcError as err:
+        if options.report_on_failure is not None:
+            data["passes"] = [pass_data(r) for r in pipeline.records]
+            data["error"] = {"kind": type(err).__name__, "node": err.node, "reason": err.reason, "hint": err.hint}
+            write_all({options.report_on_failure: Report(data).json().encode()})
+        raise
+    finish_files(files, outputs, data)
+    write_all(files)
+    return Report(data)
+
+
+def recordings_of(spec_file: SpecFile) -> list[Path]:
+    """The files that the validation plays."""
+    spec = spec_file.spec.validation
+    return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
+
+
+def check_output(spec_file: SpecFile) -> None:
+    """Refuses to write over what is read.
+
+    Errors:
+        SpecError: an output is the model or the spec, by name or by link.
+    """
+    for path in output_paths(spec_file).values():
+        for source in (spec_file.model_path, spec_file.source.path):
+            if path.exists() and source.exists() and path.samefile(source):
+                raise spec_file.error(("output",), f"'{path}' is what is compiled", "name another output")
+
+
+def output_paths(spec_file: SpecFile) -> dict[str, Path]:
+    stem = spec_file.output_path.with_suffix("")
+    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
+
+
+def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "spec": str(spec_file.source.path.name),
+        "spec_path": os.path.relpath(spec_file.source.path, spec_file.output_path.parent),
+        "source": {
+            "model": spec_file.spec.model,
+            "bytes": size_of(source),
+            "nodes": len(source.graph.node),
+            "ops": op_counts(source),
+            "sha256": fingerprint["model"],
+        },
+        "fingerprint": fingerprint,
+        "versions": fingerprint["versions"],
+        "components": components(),
+        "passes": [],
+        "states": [],
+        "outputs": {},
+        "trials": [],
+        "recordings": [],
+        "latency": None,
+        "stream": None,
+        "drift": None,
+        "kernels": [],
+        "error": None,
+    }
+
+
+def pass_data(record: PassRecord) -> dict[str, Any]:
+    plain = {k: v for k, v in vars(record).items() if not k.startswith(("against", "reference"))}
+    return {
+        **plain,
+        "max_abs": record.max_abs,
+        "against_offline": [d.as_dict() for d in record.against_offline],
+        "against_before": [d.as_dict() for d in record.against_before],
+        "reference_change": [d.as_dict() for d in record.reference_change],
+    }
+
+
+def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline | None) -> None:
+    signature = result.model.signature
+    data["passes"] = [pass_data(r) for r in result.records]
+    data["trials"] = result.trials
+    data["recordings"] = result.recordings
+    if signature is None:
+        return
+    sight = {s.state: s for s in result.sights}
+    data["stream"] = {
+        "chunk": signature.chunk,
+        "chunk_multiple": signature.chunk_multiple,
+        "window": signature.window,
+        "state_bytes": signature.state_bytes,
+        "valid_frames": signature.valid_frames,
+        "frame_ms": signature.frame_ms,
+        "delay_ms": float(signature.delay_frames) * signature.frame_ms if signature.frame_ms else None,
+        "outputs": [
+            {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts()}
+            for o in signature.outputs
+        ],
+    }
+    data["states"] = [
+        {
+            **s.as_dict(),
+            "sight": sight[s.input].ratio if s.input in sight else None,
+            "proven": sight[s.input].proven if s.input in sight else None,
+        }
+        for s in signature.states
+    ]
+    data["kernels"] = [d.as_dict() for d in result.kernels]
+    assert offline is not None
+    data["latency"] = measure(session_of(result.model, result.proto), offline).as_dict()
+
+
+def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any]) -> dict[Path, bytes]:
+    """The model, and where it streams its manifest and first values."""
+    paths = output_paths(spec_file)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(result.proto)
+    files: dict[Path, bytes] = {}
+    set_metadata(proto, PROVENANCE_KEY, json.dumps(provenance(data), sort_keys=True))
+    if result.model.signature is not None:
+        manifest, arrays = manifest_of(result.model, paths["model"].stem)
+        if arrays:
+            files[paths["init"]] = npz(arrays)
+            manifest["init_sha256"] = digest(files[paths["init"]])
+        files[paths["manifest"]] = to_json(manifest).encode()
+        set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
+        files[paths["data"]] = moved_out(proto, paths["data"].name)
+    proto = loaded(proto)
+    files[paths["model"]] = proto.SerializeToString(deterministic=True)
+    return files
+
+
+def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
+    """Moves the larger weights out of a model into one file beside it; returns that file's content."""
+    parts: list[bytes] = []
+    offset = 0
+    for tensor in proto.graph.initializer:
+        data = array_of(tensor).tobytes() if is_kept(tensor) else tensor.raw_data
+        if len(data) < SMALLEST_EXTERNAL:
+            continue
+        parts.append(data)
+        entries = {"location": location, "offset": str(offset), "length": str(len(data))}
+        offset += len(data)
+        tensor.ClearField("raw_data")
+        del tensor.external_data[:]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)
+    return b"".join(parts)
+
+
+def provenance(data: dict[str, Any]) -> dict[str, Any]:
+    print_ = data["fingerprint"]
+    return {
+        "versions": print_["versions"],
+        "spec_sha256": print_["spec"],
+        "model_sha256": print_["model"],
+        "passes": [{"name": p["name"], "options": p["options"]} for p in data["passes"]],
+    }
+
+
+def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:
+    for prop in proto.metadata_props:
+        if prop.key == key:
+            prop.value = value
+            return
+    proto.metadata_props.add(key=key, value=value)
+
+
+def follow_drift(
+    data: dict[str, Any], spec_file: SpecFile, offline: Offline, result: PipelineResult, progress: Progress
+) -> None:
+    """Runs the long stream that the spec asks for, and puts the reset that it recommends into the signature.
+
+    Errors:
+        ModelError: no float model streams, or the stream cannot be run.
+    """
+    spec = spec_file.spec.validation.drift
+    signature = result.model.signature
+    if spec is None or signature is None:
+        return
+    exact = float_session(result.exact)
+    drift = long_stream(session_of(result.model, result.proto), exact, offline, spec, spec_file.folder, progress)
+    data["drift"] = drift.as_dict()
+    result.model.signature = replace(signature, reset_s=drift.reset_s)
+
+
+def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:
+    """Adds the page and the report, which lists the hashes of all other files; the model comes last."""
+    model = files.pop(outputs["model"])
+    hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
+    data["outputs"] = hashes
+    data["size"] = len(model) + len(files.get(outputs["data"], b""))
+    report = Report(data)
+    files[outputs["page"]] = report.html().encode()
+    hashes[outputs["page"].name] = digest(files[outputs["page"]])
+    files[outputs["report"]] = report.json().encode()
+    files[outputs["model"]] = model
+
+
+def dependencies(spec_file: SpecFile) -> list[Path]:
+    """The files that the outputs of a spec depend on."""
+    found = [spec_file.source.path, spec_file.model_path]
+    proto = onnx.load(str(spec_file.model_path), load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location" and (path := spec_file.model_path.parent / entry.value) not in found:
+                found.append(path)
+    return found

@@ -1,0 +1,82 @@
+"""Whether anything changed since the outputs were written: hashes of inputs, spec, passes and versions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from graphc.errors import ModelError
+from graphc.ir.model import check_file, digest, file_digest
+from graphc.ir.runtime import versions
+from graphc.spec.schema import SpecFile
+
+PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
+
+
+def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: Sequence[Path]) -> dict[str, Any]:
+    """Hashes of all that the outputs depend on.
+
+    Args:
+        pass_files: the modules of the passes by name.
+        reads: further files: those that options name, and libraries of custom ops.
+
+    Errors:
+        ModelError: the model cannot be read.
+    """
+    path = spec_file.model_path
+    check_file(path)
+    try:
+        model = file_digest(path)
+        read = {os.path.relpath(p, spec_file.folder): file_digest(p) for p in reads}
+        beside = sorted(p for p in path.parent.glob(path.name + "*") if p.suffix in (".data", ".bin") and p.is_file())
+    except OSError as err:
+        raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
+    return {
+        "spec": spec_digest(spec_file),
+        "model": model,
+        "reads": read,
+        "external": {p.name: file_digest(p) for p in beside},
+        "passes": {name: file_digest(path) for name, path in sorted(pass_files.items())},
+        "compiler": own_digest(),
+        "versions": package_versions(),
+    }
+
+
+def spec_digest(spec_file: SpecFile) -> str:
+    """A hash of what a spec says, however it is written."""
+    return digest(spec_file.spec.model_dump_json(by_alias=True).encode())
+
+
+def package_versions() -> dict[str, str]:
+    return {**versions(), **{name: installed(name) for name in PACKAGES}}
+
+
+def own_digest() -> str:
+    """One hash of graphc's own sources, so that a change of the compiler is a change too."""
+    folder = Path(__file__).parents[1]
+    sources = sorted([*folder.rglob("*.py"), *folder.rglob("*.jinja")])
+    return digest("".join(file_digest(p) for p in sources).encode())
+
+
+def installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The earlier report, where it was written for the same fingerprint and its outputs still have their hashes."""
+    try:
+        report: dict[str, Any] = json.loads(outputs["report"].read_bytes())
+        if report["fingerprint"] != json.loads(json.dumps(fingerprint)):
+            return None
+        folder = outputs["model"].parent
+        fresh = all(file_digest(folder / Path(name).name) == sha for name, sha in report["outputs"].items())
+        return report if fresh else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

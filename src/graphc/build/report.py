@@ -1,0 +1,92 @@
+"""One record of a compilation, as JSON and as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from graphc.client.manifest import to_json
+from graphc.build.plots import bar_plot, level_plot, line_plot
+
+FORMAT = "graphc.report/1"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``graphc.compile`` returns: the record, and whether everything asked for holds.
+
+    ``data`` has the form of STEM.report.json (docs/report.md).
+    """
+
+    data: dict[str, Any]
+
+    @property
+    def up_to_date(self) -> bool:
+        return bool(self.data.get("up_to_date", False))
+
+    def json(self) -> str:
+        return to_json(finite(self.data))
+
+    def html(self) -> str:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("graphc.build", "."),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters.update(bytes=human_bytes, number=number, seconds=lambda s: f"{s:.2f} s")
+        passes = self.data["passes"]
+        plots = {
+            "error": bar_plot(
+                [(p["name"], p["max_abs"]) for p in passes], "largest |streamed − offline|", log=True, form=number
+            ),
+            "size": line_plot(
+                [("source", self.data["source"]["bytes"]), *((p["name"], p["size_after"]) for p in passes)],
+                "bytes of the model",
+                form=human_bytes,
+            ),
+            "nodes": line_plot(
+                [("source", self.data["source"]["nodes"]), *((p["name"], p["nodes_after"]) for p in passes)],
+                "nodes of the graph",
+                form=lambda v: f"{v:.0f}",
+            ),
+        }
+        drift = self.data.get("drift")
+        if drift is not None:
+            plots["drift"] = level_plot(
+                {name: o["error_db"] for name, o in drift["outputs"].items()},
+                "level of the error over time",
+                ("0", f"{drift['minutes']:g} minutes"),
+            )
+        return environment.get_template("report.html.jinja").render(r=self.data, plots=plots)
+
+
+def finite(value: Any) -> Any:
+    """The same data with NaN and Inf as strings, which JSON has no numbers for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+def human_bytes(count: float) -> str:
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.2f} {unit}"
+    return f"{count:.2f} TB"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.3g}"

@@ -1,0 +1,236 @@
+"""``graphc validate`` and ``graphc bench``: what was compiled, looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from graphc.build.compiler import output_paths
+from graphc.build.report import finite
+from graphc.client.session import StreamSession
+from graphc.errors import ModelError, SpecError
+from graphc.ir.model import read_model
+from graphc.measure.bench import measure
+from graphc.measure.budget import drift_limit
+from graphc.measure.drift import drift_lines, float_session, long_stream
+from graphc.offline.recordings import recording_files
+from graphc.offline.reference import Offline, offline_of
+from graphc.passes.pipeline import Pipeline
+from graphc.passes.plan import config_of, is_lossy, make_plan
+from graphc.passes.registry import load_registry, registry_of
+from graphc.spec.schema import DriftSpec, SpecFile, ToleranceSpec, load_spec, merged_tolerance
+from graphc.stream.modes.stateful_model import given_stream
+from graphc.validate.compare import fitting, worst_of
+from graphc.validate.mutants import Parts
+from graphc.validate.mutation_score import THOROUGH, Proof, counts_of, mutation_lines
+from graphc.validate.run import Trial, compare_session, compiled_of
+from graphc.validate.validation_streams import (
+    Reference,
+    StepReference,
+    WholeReference,
+    WindowReference,
+    draw_lengths,
+    recorded_trials,
+)
+
+
+def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
+    """A client over the outputs of a spec; ``exact`` as a session has it.
+
+    Errors:
+        SpecError: the spec does not stream.
+        ModelError: it has not been compiled.
+    """
+    if spec_file.spec.stream is None:
+        raise SpecError("the spec has no stream section: there is nothing to stream", where=str(spec_file.source.path))
+    path = output_paths(spec_file)["model"]
+    if not path.is_file():
+        raise ModelError("it has not been compiled", where=str(path), hint=f"graphc compile {spec_file.source.path}")
+    return StreamSession(path, exact=exact)
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What was compiled, and what it is compared with.
+
+    Args:
+        lossy: whether some pass may have changed the numbers.
+    """
+
+    spec_file: SpecFile
+    session: StreamSession
+    offline: Offline
+    reference: Reference
+    tolerance: ToleranceSpec
+    lossy: bool
+
+    def trials(self, more: int = 1, seed: int = 0) -> list[Trial]:
+        """Random streams as the spec asks for them, or so many times as many from another seed."""
+        asked = self.spec_file.spec.validation
+        if asked.paths and self.lossy:
+            files = recording_files(asked.paths, self.spec_file.folder)
+            manifest = self.session.manifest
+            return recorded_trials(self.reference, files, manifest.frame_ms, self.session.chunk, manifest)
+        changed = {"sequences": asked.sequences * more, "seed": asked.seed + seed}
+        return draw_lengths(self.reference, asked.model_copy(update=changed), self.session.manifest)
+
+
+def recheck_of(path: Path) -> Recheck:
+    """The outputs of a spec and their reference.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    registry = load_registry([])
+    lossy = any(is_lossy(p, registry.get(p.name)) for p in spec_file.spec.passes)
+    session = compiled_session(spec_file, exact=not lossy)
+    spec = spec_file.spec
+    assert spec.stream is not None
+    source = read_model(spec_file.model_path)
+    offline = as_asked(spec_file, offline_of(source, spec.stream, spec_file))
+    window = session.manifest.window
+    reference: Reference
+    lifted = any(p.name == "lift_state" for p in spec.passes)
+    if window is not None:
+        reference = WindowReference(offline, window, session.chunk)
+    elif lifted:
+        reference = WholeReference(offline)
+    else:
+        reference = StepReference(offline, given_stream(offline, session.chunk, spec.stream.frame_ms))
+    classes = [(p.tolerance, registry.get(p.name)) for p in reversed(spec.passes)]
+    layers = [layer for own, cls in classes for layer in (own, cls.tolerance if cls is not None else None)]
+    tolerance = fitting(merged_tolerance(*layers, spec.validation.tolerance), source)
+    return Recheck(spec_file, session, offline, reference, tolerance, lossy)
+
+
+def validate_spec(path: Path) -> dict[str, Any]:
+    """Streams the compiled model against the offline model on fresh random streams.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    checked = recheck_of(path)
+    trials = checked.trials()
+    found = worst_of(compare_session(checked.session, trials, checked.tolerance))
+    lines = [
+        f"{path.name}: {d.output}: {'equal' if d.holds else 'NOT EQUAL'}: largest error {d.max_abs:.3g}"
+        + (f", SNR {d.snr_db:.1f} dB" if d.snr_db is not None else "")
+        + ("" if d.holds else f": {d.reason}" + (f" at frame {d.frame}" if d.frame is not None else ""))
+        for d in found
+    ]
+    return {
+        "spec": str(path),
+        "holds": all(d.holds for d in found),
+        "frames": [t.frames for t in trials],
+        "outputs": [d.as_dict() for d in found],
+        "lines": lines,
+    }
+
+
+def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Puts every fault into the model that a spec's exact passes make, and says which of them the validation sees.
+
+    Args:
+        allowed: folders of passes whose code may run.
+
+    Errors:
+        GraphcError: the spec or the model cannot be used.
+    """
+    checked = recheck_of(path)
+    pipeline = pipeline_of(checked.spec_file, checked.offline, allowed, progress)
+    model = pipeline.until_lossy()
+    if model is None:
+        raise SpecError(
+            "no pass of the spec makes the model a stream before one may change its numbers", where=str(path)
+        )
+    compiled = compiled_of(model, exact=True)
+    tolerance = fitting(merged_tolerance(checked.spec_file.spec.validation.tolerance), pipeline.source)
+    parts = Parts(model.proto(), compiled.manifest, compiled.first)
+    exact = replace(checked, lossy=False)
+    proof = Proof(parts, exact.trials(), exact.trials(THOROUGH, seed=1), tolerance)
+    judged = proof.judge_all(lambda done, total: progress("mutants", done, total))
+    return {
+        "spec": str(path),
+        "holds": not any(j.verdict == "missed" for j in judged),
+        "counts": counts_of(judged),
+        "mutants": [j.as_dict() for j in judged],
+        "lines": [f"{path.name}: {line}" for line in mutation_lines(judged)],
+    }
+
+
+def drift_of(
+    path: Path,
+    minutes: float,
+    recordings: Sequence[str],
+    allowed: Sequence[Path],
+    progress: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """Streams the compiled model for a long time beside the float model, made again by the spec's passes.
+
+    Args:
+        allowed: folders of passes whose code may run.
+
+    Errors:
+        GraphcError: the spec, the model or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    compiled = compiled_session(spec_file)
+    spec = spec_file.spec
+    assert spec.stream is not None
+    offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
+    exact = float_session(pipeline_of(spec_file, offline, allowed, progress).until_lossy())
+    asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})
+    folder = spec_file.folder
+    if recordings:
+        asked, folder = asked.model_copy(update={"paths": list(recordings)}), Path()
+    drift = long_stream(compiled, exact, offline, asked, folder, progress)
+    record = drift.as_dict()
+    limit = drift_limit(spec.budget, record)
+    lines = [f"{path.name}: {line}" for line in drift_lines(record)]
+    holds = limit is None or not limit.missed
+    found: dict[str, Any] = finite({"spec": str(path), "holds": holds, **record, "lines": lines})
+    return found
+
+
+def pipeline_of(
+    spec_file: SpecFile, offline: Offline, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
+) -> Pipeline:
+    """The passes of a spec over its model, to be run again.
+
+    Errors:
+        GraphcError: the spec or the model cannot be used.
+    """
+    spec = spec_file.spec
+    plan = make_plan(spec_file, registry_of(spec_file, allowed))
+    source = read_model(spec_file.model_path)
+    return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
+
+
+def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
+    """The offline model as the options of installed passes change the reference; passes of folders have no say here."""
+    registry = load_registry([])
+    for index, entry in enumerate(spec_file.spec.passes):
+        if entry.name in registry:
+            cls = registry[entry.name]
+            offline = cls().reference(config_of(spec_file, index, cls, entry.options), offline) or offline
+    return offline
+
+
+def bench_spec(path: Path, calls: int) -> dict[str, Any]:
+    """Latency of a call.
+
+    Errors:
+        GraphcError: the spec or the outputs cannot be used.
+    """
+    spec_file = load_spec(path)
+    session = compiled_session(spec_file)
+    assert spec_file.spec.stream is not None
+    offline = offline_of(read_model(spec_file.model_path), spec_file.spec.stream, spec_file)
+    latency = measure(session, offline, calls, seconds=30.0)
+    line = f"{path.name}: a call takes {latency.p50_ms:.3f} ms (p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f})"
+    if latency.rtf is not None:
+        line += f", real-time factor {latency.rtf:.4f}"
+    return {"spec": str(path), **latency.as_dict(), "lines": [line]}

@@ -1,0 +1,75 @@
+"""The ``graphc`` command in a process of its own, with an end to its memory and its time.
+
+Native code that a hostile or broken model crashes takes its process along. The process that the user started only waits
+for it, so that it can say so and exit with a status that means something.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+
+from graphc.system.signals import INTERRUPT, hear_the_parent_only, say, say_interrupted
+
+PR_SET_PDEATHSIG = 1
+PASSED_ON = {signal.SIGINT: INTERRUPT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP}
+BAD_MODEL = 2
+
+
+def main() -> None:
+    """Forks before anything is imported that has threads; the command runs in the child."""
+    waited = {signal.SIGCHLD, *PASSED_ON}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        os._exit(wait_for(child, waited))
+    die_with_parent(parent)
+    hear_the_parent_only()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    from graphc.cli.main import run
+
+    run(limit)
+
+
+def limit(memory: int, seconds: float) -> None:
+    """Ends this process when it has run for so long, and leaves it no more than so many bytes of address space."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks Linux to kill this process when its parent ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(BAD_MODEL)
+
+
+def wait_for(child: int, waited: set[signal.Signals]) -> int:
+    """The exit status of the child; says why it ended where it could not itself."""
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        came = signal.sigwaitinfo(waited).si_signo
+        if came != signal.SIGCHLD:
+            os.kill(child, PASSED_ON[signal.Signals(came)])
+    status = ended[1]
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    number = os.WTERMSIG(status)
+    if number == signal.SIGINT:  # so Python ends where a KeyboardInterrupt has left an exec(), caught later or not
+        return 128 + number
+    for came, passed in PASSED_ON.items():
+        if number == passed:
+            say_interrupted()
+            return 128 + came
+    if number == signal.SIGALRM:
+        say("error: not done in the time it may take; no output is half written; --max-minutes allows more")
+    else:
+        say(
+            f"error: native code crashed ({signal.Signals(number).name}); no output is half written; it may have met "
+            "the end of its memory: --max-memory-gb, else the model is broken, or a library is"
+        )
+    return BAD_MODEL

@@ -1,0 +1,128 @@
+"""What a person sees of a compilation: a progress line while it runs, and tables at its end. Only on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from graphc.build.report import Report, human_bytes, number
+from graphc.measure.drift import drift_lines
+from graphc.system.escape import one_line, printable
+
+console = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+class ProgressBar:
+    """A bar on stderr where that is a terminal, and nothing elsewhere."""
+
+    def __init__(self, title: str):
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=errors,
+            transient=True,
+            disable=not errors.is_terminal,
+        )
+        self.task = self.bar.add_task(one_line(title), total=None)
+        self.title = one_line(title)
+
+    def __enter__(self) -> ProgressBar:
+        if errors.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if errors.is_terminal:
+            self.bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.bar.update(self.task, description=f"{self.title} · {one_line(what)}", completed=done, total=total)
+
+
+def show_report(report: Report, spec: str) -> None:
+    data = printable(report.data)
+    if report.up_to_date:
+        console.print(f"{spec}: nothing changed since the outputs were written (--force compiles anyway)")
+        return
+    console.print(passes_table(data))
+    if data["stream"]:
+        console.print(states_table(data))
+        unproven = [s["name"] for s in data["states"] if s["proven"] is False]
+        if unproven:
+            console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
+        for line in [*reference_lines(data), *kernel_lines(data)]:
+            console.print(line)
+        if data["drift"] is not None:
+            for line in drift_lines(data["drift"]):
+                console.print(line)
+        console.print(stream_line(data))
+    stem = next(name for name in data["outputs"] if name.endswith(".onnx")).removesuffix(".onnx")
+    console.print(f"wrote {', '.join([*data['outputs'], f'{stem}.report.json'])}")
+
+
+def passes_table(data: dict[str, Any]) -> Table:
+    table = Table(title="passes", title_justify="left", box=None, pad_edge=False)
+    for column in ("pass", "time", "nodes", "size", "largest error", "SNR", "equal"):
+        table.add_column(column, justify="left" if column in ("pass", "equal") else "right")
+    for p in data["passes"]:
+        snrs = [d["snr_db"] for d in p["against_offline"] if d["snr_db"] is not None]
+        table.add_row(
+            p["name"],
+            f"{p['seconds']:.2f} s",
+            f"{p['nodes_before']} → {p['nodes_after']}",
+            human_bytes(p["size_after"]),
+            number(p["max_abs"]),
+            f"{min(snrs):.1f} dB" if snrs else "exact",
+            Text("yes", "green") if all(d["holds"] for d in p["against_offline"]) else Text("no", "red"),
+        )
+    return table
+
+
+def reference_lines(data: dict[str, Any]) -> list[str]:
+    """How far the reference lies from the model as exported, where the options of a pass changed it."""
+    return [
+        f"{p['name']} changed the reference as asked: {d['output']} lies {number(d['max_abs'])} from the exported model"
+        + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
+        for p in data["passes"]
+        for d in p["reference_change"]
+    ]
+
+
+def kernel_lines(data: dict[str, Any]) -> list[str]:
+    return [
+        f"in the integer kernels of this machine {d['output']} lies {number(d['max_abs'])} from the model's own "
+        f"arithmetic ({d['snr_db']:.1f} dB)"
+        for d in data["kernels"]
+        if d["snr_db"] is not None
+    ]
+
+
+def states_table(data: dict[str, Any]) -> Table:
+    table = Table(title="states", title_justify="left", box=None, pad_edge=False)
+    for column in ("port", "kind", "shape", "bytes", "lifted from"):
+        table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
+    for s in data["states"]:
+        table.add_row(s["name"], s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
+    return table
+
+
+def stream_line(data: dict[str, Any]) -> str:
+    stream, latency = data["stream"], data["latency"]
+    chunk = (
+        f"chunk {stream['chunk']} frames" if stream["chunk"] else f"any multiple of {stream['chunk_multiple']} frames"
+    )
+    parts = [chunk, f"state {human_bytes(stream['state_bytes'])}"]
+    if stream["delay_ms"] is not None:
+        parts.append(f"delay {stream['delay_ms']:g} ms")
+    parts.append(f"a call takes {latency['p50_ms']:.3f} ms (p99 {latency['p99_ms']:.3f} ms)")
+    if latency["rtf"] is not None:
+        parts.append(f"real-time factor {latency['rtf']:.4f}")
+    return " · ".join(parts)

@@ -1,0 +1,1 @@
+"""The manifest and the clients that stream by it. Imports ir."""

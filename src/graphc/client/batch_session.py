@@ -1,0 +1,175 @@
+"""The client of many streams in one call: each begins and ends when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from graphc.client.manifest import Manifest
+from graphc.client.session import Compiled, called, opened
+from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
+from graphc.errors import InputError, ModelError
+
+
+class Slot(StreamBuffer):
+    """One place of the batch: a stream, or none."""
+
+    def __init__(self, manifest: Manifest):
+        super().__init__(manifest)
+        self.open = self.finished = False
+
+    def next_call(self) -> tuple[int, int]:
+        """Input frames of the call that this stream can take part in now, and how many of them are real; 0 for none."""
+        if not self.open:
+            return 0, 0
+        if self.finished:
+            total = self.total_frames()
+            frames = self.needed(total)
+            return frames, min(max(total - self.fed, 0), frames)
+        ready = self.ready()
+        return ready, ready
+
+
+class BatchSession:
+    """Runs a compiled model on several streams at once, by ``stream.clocks: own``.
+
+    A stream takes part in a call where it has frames for it; the states of the others stay as they are. What a stream
+    gives is what it would give alone.
+
+    Args:
+        model: the path of a compiled model or of its manifest; or one in memory.
+        threads: onnxruntime's intra-op threads.
+
+    Errors:
+        ModelError: no compiled model, or one whose streams share a clock.
+
+    Example:
+        session = BatchSession("tagger.stream.onnx")
+        one = session.open()
+        session.push(one, features=frames)      # [1, any number of frames, 40]
+        for slot, new in session.step().items():
+            print(slot, new["log_probs"])
+        session.finish(one)                     # the next steps give its tail and free its place
+    """
+
+    def __init__(self, model: str | Path | Compiled, threads: int = 1):
+        compiled = opened(model, threads)
+        manifest = compiled.manifest
+        if manifest.streams is None or manifest.chunk is None:
+            raise ModelError(
+                "its calls are of any size, or its streams share a clock and begin together",
+                hint="compile it with a chunk and `stream: {batch: N, clocks: own}`, or use StreamSession",
+            )
+        self.manifest, self.runner, self.first = manifest, compiled.runner, compiled.first
+        self.states = dict(compiled.first)
+        self.slots = [Slot(manifest.of_one()) for _ in range(manifest.streams)]
+        self.axes = {e.name: e.batch_axis for e in [*manifest.inputs, *manifest.outputs]}
+        self.axes |= {s.input: s.batch_axis for s in manifest.states}
+
+    @property
+    def free(self) -> int:
+        """Places without a stream."""
+        return sum(not slot.open for slot in self.slots)
+
+    def open(self) -> int:
+        """Begins a stream; the number of its place.
+
+        Errors:
+            InputError: every place is taken.
+        """
+        for number, slot in enumerate(self.slots):
+            if not slot.open:
+                slot.empty()
+                slot.open, slot.finished = True, False
+                self.states = {n: self.mixed(n, v, self.first[n], {number}) for n, v in self.states.items()}
+                return number
+        raise InputError(f"all {len(self.slots)} places are taken", hint="finish a stream, or compile a larger batch")
+
+    def push(self, number: int, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> None:
+        """Takes frames of one stream, its batch axis of size 1; ``step`` runs them.
+
+        Errors:
+            InputError: no such stream, one that is finished, or arrays that do not fit.
+        """
+        slot = self.stream(number)
+        if slot.finished:
+            raise InputError(f"the stream {number} is finished")
+        for name, value in slot.named(frames, named).items():
+            slot.take(name, np.asarray(value))
+
+    def finish(self, number: int) -> None:
+        """Says that no more frames of a stream will come; the steps that follow give its tail and free its place."""
+        slot = self.stream(number)
+        slot.total_frames()
+        slot.finished = True
+
+    def step(self) -> dict[int, Arrays]:
+        """One call for all streams that have a chunk or are finished: what is new of each; nothing where none has."""
+        calls = [slot.next_call() for slot in self.slots]
+        taking = {number for number, (frames, _) in enumerate(calls) if frames}
+        if taking:
+            feeds = self.feeds(taking)
+            valid = [real for _, real in calls]
+            results, states = called(self.manifest, self.runner, feeds, self.states, valid)
+            self.states = {n: self.mixed(n, v, states[n], taking) for n, v in self.states.items()}
+            for number in taking:
+                self.slots[number].collect(self.rows(results, number), calls[number][0])
+        new = {n: slot.taken_out(self.seen(slot)) for n, slot in enumerate(self.slots) if n in taking or slot.finished}
+        for slot in self.slots:
+            if slot.open and slot.finished and not slot.needed(slot.total_frames()):
+                slot.open = slot.finished = False
+        return new
+
+    def stream(self, number: int) -> Slot:
+        if not (0 <= number < len(self.slots) and self.slots[number].open):
+            raise InputError(f"there is no stream {number}", hint="open() begins one")
+        return self.slots[number]
+
+    @staticmethod
+    def seen(slot: Slot) -> int:
+        """Input frames after which it is certain which output frames exist."""
+        return slot.total_frames() if slot.finished else slot.fed
+
+    def feeds(self, taking: set[int]) -> Arrays:
+        """The inputs of a call: zeros in the rows of streams that take no part."""
+        rows: list[Arrays] = []
+        for number, slot in enumerate(self.slots):
+            if number in taking:
+                absent = [name for name in slot.statics if name not in slot.values]
+                if absent:
+                    raise InputError(f"the static input '{absent[0]}' of stream {number} was not given")
+                rows.append({**slot.cut_chunk(slot.chunk), **slot.values})
+            else:
+                rows.append({})
+        known = rows[min(taking)]
+        for name in [n for n in known if self.axes[n] is None]:
+            other = next((i for i in taking if not np.array_equal(rows[i][name], known[name])), None)
+            if other is not None:
+                raise InputError(
+                    f"the static input '{name}' is one for all streams, and stream {other} has another value",
+                    hint="give it an axis for the batch in the model, or run such streams in batches of their own",
+                )
+        blank = {name: np.zeros_like(value) for name, value in known.items()}
+        return {
+            name: value
+            if (axis := self.axes[name]) is None
+            else np.concatenate([row.get(name, blank[name]) for row in rows], axis=axis)
+            for name, value in known.items()
+        }
+
+    def rows(self, results: Arrays, number: int) -> Arrays:
+        return {name: self.split(name, value)[number] for name, value in results.items()}
+
+    def split(self, name: str, value: Array) -> list[Array]:
+        axis = self.axes[name]
+        return [value] * len(self.slots) if axis is None else np.split(value, len(self.slots), axis=axis)
+
+    def mixed(self, name: str, old: Array, new: Array, numbers: set[int]) -> Array:
+        """A state with the new rows of some streams."""
+        axis = self.axes[name]
+        if axis is None or len(numbers) == len(self.slots):
+            return new
+        olds, news = self.split(name, old), self.split(name, new)
+        return np.concatenate([(news if i in numbers else olds)[i] for i in range(len(olds))], axis=axis)

@@ -1,0 +1,244 @@
+"""The client: feeds a compiled model chunk by chunk by its manifest, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, first_values_in, parse_manifest
+from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
+from graphc.errors import InputError, ModelError
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session, open_model
+
+MANIFEST_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
+
+    manifest: Manifest
+    runner: Session
+    first: Arrays
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment of a stream: ``states`` are what a next call takes, the rest is what the client had buffered."""
+
+    states: Arrays
+    flushed: bool
+    buffer: Mapping[str, Any]
+
+
+class StreamSession(StreamBuffer):
+    """Runs a compiled model on a stream: buffers frames to chunks, carries states, drops the delay, flushes the tail.
+
+    Args:
+        model: the path of a compiled model (its manifest stands in its metadata) or of the manifest beside it; or
+            one in memory.
+        threads: onnxruntime's intra-op threads.
+        exact: compute quantized products in float, as ONNX defines them, not in integers.
+
+    Errors:
+        ModelError: no compiled model, or a manifest that does not fit it.
+
+    Example:
+        session = StreamSession("tagger.stream.onnx")
+        for frames in microphone:                  # arrays of any number of frames
+            out = session.push(features=frames)    # what is new: {"log_probs": array}
+        rest = session.flush()
+    """
+
+    def __init__(self, model: str | Path | Compiled, threads: int = 1, exact: bool = False):
+        compiled = opened(model, threads, exact)
+        super().__init__(compiled.manifest)
+        self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the stream: states at their first values, buffers empty."""
+        self.empty()
+        self.states = dict(self.first)
+        self.flushed = False
+
+    def push(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
+        """Takes frames of the stream inputs and returns the output frames that are new.
+
+        Args:
+            frames: an array, where there is one stream input, or arrays by input name. Any number of frames.
+            named: the same by keyword. Static inputs are given once, with the first frames.
+
+        Errors:
+            InputError: a name, shape or dtype that does not fit, too many frames, or frames after the flush.
+        """
+        if self.flushed:
+            raise InputError("the stream has been flushed", hint="call reset() to start another")
+        for name, value in self.named(frames, named).items():
+            self.take(name, np.asarray(value))
+        while ready := self.ready():
+            self.collect(self.call(self.cut_chunk(ready), ready), ready)
+        return self.taken_out(self.fed)
+
+    def flush(self) -> Arrays:
+        """Ends the stream: pads the last chunk, feeds zeros until every output is whole, and returns the rest."""
+        if self.flushed:
+            raise InputError("the stream has been flushed", hint="call reset() to start another")
+        total = self.total_frames()
+        self.flushed = True
+        while (frames := self.needed(total)) > 0:
+            left = max(total - self.fed, 0)
+            self.collect(self.call(self.cut_chunk(frames), min(left, frames)), frames)
+        return self.taken_out(total)
+
+    def snapshot(self) -> Snapshot:
+        """Where the stream stands: its states, and the frames that wait on either side. It stays as it is."""
+        return Snapshot(dict(self.states), self.flushed, self.kept())
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Goes on from a snapshot of this session, or of another one over the same model.
+
+        Errors:
+            InputError: no snapshot, or states of other names, shapes or types: another model. Weights are not compared.
+        """
+        if not isinstance(snapshot, Snapshot):
+            raise InputError(f"a snapshot is needed, not a {type(snapshot).__name__}")
+        states = {s.input: (tuple(s.shape), s.dtype) for s in self.manifest.states}
+        if {n: (v.shape, str(v.dtype)) for n, v in snapshot.states.items()} != states:
+            raise InputError("the snapshot is of another model", hint="compile both with one spec")
+        self.states, self.flushed = dict(snapshot.states), snapshot.flushed
+        self.put_back(snapshot.buffer)
+
+    def call(self, chunk: Arrays, valid: int) -> Arrays:
+        """One call: exactly a chunk in, the outputs out, the states carried."""
+        absent = [name for name in self.statics if name not in self.values]
+        if absent:
+            raise InputError(f"the static input '{absent[0]}' was not given", hint="pass it with the first frames")
+        results, self.states = called(
+            self.manifest, self.runner, {**chunk, **self.values}, self.states, [valid] * (self.manifest.streams or 1)
+        )
+        return results
+
+    def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
+        """A whole stream from its start: reset, push, flush. Outputs without time are those of the last call."""
+        self.reset()
+        first = self.push(frames, **named)
+        rest = self.flush()
+        return {
+            name: np.concatenate([first[name], rest[name]], axis=entry.axis)
+            if entry.axis is not None
+            else (rest[name] if rest[name].size else first[name])
+            for name, entry in self.outputs.items()
+        }
+
+    def stream(self, source: Iterable[Array | Mapping[str, Array]]) -> Iterator[Arrays]:
+        """Pushes what comes from an iterable and yields what is new; the last item is the tail."""
+        self.reset()
+        for frames in source:
+            yield self.push(frames)
+        yield self.flush()
+
+
+def called(
+    manifest: Manifest, runner: Session, feeds: Arrays, states: Arrays, valid: Sequence[int]
+) -> tuple[Arrays, Arrays]:
+    """One call of a compiled model: its outputs, and the states of the next call.
+
+    Errors:
+        ModelError: the model does not run.
+    """
+    counts = {} if manifest.valid_frames is None else {manifest.valid_frames: np.array(valid, np.int64)}
+    try:
+        results = runner.run({**feeds, **states, **counts})
+    except RunError as err:
+        raise ModelError(f"the compiled model does not run: {err}") from err
+    return {o.name: results[o.name] for o in manifest.outputs}, {s.input: results[s.output] for s in manifest.states}
+
+
+def opened(model: str | Path | Compiled, threads: int, exact: bool = False) -> Compiled:
+    """A compiled model, read where a path is given, whose manifest fits it.
+
+    Errors:
+        ModelError: no compiled model, or a manifest or first values that lie.
+    """
+    if isinstance(model, Compiled):
+        compiled = model
+    else:
+        manifest, folder, path = locate(Path(model))
+        runner = open_model(path, str(path), threads, exact)
+        compiled = Compiled(manifest, runner, first_values_in(manifest, folder))
+    check_ports(compiled.manifest, compiled.runner)
+    return compiled
+
+
+def check_ports(manifest: Manifest, runner: Session) -> None:
+    """Refuses a manifest that does not fit its model.
+
+    Errors:
+        ModelError: names the ports.
+    """
+    taken = {s.input for s in manifest.states} | {i.name for i in manifest.inputs}
+    given = {s.output for s in manifest.states} | {o.name for o in manifest.outputs}
+    lost = (taken - set(runner.input_names)) | (given - set(runner.output_names))
+    if lost:
+        raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
+    for entry in [*manifest.inputs, *manifest.outputs]:
+        check_frames(entry, runner, manifest.chunk is None)
+
+
+def check_frames(entry: PortEntry, runner: Session, dynamic: bool) -> None:
+    """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
+
+    Errors:
+        ModelError: names the port.
+    """
+    if entry.axis is not None and (
+        entry.axis >= len(entry.shape) or entry.shape[entry.axis] != entry.frames or (entry.frames is None) != dynamic
+    ):
+        raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
+    declared = runner.shapes.get(entry.name)
+    if declared and not (
+        len(declared) == len(entry.shape)
+        and all(not isinstance(d, int) or d == s for d, s in zip(declared, entry.shape, strict=True))
+    ):
+        raise ModelError(f"the manifest says that '{entry.name}' has the shape {entry.shape}, the model {declared}")
+
+
+def locate(path: Path) -> tuple[Manifest, Path, Path]:
+    """The manifest, its folder and the model of a path to either.
+
+    Errors:
+        ModelError: neither is there.
+    """
+    if path.name.endswith(MANIFEST_SUFFIX):
+        try:
+            text = path.read_bytes()
+        except OSError as err:
+            raise ModelError(f"the manifest cannot be read: {err.strerror}", where=str(path)) from err
+        model_path = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX) + ".onnx")
+        return parse_manifest(text, str(path)), path.parent, model_path
+    return manifest_in(path), path.parent, path
+
+
+def manifest_in(path: Path) -> Manifest:
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except OSError as err:
+        raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
+    except Exception as err:
+        raise ModelError("not an ONNX file, or a truncated one", where=str(path)) from err
+    for prop in proto.metadata_props:
+        if prop.key == METADATA_KEY:
+            return parse_manifest(prop.value, str(path))
+    raise ModelError("not a model compiled by graphc: it holds no manifest", where=str(path))
+
+
+def first_values(model: Model) -> Arrays:
+    assert model.signature is not None
+    return {s.input: s.init for s in model.signature.states}

@@ -1,0 +1,203 @@
+"""One stream between its client and the calls: frames that wait for a call, frames that wait for the client."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.client.manifest import Manifest, numpy_dtype
+from graphc.errors import InputError, ModelError
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+
+BUFFERED = ("buffers", "pushed", "values", "given", "returned", "waiting", "fed")
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: copied(held) for key, held in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+class StreamBuffer:
+    """Cuts a stream's frames into calls by a manifest, and its outputs into the frames that are new.
+
+    Args:
+        manifest: of the compiled model.
+
+    Errors:
+        ModelError: the manifest names no stream input.
+    """
+
+    def __init__(self, manifest: Manifest):
+        self.manifest = manifest
+        self.streams = {i.name: i for i in manifest.inputs if i.axis is not None}
+        self.statics = {i.name: i for i in manifest.inputs if i.axis is None}
+        self.outputs = {o.name: o for o in manifest.outputs}
+        if not self.streams:
+            raise ModelError("the manifest names no stream input")
+        self.chunk = manifest.chunk or manifest.chunk_multiple
+        self.empty()
+
+    def empty(self) -> None:
+        """Forgets the stream."""
+        self.buffers: dict[str, list[Array]] = {name: [] for name in self.streams}
+        self.pushed = dict.fromkeys(self.streams, 0)
+        self.values: Arrays = {}
+        self.given = dict.fromkeys(self.outputs, 0)
+        self.returned = dict.fromkeys(self.outputs, 0)
+        self.waiting: dict[str, list[Array]] = {name: [] for name in self.outputs}
+        self.fed = 0
+
+    def kept(self) -> dict[str, Any]:
+        """A copy of what is buffered; the arrays themselves are never changed."""
+        return {name: copied(getattr(self, name)) for name in BUFFERED}
+
+    def put_back(self, kept: Mapping[str, Any]) -> None:
+        """Buffers again what a copy holds."""
+        for name in BUFFERED:
+            setattr(self, name, copied(kept[name]))
+
+    def named(self, frames: Array | Mapping[str, Array] | None, named: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays by input name, out of one array or a mapping and keywords."""
+        if isinstance(frames, Mapping):
+            return {**frames, **named}
+        if frames is None:
+            return dict(named)
+        if len(self.streams) != 1:
+            raise InputError(f"there are {len(self.streams)} stream inputs", hint="pass them by name")
+        return {next(iter(self.streams)): frames, **named}
+
+    def needed(self, total: int) -> int:
+        """Frames of the next call of the flush: the chunk, or all at once where calls differ; 0 where nothing lacks."""
+        lacking = [Fraction(total - self.fed)]
+        for entry in self.outputs.values():
+            if entry.axis is not None:
+                lacking.append((entry.delay + entry.length_of(total) - self.given[entry.name]) / entry.pace)
+        calls = math.ceil(max(lacking) / self.chunk)
+        return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
+
+    def take(self, name: str, value: Array) -> None:
+        """Takes frames of one stream input, or the value of a static one.
+
+        Errors:
+            InputError: a name, shape or dtype that does not fit, or too many frames.
+        """
+        entry = self.streams.get(name) or self.statics.get(name)
+        if entry is None:
+            known = ", ".join([*self.streams, *self.statics])
+            raise InputError(f"'{name}' is no input of the model", hint=f"known: {known}")
+        dtype = np.dtype(numpy_dtype(entry.dtype))
+        if value.dtype != dtype:
+            raise InputError(f"'{name}' is {value.dtype}, where the model takes {dtype}")
+        fits = len(value.shape) == len(entry.shape) and all(
+            axis == entry.axis or not isinstance(size, int) or size == got
+            for axis, (size, got) in enumerate(zip(entry.shape, value.shape, strict=False))
+        )
+        if not fits:
+            raise InputError(f"'{name}' has the shape {list(value.shape)}, where the model takes {entry.shape}")
+        if entry.axis is None:
+            self.values[name] = value
+            return
+        self.pushed[name] += value.shape[entry.axis]
+        limit = self.manifest.longest
+        if limit is not None and self.total_frames(partly=True) > limit:
+            raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() in time")
+        if value.shape[entry.axis]:
+            self.buffers[name].append(value)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether a call takes any multiple of the chunk."""
+        return self.manifest.chunk is None
+
+    def frames_of(self, name: str, input_frames: int) -> int:
+        """Frames of a stream input in a call of so many input frames."""
+        entry = self.streams[name]
+        if entry.frames is not None:
+            return entry.frames * input_frames // self.chunk
+        return int(input_frames * entry.pace)
+
+    def frames_a_chunk(self, name: str) -> int:
+        return self.frames_of(name, self.chunk)
+
+    def total_frames(self, partly: bool = False) -> int:
+        """Frames so far, counted in frames of the chunk.
+
+        Errors:
+            InputError: the stream inputs have come to different times, and ``partly`` is not set.
+        """
+        counts = {n: -(-self.pushed[n] * self.chunk // self.frames_a_chunk(n)) for n in self.streams}
+        if not partly and len(set(counts.values())) > 1:
+            raise InputError(f"the stream inputs end at different times: {dict(self.pushed)} frames")
+        return max(counts.values())
+
+    def ready(self) -> int:
+        """Input frames of the call that can be made now: a chunk, or all whole chunks where calls differ; or 0."""
+        chunks: int = min(
+            sum(p.shape[entry.axis or 0] for p in self.buffers[name]) // self.frames_a_chunk(name)
+            for name, entry in self.streams.items()
+        )
+        return (chunks if self.dynamic else min(chunks, 1)) * self.chunk
+
+    def cut_chunk(self, input_frames: int) -> Arrays:
+        """The next frames of every stream input, padded with zeros where the stream ends."""
+        chunk: Arrays = {}
+        for name, entry in self.streams.items():
+            frames, axis = self.frames_of(name, input_frames), entry.axis or 0
+            parts = self.buffers[name]
+            if not parts:
+                shape = [frames if a == axis else int(s or 1) for a, s in enumerate(entry.shape)]
+                chunk[name] = np.zeros(shape, numpy_dtype(entry.dtype))
+                continue
+            whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+            head, rest = np.split(whole, [min(frames, whole.shape[axis])], axis=axis)
+            self.buffers[name] = [rest] if rest.shape[axis] else []
+            missing = frames - head.shape[axis]
+            if missing:
+                pads = [(0, missing if a == axis else 0) for a in range(head.ndim)]
+                head = np.pad(head, pads)
+            chunk[name] = np.ascontiguousarray(head)
+        return chunk
+
+    def collect(self, outputs: Arrays, input_frames: int) -> None:
+        """Keeps the outputs of a call of so many input frames, without the frames that stand before frame 0."""
+        self.fed += input_frames
+        for name, value in outputs.items():
+            entry = self.outputs[name]
+            if entry.axis is None:
+                self.waiting[name] = [value]
+                continue
+            count = value.shape[entry.axis]
+            early = min(max(entry.delay - self.given[name], 0), count)
+            self.given[name] += count
+            if early < count:
+                self.waiting[name].append(value.take(range(early, count), axis=entry.axis) if early else value)
+
+    def taken_out(self, total: int) -> Arrays:
+        """The frames that wait and surely exist after ``total`` input frames; others may yet be cut by the end."""
+        found: Arrays = {}
+        for name, entry in self.outputs.items():
+            arrays, self.waiting[name] = self.waiting[name], []
+            if entry.axis is None:
+                found[name] = arrays[-1] if arrays else np.zeros(0, numpy_dtype(entry.dtype))
+                continue
+            if not arrays:
+                shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
+                found[name] = np.zeros(shape, numpy_dtype(entry.dtype))
+                continue
+            whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.axis)
+            count = min(whole.shape[entry.axis], max(0, entry.length_of(total) - self.returned[name]))
+            self.returned[name] += count
+            if count < whole.shape[entry.axis]:
+                whole, rest = np.split(whole, [count], axis=entry.axis)
+                self.waiting[name] = [rest]
+            found[name] = whole
+        return found

@@ -1,0 +1,1 @@
+"""What a streaming model promises: its ports and its lengths. Imports errors."""

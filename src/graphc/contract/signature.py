@@ -1,0 +1,173 @@
+"""The stream signature of a model: its ports, and how much of each one call takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from graphc.contract.length import Length
+
+StateKind = Literal[
+    "rnn_hidden",
+    "rnn_cell",
+    "scan_carry",
+    "conv_context",
+    "pool_context",
+    "delay_line",
+    "overlap_add",
+    "attention_key",
+    "attention_value",
+    "attention_context",
+    "running_sum",
+    "window",
+    "clock",
+    "given",
+]
+
+
+@dataclass(frozen=True)
+class StateScale:
+    """What the integers of a state stand for: scale * (value - zero_point), one of each for every place on ``axis``, or
+    one where it is None."""
+
+    axis: int | None
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StatePart:
+    """One of the states in a packed port, by the names that its own ports had; ``size`` entries on the pack's axis."""
+
+    input: str
+    output: str
+    node: str
+    size: int
+    scale: StateScale | None = None
+
+
+@dataclass(frozen=True)
+class StatePack:
+    """States that lie side by side in one port, in this order along an axis."""
+
+    axis: int
+    parts: tuple[StatePart, ...]
+
+    def slices(self) -> list[tuple[slice, ...]]:
+        """Where each part lies in the port."""
+        ends = list(accumulate(p.size for p in self.parts))
+        whole = (slice(None),) * self.axis
+        return [(*whole, slice(end - p.size, end)) for p, end in zip(self.parts, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class StatePort:
+    """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype.
+
+    ``pack`` says what lies where in a port that holds several states, ``scale`` what integers stand for.
+    """
+
+    input: str
+    output: str
+    init: NDArray[Any]
+    kind: StateKind
+    node: str
+    pack: StatePack | None = None
+    scale: StateScale | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.init.nbytes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The state as reports and inspections list it."""
+        return {
+            "name": self.input,
+            "kind": self.kind,
+            "shape": list(self.init.shape),
+            "dtype": str(self.init.dtype),
+            "bytes": self.nbytes,
+            "node": self.node,
+        }
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """An input; ``axis`` is None where it holds one value for the whole stream."""
+
+    name: str
+    axis: int | None = None
+    rate: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True)
+class StreamOutput:
+    """An output; ``axis`` is None where each call gives one value of its own."""
+
+    name: str
+    axis: int | None = None
+    rate: Fraction = Fraction(1)
+    delay: int = 0
+    length: Length = field(default_factory=Length)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Everything about a streaming model that its graph does not say.
+
+    ``chunk`` is None where a call takes any multiple of ``chunk_multiple``.
+
+    ``continues`` is whether streams may be longer than ``max_frames``: there is no offline model to compare with then,
+    but the streaming model needs nothing of what ended there. ``tried`` names the tensors of which something is not
+    proved for every length up to it.
+
+    ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
+    in it, and onnxruntime infers types in both branches of an If.
+
+    ``reset_s`` is the real time after which a reset of all states is recommended.
+
+    ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis
+    of every port that holds them, one after the other.
+    """
+
+    chunk: int | None
+    chunk_multiple: int
+    inputs: tuple[StreamInput, ...]
+    outputs: tuple[StreamOutput, ...]
+    states: tuple[StatePort, ...]
+    valid_frames: str | None = None
+    max_frames: int | None = None
+    min_frames: int = 1
+    continues: bool = True
+    tried: tuple[str, ...] = ()
+    window: int | None = None
+    frame_ms: float | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    streams: int | None = None
+    reset_s: float | None = None
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ports(self) -> tuple[Any, ...]:
+        """What two signatures must share to be of one model."""
+        states = tuple((s.input, s.init.shape, s.init.tobytes()) for s in self.states)
+        return self.outputs, states, self.valid_frames
+
+    @property
+    def smallest(self) -> int:
+        """Frames of the shortest call."""
+        return self.chunk or self.chunk_multiple
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(state.nbytes for state in self.states)
+
+    @property
+    def delay_frames(self) -> Fraction:
+        """The largest delay of an output, in input frames."""
+        return max((o.delay / o.rate for o in self.outputs if o.axis is not None), default=Fraction(0))

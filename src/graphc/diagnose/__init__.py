@@ -1,0 +1,1 @@
+"""A failing model made smaller, and a folder that shows the failure. Imports passes."""

@@ -1,0 +1,158 @@
+"""A folder that shows a failure with one command: the smallest model found, its spec, the stream that it fails on."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from graphc.client.manifest import npz
+from graphc.diagnose.shrink import Case
+from graphc.diagnose.testcase_reducer import Recipe, Reduced, Reducer, first_failure
+from graphc.errors import OutputError
+from graphc.ir.model import read_model
+from graphc.ir.runtime import OP_LIBRARIES
+from graphc.passes.plan import make_plan
+from graphc.passes.registry import registry_of
+from graphc.spec.schema import SpecFile, load_spec
+from graphc.system.files import write_all
+
+NOTES = """\
+{text}
+
+First guilty, where a node is: {node}, whose output {output} fails while everything that it reads holds.
+{nodes} of {before} nodes are left. Reproduce it in this folder with
+
+    {command}
+
+stream.npz, if it is there, holds the stream that failed, by input name, and what the offline model gives for it
+("offline.NAME").
+"""
+
+
+def bisect_spec(
+    path: Path, folder: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    """Finds the first pass of a spec and the first node of its model that are guilty, and writes what shows it.
+
+    Args:
+        folder: for the reproduction; it has to be new or empty.
+        allowed: folders of passes whose code may run.
+
+    Errors:
+        GraphcError: the spec or the model cannot be used, or the folder holds something.
+    """
+    spec_file = load_spec(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError("it is not empty", where=str(folder), hint="name a new folder for the reproduction")
+    spec = spec_file.spec
+    plan = make_plan(spec_file, registry_of(spec_file, allowed))
+    recipe = Recipe(plan, spec.validation, spec_file.folder)
+    case = Case(read_model(spec_file.model_path), spec.stream)
+    found = first_failure(recipe, case)
+    if found is None:
+        line = f"{path.name}: every pass holds; if what was compiled does not, compile it again"
+        return {"spec": str(path), "holds": True, "failure": None, "lines": [line]}
+    failure, recipe = found
+    reduced = Reducer(recipe, failure, progress).reduced(case)
+    write_all(reproduction(spec_file, reduced, folder))
+    return told(path, folder, spec_file, reduced)
+
+
+def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dict[str, Any]:
+    node, output = reduced.guilty
+    failure = reduced.failure
+    nodes = len(reduced.case.model.graph.node)
+    words = ["graphc", "compile", str(folder / "spec.yaml"), *code_options(spec_file, Path())]
+    tied = failure.kind == "ValidationError" or failure.op
+    guilty = (
+        f"first guilty: {node}, whose output {output} fails while everything that it reads holds"
+        if tied
+        else f"no single node is guilty: the pass or the spec is; what is left ends in {node}"
+    )
+    return {
+        "spec": str(path),
+        "holds": False,
+        "failure": {"kind": failure.kind, "pass": failure.culprit, "text": failure.text},
+        "guilty": {"node": node, "output": output},
+        "nodes": {"left": nodes, "before": reduced.before},
+        "folder": str(folder),
+        "lines": [
+            f"{path.name}: {failure.text}",
+            f"{path.name}: {guilty}",
+            f"{path.name}: {nodes} of {reduced.before} nodes are left in {folder}: {shlex.join(words)}",
+        ],
+    }
+
+
+def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Path, bytes]:
+    node, output = reduced.guilty
+    notes = NOTES.format(
+        text=reduced.failure.text,
+        node=node,
+        output=output,
+        nodes=len(reduced.case.model.graph.node),
+        before=reduced.before,
+        command=shlex.join(["graphc", "compile", "spec.yaml", *code_options(spec_file, folder)]),
+    )
+    files = {
+        folder / "README.txt": notes.encode(),
+        folder / "spec.yaml": spec_text(spec_file, reduced, folder).encode(),
+        folder / "model.onnx": reduced.case.model.SerializeToString(deterministic=True),
+    }
+    if reduced.failure.stream is not None:
+        trial = reduced.failure.stream
+        files[folder / "stream.npz"] = npz({**trial.feeds, **{f"offline.{n}": v for n, v in trial.want.items()}})
+    return files
+
+
+def code_options(spec_file: SpecFile, folder: Path) -> list[str]:
+    """The options that let the code run which ran here, with paths relative to a folder."""
+    passes = [("--allow-pass-path", spec_file.folder / p) for p in spec_file.spec.pass_paths]
+    ops = [("--op-library", path) for path in OP_LIBRARIES]
+    return [word for option, path in [*passes, *ops] for word in (option, os.path.relpath(path, folder))]
+
+
+def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
+    """The spec of the reduced model: the passes up to the guilty one; paths in options lead where they led."""
+    spec = spec_file.spec
+    kept = len(reduced.recipe.plan.passes)
+    data: dict[str, Any] = {"version": 1, "model": "model.onnx", "output": "out/model.onnx"}
+    if spec.target != "onnx":
+        data["target"] = spec.target
+    stream = reduced.recipe.stream_of(reduced.case)
+    if stream is not None:
+        data["stream"] = stream.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    data["passes"] = []
+    for entry, planned in zip(spec.passes[:kept], reduced.recipe.plan.passes, strict=False):
+        read = set(planned.instance.reads(planned.config))
+        options = moved(dict(entry.options), read, spec_file.folder, folder)
+        if entry.tolerance is not None:
+            options["tolerance"] = entry.tolerance.model_dump(exclude_none=True)
+        data["passes"].append({entry.name: options} if options else entry.name)
+    if spec.pass_paths:
+        data["pass_paths"] = [os.path.relpath(spec_file.folder / p, folder) for p in spec.pass_paths]
+    validation = spec.validation.model_dump(mode="json", exclude_defaults=True, exclude={"drift"})
+    if "paths" in validation:
+        validation["paths"] = [os.path.relpath(spec_file.folder / p, folder) for p in validation["paths"]]
+    if validation:
+        data["validate"] = validation
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+def moved(value: Any, read: set[str], before: Path, after: Path) -> Any:
+    """Options in which the paths that a pass reads are relative to another folder."""
+    if isinstance(value, dict):
+        return {key: moved(held, read, before, after) for key, held in value.items()}
+    if isinstance(value, list):
+        return [moved(held, read, before, after) for held in value]
+    return os.path.relpath(before / value, after) if isinstance(value, str) and value in read else value

@@ -1,0 +1,158 @@
+"""The thing that passes transform: a graph, its stream signature, and the fields that stand around the graph."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from graphc.contract.signature import Signature
+from graphc.errors import ModelError
+from graphc.ir.external_weights import keep_in_files, kept_bytes
+from graphc.ir.graph import Graph, export_model, import_model
+from graphc.ir.inlining_limits import check_functions
+from graphc.ir.runtime import size_of
+from graphc.ir.utf8_check import check_texts
+
+EXTERNAL_DATA_LIMIT = 2**31 - 2**20
+LARGEST_PROTOBUF = 2**31
+
+
+@dataclass
+class Model:
+    """A model in the hands of a pass.
+
+    Args:
+        graph: the graph; the running pass may change it in place or put another there.
+        frame: the model's fields around the graph (opsets, metadata, functions), with no nodes or weights.
+        signature: the stream signature, once the model streams; None for a model that takes whole utterances.
+    """
+
+    graph: Graph
+    frame: onnx.ModelProto
+    signature: Signature | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, proto: onnx.ModelProto, signature: Signature | None = None) -> Model:
+        """The model of a proto, which is left as it is.
+
+        Errors:
+            ModelError: the graph holds what cannot be represented.
+        """
+        return cls(import_model(proto), frame_of(proto), signature)
+
+    def proto(self) -> onnx.ModelProto:
+        """The model as ONNX; a copy that shares nothing that a pass changes."""
+        return export_model(self.graph, self.frame)
+
+    def with_proto(self, proto: onnx.ModelProto) -> Model:
+        """The same stream signature over another graph."""
+        return Model(import_model(proto), frame_of(proto), self.signature, dict(self.notes))
+
+
+def frame_of(proto: onnx.ModelProto) -> onnx.ModelProto:
+    frame = onnx.ModelProto()
+    for descriptor, value in proto.ListFields():
+        if descriptor.name not in ("graph", "functions"):
+            if hasattr(value, "extend"):
+                getattr(frame, descriptor.name).extend(value)
+            else:
+                setattr(frame, descriptor.name, value)
+    frame.graph.input.extend(proto.graph.input)
+    ports = {p.name for p in proto.graph.input}
+    frame.graph.initializer.extend(i for i in proto.graph.initializer if i.name in ports)
+    frame.graph.output.extend(proto.graph.output)
+    frame.graph.metadata_props.extend(proto.graph.metadata_props)
+    frame.graph.quantization_annotation.extend(proto.graph.quantization_annotation)
+    return frame
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Reads a model file with its external data, which has to lie in the model's folder.
+
+    Errors:
+        ModelError: no such file, not ONNX, not valid, or external data outside the folder.
+    """
+    where = str(path)
+    check_file(path)
+    try:
+        proto: onnx.ModelProto = onnx.load(where, load_external_data=False)
+    except OSError as err:
+        raise ModelError(f"the model cannot be read: {err.strerror}", where=where) from err
+    except DecodeError as err:
+        raise ModelError("not an ONNX file, or one that is truncated or nests too deeply", where=where) from err
+    if not proto.HasField("graph") or not proto.graph.output:
+        raise ModelError("not an ONNX model: it has no graph with outputs", where=where)
+    check_texts(proto, where)
+    check_functions(proto, where)
+    try:
+        keep_in_files(proto, path.parent)
+        onnx.load_external_data_for_model(proto, str(path.parent))
+    except Exception as err:
+        raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
+    check(proto, where)
+    return proto
+
+
+def check_file(path: Path) -> None:
+    """Refuses what can be no model before it is read.
+
+    Errors:
+        ModelError: no regular file, or more than protobuf holds.
+    """
+    if path.exists() and not path.is_file():
+        raise ModelError("the model is no regular file", where=str(path))
+    if path.exists() and path.stat().st_size >= LARGEST_PROTOBUF:
+        raise ModelError(
+            "the model is larger than the two gigabytes that protobuf reads",
+            where=str(path),
+            hint="save its weights as external data",
+        )
+
+
+def check(proto: onnx.ModelProto, where: str) -> None:
+    """Refuses what onnx's own checker refuses, but for ports without a shape, which onnxruntime takes."""
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
+        return
+    tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]
+    shapeless = [t for t in tensors if not t.HasField("shape")]
+    for tensor in shapeless:
+        tensor.shape.SetInParent()
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as err:
+        raise ModelError(f"not a valid ONNX model: {short(err)}", where=where) from err
+    finally:
+        for tensor in shapeless:
+            tensor.ClearField("shape")
+
+
+def short(err: Exception) -> str:
+    text = " ".join(str(err).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dims(tensor: Any) -> list[int | str | None]:
+    return list(tensor.shape) if tensor.shape is not None else []
+
+
+def dtype_name(dtype: Any) -> str:
+    """numpy's name of a dtype; onnx-graphsurgeon keeps those that numpy lacks as ONNX's number."""
+    if isinstance(dtype, int):
+        return str(onnx.TensorProto.DataType.Name(dtype)).lower()
+    return str(np.dtype(dtype).name)

@@ -1,0 +1,224 @@
+"""onnxruntime, and nothing else in graphc imports it: sessions and runs of whole graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+from onnx.numpy_helper import to_array
+
+from graphc.errors import ModelError
+from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept, kept_bytes
+
+Array = NDArray[Any]
+
+PROTO_LIMIT = 2**31 - 2**20
+OP_LIBRARIES: list[Path] = []
+ORT_DTYPES: dict[str, np.dtype[Any]] = {
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(bfloat16),
+    "bool": np.dtype(np.bool_),
+    **{name: np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}
+
+ort.set_default_logger_severity(4)
+
+
+def size_of(model: onnx.ModelProto) -> int:
+    """Bytes of a model with its weights."""
+    return held_size(model) + kept_bytes(model.graph.initializer)
+
+
+def held_size(model: onnx.ModelProto) -> int:
+    """Bytes of a model without the weights in its files; protobuf itself cannot size what is over two gigabytes."""
+    weights = sum(len(t.raw_data) for t in model.graph.initializer)
+    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())
+
+
+def load_op_library(path: str | Path) -> None:
+    """Makes the custom ops of a library known to all sessions from now on. Its native code runs in this process.
+
+    Args:
+        path: a shared object that exports onnxruntime's ``RegisterCustomOps``.
+
+    Errors:
+        ModelError: no such file, or onnxruntime does not take it.
+    """
+    library = Path(path).resolve()
+    if not library.is_file():
+        raise ModelError("there is no such library of custom ops", where=str(path))
+    try:
+        ort.SessionOptions().register_custom_ops_library(str(library))
+    except Exception as err:
+        raise ModelError(
+            f"onnxruntime does not load this library of custom ops: {first_line(err)}", where=str(path)
+        ) from err
+    if library not in OP_LIBRARIES:
+        OP_LIBRARIES.append(library)
+
+
+def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
+    """The weights that onnxruntime is given beside a model: kept ones, and large ones that protobuf cannot hold."""
+    weights = model.graph.initializer
+    found = {t.name: array_of(t) for t in weights if is_kept(t)}
+    if held_size(model) >= PROTO_LIMIT:
+        found |= {
+            t.name: to_array(t) for t in weights if t.data_type in PLAIN_TYPES and len(t.raw_data) >= SMALLEST_KEPT
+        }
+    return found
+
+
+def without(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
+    """The model whose weights of these names are external data, as onnxruntime wants what it is given instead."""
+    marked = onnx.ModelProto()
+    marked.CopyFrom(model)
+    for tensor in marked.graph.initializer:
+        if tensor.name not in names:
+            continue
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        if not is_kept(tensor):
+            tensor.ClearField("raw_data")
+            tensor.external_data.add(key="location", value="beside")
+    return marked
+
+
+class RunError(Exception):
+    """onnxruntime did not load or run a graph. The text is its first line; ``hint`` a way out, where one is known."""
+
+    @property
+    def hint(self) -> str | None:
+        custom = "load the library of its custom ops: --op-library FILE, or graphc.load_op_library"
+        return custom if "is not a registered function/op" in str(self) else None
+
+
+class Session:
+    """An onnxruntime session over a model in memory or on disk.
+
+    Args:
+        model: the model, or its path.
+        threads: intra-op threads; results depend on them only in rounding.
+        optimize: let onnxruntime rewrite the graph at load.
+        prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
+        varied: its inputs come in many sizes, so that no memory is planned for any of them.
+        exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
+            kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
+
+    Errors:
+        RunError: onnxruntime does not take the model.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto | Path,
+        threads: int = 1,
+        optimize: bool = True,
+        prepack: bool | None = None,
+        exact: bool = False,
+        varied: bool = False,
+    ):
+        options = ort.SessionOptions()
+        options.enable_mem_pattern = not varied
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+        if not (optimize if prepack is None else prepack):
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        for library in OP_LIBRARIES:
+            options.register_custom_ops_library(str(library))
+        if exact:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        try:
+            self.ort = self.open(model, options)
+        except Exception as err:
+            raise RunError(first_line(err)) from err
+        self.input_names = [i.name for i in self.ort.get_inputs()]
+        self.output_names = [o.name for o in self.ort.get_outputs()]
+        self.shapes = {p.name: list(p.shape or []) for p in [*self.ort.get_inputs(), *self.ort.get_outputs()]}
+
+    @staticmethod
+    def open(model: onnx.ModelProto | Path, options: Any) -> Any:
+        providers = ["CPUExecutionProvider"]
+        if isinstance(model, Path):
+            return ort.InferenceSession(str(model), options, providers=providers)
+        weights = handed_over(model)
+        if weights:
+            values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in weights.values()]
+            options.add_external_initializers(list(weights), values)
+            model = without(model, weights)
+        return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs by name.
+
+        Errors:
+            RunError: the run failed.
+        """
+        wanted = list(self.output_names if outputs is None else outputs)
+        try:
+            return dict(zip(wanted, self.ort.run(wanted, dict(feeds)), strict=True))
+        except Exception as err:
+            raise RunError(first_line(err)) from err
+
+    def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
+        """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
+        return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
+
+
+class Watched(Session):
+    """A session that shows every call.
+
+    Args:
+        session: the one that runs.
+        see: takes the feeds and the results of each call.
+        instead: feeds that stand for those of a call.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        see: Callable[[Mapping[str, Array], Mapping[str, Array]], None],
+        instead: Mapping[str, Array] | None = None,
+    ):
+        vars(self).update(vars(session))
+        self.see, self.instead = see, instead or {}
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        given = {**feeds, **self.instead}
+        results = super().run(given, outputs)
+        self.see(given, results)
+        return results
+
+
+def ort_dtype(text: str) -> np.dtype[Any] | None:
+    return ORT_DTYPES.get(text.removeprefix("tensor(").removesuffix(")")) if text.startswith("tensor(") else None
+
+
+def first_line(err: Exception) -> str:
+    text = " ".join(str(err).split())
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exact: bool = False) -> Session:
+    """A session, or a message for the model's owner.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
+    try:
+        return Session(model, threads, exact=exact)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run this model: {err}", where=where, hint=err.hint) from err
+
+
+def versions() -> dict[str, str]:
+    return {"onnxruntime": ort.__version__, "onnx": onnx.__version__, "numpy": np.__version__}

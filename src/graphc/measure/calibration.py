@@ -1,0 +1,254 @@
+"""What the tensors of a model hold while it streams: every call of every sequence, states carried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graphc.client.session import Compiled, StreamSession
+from graphc.errors import ModelError
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session, Watched
+from graphc.measure.quant_ranges import Histogram, Method, Range, chosen_range, outward
+from graphc.offline.random_inputs import whole_feeds
+from graphc.offline.recordings import recorded_stream
+from graphc.offline.reference import Offline
+from graphc.validate.run import compiled_of, stream_all
+from graphc.validate.validation_streams import streamed, with_silence
+
+Array = NDArray[Any]
+Feeds = dict[str, Array]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one tensor held in all calls.
+
+    Args:
+        low, high: of every element where the tensor is a state, of all of it elsewhere, in the tensor's dtype; not
+            finite values are left out.
+        range: what a quantizer should map to integers.
+    """
+
+    low: Array
+    high: Array
+    range: Range
+
+
+class Collector(Protocol):
+    """Takes what the tensors held in one call."""
+
+    def add(self, name: str, value: Array) -> None: ...
+
+
+C = TypeVar("C", bound=Collector)
+
+
+@dataclass
+class Extremes:
+    """The lowest and highest finite values; of each element of the tensors in ``whole``."""
+
+    whole: frozenset[str]
+    low: dict[str, Array] = field(default_factory=dict)
+    high: dict[str, Array] = field(default_factory=dict)
+
+    def add(self, name: str, value: Array) -> None:
+        if not value.size:
+            return
+        finite = np.isfinite(value)
+        low, high = np.where(finite, value, np.inf), np.where(finite, value, -np.inf)
+        self.merge(name, *((low, high) if name in self.whole else (low.min(), high.max())))
+
+    def merge(self, name: str, low: Array, high: Array) -> None:
+        self.low[name] = np.minimum(low, self.low.get(name, np.asarray(low)))
+        self.high[name] = np.maximum(high, self.high.get(name, np.asarray(high)))
+
+
+@dataclass
+class Histograms:
+    """Counts in bins between the extremes."""
+
+    held: dict[str, Histogram]
+
+    def add(self, name: str, value: Array) -> None:
+        if name in self.held:
+            self.held[name].add(value)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The sequences that a model is calibrated on.
+
+    Args:
+        feeds: for each sequence what gives its whole streams, when its turn comes.
+        carried: whether states go from call to call; if not, each call begins with the first values.
+        workers: sequences that run at once. onnxruntime and numpy work outside the interpreter's lock, so these are
+            threads, and the sums do not depend on how many.
+    """
+
+    feeds: Sequence[Callable[[], Feeds]]
+    carried: bool = True
+    workers: int = 1
+
+    def collect(
+        self, runner: Runner, names: Sequence[str], make: Callable[[], C], progress: Progress = lambda d, t: None
+    ) -> Iterator[C]:
+        """One collector for each sequence, which saw every call of it; in order, to be merged as they come."""
+        done: list[int] = []
+
+        def one(feeds: Callable[[], Feeds]) -> C:
+            collector = make()
+            runner.run(feeds(), names, collector, self.carried)
+            done.append(1)
+            progress(len(done), len(self.feeds))
+            return collector
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from pool.map(one, self.feeds)
+
+
+def recorded_sequences(files: Sequence[Path], offline: Offline, frame_ms: float | None) -> list[Callable[[], Feeds]]:
+    """A sequence for each file."""
+
+    def stream(path: Path) -> Feeds:
+        return streamed(offline, recorded_stream(path, offline, frame_ms))
+
+    return [partial(stream, path) for path in files]
+
+
+def random_sequences(
+    model: Model, source: onnx.ModelProto, offline: Offline | None, count: int, frames: tuple[int, int], seed: int
+) -> list[Callable[[], Feeds]]:
+    """Random streams of a streaming model, silent in their middle, or random inputs of any other.
+
+    Lengths are drawn so that short streams, whose first call is their last, are as frequent as long ones.
+    """
+    signature = model.signature
+    if offline is None:
+        return [partial(dict, feeds) for feeds in whole_feeds(source, None, count, seed)]
+    least, most = (1, None) if signature is None else (signature.min_frames, signature.max_frames)
+    low, high = (min(max(f, least), most or f) for f in frames)
+    drawn = np.exp(np.random.default_rng(seed).uniform(np.log(low), np.log(high + 1), count))
+    lengths = [int(n) for n in drawn]
+    if signature is None:
+        taken = offline.some_lengths()
+        lengths = [n if offline.accepts(n) else taken[i % len(taken)] for i, n in enumerate(lengths)]
+
+    def stream(index: int, length: int) -> Feeds:
+        feeds = offline.draw(length, np.random.default_rng([seed, index]))
+        feeds = with_silence(offline, feeds, length) if index % 2 else feeds
+        return feeds if signature is None else streamed(offline, feeds)
+
+    return [partial(stream, i, n) for i, n in enumerate(lengths)]
+
+
+class Runner:
+    """Runs sequences through a model and shows what tensors hold in each call.
+
+    Errors:
+        ModelError: onnxruntime does not run the model.
+    """
+
+    def __init__(self, model: Model, names: Sequence[str]):
+        proto = model.proto()
+        ports = {p.name for p in [*proto.graph.output, *proto.graph.input]}
+        proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in ports)
+        self.compiled: Compiled | None = None
+        try:
+            if model.signature is not None:
+                self.compiled = compiled_of(model, proto)
+            else:
+                self.session = Session(proto)
+        except RunError as err:
+            raise ModelError(f"onnxruntime cannot run the model that is calibrated: {err}") from err
+
+    def outputs(self, feeds: Feeds) -> dict[str, Array]:
+        """The outputs of a whole sequence."""
+        if self.compiled is None:
+            return self.session.run(feeds)
+        return stream_all(StreamSession(self.compiled), [feeds])[0]
+
+    def run(self, feeds: Feeds, names: Sequence[str], collector: Collector, carried: bool) -> None:
+        if self.compiled is None:
+            show(names, feeds, self.session.run(feeds), collector)
+            return
+        watched = Watched(
+            self.compiled.runner,
+            lambda given, results: show(names, given, results, collector),
+            None if carried else self.compiled.first,
+        )
+        stream_all(StreamSession(replace(self.compiled, runner=watched)), [feeds], smallest=True)
+
+
+def show(names: Sequence[str], feeds: Mapping[str, Array], results: Mapping[str, Array], collector: Collector) -> None:
+    for name in names:
+        collector.add(name, np.asarray(results[name] if name in results else feeds[name]))
+
+
+def calibrate(
+    model: Model,
+    names: Sequence[str],
+    streams: Streams,
+    method: Method = "minmax",
+    percentile: float = 99.99,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Seen]:
+    """What float tensors of a model held over all sequences, and the range of each.
+
+    Methods but ``minmax`` stream twice: for the extremes, then for histograms between them.
+
+    Errors:
+        ModelError: the model does not run on the sequences.
+    """
+    runner = Runner(model, names)
+    signature = model.signature
+    states = frozenset(s.input for s in signature.states) if signature is not None else frozenset()
+    passes = 1 if method == "minmax" else 2
+    total = passes * len(streams.feeds)
+    extremes = Extremes(states)
+    for one in streams.collect(runner, names, lambda: Extremes(states), lambda d, t: progress(d, total)):
+        for name in one.low:
+            extremes.merge(name, one.low[name], one.high[name])
+    whole = {name: whole_range(extremes, name) for name in extremes.low}
+    if method != "minmax":
+        held = {name: Histogram.empty(r.low, r.high) for name, r in whole.items()}
+
+        def empty() -> Histograms:
+            return Histograms({name: Histogram.empty(r.low, r.high) for name, r in whole.items()})
+
+        for seen in streams.collect(runner, names, empty, lambda d, t: progress(t + d, total)):
+            for name, histogram in seen.held.items():
+                held[name].counts += histogram.counts
+        whole = {name: chosen_range(h, method, percentile) for name, h in held.items()}
+    return {name: seen_of(extremes, name, whole[name]) for name in whole}
+
+
+def seen_of(extremes: Extremes, name: str, chosen: Range) -> Seen:
+    low, high = extremes.low[name], extremes.high[name]
+    finite = Range(float(outward(np.asarray(chosen.low), False)), float(outward(np.asarray(chosen.high), True)))
+    return Seen(outward(low, False).astype(low.dtype), outward(high, True).astype(high.dtype), finite)
+
+
+def outputs_on(model: Model, streams: Streams) -> list[dict[str, Array]]:
+    """What a model gives for each sequence.
+
+    Errors:
+        ModelError: the model does not run on the sequences.
+    """
+    runner = Runner(model, [])
+    with ThreadPoolExecutor(streams.workers) as pool:
+        return list(pool.map(lambda feeds: runner.outputs(feeds()), streams.feeds))
+
+
+def whole_range(extremes: Extremes, name: str) -> Range:
+    low, high = float(np.min(extremes.low[name])), float(np.max(extremes.high[name]))
+    return Range(low, high) if low <= high else Range(0.0, 0.0)

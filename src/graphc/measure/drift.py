@@ -1,0 +1,347 @@
+"""How the error of a compiled model moves over a long stream, beside the float model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.client.manifest import PackedState, Scale, StateEntry
+from graphc.client.session import StreamSession
+from graphc.errors import ModelError
+from graphc.ir.model import Model
+from graphc.measure.calibration import recorded_sequences
+from graphc.measure.trend import Trend, decibels, trend_of
+from graphc.offline.recordings import recording_files
+from graphc.offline.reference import Feeds, Offline
+from graphc.spec.schema import DriftSpec
+from graphc.validate.run import session_of
+from graphc.validate.validation_streams import streamed
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]
+
+MOST_POINTS = 300
+RESETS_S = (10.0, 30.0, 60.0, 120.0, 300.0)
+TWICE = 2.0
+SILENCE_DB = -50.0
+
+
+@dataclass
+class Course:
+    """Powers of signal and error of every output, and relative errors of the states, one for each window."""
+
+    signal: dict[str, list[float]] = field(default_factory=dict)
+    error: dict[str, list[float]] = field(default_factory=dict)
+    states: dict[str, list[float]] = field(default_factory=dict)
+
+    def snr_db(self, name: str) -> float:
+        error = sum(self.error[name])
+        return decibels(sum(self.signal[name])) - decibels(error) if np.isfinite(error) else -float("inf")
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A long stream for the compiled model and the float one.
+
+    Args:
+        chunks: what gives the chunks of the stream from its start, as often as it is asked.
+        calls: how many.
+        window: calls for one point of the course.
+        call_s: real seconds of a call.
+    """
+
+    chunks: Callable[[], Iterator[Feeds]]
+    calls: int
+    window: int
+    call_s: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a long stream showed.
+
+    Args:
+        first_state: the state that grows first, where an output does.
+        resets: SNR in dB of the worst output, by seconds between resets, or "silence".
+        reset_s: the interval that is recommended; None where none helps or none is needed.
+    """
+
+    minutes: float
+    point_s: float
+    source: str
+    course: Course
+    trends: dict[str, Trend]
+    first_state: str | None
+    resets: dict[str, float]
+    reset_s: float | None
+
+    @property
+    def verdict(self) -> str:
+        found = {t.verdict for t in self.trends.values()}
+        return next((v for v in ("diverging", "growing") if v in found), "bounded")
+
+    @property
+    def snr_db(self) -> float:
+        return min((self.course.snr_db(n) for n in self.trends), default=float("inf"))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "minutes": self.minutes,
+            "point_s": self.point_s,
+            "source": self.source,
+            "verdict": self.verdict,
+            "outputs": {
+                name: {
+                    **trend.as_dict(),
+                    "snr_db": self.course.snr_db(name),
+                    "error_db": [decibels(e) for e in self.course.error[name]],
+                    "signal_db": decibels(float(np.mean(self.course.signal[name]))),
+                }
+                for name, trend in self.trends.items()
+            },
+            "first_state": self.first_state,
+            "resets": self.resets,
+            "reset_s": self.reset_s,
+        }
+
+
+def drift_lines(drift: Mapping[str, Any]) -> list[str]:
+    """What a person reads of a drift's record."""
+    said = [f"{drift['minutes']:g} minutes of {drift['source']}: the error is {drift['verdict']}"]
+    for name, o in drift["outputs"].items():
+        said.append(
+            f"{name}: SNR {o['snr_db']:.1f} dB, trend {o['rise_db']:+.1f} dB (p {o['p']:.2g}), {o['verdict']} "
+            f"{sparkline(o['error_db'])}"
+        )
+    if drift["first_state"] is not None:
+        said.append(f"the state that grows first: {drift['first_state']}")
+    for name, snr in drift["resets"].items():
+        said.append(f"reset {'in' if name == 'silence' else 'every'} {name}: SNR {snr:.1f} dB")
+    if drift["reset_s"] is not None:
+        said.append(f"recommended: a reset every {drift['reset_s']:g} s")
+    return said
+
+
+def float_session(exact: Model | None) -> StreamSession:
+    """A client over the float model.
+
+    Errors:
+        ModelError: there is none that streams.
+    """
+    if exact is None:
+        raise ModelError(
+            "no float model streams: a pass before the lift changed the numbers", hint="put quantize behind lift_state"
+        )
+    return session_of(exact)
+
+
+def long_stream(
+    compiled: StreamSession,
+    exact: StreamSession,
+    offline: Offline,
+    spec: DriftSpec,
+    folder: Path,
+    progress: Callable[[str, int, int], None],
+) -> Drift:
+    """The drift over the long stream that a spec describes.
+
+    Errors:
+        InputError: a recording that is not there, or does not fit the model.
+        ModelError: the stream cannot be run.
+    """
+    files = recording_files(spec.paths, folder)
+    recorded = recorded_sequences(files, offline, compiled.manifest.frame_ms)
+    stream = rehearsal(compiled, offline, spec.minutes, recorded, spec.seed)
+    source = f"{len(files)} recordings, over and over" if files else "random frames"
+    return measure_drift(compiled, exact, stream, source, lambda done, total: progress("drift", done, total))
+
+
+def sparkline(levels: Sequence[float], width: int = 60) -> str:
+    """Levels as a line of blocks, from the lowest to the highest."""
+    steps = "▁▂▃▄▅▆▇█"
+    means = [float(np.mean(part)) for part in np.array_split(np.asarray(levels), min(width, len(levels)))]
+    finite = [v for v in means if np.isfinite(v)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    return "".join(
+        steps[int((v - low) / max(high - low, 1e-9) * (len(steps) - 1))] if np.isfinite(v) else steps[-1] for v in means
+    )
+
+
+def rehearsal(
+    session: StreamSession, offline: Offline, minutes: float, recorded: Sequence[Callable[[], Feeds]], seed: int
+) -> Rehearsal:
+    """A stream of so many minutes, of random frames or of recordings over and over.
+
+    Errors:
+        ModelError: the time of a frame is not known, the streams of a batch are apart, or a recording is shorter than
+            a chunk.
+    """
+    frame_ms = session.manifest.frame_ms
+    if frame_ms is None:
+        raise ModelError("the time of a frame is not known", hint="set stream.frame_ms")
+    if session.manifest.streams is not None:
+        raise ModelError("a long stream needs one clock for the batch", hint="leave out stream.clocks")
+    call_s = session.chunk * frame_ms / 1000
+    calls = max(1, round(minutes * 60 / call_s))
+    if session.manifest.longest is not None:
+        calls = min(calls, session.manifest.longest // session.chunk)
+
+    def drawn() -> Iterator[Feeds]:
+        rng = np.random.default_rng(seed)
+        statics = {n: v for n, v in offline.draw(session.chunk, rng).items() if n in session.statics}
+        for _ in count():
+            yield {**streamed(offline, offline.draw(session.chunk, rng)), **statics}
+
+    def played() -> Iterator[Feeds]:
+        for feeds in cycle(recorded):
+            yield from chunks_of(session, feeds())
+
+    if recorded and not any(True for _ in chunks_of(session, recorded[0]())):
+        raise ModelError(f"a recording is shorter than a chunk of {session.chunk} frames")
+    return Rehearsal(
+        played if recorded else drawn, calls, max(1, round(calls / MOST_POINTS), round(1 / call_s)), call_s
+    )
+
+
+def chunks_of(session: StreamSession, feeds: Feeds) -> Iterator[Feeds]:
+    """The whole chunks of a stream."""
+    sizes = {n: session.frames_a_chunk(n) for n in session.streams}
+    total = min(feeds[n].shape[session.streams[n].axis or 0] // size for n, size in sizes.items())
+    for index in range(total):
+        chunk = {n: v for n, v in feeds.items() if n in session.statics}
+        for name, size in sizes.items():
+            axis = session.streams[name].axis or 0
+            chunk[name] = feeds[name].take(range(index * size, (index + 1) * size), axis=axis)
+        yield chunk
+
+
+def measure_drift(
+    compiled: StreamSession, exact: StreamSession, stream: Rehearsal, source: str, progress: Progress
+) -> Drift:
+    """Runs both models over a long stream; where the error grows, once more with resets."""
+    course = courses(stream, exact, {"": (compiled, None)}, progress)[""]
+    trends = {n: trend_of(course.error[n], float(np.mean(course.signal[n]))) for n in course.error}
+    grows = any(t.verdict != "bounded" for t in trends.values())
+    resets: dict[str, float] = {}
+    if grows:
+        length = stream.calls * stream.call_s
+        spans: dict[str, float | None] = {f"{s:g} s": s for s in RESETS_S if s < length / 3}
+        variants = {name: (StreamSession(compiled.compiled), s) for name, s in spans.items()}
+        variants["silence"] = (StreamSession(compiled.compiled), 0.0)
+        found = courses(stream, exact, variants, progress)
+        resets = {name: min(c.snr_db(o) for o in trends) for name, c in found.items()}
+    whole = min((course.snr_db(n) for n in trends), default=0.0)
+    helping = {name: snr for name, snr in resets.items() if name != "silence" and snr > whole}
+    best = max(helping, key=lambda name: helping[name], default=None)
+    return Drift(
+        minutes=stream.calls * stream.call_s / 60,
+        point_s=stream.window * stream.call_s,
+        source=source,
+        course=course,
+        trends=trends,
+        first_state=first_to_grow(course.states) if grows else None,
+        resets=resets,
+        reset_s=None if best is None else float(best.removesuffix(" s")),
+    )
+
+
+def courses(
+    stream: Rehearsal,
+    exact: StreamSession,
+    variants: Mapping[str, tuple[StreamSession, float | None]],
+    progress: Progress,
+) -> dict[str, Course]:
+    """The course of each variant: a session, and the seconds after which it is reset (None: never; 0: in silence)."""
+    for session in (exact, *(s for s, _ in variants.values())):
+        session.reset()
+    found = {name: Course() for name in variants}
+    sums: dict[str, dict[str, list[float]]] = {name: {} for name in variants}
+    loudest = 0.0
+    for index, feeds in zip(range(stream.calls), stream.chunks(), strict=False):
+        loud = max((float(np.mean(np.square(feeds[n].astype(np.float64)))) for n in exact.streams), default=0.0)
+        loudest = max(loudest, loud)
+        want = one_call(exact, feeds)
+        for name, (session, span) in variants.items():
+            silent = span == 0 and loud <= loudest * 10 ** (SILENCE_DB / 10)
+            if index and (silent or (span and index % max(1, round(span / stream.call_s)) == 0)):
+                session.states = dict(session.first)
+            add(sums[name], want, one_call(session, feeds))
+            if (index + 1) % stream.window == 0 or index + 1 == stream.calls:
+                close(found[name], sums[name], exact, session)
+        progress(index + 1, stream.calls)
+    return found
+
+
+def one_call(session: StreamSession, feeds: Feeds) -> Feeds:
+    session.values = {n: feeds[n] for n in session.statics}
+    return session.call({n: feeds[n] for n in session.streams}, session.chunk)
+
+
+def add(sums: dict[str, list[float]], want: Feeds, got: Feeds) -> None:
+    for name, value in want.items():
+        if value.dtype.kind != "f":
+            continue
+        exact, seen = value.astype(np.float64), got[name].astype(np.float64)
+        held = sums.setdefault(name, [0.0, 0.0, 0.0])
+        both = np.isfinite(exact)
+        held[0] += float(np.sum(exact[both] ** 2))
+        held[1] += float(np.sum((exact - seen)[both] ** 2))
+        held[2] += float(both.sum())
+
+
+def close(course: Course, sums: dict[str, list[float]], exact: StreamSession, session: StreamSession) -> None:
+    """Ends a window."""
+    for name, (signal, error, elements) in sums.items():
+        course.signal.setdefault(name, []).append(signal / max(elements, 1.0))
+        course.error.setdefault(name, []).append(error / max(elements, 1.0))
+    sums.clear()
+    want, got = held_states(exact), held_states(session)
+    for name, value in want.items():
+        other = got.get(name)
+        if other is not None and other.shape == value.shape and value.size:
+            power = float(np.mean(value**2))
+            course.states.setdefault(name, []).append(float(np.mean((other - value) ** 2)) / max(power, 1e-30))
+
+
+def held_states(session: StreamSession) -> dict[str, Array]:
+    """The float states as they stand, out of their packs and integers."""
+    found: dict[str, Array] = {}
+    for entry in session.manifest.states:
+        for part, value in parts_of(entry, session.states[entry.input]):
+            if part.scale is not None:
+                found[part.input] = dequantized(value, part.scale)
+            elif value.dtype.kind == "f":
+                found[part.input] = value.astype(np.float64)
+    return found
+
+
+def parts_of(entry: StateEntry, value: Array) -> list[tuple[StateEntry | PackedState, Array]]:
+    if entry.pack is None:
+        return [(entry, value)]
+    ends = np.cumsum([p.size for p in entry.pack.parts])[:-1]
+    return list(zip(entry.pack.parts, np.split(value, ends, axis=entry.pack.axis), strict=True))
+
+
+def dequantized(value: Array, scale: Scale) -> Array:
+    shape = [-1 if a == scale.axis else 1 for a in range(value.ndim)] if scale.axis is not None else [1] * value.ndim
+    steps, zeros = np.reshape(scale.scale, shape), np.reshape(scale.zero_point, shape)
+    return np.asarray((value.astype(np.float64) - zeros) * steps)
+
+
+def first_to_grow(states: Mapping[str, Sequence[float]]) -> str | None:
+    """The growing state whose error is the first to pass twice its early level for good."""
+    places: dict[str, int] = {}
+    for name, errors in states.items():
+        if trend_of(errors, float("inf")).verdict == "bounded":
+            continue
+        early = float(np.median(errors[: max(1, len(errors) // 10)]))
+        above = np.asarray(errors) > TWICE * early
+        below = np.flatnonzero(~above)
+        places[name] = int(below[-1]) + 1 if below.size else 0
+    return min(places, key=lambda name: places[name], default=None)

@@ -1,0 +1,135 @@
+"""What a pass is. Everything here is public: the built-in passes use nothing else of graphc's insides."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import onnx
+from pydantic import BaseModel, ConfigDict
+
+from graphc.ir.model import Model
+from graphc.offline.reference import Offline
+from graphc.spec.schema import StreamSpec, ToleranceSpec
+
+Stage = Literal["any", "offline", "streaming"]
+
+
+class PassConfig(BaseModel):
+    """The options of a pass: its fields, checked strictly against the spec."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+C = TypeVar("C", bound=PassConfig)
+
+
+@dataclass
+class PassContext:
+    """What a pass may know besides its model.
+
+    Args:
+        stream: the spec's stream section, None for a model that does not stream.
+        offline: the offline model as reference, None likewise.
+        source: the untouched model that compilation began with.
+        opset: of ONNX's own domain.
+        target: the runtime that the model is made for: onnx (any) or onnxruntime.
+        progress: takes (done, total) of long work.
+        folder: the spec's, to which paths in options are relative.
+        reference: the offline model as the options of passes up to here changed it; None without a stream.
+    """
+
+    stream: StreamSpec | None
+    offline: Offline | None
+    source: onnx.ModelProto
+    opset: int
+    progress: Callable[[int, int], None] = lambda done, total: None
+    target: str = "onnx"
+    folder: Path = field(default_factory=Path)
+    reference: Offline | None = None
+
+
+@dataclass
+class PassResult:
+    """What a pass did.
+
+    Args:
+        model: the model as it is now.
+        notes: sentences for the report: what was done, and what was left and why.
+        counts: how often each rewrite fired.
+        proto: the model as ONNX, where it was written and not changed since.
+    """
+
+    model: Model
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    proto: onnx.ModelProto | None = None
+
+
+class Pass(ABC, Generic[C]):
+    """A transformation of a model, checked against the offline model after it ran.
+
+    A subclass sets ``name`` (a verb in snake_case) and, where it has options, ``Config``; ``requires`` says which
+    models it takes, ``gives`` which it leaves, ``tolerance`` what it promises where the spec does not say (None: exact
+    to rounding). Its docstring, under the headings What it does, Why, Example and Limits, is its manual page.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[PassConfig]] = PassConfig
+    requires: ClassVar[Stage] = "any"
+    gives: ClassVar[Stage] = "any"
+    tolerance: ClassVar[ToleranceSpec | None] = None
+
+    @abstractmethod
+    def run(self, model: Model, config: C, context: PassContext) -> PassResult:
+        """Transforms the model.
+
+        Errors:
+            PassError: the pass cannot do its work on this model.
+        """
+
+    def warm_up(self) -> None:
+        """Begins what takes long to start, before the first pass of a compilation runs; waits for nothing."""
+
+    def reference(self, config: C, offline: Offline) -> Offline | None:
+        """The offline model as the options of this pass change what equal means; None where they do not.
+
+        Errors:
+            GraphcError: the options do not fit the model.
+        """
+        return None
+
+    def reads(self, config: C) -> Sequence[str]:
+        """Files and folders that the options name, relative to the spec's folder: what the outputs depend on."""
+        return ()
+
+    def closing(self, config: C) -> Sequence[str]:
+        """Names of passes that the options of this one ask for at the end of the recipe."""
+        return ()
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        """What the pass is made of, where its options name parts of it: each with what it does."""
+        return {}
+
+    @classmethod
+    def manual(cls) -> str:
+        return inspect.cleandoc(cls.__doc__ or "")
+
+    @classmethod
+    def summary(cls) -> str:
+        return cls.manual().partition("\n")[0]
+
+
+REGISTERED: list[type[Pass[Any]]] = []
+P = TypeVar("P", bound=type[Pass[Any]])
+
+
+def register_pass(cls: P) -> P:
+    """Makes a pass known to the registry that imports its module."""
+    REGISTERED.append(cls)
+    return cls

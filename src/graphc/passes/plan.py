@@ -1,0 +1,119 @@
+"""Spec and registry become a plan: every pass with its options checked, in an order that can work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
+
+from graphc.passes.pass_api import Pass, PassConfig
+from graphc.passes.registry import Registry
+from graphc.spec.input_roles import nearest
+from graphc.spec.messages import first_error, plain_words
+from graphc.spec.schema import PassSpec, SpecFile, ToleranceSpec, merged_tolerance
+from graphc.system.files import files_in
+
+
+@dataclass(frozen=True)
+class PlannedPass:
+    """One pass of a plan, ready to run; ``lossy`` where it may change the numbers beyond rounding."""
+
+    instance: Pass[Any]
+    config: PassConfig
+    tolerance: ToleranceSpec
+    lossy: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    passes: tuple[PlannedPass, ...]
+    target: str = "onnx"
+
+    def reads(self, folder: Path) -> list[Path]:
+        """The files that options of passes name; of folders all that is in them."""
+        texts = [text for planned in self.passes for text in planned.instance.reads(planned.config)]
+        return [path for text in texts for path in files_in(folder / text)]
+
+
+def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
+    """Checks pass names, options and order. No model is opened.
+
+    A pass behind one that may change the numbers has the tolerance of that one, unless it has its own.
+
+    Errors:
+        SpecError: an unknown pass or option, a wrong value, or an order that cannot work.
+    """
+    spec = spec_file.spec
+    streaming = spec.stream is not None and bool(spec.stream.states)
+    planned: list[PlannedPass] = []
+    for index, entry in enumerate(spec.passes):
+        keys = ("passes", index)
+        if entry.name not in registry:
+            raise spec_file.error(keys, f"there is no pass '{entry.name}'", registry.hint(entry.name))
+        cls = registry[entry.name]
+        if cls.gives == "streaming" and spec.stream is None:
+            raise spec_file.error(
+                keys, f"'{entry.name}' needs a stream section", "say what streams: `stream: {chunk: 16}`"
+            )
+        if cls.requires == "streaming" and not streaming:
+            raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")
+        if any(p.name == entry.name for p in planned) and cls.gives == "streaming":
+            raise spec_file.error(keys, f"'{entry.name}' stands here twice", "leave one out")
+        if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
+            raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
+        streaming = streaming or cls.gives == "streaming"
+        lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
+        tolerance = merged_tolerance(entry.tolerance, cls.tolerance, lossiest, spec.validation.tolerance)
+        config = config_of(spec_file, index, cls, entry.options)
+        planned.append(PlannedPass(cls(), config, tolerance, is_lossy(entry, cls)))
+    if spec.stream is not None and not streaming:
+        raise spec_file.error(
+            ("stream",),
+            "nothing makes this model a stream",
+            "put lift_state among the passes, or name its state ports under stream.states",
+        )
+    wanted = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
+    for name in wanted:
+        if not any(p.name == name for p in planned):
+            last = registry[name]
+            lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
+            tolerance = merged_tolerance(last.tolerance, lossiest, spec.validation.tolerance)
+            planned.append(PlannedPass(last(), last.Config(), tolerance))
+    return Plan(tuple(planned), spec.target)
+
+
+def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:
+    """Whether an entry's pass may change the numbers beyond rounding; of an unknown pass, what the entry says."""
+    asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
+    return asked if cls is None else cls.gives != "streaming" and (cls.tolerance is not None or asked)
+
+
+def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: dict[str, Any]) -> PassConfig:
+    try:
+        return cls.Config.model_validate(options)
+    except PydanticError as err:
+        first = first_error(err.errors(include_url=False))
+        loc = first["loc"]
+        keys = ("passes", index, cls.name, *loc)
+        if first["type"] == "extra_forbidden":
+            raise spec_file.error(
+                keys, "unknown option", nearest(str(loc[-1]), options_at(cls.Config, loc[:-1]))
+            ) from None
+        raise spec_file.error(keys, plain_words(first)) from None
+
+
+def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
+    """The options that may stand under a path within those of a pass."""
+    for key in keys:
+        field = config.model_fields.get(str(key))
+        inner = [a for a in (get_args(field.annotation) or (field.annotation,)) if isinstance(a, type)] if field else []
+        config = next((a for a in inner if issubclass(a, BaseModel)), config)
+    return list(config.model_fields)

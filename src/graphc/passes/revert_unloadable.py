@@ -1,0 +1,32 @@
+"""Keeps a pass from leaving a model that onnxruntime no longer takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import onnx
+
+from graphc.errors import GraphcError
+from graphc.ir.runtime import RunError, Session
+from graphc.passes.pass_api import PassResult
+
+
+def guarded(before: onnx.ModelProto, result: PassResult) -> PassResult:
+    """The result, or the model as it was, with a note, where onnxruntime took it before and does not take it now.
+
+    Some models only run because a shape in them is not known: once it is, onnxruntime's own checks refuse them.
+    """
+    try:
+        proto = result.model.proto()
+        Session(proto)
+    except (GraphcError, RunError) as err:
+        reason = str(err)
+    else:
+        return replace(result, proto=proto)
+    try:
+        Session(before)
+    except RunError:
+        return result
+    return PassResult(
+        result.model.with_proto(before), [f"left as it was: onnxruntime would not take it ({reason})"], {"left": 1}
+    )

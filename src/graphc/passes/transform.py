@@ -1,0 +1,72 @@
+"""Passes that need no stream, on any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+from pydantic import ValidationError as PydanticError
+
+from graphc.errors import ModelError, PassError
+from graphc.ir.graph import opset_of
+from graphc.ir.model import Model
+from graphc.ir.verify import verify
+from graphc.passes.pass_api import PassContext
+from graphc.passes.registry import load_registry
+from graphc.spec.input_roles import nearest
+
+
+def transform(
+    model: onnx.ModelProto, passes: Sequence[str | Mapping[str, Mapping[str, Any]]], target: str = "onnx"
+) -> onnx.ModelProto:
+    """Runs passes on a model and returns another; names, order, types and shapes of its ports stay as they are.
+
+    Args:
+        passes: names, or one name with its options, as in a spec; a tolerance among them is not used, nothing streams.
+        target: the runtime that the model is made for, ``onnx`` or ``onnxruntime``, as in a spec.
+
+    Errors:
+        PassError: an unknown pass or option, a pass that needs a stream, or one that fails.
+        ModelError: the model cannot be represented.
+    """
+    if not isinstance(model, onnx.ModelProto):
+        raise ModelError(f"a ModelProto is needed, not {type(model).__name__}", hint="load the file with onnx.load")
+    registry = load_registry()
+    current = Model.of(model)
+    for name, options in entries_of(passes):
+        if name not in registry:
+            raise PassError(f"there is no pass '{name}'", hint=registry.hint(name))
+        cls = registry[name]
+        if cls.requires == "streaming" or cls.gives == "streaming":
+            raise PassError(f"'{name}' needs a stream", hint="use a spec and graphc.compile")
+        try:
+            config = cls.Config.model_validate({k: v for k, v in options.items() if k != "tolerance"})
+        except PydanticError as err:
+            first = err.errors(include_url=False)[0]
+            hint = nearest(str(first["loc"][-1]), list(cls.Config.model_fields)) if first["loc"] else None
+            raise PassError(f"{name}.{'.'.join(map(str, first['loc']))}: {first['msg']}", hint=hint) from None
+        current = cls().run(current, config, PassContext(None, None, model, opset_of(model), target=target)).model
+        verify(current, name)
+    return current.proto()
+
+
+def entries_of(passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names and options.
+
+    Errors:
+        PassError: something else than names and single keys with options.
+    """
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    if isinstance(passes, str) or not isinstance(passes, Sequence):
+        raise PassError("passes is a list of names", hint='as in ["fold_constants", "fuse"]')
+    for entry in passes:
+        if isinstance(entry, str):
+            found.append((entry, {}))
+        elif isinstance(entry, Mapping) and len(entry) == 1 and isinstance(next(iter(entry.values())), Mapping):
+            found.append(next(iter(entry.items())))
+        else:
+            raise PassError(
+                f"{entry!r} is no pass", hint='a name, or one name with options: {"simplify": {"timeout_s": 60}}'
+            )
+    return found

@@ -1,0 +1,161 @@
+"""What each input of an offline model is to a stream: frames, a count of frames, one static value, or a state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graphc.contract.length import Length
+from graphc.errors import SpecError
+
+Dim = int | str | None
+INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+
+
+@dataclass(frozen=True)
+class StreamRole:
+    """Carries stream time on ``axis``, ``rate`` frames for each frame of the first stream input."""
+
+    axis: int
+    rate: Fraction = Fraction(1)
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class CountsRole:
+    """Holds the number of frames of the stream input ``of``."""
+
+    of: str
+
+
+@dataclass(frozen=True)
+class MaskRole:
+    """Holds a table [..., queries, keys]: ``seen`` for the keys that a query sees, ``unseen`` for the others.
+
+    Args:
+        left: frames before the block of a query's own that it sees.
+        right: frames after it.
+        block: frames of a block; all queries of one see the same.
+        frames: the size of the table, by the frames of the first stream input.
+        seen: None for 0, or 1 of integers, or true of bools.
+        unseen: None for -inf, or 0, or false.
+    """
+
+    left: int
+    right: int
+    block: int = 1
+    frames: Length = field(default_factory=Length)
+    seen: float | None = None
+    unseen: float | None = None
+
+    def table(self, shape: Sequence[int], frames: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The mask for a stream of so many frames; ``shape`` gives the axes in front."""
+        count = self.frames(frames)
+        place = np.arange(count)
+        first = place // self.block * self.block
+        distance = place[None, :] - first[:, None]
+        sees = (distance >= -self.left) & (distance < self.block + self.right)
+        usual = (0.0, -np.inf) if dtype.kind == "f" else (1.0, 0.0)
+        seen = usual[0] if self.seen is None else self.seen
+        unseen = usual[1] if self.unseen is None else self.unseen
+        table = np.where(sees, np.asarray(seen).astype(dtype), np.asarray(unseen).astype(dtype))
+        return np.ascontiguousarray(np.broadcast_to(table, (*shape[:-2], count, count)))
+
+
+@dataclass(frozen=True)
+class StaticRole:
+    """One value for the whole stream."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class StateRole:
+    """A state that already is a port: the next value comes out of ``output``; the first is ``init`` everywhere."""
+
+    output: str
+    init: float = 0.0
+
+
+Role = StreamRole | CountsRole | MaskRole | StaticRole | StateRole
+TIME_ONLY = (CountsRole, MaskRole)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output as its model declares it."""
+
+    name: str
+    dims: tuple[Dim, ...]
+    elem_type: int
+
+
+def graph_ports(model: onnx.ModelProto) -> tuple[list[Port], list[Port]]:
+    """The inputs (initializers with a default left out) and outputs of a model, where they are dense tensors."""
+    defaults = {i.name for i in model.graph.initializer}
+    inputs = [as_port(p) for p in model.graph.input if p.name not in defaults]
+    return inputs, [as_port(p) for p in model.graph.output]
+
+
+def as_port(proto: onnx.ValueInfoProto) -> Port:
+    tensor = proto.type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
+    return Port(proto.name, tuple(dims), tensor.elem_type)
+
+
+def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
+    """The inputs that carry time, where the shapes leave one reading only.
+
+    A symbolic dim whose name says so is the batch. Every input with exactly one other symbolic dim, of the same name in
+    all of them, is a stream input.
+
+    Errors:
+        SpecError: no input, or more than one kind of dim, is symbolic; or an input may count frames.
+    """
+    axes = {p.name: time_axes(p) for p in inputs}
+    streams = {name: found[0] for name, found in axes.items() if len(found) == 1}
+    counters = [p.name for p in inputs if p.name not in streams and p.elem_type in INTEGERS and len(p.dims) <= 1]
+    if streams and counters:
+        raise SpecError(
+            f"stream.inputs is missing, and '{counters[0]}' may count frames or hold one value for the whole stream",
+            hint=f"say which, as in `inputs: {{{next(iter(streams))}: {{axis: {streams[next(iter(streams))]}}}, "
+            f"{counters[0]}: {{counts: {next(iter(streams))}}}}}`",
+        )
+    names = {str(p.dims[streams[p.name]]) for p in inputs if p.name in streams}
+    ambiguous = [name for name, found in axes.items() if len(found) > 1]
+    if not streams or ambiguous or len(names) > 1:
+        shapes = ", ".join(f"{p.name}{list(p.dims)}" for p in inputs)
+        raise SpecError(
+            f"stream.inputs is missing and cannot be inferred from the inputs {shapes}",
+            hint="name the axis that is time, as in `inputs: {features: {axis: 1}}`",
+        )
+    return streams
+
+
+def time_axes(port: Port) -> list[int]:
+    """The symbolic axes that may be time: of several, one has to be the batch by its name."""
+    symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
+    others = [axis for axis in symbolic if not looks_like_batch(port.dims[axis])]
+    return others if len(symbolic) == 1 or len(others) == len(symbolic) - 1 else symbolic
+
+
+def looks_like_batch(dim: Dim) -> bool:
+    """Whether a symbolic dim is the batch by its name, as exporters write it."""
+    return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "batchsize", "b", "n", "bs"}
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """A hint that names the closest of the known names, or lists them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else None

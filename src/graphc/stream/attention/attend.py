@@ -1,0 +1,209 @@
+"""A table of two times summed over one of them: where queries and keys are read, and what a call has of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from graphc.errors import TooShortError
+from graphc.ir.graph import Node, Tensor, Variable, label
+from graphc.stream.facts.facts import Array, Known, Moved, Pairs, Span, Static, Stream
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Context, Facts, StreamStep, cut_to_chunk
+from graphc.stream.scores.band import UNLIMITED, Band, Placed, placed, reached
+from graphc.stream.scores.dynamic_masks import Spans, beyond_window, rectangle
+from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
+from graphc.stream.scores.score_matrix import joined, rectangle_of, stream_at
+
+
+def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, key: int) -> StreamStep:
+    """A table times values over one of its times: what attention gives to every query."""
+    other = 1 - index
+    letters = [terms.operands[index][a] for a in table.axes]
+    values = facts[other]
+    if isinstance(values, Pairs | Static):
+        facts.refuse("sums a table of two times over one of them with what does not come from the stream")
+    key_time, query_time = table.times[key], table.times[1 - key]
+    if isinstance(values, Stream):
+        if terms.operands[other][values.axis] != letters[key]:
+            facts.refuse(SUMMED, WINDOW_HINT)
+        key_time = joined(facts, [key_time, values])
+    where, context = settle(facts, table, key, query_time, key_time)
+    rehearse(facts, table, key, where)
+    if isinstance(values, Stream):
+        given = value_window(facts, other, values, where)
+    elif isinstance(values, Known):
+        given = known_values(facts, terms, other, values, letters, key, where)
+    else:
+        facts.refuse("sums a table of two times over one of them with nothing")
+    out = facts.out(query_time.at(where.delay), terms.output.index(letters[1 - key]), delay=where.delay)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        pair: list[Tensor | None] = [None, None]
+        pair[index] = weights_of(b, table, key, where)
+        pair[other] = given(b)
+        return b.copy(node, pair)
+
+    return StreamStep((out,), emit, attention=context)
+
+
+def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: Stream) -> tuple[Placed, Context]:
+    """Where queries and keys are read, from what the table's zeros leave of the keys; and what that is.
+
+    Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
+    """
+    if table.normalised - {key}:
+        facts.refuse(
+            "sums over one time what was normalised over the other",
+            "a softmax over all queries needs the whole stream; normalise over the keys",
+        )
+    reach = table.reach if key == 1 else table.reach.swapped()
+    sizes = [(query_time.length(n), key_time.length(n)) for n in facts.lengths]
+    if query_time.rate != key_time.rate:
+        facts.refuse(
+            f"attends from {query_time.rate} to {key_time.rate} frames an input frame",
+            "attention between streams of different rates is not lifted",
+        )
+    if any(
+        (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
+        for w, z, s in zip(reach.wild, reach.unseen, sizes, strict=True)
+    ):
+        facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
+    band, max_frames = reached(facts, reach.unseen, sizes, query_time)
+    context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
+    claim_laws(facts, table, band, query_time, max_frames)
+    return placed(facts, band, query_time, key_time, leftovers_may_be_infinite(facts)), context
+
+
+def claim_laws(facts: Facts, table: Pairs, band: Band, query: Stream, limit: int | None) -> None:
+    """What made the band has to be so at every length; as far as a limit, where the user sets one.
+
+    Errors:
+        TooShortError: the lengths evaluated do not show all of the band.
+    """
+    if facts.settings.survey or facts.proof is None or not facts.proof.is_possible:
+        return
+    period = facts.frames(query)
+    rows = max(query.length(n) for n in facts.lengths)
+    reach = rows - 2 - period
+    if limit is None and reach < max(*band.left, *band.right, 1):
+        raise TooShortError(
+            f"attends to more frames than {rows} rows show", max(facts.lengths), label(facts.node), UNLIMITED
+        )
+    for law in table.laws:
+        law(period, reach)
+
+
+def leftovers_may_be_infinite(facts: Facts) -> bool:
+    """Whether what a call has in the place of frames that do not exist may be no number: zero times it is none."""
+    held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | Pairs | Moved)]
+    return any(name not in facts.finite for name in held)
+
+
+def spans_of(where: Placed, key: int) -> Spans:
+    return (where.queries, where.keys) if key == 1 else (where.keys, where.queries)
+
+
+def weights_of(b: Builder, table: Pairs, key: int, where: Placed) -> Tensor:
+    """The table for one call, with zeros for keys that do not exist or lie beyond a query's window."""
+    spans, zero = spans_of(where, key), np.zeros((), table.dtype)
+    if not table.settled:
+        return with_existing(b, table, key, spans, zero)
+    found: Tensor = table.build(b, spans)
+    beyond = beyond_window(b, table, key, spans)
+    return found if beyond is None else b.one("Where", beyond, b.constant(zero, "filler"), found, hint="within_window")
+
+
+def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | None:
+    """Which keys of a span do not exist, aligned with the table; None where all do."""
+    if span.offset <= 0 and not span.ends:
+        return None
+    time = stream_at(table.times[key], table.from_right[key]).at(span.offset)
+    return b.missing(time, span.offset > 0, span.ends, span.extra)
+
+
+def with_existing(b: Builder, table: Pairs, key: int, spans: Spans, filler: Array) -> Tensor:
+    """The table for one call, with a filler for keys that do not exist."""
+    x: Tensor = table.build(b, spans)
+    missing = missing_keys(b, table, key, spans[key])
+    beyond = beyond_window(b, table, key, spans)
+    if missing is not None and beyond is not None:
+        missing = b.one("Or", missing, beyond, hint="unseen")
+    unseen = beyond if missing is None else missing
+    return x if unseen is None else b.one("Where", unseen, b.constant(filler, "filler"), x, hint="existing")
+
+
+def rehearse(facts: Facts, table: Pairs, key: int, where: Placed) -> None:
+    """Builds the table once for nothing: what cannot be cut to these spans is refused now."""
+    table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
+
+
+class Rehearsal(Builder):
+    """A builder whose stream tensors are stand-ins."""
+
+    def __init__(self, chunk: int, taken: set[str], grid: int | None):
+        super().__init__(chunk, taken, grid)
+        self.tensors = StandIns()
+        self.memo["multiples"] = Variable("multiples")
+
+
+class StandIns(dict[str, Tensor]):
+    def __missing__(self, name: str) -> Tensor:
+        return Variable(name)
+
+
+def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
+    """The values of the keys of one call; leftovers that may be infinite are zeros: zero times infinity is none."""
+    name = facts.names[index]
+    finite = name in facts.finite
+
+    def build(b: Builder) -> Tensor:
+        stream = values.at(where.key_delay if where.keys.ends else max(values.delay, 0))
+        x = b.delayed(b.tensors[name], values, stream.delay)
+        if not finite:
+            x = b.masked(x, stream, 0.0, stream.delay > 0, where.keys.ends)
+        return b.window(x, stream, where.keys, "attention_value")
+
+    return build
+
+
+def known_values(
+    facts: Facts, terms: Terms, other: int, known: Known, letters: Sequence[str], key: int, where: Placed
+) -> Callable[[Builder], Tensor]:
+    """Values that are constants: the same for every key, or a table of distances."""
+    own = terms.operands[other]
+    if letters[key] not in own:
+        facts.refuse(
+            "sums a table of two times over keys with a constant that has none", "write the sum as a ReduceSum"
+        )
+    axis = own.index(letters[key])
+    if letters[1 - key] in own:
+        return rectangle_values(facts, other, own, letters, key, where)
+    time = stream_at(facts_table(facts).times[key], len(own) - axis)
+    cut_to_chunk(facts, other, time)
+
+    def build(b: Builder) -> Tensor:
+        value, varies = cut_to_chunk(facts, other, time.at(where.keys.offset), where.keys.extra)
+        frames = facts.frames(time) + where.keys.extra
+        return b.constant(value if varies else np.repeat(value, frames, axis=axis), label(facts.node))
+
+    return build
+
+
+def rectangle_values(
+    facts: Facts, other: int, own: Sequence[str], letters: Sequence[str], key: int, where: Placed
+) -> Callable[[Builder], Tensor]:
+    """A table of positions that the values have relative to each query."""
+    order = sorted((0, 1), key=lambda side: own.index(letters[side]))
+    rights = (len(own) - own.index(letters[order[0]]), len(own) - own.index(letters[order[1]]))
+    times = facts_table(facts).times
+    spans = spans_of(where, key)
+    frame, along = Frame(rights, (times[order[0]], times[order[1]])), (spans[order[0]], spans[order[1]])
+    value = rectangle_of(facts, other, frame, along)
+    return lambda b: rectangle(b, value, frame, along, f"{facts.node.inputs[other].name}/chunk")
+
+
+def facts_table(facts: Facts) -> Pairs:
+    return next(f for f in facts.inputs if isinstance(f, Pairs))

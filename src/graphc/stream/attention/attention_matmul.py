@@ -1,0 +1,112 @@
+"""Products that make or use a table of two times: every MatMul or Einsum as letters, one for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.attention.attend import attended
+from graphc.stream.facts.facts import Known, Pairs, Reach, Static, Stream
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.index_maps.place_tables import constant_table, places, with_input
+from graphc.stream.index_maps.relative_attention import settled_inputs
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving
+from graphc.stream.scores.dynamic_masks import Spans
+from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
+from graphc.stream.scores.score_matrix import built, nothing, pairs_of
+
+
+def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """A product over two times."""
+    facts = settled_inputs(facts)
+    pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Pairs)]
+    for fact in facts.inputs:
+        if isinstance(fact, Static):
+            refuse_moving(facts, fact)
+    if len(pairs) > 1:
+        facts.refuse("multiplies two tables of two times", "attention of attention cannot be streamed")
+    if not pairs:
+        if len(facts.streams()) == 2:
+            return scores(node, facts, terms)
+        filtering = constant_table(facts, terms)
+        if filtering is None:
+            return places(node, facts, terms)
+        pairs, facts = [filtering], with_input(facts, *filtering)
+    index, table = pairs[0]
+    letters = [terms.operands[index][a] for a in table.axes]
+    gone = [side for side, letter in enumerate(letters) if letter not in terms.output]
+    if len(gone) == 2:
+        facts.refuse("sums over both times of its table", WINDOW_HINT)
+    if not gone:
+        return mixed(node, facts, terms, index, table)
+    return attended(node, facts, terms, index, table, gone[0])
+
+
+def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """Two streams over their channels: a table of their two times."""
+    (i, a), (j, b) = facts.streams()
+    one, other = terms.operands[i][a.axis], terms.operands[j][b.axis]
+    if one not in terms.output or other not in terms.output or one in terms.operands[j] or other in terms.operands[i]:
+        facts.refuse(SUMMED, WINDOW_HINT)
+    sides = sorted([(terms.output.index(one), i, a), (terms.output.index(other), j, b)])
+    rank = len(terms.output)
+    frame = Frame(
+        (rank - sides[0][0], rank - sides[1][0]),
+        (sides[0][2].at(max(0, sides[0][2].delay)), sides[1][2].at(max(0, sides[1][2].delay))),
+    )
+    side_of = {sides[0][1]: 0, sides[1][1]: 1}
+
+    def piece(index: int) -> Callable[[Builder, Spans], Tensor]:
+        stream, name = facts.stream(index), facts.names[index]
+
+        def window(b: Builder, spans: Spans) -> Tensor:
+            span = spans[side_of[index]]
+            return b.window(b.tensors[name], stream, span, "attention_key" if span.extra else "delay_line")
+
+        return window
+
+    build = built(node, [piece(k) for k in range(2)])
+    return StreamStep((pairs_of(facts, frame, build, Reach.free(len(facts.lengths))),), nothing(node))
+
+
+def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> StreamStep:
+    """A product over another axis than the two times, as talking heads have it."""
+    letters = [terms.operands[index][a] for a in table.axes]
+    sides = {letter: side for side, letter in enumerate(letters)}
+    places_out = [terms.output.index(letter) for letter in letters]
+    rank = len(terms.output)
+    order = sorted(range(2), key=lambda s: places_out[s])
+    times = (table.times[order[0]], table.times[order[1]])
+
+    def as_in_table(spans: Spans) -> Spans:
+        return spans if order == [0, 1] else (spans[1], spans[0])
+
+    def piece(number: int) -> Callable[[Builder, Spans], Tensor]:
+        fact, name = facts[number], facts.names[number]
+        if isinstance(fact, Pairs):
+            return lambda b, spans: fact.build(b, as_in_table(spans))
+        if isinstance(fact, Stream):
+            letter = terms.operands[number][fact.axis]
+            if letter not in sides:
+                facts.refuse("multiplies a table of two times by a stream of a third")
+            side = sides[letter]
+            return lambda b, spans: b.window(b.tensors[name], fact, as_in_table(spans)[side], "attention_context")
+        if isinstance(fact, Known):
+            if any(letter in terms.operands[number] for letter in letters):
+                facts.refuse("multiplies a table of two times by a constant that has one of them", "write it as a Mul")
+            value = facts.array(number)
+            return lambda b, spans: b.constant(np.asarray(value), facts.node.inputs[number].name)
+        return lambda b, spans: b.tensors[name]
+
+    frame = Frame((rank - min(places_out), rank - max(places_out)), times)
+    reach = table.reach if order == [0, 1] else table.reach.swapped()
+    none = Reach.free(len(facts.lengths))
+    free = replace(reach, level=none.level, one=none.one)
+    build = built(node, [piece(k) for k in range(2)])
+    normalised = frozenset(order.index(side) for side in table.normalised)
+    pairs = replace(pairs_of(facts, frame, build, free, table.settled), normalised=normalised)
+    return StreamStep((pairs,), nothing(node))

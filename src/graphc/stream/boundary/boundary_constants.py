@@ -1,0 +1,144 @@
+"""Constants that are steady but for the first frames of a stream, or the last: who exists before frame 0 or behind.
+
+Each entry of a frame may differ near one of the two ends, so that it depends on the distance to that end alone. Behind
+the first frames a constant may repeat instead of being steady, as the envelope of overlapping windows does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.lowering.builder import INT64_MAX, Builder
+from graphc.stream.lowering.rule import StreamStep
+
+WIDEST = 4
+REPEATED = 3
+BOOL = 9
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The first ``len(head) - period`` frames and those that follow again and again; the same from the end backwards.
+
+    Args:
+        axis: of the frames.
+        head: by the distance to frame 0, the frames that repeat last.
+        tail: by the distance to the last frame, the steady frame last.
+        late: which entries of a frame follow the end, with one frame.
+    """
+
+    axis: int
+    head: Array
+    tail: Array
+    late: Array
+    period: int = 1
+
+    @property
+    def before(self) -> int:
+        return int(self.head.shape[self.axis]) - self.period
+
+
+def edged_of(known: Known, axis: int, lengths: Sequence[int]) -> Edges | None:
+    """The ends of a constant, where its values at every length are made of them."""
+    if len(set(lengths)) < 2:
+        return None
+    found = steady_between_ends(known, axis) or repeating_behind(known, axis)
+    return found if found is not None and is_shown(found, known) else None
+
+
+def is_shown(edges: Edges, known: Known) -> bool:
+    """Whether the longest value shows far more than the ends."""
+    widest: int = max(edges.before, edges.tail.shape[edges.axis] - 1)
+    return widest * WIDEST <= max(int(v.shape[edges.axis]) for v in known.values)
+
+
+def may_have_ends(known: Known, axis: int) -> bool:
+    """Whether a constant has first frames of which longer values would show more."""
+    found = repeating_behind(known, axis)
+    return found is not None and not is_shown(found, known)
+
+
+def repeating_behind(known: Known, axis: int) -> Edges | None:
+    """First frames, and others behind them that repeat."""
+    rows = [np.moveaxis(v, axis, 0) for v in known.values]
+    longest = max(rows, key=len)
+    count = len(longest)
+    if not all(np.array_equal(longest[: len(row)], row, equal_nan=row.dtype.kind in "fc") for row in rows):
+        return None
+    for period in range(1, count // REPEATED + 1):
+        one, other = longest[:-period], longest[period:]
+        differs = ((one != other) & ((one == one) | (other == other))).reshape(count - period, -1).any(axis=1)
+        before = count - period - int(np.argmax(differs[::-1])) if differs.any() else 0
+        if before + period > 1 and count - before >= REPEATED * period:
+            late = np.zeros((1, *longest.shape[1:]), bool)
+            head, tail, columns = (np.moveaxis(p, 0, axis) for p in (longest[: before + period], longest[:1], late))
+            return Edges(axis, head, tail, columns, period)
+    return None
+
+
+def steady_between_ends(known: Known, axis: int) -> Edges | None:
+    rows = [np.moveaxis(v, axis, 0) for v in known.values]
+    longest = max(rows, key=len)
+    count, middle = len(longest), len(longest) // 2
+    steady = longest[middle]
+    differs = longest != steady
+    early, late = differs[:middle], differs[middle:]
+    if (early.any(axis=0) & late.any(axis=0)).any():
+        return None
+    whole = tuple(range(1, longest.ndim))
+    first = np.flatnonzero(early.any(axis=whole))
+    last = np.flatnonzero(late.any(axis=whole))
+    before = int(first[-1]) + 1 if len(first) else 0
+    after = count - middle - int(last[0]) if len(last) else 0
+    if before + after == 0:
+        return None
+    head, tail = longest[: before + 1], longest[::-1][: after + 1]
+    columns = late.any(axis=0)
+    for values in rows:
+        place = np.arange(len(values))
+        made = np.where(columns, tail[np.minimum(place[::-1], after)], head[np.minimum(place, before)])
+        if not np.array_equal(made, values, equal_nan=values.dtype.kind == "f"):
+            return None
+    return Edges(axis, np.moveaxis(head, 0, axis), np.moveaxis(tail, 0, axis), np.moveaxis(columns[None], 0, axis))
+
+
+def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
+    """The places in the head of frames whose places in the stream are given."""
+    behind = b.one("Sub", place, b.constant([edges.before]), hint="behind_the_first")
+    turned = b.one("Mod", b.clipped(behind, 0, INT64_MAX), b.constant([edges.period]), hint="turned")
+    return b.one("Add", b.clipped(place, 0, edges.before), turned, hint="place_in_period")
+
+
+def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
+    """The constant as a stream, which waits until it is known how far the end is."""
+    after = edges.tail.shape[edges.axis] - 1
+    both, is_bool = min(after, edges.before) > 0, edges.head.dtype.kind == "b"
+    if after:
+        fact = replace(fact, delay=max(fact.delay, fact.length.lag(grid) + after))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        index = b.frame_index(fact)
+        parts: list[Tensor] = []
+        for table, far in ((edges.head, False), (edges.tail, True)):
+            most = table.shape[edges.axis] - 1
+            if most == 0:
+                continue
+            place: Tensor = index
+            if far:
+                last = b.one("Sub", b.length_now(fact.length), b.constant([1]), hint="last_frame")
+                place = b.one("Sub", last, index, hint="from_the_end")
+            held = b.clipped(place, 0, most) if far or edges.period == 1 else repeated(b, place, edges)
+            stored = table.astype(np.int32) if both and is_bool else table
+            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(stored), "edge"), held, axis=edges.axis))
+        if not both:
+            return parts
+        late = b.constant(np.ascontiguousarray(edges.late), "late")
+        chosen: Tensor = b.one("Where", late, parts[1], parts[0], hint="edges")
+        return [b.one("Cast", chosen, to=BOOL, hint="edges") if is_bool else chosen]
+
+    return StreamStep((fact,), emit)

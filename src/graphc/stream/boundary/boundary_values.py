@@ -1,0 +1,83 @@
+"""Head and tail of a step's outputs: what it makes of the frames that stand before a stream and behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.boundary.constants import run_constants
+from graphc.stream.facts.facts import Array, Edge, Head, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep
+
+
+def with_surroundings(node: Node, facts: Facts, step: StreamStep) -> StreamStep:
+    """The step with head and tail of its outputs, where those of its stream inputs are known.
+
+    A local step makes equal frames out of equal frames, so one run on constants gives them.
+    """
+    streams = [stream for _, stream in facts.streams()]
+    heads, tails = [s.head for s in streams], [s.tail for s in streams]
+    outputs = list(step.facts)
+    before = any(isinstance(f, Stream) and f.delay < 0 for f in outputs)
+    if before and all(isinstance(h, Edge) for h in heads):
+        outputs = [replace(f, head=Edge.FIRST_FRAME) if isinstance(f, Stream) else f for f in outputs]
+    elif before:
+        outputs = [
+            replace(f, head=frame) if isinstance(f, Stream) and f.delay < 0 else f
+            for f, frame in zip(outputs, through(node, facts, step, heads), strict=True)
+        ]
+    if all(t is not None for t in tails) and not any(isinstance(f, Static) for f in facts.inputs):
+        outputs = [
+            replace(f, tail=frame) if isinstance(f, Stream) else f
+            for f, frame in zip(outputs, through(node, facts, step, tails), strict=True)
+        ]
+    unknown = [f for f in outputs if isinstance(f, Stream) and f.delay < 0 and f.head is None]
+    if unknown:
+        facts.refuse("what stands before the first frame is not the same in every frame there")
+    return replace(step, facts=tuple(outputs))
+
+
+class ConstantBuilder(Builder):
+    """Builds steps over chunks in which all frames are equal: a delay changes nothing."""
+
+    def delayed(self, x: Tensor, stream: Stream, delay: int) -> Tensor:
+        return x
+
+
+def through(node: Node, facts: Facts, step: StreamStep, frames: Sequence[Head]) -> list[Array | None]:
+    """What the step makes of a chunk in which all frames equal the given ones; None where its frames differ."""
+    if any(not isinstance(frame, np.ndarray) for frame in frames):
+        return [None] * len(step.facts)
+    builder = ConstantBuilder(facts.chunk, set())
+    waiting = iter(frames)
+    inputs: list[Tensor | None] = []
+    for fact in facts.inputs:
+        if isinstance(fact, Stream):
+            count = builder.frames(fact)
+            frame = next(waiting)
+            assert isinstance(frame, np.ndarray)
+            inputs.append(builder.constant(np.repeat(frame, count, axis=fact.axis)))
+        elif isinstance(fact, Known) and fact.steady is not None:
+            inputs.append(builder.constant(fact.steady))
+        elif isinstance(fact, Static):
+            return [None] * len(step.facts)
+        else:
+            inputs.append(None)
+    results = step.emit(builder, inputs)
+    if builder.states:
+        return [None] * len(step.facts)
+    values = run_constants(builder.nodes, [t for t in results if t is not None and t.name], facts)
+    found: list[Array | None] = []
+    for fact, result in zip(step.facts, results, strict=False):
+        frame = None
+        if isinstance(fact, Stream) and result is not None and result.name in values:
+            value = values[result.name]
+            first = value.take([0], axis=fact.axis)
+            if np.array_equal(value, np.broadcast_to(first, value.shape)):
+                frame = first
+        found.append(frame)
+    return found

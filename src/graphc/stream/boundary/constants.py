@@ -1,0 +1,41 @@
+"""Runs of a few nodes over constants: what ops make of the frames that stand outside a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+
+from graphc.errors import StreamError
+from graphc.ir.graph import Graph, Node, Tensor, export_model
+from graphc.ir.runtime import RunError, Session
+from graphc.stream.facts.facts import Array
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts
+
+Core = Callable[[Builder, Tensor], Sequence[Tensor | None]]
+
+
+def run_constants(nodes: list[Node], outputs: Sequence[Tensor], facts: Facts) -> dict[str, Array]:
+    """The outputs of nodes that read constants only.
+
+    Errors:
+        StreamError: onnxruntime does not run them.
+    """
+    graph = Graph(nodes=list(nodes), outputs=list(outputs), opset=facts.opset, import_domains=list(facts.domains))
+    model = export_model(graph, onnx.ModelProto(ir_version=facts.ir_version))
+    try:
+        run = Session(model, optimize=False).run({})
+    except RunError as err:
+        facts_error = f"the frames that stand outside the stream cannot be evaluated: {err}"
+        raise StreamError(facts_error) from err
+    return {name: np.asarray(value) for name, value in run.items()}
+
+
+def run_core(core: Core, chunk: Array, facts: Facts) -> Array:
+    """What an op makes of one chunk that is a constant: its first output."""
+    builder = Builder(facts.chunk, set())
+    result = core(builder, builder.constant(chunk))[0]
+    assert result is not None
+    return run_constants(builder.nodes, [result], facts)[result.name]

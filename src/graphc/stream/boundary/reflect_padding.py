@@ -1,0 +1,61 @@
+"""Padding made of the stream's own frames: reflected or repeated before its first and after its last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.builder import Builder, frames_in_chunk
+from graphc.stream.lowering.rule import Facts, StreamStep
+
+Mode = Literal["reflect", "edge"]
+
+
+def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, length: Length) -> StreamStep:
+    """A stream with ``before`` frames in front and up to ``after`` behind.
+
+    Frame i of the padded stream, counted from frame 0 of the source, is frame -i before the first and 2 * (T - 1) - i
+    after the last where it is reflected, frame 0 and T - 1 where it is repeated. Reflected frames in front wait for the
+    frame that they repeat: until the call in which the last of them arrives.
+    """
+    x = source.at(max(source.delay, 0))
+    if after:
+        x = x.at(max(x.delay, x.length.lag(facts.grid)))
+    c = frames_in_chunk(facts.grid, x)
+    needed = x.delay + (before if mode == "reflect" else 0)
+    delay = max(x.delay, needed // c * c)
+    steps = 2 if mode == "reflect" else 1
+    past = delay + before - x.delay
+    spare = steps * after
+    out = facts.out(replace(x, tail=None), x.axis, delay=delay, length=length)
+    late = x.at(delay + before)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        assert inputs[0] is not None
+        chunk = b.delayed(inputs[0], source, x.delay)
+        both = b.cached(chunk, x, past + spare, 0.0, "delay_line")
+        frames = b.frames(x)
+        index = b.frame_index(late)
+        zero = b.constant([0])
+        place: Tensor = b.constant(np.arange(spare, spare + frames), "places")
+        if before:
+            early = b.one("Min", index, zero, hint="early")
+            place = b.one("Sub", place, scaled(b, early, steps), hint="in_front")
+        if after:
+            last = b.one("Sub", b.length_now(x.length), b.constant([1]), hint="last_frame")
+            over = b.one("Max", b.one("Sub", index, last, hint="over"), zero, hint="over")
+            place = b.one("Sub", place, scaled(b, over, steps), hint="behind")
+        held = b.clipped(place, 0, past + spare + frames - 1)
+        return [b.one("Gather", both, held, axis=x.axis, hint=mode)]
+
+    return StreamStep((out,), emit)
+
+
+def scaled(b: Builder, index: Tensor, factor: int) -> Tensor:
+    return index if factor == 1 else b.one("Mul", index, b.constant([factor]), hint="twice")

@@ -1,0 +1,111 @@
+"""Nodes that say in a roundabout way what a plainer op says: rewritten before a graph is looked at as a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    constant_of,
+    names_in,
+    place_of,
+    producer,
+    standard,
+    subgraphs,
+    unused_name,
+)
+from graphc.stream.facts.facts import Shapes
+from graphc.stream.lowering.scalar_constants import value_in
+
+WHOLE = 2**31 - 1
+
+
+def make_plainer(graph: Graph, shapes: Shapes) -> bool:
+    """Takes out slices that cut nothing, here and in loops, and makes GatherND of one axis a Gather; says if any."""
+    sliced = drop_whole_slices(graph)
+    return gathered(graph, shapes) or sliced
+
+
+def drop_whole_slices(graph: Graph) -> bool:
+    """Takes out every Slice whose constants keep all of every axis."""
+    changed = False
+    ports = {t.name for t in graph.outputs}
+    for node in list(graph.nodes):
+        for inner in subgraphs(node):
+            changed = drop_whole_slices(inner) or changed
+        if node.op != "Slice" or not standard(node) or not keeps_all(node) or node.outputs[0].name in ports:
+            continue
+        source, output = node.inputs[0], node.outputs[0]
+        for reader in list(output.outputs):
+            reader.inputs = [source if t is output else t for t in reader.inputs]
+        position = place_of(graph, node)
+        node.inputs.clear()
+        node.outputs.clear()
+        del graph.nodes[position]
+        changed = True
+    return changed
+
+
+def keeps_all(node: Node) -> bool:
+    values = [value_in(t) if t.name else None for t in node.inputs[1:]]
+    if len(values) < 2 or values[0] is None or values[1] is None:
+        return False
+    steps = values[3] if len(values) > 3 else None
+    forward = steps is None and (len(values) < 4 or not node.inputs[4].name)
+    return bool(
+        np.all(values[0] == 0)
+        and np.all(values[1] >= WHOLE)
+        and (forward or (steps is not None and np.all(steps == 1)))
+    )
+
+
+def gathered(graph: Graph, shapes: Shapes) -> bool:
+    """GatherND whose places lie on one axis, as exporters write ``table[ids]``: a Gather along the first axis."""
+    changed = False
+    taken = names_in(graph)
+    for node in [n for n in graph.nodes if n.op == "GatherND" and standard(n)]:
+        places = node.inputs[1]
+        widened = producer(places)
+        if (
+            widened is not None
+            and widened.op == "Unsqueeze"
+            and adds_last(widened)
+            and not node.attrs.get("batch_dims")
+        ):
+            node.op, node.attrs = "Gather", {"axis": 0}
+            node.inputs = [node.inputs[0], widened.inputs[0]]
+            changed = True
+            continue
+        shape = tuple(places.shape) if isinstance(places, Constant) else last_shape(places, shapes)
+        if not shape or shape[-1] != 1 or int(node.attrs.get("batch_dims", 0)):
+            continue
+        name = unused_name(f"{node.outputs[0].name}/places", taken)
+        flat = Variable(name)
+        axes = Constant(f"{name}/axes", np.array([-1], np.int64))
+        position = place_of(graph, node)
+        squeeze = (
+            Node("Squeeze", name, {"axes": [len(shape) - 1]}, [places], [flat])
+            if graph.opset < 13
+            else Node("Squeeze", name, {}, [places, axes], [flat])
+        )
+        node.op, node.attrs = "Gather", {"axis": 0}
+        node.inputs = [node.inputs[0], flat]
+        graph.nodes.insert(position, squeeze)
+        changed = True
+    return changed
+
+
+def adds_last(node: Node) -> bool:
+    """Whether an Unsqueeze adds one axis, behind all others."""
+    axes = node.attrs.get("axes") if len(node.inputs) < 2 else constant_of(node.inputs[1])
+    return axes is not None and [int(a) for a in np.ravel(axes)] == [-1]
+
+
+def last_shape(tensor: Tensor, shapes: Shapes) -> tuple[int, ...]:
+    """The shape of a tensor at some length; none where it is not known."""
+    found = shapes.get(tensor.name)
+    return found[0] if found else ()

@@ -1,0 +1,202 @@
+"""Loops in their plain form: what they carry changes, and nothing but the number of turns ends them.
+
+Exporters of other frameworks carry weights, whole streams and counters through a Loop that changes none of them, and
+compute a condition that only ever says what the number of turns says too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+
+from graphc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    captured,
+    drop_dead,
+    names_in,
+    place_of,
+    producer,
+    replace_tensor,
+    subgraphs,
+    unused_name,
+)
+from graphc.stream.canonical.iteration_affine import Turns
+from graphc.stream.facts.facts import Array
+from graphc.stream.lowering.scalar_constants import value_in
+
+ENDLESS = 2**31 - 1
+
+
+def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
+    """Makes the loops of a graph plainer; says if there was one to change.
+
+    Args:
+        values: what the time-only tensors around the loops are, at each length evaluated.
+    """
+    changed = False
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        for index in reversed(range(len(loop.inputs) - 2)):
+            changed |= without_variable(graph, loop, index)
+        changed |= without_condition(graph, loop, values)
+    return changed
+
+
+def without_variable(graph: Graph, loop: Node, index: int) -> bool:
+    """Takes out a variable that never changes, or that only counts the turns; says if it is one."""
+    body: Graph = loop.attrs["body"]
+    variable, result = body.inputs[2 + index], body.outputs[1 + index]
+    first, last = loop.inputs[2 + index], loop.outputs[index]
+    if is_captured(graph, last) or any(t is last for t in graph.outputs):
+        return False
+    if through(result) is variable:
+        if first.name in made_within(body):
+            return False
+        replace_tensor(graph, last, first)
+        replace_inside(body, variable, first)
+    elif not last.outputs and (counter := counted(variable, result, first)) is not None:
+        start, step = counter
+        replace_inside(body, variable, counting(body, start, step))
+    else:
+        return False
+    body.inputs = [t for i, t in enumerate(body.inputs) if i != 2 + index]
+    body.outputs = [t for i, t in enumerate(body.outputs) if i != 1 + index]
+    loop.inputs = [t for i, t in enumerate(loop.inputs) if i != 2 + index]
+    loop.outputs = [t for i, t in enumerate(loop.outputs) if i != index]
+    drop_dead(body)
+    return True
+
+
+def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
+    """Start and step of a whole number that a turn adds a constant to."""
+    start, made = value_in(first), producer(through(result))
+    if (
+        start is None
+        or start.size != 1
+        or start.dtype.kind not in "iu"
+        or made is None
+        or made.op not in ("Add", "Sub")
+    ):
+        return None
+    sides = [through(t) for t in made.inputs]
+    if sides[0] is variable:
+        step = value_in(sides[1])
+    elif sides[1] is variable and made.op == "Add":
+        step = value_in(sides[0])
+    else:
+        return None
+    if step is None or step.size != 1:
+        return None
+    return start, -step if made.op == "Sub" else step
+
+
+def counting(body: Graph, start: Array, step: Array) -> Tensor:
+    """A counter made of the number of the turn."""
+    taken = names_in(body)
+    tensor: Tensor = body.inputs[0]
+    nodes: list[Node] = []
+
+    def add(op: str, other: Array | None, **attrs: int) -> None:
+        nonlocal tensor
+        output = Variable(unused_name("turns_counted", taken))
+        inputs = [tensor] if other is None else [tensor, Constant(unused_name("turns_counted_by", taken), other)]
+        nodes.append(Node(op, output.name, attrs, inputs, [output]))
+        tensor = output
+
+    if start.dtype != np.int64:
+        add("Cast", None, to=int(onnx.helper.np_dtype_to_tensor_dtype(start.dtype)))
+    if start.ndim:
+        add("Reshape", np.asarray(start.shape, np.int64))
+    if step.item() != 1:
+        add("Mul", step.reshape(start.shape).astype(start.dtype))
+    if start.item() != 0:
+        add("Add", start)
+    body.nodes = [*nodes, *body.nodes]
+    return tensor
+
+
+def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Array]]) -> bool:
+    """Passes a condition on that holds in every turn but the last, where the number of turns ends the loop anyway.
+
+    Where the condition alone ends the loop, after as many turns as a number says that it reads, that number becomes the
+    number of turns.
+    """
+    body: Graph = loop.attrs["body"]
+    condition = body.outputs[0]
+    if through(condition) is body.inputs[1]:
+        return False
+    hidden = made_within(body)
+    read = [t for t in captured(loop) if t.name not in hidden and all(t.name in run for run in values)]
+    outer = {t.name: [run[t.name] for run in values] for t in read}
+    candidates = read if is_endless(loop.inputs[0]) else [loop.inputs[0]]
+    for tensor in [t for t in candidates if all(t.name in run for run in values)]:
+        counts = counts_of([run[tensor.name] for run in values])
+        turns = Turns(body, counts, outer)
+        if len(set(counts)) < 2 or not turns.goes_on(condition):
+            continue
+        if tensor is not loop.inputs[0]:
+            if not turns.ends(condition):
+                continue
+            loop.inputs = [as_turns(graph, loop, tensor), *loop.inputs[1:]]
+        body.outputs = [body.inputs[1], *body.outputs[1:]]
+        drop_dead(body)
+        return True
+    return False
+
+
+def is_endless(turns: Tensor) -> bool:
+    value = value_in(turns) if turns.name else None
+    return not turns.name or (value is not None and value.size == 1 and value.item() >= ENDLESS)
+
+
+def counts_of(values: Sequence[Array]) -> list[int]:
+    """Whole numbers at each length; none where a value is no whole number."""
+    fit = all(v.size == 1 and v.dtype.kind in "iu" for v in values)
+    return [int(v.item()) for v in values] if fit else []
+
+
+def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
+    """A number as a Loop takes it: int64 []."""
+    taken, place = names_in(graph), place_of(graph, loop)
+    cast, turns = Variable(unused_name("turns_cast", taken)), Variable(unused_name("turns", taken))
+    shape = Constant(unused_name("turns_shape", taken), np.zeros(0, np.int64))
+    graph.nodes[place:place] = [
+        Node("Cast", cast.name, {"to": int(onnx.TensorProto.INT64)}, [tensor], [cast]),
+        Node("Reshape", turns.name, {}, [cast, shape], [turns]),
+    ]
+    return turns
+
+
+def through(tensor: Tensor) -> Tensor:
+    """The tensor that a chain of Identity passes on."""
+    while (made := producer(tensor)) is not None and made.op == "Identity":
+        tensor = made.inputs[0]
+    return tensor
+
+
+def is_captured(graph: Graph, tensor: Tensor) -> bool:
+    return any(t is tensor for node in graph.nodes for t in captured(node))
+
+
+def made_within(body: Graph) -> set[str]:
+    """Names of a body's own tensors, which hide those outside of the same name."""
+    names = {t.name for t in body.inputs} | {t.name for n in body.nodes for t in n.outputs}
+    for node in body.nodes:
+        for inner in subgraphs(node):
+            names |= made_within(inner)
+    return names
+
+
+def replace_inside(body: Graph, old: Tensor, new: Tensor) -> None:
+    """Makes every reader in a body, and in bodies within it, read another tensor."""
+    for node in body.nodes:
+        if any(t is old for t in node.inputs):
+            node.inputs = [new if t is old else t for t in node.inputs]
+        for inner in subgraphs(node):
+            replace_inside(inner, old, new)
+    body.outputs = [new if t is old else t for t in body.outputs]

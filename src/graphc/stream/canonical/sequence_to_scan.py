@@ -1,0 +1,80 @@
+"""Loops that append a frame to a sequence each turn, as torch scripts loops: a scan output in disguise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
+from graphc.stream.facts.facts import Shapes
+
+
+def stack_sequences(graph: Graph, shapes: Shapes) -> bool:
+    """Rewrites every Loop whose carried sequence is only appended to and then concatenated; says if there was one.
+
+    The appended value becomes a scan output, which a Loop stacks along axis 0; ConcatFromSequence becomes the Transpose
+    that moves that axis to its place.
+    """
+    changed = False
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        for index in range(len(loop.outputs)):
+            if index + 2 < len(loop.inputs) and rewrite(graph, loop, index, shapes):
+                changed = True
+                break
+    return changed
+
+
+def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
+    body: Graph = loop.attrs["body"]
+    carried, result = body.inputs[2 + index], body.outputs[1 + index]
+    insert, started = producer(result), producer(loop.inputs[2 + index])
+    sequence = loop.outputs[index]
+    if started is None or started.op != "SequenceEmpty" or insert is None or insert.op != "SequenceInsert":
+        return False
+    appends = (
+        insert.inputs[0] is carried and len([t for t in insert.inputs if t.name]) == 2 and len(carried.outputs) == 1
+    )
+    readers = list(sequence.outputs)
+    if not appends or len(readers) != 1 or readers[0].op != "ConcatFromSequence" or len(result.outputs) > 0:
+        return False
+    concat = readers[0]
+    seen = shapes.get(concat.outputs[0].name)
+    if seen is None:
+        return False
+    rank = len(seen[0])
+    axis = int(concat.attrs["axis"]) % rank
+    new_axis = bool(concat.attrs.get("new_axis", 0))
+    stacked = Variable(f"{sequence.name}/stacked")
+    value = insert.inputs[1]
+    insert.inputs.clear()
+    insert.outputs.clear()
+    del body.nodes[place_of(body, insert)]
+    body.inputs = [t for i, t in enumerate(body.inputs) if i != 2 + index]
+    body.outputs = [t for i, t in enumerate(body.outputs) if i != 1 + index] + [value]
+    loop.inputs = [t for i, t in enumerate(loop.inputs) if i != 2 + index]
+    loop.outputs = [t for i, t in enumerate(loop.outputs) if i != index] + [stacked]
+    replace_concat(graph, concat, stacked, axis, rank, new_axis)
+    return True
+
+
+def replace_concat(graph: Graph, concat: Node, stacked: Tensor, axis: int, rank: int, new_axis: bool) -> None:
+    """Moves the stacked axis to ``axis``; without a new axis the elements' own axis there, of one frame, goes first."""
+    output, place = concat.outputs[0], place_of(graph, concat)
+    concat.inputs.clear()
+    concat.outputs.clear()
+    nodes: list[Node] = []
+    source = stacked
+    if not new_axis:
+        shape = Constant(fresh(graph, f"{output.name}/kept_axes"), np.asarray([axis + 1], np.int64))
+        source = Variable(f"{output.name}/squeezed")
+        nodes.append(Node("Squeeze", f"{output.name}/squeeze", inputs=[stacked, shape], outputs=[source]))
+    order = list(range(1, rank))
+    order.insert(axis, 0)
+    nodes.append(Node("Transpose", f"{output.name}/moved", {"perm": order}, [source], [output]))
+    graph.nodes[place : place + 1] = nodes
+
+
+def fresh(graph: Graph, name: str) -> str:
+    taken = names_in(graph)
+    while name in taken:
+        name += "_"
+    return name

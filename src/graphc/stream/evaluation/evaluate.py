@@ -1,0 +1,303 @@
+"""The part of a graph that depends on time alone, run at concrete lengths and held as constants.
+
+docs/calculus.md, "Partial evaluation": shapes, masks and positions are judged by their values, never by the nodes that
+made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from graphc.errors import ModelError, StreamError
+from graphc.ir.graph import (
+    RANDOM_OPS,
+    Constant,
+    Graph,
+    Node,
+    export_model,
+    import_model,
+    is_sparse,
+    label,
+    reads,
+    sorted_nodes,
+    subgraphs,
+)
+from graphc.ir.runtime import RunError, Session
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
+from graphc.stream.canonical.canonicalize import make_plainer
+from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
+from graphc.stream.canonical.edge_padding import pad_by_edges
+from graphc.stream.canonical.inline_if import inline_branch
+from graphc.stream.canonical.loop_slices import gather_picks
+from graphc.stream.canonical.loops import plain_loops
+from graphc.stream.canonical.sequence_to_scan import stack_sequences
+from graphc.stream.canonical.undo_row_fold import unfold_rows
+from graphc.stream.evaluation.hollow import hollow
+from graphc.stream.evaluation.record import Evaluation, Probe, shape_name
+from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes, values_read
+from graphc.stream.facts.facts import Array, Known, KnownConstant
+
+LONGEST_TRIED = 100_000
+MOST_DOUBLINGS = 6
+
+
+def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
+    """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
+
+    Tensors that stay empty while lengths are doubled several times are taken for empty at all.
+
+    Args:
+        at_least: frames of most of the lengths.
+
+    Errors:
+        ModelError: the graph cannot be inlined or run.
+        StreamError: a condition changes with the length, or a time-only value is random.
+    """
+    start = Start(offline)
+    first, before = start.at(offline.some_lengths(at_least)), None
+    evaluation, doublings = first, 0
+    while (empty := empty_in(evaluation)) and evaluation.lengths[0] <= LONGEST_TRIED:
+        doublings = doublings + 1 if empty == before else 0
+        if doublings == MOST_DOUBLINGS:
+            return start.at(first.lengths)
+        wanted, before = 2 * evaluation.lengths[0], empty
+        found = offline.some_lengths(wanted)
+        if found[0] < wanted:
+            break
+        evaluation = start.at(found)
+    return evaluation
+
+
+def empty_in(evaluation: Evaluation) -> set[str]:
+    """The tensors of data that are empty at some length."""
+    return {name for name, shapes in evaluation.shapes.items() if any(0 in shape for shape in shapes)}
+
+
+def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
+    """The evaluation with more lengths among its own.
+
+    Errors:
+        ModelError: the graph cannot be run.
+    """
+    runs = evaluation.probe.all_at(more)
+    lengths = (*evaluation.lengths, *more)
+    known: dict[str, Known] = {}
+    for name, held in evaluation.known.items():
+        if isinstance(held, KnownConstant):
+            known[name] = KnownConstant(held.load, len(lengths))
+        else:
+            known[name] = Known((*held.values, *(run.values[name] for run in runs)), name)
+
+    def longer(shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+        return {name: (*sizes, *(run.shapes[name] for run in runs)) for name, sizes in shapes.items()}
+
+    return replace(
+        evaluation,
+        lengths=lengths,
+        known=known,
+        shapes=longer(evaluation.shapes),
+        time_shapes=longer(evaluation.time_shapes),
+        feeds=(*evaluation.feeds, *(run.feed for run in runs)),
+        memo={key: held for key, held in evaluation.memo.items() if key[0] == "mover"},
+    )
+
+
+class Start:
+    """A model's graph, made plainer as its shapes at some lengths allow."""
+
+    def __init__(self, offline: Offline):
+        self.offline = offline
+        offline.rest()
+        self.model = inlined(offline.model)
+        self.graph = import_model(self.model)
+        self.conditions: list[str] = []
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Makes a session of the graph as it is, which tells the offline model's lengths too."""
+        graph = self.graph
+        graph.nodes = sorted_nodes(graph)
+        self.data, self.static = reachable(graph, self.offline)
+        carried = self.data | self.static
+        self.branches = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in carried}
+        wanted = frontier(graph, carried) | set(self.branches)
+        self.probe, self.dtypes = probe_of(graph, self.model, wanted, carried, self.offline)
+        self.offline.tester = self.probe.gives_something
+
+    def at(self, lengths: tuple[int, ...]) -> Evaluation:
+        graph = self.graph
+        while True:
+            carried = self.data | self.static
+            runs = self.probe.all_at(lengths)
+            found = {name: tuple(run.shapes[name] for run in runs) for name in self.probe.shaped}
+            shapes = {name: sizes for name, sizes in found.items() if name in carried}
+            values = [run.values for run in runs]
+            known: dict[str, Known] = {
+                name: Known(tuple(run[name] for run in values), name) for name in self.probe.wanted
+            }
+            all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in self.probe.wanted}}
+            rewritten = (
+                make_plainer(graph, all_shapes)
+                or pad_by_edges(graph, shapes)
+                or unfold_rows(graph, shapes)
+                or stack_sequences(graph, shapes)
+                or plain_loops(graph, values)
+                or gather_picks(graph)
+                or expand_contrib(graph, shapes, values[0])
+            )
+            if not self.branches and not rewritten:
+                break
+            self.conditions += self.branches
+            for name, node in self.branches.items():
+                inline_branch(graph, node, bool(condition_of(node, graph, known, name)))
+            self.prepare()
+        known |= {t.name: known_constant(t, len(lengths)) for t in dense_constants(graph)}
+        return Evaluation(
+            graph,
+            lengths,
+            known,
+            shapes,
+            {name: dtype for name, dtype in self.dtypes.items() if name in shapes},
+            frozenset(self.data),
+            frozenset(self.static),
+            self.probe,
+            conditions=tuple(self.conditions),
+            source=self.model,
+            feeds=tuple(run.feed for run in runs),
+            time_shapes={name: sizes for name, sizes in found.items() if name not in shapes},
+        )
+
+
+def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
+    """The values of time-only tensors and of all time-only tensors that they were made from.
+
+    Errors:
+        ModelError: onnxruntime does not run them.
+    """
+    made = {t.name for n in time_only_nodes(evaluation, names) for t in n.outputs if t.name}
+    time = TimeOnly(evaluation, sorted(made))
+    return {name: Known(values, name) for name, values in time.values(list(time.types)).items()}
+
+
+def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:
+    tensor = node.inputs[0]
+    if isinstance(tensor, Constant):
+        return np.asarray(tensor.values)
+    steady = known[name].steady
+    if steady is None:
+        raise StreamError(
+            "its condition changes with the length of the whole stream",
+            node=label(node),
+            hint="export the branch that streams should take",
+        )
+    return steady
+
+
+def dense_constants(graph: Graph) -> list[Constant]:
+    return [t for t in graph.tensors().values() if isinstance(t, Constant) and not is_sparse(t)]
+
+
+def known_constant(tensor: Constant, count: int) -> Known:
+    held = tensor._values
+    return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
+
+
+def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
+    """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
+    roles = offline.roles
+    data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
+    for node in graph.nodes:
+        sources = {t.name for t in values_read(node)}
+        outputs = {t.name for t in node.outputs if t.name}
+        if sources & data:
+            data |= outputs
+        elif draws(node):
+            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
+        elif sources & static:
+            static |= outputs
+    return data, static
+
+
+def draws(node: Node) -> bool:
+    """Whether a node, or one within it, draws random numbers."""
+    return node.op in RANDOM_OPS or any(draws(n) for inner in subgraphs(node) for n in inner.nodes)
+
+
+def frontier(graph: Graph, data: set[str]) -> set[str]:
+    """The time-only tensors that a node of data reads, and the time-only outputs."""
+    made = {t.name for node in graph.nodes for t in node.outputs if t.name} | {t.name for t in graph.inputs}
+    wanted = {t.name for t in graph.outputs if t.name not in data}
+    for node in graph.nodes:
+        if any(t.name in data for t in node.outputs):
+            wanted |= {t.name for t in reads(node) if t.name not in data and not isinstance(t, Constant)}
+    return wanted & made
+
+
+def probe_of(
+    graph: Graph, like: onnx.ModelProto, wanted: set[str], carried: set[str], offline: Offline
+) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
+    """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
+
+    Errors:
+        ModelError: onnxruntime does not load the graph.
+    """
+    base = export_model(graph, like)
+    del base.graph.value_info[:]
+    outputs = tuple(o.name for o in base.graph.output)
+    made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
+    try:
+        dtypes = dtypes_of(base, made)
+        hollow(base, graph, carried)
+        shaped = [name for name in made if name in dtypes]
+        session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False, varied=True)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
+
+    def draw(frames: int) -> dict[str, Array]:
+        return offline.draw(frames, np.random.default_rng(frames))
+
+    return Probe(session, tuple(sorted(wanted)), tuple(shaped), outputs, draw), dtypes
+
+
+def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:
+    """The dtypes of dense tensors: as onnx infers them without the weights, else as onnxruntime does.
+
+    Errors:
+        RunError: onnxruntime does not load the graph.
+    """
+    bare = onnx.ModelProto(ir_version=base.ir_version, opset_import=base.opset_import, functions=base.functions)
+    bare.graph.name = base.graph.name
+    bare.graph.node.extend(base.graph.node)
+    bare.graph.input.extend(base.graph.input)
+    for weight in base.graph.initializer:
+        bare.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    bare.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    inferred = onnx.shape_inference.infer_shapes(bare).graph
+    types = {port.name: port.type for port in (*inferred.output, *inferred.value_info, *inferred.input)}
+    dense = {name: types[name].tensor_type.elem_type for name in names if types[name].HasField("tensor_type")}
+    if all(dense.get(name) for name in names):
+        return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) for name, kind in dense.items()}
+    told = Session(with_outputs(base, list(names), []), optimize=False).output_types()
+    return {name: dtype for name, (dtype, _) in told.items() if dtype is not None}
+
+
+def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:
+    """The model with these outputs: the values themselves, and the shapes of others."""
+    model = onnx.ModelProto()
+    model.CopyFrom(base)
+    del model.graph.output[:]
+    for name in values:
+        passed = f"{name}//value"
+        if any(name == i.name for i in model.graph.input):
+            model.graph.node.append(onnx.helper.make_node("Identity", [name], [passed]))
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
+    for name in shaped:
+        model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape_name(name)]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(shape_name(name), onnx.TensorProto.INT64, None))
+    return model

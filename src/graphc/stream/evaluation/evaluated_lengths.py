@@ -1,0 +1,88 @@
+"""How far a graph is evaluated, and at which lengths where formulas do not decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import islice
+
+import numpy as np
+
+from graphc.offline.reference import Offline
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.facts.facts import Fact, Stream
+
+FARTHEST = 2000
+MARGIN = 70
+MOST_ENTRIES = 2**24
+MOST_OF_PAIRS = 2**24
+NEAR = 8
+SCANNED = 64
+TRIED = 4
+
+
+def slowdown(facts: Mapping[str, Fact]) -> int:
+    """Input frames to one frame of the slowest tensor of data."""
+    rates = [f.rate for f in facts.values() if isinstance(f, Stream) and f.rate]
+    return max([1, *(math.ceil(1 / rate) for rate in rates)])
+
+
+def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
+    """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
+    grown = entries_grown(evaluation)
+    reach, longest = FARTHEST * slowdown(facts), max(evaluation.lengths)
+    while reach > longest:
+        most = max((largest * (reach / longest) ** axes for axes, (largest, _) in grown.items()), default=0.0)
+        of_pairs = sum(total * (reach / longest) ** axes for axes, (_, total) in grown.items() if axes > 1)
+        if most <= MOST_ENTRIES and of_pairs <= MOST_OF_PAIRS:
+            break
+        reach = max(longest, reach * 3 // 4)
+    return reach
+
+
+def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
+    """Entries at the longest length, by the number of axes that grow: of the largest tensor, and of all together."""
+    lengths = evaluation.lengths
+    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
+    found: dict[int, tuple[int, int]] = {}
+    for sizes in (*evaluation.shapes.values(), *evaluation.time_shapes.values()):
+        axes = sum(a != b for a, b in zip(sizes[shortest], sizes[longest], strict=False))
+        entries = math.prod(sizes[longest])
+        largest, total = found.get(axes, (0, 0))
+        found[axes] = max(largest, entries), total + entries
+    return found
+
+
+def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
+    """A few lengths from one on that the model takes, of different remainders."""
+    near = [wanted + k for k in (0, 1, 2, 5)]
+    offline.try_all(near)
+    found = tuple(n for n in near if offline.accepts(n))
+    return found or tuple(first_of(offline, range(wanted, wanted + SCANNED)))
+
+
+def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
+    """Lengths on both sides of one after which something changes, as far as the model takes them."""
+    slowest = slowdown(facts)
+    behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
+    found = first_of(offline, range(last, max(last - NEAR, 0), -1))
+    for more in behind:
+        found += first_of(offline, range(last + more, last + more + NEAR))
+    return tuple(found)
+
+
+def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
+    """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides."""
+    longest, reach = max(evaluation.lengths), reach_of(evaluation, facts)
+    if 2 * longest > reach:
+        return ()
+    found: list[int] = []
+    for k in range(1, TRIED + 1):
+        wanted = round(longest * (reach / longest) ** (k / TRIED))
+        found += first_of(offline, range(wanted, max(wanted - NEAR, longest), -1))
+    return tuple(found) or tuple(n for n in range(longest + 1, longest + 1 + NEAR) if offline.accepts(n))
+
+
+def first_of(offline: Offline, lengths: range) -> list[int]:
+    """The first of some lengths that the model takes, or none."""
+    return list(islice((n for n in lengths if offline.accepts(n)), 1))

@@ -1,0 +1,37 @@
+"""A graph without its large weights, for runs that ask for sizes and for what depends on time alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from graphc.ir.graph import FLOATS, Constant, Graph, reads
+
+SMALLEST = 2**14
+
+
+def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str]) -> None:
+    """Puts zeros, made when they are needed, in the place of large weights that nodes of data alone read.
+
+    Args:
+        model: the graph as a model, which is changed.
+        carried: the names of all tensors of data.
+    """
+    kept = {t.name for t in graph.outputs}
+    for node in graph.nodes:
+        if not any(t.name in carried for t in node.outputs):
+            kept |= {t.name for t in reads(node) if isinstance(t, Constant)}
+    weights = list(model.graph.initializer)
+    large = [w for w in weights if w.name not in kept and w.data_type in FLOATS and math.prod(w.dims) >= SMALLEST]
+    names = {w.name for w in large}
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(w for w in weights if w.name not in names)
+    for number, weight in enumerate(large):
+        size, dtype = f"{weight.name}//size{number}", helper.tensor_dtype_to_np_dtype(weight.data_type)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(weight.dims, np.int64), size))
+        zero = onnx.numpy_helper.from_array(np.zeros(1, dtype))
+        model.graph.node.insert(number, helper.make_node("ConstantOfShape", [size], [weight.name], value=zero))

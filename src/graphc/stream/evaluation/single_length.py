@@ -1,0 +1,42 @@
+"""A model whose time axis is symbolic, and that runs at one length alone: which node holds the number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.ir.graph import Constant, Node, is_sparse, label
+from graphc.ir.runtime import RunError
+from graphc.offline.reference import Offline
+from graphc.stream.evaluation.record import Evaluation
+
+LARGEST_READ = 4096
+
+
+def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | None:
+    """Why such a model was looked at in vain; None of any other."""
+    if len(evaluation.lengths) > 1 or offline.declared is not None:
+        return None
+    (only,) = evaluation.lengths
+    try:
+        offline.run(offline.draw(only + 1, np.random.default_rng(0)))
+    except (RunError, ValueError) as err:
+        holder = next((n for n in evaluation.graph.nodes if holds(n, only)), None)
+        return StreamError(
+            f"the model runs at {only} frames only"
+            + (", a number that this node holds" if holder is not None else "")
+            + f"; at {only + 1} frames: {err}",
+            node=label(holder) if holder is not None else None,
+            hint=f"export it again so that sizes follow its input, or set stream.window: {only}",
+        )
+    return None
+
+
+def holds(node: Node, number: int) -> bool:
+    """Whether a node reads whole numbers among which, or in whose shape, a number stands."""
+    for tensor in node.inputs:
+        if not isinstance(tensor, Constant) or is_sparse(tensor) or np.dtype(tensor.dtype).kind not in "iu":
+            continue
+        if number in tensor.shape or (np.prod(tensor.shape) <= LARGEST_READ and (tensor.values == number).any()):
+            return True
+    return False

@@ -1,0 +1,73 @@
+"""What a walk begins with and must come to: the facts of inputs, the tensors wanted, tables that are no output."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.errors import StreamError
+from graphc.ir.graph import Tensor, label, reads
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.evaluation.time_only import SHAPE_OPS
+from graphc.stream.facts.facts import Fact, Moved, Origin, Pairs, Static, Stream
+
+
+def longest(length: Length, frames: int) -> int:
+    """The most input frames for which a tensor of this length has no more than so many frames."""
+    low, high = 0, 1
+    while length(high) <= frames:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if length(middle) <= frames else (low, middle)
+    return low
+
+
+def refuse_table(port: Tensor, fact: Fact | None) -> None:
+    """Refuses an output over two times: a stream has frames of one."""
+    if isinstance(fact, Moved) and fact.refusal is not None:
+        raise fact.refusal
+    if isinstance(fact, Pairs | Moved):
+        raise StreamError(
+            "gives a table of two times, as attention has between queries and keys",
+            node=label(port.inputs[0]) if port.inputs else port.name,
+            hint="leave it out of the model's outputs; a stream gives frames of one time",
+        )
+
+
+def wanted_tensors(evaluation: Evaluation) -> set[str]:
+    """The tensors of data whose values an output depends on; what only Shape reads is not among them."""
+    carried = evaluation.carried
+    wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
+    for node in reversed(evaluation.graph.nodes):
+        if any(t.name in wanted for t in node.outputs if t.name):
+            wanted |= {t.name for t in reads(node) if t.name in carried}
+    return wanted
+
+
+def sized_tensors(evaluation: Evaluation) -> set[str]:
+    """The tensors of data from which one is made whose size alone is read."""
+    carried = evaluation.carried
+    sized = {n.inputs[0].name for n in evaluation.graph.nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
+    for node in reversed(evaluation.graph.nodes):
+        if any(t.name in sized for t in node.outputs if t.name):
+            sized |= {t.name for t in reads(node) if t.name in carried}
+    return sized
+
+
+def input_fact(offline: Offline, evaluation: Evaluation, name: str) -> Fact:
+    role = offline.roles[name]
+    shapes, dtype = evaluation.shapes[name], evaluation.dtypes[name]
+    if isinstance(role, StaticRole):
+        return Static(shapes[0], dtype)
+    if isinstance(role, StateRole):
+        return Static(shapes[0], dtype, Origin.GIVEN)
+    assert isinstance(role, StreamRole)
+    shape = tuple(-1 if axis == role.axis else size for axis, size in enumerate(shapes[0]))
+    length = Length().then(role.rate.numerator, 0, role.rate.denominator)
+    stream = Stream(role.axis, role.rate, 0, length, shape, dtype)
+    return replace(stream, tail=np.zeros(stream.one_frame(), dtype))

@@ -1,0 +1,118 @@
+"""Entries on the move: what Pad, Reshape, Slice and Gather do to a table of places, learnt by sending indices through.
+
+docs/calculus.md, "Relative positions": the dance between a product with a table of distances and the sum of scores only
+moves entries. Where each came from tells which distance it stands for; how it came there does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.ir.graph import Node, Tensor, op_of
+from graphc.stream.facts.facts import Array, Known, Moved, Source, Span, Stream
+from graphc.stream.index_maps.movers import MOVERS, run_once
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.scores.score_matrix import nothing
+
+MOST_ENTRIES = 50_000_000
+
+
+def identity_maps(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+    return tuple(np.arange(math.prod(s), dtype=np.int64).reshape(s) for s in shapes)
+
+
+def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep | None:
+    """A stream whose entries a node moves as no stream's rule explains; None where it does not only move them."""
+    streams = facts.streams()
+    if node.op not in MOVERS or len(streams) != 1 or not isinstance(facts[streams[0][0]], Stream):
+        return None
+    index, x = streams[0]
+    if index and node.op != "Concat":
+        return None
+    shapes = facts.input_shapes[index]
+    if sum(math.prod(s) for s in shapes) > MOST_ENTRIES:
+        return None
+    name = facts.names[index]
+
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any], places: Tensor | None) -> Tensor:
+        chunk = b.window(b.tensors[name], x, span, "attention_context")
+        chosen: Tensor = b.constant(np.array([0 if p is None else p for p in picked], dtype=np.int64))
+        if places is not None:
+            chosen = b.one("Gather", chosen, places, axis=0, hint="distances")
+        return b.one("Gather", chunk, chosen, axis=wide, hint="distances")
+
+    source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns, made=name)
+    moved = Moved(source, identity_maps(shapes), x.dtype, refusal)
+    inputs = tuple(moved if i == index else f for i, f in enumerate(facts.inputs))
+    try:
+        return move(node, replace(facts, inputs=inputs))
+    except StreamError:
+        return None
+
+
+def move(node: Node, facts: Facts) -> StreamStep:
+    """A node that only moves entries, run on their indices at every length."""
+    sources = [f for f in facts.inputs if isinstance(f, Moved)]
+    moved = sources[0]
+    if len(sources) > 1 or node.op not in MOVERS:
+        refuse(facts, moved)
+    maps: list[list[Array]] = [[] for _ in node.outputs]
+    for length in range(len(facts.lengths)):
+        inputs: list[Array | None] = []
+        for fact in facts.inputs:
+            if isinstance(fact, Moved):
+                inputs.append(fact.maps[length])
+            elif fact is None:
+                inputs.append(None)
+            elif not isinstance(fact, Known):
+                refuse(facts, moved)
+            elif node.op == "Concat":
+                inputs.append(np.full(fact.values[length].shape, -1, np.int64))
+            else:
+                inputs.append(fact.values[length])
+        if node.op == "Pad":
+            inputs[2:3] = [np.array(-1, np.int64)]
+        for number, result in enumerate(run_once(node, facts, inputs)):
+            maps[number].append(result)
+    outputs = tuple(
+        Moved(moved.source, tuple(m), moved.dtype, moved.refusal) if t.name else None
+        for t, m in zip(node.outputs, maps, strict=True)
+    )
+    return StreamStep(outputs, nothing(node))
+
+
+def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
+    """An elementwise op with scalars alone, done to the columns before they move; None for any other."""
+    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
+    if len(moved) != 1 or not all(isinstance(f, Known) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
+        return None
+    index, fact = moved[0]
+    if any(isinstance(f, Known) and (f.steady is None or f.steady.size != 1) for f in facts.inputs):
+        return None
+    values = [facts.array(i) if i != index else None for i in range(len(facts))]
+    inner = fact.source.columns
+
+    def columns(b: Builder, span: Span, wide: int, picked: Sequence[Any], places: Tensor | None) -> Tensor:
+        chunk = inner(b, span, wide, picked, places)
+        given = [chunk if v is None else b.constant(v) for v in values]
+        with b.within(node):
+            return b.copy(node, given)[0]
+
+    source = replace(fact.source, columns=columns)
+    return StreamStep((Moved(source, fact.maps, facts.dtypes[0], fact.refusal),), nothing(node))
+
+
+def refuse(facts: Facts, moved: Moved) -> NoReturn:
+    if moved.refusal is not None:
+        raise moved.refusal
+    facts.refuse(
+        "reads a table of time and places that no distance between queries and keys explains",
+        f"the rule for {op_of(facts.node)} knows such a table only once it is a table of two times",
+    )

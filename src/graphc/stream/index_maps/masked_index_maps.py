@@ -1,0 +1,56 @@
+"""Entries on the move of which a constant keeps some and overwrites the others, as a relative shift's triangle does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Node
+from graphc.stream.facts.facts import Array, Fact, Known, Moved
+from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.scores.score_matrix import nothing
+
+NOWHERE = -1
+
+
+def blanked(node: Node, facts: Facts) -> StreamStep | None:
+    """A product with zeros and ones, a choice or a triangle: kept entries stay, the others come from nowhere.
+
+    None where the node does anything else.
+    """
+    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
+    if len(moved) != 1:
+        return None
+    index, fact = moved[0]
+    kept = kept_entries(node, facts, index, fact)
+    if kept is None:
+        return None
+    maps = []
+    for entries, keep in zip(fact.maps, kept, strict=True):
+        if np.broadcast_shapes(entries.shape, keep.shape) != entries.shape:
+            return None
+        maps.append(np.where(keep, entries, NOWHERE))
+    return StreamStep((replace(fact, maps=tuple(maps)),), nothing(node))
+
+
+def kept_entries(node: Node, facts: Facts, index: int, moved: Moved) -> tuple[Array, ...] | None:
+    """Which entries the node leaves as they are, at each length: bool, broadcastable; None where it changes any."""
+    if node.op == "Mul":
+        values = values_of(facts[1 - index])
+        return tuple(v == 1 for v in values) if values and all(np.isin(v, (0, 1)).all() for v in values) else None
+    if node.op == "Where" and index > 0:
+        conditions = values_of(facts[0])
+        other = values_of(facts[3 - index])
+        return tuple(c == (index == 1) for c in conditions) if conditions and other else None
+    if node.op == "Trilu":
+        diagonals = values_of(facts[1]) or (np.zeros(1, np.int64),) * len(moved.maps)
+        cut = np.triu if node.attrs.get("upper", 1) else np.tril
+        return tuple(
+            cut(np.ones(m.shape[-2:], bool), int(d.ravel()[0])) for m, d in zip(moved.maps, diagonals, strict=True)
+        )
+    return None
+
+
+def values_of(fact: Fact | None) -> tuple[Array, ...] | None:
+    return fact.values if isinstance(fact, Known) else None

@@ -1,0 +1,104 @@
+"""A stream times a constant table: entries to be moved, or a filter over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.facts.facts import Array, Known, Moved, Pairs, Source, Span
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.index_maps.index_maps import identity_maps
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, grown_letter
+from graphc.stream.scores.mask_analysis import one_reach
+from graphc.stream.scores.score_matrix import known_piece, law_of, nothing
+
+
+def constant_table(facts: Facts, terms: Terms) -> tuple[int, Pairs] | None:
+    """The constant that sums a stream over time, as a filter or a smoothing matrix does, as a table of two times."""
+    ((index, x),) = facts.streams()
+    other = 1 - index
+    known, own = facts[other], terms.operands[other]
+    time = terms.operands[index][x.axis]
+    wide = grown_letter(facts, terms, {time})
+    if not isinstance(known, Known) or time in terms.output or time not in own or wide is None or wide not in own:
+        return None
+    axes = own.index(time), own.index(wide)
+    if any(v.shape[a] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True) for a in axes):
+        return None
+    first, second = sorted(axes)
+    times = x.at(max(0, x.delay))
+    frame = Frame((len(own) - first, len(own) - second), (times, times))
+    reach = one_reach(facts, known, frame, len(facts.lengths))
+    shape = tuple(-1 if a in axes else size for a, size in enumerate(known.values[0].shape))
+    laws = (law_of(facts, facts.proof, other, frame),) if facts.proof is not None else ()
+    build = known_piece(facts, other, frame)
+    return other, Pairs((first, second), frame.times, shape, known.values[0].dtype, build, reach, laws=laws)
+
+
+def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+    """A stream times a table whose columns stand for places: entries to be moved to a table of two times."""
+    ((index, x),) = facts.streams()
+    other = 1 - index
+    known = facts[other]
+    time = terms.operands[index][x.axis]
+    wide = grown_letter(facts, terms, {time})
+    if not isinstance(known, Known) or wide is None or wide not in terms.operands[other]:
+        facts.refuse("makes a table of two times of which one does not come from the stream")
+    if time not in terms.output:
+        facts.refuse(SUMMED, WINDOW_HINT)
+    letters = terms.operands[other]
+    own_time = time in letters
+    column_axis = letters.index(wide)
+    longest = max(range(len(known.values)), key=lambda k: known.values[k].size)
+
+    def table(length: int) -> Array:
+        value = known.values[length]
+        axes = [letters.index(time), column_axis] if own_time else [column_axis]
+        return np.moveaxis(value, axes, range(len(axes)))
+
+    attrs = terms.rewrite(node, other, time) if own_time else None
+
+    def columns(
+        b: Builder, span: Span, wide_axis: int, picked: Sequence[tuple[int, int] | int], places: Tensor | None
+    ) -> Tensor:
+        value = table(longest)
+        rows = [value[p] if p is not None else np.zeros_like(value[0, 0] if own_time else value[0]) for p in picked]
+        stacked = np.stack(rows)
+        if own_time:
+            chosen = np.expand_dims(stacked, 0)
+            chosen = np.moveaxis(chosen, (0, 1), (letters.index(time), column_axis))
+            if attrs is not None:
+                chosen = chosen.squeeze(letters.index(time))
+        else:
+            chosen = np.moveaxis(stacked, 0, column_axis)
+        chunk = b.window(b.tensors[facts.names[index]], x, span, "attention_context")
+        pair: list[Tensor | None] = [chunk, chunk]
+        distances: Tensor = b.constant(np.ascontiguousarray(chosen), f"{node.inputs[other].name}/distances")
+        if places is not None:
+            left_out = own_time and attrs is not None and letters.index(time) < column_axis
+            distances = b.one("Gather", distances, places, axis=column_axis - left_out, hint="distances")
+        pair[other] = distances
+        with b.within(node):
+            return b.copy(node, pair, attrs)[0]
+
+    source = Source(
+        x.at(max(0, x.delay)),
+        terms.output.index(time),
+        terms.output.index(wide),
+        facts.output_shapes[0],
+        columns,
+        table,
+        made=node.outputs[0].name,
+        places=(other, column_axis, letters.index(time) if own_time else None),
+    )
+    moved = Moved(source, identity_maps(facts.output_shapes[0]), facts.dtypes[0])
+    return StreamStep((moved,), nothing(node))
+
+
+def with_input(facts: Facts, index: int, table: Pairs) -> Facts:
+    return replace(facts, inputs=tuple(table if i == index else f for i, f in enumerate(facts.inputs)))

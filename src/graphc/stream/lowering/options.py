@@ -1,0 +1,50 @@
+"""What a user may ask of a lift beyond the model: limits on attention."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit on an attention.
+
+    Args:
+        left: frames of the layer before a query's own that it may see; None for what the model says.
+        right: frames after it; None likewise.
+        max_frames: input frames of the longest stream, for which an unlimited past is kept whole.
+    """
+
+    left: int | None = None
+    right: int | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a lift.
+
+    Args:
+        limits: (pattern, limit) in order; the first whose pattern fits the attention's node, as a shell pattern, holds.
+        survey: assumes that attention sees its own frame only where nothing limits it, to find every such place.
+        ports: a template for the names of state ports, of {node}, {kind}, {layer} (the first number in the node's name)
+            and {number} (of the port).
+        grid: calls take any multiple of so many input frames; None where all take the same chunk.
+    """
+
+    limits: tuple[tuple[str, Limit], ...] = ()
+    survey: bool = False
+    grid: int | None = None
+    ports: str = "{node}_{kind}"
+
+    def limit(self, node: str) -> Limit:
+        return next((limit for pattern, limit in self.limits if fnmatch.fnmatchcase(node, pattern)), Limit())
+
+    @property
+    def max_frames(self) -> int | None:
+        return max((limit.max_frames for _, limit in self.limits if limit.max_frames), default=None)
+
+
+DEFAULT = Settings()
+ONE_SIZE_HINT = "give the frames of one call instead of chunk: dynamic"

@@ -1,0 +1,40 @@
+"""Frames that come out of integers: what a cache of the integers needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.contract.signature import StateScale
+from graphc.ir.graph import Node, Tensor, constant_of, op_of, producer
+from graphc.stream.facts.facts import Array
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers that a DequantizeLinear of one scale reads, and the first value of a cache in them."""
+
+    node: Node
+    integers: Tensor
+    init: Array
+    scale: StateScale
+
+
+def grid_of(x: Tensor, init: Array) -> Grid | None:
+    """The grid of a tensor, where a DequantizeLinear of one constant scale makes it and has an integer for every first
+    value."""
+    node = producer(x)
+    if node is None or op_of(node) != "DequantizeLinear" or len(node.inputs) < 3:
+        return None
+    scale, zero = constant_of(node.inputs[1]), constant_of(node.inputs[2])
+    if scale is None or zero is None or scale.size != 1 or zero.dtype.kind not in "iu" or init.dtype != scale.dtype:
+        return None
+    step, offset, limits = float(scale.ravel()[0]), int(zero.ravel()[0]), np.iinfo(zero.dtype)
+    if step <= 0 or not np.isfinite(init).all():
+        return None
+    places = np.round(init / step) + offset
+    held = np.clip(places, limits.min, limits.max)
+    if np.any((held - offset) * step != init):
+        return None
+    return Grid(node, node.inputs[0], held.astype(zero.dtype), StateScale(None, (step,), (offset,)))

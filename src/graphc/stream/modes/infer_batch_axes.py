@@ -1,0 +1,194 @@
+"""Which axis of each tensor of a streaming model holds the streams of its batch: seen by changing one stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from graphc.contract.signature import Signature
+from graphc.errors import StreamError
+from graphc.ir.model import Model
+from graphc.ir.runtime import Session
+from graphc.offline.reference import Feeds, Offline
+from graphc.stream.facts.facts import Array
+
+CALLS_AFTER_DELAY = 3
+SCALES = (8.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The streams lie one after the other on an axis, ``repeats`` entries each (the heads of a stream, say)."""
+
+    axis: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of some tensors of a streaming model.
+
+    Args:
+        values: in the last call of a random batch.
+        layouts: of those that a change of one stream changes there alone.
+        mixed: those in which a change of one stream changes others too.
+    """
+
+    values: Mapping[str, Array]
+    layouts: Mapping[str, Layout]
+    mixed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A few calls of a random batch, and as many of another one that streams are taken from."""
+
+    draws: list[Feeds]
+    others: list[Feeds]
+
+    @classmethod
+    def drawn(cls, offline: Offline, signature: Signature, scale: float) -> Trial:
+        """Calls past every delay, each with the static inputs of the first."""
+        lag = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0))
+        calls = lag // signature.smallest + CALLS_AFTER_DELAY
+        rng = np.random.default_rng(0)
+        statics = [i.name for i in signature.inputs if i.axis is None]
+        draws, others = ([offline.draw(signature.smallest, rng, scale) for _ in range(calls)] for _ in range(2))
+        for batch in (draws, others):
+            for feeds in batch:
+                feeds.update({name: batch[0][name] for name in statics})
+        return cls(draws, others)
+
+    def changed(self, offline: Offline, stream: int) -> list[Feeds]:
+        """The batch with one stream out of the other one."""
+        return [with_row(offline, a, b, stream) for a, b in zip(self.draws, self.others, strict=True)]
+
+
+def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
+    """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one.
+
+    Small values and large ones are tried: what only a large one opens mixes streams as well.
+
+    Errors:
+        StreamError: a stream gives something else in another place of the batch.
+    """
+    signature = model.signature
+    assert signature is not None
+    proto = model.proto()
+    known = {p.name for p in proto.graph.output}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
+    session = Session(proto, optimize=False)
+    streams = sorted({0, min(1, offline.batch - 1), offline.batch - 1})
+    changes: dict[int, dict[str, Array]] = {stream: {} for stream in streams}
+    runs: list[tuple[dict[str, Array], dict[str, Array]]] = []
+    for scale in SCALES:
+        trial = Trial.drawn(offline, signature, scale)
+        base = last_call(signature, session, trial.draws)
+        for stream in streams:
+            run = last_call(signature, session, trial.changed(offline, stream))
+            moved = {n: differs(base[n], run[n]) for n in names}
+            changes[stream] = {n: d | changes[stream].get(n, np.zeros((), bool)) for n, d in moved.items()}
+        runs.append((base, last_call(signature, session, [turned(offline, feeds) for feeds in trial.draws])))
+    sight = sight_of(runs[-1][0], changes, names, offline.batch)
+    for output in signature.outputs:
+        if output.name in sight.layouts and not all(
+            same_in_every_place(base[output.name], rolled[output.name], sight.layouts[output.name])
+            for base, rolled in runs
+        ):
+            raise StreamError(
+                f"the output '{output.name}' depends on the place that a stream has in the batch",
+                hint="leave out stream.clocks: all streams then begin together",
+            )
+    return sight
+
+
+def sight_of(
+    values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
+) -> Sight:
+    """What the changes that each stream makes say of some tensors."""
+    layouts: dict[str, Layout] = {}
+    mixed: set[str] = set()
+    for name in names:
+        found = {stream: changed[name] for stream, changed in changes.items()}
+        layout = layout_of(found, batch)
+        if layout is not None:
+            layouts[name] = layout
+        elif all(c.any() for c in found.values()):
+            mixed.add(name)
+    return Sight({n: values[n] for n in names}, layouts, frozenset(mixed))
+
+
+def same_in_every_place(base: Array, rolled: Array, layout: Layout) -> bool:
+    """Whether streams that moved on by one place give what they gave."""
+    want = np.roll(base, layout.repeats, axis=layout.axis)
+    return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
+
+
+def turned(offline: Offline, feeds: Feeds) -> Feeds:
+    """The feeds with every stream one place further."""
+    axes = offline.batch_axes
+    return {name: np.roll(value, 1, axis=axes[name]) if name in axes else value for name, value in feeds.items()}
+
+
+def last_call(signature: Signature, session: Session, draws: Sequence[Feeds]) -> dict[str, Array]:
+    """Every output of the last of some calls."""
+    taken = [i.name for i in signature.inputs]
+    states = {s.input: s.init for s in signature.states}
+    counts = {} if signature.valid_frames is None else {signature.valid_frames: np.array([signature.smallest])}
+    results: dict[str, Array] = {}
+    for feeds in draws:
+        results = session.run({**{n: feeds[n] for n in taken}, **states, **counts})
+        states = {s.input: results[s.output] for s in signature.states}
+    return results
+
+
+def with_row(offline: Offline, feeds: Feeds, other: Feeds, stream: int) -> Feeds:
+    """The feeds with one stream's rows out of others."""
+    mixed = {name: value.copy() for name, value in feeds.items()}
+    for name, axis in offline.batch_axes.items():
+        if name in mixed:
+            place = (slice(None),) * axis + (stream,)
+            mixed[name][place] = other[name][place]
+    return mixed
+
+
+def differs(a: Array, b: Array) -> Array:
+    same = a == b
+    if a.dtype.kind == "f":
+        same |= np.isnan(a) & np.isnan(b)
+    return np.asarray(~same)
+
+
+def layout_of(changed: Mapping[int, Array], batch: int) -> Layout | None:
+    """The axis on which each stream's changes lie in its own part."""
+    shape = next(iter(changed.values())).shape
+    for axis, size in enumerate(shape):
+        if size == 0 or size % batch:
+            continue
+        repeats = size // batch
+        places = {
+            s: np.flatnonzero(c.any(axis=tuple(a for a in range(c.ndim) if a != axis))) for s, c in changed.items()
+        }
+        if all(p.size and (p // repeats == s).all() for s, p in places.items()):
+            return Layout(axis, repeats)
+    return None
+
+
+def needed(sight: Sight, name: str, node: str) -> Layout:
+    """The layout of a tensor.
+
+    Errors:
+        StreamError: its streams are not apart, or nothing shows where they lie.
+    """
+    layout = sight.layouts.get(name)
+    if layout is None:
+        raise StreamError(
+            "one stream of the batch changes another" if name in sight.mixed else "nothing shows its streams apart",
+            node=node,
+            hint="leave out stream.clocks: all streams then begin together",
+        )
+    return layout

@@ -1,0 +1,65 @@
+"""A band put on attention: the model that a user asks for where its own sees too far."""
+
+from __future__ import annotations
+
+from graphc.errors import StreamError
+from graphc.ir.graph import Graph, Variable, Writer, export_model, label, name_of
+from graphc.offline.reference import Offline
+from graphc.stream.facts.facts import Site
+from graphc.stream.lowering.options import Limit, Settings
+from graphc.stream.propagation.analysis import analyse
+from graphc.stream.scores.score_matrix import lowest_of
+
+
+def banded(offline: Offline, settings: Settings) -> Offline | None:
+    """The model with the limits of the settings as masks in front of its softmaxes; None where none asks for any.
+
+    Errors:
+        StreamError: no attention fits a limit's pattern, or its scores go through no softmax.
+    """
+    if all(limit.left is None and limit.right is None for _, limit in settings.limits):
+        return None
+    found = analyse(offline, settings=Settings(survey=True))
+    evaluation = found.evaluation
+    done: set[str] = set()
+    used: set[str] = set()
+    nodes = [placed for placed in found.steps if placed.step.attention is not None]
+    for placed in nodes:
+        name = name_of(placed.node)
+        limit = settings.limit(name)
+        if limit.left is None and limit.right is None:
+            continue
+        used |= {pattern for pattern, other in settings.limits if other is limit}
+        assert placed.step.attention is not None
+        sites = placed.step.attention.sites
+        if not sites:
+            raise StreamError(
+                "its weights come from no softmax, so that no band can be put on it", node=label(placed.node)
+            )
+        for site in sites:
+            if site.weights not in done:
+                done.add(site.weights)
+                put_band(evaluation.graph, site, limit)
+    unused = [p for p, limit in settings.limits if p not in used and limit.max_frames is None]
+    if unused:
+        names = ", ".join(name_of(p.node) for p in nodes[:4]) or "none"
+        raise StreamError(f"no attention's node fits the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
+    return offline.over(export_model(evaluation.graph, evaluation.source))
+
+
+def put_band(graph: Graph, site: Site, limit: Limit) -> None:
+    """Sets the scores outside the band to the lowest number, in front of one softmax."""
+    softmax = next(n for n in graph.nodes if any(t.name == site.weights for t in n.outputs))
+    scores = next(t for t in softmax.inputs if t.name == site.scores)
+    write = Writer(f"{name_of(softmax)}/band")
+    query, key = (write.span(write.size(scores, -right), right - 1) for right in (site.query, site.key))
+    distance = write.one("Sub", key, query)
+    outside: list[Variable] = []
+    if limit.left is not None:
+        outside.append(write.one("Less", distance, -limit.left))
+    if limit.right is not None:
+        outside.append(write.one("Greater", distance, limit.right))
+    masked = outside[0] if len(outside) == 1 else write.one("Or", *outside)
+    limited = write.one("Where", masked, lowest_of(site.dtype), scores)
+    softmax.inputs = [limited if t is scores else t for t in softmax.inputs]
+    graph.nodes.extend(write.nodes)

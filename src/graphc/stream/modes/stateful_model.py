@@ -1,0 +1,94 @@
+"""A model whose states already are ports: its stream signature, read off one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
+from graphc.errors import ModelError, StreamError
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session
+from graphc.offline.reference import Feeds, Offline
+from graphc.spec.input_roles import StateRole, StreamRole
+
+
+def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
+    """The model as one call of a stream, its ports bound to the chunk.
+
+    An output has time on the one axis that grows with the chunk where the model takes chunks of several sizes; where
+    it takes one size only, or nothing grows, each call gives one value.
+
+    Errors:
+        ModelError: the model does not run on the chunk.
+        StreamError: a state comes out in another shape than it went in.
+    """
+    rng = np.random.default_rng(0)
+    try:
+        run = offline.run(offline.draw(chunk, rng))
+    except (RunError, ValueError) as err:
+        raise ModelError(f"the model does not run on a chunk of {chunk} frames: {err}") from err
+    feeds = offline.draw(chunk, rng)
+    check_states(offline, feeds, run)
+    longer = {}
+    if offline.accepts(2 * chunk):
+        longer = offline.run(offline.draw(2 * chunk, rng))
+    model = Model.of(offline.model)
+    types = Session(offline.model, optimize=False).output_types()
+    shapes = {name: tuple(value.shape) for name, value in feeds.items()}
+    outputs: list[StreamOutput] = []
+    state_outputs = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
+    for port in model.graph.outputs:
+        shape = np.shape(run[port.name])
+        port.dtype, port.shape, shapes[port.name] = types[port.name][0], [None] * len(shape), shape
+        if port.name in state_outputs:
+            continue
+        grown = [
+            a
+            for a, (one, two) in enumerate(zip(shape, np.shape(longer.get(port.name, ())), strict=False))
+            if two == 2 * one
+        ]
+        if len(grown) == 1:
+            rate = Fraction(shape[grown[0]], chunk)
+            outputs.append(
+                StreamOutput(port.name, grown[0], rate, 0, Length().then(rate.numerator, 0, rate.denominator))
+            )
+        else:
+            outputs.append(StreamOutput(port.name))
+    roles = offline.roles
+    model.signature = Signature(
+        chunk=chunk,
+        chunk_multiple=1 if longer else chunk,
+        frame_ms=frame_ms,
+        outputs=tuple(outputs),
+        shapes=shapes,
+        inputs=tuple(
+            StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
+            for name, role in roles.items()
+            if not isinstance(role, StateRole)
+        ),
+        states=tuple(
+            StatePort(name, role.output, np.full(feeds[name].shape, role.init, feeds[name].dtype), "given", name)
+            for name, role in roles.items()
+            if isinstance(role, StateRole)
+        ),
+    )
+    return model
+
+
+def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None:
+    """Refuses a state that one call gives in another shape than the next call takes."""
+    for name, role in offline.roles.items():
+        if not isinstance(role, StateRole):
+            continue
+        before, after = np.shape(feeds[name]), np.shape(run[role.output])
+        if before != after:
+            raise StreamError(
+                f"the state '{name}' goes in as {list(before)} and comes out as {list(after)} ('{role.output}'), "
+                "so that it grows with every call",
+                hint="keep a fixed number of frames in the model, or export it without states and use lift_state",
+            )

@@ -1,0 +1,69 @@
+"""Tables of two times that do not shift along with the stream: made anew in every call, from the places of either time.
+
+``sin(i * j)`` under a band is such a table. What made it is followed back to what has one time alone, a position made
+from the clock, or two and does shift along. A stored number for every pair of places is refused: nothing made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from graphc.ir.graph import Constant, Tensor, Variable
+from graphc.stream.facts.facts import Array, Fact, Known, Stream
+from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument, shapes_of
+from graphc.stream.positions.ramps import time_axes
+from graphc.stream.scores.score_matrix import noise_of, repeats
+from graphc.stream.symbolic.queries.questions import Steady
+
+
+def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Stream]) -> Made | None:
+    """How to make a table of two times in step with a stream; None where nothing tells how it goes on."""
+    time = times[0].at(max(0, *(t.delay for t in times)))
+    grows = len({time.length(n) for n in positions.evaluation.lengths}) > 1
+    if not grows or any(t.rate != time.rate or t.length != time.length for t in times):
+        return None
+    found = Made(alias(name, time))
+    return found if follow(positions, name, time, positions.values(name), found) else None
+
+
+def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
+    """Appends the steps that make one tensor of two times; False where one of its operands cannot be made."""
+    node = positions.made_by.get(name)
+    if node is None or name not in values:
+        return False
+    lengths = positions.evaluation.lengths
+    inputs: list[Tensor] = []
+    facts: list[Fact | None] = []
+    made = False
+    for tensor in node.inputs:
+        held = values.get(tensor.name) or positions.evaluation.known.get(tensor.name)
+        kept = held is None or held.steady is not None or shape_argument(node, tensor)
+        sides = 0 if held is None or kept else len(time_axes(held, time, lengths))
+        if held is not None and held.steady is not None and tensor.name and not isinstance(tensor, Constant):
+            positions.proof.claim(tensor.name, Steady())
+        if kept or (held is not None and sides == 2 and shifts(held)):
+            inputs.append(tensor)
+            facts.append(held if tensor.name else None)
+            continue
+        of_one = sides == 1 and positions.follow(tensor.name, time, values, found)
+        if not of_one and not (sides == 2 and follow(positions, tensor.name, time, values, found)):
+            return False
+        inputs.append(Variable(alias(tensor.name, time)))
+        facts.append(None)
+        made = True
+    if not made:
+        return False
+    outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
+    found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
+    return True
+
+
+def shifts(known: Known) -> bool:
+    """Whether a table repeats along the diagonal of its two axes that grow, at the longest length."""
+    longest = max(known.values, key=np.size)
+    grown = [a for a in range(longest.ndim) if len({v.shape[a] for v in known.values}) > 1]
+    table: Array = np.moveaxis(longest, grown, tuple(range(len(grown))))
+    noise = noise_of(table)
+    return any(repeats(table, period, noise) for period in range(1, min(table.shape[:2]) // 2))

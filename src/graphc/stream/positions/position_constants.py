@@ -1,0 +1,212 @@
+"""Positions made anew from the clock: constants that follow the frame's place, as streams.
+
+A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2
+and so on, however it was made), from a stored table read from its start, or differs near an end of the stream alone
+(``edges``). From there on the ops are those of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.ir.graph import Constant, Node, Tensor, Variable, normalised
+from graphc.stream.boundary.boundary_constants import Edges, edged_of, edges_step, may_have_ends
+from graphc.stream.evaluation.evaluate import values_of
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.facts.facts import Fact, Known, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import StreamStep
+from graphc.stream.positions.ramps import Table, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
+from graphc.stream.symbolic.domain.space import NoFormulaError
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, Steady
+
+
+@dataclass(frozen=True)
+class Position:
+    """One node that makes positions; ``step`` is None where the node's own rule gives it."""
+
+    node: Node
+    step: StreamStep | None
+    inputs: list[Tensor]
+    facts: list[Fact | None]
+    outputs: list[Tensor]
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass
+class Made:
+    """A constant as a stream: its name, the steps that make it in order, and the frames that its tables hold."""
+
+    name: str
+    steps: list[Position] = field(default_factory=list)
+    bounds: list[tuple[Length, int]] = field(default_factory=list)
+
+
+class Positions:
+    """Finds how the time-only tensors of an evaluation follow the frame's place."""
+
+    def __init__(self, evaluation: Evaluation, grid: int, proof: Proof):
+        self.evaluation, self.grid, self.proof = evaluation, grid, proof
+        self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
+
+    def made(self, name: str, time: Stream) -> Made | None:
+        """How to make a tensor in step with a stream; None where no ramp and no table is found in what made it."""
+        time = time.at(max(0, time.delay))
+        found = Made(alias(name, time))
+        return found if self.follow(name, time, self.values(name), found) else None
+
+    def may_have_ends(self, name: str, time: Stream) -> bool:
+        """Whether longer values of a tensor would show how its first frames differ from those behind."""
+        known = self.evaluation.known[name]
+        axis = time_axis(known, time, self.evaluation.lengths)
+        return axis is not None and len(self.evaluation.lengths) > 1 and may_have_ends(known, axis)
+
+    def values(self, name: str) -> dict[str, Known]:
+        """The values of a tensor, and of all that it was made from."""
+        memo = self.evaluation.memo
+        key = ("positions", name)
+        if key not in memo:
+            memo[key] = values_of(self.evaluation, name)
+        found: dict[str, Known] = memo[key]
+        return found
+
+    def follow(self, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
+        """Appends the steps that make one tensor; False where nothing tells how it goes on."""
+        known = values.get(name)
+        node = self.made_by.get(name)
+        if known is None or node is None:
+            return False
+        ramp = ramp_of(known, time, self.evaluation.lengths)
+        if ramp is not None:
+            self.proof.claim(name, Counting(ramp.axis, time.length, int(ramp.start), int(ramp.step)))
+            found.steps.append(self.position(node, name, time, values, ramp_step(ramp, time, known)))
+            return True
+        table = table_of(known, node, values, time, self.evaluation.lengths)
+        if table is not None:
+            self.claim_rows(name, node.inputs[0], time, table)
+            step = table_step(table, time, known)
+            found.steps.append(self.position(node, name, time, values, step))
+            found.bounds.append((time.length, table.value.shape[table.axis]))
+            return True
+        axis = time_axis(known, time, self.evaluation.lengths)
+        edges = None if axis is None else edged_of(known, axis, self.evaluation.lengths)
+        if edges is not None:
+            self.proof.claim(name, claim_of(edges, time))
+            step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
+            found.steps.append(self.position(node, name, time, values, step))
+            return True
+        inputs: list[Tensor] = []
+        facts: list[Fact | None] = []
+        single = len(self.evaluation.lengths) == 1
+        for tensor in node.inputs:
+            held = values.get(tensor.name) or self.evaluation.known.get(tensor.name)
+            moves = single and tensor.name in values and self.follow(tensor.name, time, values, found)
+            if moves:
+                inputs.append(Variable(alias(tensor.name, time)))
+                facts.append(None)
+            elif not tensor.name or isinstance(tensor, Constant) or (held is not None and held.steady is not None):
+                if tensor.name and not isinstance(tensor, Constant):
+                    self.proof.claim(tensor.name, Steady())
+                inputs.append(tensor)
+                facts.append(held if tensor.name else None)
+            elif shape_argument(node, tensor):
+                inputs.append(tensor)
+                facts.append(held)
+            elif self.follow(tensor.name, time, values, found):
+                inputs.append(Variable(alias(tensor.name, time)))
+                facts.append(None)
+            else:
+                return False
+        if all(t.name in values or not t.name or isinstance(t, Constant) for t in inputs):
+            return False
+        outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
+        found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
+        if node.op == "Gather":
+            bound = rows_bound(node, values, self.evaluation)
+            if bound is not None:
+                found.bounds.append((time.length, bound))
+                found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
+        return True
+
+    def claim_rows(self, name: str, table: Tensor, time: Stream, found: Table) -> None:
+        """The tensor is the beginning of a table at every length."""
+        try:
+            rows = self.proof.formulas.of(table)
+        except NoFormulaError as err:
+            self.proof.doubt(name, str(err))
+        else:
+            self.proof.claim(name, RowsOf(found.axis, time.length, rows))
+
+    def position(self, node: Node, name: str, time: Stream, values: Mapping[str, Known], step: StreamStep) -> Position:
+        return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
+
+    def clamped_gather(self, position: Position, values: Mapping[str, Known], time: Stream) -> Position:
+        """A table looked up by places that never run past its ends."""
+        node = position.node
+        along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
+        rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
+        known = values[node.outputs[0].name]
+        axis = time_axis(known, time, self.evaluation.lengths)
+        if axis is None:
+            return position
+        fact = stream_fact(known, time, axis)
+
+        def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+            assert inputs[1] is not None
+            index = b.clipped(inputs[1], -rows, rows - 1, dtype_of(values, node.inputs[1]))
+            return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
+
+        return Position(
+            node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
+        )
+
+
+def claim_of(edges: Edges, time: Stream) -> Edged:
+    """What a constant with edges has to be at every length."""
+    after = edges.tail.shape[edges.axis] - 1
+    return Edged(edges.axis, time.length, edges.before, after, edges.late, edges.period)
+
+
+def alias(name: str, time: Stream) -> str:
+    return f"{name}/at_{time.rate.numerator}_{time.rate.denominator}_{time.delay}"
+
+
+def shapes_of(values: Mapping[str, Known]) -> dict[str, tuple[tuple[int, ...], ...]]:
+    return {name: tuple(v.shape for v in known.values) for name, known in values.items()}
+
+
+def shape_argument(node: Node, tensor: Tensor) -> bool:
+    """Whether an input only says how large or where: it follows the length, not the place."""
+    index = next(i for i, t in enumerate(node.inputs) if t is tensor)
+    return index > 0 and node.op in ("Reshape", "Expand", "Slice", "Tile", "Unsqueeze", "Squeeze", "Pad")
+
+
+def dtype_of(values: Mapping[str, Known], tensor: Tensor) -> np.dtype[Any]:
+    return values[tensor.name].values[0].dtype
+
+
+def values_shape(tensor: Tensor, values: Mapping[str, Known], evaluation: Evaluation) -> tuple[int, tuple[int, ...]]:
+    if isinstance(tensor, Constant):
+        return len(tensor.shape), tuple(tensor.shape)
+    known = values.get(tensor.name) or evaluation.known[tensor.name]
+    return known.values[0].ndim, known.values[0].shape
+
+
+def rows_bound(node: Node, values: Mapping[str, Known], evaluation: Evaluation) -> int | None:
+    """The frames until which growing indices stay inside a table; None where they do not grow with the frames."""
+    index = values.get(node.inputs[1].name)
+    if index is None:
+        return None
+    flat = max(index.values, key=np.size).ravel().astype(np.int64)
+    steps = set(np.diff(flat).tolist())
+    if len(steps) != 1 or min(steps) < 1:
+        return None
+    rank, shape = values_shape(node.inputs[0], values, evaluation)
+    along = normalised(int(node.attrs.get("axis", 0)), rank)
+    return int((shape[along] - 1 - flat[0]) // min(steps)) + 1

@@ -1,0 +1,254 @@
+"""What a lift needs to know of a model: facts and steps at a chunk that fits, and the lengths for which they hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphc.errors import AbsoluteTableError, ChunkMisfitError, StreamError, TooShortError
+from graphc.ir.graph import label
+from graphc.offline.reference import Offline
+from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
+from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.evaluation.single_length import one_length_only
+from graphc.stream.facts.facts import Fact, Stream
+from graphc.stream.lowering.options import DEFAULT, Settings
+from graphc.stream.propagation.propagate import StepAt, Walk
+from graphc.stream.symbolic.formulas import Shared
+from graphc.stream.symbolic.proof import ENDLESS, Proof
+
+LARGEST_CHUNK_MULTIPLE = 1_000_000
+LONGEST_TABLE = 1000
+MOST_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The lengths for which a lift holds.
+
+    Args:
+        min_frames, max_frames: the shortest and the longest stream; None for any.
+        ended_by: the node that ends it; None where a table of positions or nothing does.
+        continues: whether the streaming model needs nothing of what ends there.
+        tried: tensors of which something is not proved, and why; empty where all is.
+    """
+
+    min_frames: int = 1
+    max_frames: int | None = None
+    ended_by: str | None = None
+    continues: bool = True
+    tried: Mapping[str, str] = field(default_factory=dict)
+
+    def covers(self, other: Promise) -> bool:
+        """Whether this one holds for all lengths for which another does."""
+        return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The facts and steps of a graph at one chunk size.
+
+    Args:
+        chunk_multiple: the smallest chunk that fits; every multiple fits.
+        steps: in topological order.
+        proof: what the rules took to be true at every length.
+        promise: the lengths for which it is.
+        settings: under which it was made.
+    """
+
+    offline: Offline
+    evaluation: Evaluation
+    chunk: int
+    chunk_multiple: int
+    facts: Mapping[str, Fact]
+    steps: Sequence[StepAt]
+    proof: Proof
+    promise: Promise
+    settings: Settings = DEFAULT
+
+
+def analyse(
+    offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None, settings: Settings = DEFAULT
+) -> Analysis:
+    """Analyses a model at a chunk, or at the smallest that fits.
+
+    Errors:
+        StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
+    """
+    study = Study(offline, evaluation or evaluate(offline), settings)
+    offline.tester = study.evaluation.probe.gives_something
+    try:
+        return analysed(study, chunk)
+    except ChunkMisfitError:
+        raise
+    except StreamError as err:
+        raise one_length_only(offline, study.evaluation) or err from None
+    finally:
+        offline.tester = None
+        study.evaluation.probe.held.clear()
+
+
+def analysed(study: Study, chunk: int | None) -> Analysis:
+    settings = study.settings
+    if settings.grid is not None:
+        return study.decided(lambda: study.walk(chunk or settings.grid or 1, settings.grid or 1))
+    smallest = study.decided(study.smallest)
+    multiple, study.evaluation = smallest.chunk, smallest.evaluation
+    if chunk is None or chunk == multiple:
+        return smallest
+    if chunk % multiple:
+        below, above = chunk // multiple * multiple, math.ceil(chunk / multiple) * multiple
+        near = f"{below} or {above}" if below else f"{above}"
+        raise StreamError(
+            f"a chunk of {chunk} frames does not fit this model",
+            hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
+        )
+    try:
+        return study.decided(lambda: study.walk(chunk, multiple))
+    except ChunkMisfitError as err:
+        raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
+
+
+@dataclass
+class Study:
+    """Walks over a model, at more and more lengths until what they claim is decided.
+
+    Args:
+        absolute: tables of two times that do not shift along.
+        spread: whether lengths were tried for what no formula decides.
+    """
+
+    offline: Offline
+    evaluation: Evaluation
+    settings: Settings
+    shared: Shared = field(default_factory=Shared)
+    absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
+    spread: bool = False
+
+    def decided(self, walk: Callable[[], Analysis]) -> Analysis:
+        """What a walk finds once all that it claims is decided.
+
+        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again. A
+        refusal at longer lengths leaves what holds before them.
+        """
+        enough, found = max(self.evaluation.lengths), self.shown(walk)
+        for further in (self.lengths_behind, lengths_before):
+            for _ in range(MOST_ROUNDS):
+                more = further(found)
+                if not more:
+                    break
+                before = self.evaluation
+                self.evaluation = evaluate_also(before, more)
+                try:
+                    wider = self.shown(walk)
+                except StreamError:
+                    if min(more) < enough or found.proof.untold:
+                        raise
+                    self.evaluation = before
+                    break
+                if not wider.promise.covers(found.promise):
+                    self.evaluation = before
+                    break
+                found = wider
+        return found
+
+    def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
+        """Longer lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
+        offline, evaluated, proof = self.offline, found.evaluation.lengths, found.proof
+        if not proof.is_possible:
+            return ()
+        if proof.untold:
+            tried = () if self.spread else lengths_tried(offline, found.evaluation, found.facts)
+            self.spread = True
+            suspects = [n for n in dict.fromkeys(proof.suspects) if n not in evaluated and 0 < n < max(evaluated)]
+            return (*(n for n in suspects if offline.accepts(n)), *(n for n in tried if n > max(evaluated)))
+        end = proof.end
+        if (
+            end.last >= min(ENDLESS, reach_of(found.evaluation, found.facts))
+            or end.outside
+            or end.last + 1 in evaluated
+        ):
+            return ()
+        around = lengths_around(offline, end.last, found.facts)
+        return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
+
+    def shown(self, walk: Callable[[], Analysis]) -> Analysis:
+        """The same at lengths that show all of every limit."""
+        most = self.settings.max_frames or 0
+        while True:
+            try:
+                return walk()
+            except AbsoluteTableError as err:
+                if err.name in self.absolute:
+                    raise
+                self.absolute[err.name] = err
+            except TooShortError as err:
+                longest = max(self.evaluation.lengths)
+                if err.frames >= LONGEST_TABLE and longest > most + MARGIN:
+                    raise
+                wanted = most + MARGIN if longest < most else 2 * longest
+                more = lengths_from(self.offline, wanted)
+                if not more:
+                    raise
+                self.evaluation = evaluate_also(self.evaluation, more)
+
+    def smallest(self) -> Analysis:
+        chunk = 1
+        while True:
+            try:
+                return self.walk(chunk, chunk)
+            except ChunkMisfitError as err:
+                chunk = math.lcm(chunk, err.multiple)
+                if chunk > LARGEST_CHUNK_MULTIPLE:
+                    raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
+
+    def walk(self, chunk: int, multiple: int) -> Analysis:
+        found = Walk(
+            self.offline, self.evaluation, chunk, settings=self.settings, shared=self.shared, absolute=self.absolute
+        )
+        found.run()
+        promise = promise_of(found)
+        facts, steps, proof = found.facts, found.steps, found.proof
+        return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
+
+
+def lengths_before(found: Analysis) -> tuple[int, ...]:
+    """The same of shorter lengths."""
+    evaluated, first = found.evaluation.lengths, found.proof.start.first
+    if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
+        return ()
+    return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
+
+
+def promise_of(walk: Walk) -> Promise:
+    """The lengths for which what a walk claimed holds."""
+    proof, evaluated = walk.proof, walk.evaluation.lengths
+    start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
+    end, bound = proof.end, walk.max_frames
+    most, by, continues = end.last, end.tensor, end.outside or end.rounded
+    tried = dict(proof.untold)
+    if tried or not proof.is_possible:
+        longest = max(evaluated)
+        if longest <= most:
+            further = [n for k in (1, 2, 3, 4) for n in (k * longest, k * longest + 1) if n > longest]
+            most, by = longest, next(iter(tried), "")
+            continues = not any(walk.offline.accepts(n) for n in further)
+    if bound is not None and bound <= most:
+        most, by, continues = bound, "", False
+    if most >= ENDLESS:
+        return Promise(start)
+    node = proof.formulas.made_by.get(by)
+    return Promise(start, most, label(node) if node is not None else by or None, continues, tried)
+
+
+def start_of(facts: Mapping[str, Fact], evaluation: Evaluation) -> int:
+    """The shortest stream in which no tensor is empty.
+
+    onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
+    streams are outside the promise (docs/limits.md).
+    """
+    lengths = {f.length for f in facts.values() if isinstance(f, Stream)}
+    longest = max(evaluation.lengths)
+    return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))

@@ -1,0 +1,81 @@
+"""The step of one node: by its rule, as a copy where it has no time, or as a move of entries."""
+
+from __future__ import annotations
+
+from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, GraphcError, StreamError, TooShortError
+from graphc.ir.graph import Node, label, op_of
+from graphc.stream.facts.facts import Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.index_maps.index_maps import moved_stream
+from graphc.stream.index_maps.movers import PLAIN_MOVERS
+from graphc.stream.lowering.rule import Facts, StreamStep, rule_for
+from graphc.stream.time.subgraphs import tensors_outside
+
+SPREADING = ("Expand", "Tile")
+QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
+
+
+def step_of(node: Node, facts: Facts) -> StreamStep:
+    """The step of a node: without time it is copied, with time its rule decides.
+
+    Errors:
+        StreamError: no rule, or the rule refuses.
+    """
+    sources = [*facts.inputs, *facts.captured.values()]
+    if not any(isinstance(f, Stream | Pairs | Moved) for f in sources):
+        steady = all(len(set(shapes)) <= 1 for shapes in facts.output_shapes)
+        if steady or node.op not in SPREADING:
+            return static_step(node, facts)
+    tables = any(isinstance(f, Pairs | Moved) for f in sources)
+    rule = rule_for(op_of(node), two_times=tables)
+    if rule is None:
+        missing = StreamError(
+            f"there is no streaming rule for the op {op_of(node)}" + " over a table of two times" * tables,
+            node=label(node),
+            hint="put quantize behind lift_state"
+            if any(word in node.op for word in QUANTIZED)
+            else "cut the model in front of it, or write a rule (docs/writing-a-rule.md)",
+        )
+        raise first_refusal(facts, missing)
+    try:
+        return rule(node, facts)
+    except (ChunkMisfitError, TooShortError, AbsoluteError, AbsoluteTableError):
+        raise
+    except StreamError as err:
+        moved = None if tables else moved_stream(node, facts, err)
+        if moved is None:
+            raise first_refusal(facts, err) from None
+        return moved
+    except GraphcError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError) as err:
+        raise StreamError(
+            f"the rule for {op_of(node)} does not understand this node ({type(err).__name__}: {err})", node=label(node)
+        ) from err
+
+
+def static_step(node: Node, facts: Facts) -> StreamStep:
+    """A node without time: as it is. What it makes of a final state is final too."""
+    origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Static)]
+    final = Origin.FINAL in origins
+    if final and node.op not in (*PLAIN_MOVERS, "Cast"):
+        facts.refuse(
+            "reads the state after the last frame, which a stream never reaches",
+            "return the outputs of every frame, or set stream.window to stream over the last N frames",
+        )
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Known) and fact.steady is None:
+            facts.refuse(f"its input {index} changes with the length of the whole stream")
+    if any(len(set(shapes)) > 1 for shapes in facts.output_shapes):
+        facts.refuse("makes a tensor without time whose shape changes with the length of the stream")
+    origin = Origin.FINAL if final else Origin.GIVEN if Origin.GIVEN in origins else Origin.INPUT
+    outputs = tuple(
+        Static(shapes[0], dtype, origin) if shapes else None
+        for shapes, dtype in zip(facts.output_shapes, facts.dtypes, strict=True)
+    )
+    return StreamStep(outputs, lambda b, x: b.copy(node, x, outside=tensors_outside(b, facts)))
+
+
+def first_refusal(facts: Facts, error: StreamError) -> StreamError:
+    """Why the entries that a node reads could not stay a stream, where that came first; else the error."""
+    refusals = (f.refusal for f in facts.inputs if isinstance(f, Moved))
+    return next((r for r in refusals if isinstance(r, StreamError)), error)

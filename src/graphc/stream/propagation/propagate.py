@@ -1,0 +1,300 @@
+"""One forward walk over an evaluated graph: a fact for every tensor of data, a step for every node. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError, TooShortError
+from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, opset_of
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import StateRole
+from graphc.stream.boundary.boundary_values import with_surroundings
+from graphc.stream.evaluation.evaluate import values_of
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.evaluation.wanted_tensors import input_fact, longest, refuse_table, sized_tensors, wanted_tensors
+from graphc.stream.facts.facts import Fact, Known, KnownConstant, Moved, Pairs, Static, Stream
+from graphc.stream.lowering.finite import keeps_finite, lower_bound
+from graphc.stream.lowering.options import DEFAULT, Settings
+from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.positions.absolute_tables import table_from_clock
+from graphc.stream.positions.position_constants import Made, Positions
+from graphc.stream.propagation.dispatch import step_of
+from graphc.stream.symbolic.domain.space import NoFormulaError
+from graphc.stream.symbolic.formulas import Formulas, Shared
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries.questions import Steady
+from graphc.stream.symbolic.sources import sizes_of
+
+SIZING = ("Reshape", "Expand", "Tile", "Resize")
+RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
+
+
+@dataclass(frozen=True)
+class StepAt:
+    """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
+
+    node: Node
+    step: StreamStep
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass
+class Walk:
+    """The walk over one evaluation at one chunk.
+
+    Args:
+        facts: of every tensor met so far.
+        steps: in topological order.
+        finite: tensors that are finite even in frames that do not exist.
+        absolute: tables of two times that do not shift along, by name, with what was said of them.
+        shared: formulas that other walks over the model made.
+        lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
+        bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
+    """
+
+    offline: Offline
+    evaluation: Evaluation
+    chunk: int
+    facts: dict[str, Fact] = field(default_factory=dict)
+    steps: list[StepAt] = field(default_factory=list)
+    lengths: dict[Length, None] = field(default_factory=dict)
+    bounds: list[tuple[Length, int]] = field(default_factory=list)
+    settings: Settings = DEFAULT
+    shared: Shared = field(default_factory=Shared)
+    absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
+    finite: set[str] = field(default_factory=set)
+    lowest: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Walks all nodes that an output depends on.
+
+        Errors:
+            StreamError: what cannot be streamed; a chunk that does not fit; lengths that are too short to tell.
+        """
+        evaluation = self.evaluation
+        formulas = Formulas(
+            evaluation.graph,
+            self.offline,
+            self.facts,
+            evaluation.dtypes,
+            evaluation.carried,
+            self.shared,
+            lambda name: values_of(evaluation, name)[name].values[0],
+        )
+        self.proof = Proof(formulas, evaluation.lengths, evaluation.known)
+        self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
+        for name in self.offline.roles:
+            if name in self.evaluation.carried:
+                self.note(name, input_fact(self.offline, self.evaluation, name))
+                if not isinstance(self.offline.roles[name], StateRole):
+                    self.finite.add(name)
+        wanted, sized = wanted_tensors(self.evaluation), sized_tensors(self.evaluation)
+        for node in self.evaluation.graph.nodes:
+            if any(t.name in wanted for t in node.outputs):
+                self.take(node)
+            elif any(t.name in sized for t in node.outputs):
+                self.look_at(node)
+        for port in self.evaluation.graph.outputs:
+            refuse_table(port, self.facts.get(port.name))
+        self.claim_fixed()
+
+    def claim_fixed(self) -> None:
+        """Conditions that chose branches, and outputs that are numbers of time alone, stay what they are."""
+        self.proof.begin()
+        made, known = self.proof.formulas.made_by, self.evaluation.known
+        steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
+        for name in (*self.evaluation.conditions, *steady):
+            if name in made:
+                self.proof.claim(name, Steady())
+        self.proof.commit()
+
+    def look_at(self, node: Node) -> None:
+        """The facts of what is read for its size alone; none where it is no stream."""
+        if any(t.name in self.evaluation.carried and t.name not in self.facts for t in node.inputs):
+            return
+        self.proof.begin()
+        try:
+            found = step_of(node, self.facts_of(node, node.inputs)).facts
+        except StreamError:
+            return
+        self.proof.commit()
+        for tensor, fact in zip(node.outputs, found, strict=False):
+            if tensor.name and fact is not None:
+                self.note(tensor.name, fact)
+
+    def note(self, name: str, fact: Fact) -> None:
+        self.facts[name] = fact
+        if isinstance(fact, Stream):
+            self.lengths.setdefault(fact.length)
+
+    def take(self, node: Node) -> None:
+        """The step of a node; constants that follow the frame's place become streams made from the clock first."""
+        inputs = [self.table_from_clock(t) if t.name in self.absolute else t for t in node.inputs]
+        while True:
+            facts = self.facts_of(node, inputs)
+            self.proof.begin()
+            try:
+                step = step_of(node, facts)
+                break
+            except AbsoluteError as err:
+                self.proof.begin()
+                inputs[err.index] = self.from_clock(node, inputs[err.index], err)
+                self.proof.commit()
+        if step.local:
+            step = with_surroundings(node, facts, step)
+        aligned = len({f.delay for f in facts.inputs if isinstance(f, Stream)}) <= 1
+        lowest = self.lowest if aligned else {}
+        if keeps_finite(node, self.finite, self.evaluation.known, lowest):
+            self.finite.update(t.name for t in node.outputs if t.name)
+        bound = lower_bound(node, lowest, self.evaluation.known)
+        if bound is not None:
+            self.lowest.update({t.name: bound for t in node.outputs if t.name})
+        self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
+        self.claim(node, facts)
+        self.proof.commit()
+
+    def claim(self, node: Node, facts: Facts) -> None:
+        """What a step relies on: the sizes of what it gives, and operands that are the same at every length.
+
+        Entries on the move are followed by their formulas, until they are a table of two times.
+        """
+        known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
+        times = {n: f for n, f in known.items() if isinstance(f, Known) and not isinstance(f, KnownConstant) and f.name}
+        varying = {name for name, fact in times.items() if fact.steady is None}
+        if any(isinstance(self.facts.get(t.name), Moved) for t in node.outputs):
+            return
+        if varying:
+            self.claim_sizes(node, varying)
+        for name in times:
+            if name not in varying:
+                self.proof.claim(name, Steady())
+            elif name not in self.proof.claimed:
+                self.proof.doubt(name, f"{label(node)} makes something of it that is not proved")
+
+    def claim_sizes(self, node: Node, varying: set[str]) -> None:
+        """Where sizes come from numbers that follow the length, they are those that the facts tell."""
+        if node.op not in RESIZING or not isinstance(self.facts.get(node.outputs[0].name), Stream | Pairs | Static):
+            return
+        if node.op in SIZING:
+            self.proof.claimed |= varying
+        for tensor in node.outputs:
+            fact = self.facts.get(tensor.name)
+            try:
+                made = self.proof.formulas.made(node, tensor.name)
+                if fact is not None:
+                    self.proof.same_sizes(tensor.name, made.sizes, sizes_of(fact), made)
+            except NoFormulaError as err:
+                self.proof.doubt(tensor.name, str(err))
+
+    def place(self, placed: StepAt) -> None:
+        for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):
+            if tensor.name and fact is not None:
+                self.note(tensor.name, fact)
+        self.steps.append(placed)
+        attention = placed.step.attention
+        if attention is not None and attention.max_frames is not None:
+            self.bounds.append((Length(), attention.max_frames))
+
+    def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
+        """The constant as a stream that is made anew in every call.
+
+        Errors:
+            AbsoluteError: nothing tells how it goes on.
+        """
+        assert isinstance(err.time, Stream)
+        made = self.positions.made(tensor.name, err.time)
+        if made is None and self.positions.may_have_ends(tensor.name, err.time):
+            raise TooShortError(err.reason, max(self.evaluation.lengths), err.node, err.hint)
+        return self.made_anew(made, err)
+
+    def table_from_clock(self, tensor: Tensor) -> Tensor:
+        """The table as one that is made anew in every call, out of the places of its times.
+
+        Errors:
+            AbsoluteTableError: nothing tells how it goes on.
+        """
+        err = self.absolute[tensor.name]
+        self.proof.begin()
+        made = table_from_clock(self.positions, tensor.name, cast(tuple[Stream, Stream], err.times))
+        found = self.made_anew(made, err)
+        self.proof.commit()
+        return found
+
+    def made_anew(self, made: Made | None, err: StreamError) -> Tensor:
+        """Takes the steps that make a constant anew in every call; raises what was refused where there are none."""
+        if made is None:
+            raise err
+        for position in made.steps:
+            if position.outputs[0].name in self.facts:
+                continue
+            known = {t.name: f for t, f in zip(position.inputs, position.facts, strict=True) if f is not None}
+            if position.step is None:
+                facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.shapes)
+                step = step_of(position.node, facts)
+            else:
+                step = position.step
+            if not isinstance(step.facts[0], Stream | Pairs):
+                raise err
+            self.place(StepAt(position.node, step, tuple(position.inputs), tuple(position.outputs)))
+        self.bounds += made.bounds
+        return Variable(made.name)
+
+    def facts_of(
+        self,
+        node: Node,
+        inputs: Sequence[Tensor],
+        facts: Mapping[str, Fact] | None = None,
+        known_shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
+    ) -> Facts:
+        evaluation = self.evaluation
+        facts, known_shapes = self.facts if facts is None else facts, known_shapes or {}
+
+        def fact_of(tensor: Tensor) -> Fact | None:
+            return (facts.get(tensor.name) or evaluation.known.get(tensor.name)) if tensor.name else None
+
+        def shapes_of(tensor: Tensor) -> tuple[tuple[int, ...], ...]:
+            for shapes in (known_shapes, evaluation.shapes):
+                if tensor.name in shapes:
+                    return shapes[tensor.name]
+            if isinstance(tensor, Constant):
+                return (tuple(tensor.shape),) * len(evaluation.lengths)
+            known = facts.get(tensor.name) or evaluation.known.get(tensor.name)
+            return tuple(v.shape for v in known.values) if isinstance(known, Known) else ()
+
+        given = tuple(fact_of(t) for t in inputs)
+        for tensor, fact in zip(inputs, given, strict=True):
+            if tensor.name and fact is None and not isinstance(tensor, Constant):
+                raise StreamError(f"reads '{tensor.name}', of which nothing is known", node=label(node))
+        outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
+        dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
+        model = self.offline.model
+        return Facts(
+            node,
+            given,
+            self.chunk,
+            opset_of(model),
+            evaluation.lengths,
+            tuple(shapes_of(t) for t in node.inputs),
+            tuple(shapes_of(t) for t in node.outputs),
+            dtypes,
+            outer,
+            tuple(model.opset_import),
+            model.ir_version,
+            tuple(self.lengths),
+            tuple(t.name for t in inputs),
+            evaluation.memo,
+            self.settings,
+            self.finite,
+            self.proof,
+        )
+
+    @property
+    def max_frames(self) -> int | None:
+        """The longest stream that stays within every table that is read at the clock."""
+        return min((longest(length, frames) for length, frames in self.bounds), default=None)

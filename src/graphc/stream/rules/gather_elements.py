@@ -1,0 +1,14 @@
+"""Elements gathered or scattered within each frame, by an index for each element."""
+
+from __future__ import annotations
+
+from graphc.ir.graph import Node, normalised
+from graphc.stream.lowering.rule import Facts, StreamStep, refuse_time_axis, stream_rule
+from graphc.stream.time.per_frame_operands import unbroadcast
+
+
+@stream_rule("GatherElements", "ScatterElements")
+def elements(node: Node, facts: Facts) -> StreamStep:
+    (_, x), *_ = facts.streams()
+    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "moves elements")
+    return unbroadcast(facts, dict.fromkeys(range(len(facts)), x.axis), x.axis, lambda b, given: b.copy(node, given))

@@ -1,0 +1,171 @@
+"""Which keys a query sees, read from the entries of an attention table that are zero whatever the data is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.errors import TooShortError
+from graphc.ir.graph import label, name_of
+from graphc.stream.facts.facts import Array, Span, Stream
+from graphc.stream.lowering.rule import Facts
+
+ROWS_TO_TELL = 3
+UNLIMITED = (
+    "limit it in the model, or say `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
+    "reference"
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Frames that a query sees before and after its own, by the query's index modulo the period; -1 for none."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    @property
+    def period(self) -> int:
+        return len(self.left)
+
+
+def reached(
+    facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]], query: Stream
+) -> tuple[Band, int | None]:
+    """The band of an attention under the user's settings, and the longest stream for which it holds, if any.
+
+    Errors:
+        StreamError: nothing limits the context, and no setting does.
+        TooShortError: the lengths evaluated do not show a limit.
+    """
+    limit = facts.settings.limit(name_of(facts.node)).max_frames
+    try:
+        return band_of(facts, zero, sizes), None
+    except TooShortError:
+        if facts.settings.survey:
+            return Band((0,), (0,)), None
+        if limit is None or max(facts.lengths) < limit:
+            raise
+        bounded = [z | later(size, query.length(limit)) for z, size in zip(zero, sizes, strict=True)]
+        return band_of(facts, bounded, sizes), limit
+
+
+def later(size: tuple[int, int], frames: int) -> Array:
+    """Keys that lie so many frames or more before a query: no stream of so many frames has them."""
+    place: Array = np.arange(size[0])[:, None] - np.arange(size[1])[None, :] >= frames
+    return place
+
+
+def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]]) -> Band:
+    """The smallest band, repeating along the diagonal, that holds every entry that may be other than zero.
+
+    Args:
+        zero: [queries or 1, keys or 1] at each length.
+        sizes: queries and keys at each length.
+
+    Errors:
+        StreamError: nothing limits the context.
+        TooShortError: the lengths evaluated do not show a limit.
+    """
+    bare = all(z.shape[1] == 1 for z in zero)
+    if bare and not facts.settings.survey:
+        facts.refuse("attends to all frames of the stream, past and future: no mask limits it", UNLIMITED)
+    seen = [extents(z, size) for z, size in zip(zero, sizes, strict=True)]
+    longest = max(range(len(sizes)), key=lambda i: sizes[i][0])
+    rows = sizes[longest][0]
+    blind = "past and future"
+    for period in range(1, max(2, rows // ROWS_TO_TELL)):
+        left, right = (fitted(side, period, seen, longest) for side in ("left", "right"))
+        if left is None or right is None:
+            continue
+        if None not in left and None not in right:
+            return Band(tuple(v for v in left if v is not None), tuple(v for v in right if v is not None))
+        blind = " and ".join(name for name, found in (("past", left), ("future", right)) if None in found)
+        break
+    raise TooShortError(
+        f"attends to all {blind} frames: no limit shows in {rows} frames",
+        max(sizes[longest]),
+        label(facts.node),
+        UNLIMITED,
+    )
+
+
+@dataclass(frozen=True)
+class Extents:
+    """For each query how far it sees to either side (below 0: not even itself), and how far the table goes there."""
+
+    left: Array
+    right: Array
+    left_room: Array
+    right_room: Array
+
+
+def extents(zero: Array, size: tuple[int, int]) -> Extents:
+    on = np.broadcast_to(~zero, size)
+    queries, keys = size
+    place = np.arange(queries)
+    some = on.any(axis=1)
+    first = np.where(some, on.argmax(axis=1), place + 1)
+    last = np.where(some, keys - 1 - on[:, ::-1].argmax(axis=1), place - 1)
+    return Extents(place - first, last - place, place, keys - 1 - place)
+
+
+def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
+    """What each phase sees on a side, None where too few rows have room to show it; None if the period does not fit.
+
+    Rows with room for it see exactly that far; rows near an end of the table see as far or less.
+    """
+    sides = [(getattr(table, side), getattr(table, f"{side}_room")) for table in seen]
+    most, room = sides[longest]
+    limits = np.array([most[phase::period].max() for phase in range(period)])
+    for values, space in sides:
+        limit = limits[np.arange(len(values)) % period]
+        if not np.where(space >= limit, values == limit, values <= limit).all():
+            return None
+    shown = [int((room[phase::period] >= limits[phase]).sum()) for phase in range(period)]
+    return [int(limit) if count >= ROWS_TO_TELL else None for limit, count in zip(limits, shown, strict=True)]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a call reads queries and keys: the keys' delay, and the spans of both."""
+
+    key_delay: int
+    queries: Span
+    keys: Span
+
+    @property
+    def delay(self) -> int:
+        """Of the queries."""
+        return self.queries.offset
+
+
+def placed(facts: Facts, band: Band, query: Stream, key: Stream, infinite: bool) -> Placed:
+    """The smallest delay of the queries at which all that every row sees has arrived.
+
+    Args:
+        infinite: whether keys that do not exist may be no numbers; those past the end have to be masked then, although
+            no query sees them.
+
+    Errors:
+        ChunkMisfitError: the chunk is no multiple of the band's period.
+    """
+    c = facts.frames(query)
+    if c % band.period:
+        facts.misfit(
+            band.period, query, f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames"
+        )
+    ends = infinite or max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
+    key_delay = max(key.delay, key.length.lag(facts.grid) if ends else 0, 0)
+    delay = max(query.delay, 0)
+    while True:
+        phases = [(i - delay) % band.period for i in range(c)]
+        last = max(i + band.right[p] for i, p in enumerate(phases))
+        if last - delay <= c - 1 - key_delay:
+            break
+        delay += 1
+    offset = delay + max(band.left[p] - i for i, p in enumerate(phases))
+    count = last - delay + 1 + offset
+    return Placed(key_delay, Span(delay, 0), Span(offset, count - c, ends))

@@ -1,0 +1,144 @@
+"""Tables of two times for calls of any multiple of the smallest chunk, out of the table of one smallest call.
+
+Queries of block ``b`` (one smallest chunk of them) see the keys that the smallest call's table shows, ``b`` chunks
+further on. What lies outside that is outside of the attention's band: ``beyond_window`` says where, and what the tables
+hold there does not matter.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+
+from graphc.errors import StreamError
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Array, Pairs, Span, Stream
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.lowering.builder import Builder, frames_in_chunk
+from graphc.stream.lowering.options import ONE_SIZE_HINT
+
+Spans = tuple[Span, Span]
+
+
+def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -> Tensor:
+    """A constant table of two times as a call meets it; ``value`` is that of the smallest call."""
+    if b.grid is None:
+        return b.constant(value, name)
+    axes = [value.ndim - r for r in frame.rights]
+    places = places_in_smallest(b, frame, spans)
+    last = np.moveaxis(value, axes, (-2, -1))
+    flat = b.constant(np.ascontiguousarray(last).reshape(*last.shape[:-2], -1), name)
+    table: Tensor = b.one("Gather", flat, places, axis=last.ndim - 2, hint="stretched")
+    if axes != [value.ndim - 2, value.ndim - 1]:
+        order = [*(a for a in range(value.ndim) if a not in axes), *axes]
+        table = b.one("Transpose", table, perm=[order.index(a) for a in range(value.ndim)], hint="stretched")
+    return table
+
+
+def beyond_window(b: Builder, table: Pairs, key: int, spans: Spans) -> Tensor | None:
+    """Which entries of a call's table no query sees, aligned with the table; None where all calls are the smallest."""
+    if b.grid is None:
+        return None
+    frame = Frame(table.from_right, table.times)
+    side = 1 - key
+
+    def make() -> Tensor:
+        width = smallest(b, frame.times[key]) + spans[key].extra
+        columns = columns_in_block(b, frame, spans, side)
+        early = b.one("Less", columns, b.constant([0]), hint="beyond")
+        late = b.one("Less", b.constant([width - 1]), columns, hint="beyond")
+        return oriented(b, b.one("Or", early, late, hint="beyond"), frame, side)
+
+    return b.remember(("beyond", frame.rights, rates(frame), spans, side), make)
+
+
+def stretched_places(b: Builder, count: int, chunk: int, wanted: int) -> Tensor:
+    """For each of ``wanted`` distances of a call the one of the ``count`` of the smallest call, or the nearest."""
+
+    def make() -> Tensor:
+        more = b.one("Sub", b.multiples, b.constant([1]), hint="blocks")
+        start = b.one("Mul", more, b.constant([chunk]), hint="shift")
+        steps = b.one("Sub", b.constant(np.arange(wanted)), start, hint="distance")
+        return b.clipped(steps, 0, count - 1)
+
+    return b.remember(("stretched", count, chunk, wanted), make)
+
+
+def smallest(b: Builder, time: Stream) -> int:
+    assert b.grid is not None
+    return frames_in_chunk(b.grid, time)
+
+
+def rates(frame: Frame) -> tuple[object, ...]:
+    return frame.times[0].rate, frame.times[1].rate
+
+
+def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
+    """Which of the two times has exactly the chunk: the queries.
+
+    Errors:
+        StreamError: neither has, or they run at different rates.
+    """
+    if frame.times[0].rate != frame.times[1].rate or all(s.extra for s in spans):
+        refuse(b)
+    return 0 if spans[0].extra == 0 else 1
+
+
+def refuse(b: Builder) -> NoReturn:
+    raise StreamError(
+        "has a table of two times whose queries cannot be told from its keys, which calls of any size need",
+        node=b.node,
+        hint=ONE_SIZE_HINT,
+    )
+
+
+def block_starts(b: Builder, frame: Frame, side: int) -> Tensor:
+    """For each query of the call the place where its block begins, int64 [queries, 1]."""
+
+    def make() -> Tensor:
+        chunk = smallest(b, frame.times[side])
+        rows = b.constant(np.arange(b.frames(frame.times[side]), dtype=np.int64).reshape(-1, 1), "rows")
+        number = b.one("Div", rows, b.constant([chunk]), hint="block")
+        return b.one("Mul", number, b.constant([chunk]), hint="block")
+
+    return b.remember(("block_starts", frame.times[side].rate), make)
+
+
+def columns_in_block(b: Builder, frame: Frame, spans: Spans, side: int) -> Tensor:
+    """Each key's place in the window of each query's block, int64 [queries, keys]; outside of it where not seen."""
+
+    def make() -> Tensor:
+        count = b.frames(frame.times[1 - side]) + spans[1 - side].extra
+        columns = b.constant(np.arange(count, dtype=np.int64), "columns")
+        return b.one("Sub", columns, block_starts(b, frame, side), hint="column")
+
+    return b.remember(("columns_in_block", rates(frame), spans[1 - side].extra), make)
+
+
+def oriented(b: Builder, table: Tensor, frame: Frame, side: int) -> Tensor:
+    """A table [queries, keys] as [first time, ones, second time, ones]."""
+    if side == 1:
+        table = b.one("Transpose", table, perm=[1, 0], hint="turned")
+    first, second = frame.rights
+    between = first - second - 1
+    ones = [*range(1, 1 + between), *range(2 + between, first)]
+    return b.one("Unsqueeze", table, b.constant(ones), hint="aligned") if ones else table
+
+
+def places_in_smallest(b: Builder, frame: Frame, spans: Spans) -> Tensor:
+    """For each entry of a call's table its place in the flat table of the smallest call, int64 [first, second]."""
+    side = query_side(b, frame, spans)
+
+    def make() -> Tensor:
+        width = smallest(b, frame.times[1 - side]) + spans[1 - side].extra
+        columns = b.clipped(columns_in_block(b, frame, spans, side), 0, width - 1)
+        rows = b.constant(np.arange(b.frames(frame.times[side]), dtype=np.int64).reshape(-1, 1), "rows")
+        own = b.one("Sub", rows, block_starts(b, frame, side), hint="row")
+        if side == 0:
+            return b.one("Add", b.one("Mul", own, b.constant([width]), hint="row"), columns, hint="place")
+        height = smallest(b, frame.times[side])
+        flat = b.one("Add", b.one("Mul", columns, b.constant([height]), hint="column"), own, hint="place")
+        return b.one("Transpose", flat, perm=[1, 0], hint="place")
+
+    return b.remember(("places_in_smallest", rates(frame), spans, side), make)

@@ -1,0 +1,43 @@
+"""A product as letters, one for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from graphc.ir.graph import Node
+from graphc.stream.facts.facts import Moved, Pairs
+from graphc.stream.lowering.rule import Facts
+
+SUMMED = "sums over all time"
+WINDOW_HINT = "a stream never sees all of it; set stream.window to stream over the last N frames"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A product: the letters of each operand's axes and of the output's."""
+
+    operands: tuple[tuple[str, ...], ...]
+    output: tuple[str, ...]
+    rewrite: Callable[[Node, int, str], dict[str, object] | None]
+
+    def summed(self) -> set[str]:
+        return {letter for operand in self.operands for letter in operand} - set(self.output)
+
+
+def has_two_times(facts: Facts, terms: Terms) -> bool:
+    """Whether a product reads or makes a table of two times, or of time and places."""
+    if any(isinstance(f, Pairs | Moved) for f in facts.inputs):
+        return True
+    letters = {terms.operands[i][s.axis] for i, s in facts.streams() if i < len(terms.operands)}
+    if len(letters & set(terms.output)) > 1:
+        return True
+    return len(letters) == 1 and grown_letter(facts, terms, letters) is not None
+
+
+def grown_letter(facts: Facts, terms: Terms, times: set[str]) -> str | None:
+    """A letter of the output, other than time, whose size follows the length because a constant's does."""
+    for axis, letter in enumerate(terms.output):
+        if letter not in times and len({s[axis] for s in facts.output_shapes[0]}) > 1:
+            return letter
+    return None

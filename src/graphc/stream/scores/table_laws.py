@@ -1,0 +1,42 @@
+"""What has to be true at every length of the constant tables that a table of two times is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from graphc.contract.length import Length
+from graphc.stream.facts.facts import Law
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.queries.questions import Shifting
+
+
+@dataclass(frozen=True)
+class TableLaw:
+    """A table shifts along with the stream, and does not change any more far from the diagonal.
+
+    Args:
+        rights, times: its two axes of time from the right, and how long they are.
+        falling: 1 where what is far from the diagonal may also fall further, -1 where it may rise: a penalty that is
+            added or subtracted masks the more.
+    """
+
+    proof: Proof = field(compare=False, repr=False)
+    name: str
+    rights: tuple[int, int]
+    times: tuple[Length, Length]
+    falling: int = 0
+
+    def __call__(self, period: int, reach: int) -> None:
+        self.proof.claim(self.name, Shifting(self.rights, self.times, period, reach, self.falling))
+
+
+def falling_at(op: str, index: int) -> int:
+    """How the operand of an elementwise op may change far from the diagonal, so that scores only fall there."""
+    if op in ("Add", "Sum") or (op == "Sub" and index == 0):
+        return 1
+    return -1 if op == "Sub" else 0
+
+
+def strict(law: Law) -> Law:
+    """The law of a table whose scores are subtracted: it may not change at all."""
+    return replace(law, falling=0) if isinstance(law, TableLaw) else law

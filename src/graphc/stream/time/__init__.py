@@ -1,0 +1,1 @@
+"""The forms that rules share: windows, recurrences, subgraphs. Imports boundary and evaluation."""

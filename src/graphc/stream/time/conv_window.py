@@ -1,0 +1,106 @@
+"""Kernel, stride, dilation and padding of convolutions and pools, on the axis that is time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.ir.graph import Node, with_attrs
+from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.lowering.rule import Facts
+from graphc.stream.time.window import Window
+
+
+def spatial_window(
+    node: Node, facts: Facts, x: Stream, kernel: Sequence[int], fill: float | Array
+) -> tuple[Window, int]:
+    """The window on the time axis, and which spatial axis that is.
+
+    Refuses time on the channel axis, and padding that depends on the total length.
+    """
+    spatial = x.axis - 2
+    if spatial < 0:
+        facts.refuse("stream time lies on its channel axis, which it sums over", "transpose time to a spatial axis")
+    count = len(kernel)
+    stride = int(node.attrs.get("strides", [1] * count)[spatial])
+    dilation = int(node.attrs.get("dilations", [1] * count)[spatial])
+    extent = (int(kernel[spatial]) - 1) * dilation + 1
+    auto = str(node.attrs.get("auto_pad", "NOTSET"))
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        before, after, length = same_padding(facts, auto, x, spatial, extent, stride)
+    elif auto == "VALID":
+        before, after, length = 0, 0, (1, stride - extent, stride)
+    else:
+        pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
+        before, after = pads[spatial], pads[spatial + count]
+        round_up = stride - 1 if node.attrs.get("ceil_mode", 0) else 0
+        length = (1, before + after - extent + stride + round_up, stride)
+        if round_up:
+            last_start_inside = (1, before + stride - 1, stride)
+            length = fitting(facts, x, [length, last_start_inside])
+            after = max(after, extent)
+    return Window(extent, stride, before, after, length, fill), spatial
+
+
+def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+    """The first of some lengths that the offline shapes bear out at every length.
+
+    With ceil_mode a window that would start in the padding behind is dropped, so one of two formulas holds.
+    """
+    for step in steps:
+        length = x.length.then(*step)
+        if all(s[x.axis] == length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
+            return step
+    return facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad in front instead")
+
+
+def same_padding(
+    facts: Facts, auto: str, x: Stream, spatial: int, extent: int, stride: int
+) -> tuple[int, int, tuple[int, int, int]]:
+    """Padding such that ceil(T / stride) frames come out; with a stride it depends on T, unless all T agree."""
+    frames = range(extent + stride, extent + 2 * stride)
+    if len(facts.lengths) == 1:
+        only = facts.input_shapes[0][0][x.axis]
+        frames = range(only, only + 1)
+    splits = set()
+    for count in frames:
+        total = max((-(-count // stride) - 1) * stride + extent - count, 0)
+        small = total // 2
+        splits.add((small, total - small) if auto == "SAME_UPPER" else (total - small, small))
+    befores = {before for before, _ in splits}
+    if len(befores) > 1:
+        facts.refuse(
+            f"auto_pad={auto} with stride {stride} pads in front by the length of the whole stream "
+            f"({min(befores)} or {max(befores)} frames)",
+            "export with explicit pads",
+        )
+    return befores.pop(), max(after for _, after in splits), (1, stride - 1, stride)
+
+
+def without_padding(node: Node, facts: Facts, spatial: int, count: int) -> dict[str, Any]:
+    """The node's attributes with no padding on the time axis; padding on other axes is made explicit."""
+    auto = str(node.attrs.get("auto_pad", "NOTSET"))
+    pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        pads = explicit_pads(node, facts, auto, count)
+    elif auto == "VALID":
+        pads = [0] * 2 * count
+    pads[spatial] = pads[spatial + count] = 0
+    return with_attrs(node, auto_pad=None, pads=pads)
+
+
+def explicit_pads(node: Node, facts: Facts, auto: str, count: int) -> list[int]:
+    weights = next(
+        (s[0][2:] for i, s in enumerate(facts.input_shapes) if i in (1, 3) and s and len(s[0]) == count + 2), None
+    )
+    kernel = [int(k) for k in node.attrs.get("kernel_shape", weights or [1] * count)]
+    strides = [int(s) for s in node.attrs.get("strides", [1] * count)]
+    dilations = [int(d) for d in node.attrs.get("dilations", [1] * count)]
+    sizes = facts.input_shapes[0][0][2:]
+    pads = [0] * 2 * count
+    for axis in range(count):
+        extent = (kernel[axis] - 1) * dilations[axis] + 1
+        total = max((-(-sizes[axis] // strides[axis]) - 1) * strides[axis] + extent - sizes[axis], 0)
+        small = total // 2
+        pads[axis], pads[axis + count] = (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
+    return pads

@@ -1,0 +1,19 @@
+"""Time as the batch of an op that takes each item of it alone: every frame is a picture of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.ir.graph import Node, Tensor
+from graphc.stream.facts.facts import Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep
+
+
+def each_alone(node: Node, facts: Facts, x: Stream) -> StreamStep:
+    """The node as it is, frame by frame."""
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return b.copy(node, inputs)
+
+    return StreamStep((facts.out(x, 0),), emit, local=True)

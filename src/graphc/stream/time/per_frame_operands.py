@@ -1,0 +1,65 @@
+"""The form of ops whose operands do not broadcast over time: each has every frame of one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, StreamStep, brought_to, cut_to_chunk, refuse_moving, same_length
+
+Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
+
+
+def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> StreamStep:
+    """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic.
+
+    Args:
+        axes: for each operand that has frames, on which of its axes they lie.
+        axis: of time in the output.
+        make: builds the nodes of one call, of whole chunks.
+    """
+    x = same_length(facts)
+    if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
+        facts.refuse("joins streams whose time lies on different axes")
+    laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}
+    known = [index for index in axes if isinstance(facts[index], Known)]
+    cuts = {index: cut_to_chunk(facts, index, laid[index]) for index in known}
+    if any(varies for _, varies in cuts.values()) and x.delay < 0:
+        x = x.at(0)
+        cuts = {index: cut_to_chunk(facts, index, laid[index].at(0)) for index in known}
+    frames = facts.frames(x)
+    wholes = {index: repeated(value, frames, axes[index]) for index, (value, _) in cuts.items()}
+    out = facts.out(x, axis)
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        given = brought_to(b, facts, inputs, x.delay)
+        for index, value in wholes.items():
+            given[index] = b.constant(value, f"{facts.node.inputs[index].name}/chunk")
+        return make(b, given)
+
+    return StreamStep((out,), emit, local=True)
+
+
+def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
+    """The stream as an operand has its frames.
+
+    Refuses an operand of data that is no stream, one that has frames at some places alone, and a table of two times.
+    """
+    fact, shapes = facts[index], facts.input_shapes[index]
+    if isinstance(fact, Static):
+        refuse_moving(facts, fact)
+        facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+    if [shape[axis] for shape in shapes] != [x.length(n) for n in facts.lengths]:
+        facts.refuse(f"its input {index} has another length than the stream it meets")
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
+        facts.refuse(f"an axis of its input {index} other than time ({axis}) changes with the length of the stream")
+    return replace(x, axis=axis, shape=tuple(-1 if a == axis else size for a, size in enumerate(shapes[0])))
+
+
+def repeated(value: Array, frames: int, axis: int) -> Array:
+    return value if value.shape[axis] == frames else np.repeat(value, frames, axis=axis)

@@ -1,0 +1,124 @@
+"""The form of every recurrence: a carried value that stands at its first value until frame 0 arrives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.contract.signature import StateKind
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Fact, Known, Origin, Static, Stream
+from graphc.stream.lowering.builder import INT64_MAX, Builder
+from graphc.stream.lowering.rule import Facts
+
+
+@dataclass(frozen=True)
+class Carry:
+    """One carried value of a recurrence.
+
+    Args:
+        first: the fact of its first value; None for zeros.
+        kind: of its state port.
+        shape: of the port.
+        delay: of the recurrence's input, in input frames, rounded down.
+    """
+
+    first: Fact | None
+    kind: StateKind
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    delay: int
+
+    @property
+    def given(self) -> bool:
+        return isinstance(self.first, Static) and self.first.origin is Origin.GIVEN
+
+    @property
+    def final(self) -> Static:
+        """The fact of the value after the last frame: a given state is returned, another becomes a port."""
+        return Static(self.shape, self.dtype, Origin.GIVEN if self.given else Origin.FINAL)
+
+    def previous(self, b: Builder, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The value that this call starts from, and the state port that holds it (None where it is given)."""
+        if self.given:
+            assert first is not None
+            return first, None
+        if isinstance(self.first, Static):
+            port = b.state(np.zeros(self.shape, self.dtype), self.kind)
+            return b.one("Where", b.before(self.delay + 1), first, port, hint="previous"), port
+        init = np.zeros(self.shape, self.dtype)
+        if isinstance(self.first, Known) and self.first.steady is not None:
+            init = np.broadcast_to(self.first.steady, self.shape).astype(self.dtype)
+        port = b.state(np.array(init), self.kind)
+        if self.delay == 0:
+            return port, port
+        return b.one("Where", b.before(self.delay + 1), b.constant(init, "first"), port, hint="previous"), port
+
+    def next(self, b: Builder, port: Tensor | None, first: Tensor | None, value: Tensor) -> Tensor:
+        """Keeps the value for the next call; returns the value that stands for it after the last frame."""
+        if port is not None:
+            b.keep(port, value)
+        elif self.delay > 0:
+            return b.one("Where", b.ends_before(self.delay + 1), first, value, hint="held")
+        return value
+
+
+def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
+    """The stream at a delay of whole chunks, and that delay in input frames.
+
+    Calls of many sizes have no whole chunks: the delay stays, and ``Warmup`` keeps what it leaves over out.
+    """
+    if facts.settings.grid is not None:
+        x = x.at(max(x.delay, 0))
+        return x, math.floor(x.delay / x.rate)
+    frames = facts.frames(x)
+    delay = math.ceil(max(x.delay, 0) / frames) * frames
+    return x.at(delay), delay // frames * facts.chunk
+
+
+class Warmup:
+    """The frames of a call that stand before frame 0, where a recurrence must not run over them.
+
+    At least one frame is left, since no recurrence takes none; a call without any of the stream's own frames starts
+    from the first value again at the next (``Carry.previous``).
+    """
+
+    def __init__(self, b: Builder, x: Stream):
+        self.b = b
+        self.needed = b.grid is not None and x.delay > 0
+        if self.needed:
+            self.skipped = b.clipped(b.one("Neg", b.first_index(x), hint="early"), 0, b.frames(x) - 1)
+
+    def without(self, x: Tensor, axis: int) -> Tensor:
+        """The frames from frame 0 on."""
+        if not self.needed:
+            return x
+        b = self.b
+        return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
+
+    def refilled(self, x: Tensor, out: Stream) -> Tensor:
+        """Frames of zeros in front, as many as were left out."""
+        if not self.needed:
+            return x
+        b = self.b
+        shape = [b.frames(out) if a == out.axis else s for a, s in enumerate(out.shape)]
+        begin, axis = b.constant([0]), b.constant([out.axis])
+        front = b.one("Slice", b.constant(np.zeros(shape, out.dtype)), begin, self.skipped, axis, hint="left_out")
+        return b.one("Concat", front, x, axis=out.axis, hint="refilled")
+
+
+def check_first(facts: Facts, index: int) -> Fact | None:
+    """The fact of a first value; refuses one that changes with the length or that is final itself."""
+    fact = facts[index]
+    if isinstance(fact, Stream):
+        facts.refuse("its first state carries stream time", "start it from a constant")
+    if isinstance(fact, Known):
+        facts.array(index, "its first state")
+    if isinstance(fact, Static) and fact.origin is Origin.FINAL:
+        facts.refuse(
+            "starts from the state that another recurrence has after the last frame",
+            "a stream never reaches it; set stream.window to stream over the last N frames",
+        )
+    return fact

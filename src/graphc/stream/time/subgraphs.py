@@ -1,0 +1,64 @@
+"""The body of a Scan or a Loop, run over the frames of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.ir.graph import Graph, Node, Tensor
+from graphc.stream.evaluation.evaluate import draws
+from graphc.stream.facts.facts import Fact, Known, Static, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts, refuse_moving
+from graphc.stream.time.recurrence import Carry, Warmup
+
+
+def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
+    """The scanned outputs with the frames back in front that the body did not run over."""
+    return [
+        warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
+        for r, f in zip(results, outputs, strict=True)
+    ]
+
+
+def run_body(
+    b: Builder,
+    node: Node,
+    carries: list[Carry],
+    given: list[Tensor | None],
+    offset: int,
+    body: Graph,
+    outer: dict[str, Tensor],
+) -> list[Tensor | None]:
+    """The node over a chunk, its carried values in ports."""
+    firsts = [given[offset + i] for i in range(len(carries))]
+    ports: list[Tensor | None] = []
+    for index, (carry, first) in enumerate(zip(carries, firsts, strict=True)):
+        given[offset + index], port = carry.previous(b, first)
+        ports.append(port)
+    attrs = {**node.attrs, "body": body.copy(tensor_map=outer)}
+    results: list[Tensor | None] = list(b.add(node.op, given, attrs, "recurrence", len(node.outputs)))
+    for index, (carry, port, first) in enumerate(zip(carries, ports, firsts, strict=True)):
+        value = results[index]
+        assert value is not None
+        results[index] = carry.next(b, port, first, value)
+    return results
+
+
+def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
+    """What bodies read of the graph around them, by its offline name; time-only tensors as constants."""
+    known = {n: f for n, f in facts.captured.items() if isinstance(f, Known) and n not in b.tensors}
+    return b.tensors | {n: b.constant(np.asarray(f.steady), f"{n}/value") for n, f in known.items()}
+
+
+def check_captured(facts: Facts, streams_too: bool = True) -> None:
+    if draws(facts.node):
+        facts.refuse("its body draws random numbers", "export the model in evaluation mode")
+    for name, fact in facts.captured.items():
+        if isinstance(fact, Stream) and streams_too:
+            facts.refuse(f"its body reads the whole stream '{name}'", "scan over it instead")
+        if isinstance(fact, Known) and fact.steady is None:
+            facts.refuse(f"its body reads '{name}', which changes with the length of the stream")
+        if isinstance(fact, Static):
+            refuse_moving(facts, fact)

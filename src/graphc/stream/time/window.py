@@ -1,0 +1,128 @@
+"""The form of every op that slides a window along time: convolution, pooling, strided slices, framing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.contract.signature import StateKind
+from graphc.ir.graph import Tensor
+from graphc.stream.boundary.constants import Core, run_core
+from graphc.stream.facts.facts import Array, Edge, Head, Stream
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.rule import Facts
+
+
+@dataclass(frozen=True)
+class Window:
+    """Output frame o reads the input frames ``o * stride - before ... o * stride - before + extent - 1``.
+
+    Args:
+        extent: (kernel - 1) * dilation + 1.
+        before: frames of padding in front; negative where frames are skipped.
+        after: frames of padding behind.
+        length: the output's frames for the input's frames, as a step (mul, add, div).
+        fill: what padding frames hold, a number or an array that broadcasts.
+    """
+
+    extent: int
+    stride: int
+    before: int
+    after: int
+    length: tuple[int, int, int]
+    fill: float | Array = 0.0
+
+    def delay(self, delay: int) -> int:
+        """The output's delay: its last input frame has to have arrived (docs/calculus.md, "Context")."""
+        return math.ceil((delay - self.before + self.extent) / self.stride) - 1
+
+    def reads_past_end(self) -> bool:
+        """Whether the last output frame of some length reads frames from the length on."""
+        mul, add, div = self.length
+        for frames in range(4 * self.extent, 4 * self.extent + self.stride * div):
+            last = (mul * frames + add) // div - 1
+            if last * self.stride - self.before + self.extent > frames:
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A window over a stream: what the rule's facts and its nodes need.
+
+    Args:
+        x: the input as the window reads it, after a delay line where one was needed.
+        source: the input as it comes.
+        delay: of the output, before any further delay line.
+        cache: frames kept from call to call; negative where the chunk's first frames are dropped.
+        fill: what stands in the cache first.
+    """
+
+    source: Stream
+    x: Stream
+    window: Window
+    delay: int
+    cache: int
+    fill: float | Head
+    length: Length
+    mask_before: bool
+    mask_after: bool
+
+    def chunk(self, b: Builder, tensor: Tensor, kind: StateKind) -> Tensor:
+        """The frames that one call of the op reads."""
+        tensor = b.delayed(tensor, self.source, self.x.delay)
+        tensor = b.masked(tensor, self.x, self.window.fill, self.mask_before, self.mask_after)
+        return b.cached(tensor, self.x, self.cache, self.fill, kind)
+
+
+def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) -> Windowed:
+    """How a window runs over a stream.
+
+    Refuses nothing itself. Where frames before 0 or past the end are leftovers and the window reads them, they are
+    masked; where the end has to be masked and is not known in time, the input waits. ``settled`` makes a stream whose
+    first frames are never carried wait until they are, and one whose end is read wait until the end is known.
+
+    Errors:
+        ChunkMisfitError: the chunk is no multiple of the stride.
+    """
+    frames = facts.frames(x)
+    if frames % window.stride:
+        facts.misfit(window.stride, x, f"a chunk of {frames} frames is no multiple of the stride {window.stride}")
+    source = x
+    if settled:
+        x = x.at(max(x.delay, 0))
+    reads_past_end = window.reads_past_end()
+    mask_after = reads_past_end and not same_value(x.tail, window.fill)
+    if window.before > 0 and x.delay < 0 and not same_value(x.head, window.fill):
+        x = x.at(0)
+    if x.delay < 0 and window.delay(x.delay) < 0 and isinstance(x.head, Edge):
+        x = x.at(0)
+    if mask_after or (settled and reads_past_end):
+        x = x.at(max(x.delay, x.length.lag(facts.grid)))
+    mask_before = window.before > 0 and x.delay > 0
+    fill: float | Head = x.head if x.delay < 0 else window.fill
+    delay = window.delay(x.delay)
+    cache = delay * window.stride + window.before - x.delay
+    length = x.length.then(*window.length)
+    return Windowed(source, x, window, delay, cache, fill, length, mask_before, mask_after)
+
+
+def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int = 0) -> Stream:
+    """The output's fact; where frames stand before the first carried one, they are what the padding gives."""
+    out = facts.out(w.x, axis, index, delay=w.delay, length=w.length)
+    if w.delay >= 0:
+        return out
+    frame = np.zeros(w.x.one_frame(), w.x.dtype)
+    fill = w.fill if isinstance(w.fill, np.ndarray) else np.asarray(w.fill)
+    filled = np.repeat((frame + fill).astype(w.x.dtype), w.window.extent, axis=w.x.axis)
+    return replace(out, head=run_core(core, filled, facts))
+
+
+def same_value(frame: Head, fill: float | Array) -> bool:
+    """Whether a frame holds the fill everywhere."""
+    if not isinstance(frame, np.ndarray):
+        return False
+    return bool(np.array_equal(frame, np.broadcast_to(np.asarray(fill).astype(frame.dtype), frame.shape)))

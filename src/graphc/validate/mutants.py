@@ -1,0 +1,353 @@
+"""Compiled models with one thing wrong: what a proof that sees has to catch.
+
+Each mutant is a fault that a converter of streams has made in earnest: a cache that is a frame short, a mask that is
+shifted, inverted or not there, a table of positions that restarts, a tail that is not masked, a state that is never
+carried, two that are swapped, a first value that is not the model's, a delay or a length that is off by one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from graphc.client.manifest import LengthStep, Manifest, StateEntry
+from graphc.ir.shapes import inferred_types
+from graphc.validate.validation_streams import CONTEXTS
+
+Array = NDArray[Any]
+COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")
+CACHES = (*CONTEXTS, "overlap_add")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A compiled model: its graph, its manifest, and the first values of its states."""
+
+    proto: onnx.ModelProto
+    manifest: Manifest
+    first: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Args:
+        fault: what kind it is.
+        place: the state, node or output that it is in.
+        parts: makes the model that has it.
+    """
+
+    fault: str
+    place: str
+    parts: Callable[[], Parts]
+
+    @property
+    def name(self) -> str:
+        return f"{self.fault}: {self.place}"
+
+
+def mutants_of(parts: Parts) -> list[Mutant]:
+    """Every fault that can be put into a compiled model, one at a time."""
+    return [
+        *states_not_carried(parts),
+        *states_swapped(parts),
+        *first_values_changed(parts),
+        *caches_disturbed(parts),
+        *clocks_disturbed(parts),
+        *tails_unmasked(parts),
+        *masks_disturbed(parts),
+        *manifests_off_by_one(parts),
+    ]
+
+
+@dataclass
+class Surgery:
+    """A copy of a compiled model's graph, in which tensors are replaced."""
+
+    proto: onnx.ModelProto
+    made: int = 0
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    @classmethod
+    def on(cls, parts: Parts) -> Surgery:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(parts.proto)
+        return cls(copy)
+
+    def constant(self, value: Array) -> str:
+        name = f"mutant/constant_{next(self.names)}"
+        self.proto.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], **attrs: Any) -> str:
+        """Puts a node behind those made before; they stand together where the surgery began."""
+        name = f"mutant/{op}_{next(self.names)}"
+        self.proto.graph.node.insert(self.made, helper.make_node(op, list(inputs), [name], **attrs))
+        self.made += 1
+        return name
+
+    def behind_input(
+        self, name: str, instead: Callable[[Surgery, str], str], only: onnx.NodeProto | None = None
+    ) -> None:
+        """Lets the readers of a graph's input, or one of them, read something made of it."""
+        readers = [n for n in self.proto.graph.node if only is None or n.output == only.output]
+        new = instead(self, name)
+        for reader in readers:
+            renamed_reads(reader, name, new)
+
+    def behind_node(self, output: str, instead: Callable[[Surgery, str], str]) -> None:
+        """Lets something made of a node's output stand for it everywhere."""
+        nodes = self.proto.graph.node
+        index = next(i for i, n in enumerate(nodes) if output in n.output)
+        before = f"{output}//before"
+        for place, name in enumerate(nodes[index].output):
+            if name == output:
+                nodes[index].output[place] = before
+        self.made = index + 1
+        new = instead(self, before)
+        nodes.insert(self.made, helper.make_node("Identity", [new], [output]))
+
+    def before_input_of(self, output: str, index: int, instead: Callable[[Surgery, str], str]) -> None:
+        """Lets a node read something made of one of its inputs."""
+        nodes = self.proto.graph.node
+        place = next(i for i, n in enumerate(nodes) if output in n.output)
+        reader = nodes[place]
+        self.made = place
+        reader.input[index] = instead(self, reader.input[index])
+
+
+def renamed_reads(node: onnx.NodeProto, old: str, new: str) -> None:
+    """Renames what a node and its subgraphs read."""
+    for place, name in enumerate(node.input):
+        if name == old:
+            node.input[place] = new
+    for attribute in node.attribute:
+        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            for inner in graph.node:
+                renamed_reads(inner, old, new)
+
+
+def with_graph(parts: Parts, change: Callable[[Surgery], None]) -> Callable[[], Parts]:
+    def make() -> Parts:
+        surgery = Surgery.on(parts)
+        change(surgery)
+        return replace(parts, proto=surgery.proto)
+
+    return make
+
+
+def states_not_carried(parts: Parts) -> Iterator[Mutant]:
+    """Each call begins with the first value."""
+    for state in parts.manifest.states:
+        first = parts.first[state.input]
+
+        def change(surgery: Surgery, state: StateEntry = state, first: Array = first) -> None:
+            surgery.behind_input(state.input, lambda s, name: s.constant(first))
+
+        yield Mutant("never carried", state.input, with_graph(parts, change))
+
+
+def states_swapped(parts: Parts) -> Iterator[Mutant]:
+    """Of states of one shape and type each and the next."""
+    alike: dict[tuple[Any, ...], list[StateEntry]] = {}
+    for state in parts.manifest.states:
+        alike.setdefault((tuple(state.shape), state.dtype), []).append(state)
+    for group in alike.values():
+        for one, other in itertools.pairwise(group):
+
+            def make(one: StateEntry = one, other: StateEntry = other) -> Parts:
+                swapped = {one.input: other.output, other.input: one.output}
+                states = [
+                    s.model_copy(update={"output": swapped.get(s.input, s.output)}) for s in parts.manifest.states
+                ]
+                return replace(parts, manifest=parts.manifest.model_copy(update={"states": states}))
+
+            yield Mutant("swapped", f"{one.input} and {other.input}", make)
+
+
+def first_values_changed(parts: Parts) -> Iterator[Mutant]:
+    """Zeros where there are others, and ones where there are zeros."""
+    for state in parts.manifest.states:
+        first = parts.first[state.input]
+        if not first.size:
+            continue
+        zeros = not np.any(first != 0)
+        other = np.ones_like(first) if zeros else np.zeros_like(first)
+
+        def make(state: StateEntry = state, other: Array = other) -> Parts:
+            return replace(parts, first={**parts.first, state.input: other})
+
+        yield Mutant("begins with ones" if zeros else "begins with zeros", state.input, make)
+
+
+def caches_disturbed(parts: Parts) -> Iterator[Mutant]:
+    """Caches without their oldest frame, and caches that lag by a frame."""
+    for state in parts.manifest.states:
+        axis = axis_of_cache(parts.proto, state)
+        if axis is None:
+            continue
+        frames = state.shape[axis]
+        first = parts.first[state.input]
+
+        def short(s: Surgery, name: str, axis: int = axis, first: Array = first) -> str:
+            younger = sliced(s, name, axis, 1, np.iinfo(np.int64).max)
+            return s.node("Concat", [s.constant(first.take([0], axis=axis)), younger], axis=axis)
+
+        def late(s: Surgery, name: str, axis: int = axis, first: Array = first) -> str:
+            older = sliced(s, name, axis, 0, -1)
+            return s.node("Concat", [s.constant(first.take([0], axis=axis)), older], axis=axis)
+
+        faults = {"a frame short": short, **({"a frame late": late} if frames > 1 else {})}
+        for fault, instead in faults.items():
+
+            def change(surgery: Surgery, state: StateEntry = state, instead: Any = instead) -> None:
+                surgery.behind_input(state.input, instead)
+
+            yield Mutant(fault, state.input, with_graph(parts, change))
+
+
+def sliced(surgery: Surgery, name: str, axis: int, start: int, end: int) -> str:
+    ends = [surgery.constant(np.array([v], np.int64)) for v in (start, end, axis)]
+    return surgery.node("Slice", [name, *ends])
+
+
+def axis_of_cache(proto: onnx.ModelProto, state: StateEntry) -> int | None:
+    """The axis on which a cache meets the new frames."""
+    if state.kind not in CACHES or not all(state.shape):
+        return None
+    names = {state.input}
+    for node in proto.graph.node:
+        if not names & set(node.input):
+            continue
+        if node.op_type in ("Identity", "Cast", "DequantizeLinear", "Split"):
+            names |= set(node.output)
+        elif node.op_type == "Concat":
+            axis = int(helper.get_attribute_value(next(a for a in node.attribute if a.name == "axis")))
+            return axis % len(state.shape)
+    return None
+
+
+def clocks_disturbed(parts: Parts) -> Iterator[Mutant]:
+    """Clocks that run late or early, and single readers of a clock for which every call is the first."""
+    for state in parts.manifest.states:
+        first = parts.first[state.input]
+        if state.kind != "clock" or first.dtype.kind not in "iu":
+            continue
+        for amount in (1, -1):
+
+            def change(surgery: Surgery, state: StateEntry = state, amount: int = amount) -> None:
+                one = np.full(1, amount, parts.first[state.input].dtype)
+                surgery.behind_input(state.input, lambda s, name: s.node("Add", [name, s.constant(one)]))
+
+            yield Mutant(f"clock {amount:+d}", state.input, with_graph(parts, change))
+        for reader in readers_of(parts.proto, state.input):
+
+            def restart(surgery: Surgery, state: StateEntry = state, reader: onnx.NodeProto = reader) -> None:
+                begun = parts.first[state.input]
+                surgery.behind_input(state.input, lambda s, name: s.constant(begun), only=reader)
+
+            yield Mutant("restarts in every call", place_of(reader), with_graph(parts, restart))
+
+
+def readers_of(proto: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
+    return [n for n in proto.graph.node if name in n.input]
+
+
+def place_of(node: onnx.NodeProto) -> str:
+    return f"{node.output[0]} ({node.op_type})"
+
+
+def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
+    """A model that takes every chunk for a whole one."""
+    name, chunk = parts.manifest.valid_frames, parts.manifest.chunk
+    if name is None or chunk is None:
+        return
+    whole = np.full(parts.manifest.streams or 1, chunk, np.int64)
+    for reader in readers_of(parts.proto, name):
+
+        def change(surgery: Surgery, reader: onnx.NodeProto = reader) -> None:
+            surgery.behind_input(name, lambda s, _: s.constant(whole), only=reader)
+
+        yield Mutant("tail not masked", place_of(reader), with_graph(parts, change))
+
+
+def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
+    """Comparisons of the clock: inverted, shifted by one either way, always true, never true."""
+    types = inferred_types(parts.proto)
+    counted = counted_tensors(parts)
+    for node in parts.proto.graph.node:
+        output = node.output[0]
+        elem, _ = types.get(output, (None, None))
+        if output not in counted or elem != onnx.TensorProto.BOOL:
+            continue
+
+        def inverted(s: Surgery, name: str) -> str:
+            return s.node("Not", [name])
+
+        def always(s: Surgery, name: str) -> str:
+            return s.node("Or", [name, s.constant(np.array(True))])
+
+        def never(s: Surgery, name: str) -> str:
+            return s.node("And", [name, s.constant(np.array(False))])
+
+        for fault, instead in (("inverted", inverted), ("always true", always), ("never true", never)):
+
+            def change(surgery: Surgery, output: str = output, instead: Any = instead) -> None:
+                surgery.behind_node(output, instead)
+
+            yield Mutant(f"mask {fault}", place_of(node), with_graph(parts, change))
+        operand, _ = types.get(node.input[0], (None, None)) if node.op_type in COMPARISONS else (None, None)
+        if operand not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
+            continue
+        dtype = helper.tensor_dtype_to_np_dtype(operand)
+        for amount in (1, -1):
+
+            def shift(surgery: Surgery, output: str = output, amount: int = amount, dtype: Any = dtype) -> None:
+                one = np.array(amount, dtype)
+                surgery.before_input_of(output, 0, lambda s, name: s.node("Add", [name, s.constant(one)]))
+
+            yield Mutant(f"mask shifted by {amount:+d}", place_of(node), with_graph(parts, shift))
+
+
+def counted_tensors(parts: Parts) -> set[str]:
+    """Tensors of the outer graph that follow clocks and counts of valid frames, and nothing that was heard."""
+    found = {s.input for s in parts.manifest.states if s.kind == "clock"}
+    found |= {parts.manifest.valid_frames} - {None}  # type: ignore[arg-type]
+    weights = {i.name for i in parts.proto.graph.initializer}
+    plain = set(weights)
+    for node in parts.proto.graph.node:
+        inputs = {name for name in node.input if name}
+        if inputs <= plain and inputs:
+            plain |= set(node.output)
+        elif inputs and inputs <= plain | found:
+            found |= set(node.output)
+    return found
+
+
+def manifests_off_by_one(parts: Parts) -> Iterator[Mutant]:
+    """Delays and lengths that the client counts wrongly."""
+    for index, output in enumerate(parts.manifest.outputs):
+        if output.axis is None:
+            continue
+        changes: dict[str, dict[str, Any]] = {"delay +1": {"delay": output.delay + 1}}
+        if output.delay:
+            changes["delay -1"] = {"delay": output.delay - 1}
+        for amount in (1, -1):
+            step = LengthStep(mul=1, add=amount, div=1)
+            changes[f"length {amount:+d}"] = {"length": [*(output.length or []), step]}
+        for fault, update in changes.items():
+
+            def make(index: int = index, update: dict[str, Any] = update) -> Parts:
+                outputs = list(parts.manifest.outputs)
+                outputs[index] = outputs[index].model_copy(update=update)
+                return replace(parts, manifest=parts.manifest.model_copy(update={"outputs": outputs}))
+
+            yield Mutant(fault, output.name, make)

@@ -1,0 +1,279 @@
+"""The proof by running: random streams through the compiled model, chunk by chunk, against the offline model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.client.manifest import Manifest, manifest_of, parse_manifest, to_json
+from graphc.client.session import Compiled, StreamSession, first_values
+from graphc.contract.signature import StatePort
+from graphc.errors import ModelError
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session, Watched
+from graphc.spec.schema import ToleranceSpec
+from graphc.system.parallel import side_by_side
+from graphc.validate.compare import Array, Difference, allowed, compare, scale_of, widened
+from graphc.validate.staggered_streams import run_apart
+
+SIGHT = 10.0
+CALLS_TO_SHOW = 12
+WHOLE_OF = 4
+Feeds = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One random stream and what the reference gives for it."""
+
+    frames: int
+    feeds: Feeds
+    want: dict[str, Array]
+
+
+def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:
+    """A client over a model in memory, which knows its manifest only; ``exact`` as a Session has it.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
+    return StreamSession(compiled_of(model, proto, exact))
+
+
+def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> Compiled:
+    """A streaming model, compiled in memory; ``proto`` where its graph has been written already.
+
+    Errors:
+        ModelError: onnxruntime does not take the model.
+    """
+    data, _ = manifest_of(model, "model")
+    manifest: Manifest = parse_manifest(to_json(data), "the manifest")
+    try:
+        runner = Session(proto if proto is not None else model.proto(), exact=exact)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
+    return Compiled(manifest, runner, first_values(model))
+
+
+def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> dict[str, Array]:
+    """The outputs of a whole stream; outputs without time are stacked, one for each call.
+
+    Where calls may differ, they have all sizes, or with ``smallest`` that of the smallest chunk.
+    """
+    session.reset()
+    statics = {n: v for n, v in feeds.items() if n in session.statics}
+    streams = {n: v for n, v in feeds.items() if n in session.streams}
+    parts: list[dict[str, Array]] = []
+    session.push(statics)
+    first = next(iter(streams))
+    total = streams[first].shape[session.streams[first].axis or 0] // session.frames_a_chunk(first)
+    done = 0
+    for chunks in [1] * total if smallest else call_sizes(session, total):
+        chunk = {}
+        for name, value in streams.items():
+            count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+            chunk[name] = value.take(range(done * count, (done + chunks) * count), axis=axis)
+        parts.append(session.push(chunk))
+        done += chunks
+    rest = {}
+    for name, value in streams.items():
+        count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+        rest[name] = value.take(range(total * count, value.shape[axis]), axis=axis)
+    session.push(rest)
+    parts.append(session.flush())
+    return {
+        name: np.concatenate([p[name] for p in parts], axis=entry.axis)
+        if entry.axis is not None
+        else np.stack([p[name] for p in parts if p[name].size] or [np.zeros(0)])
+        for name, entry in session.outputs.items()
+    }
+
+
+def call_sizes(session: StreamSession, total: int) -> list[int]:
+    """Smallest chunks of every call of a stream: one each, or where calls may differ of all sizes, some at once."""
+    if not session.dynamic:
+        return [1] * total
+    if total % WHOLE_OF == 2:
+        return [total]
+    rng = np.random.default_rng(total)
+    sizes: list[int] = []
+    left = total
+    while left:
+        size = min(left, int(rng.choice([1, 1, 2, 3, 7, left if 4 * left <= total else 1])))
+        sizes.append(size)
+        left -= size
+    return sizes
+
+
+def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: bool = False) -> list[dict[str, Array]]:
+    """What a compiled model gives for whole streams; ``smallest`` as in ``run_stream``."""
+    if session.manifest.streams is not None:
+        return run_apart(session, sequences)
+    return side_by_side(lambda feeds: run_stream(StreamSession(session.compiled), feeds, smallest), sequences)
+
+
+def compare_all(
+    session: StreamSession,
+    trials: list[Trial],
+    got: list[dict[str, Array]],
+    want: list[dict[str, Array]],
+    tolerance: ToleranceSpec,
+) -> list[Difference]:
+    """Every output of every trial against what it should be."""
+    return [
+        compare(name, reference[name], of_stream(outputs[name], reference[name]), entry.axis, tolerance, trial.frames)
+        for trial, outputs, reference in zip(trials, got, want, strict=True)
+        for name, entry in session.outputs.items()
+    ]
+
+
+def of_stream(outputs: Array, want: Array) -> Array:
+    """Of an output without time that the reference has once for the whole stream, the last call's value."""
+    return outputs[-1] if len(outputs.shape) == len(want.shape) + 1 else outputs
+
+
+def compare_session(session: StreamSession, trials: list[Trial], tolerance: ToleranceSpec) -> list[Difference]:
+    """A compiled model on every trial against the reference."""
+    got = stream_all(session, [t.feeds for t in trials])
+    return compare_all(session, trials, got, [t.want for t in trials], tolerance)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How far the outputs move when one state is disturbed, over what the tolerance allows."""
+
+    state: str
+    ratio: float
+
+    @property
+    def proven(self) -> bool:
+        return self.ratio >= SIGHT
+
+
+def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> list[Sight]:
+    """Disturbs each state at a few calls of the longest stream, and goes on from there until an output moves.
+
+    A state that moves no output far beyond the tolerance is not proven by the validation.
+    """
+    assert model.signature is not None
+    session = session_of(model)
+    trial = max(trials, key=lambda t: t.frames)
+    calls = recorded(session, trial.feeds)
+    allowed = {
+        name: allowance(np.concatenate([c.results[name].ravel() for c in calls]), tolerance) for name in session.outputs
+    }
+    last = len(calls) - 1
+    moments = list(dict.fromkeys((len(calls) // 2, last, min(1, last), 0)))
+
+    def sight(state: StatePort) -> Sight:
+        places: list[tuple[slice, ...]] = [()] if state.pack is None else state.pack.slices()
+        ratios = [seen_at(Disturbance(state.input, place), session, calls, moments, allowed) for place in places]
+        return Sight(state.input, min(ratios))
+
+    return side_by_side(sight, model.signature.states)
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Which part of which state is changed."""
+
+    state: str
+    place: tuple[slice, ...]
+
+
+def seen_at(
+    what: Disturbance, session: StreamSession, calls: list[Call], moments: list[int], allowed: dict[str, float]
+) -> float:
+    """The most that a disturbance moves an output, over some calls, until it is far beyond what is allowed."""
+    ratio = 0.0
+    for moment in moments:
+        for sign in (1.0, -1.0):
+            ratio = max(ratio, moved_by(session, calls, what, moment, sign, allowed))
+            if ratio >= SIGHT:
+                return ratio
+    return ratio
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a stream: what went in, and what came out."""
+
+    feeds: Feeds
+    results: Feeds
+
+
+def recorded(session: StreamSession, feeds: Feeds) -> list[Call]:
+    """Every call of a whole stream."""
+    calls: list[Call] = []
+    inner = session.compiled
+    watched = Watched(inner.runner, lambda given, results: calls.append(Call(dict(given), dict(results))))
+    run_stream(StreamSession(replace(inner, runner=watched)), feeds)
+    return calls
+
+
+def allowance(value: Array, tolerance: ToleranceSpec) -> float:
+    """How far an output may lie from its reference."""
+    return max(allowed(tolerance, scale_of(value.astype(np.float64), tolerance)), 1e-30)
+
+
+def moved_by(
+    session: StreamSession, calls: list[Call], what: Disturbance, moment: int, sign: float, allowed: dict[str, float]
+) -> float:
+    """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed."""
+    states = {s.input: s.output for s in session.manifest.states}
+    held = {name: calls[moment].feeds[name] for name in states}
+    held[what.state] = held[what.state].copy()
+    held[what.state][what.place] = disturbed(held[what.state][what.place], moment, sign)
+    worst = 0.0
+    streams = [o for o in session.outputs.values() if o.axis is not None]
+    late = max((math.ceil(o.delay / (session.chunk * o.pace)) for o in streams), default=0)
+    given = {o.name: sum(c.results[o.name].shape[o.axis or 0] for c in calls[:moment]) for o in streams}
+    for index in range(moment, min(len(calls), moment + late + CALLS_TO_SHOW)):
+        results = session.runner.run({**calls[index].feeds, **held})
+        held = {name: results[output] for name, output in states.items()}
+        for name, entry in session.outputs.items():
+            want, got = (widened(r[name]) for r in (calls[index].results, results))
+            if entry.axis is not None:
+                frames = want.shape[entry.axis]
+                early = min(max(entry.delay - given[name], 0), frames)
+                given[name] += frames
+                want, got = (v.take(range(early, frames), axis=entry.axis) for v in (want, got))
+            with np.errstate(invalid="ignore"):
+                error = np.nan_to_num(np.abs(got - want), nan=0.0, posinf=1e300)
+            worst = max(worst, float(error.max(initial=0.0)) / allowed[name])
+        if worst >= SIGHT:
+            break
+    return worst
+
+
+def disturbed(value: Array, moment: int, sign: float) -> Array:
+    rng = np.random.default_rng(moment)
+    if value.dtype.kind == "b":
+        changed: Any = ~value
+    elif value.dtype.kind in "iu":
+        changed = value + np.asarray(sign * 1000).astype(value.dtype)
+    else:
+        base = np.where(np.isfinite(value), value, 0)
+        spread = max(1.0, float(np.std(base.astype(np.float64))))
+        changed = base + (sign * spread * rng.standard_normal(value.shape)).astype(value.dtype)
+    return np.asarray(changed, dtype=value.dtype)
+
+
+def validate_offline(
+    before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec, exact: bool
+) -> list[Difference]:
+    """A model that does not stream: whole runs of both on the same inputs."""
+    try:
+        session = Session(after, exact=exact)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
+    found: list[Difference] = []
+    for feed in feeds:
+        want, got = before.run(feed), session.run({k: v for k, v in feed.items() if k in session.input_names})
+        found += [compare(name, np.asarray(want[name]), np.asarray(got[name]), None, tolerance) for name in want]
+    return found

@@ -1,0 +1,257 @@
+"""The random streams and recordings that a model is validated on, and what the reference gives for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from graphc.client.manifest import Manifest
+from graphc.contract.signature import Signature
+from graphc.errors import ModelError
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError
+from graphc.offline.recordings import recorded_stream
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
+from graphc.spec.schema import ValidateSpec
+from graphc.validate.compare import Array
+from graphc.validate.run import Feeds, Trial, run_stream, session_of
+
+DRAWS = 40
+LONGEST_STEP = 64
+CONTEXTS = (
+    "conv_context",
+    "pool_context",
+    "delay_line",
+    "attention_key",
+    "attention_value",
+    "attention_context",
+    "window",
+)
+SILENT_FROM = 24
+LONGEST_STREAM = 10_000_000
+LONGEST_RECORDED_MS = 60_000
+
+
+class Reference(Protocol):
+    """What equal means: the reference outputs of a stream."""
+
+    offline: Offline
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        """A random stream of so many frames, or None where the offline model does not take that length."""
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        """What is to come of a stream."""
+
+
+class WholeReference:
+    """The offline model over the whole utterance."""
+
+    def __init__(self, offline: Offline):
+        self.offline = offline
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        if not self.offline.accepts(frames):
+            return None
+        feeds = self.offline.draw(frames, rng)
+        if frames >= SILENT_FROM:
+            feeds = with_silence(self.offline, feeds, frames)
+        return self.of(frames, feeds)
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
+
+
+def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
+    """The feeds with zeros from a third to two thirds of the stream: masks made of the data open and shut there."""
+    silent = dict(feeds)
+    for name, role in offline.streams().items():
+        if silent[name].dtype.kind == "f" and role.low is None:
+            place = [slice(None)] * silent[name].ndim
+            place[role.axis] = slice(offline.frames_of(name, frames) // 3, 2 * offline.frames_of(name, frames) // 3)
+            silent[name] = silent[name].copy()
+            silent[name][tuple(place)] = 0
+    return silent
+
+
+class WindowReference:
+    """The offline model over the last ``window`` frames, after every call."""
+
+    def __init__(self, offline: Offline, window: int, chunk: int):
+        self.offline, self.window, self.chunk = offline, window, chunk
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        frames = max(1, frames // self.chunk) * self.chunk
+        return self.of(frames, self.offline.draw(frames, rng))
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        wants: list[dict[str, Array]] = []
+        states = {n: r.output for n, r in self.offline.roles.items() if isinstance(r, StateRole)}
+        for end in range(self.chunk, frames + 1, self.chunk):
+            wants.append(self.offline.run({n: self.last_frames(n, v, end) for n, v in feeds.items()}))
+            feeds |= {name: wants[-1][output] for name, output in states.items()}
+        want = {name: np.stack([w[name] for w in wants]) for name in wants[0]}
+        return Trial(frames, streamed(self.offline, feeds), want)
+
+    def last_frames(self, name: str, value: Array, end: int) -> Array:
+        """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
+        role = self.offline.roles[name]
+        if isinstance(role, TIME_ONLY):
+            return self.offline.draw_input(name, self.window, np.random.default_rng(0), 1.0)
+        if not isinstance(role, StreamRole):
+            return value
+        count, last = self.offline.frames_of(name, self.window), self.offline.frames_of(name, end)
+        kept = value.take(range(max(0, last - count), last), axis=role.axis)
+        pads = [(count - kept.shape[role.axis] if a == role.axis else 0, 0) for a in range(value.ndim)]
+        return np.pad(kept, pads)
+
+
+class StepReference:
+    """A model whose states already are ports, driven chunk by chunk as it came."""
+
+    def __init__(self, offline: Offline, model: Model):
+        self.offline = offline
+        self.session = session_of(model)
+        assert model.signature is not None
+        self.chunk = model.signature.smallest
+
+    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+        return self.of(frames, self.offline.draw(frames, rng))
+
+    def of(self, frames: int, feeds: Feeds) -> Trial:
+        feeds = streamed(self.offline, feeds)
+        return Trial(frames, feeds, run_stream(self.session, feeds))
+
+
+def streamed(offline: Offline, feeds: Feeds) -> Feeds:
+    """The inputs that a compiled model still has."""
+    return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
+
+
+def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
+    """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
+    longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
+    lengths = [o.length for o in signature.outputs if o.axis is not None]
+    ends = Ends(lambda n: tuple(length(n) for length in lengths), signature.smallest)
+    return draw(reference, spec, ends, longest, int(signature.delay_frames), signature)
+
+
+def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
+    """The same for a compiled model, of which only the manifest is known."""
+    longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
+    delay = max((o.delay for o in manifest.outputs), default=0)
+    outputs = [o for o in manifest.outputs if o.axis is not None]
+    ends = Ends(lambda n: tuple(o.length_of(n) for o in outputs), manifest.chunk or manifest.chunk_multiple)
+    return draw(reference, spec, ends, longest, delay, manifest)
+
+
+class Bounds(Protocol):
+    """The shortest and longest streams of a model."""
+
+    @property
+    def min_frames(self) -> int: ...
+
+    @property
+    def max_frames(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where streams should end, so that a count that is off by one shows.
+
+    Args:
+        lengths: of the outputs, for so many input frames.
+        chunk: frames of the smallest call.
+    """
+
+    lengths: Callable[[int], tuple[int, ...]]
+    chunk: int
+
+    def full(self, near: int) -> int:
+        """A stream, not longer, that one frame more would give another output frame; its last chunk is nearly full."""
+        return self.nearest(
+            near, lambda n: 2 * (n % self.chunk) > self.chunk and self.lengths(n + 1) != self.lengths(n)
+        )
+
+    def begun(self, near: int) -> int:
+        """A stream, not longer, whose last frame gave another output frame; its last chunk is hardly begun."""
+        return self.nearest(
+            near, lambda n: 0 < 2 * (n % self.chunk) <= self.chunk and self.lengths(n) != self.lengths(n - 1)
+        )
+
+    def nearest(self, near: int, fits: Callable[[int], bool]) -> int:
+        tried = range(near, max(0, near - max(self.chunk, LONGEST_STEP)), -1)
+        return next((n for n in tried if fits(n)), max(1, near))
+
+
+def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, delay: int, bounds: Bounds) -> list[Trial]:
+    """Random streams; of the lengths drawn those that the offline model takes.
+
+    Unless the spec says, one is shorter than the longest context, and the ends of two longer ones lie on either side of
+    a step in the length of an output.
+
+    Errors:
+        ModelError: none of the lengths drawn is taken.
+    """
+    rng, chunk = np.random.default_rng(spec.seed), ends.chunk
+    shortest, most = bounds.min_frames, bounds.max_frames or LONGEST_STREAM
+    low, high = spec.frames or (shortest, max(4 * chunk, min(2 * longest, 2000), 24) + delay + shortest)
+    low, high = min(low, most), min(high, most)
+    wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
+    if spec.frames is None:
+        middle = (low + high) // 2
+        short = 2 * min(chunk, longest) // 3 | 1
+        wishes[:3] = [max(low, n) for n in (ends.full(high), short, ends.begun(middle))]
+    known = sorted(reference.offline.some_lengths())
+    trials: list[Trial] = []
+    for wish in [*wishes, *known]:
+        if not shortest <= wish <= most:
+            continue
+        if len(trials) == spec.sequences:
+            break
+        try:
+            trial = reference.trial(wish, rng)
+        except RunError as err:
+            raise ModelError(f"the offline model does not run: {err}") from err
+        if trial is not None:
+            trials.append(trial)
+    if not trials:
+        raise ModelError(
+            f"the offline model takes none of the lengths drawn between {low} and {high} frames",
+            hint="set validate.frames to lengths that it takes",
+        )
+    if not any(np.isfinite(v).any() for t in trials for v in t.want.values() if v.dtype.kind in "fiub"):
+        raise ModelError(
+            "the offline model gives no finite number on random streams, so that nothing can be compared",
+            hint="say what values its inputs take: stream.inputs.NAME.range",
+        )
+    return trials
+
+
+def recorded_trials(
+    reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
+) -> list[Trial]:
+    """Recordings, each from its beginning and as long as the offline model takes it, up to a minute.
+
+    Errors:
+        InputError: a recording that does not fit the model.
+        ModelError: the offline model takes none of it.
+    """
+    offline = reference.offline
+    most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
+    trials: list[Trial] = []
+    for path in files:
+        feeds = recorded_stream(path, offline, frame_ms)
+        first, role = next(iter(offline.streams().items()))
+        whole = min(most, int(feeds[first].shape[role.axis] / role.rate))
+        whole = whole // chunk * chunk if isinstance(reference, WindowReference) else whole
+        frames = next((n for n in range(whole, max(0, whole - DRAWS), -1) if offline.accepts(n)), None)
+        if frames is None:
+            raise ModelError(f"the offline model takes none of the lengths up to {whole} frames", where=str(path))
+        trials.append(reference.of(frames, offline.shortened(feeds, frames)))
+    return trials
