@@ -9,7 +9,8 @@ import onnx
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from graphc.api import (
-    Limit,
+    AttentionLimit,
+    LiftOptions,
     Model,
     Offline,
     Pass,
@@ -17,7 +18,6 @@ from graphc.api import (
     PassContext,
     PassError,
     PassResult,
-    Settings,
     Signature,
     StreamError,
     analyse,
@@ -35,7 +35,7 @@ OLDEST_OPSET = 11
 PORT_FIELDS = ("node", "kind", "layer", "number")
 
 
-class AttentionLimit(PassConfig):
+class AttentionOptions(PassConfig):
     """A limit on what an attention sees, in frames of its layer; or the longest stream, in frames of the input."""
 
     left: int | None = Field(default=None, ge=0, description="frames before a query's own that it may see")
@@ -48,7 +48,7 @@ class AttentionLimit(PassConfig):
     )
 
     @model_validator(mode="after")
-    def one_way(self) -> AttentionLimit:
+    def one_way(self) -> AttentionOptions:
         if (self.left is None and self.right is None) == (self.max_frames is None):
             raise ValueError("give left and right, or max_frames")
         return self
@@ -68,10 +68,10 @@ def port_template(text: str) -> str:
     return text
 
 
-class LiftOptions(PassConfig):
+class LiftStateOptions(PassConfig):
     """How attention is limited where the model does not, and how ports are named."""
 
-    attention: Annotated[dict[str, AttentionLimit], BeforeValidator(for_every)] = Field(
+    attention: Annotated[dict[str, AttentionOptions], BeforeValidator(for_every)] = Field(
         default={}, description="a limit for every attention, or one for each shell pattern of node names"
     )
 
@@ -89,13 +89,13 @@ class LiftOptions(PassConfig):
         default=False, description="pack states of one kind and shape into one port, behind all other passes"
     )
 
-    def settings(self) -> Settings:
-        limits = ((pattern, Limit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
-        return Settings(tuple(limits), ports=self.ports)
+    def settings(self) -> LiftOptions:
+        limits = ((pattern, AttentionLimit(o.left, o.right, o.max_frames)) for pattern, o in self.attention.items())
+        return LiftOptions(tuple(limits), ports=self.ports)
 
 
 @register_pass
-class LiftState(Pass[LiftOptions]):
+class LiftState(Pass[LiftStateOptions]):
     """Makes every memory of an offline model an explicit input and output port.
 
     What it does:
@@ -118,11 +118,11 @@ class LiftState(Pass[LiftOptions]):
     """
 
     name = "lift_state"
-    Config = LiftOptions
+    Config = LiftStateOptions
     requires = "offline"
     gives = "streaming"
 
-    def run(self, model: Model, config: LiftOptions, context: PassContext) -> PassResult:
+    def run(self, model: Model, config: LiftStateOptions, context: PassContext) -> PassResult:
         if context.offline is None or context.stream is None:
             raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
         stream = context.stream
@@ -156,10 +156,10 @@ class LiftState(Pass[LiftOptions]):
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 
-    def closing(self, config: LiftOptions) -> list[str]:
+    def closing(self, config: LiftStateOptions) -> list[str]:
         return ["pack_states"] if config.pack else []
 
-    def reference(self, config: LiftOptions, offline: Offline) -> Offline | None:
+    def reference(self, config: LiftStateOptions, offline: Offline) -> Offline | None:
         return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
 
 

@@ -46,7 +46,7 @@ def test_a_causal_mask_alone_is_refused() -> None:
 
 def test_a_table_as_output_is_refused() -> None:
     error = refusal(model_of(SCORES.replace("s =", "y ="), "float[1,T,4] x"))
-    assert "table of two times" in error.reason
+    assert "score matrix" in error.reason
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_mask_behind_the_softmax_alone_limits_nothing() -> None:
 def test_attention_of_attention_is_refused() -> None:
     model = attention(BAND.format(scores="s") + " w1 = Softmax (m) rolled = MatMul (w1, w1)", "rolled", **LIMITS)
     error = refusal(model)
-    assert "multiplies two tables of two times" in error.reason
+    assert "multiplies two score matrices" in error.reason
     assert "attention of attention" in (error.hint or "")
 
 
@@ -295,7 +295,7 @@ def test_a_reversed_table_is_refused() -> None:
     rest = f"{NEAR} r2 = Slice (s, end, begin, axes, back1) m = Where (off, low, r2) w = Softmax (m)"
     arrays = {"end": np.array([-1]), "begin": np.array([-(2**40)]), "axes": np.array([-1]), "back1": np.array([-1])}
     error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4), **arrays))
-    assert "reverses a table of two times" in error.reason
+    assert "reverses a score matrix" in error.reason
 
 
 def test_a_query_that_sees_nothing_is_refused() -> None:

@@ -95,7 +95,7 @@ def test_the_rules_of_the_docs_lift() -> None:
     from graphc.contract.length import Length
     from graphc.ir.graph import Constant, Node, Variable
     from graphc.stream.lowering.builder import Builder
-    from graphc.stream.lowering.rule import Facts
+    from graphc.stream.lowering.node_facts import Facts
 
     x = Stream(1, Fraction(1), 0, Length(), (1, -1), np.dtype(np.float32))
     node = Node("AddPrevious", "n", inputs=[Variable("x")], outputs=[Variable("y")], domain="com.example")

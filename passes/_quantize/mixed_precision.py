@@ -140,7 +140,7 @@ def left_for_budget(
     names = [n for g in groups for n in g.nodes]
     whole_want = outputs_on(model, whole_streams)
     want = whole_want[: budget.sequences]
-    table = Table.opened(model.proto(), config, context)
+    table = Measurements.opened(model.proto(), config, context)
 
     def kept_by(inside: Set[str], on: Streams, exact: Outputs) -> float:
         left = [*excluded, *(n for n in names if n not in inside)]
@@ -200,7 +200,7 @@ def least_snr(want: Outputs, got: Outputs) -> float:
 
 
 @dataclass
-class Table:
+class Measurements:
     """What was measured, kept in a file where the options name one, so that an interrupted search goes on."""
 
     path: Path | None
@@ -208,7 +208,7 @@ class Table:
     values: dict[str, float]
 
     @classmethod
-    def opened(cls, proto: onnx.ModelProto, config: QuantizeOptions, context: PassContext) -> Table:
+    def opened(cls, proto: onnx.ModelProto, config: QuantizeOptions, context: PassContext) -> Measurements:
         assert config.budget is not None
         settings = config.model_dump_json(exclude={"budget"})
         key = sha256(proto.SerializeToString(deterministic=True) + settings.encode()).hexdigest()

@@ -34,7 +34,7 @@ HEADED_RANK = 4
 
 
 @dataclass(frozen=True)
-class Grid:
+class StateIntegers:
     """The integers of a state: one scale and zero point for each place on an axis, or for all of it."""
 
     axis: int | None
@@ -140,7 +140,7 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
     return replace(state, init=grid.integers(state.init), scale=scale)
 
 
-def grid_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> Grid:
+def grid_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> StateIntegers:
     """Integers over what a state held, 0 and its first value among it; heads or channels each have their own."""
     low = np.minimum(np.minimum(seen.low, state.init), 0).astype(np.float64)
     high = np.maximum(np.maximum(seen.high, state.init), 0).astype(np.float64)
@@ -150,7 +150,7 @@ def grid_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) ->
     limits = np.iinfo(dtype)
     scale = np.where(high > low, (high - low) / (float(limits.max) - float(limits.min)), 1.0).astype(np.float32)
     zero = np.clip(np.round(limits.min - low / scale), limits.min, limits.max).astype(dtype)
-    return Grid(axis, np.asarray(scale), np.asarray(zero))
+    return StateIntegers(axis, np.asarray(scale), np.asarray(zero))
 
 
 def scale_axis(model: Model, state: StatePort) -> int | None:

@@ -47,8 +47,11 @@ from graphc.spec.input_roles import nearest
 from graphc.spec.schema import ToleranceSpec
 from graphc.stream.canonical.inline_if import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
-from graphc.stream.lowering.options import Limit, Settings
-from graphc.stream.lowering.rule import Facts, StreamStep, frame_by_frame, is_elementwise, stream_rule
+from graphc.stream.lowering.frame_by_frame import frame_by_frame, is_elementwise
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.options import AttentionLimit, LiftOptions
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.modes.input_cache import cache_inputs
 from graphc.stream.modes.limit_attention import banded
 from graphc.stream.modes.per_stream_clocks import own_clocks
@@ -59,11 +62,13 @@ from graphc.system.files import write_all
 __all__ = [
     "RANDOM_OPS",
     "STAGES",
+    "AttentionLimit",
     "Constant",
     "Facts",
     "Graph",
     "GraphcError",
-    "Limit",
+    "LiftOptions",
+    "Lowering",
     "Match",
     "Model",
     "ModelError",
@@ -81,7 +86,6 @@ __all__ = [
     "Scene",
     "Seen",
     "Session",
-    "Settings",
     "Signature",
     "Stage",
     "StateKind",
@@ -90,7 +94,6 @@ __all__ = [
     "StatePort",
     "StateScale",
     "StreamError",
-    "StreamStep",
     "Streams",
     "Tensor",
     "ToleranceSpec",

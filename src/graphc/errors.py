@@ -92,7 +92,7 @@ class AbsoluteError(StreamError):
 
 
 class AbsoluteTableError(StreamError):
-    """A constant table of two times does not shift along with the stream.
+    """A constant score matrix does not shift along with the stream.
 
     Args:
         name: of the table.

@@ -24,7 +24,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Window:
+class CachedWindow:
     """Keys or values of a call behind those of the past."""
 
     past: Tensor
@@ -130,12 +130,12 @@ def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
     return Scores(product.inputs[0], product.inputs[1])
 
 
-def window_of(scene: Scene, tensor: Tensor) -> Window | None:
+def window_of(scene: Scene, tensor: Tensor) -> CachedWindow | None:
     """A past and what a call adds to it, joined along the frames."""
     join = scene.maker(tensor, "Concat")
     if join is None or len(join.inputs) != 2 or int(join.attrs["axis"]) != 2 or not scene.is_inner(tensor):
         return None
-    return Window(join.inputs[0], join.inputs[1], tensor)
+    return CachedWindow(join.inputs[0], join.inputs[1], tensor)
 
 
 def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:

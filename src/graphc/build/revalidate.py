@@ -25,7 +25,7 @@ from graphc.stream.modes.stateful_model import given_stream
 from graphc.validate.compare import fitting, worst_of
 from graphc.validate.mutants import Parts
 from graphc.validate.mutation_score import THOROUGH, Proof, counts_of, mutation_lines
-from graphc.validate.run import Trial, compare_session, compiled_of
+from graphc.validate.run import ValidationStream, compare_session, compiled_of
 from graphc.validate.validation_streams import (
     Reference,
     StepReference,
@@ -66,7 +66,7 @@ class Recheck:
     tolerance: ToleranceSpec
     lossy: bool
 
-    def trials(self, more: int = 1, seed: int = 0) -> list[Trial]:
+    def trials(self, more: int = 1, seed: int = 0) -> list[ValidationStream]:
         """Random streams as the spec asks for them, or so many times as many from another seed."""
         asked = self.spec_file.spec.validation
         if asked.paths and self.lossy:

@@ -61,10 +61,10 @@ def bisect_spec(
     failure, recipe = found
     reduced = Reducer(recipe, failure, progress).reduced(case)
     write_all(reproduction(spec_file, reduced, folder))
-    return told(path, folder, spec_file, reduced)
+    return failure_record(path, folder, spec_file, reduced)
 
 
-def told(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dict[str, Any]:
+def failure_record(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduced) -> dict[str, Any]:
     node, output = reduced.guilty
     failure = reduced.failure
     nodes = len(reduced.case.model.graph.node)

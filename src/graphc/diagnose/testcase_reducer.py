@@ -22,7 +22,7 @@ from graphc.offline.reference import Offline, offline_of
 from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import Plan
 from graphc.spec.schema import StreamSpec, ValidateSpec
-from graphc.validate.run import Trial
+from graphc.validate.run import ValidationStream
 
 DEEPEST_CUT = 24
 MOST_BYPASSES = 300
@@ -37,7 +37,7 @@ class Failure:
     culprit: str
     op: str
     text: str
-    stream: Trial | None = None
+    stream: ValidationStream | None = None
 
     def like(self, other: Failure | None) -> bool:
         return other is not None and (self.kind, self.culprit, self.op) == (other.kind, other.culprit, other.op)

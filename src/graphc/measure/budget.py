@@ -17,7 +17,7 @@ FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}
 
 
 @dataclass(frozen=True)
-class Limit:
+class BudgetLimit:
     """One number of a budget: the most, or the least where ``least``."""
 
     key: str
@@ -35,13 +35,13 @@ class Limit:
         return f"{self.key}: {self.found:.4g} of {self.limit:g} ({over}{share})"
 
 
-def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[Limit]:
+def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[BudgetLimit]:
     """Every number that the budget names, beside what was measured."""
-    found: list[Limit] = []
+    found: list[BudgetLimit] = []
 
     def limit(key: str, wanted: float | None, value: Callable[[], float], least: bool = False) -> None:
         if wanted is not None:
-            found.append(Limit(key, float(wanted), float(value()), least))
+            found.append(BudgetLimit(key, float(wanted), float(value()), least))
 
     limit("size_mb", budget.size_mb, lambda: size / 1e6)
     limit("rtf", budget.rtf, lambda: data["latency"]["rtf"])
@@ -52,12 +52,12 @@ def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[Limit
     return found if drift is None else [*found, drift]
 
 
-def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> Limit | None:
+def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> BudgetLimit | None:
     """How many dB the error may rise over the long stream, beside what it did; None where the budget does not say."""
     if budget.drift is None:
         return None
     rises = [o["rise_db"] for o in drift["outputs"].values() if o["verdict"] != "bounded"]
-    return Limit("drift", 0.0 if budget.drift == "bounded" else float(budget.drift), max(rises, default=0.0))
+    return BudgetLimit("drift", 0.0 if budget.drift == "bounded" else float(budget.drift), max(rises, default=0.0))
 
 
 def least_snr(data: dict[str, Any]) -> float:
@@ -90,7 +90,9 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
         )
 
 
-def way_out(limit: Limit, spec_file: SpecFile, proto: onnx.ModelProto, size: int, drift: dict[str, Any] | None) -> str:
+def way_out(
+    limit: BudgetLimit, spec_file: SpecFile, proto: onnx.ModelProto, size: int, drift: dict[str, Any] | None
+) -> str:
     """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
     options = {p.name: p.options for p in spec_file.spec.passes}
     names = set(options)

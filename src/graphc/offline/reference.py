@@ -106,7 +106,7 @@ class Offline:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         return self._session
 
-    def rest(self) -> None:
+    def release_session(self) -> None:
         """Frees the session of a large model until it is needed again."""
         if size_of(self.model) >= LARGE_MODEL:
             self._session = None

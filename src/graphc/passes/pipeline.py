@@ -26,7 +26,15 @@ from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
 from graphc.validate.compare import Array, Difference, compare, fitting, worst_of
 from graphc.validate.first_divergence import first_inner_difference
-from graphc.validate.run import Sight, Trial, compare_all, session_of, sight_of, stream_all, validate_offline
+from graphc.validate.run import (
+    StateSensitivity,
+    ValidationStream,
+    compare_all,
+    session_of,
+    sight_of,
+    stream_all,
+    validate_offline,
+)
 from graphc.validate.validation_streams import (
     Reference,
     StepReference,
@@ -72,7 +80,7 @@ class PipelineResult:
     records: list[PassRecord]
     trials: list[int]
     recordings: list[str]
-    sights: list[Sight]
+    sights: list[StateSensitivity]
     exact: Model | None
     kernels: list[Difference]
 
@@ -98,7 +106,7 @@ class Pipeline:
     lossy: bool = False
     reference: Offline | None = None
     running: str = ""
-    failing: Trial | None = None
+    failing: ValidationStream | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -246,7 +254,7 @@ class Checks:
     ):
         self.folder = folder
         self.source, self.stream, self.spec, self.offline = source, stream, spec, offline
-        self.trials: list[Trial] = []
+        self.trials: list[ValidationStream] = []
         self.feeds: list[Feeds] = []
         self.session: Session | None = None
         self.last_outputs: list[dict[str, Array]] = []
@@ -254,7 +262,7 @@ class Checks:
         self.given = model if model.signature is not None else None
         self.as_exported: Offline | None = None
         self.lossy = False
-        self.failing: Trial | None = None
+        self.failing: ValidationStream | None = None
         self.played: list[str] = []
 
     def change_reference(self, changed: Offline | None) -> None:
@@ -356,7 +364,7 @@ class Checks:
         return "a lift that is not exact is a defect of graphc: report this model"
 
 
-def distances(offline: Offline, trials: list[Trial]) -> list[Difference]:
+def distances(offline: Offline, trials: list[ValidationStream]) -> list[Difference]:
     """How far the reference of some trials lies from another model: what was asked for, so that all of it holds."""
     found: list[Difference] = []
     for trial in trials:

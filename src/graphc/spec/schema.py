@@ -13,7 +13,7 @@ from pydantic import ValidationError as PydanticError
 from graphc.errors import SpecError
 from graphc.spec.input_roles import nearest
 from graphc.spec.messages import first_error, plain_words
-from graphc.spec.yaml_source import Source, read_yaml
+from graphc.spec.yaml_source import YamlFile, read_yaml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -293,7 +293,7 @@ class Spec(Strict):
 class SpecFile:
     """A spec and where it stands: resolves its paths, and gives file, line and column for every complaint."""
 
-    def __init__(self, spec: Spec, source: Source):
+    def __init__(self, spec: Spec, source: YamlFile):
         self.spec = spec
         self.source = source
 
@@ -336,7 +336,7 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def first_complaint(err: PydanticError, source: Source) -> SpecError:
+def first_complaint(err: PydanticError, source: YamlFile) -> SpecError:
     first = first_error(err.errors(include_url=False))
     keys = source.existing(tuple(k for k in first["loc"]))
     where, path = source.place(keys)

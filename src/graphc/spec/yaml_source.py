@@ -30,7 +30,7 @@ Keys = tuple[Key, ...]
 
 
 @dataclass(frozen=True)
-class Source:
+class YamlFile:
     """A YAML file as plain data, and where each of its values stands."""
 
     path: Path
@@ -88,7 +88,7 @@ def written(keys: Keys) -> str:
     return text
 
 
-def read_yaml(path: Path) -> Source:
+def read_yaml(path: Path) -> YamlFile:
     """Reads one YAML document.
 
     Errors:
@@ -115,14 +115,14 @@ def read_yaml(path: Path) -> Source:
         raise SpecError(f"not YAML: {err.problem or err.context}", where=where) from err
     except (YAMLError, RecursionError, ValueError, OverflowError) as err:
         raise SpecError(f"not YAML: {' '.join(str(err).split())[:200]}", where=str(path)) from err
-    builder = Builder(path)
+    builder = YamlBuilder(path)
     data = builder.build(root, ()) if root is not None else None
     if not isinstance(data, dict):
         raise SpecError("a spec is a mapping of keys such as version, model, output and passes", where=f"{path}:1:1")
-    return Source(path, data, builder.marks)
+    return YamlFile(path, data, builder.marks)
 
 
-class Builder:
+class YamlBuilder:
     """Turns YAML nodes into plain data and notes the place of each."""
 
     def __init__(self, path: Path):

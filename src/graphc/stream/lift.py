@@ -16,9 +16,10 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.canonical.old_opsets import without_new_ops
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Known, Origin, Static, Stream
-from graphc.stream.lowering.builder import Builder, finished, frames_in_chunk
-from graphc.stream.lowering.options import DEFAULT, ONE_SIZE_HINT, Settings
+from graphc.stream.facts.facts import Stream, TimeConstant, Untimed, UntimedOrigin
+from graphc.stream.lowering.builder import Builder, finished
+from graphc.stream.lowering.call_writer import frames_in_chunk
+from graphc.stream.lowering.options import DEFAULT, ONE_SIZE_HINT, LiftOptions
 from graphc.stream.modes.dynamic_chunk import SAMPLES, generalised
 from graphc.stream.modes.quantized_weights import kept_integers
 from graphc.stream.propagation.analysis import Analysis, analyse
@@ -38,7 +39,10 @@ def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
 
 
 def lift_dynamic(
-    offline: Offline, settings: Settings = DEFAULT, frame_ms: float | None = None, evaluation: Evaluation | None = None
+    offline: Offline,
+    settings: LiftOptions = DEFAULT,
+    frame_ms: float | None = None,
+    evaluation: Evaluation | None = None,
 ) -> Model:
     """The streaming model whose calls take any multiple of the smallest chunk.
 
@@ -151,7 +155,7 @@ def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in kept_inputs(analysis):
         fact = analysis.facts[name]
-        assert isinstance(fact, Stream | Static)
+        assert isinstance(fact, Stream | Untimed)
         shape = list(fact.shape)
         if isinstance(fact, Stream):
             shape[fact.axis] = int(analysis.chunk * fact.rate)
@@ -212,8 +216,8 @@ def output_tensors(
             shape = [builder.frames(fact) if a == fact.axis else s for a, s in enumerate(fact.shape)]
             ports.append(StreamOutput(port.name, fact.axis, Fraction(fact.rate), delay, fact.length))
             results.append(renamed(builder, tensor, port.name, fact.dtype, shape))
-        elif isinstance(fact, Static):
-            if port.name in given or fact.origin is not Origin.FINAL:
+        elif isinstance(fact, Untimed):
+            if port.name in given or fact.origin is not UntimedOrigin.FINAL:
                 if port.name not in given:
                     ports.append(StreamOutput(port.name))
                 results.append(renamed(builder, tensors[port.name], port.name, fact.dtype, list(fact.shape)))
@@ -231,11 +235,11 @@ def output_tensors(
     return results, ports
 
 
-def constant_output(port: Tensor) -> Known | None:
-    return Known((port.values,)) if isinstance(port, Constant) else None
+def constant_output(port: Tensor) -> TimeConstant | None:
+    return TimeConstant((port.values,)) if isinstance(port, Constant) else None
 
 
-def counts_frames(known: Known, analysis: Analysis) -> bool:
+def counts_frames(known: TimeConstant, analysis: Analysis) -> bool:
     """At a single length a whole number may be a count; then an integer output of one value is one."""
     value = known.values[0]
     return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
@@ -268,7 +272,7 @@ def given_states(analysis: Analysis) -> list[StatePort]:
     for name, role in analysis.offline.roles.items():
         if isinstance(role, StateRole):
             fact = analysis.facts[name]
-            assert isinstance(fact, Static)
+            assert isinstance(fact, Untimed)
             found.append(StatePort(name, role.output, np.full(fact.shape, role.init, fact.dtype), "given", name))
     return found
 

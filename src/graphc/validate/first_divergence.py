@@ -13,14 +13,14 @@ from graphc.client.session import StreamSession
 from graphc.ir.masked_scale import scale_beside_masks
 from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Watched
-from graphc.validate.run import Trial, compiled_of, run_stream
+from graphc.validate.run import ValidationStream, compiled_of, run_stream
 
 FAR = 1e-3
 
 Stage = tuple[Model, onnx.ModelProto]
 
 
-def first_inner_difference(before: Stage, after: Stage, trial: Trial) -> str | None:
+def first_inner_difference(before: Stage, after: Stage, trial: ValidationStream) -> str | None:
     """The name and maker of the first tensor, in the order of ``after``, whose values differ on a stream.
 
     None where the models share no inner tensor that differs, or cannot be run with their inner tensors as outputs.
@@ -41,7 +41,7 @@ def made_by(proto: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     return {name: node for node in proto.graph.node for name in node.output if name}
 
 
-def tapped(model: Model, proto: onnx.ModelProto, names: list[str], trial: Trial) -> dict[str, list[Any]]:
+def tapped(model: Model, proto: onnx.ModelProto, names: list[str], trial: ValidationStream) -> dict[str, list[Any]]:
     """The values of inner tensors, call by call."""
     open_model = onnx.ModelProto()
     open_model.CopyFrom(proto)

@@ -16,7 +16,7 @@ from graphc.ir.runtime import RunError, Session
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, widened
 from graphc.validate.mutants import Mutant, Parts, mutants_of
-from graphc.validate.run import Trial, allowance, compare_all, of_stream, stream_all
+from graphc.validate.run import ValidationStream, allowance, compare_all, of_stream, stream_all
 
 Verdict = Literal["caught", "hidden", "harmless", "missed"]
 
@@ -55,8 +55,8 @@ class Proof:
     """
 
     parts: Parts
-    trials: Sequence[Trial]
-    thorough: Sequence[Trial]
+    trials: Sequence[ValidationStream]
+    thorough: Sequence[ValidationStream]
     tolerance: ToleranceSpec
 
     def judge_all(self, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Judged]:
@@ -73,7 +73,7 @@ class Proof:
             session = self.session(mutant.parts())
             caught = self.first_caught(session, self.trials)
             if caught is not None:
-                return Judged(mutant, "caught", told(caught))
+                return Judged(mutant, "caught", described(caught))
             moved = self.error(session, self.trials)
             missed = self.first_caught(session, self.thorough)
             further = self.error(session, self.thorough)
@@ -81,7 +81,7 @@ class Proof:
             return Judged(mutant, "caught", f"it does not run: {' '.join(str(err).split())[:160]}")
         shows = [ratio > max(ROUNDING * self.own_error, 1e-9) for ratio in (moved, further)]
         if missed is not None and not shows[0]:
-            return Judged(mutant, "missed", told(missed))
+            return Judged(mutant, "missed", described(missed))
         if any(shows):
             seen, own = (moved if shows[0] else further), self.own_error
             reason = f"moves an output by {seen:.2g} of what the tolerance allows; of rounding it is {own:.2g}"
@@ -98,7 +98,7 @@ class Proof:
         """How far the sound model lies from its reference, over what the tolerance allows."""
         return self.error(self.session(self.parts), [*self.trials, *self.thorough])
 
-    def error(self, session: StreamSession, trials: Sequence[Trial]) -> float:
+    def error(self, session: StreamSession, trials: Sequence[ValidationStream]) -> float:
         """How far the outputs lie from the reference on some streams, over what the tolerance allows."""
         ratio = 0.0
         for trial, outputs in zip(trials, stream_all(session, [t.feeds for t in trials]), strict=True):
@@ -107,7 +107,7 @@ class Proof:
                     ratio = max(ratio, distance(of_stream(outputs[name], want), want) / allowance(want, self.tolerance))
         return ratio
 
-    def first_caught(self, session: StreamSession, trials: Sequence[Trial]) -> Difference | None:
+    def first_caught(self, session: StreamSession, trials: Sequence[ValidationStream]) -> Difference | None:
         """The first difference that does not hold; streams are run one by one until there is one."""
         together = session.manifest.streams is not None
         for batch in [list(trials)] if together else [[t] for t in trials]:
@@ -125,7 +125,7 @@ def distance(value: Array, want: Array) -> float:
         return float(np.nan_to_num(np.abs(widened(value) - widened(want)), nan=0.0).max())
 
 
-def told(difference: Difference) -> str:
+def described(difference: Difference) -> str:
     place = f", frame {difference.frame}" if difference.frame is not None else ""
     return f"{difference.output} of {difference.frames} frames{place}: {difference.reason}"
 

@@ -28,7 +28,7 @@ Feeds = dict[str, Array]
 
 
 @dataclass(frozen=True)
-class Trial:
+class ValidationStream:
     """One random stream and what the reference gives for it."""
 
     frames: int
@@ -119,7 +119,7 @@ def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: boo
 
 def compare_all(
     session: StreamSession,
-    trials: list[Trial],
+    trials: list[ValidationStream],
     got: list[dict[str, Array]],
     want: list[dict[str, Array]],
     tolerance: ToleranceSpec,
@@ -137,14 +137,16 @@ def of_stream(outputs: Array, want: Array) -> Array:
     return outputs[-1] if len(outputs.shape) == len(want.shape) + 1 else outputs
 
 
-def compare_session(session: StreamSession, trials: list[Trial], tolerance: ToleranceSpec) -> list[Difference]:
+def compare_session(
+    session: StreamSession, trials: list[ValidationStream], tolerance: ToleranceSpec
+) -> list[Difference]:
     """A compiled model on every trial against the reference."""
     got = stream_all(session, [t.feeds for t in trials])
     return compare_all(session, trials, got, [t.want for t in trials], tolerance)
 
 
 @dataclass(frozen=True)
-class Sight:
+class StateSensitivity:
     """How far the outputs move when one state is disturbed, over what the tolerance allows."""
 
     state: str
@@ -155,7 +157,7 @@ class Sight:
         return self.ratio >= SIGHT
 
 
-def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> list[Sight]:
+def sight_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec) -> list[StateSensitivity]:
     """Disturbs each state at a few calls of the longest stream, and goes on from there until an output moves.
 
     A state that moves no output far beyond the tolerance is not proven by the validation.
@@ -170,10 +172,10 @@ def sight_of(model: Model, trials: list[Trial], tolerance: ToleranceSpec) -> lis
     last = len(calls) - 1
     moments = list(dict.fromkeys((len(calls) // 2, last, min(1, last), 0)))
 
-    def sight(state: StatePort) -> Sight:
+    def sight(state: StatePort) -> StateSensitivity:
         places: list[tuple[slice, ...]] = [()] if state.pack is None else state.pack.slices()
         ratios = [seen_at(Disturbance(state.input, place), session, calls, moments, allowed) for place in places]
-        return Sight(state.input, min(ratios))
+        return StateSensitivity(state.input, min(ratios))
 
     return side_by_side(sight, model.signature.states)
 
@@ -187,7 +189,7 @@ class Disturbance:
 
 
 def seen_at(
-    what: Disturbance, session: StreamSession, calls: list[Call], moments: list[int], allowed: dict[str, float]
+    what: Disturbance, session: StreamSession, calls: list[RecordedCall], moments: list[int], allowed: dict[str, float]
 ) -> float:
     """The most that a disturbance moves an output, over some calls, until it is far beyond what is allowed."""
     ratio = 0.0
@@ -200,18 +202,18 @@ def seen_at(
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """One call of a stream: what went in, and what came out."""
 
     feeds: Feeds
     results: Feeds
 
 
-def recorded(session: StreamSession, feeds: Feeds) -> list[Call]:
+def recorded(session: StreamSession, feeds: Feeds) -> list[RecordedCall]:
     """Every call of a whole stream."""
-    calls: list[Call] = []
+    calls: list[RecordedCall] = []
     inner = session.compiled
-    watched = Watched(inner.runner, lambda given, results: calls.append(Call(dict(given), dict(results))))
+    watched = Watched(inner.runner, lambda given, results: calls.append(RecordedCall(dict(given), dict(results))))
     run_stream(StreamSession(replace(inner, runner=watched)), feeds)
     return calls
 
@@ -222,7 +224,12 @@ def allowance(value: Array, tolerance: ToleranceSpec) -> float:
 
 
 def moved_by(
-    session: StreamSession, calls: list[Call], what: Disturbance, moment: int, sign: float, allowed: dict[str, float]
+    session: StreamSession,
+    calls: list[RecordedCall],
+    what: Disturbance,
+    moment: int,
+    sign: float,
+    allowed: dict[str, float],
 ) -> float:
     """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed."""
     states = {s.input: s.output for s in session.manifest.states}

@@ -19,7 +19,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
-from graphc.validate.run import Feeds, Trial, run_stream, session_of
+from graphc.validate.run import Feeds, ValidationStream, run_stream, session_of
 
 DRAWS = 40
 LONGEST_STEP = 64
@@ -42,10 +42,10 @@ class Reference(Protocol):
 
     offline: Offline
 
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+    def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
         """A random stream of so many frames, or None where the offline model does not take that length."""
 
-    def of(self, frames: int, feeds: Feeds) -> Trial:
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
         """What is to come of a stream."""
 
 
@@ -55,7 +55,7 @@ class WholeReference:
     def __init__(self, offline: Offline):
         self.offline = offline
 
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+    def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
         if not self.offline.accepts(frames):
             return None
         feeds = self.offline.draw(frames, rng)
@@ -63,8 +63,8 @@ class WholeReference:
             feeds = with_silence(self.offline, feeds, frames)
         return self.of(frames, feeds)
 
-    def of(self, frames: int, feeds: Feeds) -> Trial:
-        return Trial(frames, streamed(self.offline, feeds), self.offline.run(feeds))
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
+        return ValidationStream(frames, streamed(self.offline, feeds), self.offline.run(feeds))
 
 
 def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
@@ -85,18 +85,18 @@ class WindowReference:
     def __init__(self, offline: Offline, window: int, chunk: int):
         self.offline, self.window, self.chunk = offline, window, chunk
 
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+    def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
         frames = max(1, frames // self.chunk) * self.chunk
         return self.of(frames, self.offline.draw(frames, rng))
 
-    def of(self, frames: int, feeds: Feeds) -> Trial:
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
         wants: list[dict[str, Array]] = []
         states = {n: r.output for n, r in self.offline.roles.items() if isinstance(r, StateRole)}
         for end in range(self.chunk, frames + 1, self.chunk):
             wants.append(self.offline.run({n: self.last_frames(n, v, end) for n, v in feeds.items()}))
             feeds |= {name: wants[-1][output] for name, output in states.items()}
         want = {name: np.stack([w[name] for w in wants]) for name in wants[0]}
-        return Trial(frames, streamed(self.offline, feeds), want)
+        return ValidationStream(frames, streamed(self.offline, feeds), want)
 
     def last_frames(self, name: str, value: Array, end: int) -> Array:
         """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
@@ -120,12 +120,12 @@ class StepReference:
         assert model.signature is not None
         self.chunk = model.signature.smallest
 
-    def trial(self, frames: int, rng: np.random.Generator) -> Trial | None:
+    def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
         return self.of(frames, self.offline.draw(frames, rng))
 
-    def of(self, frames: int, feeds: Feeds) -> Trial:
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
         feeds = streamed(self.offline, feeds)
-        return Trial(frames, feeds, run_stream(self.session, feeds))
+        return ValidationStream(frames, feeds, run_stream(self.session, feeds))
 
 
 def streamed(offline: Offline, feeds: Feeds) -> Feeds:
@@ -133,7 +133,7 @@ def streamed(offline: Offline, feeds: Feeds) -> Feeds:
     return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
 
 
-def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[Trial]:
+def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) -> list[ValidationStream]:
     """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
     longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
     lengths = [o.length for o in signature.outputs if o.axis is not None]
@@ -141,7 +141,7 @@ def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) 
     return draw(reference, spec, ends, longest, int(signature.delay_frames), signature)
 
 
-def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[Trial]:
+def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[ValidationStream]:
     """The same for a compiled model, of which only the manifest is known."""
     longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
     delay = max((o.delay for o in manifest.outputs), default=0)
@@ -189,7 +189,9 @@ class Ends:
         return next((n for n in tried if fits(n)), max(1, near))
 
 
-def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, delay: int, bounds: Bounds) -> list[Trial]:
+def draw(
+    reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, delay: int, bounds: Bounds
+) -> list[ValidationStream]:
     """Random streams; of the lengths drawn those that the offline model takes.
 
     Unless the spec says, one is shorter than the longest context, and the ends of two longer ones lie on either side of
@@ -208,7 +210,7 @@ def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, del
         short = 2 * min(chunk, longest) // 3 | 1
         wishes[:3] = [max(low, n) for n in (ends.full(high), short, ends.begun(middle))]
     known = sorted(reference.offline.some_lengths())
-    trials: list[Trial] = []
+    trials: list[ValidationStream] = []
     for wish in [*wishes, *known]:
         if not shortest <= wish <= most:
             continue
@@ -235,7 +237,7 @@ def draw(reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, del
 
 def recorded_trials(
     reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
-) -> list[Trial]:
+) -> list[ValidationStream]:
     """Recordings, each from its beginning and as long as the offline model takes it, up to a minute.
 
     Errors:
@@ -244,7 +246,7 @@ def recorded_trials(
     """
     offline = reference.offline
     most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
-    trials: list[Trial] = []
+    trials: list[ValidationStream] = []
     for path in files:
         feeds = recorded_stream(path, offline, frame_ms)
         first, role = next(iter(offline.streams().items()))

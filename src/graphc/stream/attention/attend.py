@@ -1,4 +1,4 @@
-"""A table of two times summed over one of them: where queries and keys are read, and what a call has of both."""
+"""A score matrix summed over one of them: where queries and keys are read, and what a call has of both."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ import numpy as np
 
 from graphc.errors import TooShortError
 from graphc.ir.graph import Node, Tensor, Variable, label
-from graphc.stream.facts.facts import Array, Known, Moved, Pairs, Span, Static, Stream
+from graphc.stream.facts.facts import Array, IndexMap, ScoreMatrix, Span, Stream, TimeConstant, Untimed
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Context, Facts, StreamStep, cut_to_chunk
+from graphc.stream.lowering.constant_operands import cut_to_chunk
+from graphc.stream.lowering.lowering import AttentionSpan, Lowering
+from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.band import UNLIMITED, Band, Placed, placed, reached
 from graphc.stream.scores.dynamic_masks import Spans, beyond_window, rectangle
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
 from graphc.stream.scores.score_matrix import joined, rectangle_of, stream_at
 
 
-def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, key: int) -> StreamStep:
+def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix, key: int) -> Lowering:
     """A table times values over one of its times: what attention gives to every query."""
     other = 1 - index
     letters = [terms.operands[index][a] for a in table.axes]
     values = facts[other]
-    if isinstance(values, Pairs | Static):
-        facts.refuse("sums a table of two times over one of them with what does not come from the stream")
+    if isinstance(values, ScoreMatrix | Untimed):
+        facts.refuse(
+            "multiplies attention weights by values that do not come from the stream",
+            "make the values from a stream input",
+        )
     key_time, query_time = table.times[key], table.times[1 - key]
     if isinstance(values, Stream):
         if terms.operands[other][values.axis] != letters[key]:
             facts.refuse(SUMMED, WINDOW_HINT)
         key_time = joined(facts, [key_time, values])
-    where, context = settle(facts, table, key, query_time, key_time)
+    where, context = place_queries(facts, table, key, query_time, key_time)
     rehearse(facts, table, key, where)
     if isinstance(values, Stream):
         given = value_window(facts, other, values, where)
-    elif isinstance(values, Known):
+    elif isinstance(values, TimeConstant):
         given = known_values(facts, terms, other, values, letters, key, where)
     else:
-        facts.refuse("sums a table of two times over one of them with nothing")
+        facts.refuse("sums attention weights over time without values", "multiply them by values, then sum")
     out = facts.out(query_time.at(where.delay), terms.output.index(letters[1 - key]), delay=where.delay)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -46,10 +51,12 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs, k
         pair[other] = given(b)
         return b.copy(node, pair)
 
-    return StreamStep((out,), emit, attention=context)
+    return Lowering((out,), emit, attention=context)
 
 
-def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: Stream) -> tuple[Placed, Context]:
+def place_queries(
+    facts: Facts, table: ScoreMatrix, key: int, query_time: Stream, key_time: Stream
+) -> tuple[Placed, AttentionSpan]:
     """Where queries and keys are read, from what the table's zeros leave of the keys; and what that is.
 
     Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
@@ -59,7 +66,7 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
             "sums over one time what was normalised over the other",
             "a softmax over all queries needs the whole stream; normalise over the keys",
         )
-    reach = table.reach if key == 1 else table.reach.swapped()
+    masks = table.masks if key == 1 else table.masks.swapped()
     sizes = [(query_time.length(n), key_time.length(n)) for n in facts.lengths]
     if query_time.rate != key_time.rate:
         facts.refuse(
@@ -68,16 +75,16 @@ def settle(facts: Facts, table: Pairs, key: int, query_time: Stream, key_time: S
         )
     if any(
         (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
-        for w, z, s in zip(reach.wild, reach.unseen, sizes, strict=True)
+        for w, z, s in zip(masks.displaced, masks.unseen, sizes, strict=True)
     ):
         facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
-    band, max_frames = reached(facts, reach.unseen, sizes, query_time)
-    context = Context(max(band.left), max(band.right), band.period, table.sites, max_frames)
+    band, max_frames = reached(facts, masks.unseen, sizes, query_time)
+    context = AttentionSpan(max(band.left), max(band.right), band.period, table.sites, max_frames)
     claim_laws(facts, table, band, query_time, max_frames)
     return placed(facts, band, query_time, key_time, leftovers_may_be_infinite(facts)), context
 
 
-def claim_laws(facts: Facts, table: Pairs, band: Band, query: Stream, limit: int | None) -> None:
+def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limit: int | None) -> None:
     """What made the band has to be so at every length; as far as a limit, where the user sets one.
 
     Errors:
@@ -87,18 +94,18 @@ def claim_laws(facts: Facts, table: Pairs, band: Band, query: Stream, limit: int
         return
     period = facts.frames(query)
     rows = max(query.length(n) for n in facts.lengths)
-    reach = rows - 2 - period
-    if limit is None and reach < max(*band.left, *band.right, 1):
+    masks = rows - 2 - period
+    if limit is None and masks < max(*band.left, *band.right, 1):
         raise TooShortError(
             f"attends to more frames than {rows} rows show", max(facts.lengths), label(facts.node), UNLIMITED
         )
     for law in table.laws:
-        law(period, reach)
+        law(period, masks)
 
 
 def leftovers_may_be_infinite(facts: Facts) -> bool:
     """Whether what a call has in the place of frames that do not exist may be no number: zero times it is none."""
-    held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | Pairs | Moved)]
+    held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | ScoreMatrix | IndexMap)]
     return any(name not in facts.finite for name in held)
 
 
@@ -106,7 +113,7 @@ def spans_of(where: Placed, key: int) -> Spans:
     return (where.queries, where.keys) if key == 1 else (where.keys, where.queries)
 
 
-def weights_of(b: Builder, table: Pairs, key: int, where: Placed) -> Tensor:
+def weights_of(b: Builder, table: ScoreMatrix, key: int, where: Placed) -> Tensor:
     """The table for one call, with zeros for keys that do not exist or lie beyond a query's window."""
     spans, zero = spans_of(where, key), np.zeros((), table.dtype)
     if not table.settled:
@@ -116,7 +123,7 @@ def weights_of(b: Builder, table: Pairs, key: int, where: Placed) -> Tensor:
     return found if beyond is None else b.one("Where", beyond, b.constant(zero, "filler"), found, hint="within_window")
 
 
-def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | None:
+def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor | None:
     """Which keys of a span do not exist, aligned with the table; None where all do."""
     if span.offset <= 0 and not span.ends:
         return None
@@ -124,7 +131,7 @@ def missing_keys(b: Builder, table: Pairs, key: int, span: Span) -> Tensor | Non
     return b.missing(time, span.offset > 0, span.ends, span.extra)
 
 
-def with_existing(b: Builder, table: Pairs, key: int, spans: Spans, filler: Array) -> Tensor:
+def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler: Array) -> Tensor:
     """The table for one call, with a filler for keys that do not exist."""
     x: Tensor = table.build(b, spans)
     missing = missing_keys(b, table, key, spans[key])
@@ -135,7 +142,7 @@ def with_existing(b: Builder, table: Pairs, key: int, spans: Spans, filler: Arra
     return x if unseen is None else b.one("Where", unseen, b.constant(filler, "filler"), x, hint="existing")
 
 
-def rehearse(facts: Facts, table: Pairs, key: int, where: Placed) -> None:
+def rehearse(facts: Facts, table: ScoreMatrix, key: int, where: Placed) -> None:
     """Builds the table once for nothing: what cannot be cut to these spans is refused now."""
     table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
 
@@ -170,14 +177,12 @@ def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Cal
 
 
 def known_values(
-    facts: Facts, terms: Terms, other: int, known: Known, letters: Sequence[str], key: int, where: Placed
+    facts: Facts, terms: Terms, other: int, known: TimeConstant, letters: Sequence[str], key: int, where: Placed
 ) -> Callable[[Builder], Tensor]:
     """Values that are constants: the same for every key, or a table of distances."""
     own = terms.operands[other]
     if letters[key] not in own:
-        facts.refuse(
-            "sums a table of two times over keys with a constant that has none", "write the sum as a ReduceSum"
-        )
+        facts.refuse("sums a score matrix over keys with a constant that has none", "write the sum as a ReduceSum")
     axis = own.index(letters[key])
     if letters[1 - key] in own:
         return rectangle_values(facts, other, own, letters, key, where)
@@ -205,5 +210,5 @@ def rectangle_values(
     return lambda b: rectangle(b, value, frame, along, f"{facts.node.inputs[other].name}/chunk")
 
 
-def facts_table(facts: Facts) -> Pairs:
-    return next(f for f in facts.inputs if isinstance(f, Pairs))
+def facts_table(facts: Facts) -> ScoreMatrix:
+    return next(f for f in facts.inputs if isinstance(f, ScoreMatrix))

@@ -1,4 +1,4 @@
-"""Products that make or use a table of two times: every MatMul or Einsum as letters, one for each axis."""
+"""Products that make or use a score matrix: every MatMul or Einsum as letters, one for each axis."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.attention.attend import attended
-from graphc.stream.facts.facts import Known, Pairs, Reach, Static, Stream
+from graphc.stream.facts.facts import MaskFacts, ScoreMatrix, Stream, TimeConstant, Untimed
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.index_maps.place_tables import constant_table, places, with_input
 from graphc.stream.index_maps.relative_attention import settled_inputs
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
-from graphc.stream.scores.score_matrix import built, nothing, pairs_of
+from graphc.stream.scores.score_matrix import built, emit_nothing, pairs_of
 
 
-def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+def product(node: Node, facts: Facts, terms: Terms) -> Lowering:
     """A product over two times."""
     facts = settled_inputs(facts)
-    pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Pairs)]
+    pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, ScoreMatrix)]
     for fact in facts.inputs:
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     if len(pairs) > 1:
-        facts.refuse("multiplies two tables of two times", "attention of attention cannot be streamed")
+        facts.refuse("multiplies two score matrices", "attention of attention cannot be streamed")
     if not pairs:
         if len(facts.streams()) == 2:
             return scores(node, facts, terms)
@@ -46,7 +48,7 @@ def product(node: Node, facts: Facts, terms: Terms) -> StreamStep:
     return attended(node, facts, terms, index, table, gone[0])
 
 
-def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
+def scores(node: Node, facts: Facts, terms: Terms) -> Lowering:
     """Two streams over their channels: a table of their two times."""
     (i, a), (j, b) = facts.streams()
     one, other = terms.operands[i][a.axis], terms.operands[j][b.axis]
@@ -70,10 +72,10 @@ def scores(node: Node, facts: Facts, terms: Terms) -> StreamStep:
         return window
 
     build = built(node, [piece(k) for k in range(2)])
-    return StreamStep((pairs_of(facts, frame, build, Reach.free(len(facts.lengths))),), nothing(node))
+    return Lowering((pairs_of(facts, frame, build, MaskFacts.free(len(facts.lengths))),), emit_nothing(node))
 
 
-def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> StreamStep:
+def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix) -> Lowering:
     """A product over another axis than the two times, as talking heads have it."""
     letters = [terms.operands[index][a] for a in table.axes]
     sides = {letter: side for side, letter in enumerate(letters)}
@@ -87,26 +89,29 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: Pairs) -> S
 
     def piece(number: int) -> Callable[[Builder, Spans], Tensor]:
         fact, name = facts[number], facts.names[number]
-        if isinstance(fact, Pairs):
+        if isinstance(fact, ScoreMatrix):
             return lambda b, spans: fact.build(b, as_in_table(spans))
         if isinstance(fact, Stream):
             letter = terms.operands[number][fact.axis]
             if letter not in sides:
-                facts.refuse("multiplies a table of two times by a stream of a third")
+                facts.refuse(
+                    "multiplies a score matrix by a stream of another time",
+                    "multiply by the keys' or queries' own stream",
+                )
             side = sides[letter]
             return lambda b, spans: b.window(b.tensors[name], fact, as_in_table(spans)[side], "attention_context")
-        if isinstance(fact, Known):
+        if isinstance(fact, TimeConstant):
             if any(letter in terms.operands[number] for letter in letters):
-                facts.refuse("multiplies a table of two times by a constant that has one of them", "write it as a Mul")
+                facts.refuse("multiplies a score matrix by a constant that has a time axis", "write it as a Mul")
             value = facts.array(number)
             return lambda b, spans: b.constant(np.asarray(value), facts.node.inputs[number].name)
         return lambda b, spans: b.tensors[name]
 
     frame = Frame((rank - min(places_out), rank - max(places_out)), times)
-    reach = table.reach if order == [0, 1] else table.reach.swapped()
-    none = Reach.free(len(facts.lengths))
-    free = replace(reach, level=none.level, one=none.one)
+    masks = table.masks if order == [0, 1] else table.masks.swapped()
+    none = MaskFacts.free(len(facts.lengths))
+    free = replace(masks, upper=none.upper, one=none.one)
     build = built(node, [piece(k) for k in range(2)])
     normalised = frozenset(order.index(side) for side in table.normalised)
     pairs = replace(pairs_of(facts, frame, build, free, table.settled), normalised=normalised)
-    return StreamStep((pairs,), nothing(node))
+    return Lowering((pairs,), emit_nothing(node))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
-from graphc.stream.lowering.rule import StreamStep
+from graphc.stream.lowering.lowering import Lowering
 
 WIDEST = 4
 REPEATED = 3
@@ -43,7 +43,7 @@ class Edges:
         return int(self.head.shape[self.axis]) - self.period
 
 
-def edged_of(known: Known, axis: int, lengths: Sequence[int]) -> Edges | None:
+def edged_of(known: TimeConstant, axis: int, lengths: Sequence[int]) -> Edges | None:
     """The ends of a constant, where its values at every length are made of them."""
     if len(set(lengths)) < 2:
         return None
@@ -51,19 +51,19 @@ def edged_of(known: Known, axis: int, lengths: Sequence[int]) -> Edges | None:
     return found if found is not None and is_shown(found, known) else None
 
 
-def is_shown(edges: Edges, known: Known) -> bool:
+def is_shown(edges: Edges, known: TimeConstant) -> bool:
     """Whether the longest value shows far more than the ends."""
     widest: int = max(edges.before, edges.tail.shape[edges.axis] - 1)
     return widest * WIDEST <= max(int(v.shape[edges.axis]) for v in known.values)
 
 
-def may_have_ends(known: Known, axis: int) -> bool:
+def may_have_ends(known: TimeConstant, axis: int) -> bool:
     """Whether a constant has first frames of which longer values would show more."""
     found = repeating_behind(known, axis)
     return found is not None and not is_shown(found, known)
 
 
-def repeating_behind(known: Known, axis: int) -> Edges | None:
+def repeating_behind(known: TimeConstant, axis: int) -> Edges | None:
     """First frames, and others behind them that repeat."""
     rows = [np.moveaxis(v, axis, 0) for v in known.values]
     longest = max(rows, key=len)
@@ -81,7 +81,7 @@ def repeating_behind(known: Known, axis: int) -> Edges | None:
     return None
 
 
-def steady_between_ends(known: Known, axis: int) -> Edges | None:
+def steady_between_ends(known: TimeConstant, axis: int) -> Edges | None:
     rows = [np.moveaxis(v, axis, 0) for v in known.values]
     longest = max(rows, key=len)
     count, middle = len(longest), len(longest) // 2
@@ -114,7 +114,7 @@ def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
     return b.one("Add", b.clipped(place, 0, edges.before), turned, hint="place_in_period")
 
 
-def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
+def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
     """The constant as a stream, which waits until it is known how far the end is."""
     after = edges.tail.shape[edges.axis] - 1
     both, is_bool = min(after, edges.before) > 0, edges.head.dtype.kind == "b"
@@ -141,4 +141,4 @@ def edges_step(edges: Edges, fact: Stream, grid: int) -> StreamStep:
         chosen: Tensor = b.one("Where", late, parts[1], parts[0], hint="edges")
         return [b.one("Cast", chosen, to=BOOL, hint="edges") if is_bool else chosen]
 
-    return StreamStep((fact,), emit)
+    return Lowering((fact,), emit)

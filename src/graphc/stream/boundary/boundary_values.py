@@ -9,12 +9,13 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.boundary.constants import run_constants
-from graphc.stream.facts.facts import Array, Edge, Head, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Edge, Head, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
 
 
-def with_surroundings(node: Node, facts: Facts, step: StreamStep) -> StreamStep:
+def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
     """The step with head and tail of its outputs, where those of its stream inputs are known.
 
     A local step makes equal frames out of equal frames, so one run on constants gives them.
@@ -28,16 +29,19 @@ def with_surroundings(node: Node, facts: Facts, step: StreamStep) -> StreamStep:
     elif before:
         outputs = [
             replace(f, head=frame) if isinstance(f, Stream) and f.delay < 0 else f
-            for f, frame in zip(outputs, through(node, facts, step, heads), strict=True)
+            for f, frame in zip(outputs, lowered_boundary(node, facts, step, heads), strict=True)
         ]
-    if all(t is not None for t in tails) and not any(isinstance(f, Static) for f in facts.inputs):
+    if all(t is not None for t in tails) and not any(isinstance(f, Untimed) for f in facts.inputs):
         outputs = [
             replace(f, tail=frame) if isinstance(f, Stream) else f
-            for f, frame in zip(outputs, through(node, facts, step, tails), strict=True)
+            for f, frame in zip(outputs, lowered_boundary(node, facts, step, tails), strict=True)
         ]
     unknown = [f for f in outputs if isinstance(f, Stream) and f.delay < 0 and f.head is None]
     if unknown:
-        facts.refuse("what stands before the first frame is not the same in every frame there")
+        facts.refuse(
+            "its frames before the first are not all the same",
+            "pad with one value, and after this op",
+        )
     return replace(step, facts=tuple(outputs))
 
 
@@ -48,7 +52,7 @@ class ConstantBuilder(Builder):
         return x
 
 
-def through(node: Node, facts: Facts, step: StreamStep, frames: Sequence[Head]) -> list[Array | None]:
+def lowered_boundary(node: Node, facts: Facts, step: Lowering, frames: Sequence[Head]) -> list[Array | None]:
     """What the step makes of a chunk in which all frames equal the given ones; None where its frames differ."""
     if any(not isinstance(frame, np.ndarray) for frame in frames):
         return [None] * len(step.facts)
@@ -61,9 +65,9 @@ def through(node: Node, facts: Facts, step: StreamStep, frames: Sequence[Head]) 
             frame = next(waiting)
             assert isinstance(frame, np.ndarray)
             inputs.append(builder.constant(np.repeat(frame, count, axis=fact.axis)))
-        elif isinstance(fact, Known) and fact.steady is not None:
+        elif isinstance(fact, TimeConstant) and fact.steady is not None:
             inputs.append(builder.constant(fact.steady))
-        elif isinstance(fact, Static):
+        elif isinstance(fact, Untimed):
             return [None] * len(step.facts)
         else:
             inputs.append(None)

@@ -12,7 +12,7 @@ from graphc.ir.graph import Graph, Node, Tensor, export_model
 from graphc.ir.runtime import RunError, Session
 from graphc.stream.facts.facts import Array
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 Core = Callable[[Builder, Tensor], Sequence[Tensor | None]]
 

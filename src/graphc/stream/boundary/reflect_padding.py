@@ -11,13 +11,15 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.facts import Stream
-from graphc.stream.lowering.builder import Builder, frames_in_chunk
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.call_writer import frames_in_chunk
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
 
 Mode = Literal["reflect", "edge"]
 
 
-def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, length: Length) -> StreamStep:
+def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, length: Length) -> Lowering:
     """A stream with ``before`` frames in front and up to ``after`` behind.
 
     Frame i of the padded stream, counted from frame 0 of the source, is frame -i before the first and 2 * (T - 1) - i
@@ -54,7 +56,7 @@ def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, 
         held = b.clipped(place, 0, past + spare + frames - 1)
         return [b.one("Gather", both, held, axis=x.axis, hint=mode)]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)
 
 
 def scaled(b: Builder, index: Tensor, factor: int) -> Tensor:

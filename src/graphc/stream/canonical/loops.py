@@ -54,7 +54,7 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
     first, last = loop.inputs[2 + index], loop.outputs[index]
     if is_captured(graph, last) or any(t is last for t in graph.outputs):
         return False
-    if through(result) is variable:
+    if behind_identities(result) is variable:
         if first.name in made_within(body):
             return False
         replace_tensor(graph, last, first)
@@ -74,7 +74,7 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
 
 def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
     """Start and step of a whole number that a turn adds a constant to."""
-    start, made = value_in(first), producer(through(result))
+    start, made = value_in(first), producer(behind_identities(result))
     if (
         start is None
         or start.size != 1
@@ -83,7 +83,7 @@ def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Arr
         or made.op not in ("Add", "Sub")
     ):
         return None
-    sides = [through(t) for t in made.inputs]
+    sides = [behind_identities(t) for t in made.inputs]
     if sides[0] is variable:
         step = value_in(sides[1])
     elif sides[1] is variable and made.op == "Add":
@@ -128,7 +128,7 @@ def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Ar
     """
     body: Graph = loop.attrs["body"]
     condition = body.outputs[0]
-    if through(condition) is body.inputs[1]:
+    if behind_identities(condition) is body.inputs[1]:
         return False
     hidden = made_within(body)
     read = [t for t in captured(loop) if t.name not in hidden and all(t.name in run for run in values)]
@@ -172,7 +172,7 @@ def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
     return turns
 
 
-def through(tensor: Tensor) -> Tensor:
+def behind_identities(tensor: Tensor) -> Tensor:
     """The tensor that a chain of Identity passes on."""
     while (made := producer(tensor)) is not None and made.op == "Identity":
         tensor = made.inputs[0]

@@ -25,7 +25,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.stream.facts.facts import Shapes
-from graphc.stream.lowering.rule import is_elementwise
+from graphc.stream.lowering.frame_by_frame import is_elementwise
 from graphc.stream.lowering.scalar_constants import fixed
 
 

@@ -40,7 +40,7 @@ from graphc.stream.canonical.undo_row_fold import unfold_rows
 from graphc.stream.evaluation.hollow import hollow
 from graphc.stream.evaluation.record import Evaluation, Probe, shape_name
 from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes, values_read
-from graphc.stream.facts.facts import Array, Known, KnownConstant
+from graphc.stream.facts.facts import Array, GraphConstant, TimeConstant
 
 LONGEST_TRIED = 100_000
 MOST_DOUBLINGS = 6
@@ -86,12 +86,12 @@ def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
     """
     runs = evaluation.probe.all_at(more)
     lengths = (*evaluation.lengths, *more)
-    known: dict[str, Known] = {}
+    known: dict[str, TimeConstant] = {}
     for name, held in evaluation.known.items():
-        if isinstance(held, KnownConstant):
-            known[name] = KnownConstant(held.load, len(lengths))
+        if isinstance(held, GraphConstant):
+            known[name] = GraphConstant(held.load, len(lengths))
         else:
-            known[name] = Known((*held.values, *(run.values[name] for run in runs)), name)
+            known[name] = TimeConstant((*held.values, *(run.values[name] for run in runs)), name)
 
     def longer(shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
         return {name: (*sizes, *(run.shapes[name] for run in runs)) for name, sizes in shapes.items()}
@@ -112,7 +112,7 @@ class Start:
 
     def __init__(self, offline: Offline):
         self.offline = offline
-        offline.rest()
+        offline.release_session()
         self.model = inlined(offline.model)
         self.graph = import_model(self.model)
         self.conditions: list[str] = []
@@ -137,8 +137,8 @@ class Start:
             found = {name: tuple(run.shapes[name] for run in runs) for name in self.probe.shaped}
             shapes = {name: sizes for name, sizes in found.items() if name in carried}
             values = [run.values for run in runs]
-            known: dict[str, Known] = {
-                name: Known(tuple(run[name] for run in values), name) for name in self.probe.wanted
+            known: dict[str, TimeConstant] = {
+                name: TimeConstant(tuple(run[name] for run in values), name) for name in self.probe.wanted
             }
             all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in self.probe.wanted}}
             rewritten = (
@@ -173,7 +173,7 @@ class Start:
         )
 
 
-def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
+def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:
     """The values of time-only tensors and of all time-only tensors that they were made from.
 
     Errors:
@@ -181,10 +181,10 @@ def values_of(evaluation: Evaluation, *names: str) -> dict[str, Known]:
     """
     made = {t.name for n in time_only_nodes(evaluation, names) for t in n.outputs if t.name}
     time = TimeOnly(evaluation, sorted(made))
-    return {name: Known(values, name) for name, values in time.values(list(time.types)).items()}
+    return {name: TimeConstant(values, name) for name, values in time.values(list(time.types)).items()}
 
 
-def condition_of(node: Node, graph: Graph, known: Mapping[str, Known], name: str) -> Array:
+def condition_of(node: Node, graph: Graph, known: Mapping[str, TimeConstant], name: str) -> Array:
     tensor = node.inputs[0]
     if isinstance(tensor, Constant):
         return np.asarray(tensor.values)
@@ -202,9 +202,9 @@ def dense_constants(graph: Graph) -> list[Constant]:
     return [t for t in graph.tensors().values() if isinstance(t, Constant) and not is_sparse(t)]
 
 
-def known_constant(tensor: Constant, count: int) -> Known:
+def known_constant(tensor: Constant, count: int) -> TimeConstant:
     held = tensor._values
-    return KnownConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
+    return GraphConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphc.contract.length import Length
 from graphc.stream.facts.facts import Stream
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 TRIED_LENGTHS = range(1, 2000)
 LARGEST_STEP = 64

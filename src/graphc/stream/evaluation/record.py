@@ -13,7 +13,7 @@ import onnx
 from graphc.errors import ModelError
 from graphc.ir.graph import Graph
 from graphc.ir.runtime import RunError, Session
-from graphc.stream.facts.facts import Array, Known
+from graphc.stream.facts.facts import Array, TimeConstant
 from graphc.system.parallel import side_by_side
 
 
@@ -39,7 +39,7 @@ class Evaluation:
 
     graph: Graph
     lengths: tuple[int, ...]
-    known: Mapping[str, Known]
+    known: Mapping[str, TimeConstant]
     shapes: Mapping[str, tuple[tuple[int, ...], ...]]
     dtypes: Mapping[str, np.dtype[np.generic]]
     data: frozenset[str]

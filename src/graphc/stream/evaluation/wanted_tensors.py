@@ -13,7 +13,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.time_only import SHAPE_OPS
-from graphc.stream.facts.facts import Fact, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.facts.facts import Fact, IndexMap, ScoreMatrix, Stream, Untimed, UntimedOrigin
 
 
 def longest(length: Length, frames: int) -> int:
@@ -29,11 +29,11 @@ def longest(length: Length, frames: int) -> int:
 
 def refuse_table(port: Tensor, fact: Fact | None) -> None:
     """Refuses an output over two times: a stream has frames of one."""
-    if isinstance(fact, Moved) and fact.refusal is not None:
+    if isinstance(fact, IndexMap) and fact.refusal is not None:
         raise fact.refusal
-    if isinstance(fact, Pairs | Moved):
+    if isinstance(fact, ScoreMatrix | IndexMap):
         raise StreamError(
-            "gives a table of two times, as attention has between queries and keys",
+            "gives a score matrix, as attention has between queries and keys",
             node=label(port.inputs[0]) if port.inputs else port.name,
             hint="leave it out of the model's outputs; a stream gives frames of one time",
         )
@@ -63,9 +63,9 @@ def input_fact(offline: Offline, evaluation: Evaluation, name: str) -> Fact:
     role = offline.roles[name]
     shapes, dtype = evaluation.shapes[name], evaluation.dtypes[name]
     if isinstance(role, StaticRole):
-        return Static(shapes[0], dtype)
+        return Untimed(shapes[0], dtype)
     if isinstance(role, StateRole):
-        return Static(shapes[0], dtype, Origin.GIVEN)
+        return Untimed(shapes[0], dtype, UntimedOrigin.GIVEN)
     assert isinstance(role, StreamRole)
     shape = tuple(-1 if axis == role.axis else size for axis, size in enumerate(shapes[0]))
     length = Length().then(role.rate.numerator, 0, role.rate.denominator)

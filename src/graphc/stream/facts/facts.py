@@ -31,7 +31,7 @@ Head = Array | Edge | None
 
 
 @dataclass(frozen=True)
-class Known:
+class TimeConstant:
     """A tensor that does not depend on the data: its values, one for each length the graph was evaluated at.
 
     Args:
@@ -60,7 +60,7 @@ class Known:
         return found.digest()
 
 
-class KnownConstant(Known):
+class GraphConstant(TimeConstant):
     """A constant of the graph, loaded only when a rule looks at its value."""
 
     load: Callable[[], Array]
@@ -80,7 +80,7 @@ class KnownConstant(Known):
         return self.values[0]
 
 
-class Origin(Enum):
+class UntimedOrigin(Enum):
     """Where a tensor without time comes from."""
 
     INPUT = "static input"
@@ -89,12 +89,12 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True)
-class Static:
+class Untimed:
     """A tensor of data without a time axis: one value for the whole stream, or a state as it is now."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    origin: Origin = Origin.INPUT
+    origin: UntimedOrigin = UntimedOrigin.INPUT
 
 
 @dataclass(frozen=True)
@@ -160,46 +160,46 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """What is known of the entries of a table of two times, as [first time or 1, second time or 1] for each length.
+class MaskFacts:
+    """What is known of the entries of a score matrix, as [first time or 1, second time or 1] for each length.
 
     Args:
-        level: the most that masks have added to an entry so far, over all other axes; 0 where none did.
+        upper: the most that masks have added to an entry so far, over all other axes; 0 where none did.
         zero: entries that are exactly zero whatever the data is.
-        wild: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
+        displaced: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
         one: entries that are exactly one (or true) whatever the data is.
-        counted: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
-        least: the least that masks have added to an entry, masks out of data left aside.
+        in_softmax: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
+        lower: the least that masks have added to an entry, masks out of data left aside.
     """
 
-    level: tuple[Array, ...]
+    upper: tuple[Array, ...]
     zero: tuple[Array, ...]
-    wild: tuple[Array, ...]
+    displaced: tuple[Array, ...]
     one: tuple[Array, ...]
-    counted: tuple[Array, ...]
-    least: tuple[Array, ...]
+    in_softmax: tuple[Array, ...]
+    lower: tuple[Array, ...]
 
     @classmethod
-    def free(cls, count: int) -> Reach:
+    def free(cls, count: int) -> MaskFacts:
         no = np.zeros((1, 1), bool)
         nothing, never = (np.zeros((1, 1)),) * count, (no,) * count
         return cls(nothing, never, never, never, never, nothing)
 
     @property
     def parts(self) -> tuple[tuple[Array, ...], ...]:
-        return (self.level, self.zero, self.wild, self.one, self.counted, self.least)
+        return (self.upper, self.zero, self.displaced, self.one, self.in_softmax, self.lower)
 
-    def swapped(self) -> Reach:
-        return Reach(*(tuple(v.T for v in part) for part in self.parts))
+    def swapped(self) -> MaskFacts:
+        return MaskFacts(*(tuple(v.T for v in part) for part in self.parts))
 
-    def shared(self, held: dict[Any, Any]) -> Reach:
+    def shared(self, held: dict[Any, Any]) -> MaskFacts:
         """The same, equal arrays held once: the layers of a model mask alike."""
-        return Reach(*(tuple(held_once(v, held) for v in part) for part in self.parts))
+        return MaskFacts(*(tuple(held_once(v, held) for v in part) for part in self.parts))
 
     @property
     def unseen(self) -> tuple[Array, ...]:
         """Entries that do nothing to the result."""
-        return tuple(z & ~c for z, c in zip(self.zero, self.counted, strict=True))
+        return tuple(z & ~c for z, c in zip(self.zero, self.in_softmax, strict=True))
 
 
 def held_once(value: Array, held: dict[Any, Any]) -> Array:
@@ -212,7 +212,7 @@ def held_once(value: Array, held: dict[Any, Any]) -> Array:
 
 
 @dataclass(frozen=True)
-class Site:
+class SoftmaxSite:
     """Where scores become weights: what a softmax reads and gives, and the axes of queries and keys from the right."""
 
     scores: str
@@ -226,7 +226,7 @@ Law = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ScoreMatrix:
     """A tensor over two times, as attention has between queries and keys.
 
     It is built where it is used, for the frames of either time that are asked for:
@@ -242,7 +242,7 @@ class Pairs:
         settled: frames that do not exist hold zeros on the axis that was normalised.
         normalised: the times (0, 1) along which it was; every sum has to go along these.
         sites: where scores became weights on the way here.
-        laws: what has to be true of tables that made its reach, for a period and a distance beyond which they do not
+        laws: what has to be true of tables that made its masks, for a period and a distance beyond which they do not
             change any more: each claims it.
     """
 
@@ -251,9 +251,9 @@ class Pairs:
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
     build: Callable[[Any, tuple[Span, Span]], Any] = field(compare=False)
-    reach: Reach = field(compare=False)
+    masks: MaskFacts = field(compare=False)
     settled: bool = False
-    sites: tuple[Site, ...] = field(default=(), compare=False)
+    sites: tuple[SoftmaxSite, ...] = field(default=(), compare=False)
     normalised: frozenset[int] = frozenset()
     laws: tuple[Law, ...] = field(default=(), compare=False)
 
@@ -267,7 +267,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Source:
+class EntrySource:
     """Where the entries of a moved tensor come from: a tensor over one time and a table of places.
 
     Args:
@@ -294,18 +294,18 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """Entries of a source in other places, on their way to a table of two times.
+class IndexMap:
+    """Entries of a source in other places, on their way to a score matrix.
 
     Args:
         maps: for each length the flat index in the source of every entry; -1 for padding.
-        refusal: why the tensor cannot be a stream, where it turns out to be no table of two times.
+        refusal: why the tensor cannot be a stream, where it turns out to be no score matrix.
     """
 
-    source: Source
+    source: EntrySource
     maps: tuple[Array, ...] = field(compare=False)
     dtype: np.dtype[np.generic]
     refusal: Exception | None = field(compare=False, default=None)
 
 
-Fact = Known | Static | Stream | Pairs | Moved
+Fact = TimeConstant | Untimed | Stream | ScoreMatrix | IndexMap

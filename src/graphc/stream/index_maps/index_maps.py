@@ -15,11 +15,12 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, op_of
-from graphc.stream.facts.facts import Array, Known, Moved, Source, Span, Stream
+from graphc.stream.facts.facts import Array, EntrySource, IndexMap, Span, Stream, TimeConstant
 from graphc.stream.index_maps.movers import MOVERS, run_once
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep
-from graphc.stream.scores.score_matrix import nothing
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.scores.score_matrix import emit_nothing
 
 MOST_ENTRIES = 50_000_000
 
@@ -28,7 +29,7 @@ def identity_maps(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
     return tuple(np.arange(math.prod(s), dtype=np.int64).reshape(s) for s in shapes)
 
 
-def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep | None:
+def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> Lowering | None:
     """A stream whose entries a node moves as no stream's rule explains; None where it does not only move them."""
     streams = facts.streams()
     if node.op not in MOVERS or len(streams) != 1 or not isinstance(facts[streams[0][0]], Stream):
@@ -48,8 +49,8 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep |
             chosen = b.one("Gather", chosen, places, axis=0, hint="distances")
         return b.one("Gather", chunk, chosen, axis=wide, hint="distances")
 
-    source = Source(x.at(max(0, x.delay)), x.axis, None, shapes, columns, made=name)
-    moved = Moved(source, identity_maps(shapes), x.dtype, refusal)
+    source = EntrySource(x.at(max(0, x.delay)), x.axis, None, shapes, columns, made=name)
+    moved = IndexMap(source, identity_maps(shapes), x.dtype, refusal)
     inputs = tuple(moved if i == index else f for i, f in enumerate(facts.inputs))
     try:
         return move(node, replace(facts, inputs=inputs))
@@ -57,9 +58,9 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> StreamStep |
         return None
 
 
-def move(node: Node, facts: Facts) -> StreamStep:
+def move(node: Node, facts: Facts) -> Lowering:
     """A node that only moves entries, run on their indices at every length."""
-    sources = [f for f in facts.inputs if isinstance(f, Moved)]
+    sources = [f for f in facts.inputs if isinstance(f, IndexMap)]
     moved = sources[0]
     if len(sources) > 1 or node.op not in MOVERS:
         refuse(facts, moved)
@@ -67,11 +68,11 @@ def move(node: Node, facts: Facts) -> StreamStep:
     for length in range(len(facts.lengths)):
         inputs: list[Array | None] = []
         for fact in facts.inputs:
-            if isinstance(fact, Moved):
+            if isinstance(fact, IndexMap):
                 inputs.append(fact.maps[length])
             elif fact is None:
                 inputs.append(None)
-            elif not isinstance(fact, Known):
+            elif not isinstance(fact, TimeConstant):
                 refuse(facts, moved)
             elif node.op == "Concat":
                 inputs.append(np.full(fact.values[length].shape, -1, np.int64))
@@ -82,19 +83,19 @@ def move(node: Node, facts: Facts) -> StreamStep:
         for number, result in enumerate(run_once(node, facts, inputs)):
             maps[number].append(result)
     outputs = tuple(
-        Moved(moved.source, tuple(m), moved.dtype, moved.refusal) if t.name else None
+        IndexMap(moved.source, tuple(m), moved.dtype, moved.refusal) if t.name else None
         for t, m in zip(node.outputs, maps, strict=True)
     )
-    return StreamStep(outputs, nothing(node))
+    return Lowering(outputs, emit_nothing(node))
 
 
-def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
+def scaled_source(node: Node, facts: Facts) -> Lowering | None:
     """An elementwise op with scalars alone, done to the columns before they move; None for any other."""
-    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
-    if len(moved) != 1 or not all(isinstance(f, Known) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
+    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
+    if len(moved) != 1 or not all(isinstance(f, TimeConstant) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
         return None
     index, fact = moved[0]
-    if any(isinstance(f, Known) and (f.steady is None or f.steady.size != 1) for f in facts.inputs):
+    if any(isinstance(f, TimeConstant) and (f.steady is None or f.steady.size != 1) for f in facts.inputs):
         return None
     values = [facts.array(i) if i != index else None for i in range(len(facts))]
     inner = fact.source.columns
@@ -106,13 +107,13 @@ def scaled_source(node: Node, facts: Facts) -> StreamStep | None:
             return b.copy(node, given)[0]
 
     source = replace(fact.source, columns=columns)
-    return StreamStep((Moved(source, fact.maps, facts.dtypes[0], fact.refusal),), nothing(node))
+    return Lowering((IndexMap(source, fact.maps, facts.dtypes[0], fact.refusal),), emit_nothing(node))
 
 
-def refuse(facts: Facts, moved: Moved) -> NoReturn:
+def refuse(facts: Facts, moved: IndexMap) -> NoReturn:
     if moved.refusal is not None:
         raise moved.refusal
     facts.refuse(
         "reads a table of time and places that no distance between queries and keys explains",
-        f"the rule for {op_of(facts.node)} knows such a table only once it is a table of two times",
+        f"the rule for {op_of(facts.node)} knows such a table only once it is a score matrix",
     )

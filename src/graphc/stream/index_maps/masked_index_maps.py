@@ -7,19 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import Array, Fact, Known, Moved
-from graphc.stream.lowering.rule import Facts, StreamStep
-from graphc.stream.scores.score_matrix import nothing
+from graphc.stream.facts.facts import Array, Fact, IndexMap, TimeConstant
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.scores.score_matrix import emit_nothing
 
 NOWHERE = -1
 
 
-def blanked(node: Node, facts: Facts) -> StreamStep | None:
+def blanked(node: Node, facts: Facts) -> Lowering | None:
     """A product with zeros and ones, a choice or a triangle: kept entries stay, the others come from nowhere.
 
     None where the node does anything else.
     """
-    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, Moved)]
+    moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
     if len(moved) != 1:
         return None
     index, fact = moved[0]
@@ -31,10 +32,10 @@ def blanked(node: Node, facts: Facts) -> StreamStep | None:
         if np.broadcast_shapes(entries.shape, keep.shape) != entries.shape:
             return None
         maps.append(np.where(keep, entries, NOWHERE))
-    return StreamStep((replace(fact, maps=tuple(maps)),), nothing(node))
+    return Lowering((replace(fact, maps=tuple(maps)),), emit_nothing(node))
 
 
-def kept_entries(node: Node, facts: Facts, index: int, moved: Moved) -> tuple[Array, ...] | None:
+def kept_entries(node: Node, facts: Facts, index: int, moved: IndexMap) -> tuple[Array, ...] | None:
     """Which entries the node leaves as they are, at each length: bool, broadcastable; None where it changes any."""
     if node.op == "Mul":
         values = values_of(facts[1 - index])
@@ -53,4 +54,4 @@ def kept_entries(node: Node, facts: Facts, index: int, moved: Moved) -> tuple[Ar
 
 
 def values_of(fact: Fact | None) -> tuple[Array, ...] | None:
-    return fact.values if isinstance(fact, Known) else None
+    return fact.values if isinstance(fact, TimeConstant) else None

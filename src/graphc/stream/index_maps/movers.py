@@ -14,7 +14,7 @@ from graphc.ir.graph import Graph, Node, Tensor, Variable, export_model, label
 from graphc.ir.runtime import RunError, Session
 from graphc.stream.facts.facts import Array
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 PLAIN_MOVERS = (
     "Identity",

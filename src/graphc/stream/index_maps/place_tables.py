@@ -8,24 +8,31 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, Known, Moved, Pairs, Source, Span
+from graphc.stream.facts.facts import Array, EntrySource, IndexMap, ScoreMatrix, Span, TimeConstant
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.index_maps.index_maps import identity_maps
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, grown_letter
-from graphc.stream.scores.mask_analysis import one_reach
-from graphc.stream.scores.score_matrix import known_piece, law_of, nothing
+from graphc.stream.scores.mask_analysis import mask_facts_of_operand
+from graphc.stream.scores.score_matrix import emit_nothing, known_piece, law_of
 
 
-def constant_table(facts: Facts, terms: Terms) -> tuple[int, Pairs] | None:
-    """The constant that sums a stream over time, as a filter or a smoothing matrix does, as a table of two times."""
+def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None:
+    """The constant that sums a stream over time, as a filter or a smoothing matrix does, as a score matrix."""
     ((index, x),) = facts.streams()
     other = 1 - index
     known, own = facts[other], terms.operands[other]
     time = terms.operands[index][x.axis]
     wide = grown_letter(facts, terms, {time})
-    if not isinstance(known, Known) or time in terms.output or time not in own or wide is None or wide not in own:
+    if (
+        not isinstance(known, TimeConstant)
+        or time in terms.output
+        or time not in own
+        or wide is None
+        or wide not in own
+    ):
         return None
     axes = own.index(time), own.index(wide)
     if any(v.shape[a] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True) for a in axes):
@@ -33,22 +40,25 @@ def constant_table(facts: Facts, terms: Terms) -> tuple[int, Pairs] | None:
     first, second = sorted(axes)
     times = x.at(max(0, x.delay))
     frame = Frame((len(own) - first, len(own) - second), (times, times))
-    reach = one_reach(facts, known, frame, len(facts.lengths))
+    masks = mask_facts_of_operand(facts, known, frame, len(facts.lengths))
     shape = tuple(-1 if a in axes else size for a, size in enumerate(known.values[0].shape))
     laws = (law_of(facts, facts.proof, other, frame),) if facts.proof is not None else ()
     build = known_piece(facts, other, frame)
-    return other, Pairs((first, second), frame.times, shape, known.values[0].dtype, build, reach, laws=laws)
+    return other, ScoreMatrix((first, second), frame.times, shape, known.values[0].dtype, build, masks, laws=laws)
 
 
-def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
-    """A stream times a table whose columns stand for places: entries to be moved to a table of two times."""
+def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
+    """A stream times a table whose columns stand for places: entries to be moved to a score matrix."""
     ((index, x),) = facts.streams()
     other = 1 - index
     known = facts[other]
     time = terms.operands[index][x.axis]
     wide = grown_letter(facts, terms, {time})
-    if not isinstance(known, Known) or wide is None or wide not in terms.operands[other]:
-        facts.refuse("makes a table of two times of which one does not come from the stream")
+    if not isinstance(known, TimeConstant) or wide is None or wide not in terms.operands[other]:
+        facts.refuse(
+            "makes a score matrix one side of which does not come from the stream",
+            "make queries and keys from stream inputs",
+        )
     if time not in terms.output:
         facts.refuse(SUMMED, WINDOW_HINT)
     letters = terms.operands[other]
@@ -86,7 +96,7 @@ def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
         with b.within(node):
             return b.copy(node, pair, attrs)[0]
 
-    source = Source(
+    source = EntrySource(
         x.at(max(0, x.delay)),
         terms.output.index(time),
         terms.output.index(wide),
@@ -96,9 +106,9 @@ def places(node: Node, facts: Facts, terms: Terms) -> StreamStep:
         made=node.outputs[0].name,
         places=(other, column_axis, letters.index(time) if own_time else None),
     )
-    moved = Moved(source, identity_maps(facts.output_shapes[0]), facts.dtypes[0])
-    return StreamStep((moved,), nothing(node))
+    moved = IndexMap(source, identity_maps(facts.output_shapes[0]), facts.dtypes[0])
+    return Lowering((moved,), emit_nothing(node))
 
 
-def with_input(facts: Facts, index: int, table: Pairs) -> Facts:
+def with_input(facts: Facts, index: int, table: ScoreMatrix) -> Facts:
     return replace(facts, inputs=tuple(table if i == index else f for i, f in enumerate(facts.inputs)))

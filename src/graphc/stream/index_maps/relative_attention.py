@@ -1,4 +1,4 @@
-"""Moved entries where the two times meet again: the table of two times that they are, by distance."""
+"""Moved entries where the two times meet again: the score matrix that they are, by distance."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Law, Moved, Pairs, Reach, Source, Span
+from graphc.stream.facts.facts import Array, EntrySource, IndexMap, Law, MaskFacts, ScoreMatrix, Span
 from graphc.stream.index_maps.index_maps import refuse
 from graphc.stream.index_maps.movers import content_of
-from graphc.stream.lowering.builder import Builder, frames_in_chunk
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.call_writer import frames_in_chunk
+from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.dynamic_masks import Spans, stretched_places
 from graphc.stream.scores.score_matrix import close, noise_of
 from graphc.stream.symbolic.domain.space import NoFormulaError
@@ -22,8 +23,8 @@ from graphc.stream.symbolic.queries.distances import ByDistance, Columns, OwnTim
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where the entries of a table of two times came from, at one length: [time, other] each.
+class EntryOrigin:
+    """Where the entries of a score matrix came from, at one length: [time, other] each.
 
     Args:
         columns: the column of the source's table.
@@ -34,8 +35,8 @@ class Origin:
     valid: Array
 
 
-def resolved(facts: Facts, moved: Moved) -> Pairs:
-    """The table of two times that moved entries make.
+def resolved(facts: Facts, moved: IndexMap) -> ScoreMatrix:
+    """The score matrix that moved entries make.
 
     Refuses entries that are no function of the distance between the two.
     """
@@ -77,12 +78,16 @@ def resolved(facts: Facts, moved: Moved) -> Pairs:
         found: Tensor = b.memo[key]
         return found
 
-    wild = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
-    free = Reach.free(len(facts.lengths))
-    return Pairs((first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, wild=wild), laws=laws)
+    displaced = tuple(~(o.valid.T if swapped else o.valid) for o in origins)
+    free = MaskFacts.free(len(facts.lengths))
+    return ScoreMatrix(
+        (first, second), (time, time.at(0)), shape, moved.dtype, build, replace(free, displaced=displaced), laws=laws
+    )
 
 
-def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide: int) -> tuple[bool, tuple[Law, ...]]:
+def laws_of(
+    facts: Facts, name: str, source: EntrySource, axes: tuple[int, int], wide: int
+) -> tuple[bool, tuple[Law, ...]]:
     """At every length entries are what their distance tells, and where they are of another time shifts along.
 
     Returns whether the first is proved for the lengths evaluated, and the second, to be claimed later.
@@ -100,22 +105,22 @@ def laws_of(facts: Facts, name: str, source: Source, axes: tuple[int, int], wide
     except NoFormulaError as err:
         proof.doubt(name, str(err))
 
-    def claim(period: int, reach: int) -> None:
-        proof.claim(name, OwnTime(axes, source.axis, period, reach))
+    def claim(period: int, masks: int) -> None:
+        proof.claim(name, OwnTime(axes, source.axis, period, masks))
 
     return proved, (claim,)
 
 
 def settled_inputs(facts: Facts) -> Facts:
-    """The facts with every moved input as the table of two times that it is."""
-    return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, Moved) else f for f in facts.inputs))
+    """The facts with every moved input as the score matrix that it is."""
+    return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, IndexMap) else f for f in facts.inputs))
 
 
-def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Origin]] | None:
+def places_of(facts: Facts, moved: IndexMap) -> tuple[tuple[int, int], int, list[EntryOrigin]] | None:
     """The two time axes, that of the source first, the source's table axis, and the origins at each length."""
     source = moved.source
     rank = moved.maps[0].ndim
-    best: tuple[int, tuple[int, int], int, list[Origin]] | None = None
+    best: tuple[int, tuple[int, int], int, list[EntryOrigin]] | None = None
     wides = [source.wide] if source.wide is not None else [a for a in range(len(source.shapes[0])) if a != source.axis]
     several = len(facts.lengths) > 1
     for axis in range(rank):
@@ -142,8 +147,8 @@ def places_of(facts: Facts, moved: Moved) -> tuple[tuple[int, int], int, list[Or
 
 
 def origin_of(
-    source: Source, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int
-) -> Origin | None:
+    source: EntrySource, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int
+) -> EntryOrigin | None:
     """The origins at one length, or None where batches and heads are mixed."""
     last = np.moveaxis(entries, (axis, other), (-2, -1))
     flat = last.reshape(-1, *last.shape[-2:])
@@ -159,10 +164,10 @@ def origin_of(
     valid = inside & own & (lead == np.arange(len(flat))[:, None, None])
     columns = coordinates[wide]
     same = valid & (columns == columns[:1])
-    return Origin(columns[0], same.all(axis=0))
+    return EntryOrigin(columns[0], same.all(axis=0))
 
 
-def distances_at(source: Source, origin: Origin, index: int) -> dict[int, Any]:
+def distances_at(source: EntrySource, origin: EntryOrigin, index: int) -> dict[int, Any]:
     """The same from one length alone, where it is proved that entries of one distance are the same."""
     table = source.table(index) if source.table is not None else None
     own_time = table is not None and own_times(source, table, index)
@@ -173,7 +178,9 @@ def distances_at(source: Source, origin: Origin, index: int) -> dict[int, Any]:
     return dict(zip(distances.tolist(), places, strict=True))
 
 
-def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longest: int) -> dict[int, Any] | None:
+def distances_of(
+    facts: Facts, source: EntrySource, origins: Sequence[EntryOrigin], longest: int
+) -> dict[int, Any] | None:
     """For each distance (other - time) what to ask of the source's columns at the longest length.
 
     None where entries of one distance differ, at one length or between lengths.
@@ -212,7 +219,7 @@ def distances_of(facts: Facts, source: Source, origins: Sequence[Origin], longes
     return found
 
 
-def own_times(source: Source, table: Array, index: int) -> bool:
+def own_times(source: EntrySource, table: Array, index: int) -> bool:
     """Whether each frame has a table of its own."""
     shape = source.shapes[index]
     assert source.wide is not None
@@ -221,7 +228,7 @@ def own_times(source: Source, table: Array, index: int) -> bool:
 
 def shifted(
     b: Builder,
-    source: Source,
+    source: EntrySource,
     wide: int,
     distances: dict[int, Any],
     own: Span,

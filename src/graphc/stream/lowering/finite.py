@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Constant, Node, constant_of, op_of
-from graphc.stream.facts.facts import Known
+from graphc.stream.facts.facts import TimeConstant
 
 KEEPING = frozenset(
     {
@@ -69,7 +69,7 @@ SAME_BOUND = frozenset(
 )
 
 
-def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, Known], bounds: Mapping[str, float]) -> bool:
+def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant], bounds: Mapping[str, float]) -> bool:
     """Whether a node gives finite numbers where the tensors named do; ``bounds`` are below some of them."""
     data = [t for t in node.inputs if t.name and not isinstance(t, Constant) and t.name not in known]
     if any(t.name not in finite for t in data):
@@ -87,7 +87,7 @@ def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, Known], bound
     return op_of(node) in KEEPING
 
 
-def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, Known]) -> float | None:
+def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, TimeConstant]) -> float | None:
     """A number below all that a node gives, where one is known: what a variance and an epsilon add up to, say."""
     if not node.inputs:
         return None
@@ -111,7 +111,7 @@ def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, Kno
     return 0.0 if op == "ReduceSum" else None
 
 
-def value_of(node: Node, known: Mapping[str, Known]) -> Any:
+def value_of(node: Node, known: Mapping[str, TimeConstant]) -> Any:
     """The second input, where it is a constant."""
     second = node.inputs[1]
     found = known.get(second.name)

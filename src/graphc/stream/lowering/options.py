@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limit:
+class AttentionLimit:
     """A limit on an attention.
 
     Args:
@@ -22,7 +22,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Settings:
+class LiftOptions:
     """The settings of a lift.
 
     Args:
@@ -33,18 +33,18 @@ class Settings:
         grid: calls take any multiple of so many input frames; None where all take the same chunk.
     """
 
-    limits: tuple[tuple[str, Limit], ...] = ()
+    limits: tuple[tuple[str, AttentionLimit], ...] = ()
     survey: bool = False
     grid: int | None = None
     ports: str = "{node}_{kind}"
 
-    def limit(self, node: str) -> Limit:
-        return next((limit for pattern, limit in self.limits if fnmatch.fnmatchcase(node, pattern)), Limit())
+    def limit(self, node: str) -> AttentionLimit:
+        return next((limit for pattern, limit in self.limits if fnmatch.fnmatchcase(node, pattern)), AttentionLimit())
 
     @property
     def max_frames(self) -> int | None:
         return max((limit.max_frames for _, limit in self.limits if limit.max_frames), default=None)
 
 
-DEFAULT = Settings()
+DEFAULT = LiftOptions()
 ONE_SIZE_HINT = "give the frames of one call instead of chunk: dynamic"

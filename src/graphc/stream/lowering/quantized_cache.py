@@ -12,7 +12,7 @@ from graphc.stream.facts.facts import Array
 
 
 @dataclass(frozen=True)
-class Grid:
+class CacheScale:
     """The integers that a DequantizeLinear of one scale reads, and the first value of a cache in them."""
 
     node: Node
@@ -21,7 +21,7 @@ class Grid:
     scale: StateScale
 
 
-def grid_of(x: Tensor, init: Array) -> Grid | None:
+def grid_of(x: Tensor, init: Array) -> CacheScale | None:
     """The grid of a tensor, where a DequantizeLinear of one constant scale makes it and has an integer for every first
     value."""
     node = producer(x)
@@ -37,4 +37,4 @@ def grid_of(x: Tensor, init: Array) -> Grid | None:
     held = np.clip(places, limits.min, limits.max)
     if np.any((held - offset) * step != init):
         return None
-    return Grid(node, node.inputs[0], held.astype(zero.dtype), StateScale(None, (step,), (offset,)))
+    return CacheScale(node, node.inputs[0], held.astype(zero.dtype), StateScale(None, (step,), (offset,)))

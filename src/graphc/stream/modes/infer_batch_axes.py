@@ -21,7 +21,7 @@ SCALES = (8.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Layout:
+class BatchLayout:
     """The streams lie one after the other on an axis, ``repeats`` entries each (the heads of a stream, say)."""
 
     axis: int
@@ -29,7 +29,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Sight:
+class BatchObservation:
     """What was seen of some tensors of a streaming model.
 
     Args:
@@ -39,19 +39,19 @@ class Sight:
     """
 
     values: Mapping[str, Array]
-    layouts: Mapping[str, Layout]
+    layouts: Mapping[str, BatchLayout]
     mixed: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Trial:
+class BatchDraw:
     """A few calls of a random batch, and as many of another one that streams are taken from."""
 
     draws: list[Feeds]
     others: list[Feeds]
 
     @classmethod
-    def drawn(cls, offline: Offline, signature: Signature, scale: float) -> Trial:
+    def drawn(cls, offline: Offline, signature: Signature, scale: float) -> BatchDraw:
         """Calls past every delay, each with the static inputs of the first."""
         lag = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0))
         calls = lag // signature.smallest + CALLS_AFTER_DELAY
@@ -68,7 +68,7 @@ class Trial:
         return [with_row(offline, a, b, stream) for a, b in zip(self.draws, self.others, strict=True)]
 
 
-def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
+def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservation:
     """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one.
 
     Small values and large ones are tried: what only a large one opens mixes streams as well.
@@ -86,7 +86,7 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
     changes: dict[int, dict[str, Array]] = {stream: {} for stream in streams}
     runs: list[tuple[dict[str, Array], dict[str, Array]]] = []
     for scale in SCALES:
-        trial = Trial.drawn(offline, signature, scale)
+        trial = BatchDraw.drawn(offline, signature, scale)
         base = last_call(signature, session, trial.draws)
         for stream in streams:
             run = last_call(signature, session, trial.changed(offline, stream))
@@ -108,9 +108,9 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> Sight:
 
 def sight_of(
     values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
-) -> Sight:
+) -> BatchObservation:
     """What the changes that each stream makes say of some tensors."""
-    layouts: dict[str, Layout] = {}
+    layouts: dict[str, BatchLayout] = {}
     mixed: set[str] = set()
     for name in names:
         found = {stream: changed[name] for stream, changed in changes.items()}
@@ -119,10 +119,10 @@ def sight_of(
             layouts[name] = layout
         elif all(c.any() for c in found.values()):
             mixed.add(name)
-    return Sight({n: values[n] for n in names}, layouts, frozenset(mixed))
+    return BatchObservation({n: values[n] for n in names}, layouts, frozenset(mixed))
 
 
-def same_in_every_place(base: Array, rolled: Array, layout: Layout) -> bool:
+def same_in_every_place(base: Array, rolled: Array, layout: BatchLayout) -> bool:
     """Whether streams that moved on by one place give what they gave."""
     want = np.roll(base, layout.repeats, axis=layout.axis)
     return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
@@ -163,7 +163,7 @@ def differs(a: Array, b: Array) -> Array:
     return np.asarray(~same)
 
 
-def layout_of(changed: Mapping[int, Array], batch: int) -> Layout | None:
+def layout_of(changed: Mapping[int, Array], batch: int) -> BatchLayout | None:
     """The axis on which each stream's changes lie in its own part."""
     shape = next(iter(changed.values())).shape
     for axis, size in enumerate(shape):
@@ -174,11 +174,11 @@ def layout_of(changed: Mapping[int, Array], batch: int) -> Layout | None:
             s: np.flatnonzero(c.any(axis=tuple(a for a in range(c.ndim) if a != axis))) for s, c in changed.items()
         }
         if all(p.size and (p // repeats == s).all() for s, p in places.items()):
-            return Layout(axis, repeats)
+            return BatchLayout(axis, repeats)
     return None
 
 
-def needed(sight: Sight, name: str, node: str) -> Layout:
+def needed(sight: BatchObservation, name: str, node: str) -> BatchLayout:
     """The layout of a tensor.
 
     Errors:

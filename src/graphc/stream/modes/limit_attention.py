@@ -5,13 +5,13 @@ from __future__ import annotations
 from graphc.errors import StreamError
 from graphc.ir.graph import Graph, Variable, Writer, export_model, label, name_of
 from graphc.offline.reference import Offline
-from graphc.stream.facts.facts import Site
-from graphc.stream.lowering.options import Limit, Settings
+from graphc.stream.facts.facts import SoftmaxSite
+from graphc.stream.lowering.options import AttentionLimit, LiftOptions
 from graphc.stream.propagation.analysis import analyse
 from graphc.stream.scores.score_matrix import lowest_of
 
 
-def banded(offline: Offline, settings: Settings) -> Offline | None:
+def banded(offline: Offline, settings: LiftOptions) -> Offline | None:
     """The model with the limits of the settings as masks in front of its softmaxes; None where none asks for any.
 
     Errors:
@@ -19,7 +19,7 @@ def banded(offline: Offline, settings: Settings) -> Offline | None:
     """
     if all(limit.left is None and limit.right is None for _, limit in settings.limits):
         return None
-    found = analyse(offline, settings=Settings(survey=True))
+    found = analyse(offline, settings=LiftOptions(survey=True))
     evaluation = found.evaluation
     done: set[str] = set()
     used: set[str] = set()
@@ -34,7 +34,9 @@ def banded(offline: Offline, settings: Settings) -> Offline | None:
         sites = placed.step.attention.sites
         if not sites:
             raise StreamError(
-                "its weights come from no softmax, so that no band can be put on it", node=label(placed.node)
+                "no softmax makes its weights, so that no limit can be put on it",
+                node=label(placed.node),
+                hint="limit the attention in the model, by a mask",
             )
         for site in sites:
             if site.weights not in done:
@@ -47,7 +49,7 @@ def banded(offline: Offline, settings: Settings) -> Offline | None:
     return offline.over(export_model(evaluation.graph, evaluation.source))
 
 
-def put_band(graph: Graph, site: Site, limit: Limit) -> None:
+def put_band(graph: Graph, site: SoftmaxSite, limit: AttentionLimit) -> None:
     """Sets the scores outside the band to the lowest number, in front of one softmax."""
     softmax = next(n for n in graph.nodes if any(t.name == site.weights for t in n.outputs))
     scores = next(t for t in softmax.inputs if t.name == site.scores)

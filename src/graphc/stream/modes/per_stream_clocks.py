@@ -30,8 +30,8 @@ from graphc.ir.graph import (
 from graphc.ir.model import Model
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.time_only import SHAPE_OPS
-from graphc.stream.lowering.rule import is_elementwise
-from graphc.stream.modes.infer_batch_axes import Layout, Sight, look, needed
+from graphc.stream.lowering.frame_by_frame import is_elementwise
+from graphc.stream.modes.infer_batch_axes import BatchLayout, BatchObservation, look, needed
 from graphc.stream.modes.vmap_clock import EachStream
 
 SHARED_CLOCK_HINT = "leave out stream.clocks: all streams then begin together"
@@ -59,7 +59,9 @@ def own_clocks(model: Model, offline: Offline) -> None:
     names |= {o.name for o in signature.outputs} | {s.output for s in states}
     names -= {t.name for t in graph.inputs}
     sight = look(model, offline, sorted(names))
-    layouts = {i.name: Layout(offline.batch_axes[i.name], 1) for i in signature.inputs if i.name in offline.batch_axes}
+    layouts = {
+        i.name: BatchLayout(offline.batch_axes[i.name], 1) for i in signature.inputs if i.name in offline.batch_axes
+    }
     layouts |= {s.input: needed(sight, s.output, s.node) for s in states}
     rewriting = Rewriting(model, offline.batch, hanging, sight, layouts)
     rewriting.run()
@@ -76,17 +78,17 @@ def on_the_clock(model: Model) -> set[str]:
     graph = model.graph
     data = {i.name for i in signature.inputs} | {s.input for s in signature.states if s.kind == "given"}
     while True:
-        spread(graph.nodes, data)
+        add_dependents(graph.nodes, data)
         more = {s.input for s in signature.states if s.output in data} - data
         if not more:
             break
         data |= more
     hanging = {t.name for t in graph.inputs} - data
-    spread(graph.nodes, hanging)
+    add_dependents(graph.nodes, hanging)
     return hanging - data
 
 
-def spread(nodes: Sequence[Node], names: set[str]) -> None:
+def add_dependents(nodes: Sequence[Node], names: set[str]) -> None:
     """Adds what depends on the values of some tensors."""
     for node in nodes:
         if node.op not in SHAPE_OPS and any(t.name in names for t in [*node.inputs, *captured(node)]):
@@ -105,7 +107,9 @@ class Rewriting:
     ``ports`` holds the states that hang on the clock, in their new shape.
     """
 
-    def __init__(self, model: Model, streams: int, hanging: set[str], sight: Sight, ports: dict[str, Layout]):
+    def __init__(
+        self, model: Model, streams: int, hanging: set[str], sight: BatchObservation, ports: dict[str, BatchLayout]
+    ):
         self.model, self.graph, self.hanging = model, model.graph, hanging
         self.sight, self.layouts = sight, {**sight.layouts, **ports}
         values = {**sight.values, **{t.name: np.zeros(t.shape) for t in self.graph.inputs if t.name in hanging}}
@@ -186,7 +190,7 @@ class Rewriting:
             for t in node.inputs
         ]
 
-    def layout(self, node: Node) -> Layout:
+    def layout(self, node: Node) -> BatchLayout:
         """Where a node's output has its streams: as seen, or as the data that it reads has them."""
         output = node.outputs[0].name
         if output in self.layouts:
@@ -197,7 +201,7 @@ class Rewriting:
             if found is not None:
                 seen = self.sight.values.get(tensor.name)
                 own = len(tensor.shape) if seen is None else seen.ndim
-                return Layout(rank - own + found.axis, found.repeats)
+                return BatchLayout(rank - own + found.axis, found.repeats)
         return needed(self.sight, output, label(node))
 
     def aligned(self, node: Node, tensor: Tensor, from_right: int, repeats: int, exact: bool = False) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 from graphc.ir.graph import Constant, Node, Tensor, constant_of, normalised, op_of, producer
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Array, Known
+from graphc.stream.facts.facts import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 
 LEARNED = "learned values"
@@ -64,7 +64,7 @@ def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
     return None if known is None or known.steady is None else np.asarray(known.steady)
 
 
-def learned_values(evaluation: Evaluation) -> dict[str, Known]:
+def learned_values(evaluation: Evaluation) -> dict[str, TimeConstant]:
     """What every DequantizeLinear of no data reads, out of one run of the model."""
     if LEARNED not in evaluation.memo:
         carried = evaluation.carried
@@ -72,5 +72,5 @@ def learned_values(evaluation: Evaluation) -> dict[str, Known]:
         reads = {t.name for n in nodes if n.inputs[0].name not in carried for t in n.inputs}
         names = sorted(name for name in reads - set(evaluation.known) if name)
         evaluation.memo[LEARNED] = values_of(evaluation, *names) if names else {}
-    found: dict[str, Known] = evaluation.memo[LEARNED]
+    found: dict[str, TimeConstant] = evaluation.memo[LEARNED]
     return found

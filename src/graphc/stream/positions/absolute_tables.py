@@ -1,4 +1,4 @@
-"""Tables of two times that do not shift along with the stream: made anew in every call, from the places of either time.
+"""Score matrices that do not shift along with the stream: made anew in every call, from the places of either time.
 
 ``sin(i * j)`` under a band is such a table. What made it is followed back to what has one time alone, a position made
 from the clock, or two and does shift along. A stored number for every pair of places is refused: nothing made it.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphc.ir.graph import Constant, Tensor, Variable
-from graphc.stream.facts.facts import Array, Fact, Known, Stream
+from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
 from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument, shapes_of
 from graphc.stream.positions.ramps import time_axes
 from graphc.stream.scores.score_matrix import noise_of, repeats
@@ -19,7 +19,7 @@ from graphc.stream.symbolic.queries.questions import Steady
 
 
 def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Stream]) -> Made | None:
-    """How to make a table of two times in step with a stream; None where nothing tells how it goes on."""
+    """How to make a score matrix in step with a stream; None where nothing tells how it goes on."""
     time = times[0].at(max(0, *(t.delay for t in times)))
     grows = len({time.length(n) for n in positions.evaluation.lengths}) > 1
     if not grows or any(t.rate != time.rate or t.length != time.length for t in times):
@@ -28,7 +28,7 @@ def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Strea
     return found if follow(positions, name, time, positions.values(name), found) else None
 
 
-def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
+def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
     """Appends the steps that make one tensor of two times; False where one of its operands cannot be made."""
     node = positions.made_by.get(name)
     if node is None or name not in values:
@@ -60,7 +60,7 @@ def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, K
     return True
 
 
-def shifts(known: Known) -> bool:
+def shifts(known: TimeConstant) -> bool:
     """Whether a table repeats along the diagonal of its two axes that grow, at the longest length."""
     longest = max(known.values, key=np.size)
     grown = [a for a in range(longest.ndim) if len({v.shape[a] for v in known.values}) > 1]

@@ -18,10 +18,10 @@ from graphc.ir.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.stream.boundary.boundary_constants import Edges, edged_of, edges_step, may_have_ends
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Fact, Known, Stream
+from graphc.stream.facts.facts import Fact, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import StreamStep
-from graphc.stream.positions.ramps import Table, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
 from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, Steady
@@ -32,7 +32,7 @@ class Position:
     """One node that makes positions; ``step`` is None where the node's own rule gives it."""
 
     node: Node
-    step: StreamStep | None
+    step: Lowering | None
     inputs: list[Tensor]
     facts: list[Fact | None]
     outputs: list[Tensor]
@@ -67,16 +67,16 @@ class Positions:
         axis = time_axis(known, time, self.evaluation.lengths)
         return axis is not None and len(self.evaluation.lengths) > 1 and may_have_ends(known, axis)
 
-    def values(self, name: str) -> dict[str, Known]:
+    def values(self, name: str) -> dict[str, TimeConstant]:
         """The values of a tensor, and of all that it was made from."""
         memo = self.evaluation.memo
         key = ("positions", name)
         if key not in memo:
             memo[key] = values_of(self.evaluation, name)
-        found: dict[str, Known] = memo[key]
+        found: dict[str, TimeConstant] = memo[key]
         return found
 
-    def follow(self, name: str, time: Stream, values: Mapping[str, Known], found: Made) -> bool:
+    def follow(self, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
         """Appends the steps that make one tensor; False where nothing tells how it goes on."""
         known = values.get(name)
         node = self.made_by.get(name)
@@ -134,7 +134,7 @@ class Positions:
                 found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
         return True
 
-    def claim_rows(self, name: str, table: Tensor, time: Stream, found: Table) -> None:
+    def claim_rows(self, name: str, table: Tensor, time: Stream, found: StoredTable) -> None:
         """The tensor is the beginning of a table at every length."""
         try:
             rows = self.proof.formulas.of(table)
@@ -143,10 +143,12 @@ class Positions:
         else:
             self.proof.claim(name, RowsOf(found.axis, time.length, rows))
 
-    def position(self, node: Node, name: str, time: Stream, values: Mapping[str, Known], step: StreamStep) -> Position:
+    def position(
+        self, node: Node, name: str, time: Stream, values: Mapping[str, TimeConstant], step: Lowering
+    ) -> Position:
         return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
 
-    def clamped_gather(self, position: Position, values: Mapping[str, Known], time: Stream) -> Position:
+    def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
         """A table looked up by places that never run past its ends."""
         node = position.node
         along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
@@ -163,7 +165,7 @@ class Positions:
             return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
 
         return Position(
-            node, StreamStep((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
+            node, Lowering((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
         )
 
 
@@ -177,7 +179,7 @@ def alias(name: str, time: Stream) -> str:
     return f"{name}/at_{time.rate.numerator}_{time.rate.denominator}_{time.delay}"
 
 
-def shapes_of(values: Mapping[str, Known]) -> dict[str, tuple[tuple[int, ...], ...]]:
+def shapes_of(values: Mapping[str, TimeConstant]) -> dict[str, tuple[tuple[int, ...], ...]]:
     return {name: tuple(v.shape for v in known.values) for name, known in values.items()}
 
 
@@ -187,18 +189,20 @@ def shape_argument(node: Node, tensor: Tensor) -> bool:
     return index > 0 and node.op in ("Reshape", "Expand", "Slice", "Tile", "Unsqueeze", "Squeeze", "Pad")
 
 
-def dtype_of(values: Mapping[str, Known], tensor: Tensor) -> np.dtype[Any]:
+def dtype_of(values: Mapping[str, TimeConstant], tensor: Tensor) -> np.dtype[Any]:
     return values[tensor.name].values[0].dtype
 
 
-def values_shape(tensor: Tensor, values: Mapping[str, Known], evaluation: Evaluation) -> tuple[int, tuple[int, ...]]:
+def values_shape(
+    tensor: Tensor, values: Mapping[str, TimeConstant], evaluation: Evaluation
+) -> tuple[int, tuple[int, ...]]:
     if isinstance(tensor, Constant):
         return len(tensor.shape), tuple(tensor.shape)
     known = values.get(tensor.name) or evaluation.known[tensor.name]
     return known.values[0].ndim, known.values[0].shape
 
 
-def rows_bound(node: Node, values: Mapping[str, Known], evaluation: Evaluation) -> int | None:
+def rows_bound(node: Node, values: Mapping[str, TimeConstant], evaluation: Evaluation) -> int | None:
     """The frames until which growing indices stay inside a table; None where they do not grow with the frames."""
     index = values.get(node.inputs[1].name)
     if index is None:

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 
 from graphc.ir.graph import Constant, Node, Tensor
-from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import StreamStep
+from graphc.stream.lowering.lowering import Lowering
 
 LARGEST = 2**40
 
@@ -26,14 +26,14 @@ class Ramp:
 
 
 @dataclass(frozen=True)
-class Table:
+class StoredTable:
     """A stored table whose first rows a constant is."""
 
     value: Array
     axis: int
 
 
-def time_axes(known: Known, time: Stream, lengths: Sequence[int]) -> list[int]:
+def time_axes(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> list[int]:
     """The axes that have as many entries as the stream has frames, at every length."""
     shapes = [v.shape for v in known.values]
     return [
@@ -41,7 +41,7 @@ def time_axes(known: Known, time: Stream, lengths: Sequence[int]) -> list[int]:
     ]
 
 
-def time_axis(known: Known, time: Stream, lengths: Sequence[int]) -> int | None:
+def time_axis(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> int | None:
     """The one axis that has as many entries as the stream has frames, at every length."""
     shapes, axes = [v.shape for v in known.values], time_axes(known, time, lengths)
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
@@ -50,13 +50,13 @@ def time_axis(known: Known, time: Stream, lengths: Sequence[int]) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def stream_fact(known: Known, time: Stream, axis: int) -> Stream:
+def stream_fact(known: TimeConstant, time: Stream, axis: int) -> Stream:
     shape = tuple(-1 if a == axis else s for a, s in enumerate(known.values[0].shape))
     return Stream(axis, time.rate, time.delay, time.length, shape, known.values[0].dtype)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
+def ramp_of(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> Ramp | None:
     """Whole numbers that grow by the same step, whatever made them."""
     axis = time_axis(known, time, lengths)
     longest = max(known.values, key=np.size)
@@ -74,7 +74,7 @@ def ramp_of(known: Known, time: Stream, lengths: Sequence[int]) -> Ramp | None:
     return Ramp(axis, start, step)
 
 
-def ramp_step(ramp: Ramp, time: Stream, known: Known) -> StreamStep:
+def ramp_step(ramp: Ramp, time: Stream, known: TimeConstant) -> Lowering:
     fact = stream_fact(known, time, ramp.axis)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
@@ -93,12 +93,12 @@ def ramp_step(ramp: Ramp, time: Stream, known: Known) -> StreamStep:
         whole = [b.frames(time) if a == ramp.axis else s for a, s in enumerate(fact.shape)]
         return [made if whole == shape else b.one("Expand", made, b.constant(whole), hint="ramp")]
 
-    return StreamStep((fact,), emit)
+    return Lowering((fact,), emit)
 
 
 def table_of(
-    known: Known, node: Node, values: Mapping[str, Known], time: Stream, lengths: Sequence[int]
-) -> Table | None:
+    known: TimeConstant, node: Node, values: Mapping[str, TimeConstant], time: Stream, lengths: Sequence[int]
+) -> StoredTable | None:
     """The steady input of a node that the constant is a beginning of, at every length."""
     axis = time_axis(known, time, lengths)
     if axis is None:
@@ -112,11 +112,11 @@ def table_of(
             steady.shape[axis] >= v.shape[axis] and np.array_equal(steady.take(range(v.shape[axis]), axis=axis), v)
             for v in known.values
         ):
-            return Table(steady, axis)
+            return StoredTable(steady, axis)
     return None
 
 
-def table_step(table: Table, time: Stream, known: Known) -> StreamStep:
+def table_step(table: StoredTable, time: Stream, known: TimeConstant) -> Lowering:
     fact = stream_fact(known, time, table.axis)
     rows = table.value.shape[table.axis]
 
@@ -124,4 +124,4 @@ def table_step(table: Table, time: Stream, known: Known) -> StreamStep:
         index = b.clipped(b.frame_index(time), 0, rows - 1)
         return [b.one("Gather", b.constant(table.value, "positions"), index, axis=table.axis, hint="positions")]
 
-    return StreamStep((fact,), emit)
+    return Lowering((fact,), emit)

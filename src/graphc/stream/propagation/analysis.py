@@ -14,7 +14,7 @@ from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, l
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.single_length import one_length_only
 from graphc.stream.facts.facts import Fact, Stream
-from graphc.stream.lowering.options import DEFAULT, Settings
+from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.propagation.propagate import StepAt, Walk
 from graphc.stream.symbolic.formulas import Shared
 from graphc.stream.symbolic.proof import ENDLESS, Proof
@@ -66,11 +66,11 @@ class Analysis:
     steps: Sequence[StepAt]
     proof: Proof
     promise: Promise
-    settings: Settings = DEFAULT
+    settings: LiftOptions = DEFAULT
 
 
 def analyse(
-    offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None, settings: Settings = DEFAULT
+    offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None, settings: LiftOptions = DEFAULT
 ) -> Analysis:
     """Analyses a model at a chunk, or at the smallest that fits.
 
@@ -116,13 +116,13 @@ class Study:
     """Walks over a model, at more and more lengths until what they claim is decided.
 
     Args:
-        absolute: tables of two times that do not shift along.
+        absolute: score matrices that do not shift along.
         spread: whether lengths were tried for what no formula decides.
     """
 
     offline: Offline
     evaluation: Evaluation
-    settings: Settings
+    settings: LiftOptions
     shared: Shared = field(default_factory=Shared)
     absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
     spread: bool = False
@@ -202,7 +202,11 @@ class Study:
             except ChunkMisfitError as err:
                 chunk = math.lcm(chunk, err.multiple)
                 if chunk > LARGEST_CHUNK_MULTIPLE:
-                    raise StreamError(f"only chunks of {chunk} frames or more would fit", node=err.node) from None
+                    raise StreamError(
+                        f"only chunks of {chunk} frames or more would fit",
+                        node=err.node,
+                        hint="make the model's strides divide each other",
+                    ) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:
         found = Walk(

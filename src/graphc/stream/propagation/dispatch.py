@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.ir.graph import Node, label, op_of
-from graphc.stream.facts.facts import Known, Moved, Origin, Pairs, Static, Stream
+from graphc.stream.facts.facts import IndexMap, ScoreMatrix, Stream, TimeConstant, Untimed, UntimedOrigin
 from graphc.stream.index_maps.index_maps import moved_stream
 from graphc.stream.index_maps.movers import PLAIN_MOVERS
-from graphc.stream.lowering.rule import Facts, StreamStep, rule_for
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import rule_for
 from graphc.stream.time.subgraphs import tensors_outside
 
 SPREADING = ("Expand", "Tile")
 QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
 
 
-def step_of(node: Node, facts: Facts) -> StreamStep:
+def step_of(node: Node, facts: Facts) -> Lowering:
     """The step of a node: without time it is copied, with time its rule decides.
 
     Errors:
         StreamError: no rule, or the rule refuses.
     """
     sources = [*facts.inputs, *facts.captured.values()]
-    if not any(isinstance(f, Stream | Pairs | Moved) for f in sources):
+    if not any(isinstance(f, Stream | ScoreMatrix | IndexMap) for f in sources):
         steady = all(len(set(shapes)) <= 1 for shapes in facts.output_shapes)
         if steady or node.op not in SPREADING:
             return static_step(node, facts)
-    tables = any(isinstance(f, Pairs | Moved) for f in sources)
+    tables = any(isinstance(f, ScoreMatrix | IndexMap) for f in sources)
     rule = rule_for(op_of(node), two_times=tables)
     if rule is None:
         missing = StreamError(
-            f"there is no streaming rule for the op {op_of(node)}" + " over a table of two times" * tables,
+            f"there is no streaming rule for the op {op_of(node)}" + " over a score matrix" * tables,
             node=label(node),
             hint="put quantize behind lift_state"
             if any(word in node.op for word in QUANTIZED)
@@ -53,29 +55,37 @@ def step_of(node: Node, facts: Facts) -> StreamStep:
         ) from err
 
 
-def static_step(node: Node, facts: Facts) -> StreamStep:
+def static_step(node: Node, facts: Facts) -> Lowering:
     """A node without time: as it is. What it makes of a final state is final too."""
-    origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Static)]
-    final = Origin.FINAL in origins
+    origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
+    final = UntimedOrigin.FINAL in origins
     if final and node.op not in (*PLAIN_MOVERS, "Cast"):
         facts.refuse(
             "reads the state after the last frame, which a stream never reaches",
             "return the outputs of every frame, or set stream.window to stream over the last N frames",
         )
     for index, fact in enumerate(facts.inputs):
-        if isinstance(fact, Known) and fact.steady is None:
-            facts.refuse(f"its input {index} changes with the length of the whole stream")
+        if isinstance(fact, TimeConstant) and fact.steady is None:
+            facts.refuse(
+                f"its input {index} changes with the length of the whole stream",
+                "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
+            )
     if any(len(set(shapes)) > 1 for shapes in facts.output_shapes):
-        facts.refuse("makes a tensor without time whose shape changes with the length of the stream")
-    origin = Origin.FINAL if final else Origin.GIVEN if Origin.GIVEN in origins else Origin.INPUT
+        facts.refuse(
+            "makes a tensor without time whose shape changes with the length of the stream",
+            "export it with a fixed shape, or keep time on one axis of it",
+        )
+    origin = (
+        UntimedOrigin.FINAL if final else UntimedOrigin.GIVEN if UntimedOrigin.GIVEN in origins else UntimedOrigin.INPUT
+    )
     outputs = tuple(
-        Static(shapes[0], dtype, origin) if shapes else None
+        Untimed(shapes[0], dtype, origin) if shapes else None
         for shapes, dtype in zip(facts.output_shapes, facts.dtypes, strict=True)
     )
-    return StreamStep(outputs, lambda b, x: b.copy(node, x, outside=tensors_outside(b, facts)))
+    return Lowering(outputs, lambda b, x: b.copy(node, x, outside=tensors_outside(b, facts)))
 
 
 def first_refusal(facts: Facts, error: StreamError) -> StreamError:
     """Why the entries that a node reads could not stay a stream, where that came first; else the error."""
-    refusals = (f.refusal for f in facts.inputs if isinstance(f, Moved))
+    refusals = (f.refusal for f in facts.inputs if isinstance(f, IndexMap))
     return next((r for r in refusals if isinstance(r, StreamError)), error)

@@ -17,10 +17,11 @@ from graphc.stream.boundary.boundary_values import with_surroundings
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.wanted_tensors import input_fact, longest, refuse_table, sized_tensors, wanted_tensors
-from graphc.stream.facts.facts import Fact, Known, KnownConstant, Moved, Pairs, Static, Stream
+from graphc.stream.facts.facts import Fact, GraphConstant, IndexMap, ScoreMatrix, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.finite import keeps_finite, lower_bound
-from graphc.stream.lowering.options import DEFAULT, Settings
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
 from graphc.stream.propagation.dispatch import step_of
@@ -39,7 +40,7 @@ class StepAt:
     """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
 
     node: Node
-    step: StreamStep
+    step: Lowering
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
@@ -52,7 +53,7 @@ class Walk:
         facts: of every tensor met so far.
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
-        absolute: tables of two times that do not shift along, by name, with what was said of them.
+        absolute: score matrices that do not shift along, by name, with what was said of them.
         shared: formulas that other walks over the model made.
         lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
@@ -65,7 +66,7 @@ class Walk:
     steps: list[StepAt] = field(default_factory=list)
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
-    settings: Settings = DEFAULT
+    settings: LiftOptions = DEFAULT
     shared: Shared = field(default_factory=Shared)
     absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
     finite: set[str] = field(default_factory=set)
@@ -162,12 +163,16 @@ class Walk:
     def claim(self, node: Node, facts: Facts) -> None:
         """What a step relies on: the sizes of what it gives, and operands that are the same at every length.
 
-        Entries on the move are followed by their formulas, until they are a table of two times.
+        Entries on the move are followed by their formulas, until they are a score matrix.
         """
         known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
-        times = {n: f for n, f in known.items() if isinstance(f, Known) and not isinstance(f, KnownConstant) and f.name}
+        times = {
+            n: f
+            for n, f in known.items()
+            if isinstance(f, TimeConstant) and not isinstance(f, GraphConstant) and f.name
+        }
         varying = {name for name, fact in times.items() if fact.steady is None}
-        if any(isinstance(self.facts.get(t.name), Moved) for t in node.outputs):
+        if any(isinstance(self.facts.get(t.name), IndexMap) for t in node.outputs):
             return
         if varying:
             self.claim_sizes(node, varying)
@@ -179,7 +184,9 @@ class Walk:
 
     def claim_sizes(self, node: Node, varying: set[str]) -> None:
         """Where sizes come from numbers that follow the length, they are those that the facts tell."""
-        if node.op not in RESIZING or not isinstance(self.facts.get(node.outputs[0].name), Stream | Pairs | Static):
+        if node.op not in RESIZING or not isinstance(
+            self.facts.get(node.outputs[0].name), Stream | ScoreMatrix | Untimed
+        ):
             return
         if node.op in SIZING:
             self.proof.claimed |= varying
@@ -239,7 +246,7 @@ class Walk:
                 step = step_of(position.node, facts)
             else:
                 step = position.step
-            if not isinstance(step.facts[0], Stream | Pairs):
+            if not isinstance(step.facts[0], Stream | ScoreMatrix):
                 raise err
             self.place(StepAt(position.node, step, tuple(position.inputs), tuple(position.outputs)))
         self.bounds += made.bounds
@@ -265,7 +272,7 @@ class Walk:
             if isinstance(tensor, Constant):
                 return (tuple(tensor.shape),) * len(evaluation.lengths)
             known = facts.get(tensor.name) or evaluation.known.get(tensor.name)
-            return tuple(v.shape for v in known.values) if isinstance(known, Known) else ()
+            return tuple(v.shape for v in known.values) if isinstance(known, TimeConstant) else ()
 
         given = tuple(fact_of(t) for t in inputs)
         for tensor, fact in zip(inputs, given, strict=True):

@@ -15,7 +15,8 @@ from graphc.ir.graph import Node, Tensor
 from graphc.stream.boundary.reflect_padding import mirrored
 from graphc.stream.facts.facts import Array, Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.symbolic.queries.questions import PickedWindows
 from graphc.stream.time.window import Window, window_over
 
@@ -70,7 +71,7 @@ def windows_in(table: Array, size: int) -> Windows | None:
     return Windows(start, stride, table.shape[1], dilation) if stride > 0 and dilation > 0 else None
 
 
-def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep | None:
+def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering | None:
     """The stream of these windows; None where the places are none, or their number is no length.
 
     Frames beyond the ends are padding by the edge.
@@ -103,10 +104,10 @@ def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array])
         assert chunk is not None
         return [b.one("Gather", w.chunk(b, chunk, "conv_context"), b.constant(inner), axis=x.axis, hint="windows")]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)
 
 
-def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> StreamStep | None:
+def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering | None:
     """The stream with its first and last frame repeated."""
     if not (before or after):
         return None

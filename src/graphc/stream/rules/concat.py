@@ -11,16 +11,19 @@ from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.boundary.prefix_padding import Front
 from graphc.stream.evaluation.length_fit import explained
-from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
 from graphc.stream.time.per_frame_operands import unbroadcast
 from graphc.stream.time.window import same_value
 
 
 @stream_rule("Concat")
-def concat(node: Node, facts: Facts) -> StreamStep:
+def concat(node: Node, facts: Facts) -> Lowering:
     rank = len(facts.output_shapes[0][0])
     along = normalised(int(node.attrs["axis"]), rank)
     (_, first), *_ = facts.streams()
@@ -29,7 +32,7 @@ def concat(node: Node, facts: Facts) -> StreamStep:
     return unbroadcast(facts, dict.fromkeys(range(len(facts)), first.axis), first.axis, lambda b, x: b.copy(node, x))
 
 
-def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
+def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
     """Constants in front of a stream are its cache's first value; behind it they are filled in once the end is known.
 
     Refuses a second stream behind the first, and frames behind that differ from each other.
@@ -42,9 +45,9 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
         facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
     place = facts.streams()[0][0]
     for fact in facts.inputs:
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
-    if any(isinstance(f, Static) for f in facts.inputs):
+    if any(isinstance(f, Untimed) for f in facts.inputs):
         facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
     front = joined(facts, range(place), x.axis)
     before = 0 if front is None else front.shape[x.axis]
@@ -80,10 +83,10 @@ def along_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
             chunk = b.masked(chunk, x, fill, False, True)
         return [in_front(b, chunk, x, front) if late and front is not None else chunk]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)
 
 
-def with_first_frame(node: Node, facts: Facts, place: int) -> StreamStep:
+def with_first_frame(node: Node, facts: Facts, place: int) -> Lowering:
     """A first frame and the stream behind it, with constants on either side of both."""
     pair = picked(facts, [place, place + 1])
     if len(facts) == 2:
@@ -102,10 +105,10 @@ def with_first_frame(node: Node, facts: Facts, place: int) -> StreamStep:
         kept[place] = inner.emit(b, given[place : place + 2])[0]
         return outer.emit(b, kept)
 
-    return StreamStep(outer.facts, emit)
+    return Lowering(outer.facts, emit)
 
 
-def stream_of(step: StreamStep) -> Stream:
+def stream_of(step: Lowering) -> Stream:
     found = step.facts[0]
     assert isinstance(found, Stream)
     return found
@@ -133,7 +136,7 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
     Refuses numbers that no length explains; None where the number is always the same.
     """
     parts = [facts[i] for i in indices]
-    known = [p for p in parts if isinstance(p, Known)]
+    known = [p for p in parts if isinstance(p, TimeConstant)]
     if len(known) < len(parts) or all(k.steady is not None for k in known):
         return None
     wholes = [np.concatenate([k.values[i] for k in known], axis=x.axis) for i in range(len(facts.lengths))]
@@ -166,7 +169,7 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
     return front.filled(frames)
 
 
-def first_frame_in_front(facts: Facts, first: Stream) -> StreamStep:
+def first_frame_in_front(facts: Facts, first: Stream) -> Lowering:
     """One stream's first frame in front of another, as pre-emphasis has it: each at its place, chosen by the clock."""
     rest = facts.stream(1)
     delay = max(rest.delay - 1, first.delay, 0)
@@ -184,4 +187,4 @@ def first_frame_in_front(facts: Facts, first: Stream) -> StreamStep:
         )
         return [chosen]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)

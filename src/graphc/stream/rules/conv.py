@@ -7,21 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.conv_window import spatial_window, without_padding
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import window_over, windowed_fact
 
 
 @stream_rule("Conv", "com.microsoft::FusedConv")
-def conv(node: Node, facts: Facts) -> StreamStep:
+def conv(node: Node, facts: Facts) -> Lowering:
     return convolution(node, facts, data=0, weight=1, fill=0.0)
 
 
 @stream_rule("ConvInteger")
-def conv_integer(node: Node, facts: Facts) -> StreamStep:
+def conv_integer(node: Node, facts: Facts) -> Lowering:
     """Padding holds the input's zero point."""
     if isinstance(facts[2], Stream):
         facts.refuse("its zero point carries time", "quantize with a fixed scale and zero point")
@@ -29,7 +32,7 @@ def conv_integer(node: Node, facts: Facts) -> StreamStep:
 
 
 @stream_rule("QLinearConv")
-def qlinear_conv(node: Node, facts: Facts) -> StreamStep:
+def qlinear_conv(node: Node, facts: Facts) -> Lowering:
     """Padding holds the input's zero point."""
     return convolution(node, facts, data=0, weight=3, fill=zero_point(facts, 2))
 
@@ -39,14 +42,14 @@ def zero_point(facts: Facts, index: int) -> Array | float:
     if value is None:
         return 0.0
     if value.size != 1:
-        facts.refuse("has a zero point for each channel of its input")
+        facts.refuse("has a zero point for each channel of its input", "quantize the input with one zero point")
     return np.asarray(value.reshape(())[()])
 
 
-def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | Array) -> StreamStep:
+def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | Array) -> Lowering:
     x = facts.only_stream(data)
     for fact in facts.inputs:
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     kernel = facts.input_shapes[weight][0][2:]
     if x.axis == 0:
@@ -65,9 +68,9 @@ def convolution(node: Node, facts: Facts, data: int, weight: int, fill: float | 
         assert tensor is not None
         return core(b, w.chunk(b, tensor, "conv_context"), inputs)
 
-    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+    return Lowering((windowed_fact(facts, w, x.axis, core),), emit)
 
 
 def constant_input(b: Builder, facts: Facts, index: int) -> Tensor | None:
     fact = facts[index]
-    return b.constant(fact.steady) if isinstance(fact, Known) and fact.steady is not None else None
+    return b.constant(fact.steady) if isinstance(fact, TimeConstant) and fact.steady is not None else None

@@ -8,14 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor, with_attrs
-from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import INT64_MAX, Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.frames_as_batch import each_alone
 
 
 @stream_rule("ConvTranspose")
-def conv_transpose(node: Node, facts: Facts) -> StreamStep:
+def conv_transpose(node: Node, facts: Facts) -> Lowering:
     """Overlap-add: delay' = delay * stride + cropped, and the bias is added once.
 
     Zeros in front of a stream add nothing, so that it need not wait for them.
@@ -24,13 +27,13 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
     spatial = x.axis - 2
     weight, bias = facts[1], facts[2]
     for fact in (weight, bias):
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     if x.axis == 0:
         return each_alone(node, facts, x)
     if spatial < 0:
         facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
-    if bias is not None and not isinstance(bias, Known):
+    if bias is not None and not isinstance(bias, TimeConstant):
         facts.refuse("its bias depends on data", "export it as a constant")
     kernel = facts.input_shapes[1][0][2:]
     count = len(kernel)
@@ -74,16 +77,16 @@ def conv_transpose(node: Node, facts: Facts) -> StreamStep:
             added = b.one("Add", spread, carried, hint="overlapped")
             b.keep(state, b.slice(added, x.axis, frames, INT64_MAX, hint="next_overlap"))
             spread = b.slice(added, x.axis, 0, frames, hint="done")
-        if isinstance(bias, Known):
+        if isinstance(bias, TimeConstant):
             value = bias.steady
             assert value is not None
             spread = b.one("Add", spread, b.constant(value.reshape([-1] + [1] * count), "bias"), hint="biased")
         return [spread]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)
 
 
-def silence_of(out: Stream, bias: Known | None, count: int) -> Array:
+def silence_of(out: Stream, bias: TimeConstant | None, count: int) -> Array:
     """A frame to which no input frame adds: the bias."""
     silence = np.zeros(out.one_frame(), out.dtype)
     steady = bias.steady if bias is not None else None

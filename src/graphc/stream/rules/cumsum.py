@@ -8,17 +8,20 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.lowering.builder import INT64_MAX, Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("CumSum")
-def cumsum(node: Node, facts: Facts) -> StreamStep:
+def cumsum(node: Node, facts: Facts) -> Lowering:
     """The sum so far is carried; frames before 0 count as zeros."""
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")
     assert axis_value is not None
     if normalised(int(axis_value.ravel()[0]), x.rank) != x.axis:
-        return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+        return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
     if node.attrs.get("reverse", 0):
         facts.refuse("sums backwards from the end of the stream", "sum forwards")
     exclusive = bool(node.attrs.get("exclusive", 0))
@@ -39,4 +42,4 @@ def cumsum(node: Node, facts: Facts) -> StreamStep:
             return [b.slice(earlier, x.axis, 0, b.frames(x), hint="exclusive")]
         return [summed]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Node
-from graphc.stream.lowering.rule import Facts, StreamStep, frame_by_frame, stream_rule
+from graphc.stream.lowering.frame_by_frame import frame_by_frame
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 
 UNARY = [
     "Abs",
@@ -85,7 +88,7 @@ stream_rule(*UNARY, *BROADCAST, *CONTRIB)(frame_by_frame)
 
 
 @stream_rule("Dropout")
-def dropout(node: Node, facts: Facts) -> StreamStep:
+def dropout(node: Node, facts: Facts) -> Lowering:
     """An identity outside training, with its mask output left out."""
     training = facts[2]
     if training is not None and facts.array(2, "training_mode") is not None and bool(facts.array(2)):
@@ -94,4 +97,4 @@ def dropout(node: Node, facts: Facts) -> StreamStep:
     if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
         facts.refuse("its mask is read", "export the model in evaluation mode")
     out = facts.out(x, x.axis)
-    return StreamStep((out, None), lambda b, inputs: [b.one("Identity", inputs[0])], local=True)
+    return Lowering((out, None), lambda b, inputs: [b.one("Identity", inputs[0])], local=True)

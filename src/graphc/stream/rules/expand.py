@@ -8,17 +8,20 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("Expand")
-def expand(node: Node, facts: Facts) -> StreamStep:
+def expand(node: Node, facts: Facts) -> Lowering:
     source = facts[0]
-    if isinstance(source, Static):
+    if isinstance(source, Untimed):
         refuse_moving(facts, source)
-        out = spread(facts, source)
+        out = repeated_every_frame(facts, source)
         streams: list[Stream] = []
     else:
         x = facts.only_stream()
@@ -31,15 +34,15 @@ def expand(node: Node, facts: Facts) -> StreamStep:
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, [inputs[0], b.constant(shape)])
 
-    return StreamStep((out,), emit, local=bool(streams))
+    return Lowering((out,), emit, local=bool(streams))
 
 
-def spread(facts: Facts, source: Static) -> Stream:
+def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
     """The fact of a static tensor that is repeated for every frame: the same at every place, so at delay 0."""
     shapes = facts.output_shapes[0]
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(varying) != 1:
-        facts.refuse("spreads a tensor over more than time")
+        facts.refuse("repeats a tensor over more axes than time", "repeat over time alone, in an op of its own")
     (axis,) = varying
     fits: list[Length] = [
         length
@@ -47,34 +50,34 @@ def spread(facts: Facts, source: Static) -> Stream:
         if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
     ]
     if not fits:
-        facts.refuse("spreads a tensor over a length that no stream has")
+        facts.refuse("repeats a tensor over a length that no stream has", "repeat it as often as the stream has frames")
     shape = tuple(-1 if a == axis else s for a, s in enumerate(shapes[0]))
     return Stream(axis, fits[0].rate, 0, fits[0], shape, source.dtype)
 
 
 @stream_rule("Tile")
-def tile(node: Node, facts: Facts) -> StreamStep:
+def tile(node: Node, facts: Facts) -> Lowering:
     source, fact = facts[0], facts[1]
-    if not isinstance(fact, Known):
+    if not isinstance(fact, TimeConstant):
         facts.refuse("its repeats depend on data", "export them as constants")
-    if isinstance(source, Static):
+    if isinstance(source, Untimed):
         return tiled_over_time(node, facts, source, np.asarray(fact.values[0]))
     x = facts.only_stream()
     repeats = fact.steady
     if repeats is None or int(repeats[x.axis]) != 1:
         facts.refuse("repeats the whole stream one after the other", "repeat each frame with Resize or Expand")
-    return StreamStep(
+    return Lowering(
         (facts.out(x, x.axis),),
         lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),
         local=True,
     )
 
 
-def tiled_over_time(node: Node, facts: Facts, source: Static, repeats: Array) -> StreamStep:
+def tiled_over_time(node: Node, facts: Facts, source: Untimed, repeats: Array) -> Lowering:
     """One frame of a static tensor, again for every frame of the stream."""
     refuse_moving(facts, source)
-    out = spread(facts, source)
+    out = repeated_every_frame(facts, source)
     if source.shape[out.axis] != 1:
         facts.refuse("repeats several frames one after the other over time", "repeat a single frame")
     chunk = [facts.frames(out) if a == out.axis else int(r) for a, r in enumerate(repeats)]
-    return StreamStep((out,), lambda b, inputs: b.copy(node, [inputs[0], b.constant(chunk)]))
+    return Lowering((out,), lambda b, inputs: b.copy(node, [inputs[0], b.constant(chunk)]))

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from graphc.ir.graph import Node
 from graphc.stream.attention.attention_matmul import product
-from graphc.stream.facts.facts import Known, Static, Stream
-from graphc.stream.lowering.rule import (
-    Facts,
-    StreamStep,
-    copied,
-    cut_to_chunk,
-    refuse_moving,
-    same_length,
-    stream_rule,
-    two_time_rule,
-)
+from graphc.stream.facts.facts import Stream, TimeConstant, Untimed
+from graphc.stream.lowering.constant_operands import cut_to_chunk
+from graphc.stream.lowering.frame_by_frame import copied, same_length
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.rule import stream_rule, two_time_rule
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, has_two_times
 
-ATTENTION = "multiplies two streams into a table of two times inside another op's arithmetic"
+ATTENTION = "multiplies two streams into a score matrix inside another op's arithmetic"
 ATTENTION_WAY_OUT = "write it as a MatMul"
 
 
 @stream_rule("MatMul", "MatMulInteger")
-def matmul(node: Node, facts: Facts) -> StreamStep:
+def matmul(node: Node, facts: Facts) -> Lowering:
     """Time among the rows of the left or the columns of the right side, or among the batch axes of both."""
     terms = matmul_terms(facts)
     if node.op == "MatMul" and terms is not None and has_two_times(facts, terms):
@@ -30,7 +26,7 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
     x = same_length(facts)
     places = {index: place_in_matmul(facts, index, stream) for index, stream in facts.streams() if index < 2}
     if not places:
-        facts.refuse("only its zero points carry time")
+        facts.refuse("only its zero points carry time", "use zero points that are constants")
     if "summed" in places.values():
         facts.refuse(SUMMED, WINDOW_HINT)
     if len(set(places.values())) > 1:
@@ -41,7 +37,7 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
     if isinstance(place, int):
         check_batch_operands(facts, x, place)
     for fact in facts.inputs:
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     rank = len(facts.output_shapes[0][0])
     left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
@@ -52,7 +48,7 @@ def matmul(node: Node, facts: Facts) -> StreamStep:
     else:
         assert isinstance(place, int)
         axis = rank - (place - (left == 1) - (right == 1))
-    return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, axis),), copied(node, facts), local=True)
 
 
 def matmul_terms(facts: Facts) -> Terms | None:
@@ -84,16 +80,16 @@ def check_batch_operands(facts: Facts, x: Stream, place: int) -> None:
     for index in (0, 1):
         shapes = facts.input_shapes[index]
         if not isinstance(facts[index], Stream) and len(shapes[0]) >= place and any(s[-place] != 1 for s in shapes):
-            facts.refuse("one side has a matrix for each frame that does not come from the stream")
+            facts.refuse("one side has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)
 
 
 @stream_rule("Gemm")
-def gemm(node: Node, facts: Facts) -> StreamStep:
+def gemm(node: Node, facts: Facts) -> Lowering:
     """Time among the rows of A or the columns of B."""
     x = same_length(facts)
     transposed = (bool(node.attrs.get("transA", 0)), bool(node.attrs.get("transB", 0)))
     for fact in facts.inputs:
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     a, b, c = facts[0], facts[1], facts[2]
     if isinstance(a, Stream) and isinstance(b, Stream):
@@ -110,16 +106,18 @@ def gemm(node: Node, facts: Facts) -> StreamStep:
         facts.refuse("only its third input carries time", "write it as an Add")
     out = facts.out(x, axis)
     if isinstance(c, Stream) and c.from_right != 2 - axis:
-        facts.refuse("its third input carries time on another axis than the product")
-    if isinstance(c, Known):
+        facts.refuse(
+            "its third input carries time on another axis than the product", "transpose it to the product's axes"
+        )
+    if isinstance(c, TimeConstant):
         cut, varies = cut_to_chunk(facts, 2, out)
         if varies or (len(cut.shape) >= out.from_right and cut.shape != facts.input_shapes[2][0]):
             facts.refuse("its third input has a value for each frame", "write it as an Add")
-    return StreamStep((out,), copied(node, facts), local=True)
+    return Lowering((out,), copied(node, facts), local=True)
 
 
 @stream_rule("Einsum")
-def einsum(node: Node, facts: Facts) -> StreamStep:
+def einsum(node: Node, facts: Facts) -> Lowering:
     """Time is a letter of the output, and the same letter in every stream."""
     equation = str(node.attrs["equation"]).replace(" ", "")
     if "." in equation:
@@ -141,10 +139,12 @@ def einsum(node: Node, facts: Facts) -> StreamStep:
         facts.refuse(SUMMED, WINDOW_HINT)
     for index, fact in enumerate(facts.inputs):
         if not isinstance(fact, Stream) and letter in operands[index]:
-            facts.refuse(f"its input {index} has a value for each frame that does not come from the stream")
-        if isinstance(fact, Static):
+            facts.refuse(
+                f"its input {index} has a value for each frame that does not come from the stream", NOT_OF_THE_STREAM
+            )
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
-    return StreamStep((facts.out(x, output.index(letter)),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, output.index(letter)),), copied(node, facts), local=True)
 
 
 def without_letter(node: Node, index: int, letter: str) -> dict[str, object]:

@@ -8,16 +8,18 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
 from graphc.stream.canonical.iteration_affine import passes_on, routed
-from graphc.stream.facts.facts import Fact, Known, Stream
+from graphc.stream.facts.facts import Fact, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
 from graphc.stream.time.subgraphs import check_captured, refilled, run_body, tensors_outside
 
 
 @stream_rule("Loop")
-def loop(node: Node, facts: Facts) -> StreamStep:
+def loop(node: Node, facts: Facts) -> Lowering:
     """One turn a frame: the turn's number does nothing but pick the frame of streams."""
     body: Graph = node.attrs["body"]
     outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
@@ -25,10 +27,12 @@ def loop(node: Node, facts: Facts) -> StreamStep:
         facts.refuse("carries a whole stream from turn to turn", "write it as a Scan over time")
     (_, first), *_ = outer.items()
     if any(o.rate != first.rate or o.axis is None or o.length != first.length for o in outer.values()):
-        facts.refuse("reads streams that do not run alike")
+        facts.refuse(
+            "reads streams of different rates, lengths or delays", "bring them to one rate in front of the loop"
+        )
     turns = facts[0]
     sizes = [first.length(n) for n in facts.lengths]
-    if not isinstance(turns, Known) or [int(v.ravel()[0]) for v in turns.values] != sizes:
+    if not isinstance(turns, TimeConstant) or [int(v.ravel()[0]) for v in turns.values] != sizes:
         facts.refuse("does not turn once for each frame", "make one turn a frame, or write it as a Scan")
     facts.claim(0, AllAre(first.length))
     check_condition(facts, body)
@@ -57,7 +61,7 @@ def loop(node: Node, facts: Facts) -> StreamStep:
         results = run_body(b, node, carries, [turns, None, *inputs[2:]], 2, body, mapped)
         return refilled(warmup, results, outputs)
 
-    return StreamStep(tuple(outputs), emit)
+    return Lowering(tuple(outputs), emit)
 
 
 def check_condition(facts: Facts, body: Graph) -> None:
@@ -68,14 +72,14 @@ def check_condition(facts: Facts, body: Graph) -> None:
     value = constant_of(tensor) if isinstance(tensor, Constant) else None
     passed_on = len(body.inputs) > 1 and tensor is body.inputs[1]
     outside = facts.captured.get(tensor.name)
-    if isinstance(outside, Known) and outside.steady is not None:
+    if isinstance(outside, TimeConstant) and outside.steady is not None:
         value = outside.steady
     if not (passed_on or (value is not None and bool(np.all(value)))):
         facts.refuse("may stop before the last frame", "make one turn a frame")
     if facts[1] is not None:
         started = facts.array(1, "its first condition")
         if started is not None and not np.all(started):
-            facts.refuse("does not turn at all")
+            facts.refuse("does not turn at all", "simplify the model: the loop does nothing")
 
 
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
@@ -95,7 +99,10 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
         if picks or (passes_on(inner) and inner.inputs[0].name in turns):
             continue
         if turns.intersection(names):
-            facts.refuse(f"its body uses the turn's number in {label(inner)}, other than to pick a frame")
+            facts.refuse(
+                f"its body uses the turn's number in {label(inner)}, other than to pick a frame",
+                "give positions as an input of the loop, one for each frame",
+            )
         if any(name in outer for name in names):
             facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame a turn")
 

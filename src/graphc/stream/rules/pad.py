@@ -13,22 +13,24 @@ from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.boundary.prefix_padding import Front
 from graphc.stream.boundary.reflect_padding import mirrored
 from graphc.stream.evaluation.length_fit import explained
-from graphc.stream.facts.facts import Array, Edge, Head, Known, Stream
+from graphc.stream.facts.facts import Array, Edge, Head, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.rules.slice import Cut, cut
 from graphc.stream.symbolic.queries.questions import EntryIs
 from graphc.stream.time.window import same_value
 
 
 @stream_rule("Pad")
-def pad(node: Node, facts: Facts) -> StreamStep:
+def pad(node: Node, facts: Facts) -> Lowering:
     """Negative amounts crop; what they leave is padded."""
     amounts = pad_amounts(node, facts, facts.only_stream())
     return cropped(node, facts, amounts) if min(amounts.before, amounts.after) < 0 else padded(node, facts, amounts)
 
 
-def cropped(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
+def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     """Frames cropped at one end, and padded at the other, as a shift by some frames has it."""
     x = facts.stream()
     before, after = max(amounts.before, 0), max(amounts.after, 0)
@@ -48,10 +50,10 @@ def cropped(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return second.emit(b, [*first.emit(b, inputs), *inputs[1:]])
 
-    return StreamStep(second.facts, emit)
+    return Lowering(second.facts, emit)
 
 
-def padded(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
+def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     """Frames in front make the delay smaller; frames behind are filled in once the end is known."""
     x = facts.stream()
     mode = str(node.attrs.get("mode", "constant"))
@@ -104,7 +106,7 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> StreamStep:
         chunk = b.masked(chunk, inner, fill, mask_before, mask_after)
         return [edge_in_front(b, chunk, inner, before) if late_edge else chunk]
 
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     fact = facts[1]
     if "pads" in node.attrs:
         seen = [[int(p) for p in node.attrs["pads"]]] * len(facts.lengths)
-    elif isinstance(fact, Known):
+    elif isinstance(fact, TimeConstant):
         seen = [[int(p) for p in value] for value in fact.values]
     else:
         facts.refuse("its padding depends on data", "export it as a constant")

@@ -9,7 +9,9 @@ import numpy as np
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Array, Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.conv_window import spatial_window, without_padding
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Windowed, window_over, windowed_fact
@@ -22,7 +24,7 @@ def lowest(dtype: np.dtype[np.generic]) -> Array:
 
 
 @stream_rule("MaxPool")
-def max_pool(node: Node, facts: Facts) -> StreamStep:
+def max_pool(node: Node, facts: Facts) -> Lowering:
     if len(node.outputs) > 1 and node.outputs[1].name:
         facts.refuse("returns indices into the whole stream", "drop its second output")
     x = facts.only_stream()
@@ -30,11 +32,11 @@ def max_pool(node: Node, facts: Facts) -> StreamStep:
 
 
 @stream_rule("LpPool")
-def lp_pool(node: Node, facts: Facts) -> StreamStep:
+def lp_pool(node: Node, facts: Facts) -> Lowering:
     return pooled(node, facts, 0.0)
 
 
-def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
+def pooled(node: Node, facts: Facts, fill: float | Array) -> Lowering:
     """A pool over a window.
 
     A dilated window may see padding alone: of that onnxruntime's MaxPool gives the lowest finite number.
@@ -53,7 +55,7 @@ def pooled(node: Node, facts: Facts, fill: float | Array) -> StreamStep:
         assert inputs[0] is not None
         return core(b, w.chunk(b, inputs[0], "pool_context"))
 
-    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+    return Lowering((windowed_fact(facts, w, x.axis, core),), emit)
 
 
 def pool_window(
@@ -93,7 +95,7 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 
 
 @stream_rule("AveragePool")
-def average_pool(node: Node, facts: Facts) -> StreamStep:
+def average_pool(node: Node, facts: Facts) -> Lowering:
     """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames.
 
     Windows without any, beyond the ends, give 0: a number that is none would pass through finite masks.
@@ -134,4 +136,4 @@ def average_pool(node: Node, facts: Facts) -> StreamStep:
 
     if late:
         facts.refuse("pads more in front than its kernel reads", "make the padding smaller than the kernel")
-    return StreamStep((out,), emit)
+    return Lowering((out,), emit)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from graphc.ir.graph import Node, normalised
 from graphc.stream.facts.facts import Stream
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("QuantizeLinear", "DequantizeLinear")
-def quantize_linear(node: Node, facts: Facts) -> StreamStep:
+def quantize_linear(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if isinstance(facts[1], Stream) or isinstance(facts[2], Stream):
         facts.refuse("its scale carries time", "quantize with a fixed scale")
@@ -16,11 +20,11 @@ def quantize_linear(node: Node, facts: Facts) -> StreamStep:
     along = normalised(int(node.attrs.get("axis", 1)), x.rank)
     if len(scale) > 0 and max(scale) > 1 and (along == x.axis or len(scale) > 1):
         facts.refuse("has a scale for each frame", "use one scale, or one a channel")
-    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
 
 
 @stream_rule("DynamicQuantizeLinear", "com.microsoft::DynamicQuantizeMatMul")
-def dynamic_quantize_linear(node: Node, facts: Facts) -> StreamStep:
+def dynamic_quantize_linear(node: Node, facts: Facts) -> Lowering:
     """Its scale is taken over all that one call sees."""
     facts.refuse(
         "takes its scale over the whole utterance, so that a chunk gets another scale",
@@ -29,13 +33,13 @@ def dynamic_quantize_linear(node: Node, facts: Facts) -> StreamStep:
 
 
 @stream_rule("QLinearMatMul")
-def qlinear_matmul(node: Node, facts: Facts) -> StreamStep:
+def qlinear_matmul(node: Node, facts: Facts) -> Lowering:
     """Rows are frames; scales and weights are constants."""
     x = facts.only_stream()
     if x.axis == x.rank - 1 or x.rank < 2:
         facts.refuse("sums over all time", "a stream never sees all of it")
     weight = facts.input_shapes[3][0]
     if len(weight) > 2 and x.axis < x.rank - 2 and weight[-x.from_right :][:1] != (1,):
-        facts.refuse("has a matrix for each frame that does not come from the stream")
+        facts.refuse("has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)
     rank = len(facts.output_shapes[0][0])
-    return StreamStep((facts.out(x, rank - x.from_right),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, rank - x.from_right),), copied(node, facts), local=True)

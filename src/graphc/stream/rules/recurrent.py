@@ -8,9 +8,12 @@ import numpy as np
 
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Node, Tensor, with_attrs
-from graphc.stream.facts.facts import Array, Fact, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, refuse_moving, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre, Uniform
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
 
@@ -18,7 +21,7 @@ SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 
 
 @stream_rule("LSTM", "GRU", "RNN")
-def recurrent(node: Node, facts: Facts) -> StreamStep:
+def recurrent(node: Node, facts: Facts) -> Lowering:
     """X is [time, batch, input], or [batch, time, input] with layout 1."""
     x = facts.only_stream()
     batchwise = int(node.attrs.get("layout", 0))
@@ -38,7 +41,7 @@ def recurrent(node: Node, facts: Facts) -> StreamStep:
     return over_time(node, facts, x)
 
 
-def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
+def over_time(node: Node, facts: Facts, x: Stream) -> Lowering:
     source = x
     x, delay = aligned(facts, x)
     hidden = int(node.attrs["hidden_size"])
@@ -77,7 +80,7 @@ def over_time(node: Node, facts: Facts, x: Stream) -> StreamStep:
             results[0] = warmup.refilled(results[0], sequence)
         return results
 
-    return StreamStep(tuple(facts_out), emit)
+    return Lowering(tuple(facts_out), emit)
 
 
 def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
@@ -85,7 +88,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
     fact = facts[SEQUENCE_LENS]
     if fact is None:
         return
-    if not isinstance(fact, Known):
+    if not isinstance(fact, TimeConstant):
         facts.refuse("its sequence_lens depend on data", "name the input that counts frames under stream.inputs")
     sizes = [shape[time] for shape in facts.input_shapes[0]]
     if any(np.any(value != size) for value, size in zip(fact.values, sizes, strict=True)):
@@ -93,7 +96,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
     facts.claim(SEQUENCE_LENS, AllAre(x.length))
 
 
-def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise: int) -> StreamStep:
+def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise: int) -> Lowering:
     """Time is the batch, so every frame is a sequence of its own, in any direction, and starts at the first state."""
     if x.delay < 0:
         x = x.at(0)
@@ -103,10 +106,13 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
     firsts: dict[int, Array] = {}
     for index in (FIRST_HIDDEN, FIRST_CELL):
         fact = facts[index]
-        if isinstance(fact, Static):
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
-            facts.refuse("its first state has a value for each frame but does not come from the stream")
-        if isinstance(fact, Known):
+            facts.refuse(
+                "its first state changes with the length of the stream",
+                "start from zeros, a constant or a static input",
+            )
+        if isinstance(fact, TimeConstant):
             firsts[index] = same_for_all(facts, fact, axis_of_state, frames)
             facts.claim(index, Uniform(axis_of_state))
     outputs: list[Fact | None] = []
@@ -124,10 +130,10 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
             given[index] = b.constant(value, "first")
         return b.copy(node, given, with_attrs(node))
 
-    return StreamStep(tuple(outputs), emit, local=True)
+    return Lowering(tuple(outputs), emit, local=True)
 
 
-def same_for_all(facts: Facts, fact: Known, axis: int, frames: int) -> Array:
+def same_for_all(facts: Facts, fact: TimeConstant, axis: int, frames: int) -> Array:
     """A first state that is the same for every frame, repeated for a chunk."""
     first = fact.values[0].take([0], axis=axis)
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in fact.values):

@@ -9,11 +9,13 @@ from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.facts import Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("Reshape", "Flatten")
-def reshape(node: Node, facts: Facts) -> StreamStep:
+def reshape(node: Node, facts: Facts) -> Lowering:
     """Where time went is read from the offline shapes before and after."""
     x = facts.only_stream()
     befores, afters = facts.input_shapes[0], facts.output_shapes[0]
@@ -36,7 +38,7 @@ def reshape(node: Node, facts: Facts) -> StreamStep:
         chunk = b.delayed(inputs[0], source, delay)
         return [b.one("Reshape", chunk, b.constant(shape), hint="reshaped")]
 
-    return StreamStep((out,), emit, local=True)
+    return Lowering((out,), emit, local=True)
 
 
 def place_of_time(

@@ -12,7 +12,9 @@ from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, export_mode
 from graphc.ir.runtime import RunError, Session
 from graphc.stream.facts.facts import Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Window, window_over, windowed_fact
 
@@ -20,7 +22,7 @@ PROBED_FRAMES = 12
 
 
 @stream_rule("Resize", "Upsample")
-def resize(node: Node, facts: Facts) -> StreamStep:
+def resize(node: Node, facts: Facts) -> Lowering:
     """Which frames are read is learnt by resizing a ramp: it has to be each frame k times, or every k-th."""
     x = facts.only_stream()
     if (
@@ -53,13 +55,16 @@ def resize(node: Node, facts: Facts) -> StreamStep:
             )
         x0 = x if x.delay >= 0 else x.at(0)
         out = facts.out(x0, x.axis, delay=x0.delay * factor, length=x.length.then(factor, 0, 1))
-        return StreamStep((out,), repeating(node, facts, x, x0, scales), local=True)
+        return Lowering((out,), repeating(node, facts, x, x0, scales), local=True)
     if ratio.numerator != 1:
         facts.refuse(f"changes the rate by {ratio}", "resize by a whole factor")
     step = ratio.denominator
     start = source[0]
     if source != [start + o * step for o in range(len(source))]:
-        facts.refuse("does not pick evenly spaced frames (nearest with these rounding modes)")
+        facts.refuse(
+            "does not pick evenly spaced frames with these rounding modes",
+            "use nearest_mode floor and coordinate_transformation_mode asymmetric",
+        )
     return picked(node, facts, x, start, step, scales)
 
 
@@ -84,13 +89,13 @@ def resize_inputs(
     return [chunk, None, values]
 
 
-def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Fraction]) -> StreamStep:
+def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Fraction]) -> Lowering:
     attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, resize_inputs(b, node, inputs[0], scales, facts.opset), attrs)
 
-    return StreamStep((facts.out(x, x.axis),), emit, local=True)
+    return Lowering((facts.out(x, x.axis),), emit, local=True)
 
 
 def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[Fraction]):  # type: ignore[no-untyped-def]
@@ -104,7 +109,7 @@ def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[
     return emit
 
 
-def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[Fraction]) -> StreamStep:
+def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[Fraction]) -> Lowering:
     """Every step-th frame; other axes must keep their size."""
     if any(s != 1 for a, s in enumerate(scales) if a != x.axis):
         facts.refuse("drops frames and resizes another axis at once", "resize one axis at a time")
@@ -118,7 +123,7 @@ def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: l
         assert inputs[0] is not None
         return core(b, w.chunk(b, inputs[0], "delay_line"))
 
-    return StreamStep((windowed_fact(facts, w, x.axis, core),), emit)
+    return Lowering((windowed_fact(facts, w, x.axis, core),), emit)
 
 
 def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
@@ -142,12 +147,12 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
     try:
         value = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False).run({})
     except RunError as err:
-        facts.refuse(f"cannot be tried on a ramp: {err}")
+        facts.refuse(f"onnxruntime does not run it: {err}", "use a mode that onnxruntime knows for its dtype")
     return [int(v) for v in np.ravel(value["learnt"])]
 
 
 @stream_rule("DepthToSpace")
-def depth_to_space(node: Node, facts: Facts) -> StreamStep:
+def depth_to_space(node: Node, facts: Facts) -> Lowering:
     """Channels become ``blocksize`` frames."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
@@ -162,11 +167,11 @@ def depth_to_space(node: Node, facts: Facts) -> StreamStep:
         assert inputs[0] is not None
         return b.copy(node, [b.delayed(inputs[0], source, x.delay)])
 
-    return StreamStep((out,), emit, local=True)
+    return Lowering((out,), emit, local=True)
 
 
 @stream_rule("SpaceToDepth")
-def space_to_depth(node: Node, facts: Facts) -> StreamStep:
+def space_to_depth(node: Node, facts: Facts) -> Lowering:
     """``blocksize`` frames become channels of one."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
@@ -181,4 +186,4 @@ def space_to_depth(node: Node, facts: Facts) -> StreamStep:
         assert inputs[0] is not None
         return b.copy(node, [b.delayed(inputs[0], source, x.delay)])
 
-    return StreamStep((out,), emit, local=True)
+    return Lowering((out,), emit, local=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Node, normalised
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("ReverseSequence")
-def reverse_sequence(node: Node, facts: Facts) -> StreamStep:
+def reverse_sequence(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if normalised(int(node.attrs.get("time_axis", 0)), x.rank) == x.axis:
         facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
     if normalised(int(node.attrs.get("batch_axis", 1)), x.rank) == x.axis:
         facts.refuse("turns each frame around by a length of its own", "make the lengths a constant")
     facts.array(1, "'sequence_lens'")
-    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

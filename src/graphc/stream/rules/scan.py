@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, normalised
-from graphc.stream.facts.facts import Array, Fact, Known, Stream
+from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
 from graphc.stream.time.subgraphs import check_captured, refilled, run_body, tensors_outside
 
 
 @stream_rule("Scan")
-def scan(node: Node, facts: Facts) -> StreamStep:
+def scan(node: Node, facts: Facts) -> Lowering:
     body: Graph = node.attrs["body"]
     scanned = int(node.attrs["num_scan_inputs"])
     carried = len(facts) - scanned
@@ -34,7 +36,7 @@ def scan(node: Node, facts: Facts) -> StreamStep:
     if any(node.attrs.get("scan_input_directions", [])) or any(node.attrs.get("scan_output_directions", [])):
         facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
     x, delay = together(facts)
-    known = {i: repeated(facts, i, x) for i in range(carried, len(facts)) if isinstance(facts[i], Known)}
+    known = {i: repeated(facts, i, x) for i in range(carried, len(facts)) if isinstance(facts[i], TimeConstant)}
     carries = [
         Carry(check_first(facts, i), "scan_carry", facts.output_shapes[i][0] or (), facts.dtypes[i], delay)
         for i in range(carried)
@@ -63,25 +65,28 @@ def scan(node: Node, facts: Facts) -> StreamStep:
         results = run_body(b, node, carries, given, 0, body, tensors_outside(b, facts))
         return refilled(warmup, results, outputs)
 
-    return StreamStep(tuple(outputs), emit)
+    return Lowering(tuple(outputs), emit)
 
 
 def together(facts: Facts) -> tuple[Stream, int]:
     """The scanned streams at one delay of whole chunks."""
     (_, first), *others = facts.streams()
     if any(o.rate != first.rate or o.length != first.length for _, o in others):
-        facts.refuse("scans streams of different rates or lengths")
+        facts.refuse("scans streams of different rates or lengths", "bring them to one rate and length in front of it")
     return aligned(facts, first.at(max(o.delay for _, o in facts.streams())))
 
 
 def repeated(facts: Facts, index: int, x: Stream) -> Array:
     """A known scanned input as a chunk meets it; its time axis is the first."""
     known = facts[index]
-    assert isinstance(known, Known)
+    assert isinstance(known, TimeConstant)
     if any(v.shape[0] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True)):
-        facts.refuse(f"its input {index} has another length than the stream")
+        facts.refuse(f"its input {index} has another length than the stream", "cut or pad both to one length")
     first = known.values[0][:1]
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in known.values):
-        facts.refuse(f"its input {index} changes with the frame's place in the stream")
+        facts.refuse(
+            f"its input {index} changes with the frame's place in the stream",
+            "count the frames in a value that the body carries",
+        )
     facts.claim(index, Uniform(0))
     return np.repeat(first, facts.frames(x), axis=0)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, stream_rule
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import InTurn
 from graphc.stream.time.per_frame_operands import unbroadcast
 
@@ -17,14 +19,14 @@ DATA, INDICES, UPDATES = range(3)
 
 
 @stream_rule("ScatterND")
-def scatter_nd(node: Node, facts: Facts) -> StreamStep:
+def scatter_nd(node: Node, facts: Facts) -> Lowering:
     """Places are rows of the indices: a number for each of the data's first axes.
 
     Where time is none of those, it lies among the axes that the updates share with the data. Where it is one, the rows
     name every frame in turn: time goes to the end then, and its column out of the rows.
     """
     places = facts[INDICES]
-    if not isinstance(places, Known):
+    if not isinstance(places, TimeConstant):
         facts.refuse("writes to places that depend on data", "choose by Where, or scatter along one axis")
     depth, lead = places.values[0].shape[-1], places.values[0].ndim - 1
     axis, of_updates = axes_of_time(facts, places, depth, lead)
@@ -51,7 +53,7 @@ def scattered(b: Builder, node: Node, given: Sequence[Tensor | None], rows: Arra
     return b.copy(node, [given[DATA], b.constant(rows, "places"), given[UPDATES]])
 
 
-def longest_of(places: Known) -> Array:
+def longest_of(places: TimeConstant) -> Array:
     return max(places.values, key=np.size)
 
 
@@ -60,7 +62,7 @@ def last(axis: int, rank: int) -> list[int]:
     return [*(a for a in range(rank) if a != axis), axis]
 
 
-def axes_of_time(facts: Facts, places: Known, depth: int, lead: int) -> tuple[int, int]:
+def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> tuple[int, int]:
     """Where frames lie in the data and in the updates.
 
     Refuses rows that name other frames than every frame in turn, or that change from frame to frame.
@@ -81,7 +83,7 @@ def axes_of_time(facts: Facts, places: Known, depth: int, lead: int) -> tuple[in
     return found[0]
 
 
-def in_turn(facts: Facts, places: Known, x: Stream, column: int, axis: int) -> bool:
+def in_turn(facts: Facts, places: TimeConstant, x: Stream, column: int, axis: int) -> bool:
     """Whether the rows along an axis are the same for every frame but for a column, which counts the frames."""
     longest = longest_of(places)
     if not longest.size:

@@ -11,9 +11,12 @@ from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.boundary.constants import Core
 from graphc.stream.evaluation.length_fit import explained
-from graphc.stream.facts.facts import Array, Known, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.rules.clamped_frames import picked_windows
 from graphc.stream.time.window import Window, window_over, windowed_fact
 
@@ -26,7 +29,7 @@ LAST_FRAMES = (
 
 
 @stream_rule("Slice")
-def slice_rule(node: Node, facts: Facts) -> StreamStep:
+def slice_rule(node: Node, facts: Facts) -> Lowering:
     """On time: where it starts and ends at every length tells how many frames it cuts off each end."""
     x = facts.only_stream()
     starts, ends = bounds(node, facts, "starts", 1), bounds(node, facts, "ends", 2)
@@ -49,7 +52,7 @@ def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
     if name in node.attrs:
         return [[int(v) for v in node.attrs[name]]] * len(facts.lengths)
     fact = facts[index]
-    if not isinstance(fact, Known):
+    if not isinstance(fact, TimeConstant):
         facts.refuse(f"'{name}' depends on data", "slice by constants")
     return [[int(v) for v in value.ravel()] for value in fact.values]
 
@@ -113,7 +116,7 @@ def resolved(bound: int, size: int) -> int:
     return min(max(bound + size if bound < 0 else bound, 0), size)
 
 
-def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> StreamStep:
+def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Lowering:
     """The stream as a slice keeps it; ``core`` does the rest to the frames that are left."""
     x = facts.stream()
     window = Window(1, kept.step, -kept.before, 0, (1, kept.step - 1 - kept.before, kept.step))
@@ -128,7 +131,7 @@ def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Stream
         assert inputs[0] is not None
         return strided(b, w.chunk(b, inputs[0], "delay_line"))
 
-    return StreamStep((windowed_fact(facts, w, x.axis, strided),), emit)
+    return Lowering((windowed_fact(facts, w, x.axis, strided),), emit)
 
 
 def other_axes(
@@ -139,7 +142,7 @@ def other_axes(
     ends: list[list[int]],
     places: list[int],
     steps: Sequence[int],
-) -> StreamStep:
+) -> Lowering:
     """A slice that leaves time alone; bounds that depend on the length are resolved where they cut the same."""
     check_steady(facts, x, [(starts, ends, i, axis, int(steps[i])) for i, axis in enumerate(places)])
     out = facts.out(x, x.axis)
@@ -157,7 +160,7 @@ def other_axes(
         ]
         return b.copy(node, parts)
 
-    return StreamStep((out,), emit, local=True)
+    return Lowering((out,), emit, local=True)
 
 
 def mixed_axes(
@@ -168,7 +171,7 @@ def mixed_axes(
     ends: list[list[int]],
     places: list[int],
     steps: list[int],
-) -> StreamStep:
+) -> Lowering:
     """A slice over time and other axes: time first, by its own step, then the others."""
     index = places.index(x.axis)
     kept = cut_of(facts, x, index, starts, ends, steps[index])
@@ -194,13 +197,13 @@ def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], li
         size = x.shape[axis]
         kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}
         if len(kept) > 1:
-            facts.refuse("cuts another axis by the length of the stream")
+            facts.refuse("cuts another axis than time by the length of the stream", "cut it by a fixed number")
         if len({s[index] for s in starts}) > 1:
             facts.doubt(1, "bounds on another axis follow the length")
 
 
 @stream_rule("Split", "SplitToSequence")
-def split(node: Node, facts: Facts) -> StreamStep:
+def split(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if node.op == "SplitToSequence":
         facts.refuse("makes a sequence", "use Split")
@@ -210,30 +213,30 @@ def split(node: Node, facts: Facts) -> StreamStep:
     if facts[1] is not None:
         facts.array(1, "'split'")
     outputs = tuple(facts.out(x, x.axis, i) if t.name else None for i, t in enumerate(node.outputs))
-    return StreamStep(outputs, copied(node, facts), local=True)
+    return Lowering(outputs, copied(node, facts), local=True)
 
 
 @stream_rule("Gather")
-def gather(node: Node, facts: Facts) -> StreamStep:
+def gather(node: Node, facts: Facts) -> Lowering:
     """A table looked up by a stream, or other axes picked from; on time, evenly spaced indices are a slice."""
     data, indices = facts[0], facts[1]
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if isinstance(indices, Stream):
         if isinstance(data, Stream):
             facts.refuse("looks one stream up in another", "attention by indices cannot be streamed")
-        return StreamStep((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
+        return Lowering((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
     x = facts.only_stream()
     if along != x.axis:
         value = facts.array(1, "'indices'")
         assert value is not None
         axis = x.axis if x.axis < along else x.axis + value.ndim - 1
-        return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
-    if not isinstance(indices, Known):
+        return Lowering((facts.out(x, axis),), copied(node, facts), local=True)
+    if not isinstance(indices, TimeConstant):
         facts.refuse("picks frames by data", "a stream has only the frames of a chunk")
     return gathered_frames(node, facts, x, indices.values)
 
 
-def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep:
+def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
     """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of them."""
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
@@ -259,7 +262,7 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
 
 
-def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> StreamStep:
+def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
     """Overlapping windows, as ``unfold`` makes them: indices [frames, kernel] or [kernel, frames], evenly spaced.
 
     Refuses any other table of indices.
@@ -297,4 +300,4 @@ def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Stre
         chunk = w.chunk(b, inputs[0], "conv_context")
         return [b.one("Gather", chunk, b.constant(indices.astype(np.int64)), axis=x.axis, hint="framed")]
 
-    return StreamStep((facts.out(w.x, x.axis + count_axis, delay=w.delay, length=w.length),), emit)
+    return Lowering((facts.out(w.x, x.axis + count_axis, delay=w.delay, length=w.length),), emit)

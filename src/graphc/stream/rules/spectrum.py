@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.graph import Node, Tensor, normalised
-from graphc.stream.facts.facts import Known
+from graphc.stream.facts.facts import TimeConstant
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, refuse_time_axis, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_time_axis
+from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.window import Window, window_over
 
 
 @stream_rule("STFT")
-def stft(node: Node, facts: Facts) -> StreamStep:
+def stft(node: Node, facts: Facts) -> Lowering:
     """The signal is [batch, time] or [batch, time, 1 or 2], the result [batch, frames, bins, 2]; no padding."""
     x = facts.only_stream()
     if x.axis != 1:
         facts.refuse("its signal carries time on another axis than 1", "transpose the signal")
     step = facts.array(1, "its frame step")
     length = facts.array(3, "its frame length")
-    window_shape = facts.input_shapes[2][0] if isinstance(facts[2], Known) else ()
+    window_shape = facts.input_shapes[2][0] if isinstance(facts[2], TimeConstant) else ()
     extent = int(length.ravel()[0]) if length is not None else window_shape[0]
     assert step is not None
     stride = int(step.ravel()[0])
@@ -29,11 +33,11 @@ def stft(node: Node, facts: Facts) -> StreamStep:
         assert inputs[0] is not None
         return b.copy(node, [w.chunk(b, inputs[0], "conv_context"), *inputs[1:]])
 
-    return StreamStep((facts.out(w.x, 1, delay=w.delay, length=w.length),), emit)
+    return Lowering((facts.out(w.x, 1, delay=w.delay, length=w.length),), emit)
 
 
 @stream_rule("DFT")
-def dft(node: Node, facts: Facts) -> StreamStep:
+def dft(node: Node, facts: Facts) -> Lowering:
     """Along ``axis``, an attribute (default 1) before opset 20 and an input (default the last but one) from then on."""
     x = facts.only_stream()
     if facts.opset >= 20:
@@ -42,4 +46,4 @@ def dft(node: Node, facts: Facts) -> StreamStep:
     else:
         axis = int(node.attrs.get("axis", 1))
     refuse_time_axis(facts, x, [normalised(axis, x.rank)], "transforms")
-    return StreamStep((facts.out(x, x.axis),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Node, normalised
-from graphc.stream.lowering.rule import Facts, StreamStep, copied, stream_rule
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
 
 
 @stream_rule("Transpose")
-def transpose(node: Node, facts: Facts) -> StreamStep:
+def transpose(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     order = [int(a) for a in node.attrs.get("perm", range(x.rank)[::-1])]
-    return StreamStep((facts.out(x, order.index(x.axis)),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, order.index(x.axis)),), copied(node, facts), local=True)
 
 
 @stream_rule("Unsqueeze")
-def unsqueeze(node: Node, facts: Facts) -> StreamStep:
+def unsqueeze(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     added = facts.argument("axes", 1)
     rank = x.rank + len(added)
     new = {normalised(int(a), rank) for a in added}
     kept = [a for a in range(rank) if a not in new]
-    return StreamStep((facts.out(x, kept[x.axis]),), copied(node, facts), local=True)
+    return Lowering((facts.out(x, kept[x.axis]),), copied(node, facts), local=True)
 
 
 @stream_rule("Squeeze")
-def squeeze(node: Node, facts: Facts) -> StreamStep:
+def squeeze(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     given = facts.argument("axes", 1)
     if given is None:
@@ -40,5 +43,5 @@ def squeeze(node: Node, facts: Facts) -> StreamStep:
             shape = [frames if a == x.axis else s for a, s in enumerate(x.shape) if a not in axes]
             return [b.one("Reshape", inputs[0], b.constant(shape), hint="squeezed")]
 
-        return StreamStep((facts.out(x, axis),), emit, local=True)
-    return StreamStep((facts.out(x, axis),), copied(node, facts), local=True)
+        return Lowering((facts.out(x, axis),), emit, local=True)
+    return Lowering((facts.out(x, axis),), copied(node, facts), local=True)

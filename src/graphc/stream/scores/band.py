@@ -10,7 +10,7 @@ import numpy as np
 from graphc.errors import TooShortError
 from graphc.ir.graph import label, name_of
 from graphc.stream.facts.facts import Array, Span, Stream
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 ROWS_TO_TELL = 3
 UNLIMITED = (

@@ -1,4 +1,4 @@
-"""Tables of two times for calls of any multiple of the smallest chunk, out of the table of one smallest call.
+"""Score matrices for calls of any multiple of the smallest chunk, out of the table of one smallest call.
 
 Queries of block ``b`` (one smallest chunk of them) see the keys that the smallest call's table shows, ``b`` chunks
 further on. What lies outside that is outside of the attention's band: ``beyond_window`` says where, and what the tables
@@ -13,16 +13,17 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Pairs, Span, Stream
+from graphc.stream.facts.facts import Array, ScoreMatrix, Span, Stream
 from graphc.stream.facts.time_axes import Frame
-from graphc.stream.lowering.builder import Builder, frames_in_chunk
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import ONE_SIZE_HINT
 
 Spans = tuple[Span, Span]
 
 
 def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -> Tensor:
-    """A constant table of two times as a call meets it; ``value`` is that of the smallest call."""
+    """A constant score matrix as a call meets it; ``value`` is that of the smallest call."""
     if b.grid is None:
         return b.constant(value, name)
     axes = [value.ndim - r for r in frame.rights]
@@ -36,7 +37,7 @@ def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -
     return table
 
 
-def beyond_window(b: Builder, table: Pairs, key: int, spans: Spans) -> Tensor | None:
+def beyond_window(b: Builder, table: ScoreMatrix, key: int, spans: Spans) -> Tensor | None:
     """Which entries of a call's table no query sees, aligned with the table; None where all calls are the smallest."""
     if b.grid is None:
         return None
@@ -87,7 +88,7 @@ def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
 
 def refuse(b: Builder) -> NoReturn:
     raise StreamError(
-        "has a table of two times whose queries cannot be told from its keys, which calls of any size need",
+        "has a score matrix whose queries cannot be told from its keys, which calls of any size need",
         node=b.node,
         hint=ONE_SIZE_HINT,
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import Moved, Pairs
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.facts.facts import IndexMap, ScoreMatrix
+from graphc.stream.lowering.node_facts import Facts
 
 SUMMED = "sums over all time"
 WINDOW_HINT = "a stream never sees all of it; set stream.window to stream over the last N frames"
@@ -26,8 +26,8 @@ class Terms:
 
 
 def has_two_times(facts: Facts, terms: Terms) -> bool:
-    """Whether a product reads or makes a table of two times, or of time and places."""
-    if any(isinstance(f, Pairs | Moved) for f in facts.inputs):
+    """Whether a product reads or makes a score matrix, or of time and places."""
+    if any(isinstance(f, ScoreMatrix | IndexMap) for f in facts.inputs):
         return True
     letters = {terms.operands[i][s.axis] for i, s in facts.streams() if i < len(terms.operands)}
     if len(letters & set(terms.output)) > 1:

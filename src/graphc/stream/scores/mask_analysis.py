@@ -1,4 +1,4 @@
-"""What elementwise ops do to the reach of a table of two times: which entries are off, zero, one or needed."""
+"""What elementwise ops do to the masks of a score matrix: which entries are off, zero, one or needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from math import inf
 import numpy as np
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import Array, Fact, Known, Pairs, Reach
+from graphc.stream.facts.facts import Array, Fact, MaskFacts, ScoreMatrix, TimeConstant
 from graphc.stream.facts.time_axes import Frame
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 OFF = -500.0
 
@@ -43,42 +43,44 @@ def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
     return flat
 
 
-def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
-    """The reach of an elementwise op's output, from those of its inputs.
+def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
+    """The masks of an elementwise op's output, from those of its inputs.
 
     What it cannot tell it calls free, which makes a context larger and never smaller.
     """
     count = len(facts.lengths)
-    parts = [one_reach(facts, fact, frame, count) for fact in facts.inputs]
-    levels, leasts = [list(p.level) for p in parts], [list(p.least) for p in parts]
+    parts = [mask_facts_of_operand(facts, fact, frame, count) for fact in facts.inputs]
+    uppers, lowers = [list(p.upper) for p in parts], [list(p.lower) for p in parts]
     zeros = [p.zero for p in parts]
     ones = [p.one for p in parts]
-    wild = each(disjunction, [p.wild for p in parts])
-    free = replace(Reach.free(count), wild=wild, counted=each(disjunction, [p.counted for p in parts]))
+    displaced = each(disjunction, [p.displaced for p in parts])
+    free = replace(
+        MaskFacts.free(count), displaced=displaced, in_softmax=each(disjunction, [p.in_softmax for p in parts])
+    )
     op = node.op
-    known = [isinstance(f, Known) for f in facts.inputs]
+    known = [isinstance(f, TimeConstant) for f in facts.inputs]
     if op in ("Add", "Sub", "Sum"):
-        sign, more, less = (-1, leasts, levels) if op == "Sub" else (1, levels, leasts)
-        level = tuple(summed([levels[0][i], *(sign * lv[i] for lv in more[1:])]) for i in range(count))
-        least = tuple(summed([leasts[0][i], *(sign * lv[i] for lv in less[1:])]) for i in range(count))
-        found = replace(free, level=level, least=least, zero=each(conjunction, zeros))
+        sign, more, less = (-1, lowers, uppers) if op == "Sub" else (1, uppers, lowers)
+        upper = tuple(summed([uppers[0][i], *(sign * lv[i] for lv in more[1:])]) for i in range(count))
+        lower = tuple(summed([lowers[0][i], *(sign * lv[i] for lv in less[1:])]) for i in range(count))
+        found = replace(free, upper=upper, lower=lower, zero=each(conjunction, zeros))
         return complemented(found, facts, parts) if op == "Sub" else found
     if op == "Mul":
-        level, least = scaled(facts, parts, known, count)
+        upper, lower = scaled(facts, parts, known, count)
         if len(parts) == 2 and sum(known) == 1:
             factor, table = parts[known.index(True)], parts[known.index(False)]
-            level = raised_where_one(level, factor.level, table)
-            least = raised_where_one(least, factor.least, table)
-        return replace(free, level=level, least=least, zero=each(disjunction, zeros), one=each(conjunction, ones))
+            upper = raised_where_one(upper, factor.upper, table)
+            lower = raised_where_one(lower, factor.lower, table)
+        return replace(free, upper=upper, lower=lower, zero=each(disjunction, zeros), one=each(conjunction, ones))
     if op == "Div" and not known[0]:
-        level, least = scaled(facts, parts, known, count, inverse=True)
-        return replace(free, level=level, least=least, zero=zeros[0])
+        upper, lower = scaled(facts, parts, known, count, inverse=True)
+        return replace(free, upper=upper, lower=lower, zero=zeros[0])
     if op in ("Max", "Min") and len(parts) == 2 and any(known):
         pick = np.maximum if op == "Max" else np.minimum
         return replace(
             free,
-            level=tuple(pick(levels[0][i], levels[1][i]) for i in range(count)),
-            least=tuple(pick(leasts[0][i], leasts[1][i]) for i in range(count)),
+            upper=tuple(pick(uppers[0][i], uppers[1][i]) for i in range(count)),
+            lower=tuple(pick(lowers[0][i], lowers[1][i]) for i in range(count)),
         )
     if op == "Clip":
         return clipped(node, facts, parts[0], free)
@@ -92,9 +94,9 @@ def reach_of(node: Node, facts: Facts, frame: Frame) -> Reach:
         return chosen(facts, parts, free)
     if op in ZERO_STAYS or op in GONE_BELOW:
         stays, gone = op in ZERO_STAYS, op in GONE_BELOW
-        zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], levels[0], strict=True))
+        zero = tuple((z & stays) | ((lv <= OFF) & gone) for z, lv in zip(zeros[0], uppers[0], strict=True))
         same = op in ("Identity", "Cast", "Dropout")
-        kept = {"level": parts[0].level, "least": parts[0].least, "one": ones[0]} if same else {}
+        kept = {"upper": parts[0].upper, "lower": parts[0].lower, "one": ones[0]} if same else {}
         return replace(free, zero=zero, **kept)
     return free
 
@@ -104,43 +106,47 @@ def each(join: Callable[[Sequence[Array]], Array], parts: Sequence[tuple[Array, 
     return tuple(join(values) for values in zip(*parts, strict=True))
 
 
-def complemented(found: Reach, facts: Facts, parts: Sequence[Reach]) -> Reach:
-    """The reach of one less a table of zeros and ones: both change places."""
-    if len(parts) != 2 or not isinstance(facts.inputs[0], Known) or any((v != 1).any() for v in known_values(facts, 0)):
+def complemented(found: MaskFacts, facts: Facts, parts: Sequence[MaskFacts]) -> MaskFacts:
+    """The mask facts of one less a table of zeros and ones: both change places."""
+    if (
+        len(parts) != 2
+        or not isinstance(facts.inputs[0], TimeConstant)
+        or any((v != 1).any() for v in known_values(facts, 0))
+    ):
         return found
     zero = tuple(z | o for z, o in zip(found.zero, parts[1].one, strict=True))
     return replace(found, zero=zero, one=parts[1].zero)
 
 
-def raised_where_one(level: tuple[Array, ...], factor: tuple[Array, ...], table: Reach) -> tuple[Array, ...]:
+def raised_where_one(upper: tuple[Array, ...], factor: tuple[Array, ...], table: MaskFacts) -> tuple[Array, ...]:
     """The level of a constant times a table: the constant itself where the table is one."""
-    return tuple(np.where(o, f, lv) for lv, f, o in zip(level, factor, table.one, strict=True))
+    return tuple(np.where(o, f, lv) for lv, f, o in zip(upper, factor, table.one, strict=True))
 
 
-def clipped(node: Node, facts: Facts, table: Reach, free: Reach) -> Reach:
+def clipped(node: Node, facts: Facts, table: MaskFacts, free: MaskFacts) -> MaskFacts:
     """What is left of masks between two constant bounds; free where a bound is no constant."""
     bounds: list[float] = []
     for index, (name, none) in enumerate((("min", -inf), ("max", inf)), 1):
         fact = facts[index]
         if fact is None:
             bounds.append(float(node.attrs.get(name, none)))
-        elif isinstance(fact, Known) and fact.steady is not None and fact.steady.size == 1:
+        elif isinstance(fact, TimeConstant) and fact.steady is not None and fact.steady.size == 1:
             bounds.append(float(fact.steady.ravel()[0]))
         else:
             return free
     low, high = bounds
     return replace(
         free,
-        level=tuple(np.clip(lv, low, high) for lv in table.level),
-        least=tuple(np.clip(lv, low, high) for lv in table.least),
+        upper=tuple(np.clip(lv, low, high) for lv in table.upper),
+        lower=tuple(np.clip(lv, low, high) for lv in table.lower),
     )
 
 
-def summed(levels: Sequence[Array]) -> Array:
-    total = levels[0]
-    for level in levels[1:]:
+def summed(uppers: Sequence[Array]) -> Array:
+    total = uppers[0]
+    for upper in uppers[1:]:
         with np.errstate(invalid="ignore"):
-            total = np.nan_to_num(total + level, nan=-inf, posinf=inf, neginf=-inf)
+            total = np.nan_to_num(total + upper, nan=-inf, posinf=inf, neginf=-inf)
     return total
 
 
@@ -155,46 +161,46 @@ def disjunction(masks: Sequence[Array]) -> Array:
 
 
 def scaled(
-    facts: Facts, parts: Sequence[Reach], known: Sequence[bool], count: int, inverse: bool = False
+    facts: Facts, parts: Sequence[MaskFacts], known: Sequence[bool], count: int, inverse: bool = False
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The most and the least of masks times (or through) a known factor that is positive; free otherwise."""
-    free = Reach.free(count)
+    free = MaskFacts.free(count)
     if len(parts) != 2 or sum(known) != 1:
-        return free.level, free.least
+        return free.upper, free.lower
     other = known.index(True)
     values = [np.asarray(v, dtype=np.float64) for v in known_values(facts, other)]
     if any(not v.size or not (np.isfinite(v) & (v > 0)).all() for v in values):
-        return free.level, free.least
+        return free.upper, free.lower
     factors = [(1 / v if inverse else v).ravel() for v in values]
     ends = [(float(f.min()), float(f.max())) for f in factors]
     table = parts[1 - other]
-    most = tuple(np.maximum(lv * a, lv * b) for lv, (a, b) in zip(table.level, ends, strict=True))
-    least = tuple(np.minimum(lv * a, lv * b) for lv, (a, b) in zip(table.least, ends, strict=True))
-    return most, least
+    most = tuple(np.maximum(lv * a, lv * b) for lv, (a, b) in zip(table.upper, ends, strict=True))
+    lower = tuple(np.minimum(lv * a, lv * b) for lv, (a, b) in zip(table.lower, ends, strict=True))
+    return most, lower
 
 
 def known_values(facts: Facts, index: int) -> tuple[Array, ...]:
     fact = facts.inputs[index]
-    assert isinstance(fact, Known)
+    assert isinstance(fact, TimeConstant)
     return fact.values
 
 
-def one_reach(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> Reach:
-    if isinstance(fact, Pairs):
-        return fact.reach
-    free = Reach.free(count)
-    if not isinstance(fact, Known) or fact.values[0].dtype.kind not in "fiub":
+def mask_facts_of_operand(facts: Facts, fact: Fact | None, frame: Frame, count: int) -> MaskFacts:
+    if isinstance(fact, ScoreMatrix):
+        return fact.masks
+    free = MaskFacts.free(count)
+    if not isinstance(fact, TimeConstant) or fact.values[0].dtype.kind not in "fiub":
         return free
-    level = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
-    least = tuple(plane(v.astype(np.float64), frame, np.min) for v in fact.values)
+    upper = tuple(plane(v.astype(np.float64), frame, np.max) for v in fact.values)
+    lower = tuple(plane(v.astype(np.float64), frame, np.min) for v in fact.values)
     zero = tuple(plane(v == 0, frame, np.all) for v in fact.values)
     return replace(
-        free, level=level, least=least, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values)
+        free, upper=upper, lower=lower, zero=zero, one=tuple(plane(v == 1, frame, np.all) for v in fact.values)
     )
 
 
-def chosen(facts: Facts, parts: Sequence[Reach], free: Reach) -> Reach:
-    """The reach of a Where: by its condition, where that is known; else what holds for both choices."""
+def chosen(facts: Facts, parts: Sequence[MaskFacts], free: MaskFacts) -> MaskFacts:
+    """The mask facts of a Where: by its condition, where that is known; else what holds for both choices."""
     always, never = parts[0].one, parts[0].zero
 
     def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:
@@ -206,9 +212,13 @@ def chosen(facts: Facts, parts: Sequence[Reach], free: Reach) -> Reach:
 
     found = replace(
         free,
-        level=pick("level", np.maximum),
-        least=pick("least", np.maximum),
+        upper=pick("upper", np.maximum),
+        lower=pick("lower", np.maximum),
         zero=pick("zero", np.logical_and),
         one=pick("one", np.logical_and),
     )
-    return replace(found, wild=pick("wild", np.logical_or)) if isinstance(facts.inputs[0], Known) else found
+    return (
+        replace(found, displaced=pick("displaced", np.logical_or))
+        if isinstance(facts.inputs[0], TimeConstant)
+        else found
+    )

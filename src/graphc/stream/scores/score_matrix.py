@@ -1,4 +1,4 @@
-"""Tables of two times: how they are joined, what masks do to their reach, and constants cut to what a call works on."""
+"""Score matrices: how they are joined, what masks leave of them, and constants cut to what a call works on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,27 @@ from graphc.contract.signature import StateKind
 from graphc.errors import AbsoluteTableError, TooShortError
 from graphc.ir.graph import Node, Tensor, label
 from graphc.ir.masked_scale import scale_beside_masks
-from graphc.stream.facts.facts import Array, Fact, Known, Law, Pairs, Reach, Site, Static, Stream
+from graphc.stream.facts.facts import (
+    Array,
+    Fact,
+    Law,
+    MaskFacts,
+    ScoreMatrix,
+    SoftmaxSite,
+    Stream,
+    TimeConstant,
+    Untimed,
+)
 from graphc.stream.facts.time_axes import Frame
-from graphc.stream.lowering.builder import Builder, frames_in_chunk
-from graphc.stream.lowering.rule import Facts, StreamStep, cut_to_chunk, refuse_moving, second_time
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.call_writer import frames_in_chunk
+from graphc.stream.lowering.constant_operands import cut_to_chunk
+from graphc.stream.lowering.frame_by_frame import second_time
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
 from graphc.stream.scores.dynamic_masks import Spans, rectangle
-from graphc.stream.scores.mask_analysis import ZERO_STAYS, reach_of
+from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
 from graphc.stream.scores.table_laws import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
 
@@ -56,18 +71,18 @@ def frame_of(facts: Facts) -> Frame:
 
     Refuses operands whose times lie on other axes, or have another rate or length.
     """
-    rights = {r for f in facts.inputs if isinstance(f, Pairs) for r in f.from_right}
+    rights = {r for f in facts.inputs if isinstance(f, ScoreMatrix) for r in f.from_right}
     rights |= {s.from_right for _, s in facts.streams()}
     streams = [s for _, s in facts.streams()]
     if len(rights) == 1 and (other := second_time(facts)) is not None:
         rights.add(other)
         streams.append(stream_at(streams[0].at(max(0, streams[0].delay)), other))
     if len(rights) != 2:
-        facts.refuse("joins tables whose times lie on different axes")
+        facts.refuse("joins score matrices whose times lie on different axes", "transpose them to one order of axes")
     first, second = sorted(rights, reverse=True)
     times: list[Stream] = []
     for side, right in enumerate((first, second)):
-        found = [f.times[side] for f in facts.inputs if isinstance(f, Pairs)]
+        found = [f.times[side] for f in facts.inputs if isinstance(f, ScoreMatrix)]
         found += [s for s in streams if s.from_right == right]
         times.append(joined(facts, found))
     return Frame((first, second), (times[0], times[1]))
@@ -78,7 +93,9 @@ def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
     first = streams[0]
     for other in streams[1:]:
         if other.rate != first.rate or any(other.length(n) != first.length(n) for n in facts.lengths):
-            facts.refuse("joins times of different rates or lengths")
+            facts.refuse(
+                "joins score matrices of different rates or lengths", "bring queries, and keys, to one rate and length"
+            )
     return first.at(max(0, *(s.delay for s in streams)))
 
 
@@ -86,50 +103,61 @@ def pairs_of(
     facts: Facts,
     frame: Frame,
     build: Build,
-    reach: Reach,
+    masks: MaskFacts,
     settled: bool = False,
     index: int = 0,
-    sites: tuple[Site, ...] | None = None,
-) -> Pairs:
+    sites: tuple[SoftmaxSite, ...] | None = None,
+) -> ScoreMatrix:
     """The fact of an output over two times; checked against the offline shapes."""
     shapes = facts.output_shapes[index]
     rank = len(shapes[0])
     axes = rank - frame.rights[0], rank - frame.rights[1]
     for frames, shape in zip(facts.lengths, shapes, strict=True):
         if any(shape[a] != t.length(frames) for a, t in zip(axes, frame.times, strict=True)):
-            facts.refuse(f"its output has the shape {list(shape)} for {frames} frames, which two times do not explain")
+            facts.refuse(
+                f"its output has the shape {list(shape)} for {frames} frames, which queries and keys do not explain",
+                "keep queries and keys on an axis each",
+            )
     shape = tuple(-1 if a in axes else size for a, size in enumerate(shapes[0]))
     if any(tuple(-1 if a in axes else size for a, size in enumerate(s)) != shape for s in shapes[1:]):
-        facts.refuse("an axis other than its two times changes with the length of the stream")
+        facts.refuse(
+            "an axis other than queries and keys changes with the length of the stream",
+            "export that axis with a fixed size",
+        )
     if sites is None:
-        sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, Pairs) for site in f.sites))
-    normalised = frozenset(side for f in facts.inputs if isinstance(f, Pairs) for side in f.normalised)
-    held = reach.shared(facts.memo)
+        sites = tuple(dict.fromkeys(site for f in facts.inputs if isinstance(f, ScoreMatrix) for site in f.sites))
+    normalised = frozenset(side for f in facts.inputs if isinstance(f, ScoreMatrix) for side in f.normalised)
+    held = masks.shared(facts.memo)
     laws = laws_of(facts, frame)
-    return Pairs(axes, frame.times, shape, facts.dtypes[index], build, held, settled, sites, normalised, laws)
+    return ScoreMatrix(axes, frame.times, shape, facts.dtypes[index], build, held, settled, sites, normalised, laws)
 
 
 def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
     """What has to be true of the tables that an output over two times is made of."""
     found: dict[Law, None] = {}
     for index, fact in enumerate(facts.inputs):
-        if isinstance(fact, Pairs):
+        if isinstance(fact, ScoreMatrix):
             turned = facts.node.op == "Sub" and index > 0
             found |= dict.fromkeys(strict(law) if turned else law for law in fact.laws)
     for index, fact in enumerate(facts.inputs):
-        if isinstance(fact, Known) and fact.name and facts.proof is not None and len(own_times(fact, frame)) == 2:
+        if (
+            isinstance(fact, TimeConstant)
+            and fact.name
+            and facts.proof is not None
+            and len(own_times(fact, frame)) == 2
+        ):
             found.setdefault(law_of(facts, facts.proof, index, frame))
     return tuple(found)
 
 
-def own_times(known: Known, frame: Frame) -> list[int]:
+def own_times(known: TimeConstant, frame: Frame) -> list[int]:
     """The sides of a frame on which a constant has an entry for every frame."""
     rank = known.values[0].ndim
     return [s for s, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]
 
 
 def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
-    """What has to be true of a constant table of two times."""
+    """What has to be true of a constant score matrix."""
     proof.claimed.add(facts.names[index])
     times = (frame.times[0].length, frame.times[1].length)
     return TableLaw(proof, facts.names[index], frame.rights, times, falling_at(facts.node.op, index))
@@ -160,18 +188,20 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
     """What a call has of one operand of an elementwise node over two times."""
     fact = facts.inputs[index]
     name = facts.names[index]
-    if isinstance(fact, Pairs):
+    if isinstance(fact, ScoreMatrix):
         return fact.build
     if isinstance(fact, Stream):
         side = frame.side(fact.from_right)
         assert side is not None
         return lambda b, spans: b.window(b.tensors[name], fact, spans[side], kind)
-    if isinstance(fact, Known):
+    if isinstance(fact, TimeConstant):
         return known_piece(facts, index, frame)
-    if isinstance(fact, Static):
+    if isinstance(fact, Untimed):
         refuse_moving(facts, fact)
         if any(len(fact.shape) >= r and fact.shape[-r] != 1 for r in frame.rights):
-            facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+            facts.refuse(
+                f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
+            )
         return lambda b, spans: b.tensors[name]
     return lambda b, spans: None
 
@@ -179,7 +209,7 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
 def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
     """A constant as one call meets it: as it is, cut along one time, or the rectangle that shifts with the chunk."""
     known = facts[index]
-    assert isinstance(known, Known)
+    assert isinstance(known, TimeConstant)
     own = own_times(known, frame)
     name = f"{facts.names[index]}/chunk"
     if not own:
@@ -221,7 +251,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
         TooShortError: the lengths evaluated do not show the whole rectangle.
     """
     known = facts[index]
-    assert isinstance(known, Known)
+    assert isinstance(known, TimeConstant)
     c = frames_in_chunk(facts.grid, frame.times[0])
     sizes = [c + s.extra for s in spans]
     offsets = [s.offset for s in spans]
@@ -239,21 +269,23 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
             have, new = found[ri, ci], table[rt, ct]
             known_already = seen[ri, ci]
             if known_already.any() and not close(
-                np.where(spread(known_already, have), have, 0), np.where(spread(known_already, have), new, 0), noise
+                np.where(over_other_axes(known_already, have), have, 0),
+                np.where(over_other_axes(known_already, have), new, 0),
+                noise,
             ):
                 misfit(facts, index, frame, tables, c)
-            found[ri, ci] = np.where(spread(known_already, have), have, new)
+            found[ri, ci] = np.where(over_other_axes(known_already, have), have, new)
             seen[ri, ci] = True
     if not seen.all() and len(facts.lengths) > 1:
         raise TooShortError(
-            "its table of two times is wider than the model could be run",
+            "its score matrix is wider than the model could be run",
             max(t.shape[1] for t in tables),
             label(facts.node),
         )
     return np.moveaxis(found, (0, 1), axes)
 
 
-def spread(mask: Array, like: Array) -> Array:
+def over_other_axes(mask: Array, like: Array) -> Array:
     return mask.reshape(mask.shape + (1,) * (like.ndim - 2))
 
 
@@ -264,7 +296,7 @@ def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
 
 
 def repeats(table: Array, period: int, noise: float) -> bool:
-    """Whether a table of two times, on its first axes, is the same so many frames along its diagonal."""
+    """Whether a score matrix, on its first axes, is the same so many frames along its diagonal."""
     return close(table[period:, period:], table[:-period, :-period], noise)
 
 
@@ -278,30 +310,32 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
     raise AbsoluteTableError(
         facts.names[index],
         frame.times,
-        f"its input {index} is a table of two times that does not shift along with the stream",
+        f"its input {index} is a score matrix that does not shift along with the stream",
         node=label(facts.node),
         hint="use a mask or positions that depend on the distance alone, or repeat with a fixed period",
     )
 
 
-def pairwise(node: Node, facts: Facts) -> StreamStep:
+def pairwise(node: Node, facts: Facts) -> Lowering:
     """An elementwise op over two times: every entry out of the entries at its own place."""
     frame = frame_of(facts)
     pieces = [piece_of(facts, i, frame) for i in range(len(facts))]
-    settled = any(isinstance(f, Pairs) and f.settled for f in facts.inputs) and node.op in ("Mul", *ZERO_STAYS)
-    settled = settled or (node.op == "Where" and isinstance(facts[2], Pairs) and facts[2].settled and is_zero(facts[1]))
-    reach = reach_of(node, facts, frame)
+    settled = any(isinstance(f, ScoreMatrix) and f.settled for f in facts.inputs) and node.op in ("Mul", *ZERO_STAYS)
+    settled = settled or (
+        node.op == "Where" and isinstance(facts[2], ScoreMatrix) and facts[2].settled and is_zero(facts[1])
+    )
+    masks = mask_facts_of(node, facts, frame)
     outputs = tuple(
-        pairs_of(facts, frame, built(node, pieces, index=i), reach, settled, i) if shapes else None
+        pairs_of(facts, frame, built(node, pieces, index=i), masks, settled, i) if shapes else None
         for i, shapes in enumerate(facts.output_shapes)
     )
-    return StreamStep(outputs, nothing(node))
+    return Lowering(outputs, emit_nothing(node))
 
 
 def is_zero(fact: Fact | None) -> bool:
-    return isinstance(fact, Known) and all(not v.any() for v in fact.values)
+    return isinstance(fact, TimeConstant) and all(not v.any() for v in fact.values)
 
 
-def nothing(node: Node) -> Callable[[Builder, Sequence[Tensor | None]], list[Tensor | None]]:
-    """A step that builds nothing itself: a table of two times is built where it is used."""
+def emit_nothing(node: Node) -> Callable[[Builder, Sequence[Tensor | None]], list[Tensor | None]]:
+    """A step that builds nothing itself: a score matrix is built where it is used."""
     return lambda b, inputs: [None] * len(node.outputs)

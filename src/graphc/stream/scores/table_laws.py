@@ -1,4 +1,4 @@
-"""What has to be true at every length of the constant tables that a table of two times is made of."""
+"""What has to be true at every length of the constant tables that a score matrix is made of."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import onnx
 from graphc.ir.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import CountsRole, MaskRole
-from graphc.stream.facts.facts import Fact, Moved
+from graphc.stream.facts.facts import Fact, IndexMap
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
     Expr,
@@ -120,7 +120,7 @@ class Formulas:
         if name not in self.carried:
             return False
         fact = self.facts.get(name)
-        return not isinstance(fact, Moved) if fact is not None else name not in self.made_by
+        return not isinstance(fact, IndexMap) if fact is not None else name not in self.made_by
 
     def make(self, name: str) -> Formula:
         if self.is_opaque(name):
@@ -129,7 +129,7 @@ class Formulas:
         if node is None:
             return self.of_input(name)
         fact = self.facts.get(name)
-        if isinstance(fact, Moved) and fact.source.made == name:
+        if isinstance(fact, IndexMap) and fact.source.made == name:
             return self.of_source(name, fact)
         return self.result(node, name)
 
@@ -249,7 +249,7 @@ class Formulas:
             raise NoFormulaError(f"the size of '{name}'")
         return self.read_of(sizes_of(fact), dtype)
 
-    def of_source(self, name: str, fact: Moved) -> Formula:
+    def of_source(self, name: str, fact: IndexMap) -> Formula:
         """A product of a stream and a table of places: its wide axis is as long as the table's."""
         source = fact.source
         sizes = [constant(s, 0) for s in source.shapes[0]]

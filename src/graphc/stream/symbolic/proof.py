@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.contract.length import Length
-from graphc.stream.facts.facts import Known, KnownConstant
+from graphc.stream.facts.facts import GraphConstant, TimeConstant
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
@@ -82,7 +82,7 @@ class Proof:
 
     formulas: Formulas
     evaluated: Sequence[int]
-    values: Mapping[str, Known]
+    values: Mapping[str, TimeConstant]
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
     suspects: list[int] = field(default_factory=list)
@@ -140,7 +140,7 @@ class Proof:
     def agrees(self, name: str, formula: Formula) -> bool:
         """Whether a formula gives what was seen at the shortest length."""
         known = self.values.get(name)
-        if known is None or isinstance(known, KnownConstant):
+        if known is None or isinstance(known, GraphConstant):
             return True
         place = self.evaluated.index(self.known.first)
         key = (id(formula), self.known.first, known.values[place].tobytes())

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Node
 from graphc.spec.input_roles import MaskRole
-from graphc.stream.facts.facts import Fact, Pairs, Static, Stream
+from graphc.stream.facts.facts import Fact, ScoreMatrix, Stream, Untimed
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
 from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered
@@ -18,14 +18,14 @@ from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered
 
 def sizes_of(fact: Fact) -> tuple[Expr, ...]:
     """The offline shape of a tensor of data, as expressions of T."""
-    if isinstance(fact, Static):
+    if isinstance(fact, Untimed):
         return tuple(constant(s, 0) for s in fact.shape)
     if isinstance(fact, Stream):
         return tuple(expression_of(fact.length) if s < 0 else constant(s, 0) for s in fact.shape)
-    if isinstance(fact, Pairs):
+    if isinstance(fact, ScoreMatrix):
         times = dict(zip(fact.axes, fact.times, strict=True))
         return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
-    raise NoFormulaError("entries on their way to a table of two times")
+    raise NoFormulaError("entries on their way to a score matrix")
 
 
 def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.ir.graph import Node, with_attrs
 from graphc.stream.facts.facts import Array, Stream
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.time.window import Window
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
 
 
-def each_alone(node: Node, facts: Facts, x: Stream) -> StreamStep:
+def each_alone(node: Node, facts: Facts, x: Stream) -> Lowering:
     """The node as it is, frame by frame."""
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, inputs)
 
-    return StreamStep((facts.out(x, 0),), emit, local=True)
+    return Lowering((facts.out(x, 0),), emit, local=True)

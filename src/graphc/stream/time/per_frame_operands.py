@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Known, Static, Stream
+from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, StreamStep, brought_to, cut_to_chunk, refuse_moving, same_length
+from graphc.stream.lowering.constant_operands import cut_to_chunk
+from graphc.stream.lowering.frame_by_frame import brought_to, same_length
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
 
 Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
-def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> StreamStep:
+def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> Lowering:
     """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic.
 
     Args:
@@ -25,9 +29,9 @@ def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) ->
     """
     x = same_length(facts)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
-        facts.refuse("joins streams whose time lies on different axes")
+        facts.refuse("joins streams whose time lies on different axes", "transpose them to one axis of time")
     laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}
-    known = [index for index in axes if isinstance(facts[index], Known)]
+    known = [index for index in axes if isinstance(facts[index], TimeConstant)]
     cuts = {index: cut_to_chunk(facts, index, laid[index]) for index in known}
     if any(varies for _, varies in cuts.values()) and x.delay < 0:
         x = x.at(0)
@@ -42,22 +46,27 @@ def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) ->
             given[index] = b.constant(value, f"{facts.node.inputs[index].name}/chunk")
         return make(b, given)
 
-    return StreamStep((out,), emit, local=True)
+    return Lowering((out,), emit, local=True)
 
 
 def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
     """The stream as an operand has its frames.
 
-    Refuses an operand of data that is no stream, one that has frames at some places alone, and a table of two times.
+    Refuses an operand of data that is no stream, one that has frames at some places alone, and a score matrix.
     """
     fact, shapes = facts[index], facts.input_shapes[index]
-    if isinstance(fact, Static):
+    if isinstance(fact, Untimed):
         refuse_moving(facts, fact)
-        facts.refuse(f"its input {index} has a value for each frame but does not come from the stream")
+        facts.refuse(
+            f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
+        )
     if [shape[axis] for shape in shapes] != [x.length(n) for n in facts.lengths]:
-        facts.refuse(f"its input {index} has another length than the stream it meets")
+        facts.refuse(f"its input {index} has another length than the stream it meets", "cut or pad both to one length")
     if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
-        facts.refuse(f"an axis of its input {index} other than time ({axis}) changes with the length of the stream")
+        facts.refuse(
+            f"an axis of its input {index} other than time ({axis}) changes with the length of the stream",
+            "export that axis with a fixed size",
+        )
     return replace(x, axis=axis, shape=tuple(-1 if a == axis else size for a, size in enumerate(shapes[0])))
 
 

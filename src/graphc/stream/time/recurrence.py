@@ -9,9 +9,9 @@ import numpy as np
 
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Fact, Known, Origin, Static, Stream
+from graphc.stream.facts.facts import Fact, Stream, TimeConstant, Untimed, UntimedOrigin
 from graphc.stream.lowering.builder import INT64_MAX, Builder
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class Carry:
 
     @property
     def given(self) -> bool:
-        return isinstance(self.first, Static) and self.first.origin is Origin.GIVEN
+        return isinstance(self.first, Untimed) and self.first.origin is UntimedOrigin.GIVEN
 
     @property
-    def final(self) -> Static:
+    def final(self) -> Untimed:
         """The fact of the value after the last frame: a given state is returned, another becomes a port."""
-        return Static(self.shape, self.dtype, Origin.GIVEN if self.given else Origin.FINAL)
+        return Untimed(self.shape, self.dtype, UntimedOrigin.GIVEN if self.given else UntimedOrigin.FINAL)
 
     def previous(self, b: Builder, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The value that this call starts from, and the state port that holds it (None where it is given)."""
         if self.given:
             assert first is not None
             return first, None
-        if isinstance(self.first, Static):
+        if isinstance(self.first, Untimed):
             port = b.state(np.zeros(self.shape, self.dtype), self.kind)
             return b.one("Where", b.before(self.delay + 1), first, port, hint="previous"), port
         init = np.zeros(self.shape, self.dtype)
-        if isinstance(self.first, Known) and self.first.steady is not None:
+        if isinstance(self.first, TimeConstant) and self.first.steady is not None:
             init = np.broadcast_to(self.first.steady, self.shape).astype(self.dtype)
         port = b.state(np.array(init), self.kind)
         if self.delay == 0:
@@ -114,9 +114,9 @@ def check_first(facts: Facts, index: int) -> Fact | None:
     fact = facts[index]
     if isinstance(fact, Stream):
         facts.refuse("its first state carries stream time", "start it from a constant")
-    if isinstance(fact, Known):
+    if isinstance(fact, TimeConstant):
         facts.array(index, "its first state")
-    if isinstance(fact, Static) and fact.origin is Origin.FINAL:
+    if isinstance(fact, Untimed) and fact.origin is UntimedOrigin.FINAL:
         facts.refuse(
             "starts from the state that another recurrence has after the last frame",
             "a stream never reaches it; set stream.window to stream over the last N frames",

@@ -8,9 +8,10 @@ import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor
 from graphc.stream.evaluation.evaluate import draws
-from graphc.stream.facts.facts import Fact, Known, Static, Stream
+from graphc.stream.facts.facts import Fact, Stream, TimeConstant, Untimed
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts, refuse_moving
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.time.recurrence import Carry, Warmup
 
 
@@ -48,7 +49,7 @@ def run_body(
 
 def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
     """What bodies read of the graph around them, by its offline name; time-only tensors as constants."""
-    known = {n: f for n, f in facts.captured.items() if isinstance(f, Known) and n not in b.tensors}
+    known = {n: f for n, f in facts.captured.items() if isinstance(f, TimeConstant) and n not in b.tensors}
     return b.tensors | {n: b.constant(np.asarray(f.steady), f"{n}/value") for n, f in known.items()}
 
 
@@ -58,7 +59,10 @@ def check_captured(facts: Facts, streams_too: bool = True) -> None:
     for name, fact in facts.captured.items():
         if isinstance(fact, Stream) and streams_too:
             facts.refuse(f"its body reads the whole stream '{name}'", "scan over it instead")
-        if isinstance(fact, Known) and fact.steady is None:
-            facts.refuse(f"its body reads '{name}', which changes with the length of the stream")
-        if isinstance(fact, Static):
+        if isinstance(fact, TimeConstant) and fact.steady is None:
+            facts.refuse(
+                f"its body reads '{name}', which changes with the length of the stream",
+                "give it to the body as an input of each turn",
+            )
+        if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

@@ -13,7 +13,7 @@ from graphc.ir.graph import Tensor
 from graphc.stream.boundary.constants import Core, run_core
 from graphc.stream.facts.facts import Array, Edge, Head, Stream
 from graphc.stream.lowering.builder import Builder
-from graphc.stream.lowering.rule import Facts
+from graphc.stream.lowering.node_facts import Facts
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def einsum(operands: Operands) -> list[Formula]:
         raise NoFormulaError("an Einsum that sums one operand alone")
     size_of = {letter: t.sizes[k] for term, t in zip(terms, tensors, strict=True) for k, letter in enumerate(term)}
     if not summed:
-        return [two(operands, "Mul", *(spread(t, term, output) for t, term in zip(tensors, terms, strict=True)))]
+        return [two(operands, "Mul", *(aligned_to(t, term, output) for t, term in zip(tensors, terms, strict=True)))]
     rank, rows = len(output), list[Leaf]()
     for tensor, term in zip(tensors, terms, strict=True):
         order = [*(letter for letter in term if letter not in summed), *summed]
@@ -120,7 +120,7 @@ def einsum(operands: Operands) -> list[Formula]:
     return [made([size_of[letter] for letter in output], ("Einsum", len(summed)), rows, tensors)]
 
 
-def spread(tensor: Formula, term: str, output: str) -> Formula:
+def aligned_to(tensor: Formula, term: str, output: str) -> Formula:
     """An operand with its axes where the output has them, and size 1 elsewhere."""
     rank = len(output)
     sizes = [tensor.sizes[term.index(letter)] if letter in term else constant(1, 0) for letter in output]

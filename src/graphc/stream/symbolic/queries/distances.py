@@ -1,4 +1,4 @@
-"""Entries that were moved to a table of two times: at every length each is what the distance of its times tells."""
+"""Entries that were moved to a score matrix: at every length each is what the distance of its times tells."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Periodic:
 
 @dataclass(frozen=True)
 class Shifting:
-    """A table of two times that repeats along its diagonal, and is the same at all distances beyond a reach.
+    """A score matrix that repeats along its diagonal, and is the same at all distances beyond a reach.
 
     Args:
         falling: 1 where it may also fall with the distance there, -1 where it may rise.

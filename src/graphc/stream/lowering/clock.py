@@ -1,0 +1,163 @@
+"""What one call makes of the number of frames before it: places, lengths, and which frames exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.ir.graph import Tensor, Variable
+from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.lowering.call_writer import CallWriter
+
+INT64 = np.dtype(np.int64)
+
+
+class ClockWriter(CallWriter):
+    """Writes the clock and the masks that depend on it, each once."""
+
+    @property
+    def clock(self) -> Variable:
+        """Input frames taken by all calls before this one, int64 [1]."""
+        if "clock" not in self.memo:
+            node, self.node = self.node, "clock"
+            state = self.state(np.zeros(1, np.int64), "clock", "frames")
+            self.keep(state, self.one("Add", state, self.constant([self.chunk]), hint="next"))
+            self.memo["clock"] = state
+            self.node = node
+        found: Variable = self.memo["clock"]
+        return found
+
+    @property
+    def total(self) -> Variable:
+        """Real input frames of all calls, this one included, int64 [1]."""
+        if "total" not in self.memo:
+            node, self.node = self.node, "valid_frames"
+            self.valid_frames = Variable(self.name("valid_frames"), np.dtype(np.int64), [1])
+            state = self.state(np.zeros(1, np.int64), "running_sum", "total")
+            total = self.one("Add", state, self.valid_frames, hint="total")
+            self.keep(state, total)
+            self.memo["total"] = total
+            self.node = node
+        found: Variable = self.memo["total"]
+        return found
+
+    def count_by_clock(self) -> None:
+        """Takes the clock for the real frames of all calls before, where no call after the last real frame counts."""
+        if "total" not in self.memo or "clock" not in self.memo:
+            return
+        (count,) = self.memo["total"].inputs
+        state = count.inputs[0]
+        count.inputs[0] = self.clock
+        port = next(p for p in self.states if p.input == state.name)
+        self.states.remove(port)
+        del self.ports[port.input], self.next_values[port.output]
+
+    def at_start(self) -> Tensor:
+        """Whether this is the first call, bool [1]."""
+        return self.remember(("at_start",), lambda: self.one("Equal", self.clock, self.constant([0]), hint="at_start"))
+
+    def before(self, input_frames: int) -> Tensor:
+        """Whether this call starts before so many input frames were taken, bool [1]."""
+        key = ("before", input_frames)
+        return self.remember(key, lambda: self.one("Less", self.clock, self.constant([input_frames]), hint="before"))
+
+    def ends_before(self, input_frames: int) -> Tensor:
+        """Whether so many input frames have not been taken after this call either, bool [1]."""
+
+        def make() -> Tensor:
+            after = self.one("Add", self.clock, self.constant([self.chunk]), hint="after")
+            return self.one("Less", after, self.constant([input_frames]), hint="ends_before")
+
+        return self.remember(("ends_before", input_frames), make)
+
+    @property
+    def multiples(self) -> Tensor:
+        """How many times ``grid`` frames this call takes, int64 [1]; the lift puts it there."""
+        found: Tensor = self.memo["multiples"]
+        return found
+
+    def clipped(self, index: Tensor, low: int, high: int, dtype: np.dtype[Any] = INT64) -> Tensor:
+        """Indices that are kept inside a range, its ends included."""
+        raised = self.one("Max", index, self.constant(np.asarray([low], dtype)), hint="clipped")
+        return self.one("Min", raised, self.constant(np.asarray([high], dtype)), hint="clipped")
+
+    def length_now(self, length: Length) -> Tensor:
+        """What ``length`` gives for the real frames so far, int64 [1]."""
+
+        def make() -> Tensor:
+            value: Tensor = self.total
+            for mul, add, div in length.steps:
+                if mul != 1:
+                    value = self.one("Mul", value, self.constant([mul]), hint="length")
+                if add != 0:
+                    value = self.one("Add", value, self.constant([add]), hint="length")
+                if div != 1:
+                    value = self.one("Div", value, self.constant([div]), hint="length")
+                if add < 0:
+                    negative = self.one("Less", value, self.constant([0]), hint="length")
+                    value = self.one("Where", negative, self.constant([0]), value, hint="length")
+            return value
+
+        return self.remember(("length", length), make)
+
+    def first_index(self, stream: Stream) -> Tensor:
+        """The offline index of the chunk's first frame, int64 [1]; below 0 in the warm-up."""
+
+        def make() -> Tensor:
+            value: Tensor = self.clock
+            if stream.rate.numerator != 1:
+                value = self.one("Mul", value, self.constant([stream.rate.numerator]), hint="index")
+            if stream.rate.denominator != 1:
+                value = self.one("Div", value, self.constant([stream.rate.denominator]), hint="index")
+            if stream.delay:
+                value = self.one("Sub", value, self.constant([stream.delay]), hint="index")
+            return value
+
+        return self.remember(("index", stream.rate, stream.delay), make)
+
+    def frame_index(self, stream: Stream) -> Tensor:
+        """The offline index of every frame of the chunk, int64 [c]; below 0 in the warm-up."""
+        steps = self.constant(np.arange(self.frames(stream), dtype=np.int64), "frame_steps")
+        key = ("frame_index", stream.rate, stream.delay)
+        return self.remember(key, lambda: self.one("Add", self.first_index(stream), steps, hint="frame_index"))
+
+    def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
+        """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""
+        shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
+        steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
+
+        def make() -> Tensor:
+            index = self.one("Add", self.first_index(stream), self.constant(steps, "frame_steps"), hint="frame_index")
+            found: list[Tensor] = []
+            if before:
+                found.append(self.one("Less", index, self.constant([0]), hint="not_yet"))
+            if after:
+                last = self.one("Sub", self.length_now(stream.length), self.constant([1]), hint="last_frame")
+                found.append(self.one("Less", last, index, hint="no_more"))
+            return found[0] if len(found) == 1 else self.one("Or", *found, hint="missing")
+
+        key = ("missing", stream.rate, stream.delay, stream.length if after else None, tuple(shape), before)
+        return self.remember(key, make)
+
+    def masked(self, x: Tensor, stream: Stream, value: float | Array, before: bool, after: bool) -> Tensor:
+        """The chunk with ``value`` in the frames that do not exist: those before 0, those from the length on."""
+        if not (before or after):
+            return x
+        filler = np.asarray(value).astype(stream.dtype)
+        key = ("masked", x.name, before, after, filler.tobytes(), stream.delay)
+        if key not in self.memo:
+            missing = self.missing(stream, before, after)
+            self.memo[key] = self.one("Where", missing, self.constant(filler, "filler"), x, hint="masked")
+        found: Tensor = self.memo[key]
+        return found
+
+    def exists(self, stream: Stream, after: bool) -> Tensor:
+        """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.
+
+        The end is known in time only if the stream waits for ``Length.lag``.
+        """
+        one, zero = (self.constant(np.asarray(v, dtype=stream.dtype)) for v in (1, 0))
+        missing = self.missing(stream, True, after)
+        return self.remember(("exists", missing.name), lambda: self.one("Where", missing, zero, one, hint="exists"))

@@ -1,0 +1,88 @@
+"""Constants as one chunk meets them: the same in every frame, or periodic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.errors import AbsoluteError
+from graphc.ir.graph import label
+from graphc.stream.facts.facts import Array, Stream, TimeConstant
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.symbolic.queries.questions import Periodic
+
+
+def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[Array, bool]:
+    """A known operand as one chunk meets it, and whether it changes from frame to frame.
+
+    Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the delay.
+
+    Errors:
+        AbsoluteError: the operand depends on the frame's index in another way.
+    """
+    known = facts[index]
+    assert isinstance(known, TimeConstant)
+    values = known.values
+    rank = values[0].ndim
+    if rank < x.from_right or all(v.shape[-x.from_right] == 1 for v in values):
+        if known.steady is None:
+            facts.refuse(
+                f"its input {index} changes with the length of the whole stream",
+                "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
+            )
+        return known.steady, False
+    axis = rank - x.from_right
+    if any(v.shape[axis] != x.length(n) for v, n in zip(values, facts.lengths, strict=True)):
+        facts.refuse(
+            f"its input {index} has another length than the stream it meets",
+            "cut or pad both to one length",
+        )
+    first = values[0].take([0], axis=axis)
+    if all(same_everywhere(v, axis, first) for v in values):
+        facts.claim(index, Periodic(x.from_right, x.length, 1))
+        return first, False
+    period = period_of(values, axis)
+    if period is None:
+        raise AbsoluteError(
+            index,
+            x.from_right,
+            x,
+            f"its input {index} "
+            + (
+                "changes with the frame's place in the stream, and no ramp or table explains it"
+                if alike_in_front(values, axis)
+                else "changes with the length of the whole stream"
+            ),
+            node=label(facts.node),
+            hint="compute positions from a range, or read them from a table by it; the whole length no stream knows",
+        )
+    frames = facts.frames(x)
+    if frames % period:
+        facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
+    facts.claim(index, Periodic(x.from_right, x.length, period))
+    places = (np.arange(frames + extra) - x.delay) % period
+    return max(values, key=lambda v: v.shape[axis]).take(places, axis=axis), True
+
+
+def alike_in_front(values: Sequence[Array], axis: int) -> bool:
+    """Whether shorter constants are beginnings of longer ones."""
+    longest = max(values, key=np.size)
+    return all(np.array_equal(longest.take(range(v.shape[axis]), axis=axis), v) for v in values)
+
+
+def same_everywhere(value: Array, axis: int, frame: Array) -> bool:
+    numeric = value.dtype.kind in "fc"
+    return bool(np.array_equal(value, np.broadcast_to(frame, value.shape), equal_nan=numeric))
+
+
+def period_of(values: Sequence[Array], axis: int) -> int | None:
+    """The smallest period along an axis that is seen at least twice and is the same at every length."""
+    longest = max(values, key=lambda v: v.shape[axis])
+    total = longest.shape[axis]
+    for period in range(2, total // 2 + 1):
+        places = np.arange(total) % period
+        if np.array_equal(longest, longest.take(places, axis=axis)):
+            shorter = all(np.array_equal(v, longest.take(range(v.shape[axis]), axis=axis)) for v in values)
+            return period if shorter else None
+    return None

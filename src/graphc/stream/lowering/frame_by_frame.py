@@ -1,0 +1,112 @@
+"""The form of ops whose output frames depend on the input frames at their own place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.ir.graph import Node, Tensor, label, op_of
+from graphc.stream.facts.facts import Stream, TimeConstant, Untimed
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.constant_operands import cut_to_chunk
+from graphc.stream.lowering.lowering import Emit, Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.rule import rule_for
+
+
+def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emit:
+    """The node as it is, its stream inputs brought to one delay and its constants cut to the chunk."""
+    delay = common_delay(facts)
+    return lambda b, x: b.copy(node, brought_to(b, facts, x, delay), attrs)
+
+
+def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay: int) -> list[Tensor | None]:
+    """The inputs of one call, all streams among them at one delay."""
+    brought = list(inputs)
+    for index, stream in facts.streams():
+        tensor = brought[index]
+        assert tensor is not None
+        brought[index] = b.delayed(tensor, stream, delay)
+    return brought
+
+
+def common_delay(facts: Facts) -> int:
+    """The delay at which all stream inputs of a node meet: the latest."""
+    return max(stream.delay for _, stream in facts.streams())
+
+
+def same_length(facts: Facts) -> Stream:
+    """The first stream input, where all have the same rate and length; at their common delay."""
+    (_, first), *others = facts.streams()
+    for _, other in others:
+        if other.rate != first.rate:
+            facts.refuse(
+                f"joins streams of different rates ({first.rate} and {other.rate} frames per input frame)",
+                "bring both to one rate",
+            )
+        if any(other.length(n) != first.length(n) for n in facts.lengths):
+            facts.refuse("joins streams of different lengths", "cut or pad both to one length")
+        if facts.proof is not None:
+            facts.proof.same_lengths(label(facts.node), first.length, other.length)
+    return first.at(common_delay(facts))
+
+
+def frame_by_frame(node: Node, facts: Facts) -> Lowering:
+    """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
+    if len({stream.from_right for _, stream in facts.streams()}) > 1 or second_time(facts) is not None:
+        two_times = rule_for(op_of(node), two_times=True)
+        assert two_times is not None
+        return two_times(node, facts)
+    x = same_length(facts)
+    cuts = {i: cut_to_chunk(facts, i, x) for i, f in enumerate(facts.inputs) if isinstance(f, TimeConstant)}
+    if any(varies for _, varies in cuts.values()) and x.delay < 0:
+        x = x.at(0)
+    cuts = {i: cut_to_chunk(facts, i, x) for i in cuts}
+    check_static(facts, x)
+    outputs = tuple(
+        facts.out(x, len(shapes[0]) - x.from_right, i) if shapes else None
+        for i, shapes in enumerate(facts.output_shapes)
+    )
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        given = brought_to(b, facts, inputs, x.delay)
+        for index, (value, _) in cuts.items():
+            known = facts[index]
+            assert isinstance(known, TimeConstant)
+            if given[index] is None or value is not known.steady:
+                given[index] = b.constant(value, f"{node.inputs[index].name}/chunk")
+        return b.copy(node, given)
+
+    return Lowering(outputs, emit, local=True)
+
+
+def is_elementwise(node: Node) -> bool:
+    """Whether a node works on each element alone, with broadcasting."""
+    return rule_for(op_of(node)) is frame_by_frame
+
+
+def second_time(facts: Facts) -> int | None:
+    """Another axis than the streams', counted from the right, on which a constant has an entry for every frame too."""
+    (_, x), *_ = facts.streams()
+    for fact in facts.inputs:
+        if not isinstance(fact, TimeConstant) or fact.steady is not None or fact.values[0].ndim < x.from_right:
+            continue
+        shapes = [v.shape for v in fact.values]
+        sizes = {a: [s[a] for s in shapes] for a in range(len(shapes[0]))}
+        wanted = [x.length(n) for n in facts.lengths]
+        grown = [len(sizes) - a for a, found in sizes.items() if found == wanted and len(set(found)) > 1]
+        if x.from_right in grown and len(grown) == 2:
+            return next(r for r in grown if r != x.from_right)
+    return None
+
+
+def check_static(facts: Facts, x: Stream) -> None:
+    """Refuses a tensor without time that has as many entries as there are frames where time stands."""
+    for index, fact in enumerate(facts.inputs):
+        if isinstance(fact, Untimed):
+            refuse_moving(facts, fact)
+            if len(fact.shape) >= x.from_right and fact.shape[-x.from_right] != 1:
+                facts.refuse(
+                    f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
+                )

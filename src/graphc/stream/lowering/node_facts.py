@@ -1,0 +1,205 @@
+"""What a rule knows of its node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NoReturn
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.errors import ChunkMisfitError, StreamError
+from graphc.ir.graph import Node, label
+from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
+from graphc.stream.lowering.call_writer import frames_in_chunk
+from graphc.stream.lowering.options import DEFAULT, LiftOptions
+from graphc.stream.symbolic.domain.lengths import length_of
+from graphc.stream.symbolic.domain.space import NoFormulaError, bounded
+from graphc.stream.symbolic.proof import Proof, Query
+from graphc.stream.symbolic.queries.questions import Kept
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a rule knows of its node: the facts of the inputs, and the offline shapes of the outputs.
+
+    Args:
+        inputs: one for each input; None where it is omitted.
+        chunk: frames of the stream input in a call.
+        opset: of ONNX's own domain.
+        lengths: the lengths at which the graph was evaluated.
+        input_shapes: for each input its offline shape at each of the lengths.
+        output_shapes: for each output its offline shape at each of the lengths; empty where it is omitted.
+        dtypes: for each output its dtype.
+        captured: facts of the outer tensors that subgraphs read, by name.
+        domains: the model's opset imports.
+        known_lengths: the lengths of all streams so far.
+        names: for each input the name under which one call has it.
+        memo: what was found out about constants, shared by all nodes.
+        settings: what the user asked for.
+        finite: tensors that are finite even in frames that do not exist.
+        proof: where a rule claims what it takes to be true at every length.
+    """
+
+    node: Node
+    inputs: tuple[Fact | None, ...]
+    chunk: int
+    opset: int
+    lengths: tuple[int, ...]
+    input_shapes: tuple[tuple[tuple[int, ...], ...], ...]
+    output_shapes: tuple[tuple[tuple[int, ...], ...], ...]
+    dtypes: tuple[np.dtype[np.generic], ...]
+    captured: dict[str, Fact]
+    domains: tuple[Any, ...]
+    ir_version: int
+    known_lengths: tuple[Length, ...] = ()
+    names: tuple[str, ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict)
+    settings: LiftOptions = DEFAULT
+    finite: Set[str] = frozenset()
+    proof: Proof | None = None
+
+    def __getitem__(self, index: int) -> Fact | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def claim(self, index: int, query: Query) -> None:
+        """Claims something of an input that depends on time alone, for every length."""
+        fact = self.inputs[index]
+        if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
+            self.proof.claim(fact.name, query)
+
+    def claim_kept(self, axis: int, start: int, steps: Mapping[int, int], output: int = 0) -> None:
+        """Claims which frames of its stream the node keeps.
+
+        Args:
+            axis: of time in the stream.
+            start: the first frame.
+            steps: for axes of the output, frames from one place to the next.
+        """
+        name = self.node.outputs[output].name
+        follows = {f.name for f in self.inputs if isinstance(f, TimeConstant) and f.name and f.steady is None}
+        if self.proof is None or not follows:
+            return
+        self.proof.claimed |= follows
+        try:
+            made = self.proof.formulas.made(self.node, name)
+        except NoFormulaError as err:
+            self.proof.doubt(name, str(err))
+        else:
+            self.proof.check(name, made, Kept(axis, start, tuple(sorted(steps.items()))))
+
+    def doubt(self, index: int, reason: str) -> None:
+        """Notes that what a rule makes of an input is not proved."""
+        fact = self.inputs[index]
+        if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
+            self.proof.doubt(fact.name, reason)
+
+    def proved_length(self, axis: int, rate: Fraction, output: int = 0) -> Length | None:
+        """The length of an output's axis as its formula tells; None where there is none, or it has another rate."""
+        if self.proof is None or not self.proof.is_possible:
+            return None
+        try:
+            size = self.proof.formulas.made(self.node, self.node.outputs[output].name).sizes[axis]
+            length = bounded(lambda: length_of(size))
+        except NoFormulaError:
+            return None
+        if length is None or length.rate != rate or any(mul <= 0 for mul, _, _ in length.steps):
+            return None
+        seen = zip(self.lengths, self.output_shapes[output], strict=True)
+        return length if all(length(n) == shape[axis] for n, shape in seen) else None
+
+    def streams(self) -> list[tuple[int, Stream]]:
+        return [(i, f) for i, f in enumerate(self.inputs) if isinstance(f, Stream)]
+
+    def stream(self, index: int = 0) -> Stream:
+        """The stream at an input; refuses where another kind of tensor stands there."""
+        fact = self[index]
+        if not isinstance(fact, Stream):
+            self.refuse(f"its input {index} does not carry stream time, as another does", "feed the stream there")
+        return fact
+
+    def only_stream(self, index: int = 0) -> Stream:
+        """The stream at an input, where no other input is one."""
+        if any(i != index for i, _ in self.streams()):
+            self.refuse("a second input carries stream time", "make that input a constant")
+        return self.stream(index)
+
+    def array(self, index: int, what: str = "an argument") -> Array | None:
+        """The value of an input that is the same at every length; None where it is omitted.
+
+        Refuses an input that depends on data or on the length of the stream.
+        """
+        fact = self[index]
+        if fact is None:
+            return None
+        if not isinstance(fact, TimeConstant):
+            self.refuse(f"{what} depends on data", "export it as a constant")
+        if fact.steady is None:
+            self.refuse(f"{what} depends on the length of the whole stream", "make it a constant")
+        return fact.steady
+
+    def argument(self, name: str, index: int) -> Any:
+        """A list of numbers that is an attribute in some opsets and an input in others; None where it is omitted."""
+        if name in self.node.attrs:
+            return self.node.attrs[name]
+        value = self.array(index, f"'{name}'")
+        return None if value is None else np.atleast_1d(value).tolist()
+
+    @property
+    def grid(self) -> int:
+        """Input frames of which every call takes a multiple: the chunk, where that is fixed."""
+        return self.settings.grid or self.chunk
+
+    def frames(self, stream: Stream) -> int:
+        try:
+            return frames_in_chunk(self.chunk, stream)
+        except ChunkMisfitError as err:
+            raise ChunkMisfitError(err.multiple, err.reason, node=label(self.node)) from None
+
+    def out(
+        self, x: Stream, axis: int, index: int = 0, *, delay: int | None = None, length: Length | None = None
+    ) -> Stream:
+        """The fact of an output that carries time on ``axis``; checked against the offline shapes.
+
+        Refuses where an axis other than time changes with the length, or time has another length than the rule says.
+        """
+        length = x.length if length is None else length
+        shapes = self.output_shapes[index]
+        for frames, shape in zip(self.lengths, shapes, strict=True):
+            if not 0 <= axis < len(shape) or shape[axis] != length(frames):
+                self.refuse(
+                    f"its output has the shape {list(shape)} for {frames} frames; {length(frames)} frames on axis "
+                    f"{axis} are what a stream would give",
+                    "report this model: no rule explains this shape",
+                )
+        shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
+        if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):
+            self.refuse(
+                f"an axis other than time ({axis}) changes with the length of the stream",
+                "export that axis with a fixed size",
+            )
+        rate = length.rate or x.rate
+        stream = Stream(axis, rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])
+        self.frames(stream)
+        return stream
+
+    def misfit(self, frames: int, stream: Stream, reason: str) -> NoReturn:
+        """Says that a chunk has to give a multiple of so many frames of a stream.
+
+        Errors:
+            ChunkMisfitError: always.
+        """
+        raise ChunkMisfitError((frames / stream.rate).numerator, reason, node=label(self.node))
+
+    def refuse(self, reason: str, hint: str) -> NoReturn:
+        """Says that the node cannot be streamed, and what would help.
+
+        Errors:
+            StreamError: always.
+        """
+        raise StreamError(reason, node=label(self.node), hint=hint)

@@ -1,0 +1,33 @@
+"""Refusals that several families of ops share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.stream.facts.facts import Stream, Untimed, UntimedOrigin
+from graphc.stream.lowering.node_facts import Facts
+
+NOT_OF_THE_STREAM = "make it from the stream's own frames, or give it as a stream input"
+
+
+def refuse_moving(facts: Facts, fact: Untimed) -> None:
+    """Refuses a value that changes from call to call where offline it is one value for the whole stream."""
+    if fact.origin is UntimedOrigin.GIVEN:
+        facts.refuse(
+            "reads a given state at every frame, where only a recurrence may start from it",
+            "a model that already carries all its states needs no lift_state",
+        )
+    if fact.origin is UntimedOrigin.FINAL:
+        facts.refuse(
+            "reads the state after the last frame, which a stream never reaches",
+            "return the outputs of every frame, or set stream.window to stream over the last N frames",
+        )
+
+
+def refuse_time_axis(facts: Facts, x: Stream, axes: Sequence[int], what: str) -> None:
+    """Refuses an op that works along axes among which is time."""
+    if x.axis in axes:
+        facts.refuse(
+            f"{what} over all time (axis {x.axis})",
+            "a stream never sees all of it; set stream.window to stream over the last N frames",
+        )
