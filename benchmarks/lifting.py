@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from graphc.ir.model import read_model
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

@@ -122,8 +122,9 @@ def proved() -> None:
     """Prints of how many examples the lengths are proved, and what stands in the way of the others."""
     from graphc.errors import SpecError, StreamError
     from graphc.ir.model import read_model
-    from graphc.offline.reference import offline_of
-    from graphc.spec.schema import InputSpec, StreamSpec, load_spec
+    from graphc.offline.prepare import offline_of
+    from graphc.spec.schema import InputSpec, StreamSpec
+    from graphc.spec.spec_file import load_spec
     from graphc.stream.propagation.analysis import analyse
 
     guesses = (

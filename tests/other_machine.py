@@ -32,7 +32,7 @@ CHILD = "import site, sys; [site.addsitedir(p) for p in {packages!r}]; sys.path.
 
 def specs_in(folder: Path) -> list[Path]:
     """The example specs without simplify, in turn with each kind of quantization."""
-    from graphc.spec.schema import load_spec
+    from graphc.spec.spec_file import load_spec
 
     written = []
     for index, path in enumerate(sorted((ROOT / "specs").glob("*.dynamo.yaml"))):

@@ -12,7 +12,8 @@ import onnx
 from graphc.errors import ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.ir.verify import verify
-from graphc.offline.reference import Offline, offline_of
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
 from graphc.spec.schema import EXACT, StreamSpec

@@ -52,6 +52,7 @@ STREAM_ORDER = (
     "rules",
     "propagation",
     "modes",
+    "ports",
     "lift",
 )
 LISTS = {"stream/rules", "stream/symbolic/ops", "passes/_rewrites"}

@@ -12,7 +12,7 @@ from test_rules import lifted_equal, model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import SpecError, StreamError
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import StreamSpec
 from graphc.stream.propagation.analysis import analyse
 

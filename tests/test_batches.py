@@ -15,7 +15,8 @@ from test_rules import model_of, random, weights
 import graphc
 from graphc import BatchSession, GraphcError, InputError, ModelError, StreamError
 from graphc.errors import SpecError
-from graphc.offline.reference import Offline, offline_of
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.spec.schema import InputSpec, StreamSpec
 
 TO_TIME = "c = Transpose <perm=[0,2,1]> (x)"

@@ -15,7 +15,7 @@ from conftest import ROOT, SPEC
 from onnx import TensorProto, helper
 
 import graphc
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.rule import rule_for
 
 Project = Callable[..., Path]
@@ -111,7 +111,7 @@ def test_the_rules_of_the_docs_lift() -> None:
 def test_the_spec_of_the_docs_is_one(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(blocks("docs/spec.md", "yaml")[0])
-    from graphc.spec.schema import load_spec
+    from graphc.spec.spec_file import load_spec
 
     assert load_spec(path).spec.validation.tolerance.rtol == 1e-4
 

@@ -16,7 +16,7 @@ from test_passes import model_of, random
 import graphc
 from graphc import GraphcError, ValidationError
 from graphc.api import Model, Pass, PassConfig, PassContext, PassResult, ToleranceSpec
-from graphc.measure.drift import sparkline
+from graphc.measure.drift_result import sparkline
 from graphc.measure.trend import trend_of
 
 TAGGER = ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx"

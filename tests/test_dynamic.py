@@ -16,9 +16,10 @@ import graphc
 from graphc.client.session import StreamSession
 from graphc.contract.length import Length
 from graphc.errors import StreamError
-from graphc.ir.graph import Constant, Graph, Node, Variable, export_model
+from graphc.ir.graph import Constant, Graph, Node, Variable
+from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session
-from graphc.stream.facts.facts import Span, Stream
+from graphc.stream.facts.stream import Span, Stream
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.modes.dynamic_chunk import SAMPLES, Families

@@ -14,8 +14,9 @@ import graphc
 from graphc.client.session import StreamSession
 from graphc.discover.inspection import inspect_model
 from graphc.ir.model import read_model
-from graphc.offline.reference import offline_of
-from graphc.spec.schema import InputSpec, MaskSpec, StreamSpec, load_spec
+from graphc.offline.prepare import offline_of
+from graphc.spec.schema import InputSpec, MaskSpec, StreamSpec
+from graphc.spec.spec_file import load_spec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed

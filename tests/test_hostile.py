@@ -30,8 +30,8 @@ import graphc.offline.recordings
 from graphc.cli.terminal import console, show_report
 from graphc.client.session import StreamSession
 from graphc.errors import InputError, ModelError
+from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
-from graphc.offline.reference import offline_of
 from graphc.spec.schema import StreamSpec
 from graphc.system.escape import one_line
 

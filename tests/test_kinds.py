@@ -13,7 +13,7 @@ from test_rules import model_of, random, refusal, weights
 import graphc
 from graphc.errors import GraphcError, ModelError, StreamError
 from graphc.ir.model import Model
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import analyse

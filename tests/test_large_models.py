@@ -15,7 +15,7 @@ import graphc.ir.runtime
 import graphc.offline.reference
 from graphc.errors import ModelError
 from graphc.ir.external_weights import is_kept, loaded
-from graphc.ir.graph import import_model
+from graphc.ir.import_export import import_model
 from graphc.ir.model import read_model
 from graphc.ir.runtime import Session, handed_over, size_of
 

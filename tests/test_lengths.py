@@ -12,7 +12,8 @@ from test_rules import ends_before, lifted_equal, model_of, random, weights
 from graphc.contract.length import Length
 from graphc.errors import InputError
 from graphc.ir.model import Model, read_model
-from graphc.offline.reference import Offline, offline_of
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

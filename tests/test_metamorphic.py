@@ -18,8 +18,9 @@ from graphc.client.batch_session import BatchSession
 from graphc.client.session import StreamSession, opened
 from graphc.errors import InputError
 from graphc.ir.model import read_model
-from graphc.offline.reference import Offline, offline_of
-from graphc.spec.schema import load_spec
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
+from graphc.spec.spec_file import load_spec
 from graphc.validate.run import run_stream
 from graphc.validate.validation_streams import streamed
 

@@ -14,7 +14,8 @@ from test_command_line import graphc
 
 from graphc.build.revalidate import mutants_of_spec
 from graphc.client.session import StreamSession
-from graphc.validate.mutants import Parts, mutants_of
+from graphc.validate.mutants import mutants_of
+from graphc.validate.surgery import Parts
 
 Project = Callable[..., Path]
 CONFORMER = ROOT / "examples" / "models" / "conformer.dynamo.onnx"

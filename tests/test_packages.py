@@ -10,7 +10,7 @@ from conftest import ROOT
 from promise import lifted_at, streams_equal
 
 from graphc.ir.model import read_model
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of

@@ -9,7 +9,7 @@ from promise import streams_equal
 
 from graphc.errors import StreamError
 from graphc.ir.model import Model
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

@@ -11,7 +11,7 @@ from conftest import small_model
 
 import graphc
 from graphc import InputError, ModelError, StreamSession
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import StreamSpec
 
 Project = Callable[..., Path]

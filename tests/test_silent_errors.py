@@ -12,7 +12,7 @@ from conftest import ROOT
 from promise import Verdict, verdict_of
 from test_passes import model_of, random
 
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

@@ -18,8 +18,10 @@ from test_rules import model_of, weights
 from graphc.contract.length import Length
 from graphc.errors import ChunkMisfitError, ModelError, StreamError
 from graphc.ir.model import read_model
-from graphc.offline.reference import Offline, offline_of
-from graphc.spec.schema import InputSpec, StreamSpec, load_spec
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
+from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.spec_file import load_spec
 from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

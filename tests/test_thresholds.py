@@ -7,7 +7,7 @@ import onnx
 import pytest
 from test_rules import ends_before, lifted_equal, model_of, refusal, weights
 
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
 

@@ -40,9 +40,10 @@ from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.passes.revert_unloadable import guarded
+from graphc.rewriting.operands import is_float, is_last, scalar_of, value_of, weight_of
 from graphc.rewriting.pattern import Match, Pattern
 from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
-from graphc.rewriting.scene import Scene, is_float, is_last, scalar_of, value_of, weight_of
+from graphc.rewriting.scene import Scene
 from graphc.spec.input_roles import nearest
 from graphc.spec.schema import ToleranceSpec
 from graphc.stream.canonical.inline_if import inline_branch

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from graphc.client.manifest import FileInit, StateEntry, first_value, parse_manifest
+from graphc.client.first_values import first_value
+from graphc.client.manifest import FileInit, StateEntry, parse_manifest
 from graphc.client.stream_buffer import StreamBuffer
 from graphc.errors import GraphcError
 from graphc.ir.model import Model, read_model
+from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
-from graphc.offline.reference import offline_of
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import load_registry
-from graphc.spec.schema import StreamSpec, load_spec
+from graphc.spec.schema import StreamSpec
+from graphc.spec.spec_file import load_spec
 
 REGISTRY = load_registry()
 MOST_ELEMENTS = 2**20

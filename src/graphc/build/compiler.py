@@ -19,16 +19,20 @@ from graphc.errors import GraphcError
 from graphc.system.files import write_all
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.ir.external_weights import array_of, is_kept, loaded
-from graphc.client.manifest import METADATA_KEY, manifest_of, npz, to_json
+from graphc.client.manifest import METADATA_KEY, to_json
+from graphc.client.manifest_of import manifest_of, npz
 from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
-from graphc.offline.reference import Offline, offline_of
-from graphc.passes.pipeline import PassRecord, Pipeline, PipelineResult, Progress, op_counts
+from graphc.offline.reference import Offline
+from graphc.offline.prepare import offline_of
+from graphc.passes.pass_record import PassRecord
+from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
+from graphc.passes.checks import Progress
 from graphc.passes.plan import make_plan
 from graphc.offline.recordings import recording_files
 from graphc.passes.registry import registry_of
 from graphc.build.report import FORMAT, Report
 from graphc.ir.runtime import OP_LIBRARIES, size_of
-from graphc.spec.schema import SpecFile, load_spec
+from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.validate.run import session_of
 
 PROVENANCE_KEY = "graphc.provenance"

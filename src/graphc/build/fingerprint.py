@@ -12,7 +12,7 @@ from typing import Any
 from graphc.errors import ModelError
 from graphc.ir.model import check_file, digest, file_digest
 from graphc.ir.runtime import versions
-from graphc.spec.schema import SpecFile
+from graphc.spec.spec_file import SpecFile
 
 PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 

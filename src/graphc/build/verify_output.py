@@ -14,7 +14,7 @@ from graphc.build.fingerprint import own_digest, package_versions, spec_digest
 from graphc.client.manifest import METADATA_KEY
 from graphc.ir.model import file_digest
 from graphc.build.report import FORMAT
-from graphc.spec.schema import load_spec
+from graphc.spec.spec_file import load_spec
 
 LARGEST_REPORT = 200_000_000
 

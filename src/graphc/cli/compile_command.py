@@ -13,7 +13,7 @@ from graphc.build.compiler import Options, compile_spec, dependencies, output_pa
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
 from graphc.cli.terminal import ProgressBar, console, show_report
 from graphc.errors import OutputError, SpecError
-from graphc.spec.schema import load_spec
+from graphc.spec.spec_file import load_spec
 from graphc.system.files import write_all
 
 

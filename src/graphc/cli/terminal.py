@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphc.build.report import Report, human_bytes, number
-from graphc.measure.drift import drift_lines
+from graphc.measure.drift_result import drift_lines
 from graphc.system.escape import one_line, printable
 
 console = Console(highlight=False, markup=False, emoji=False)

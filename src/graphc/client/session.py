@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, first_values_in, parse_manifest
+from graphc.client.first_values import first_values_in
+from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
 from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
 from graphc.errors import InputError, ModelError
 from graphc.ir.model import Model

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.client.manifest import Manifest, numpy_dtype
+from graphc.client.first_values import numpy_dtype
+from graphc.client.manifest import Manifest
 from graphc.errors import InputError, ModelError
 
 Array = NDArray[Any]

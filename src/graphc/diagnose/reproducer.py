@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graphc.client.manifest import npz
+from graphc.client.manifest_of import npz
 from graphc.diagnose.shrink import Case
 from graphc.diagnose.testcase_reducer import Recipe, Reduced, Reducer, first_failure
 from graphc.errors import OutputError
@@ -19,7 +19,7 @@ from graphc.ir.model import read_model
 from graphc.ir.runtime import OP_LIBRARIES
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
-from graphc.spec.schema import SpecFile, load_spec
+from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.system.files import write_all
 
 NOTES = """\

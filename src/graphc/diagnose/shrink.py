@@ -12,10 +12,11 @@ import onnx
 from onnx import helper
 
 from graphc.errors import GraphcError
-from graphc.ir.graph import FLOATS
+from graphc.ir.import_export import FLOATS
 from graphc.ir.runtime import RunError, Session
+from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
-from graphc.offline.reference import Feeds, Offline
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import CountsRole, StaticRole, StreamRole
 from graphc.spec.schema import InputSpec, StreamSpec
 

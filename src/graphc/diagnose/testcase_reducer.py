@@ -18,7 +18,8 @@ from graphc.diagnose.shrink import (
     without_node,
 )
 from graphc.errors import GraphcError
-from graphc.offline.reference import Offline, offline_of
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import Plan
 from graphc.spec.schema import StreamSpec, ValidateSpec

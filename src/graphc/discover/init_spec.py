@@ -7,7 +7,8 @@ from pathlib import Path
 
 from graphc.errors import SpecError, StreamError
 from graphc.ir.model import read_model
-from graphc.offline.reference import Offline, offline_of
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import INTEGERS, CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.yaml_source import yaml_key, yaml_text

@@ -15,11 +15,13 @@ from graphc.errors import StreamError
 from graphc.ir.graph import name_of, op_of, reads
 from graphc.ir.model import Model, read_model
 from graphc.ir.runtime import size_of
-from graphc.offline.reference import Array, Offline, offline_of
+from graphc.offline.feeds import Array
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StreamRole
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import Analysis, analyse
 from graphc.system.escape import printable

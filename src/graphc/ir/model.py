@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from graphc.contract.signature import Signature
 from graphc.errors import ModelError
 from graphc.ir.external_weights import keep_in_files, kept_bytes
-from graphc.ir.graph import Graph, export_model, import_model
+from graphc.ir.graph import Graph
+from graphc.ir.import_export import export_model, import_model
 from graphc.ir.inlining_limits import check_functions
 from graphc.ir.runtime import size_of
 from graphc.ir.utf8_check import check_texts

@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx
 
-from graphc.ir.graph import Constant, LazyValues, is_sparse, nbytes
+from graphc.ir.graph import Constant, is_sparse, nbytes
+from graphc.ir.import_export import LazyValues
 from graphc.ir.model import Model
 
 Shape = list[int | str | None]

@@ -10,7 +10,8 @@ from typing import Any
 import onnx
 
 from graphc.errors import ValidationError
-from graphc.spec.schema import BudgetSpec, SpecFile
+from graphc.spec.schema import BudgetSpec
+from graphc.spec.spec_file import SpecFile
 
 FIRST_BLOCKED = 21
 FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}

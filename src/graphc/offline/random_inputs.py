@@ -7,7 +7,9 @@ import onnx
 
 from graphc.errors import ModelError
 from graphc.ir.runtime import RunError, Session
-from graphc.offline.reference import Feeds, Offline, random_values
+from graphc.offline.feeds import Feeds
+from graphc.offline.random_values import random_values
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import graph_ports
 
 

@@ -12,7 +12,8 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.errors import InputError
-from graphc.offline.reference import Feeds, Offline
+from graphc.offline.feeds import Feeds
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StreamRole
 from graphc.system.files import files_in
 

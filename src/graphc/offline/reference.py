@@ -1,11 +1,10 @@
-"""The offline model as the reference: prepared once, fed with random utterances of any length it accepts."""
+"""The offline model as the reference, fed with random utterances of any length it accepts."""
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,31 +12,24 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from graphc.contract.length import Length
-from graphc.errors import ModelError, SpecError
+from graphc.errors import ModelError
 from graphc.ir.external_weights import LARGE_MODEL
-from graphc.ir.graph import FIRST_IR_WITH_DEFAULTS, FLOATS, Graph, import_model
+from graphc.ir.import_export import FLOATS, import_model
 from graphc.ir.runtime import RunError, Session, size_of
+from graphc.offline.feeds import Array, Feeds
+from graphc.offline.random_values import random_values, token_limits
+from graphc.offline.relax import relax
 from graphc.spec.input_roles import (
     TIME_ONLY,
     CountsRole,
     MaskRole,
-    Port,
     Role,
     StateRole,
-    StaticRole,
     StreamRole,
     graph_ports,
-    infer_stream_axes,
-    nearest,
 )
-from graphc.spec.schema import InputSpec, SpecFile, StreamSpec
 from graphc.system.parallel import side_by_side
-
-Array = NDArray[Any]
-Feeds = dict[str, Array]
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)
@@ -252,174 +244,3 @@ def held_memory() -> int:
     """The bytes that this process holds now (proc(5), statm), among them what a session keeps of its largest run."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
-
-
-def random_values(
-    rng: np.random.Generator,
-    shape: Sequence[int],
-    dtype: np.dtype[Any],
-    low: float | None,
-    high: float | None,
-    limit: int | None,
-    scale: float,
-) -> Array:
-    """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; a given range holds."""
-    if dtype.kind in "biu":
-        most = 2 if dtype.kind == "b" else limit or 2
-        bounds = (0, most) if low is None or high is None else (int(low), int(high) + 1)
-        return np.asarray(rng.integers(*bounds, shape), dtype)
-    if low is not None and high is not None:
-        return np.asarray(rng.uniform(low, high, shape), dtype)
-    return np.asarray(rng.standard_normal(shape) * scale, dtype)
-
-
-def token_limits(graph: Graph) -> dict[str, int]:
-    """For integer inputs that index a table, the rows of the smallest such table."""
-    limits: dict[str, int] = {}
-    for port in graph.inputs:
-        names = {port.name}
-        for node in graph.nodes:
-            reads = [t.name for t in node.inputs]
-            if node.op in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Transpose") and reads[:1]:
-                if reads[0] in names:
-                    names.update(t.name for t in node.outputs)
-            elif node.op in ("Gather", "GatherElements") and len(reads) > 1 and reads[1] in names:
-                table = node.inputs[0]
-                if table.shape is not None and not table.inputs:
-                    rows = table.shape[int(node.attrs.get("axis", 0))]
-                    if isinstance(rows, int):
-                        limits[port.name] = min(rows, limits.get(port.name, rows))
-            elif node.op == "OneHot" and reads[0] in names and getattr(node.inputs[1], "values", None) is not None:
-                limits[port.name] = int(np.ravel(node.inputs[1].values)[0])
-    return limits
-
-
-def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None = None) -> Offline:
-    """The offline model under a spec's stream section.
-
-    Errors:
-        SpecError: a name that is no input, an axis out of range, roles that cannot be inferred, or a batch that no
-            input has an axis for.
-    """
-    ports, outputs = graph_ports(model)
-    roles = roles_of(stream, ports, outputs, spec)
-    batch_axes = batch_axes_of(ports, roles, stream.batch)
-    if stream.batch > 1 and not batch_axes and stream.clocks == "shared":
-        reason = f"no input has a symbolic dim, or one of {stream.batch}, for a batch of streams"
-        hint = "export the model with a symbolic batch dim"
-        keys = ("stream", "batch")
-        raise spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(keys)}: {reason}", hint=hint)
-    prepared = onnx.ModelProto()
-    prepared.CopyFrom(model)
-    declared = relax(prepared, roles, stream.batch)
-    return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes)
-
-
-def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:
-    """The axis of each input that holds the streams of a batch: symbolic and not time, else one of the batch's size."""
-    free: dict[str, int] = {}
-    sized: dict[str, int] = {}
-    for port in ports:
-        role = roles[port.name]
-        if not isinstance(role, StreamRole | StaticRole):
-            continue
-        others = [a for a in range(len(port.dims)) if not (isinstance(role, StreamRole) and a == role.axis)]
-        symbolic = [a for a in others if not isinstance(port.dims[a], int)]
-        if symbolic:
-            free[port.name] = symbolic[0]
-        elif any(port.dims[a] == batch for a in others):
-            sized[port.name] = next(a for a in others if port.dims[a] == batch)
-    streams = {name for name, role in roles.items() if isinstance(role, StreamRole)}
-    return free if streams & set(free) else sized
-
-
-def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None) -> dict[str, Role]:
-    def complain(keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
-        return spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}", hint=hint)
-
-    names = [p.name for p in ports]
-    roles: dict[str, Role] = {}
-    for index, state in enumerate(stream.states):
-        for key, name, known in (("input", state.input, names), ("output", state.output, [p.name for p in outputs])):
-            if name not in known:
-                raise complain(
-                    ("stream", "states", index, key), f"'{name}' is no {key} of the model", nearest(name, known)
-                )
-        if state.input in roles:
-            raise complain(("stream", "states", index, "input"), f"'{state.input}' is named twice")
-        roles[state.input] = StateRole(state.output, state.init)
-    free = [p for p in ports if p.name not in roles]
-    if not free:
-        raise complain(("stream", "states"), "every input is a state, so none carries stream time")
-    if stream.inputs is None:
-        axes = infer_stream_axes(free)
-        given = {name: InputSpec(axis=axis) for name, axis in axes.items()}
-    else:
-        given = stream.inputs
-    for name, entry in given.items():
-        keys = ("stream", "inputs", name)
-        if name not in names:
-            raise complain(keys, f"'{name}' is no input of the model", nearest(name, names))
-        if name in roles:
-            raise complain(keys, f"'{name}' already is a state")
-        roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
-    if not any(isinstance(r, StreamRole) for r in roles.values()):
-        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis")
-    first = next(r for r in roles.values() if isinstance(r, StreamRole))
-    if first.rate != 1:
-        raise complain(("stream", "inputs"), "the first stream input has rate 1; rates count its frames")
-    for port in free:
-        roles.setdefault(port.name, StaticRole())
-    return {name: roles[name] for name in names}
-
-
-def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], complain: Any, keys: tuple[str, ...]) -> Role:
-    low, high = entry.range or (None, None)
-    if entry.axis is not None:
-        rank = len(port.dims)
-        if not -rank <= entry.axis < rank:
-            raise complain((*keys, "axis"), f"axis {entry.axis} of an input with {rank} dims {list(port.dims)}")
-        return StreamRole(entry.axis % rank, Fraction(entry.rate), low, high)
-    if entry.counts is not None:
-        if entry.counts not in given or given[entry.counts].axis is None:
-            streams = [name for name, other in given.items() if other.axis is not None]
-            raise complain((*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams))
-        return CountsRole(entry.counts)
-    if entry.mask is not None:
-        if len(port.dims) < 2:
-            raise complain((*keys, "mask"), f"a mask over queries and keys of an input with {len(port.dims)} dims")
-        mask = entry.mask
-        length = Length(tuple((step.mul, step.add, step.div) for step in mask.length))
-        return MaskRole(mask.left, mask.right, mask.block, length, mask.seen, mask.unseen)
-    return StaticRole(low, high)
-
-
-def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int | None:
-    """Frees the stream axes, binds every other symbolic input dim to ``batch``, drops shapes that may be stale.
-
-    Returns the declared number of frames of the first stream input where all stream inputs are fixed, else None.
-    """
-    del model.graph.value_info[:]
-    defaults = {i.name for i in model.graph.initializer}
-    for port in [p for p in model.graph.input if p.name in defaults]:
-        model.graph.input.remove(port)
-    model.ir_version = max(model.ir_version, FIRST_IR_WITH_DEFAULTS)
-    for port in model.graph.output:
-        if port.type.HasField("tensor_type"):
-            port.type.tensor_type.ClearField("shape")
-    declared: list[Fraction | None] = []
-    for port in model.graph.input:
-        role = roles.get(port.name)
-        for axis, dim in enumerate(port.type.tensor_type.shape.dim):
-            if isinstance(role, StreamRole) and axis == role.axis:
-                declared.append(dim.dim_value / role.rate if dim.HasField("dim_value") else None)
-                dim.ClearField("dim_value")
-                dim.dim_param = f"{port.name}_frames"
-            elif isinstance(role, MaskRole) and axis >= len(port.type.tensor_type.shape.dim) - 2:
-                dim.ClearField("dim_value")
-                dim.dim_param = f"{port.name}_frames"
-            elif role is not None and not dim.HasField("dim_value"):
-                dim.dim_value = batch
-    if not declared or any(d is None or d.denominator != 1 for d in declared):
-        return None
-    return int(declared[0] or 0)

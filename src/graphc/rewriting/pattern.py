@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor, op_of
-from graphc.rewriting.scene import Scene, scalar_of, value_of
+from graphc.rewriting.operands import scalar_of, value_of
+from graphc.rewriting.scene import Scene
 
 COMMUTATIVE = ("Add", "Mul", "Max", "Min", "And", "Or")
 CLOSE = 1e-5

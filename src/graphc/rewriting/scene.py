@@ -11,7 +11,6 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.contract.signature import StatePort
-from graphc.ir.external_weights import KeptValues
 from graphc.ir.graph import (
     DEFAULT_DOMAINS,
     Constant,
@@ -19,8 +18,6 @@ from graphc.ir.graph import (
     Tensor,
     Variable,
     captured,
-    constant_of,
-    is_sparse,
     names_in,
     sorted_nodes,
     standard,
@@ -289,34 +286,3 @@ class Emptied:
     @classmethod
     def of(cls, graph: Any) -> Any:
         return cls([n for n in graph.nodes if n.outputs])
-
-
-def value_of(tensor: Tensor | None) -> Array | None:
-    """The value of a dense numeric constant of a dtype that numpy has; others are never loaded."""
-    return constant_of(tensor) if isinstance(tensor, Constant) and is_plain(tensor, "fiub") else None
-
-
-def is_plain(tensor: Constant, kinds: str) -> bool:
-    """Whether a constant is dense, and its dtype one of numpy's of these kinds."""
-    return isinstance(tensor.dtype, np.dtype | type) and np.dtype(tensor.dtype).kind in kinds and not is_sparse(tensor)
-
-
-def weight_of(tensor: Tensor | None) -> Array | None:
-    """The value of a float constant that may be merged into others; None where a large model left it in its file."""
-    if not isinstance(tensor, Constant) or isinstance(tensor._values, KeptValues) or not is_float(tensor):
-        return None
-    return constant_of(tensor)
-
-
-def is_float(tensor: Tensor) -> bool:
-    return isinstance(tensor, Constant) and is_plain(tensor, "f")
-
-
-def scalar_of(tensor: Tensor | None) -> float | None:
-    """The value of a float constant of one element."""
-    value = weight_of(tensor) if isinstance(tensor, Constant) else None
-    return float(value.ravel()[0]) if value is not None and value.size == 1 else None
-
-
-def is_last(axis: int, rank: int | None) -> bool:
-    return axis == -1 or (rank is not None and axis == rank - 1)

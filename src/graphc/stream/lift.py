@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
-from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
+from graphc.contract.signature import Signature, StatePort, StreamOutput
 from graphc.errors import StreamError
-from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, drop_dead, name_of, names_in, reads, sorted_nodes
+from graphc.ir.graph import Constant, Graph, Tensor, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.ir.model import Model, frame_of
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.canonical.old_opsets import without_new_ops
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Stream, TimeConstant, Untimed, UntimedOrigin
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import DEFAULT, ONE_SIZE_HINT, LiftOptions
 from graphc.stream.modes.dynamic_chunk import SAMPLES, generalised
 from graphc.stream.modes.quantized_weights import kept_integers
+from graphc.stream.ports import (
+    given_states,
+    input_tensors,
+    is_state,
+    kept_inputs,
+    name_outputs,
+    output_tensors,
+    stream_input,
+)
 from graphc.stream.propagation.analysis import Analysis, analyse
 
 MOST_LENGTHS = 100_000
@@ -150,32 +157,6 @@ def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
     return found
 
 
-def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
-    """A tensor for every input of one call, of its exact shape."""
-    tensors: dict[str, Tensor] = {}
-    for name in kept_inputs(analysis):
-        fact = analysis.facts[name]
-        assert isinstance(fact, Stream | Untimed)
-        shape = list(fact.shape)
-        if isinstance(fact, Stream):
-            shape[fact.axis] = int(analysis.chunk * fact.rate)
-        tensors[name] = Variable(name, fact.dtype, shape)
-    return tensors
-
-
-def kept_inputs(analysis: Analysis) -> list[str]:
-    return [name for name, role in analysis.offline.roles.items() if not isinstance(role, TIME_ONLY)]
-
-
-def is_state(analysis: Analysis, name: str) -> bool:
-    return isinstance(analysis.offline.roles[name], StateRole)
-
-
-def stream_input(analysis: Analysis, name: str) -> StreamInput:
-    role = analysis.offline.roles[name]
-    return StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
-
-
 def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]) -> Tensor | None:
     """What one call has of an offline tensor; None where it is omitted or changes with the length."""
     if not tensor.name:
@@ -194,87 +175,6 @@ def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: d
         builder.tensors[tensor.name] = kept
         return kept
     return builder.constant(np.asarray(known.steady), tensor.name + "/value")
-
-
-def output_tensors(
-    analysis: Analysis, builder: Builder, tensors: dict[str, Tensor]
-) -> tuple[list[Tensor], list[StreamOutput]]:
-    """The outputs of one call and their ports; outputs that count frames and final states are left out.
-
-    Errors:
-        StreamError: an output that changes with the length, or that a stream cannot give.
-    """
-    results: list[Tensor] = []
-    ports: list[StreamOutput] = []
-    given = {role.output for role in analysis.offline.roles.values() if isinstance(role, StateRole)}
-    for port in analysis.evaluation.graph.outputs:
-        fact = analysis.facts.get(port.name)
-        builder.node = port.name
-        if isinstance(fact, Stream):
-            delay = max(fact.delay, 0)
-            tensor = builder.delayed(tensors[port.name], fact, delay)
-            shape = [builder.frames(fact) if a == fact.axis else s for a, s in enumerate(fact.shape)]
-            ports.append(StreamOutput(port.name, fact.axis, Fraction(fact.rate), delay, fact.length))
-            results.append(renamed(builder, tensor, port.name, fact.dtype, shape))
-        elif isinstance(fact, Untimed):
-            if port.name in given or fact.origin is not UntimedOrigin.FINAL:
-                if port.name not in given:
-                    ports.append(StreamOutput(port.name))
-                results.append(renamed(builder, tensors[port.name], port.name, fact.dtype, list(fact.shape)))
-        else:
-            known = analysis.evaluation.known.get(port.name) or constant_output(port)
-            if known is not None and known.steady is not None and not counts_frames(known, analysis):
-                value = np.asarray(known.steady)
-                ports.append(StreamOutput(port.name))
-                results.append(renamed(builder, builder.constant(value), port.name, value.dtype, list(value.shape)))
-    if not ports:
-        raise StreamError(
-            "none of the model's outputs is made of frames of the stream",
-            hint="mark an output of every frame, or set stream.window to stream over the last N frames",
-        )
-    return results, ports
-
-
-def constant_output(port: Tensor) -> TimeConstant | None:
-    return TimeConstant((port.values,)) if isinstance(port, Constant) else None
-
-
-def counts_frames(known: TimeConstant, analysis: Analysis) -> bool:
-    """At a single length a whole number may be a count; then an integer output of one value is one."""
-    value = known.values[0]
-    return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
-
-
-def renamed(builder: Builder, tensor: Tensor, name: str, dtype: np.dtype[np.generic], shape: list[int]) -> Variable:
-    """The tensor under its output's name."""
-    output = Variable(f"{name}/output", dtype, shape)
-    builder.nodes.append(Node("Identity", f"{name}/output", inputs=[tensor], outputs=[output]))
-    return output
-
-
-def name_outputs(graph: Graph, ports: list[StreamOutput]) -> None:
-    """Gives the outputs the offline model's names, which inner tensors may have held until now."""
-    wanted = {t.name: t.name.removesuffix("/output") for t in graph.outputs if t.name.endswith("/output")}
-    taken = set(wanted.values())
-    seen: set[int] = set()
-    for node in graph.nodes:
-        for tensor in [*node.inputs, *node.outputs]:
-            if id(tensor) not in seen and tensor.name in taken and tensor not in graph.inputs:
-                tensor.name = f"{tensor.name}/inner"
-            seen.add(id(tensor))
-    for tensor in graph.outputs:
-        tensor.name = wanted.get(tensor.name, tensor.name)
-
-
-def given_states(analysis: Analysis) -> list[StatePort]:
-    """The ports that already were states."""
-    found: list[StatePort] = []
-    for name, role in analysis.offline.roles.items():
-        if isinstance(role, StateRole):
-            fact = analysis.facts[name]
-            assert isinstance(fact, Untimed)
-            found.append(StatePort(name, role.output, np.full(fact.shape, role.init, fact.dtype), "given", name))
-    return found
 
 
 def live(graph: Graph, states: list[StatePort]) -> tuple[list[StatePort], list[StatePort]]:

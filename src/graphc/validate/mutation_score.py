@@ -15,8 +15,9 @@ from graphc.errors import GraphcError
 from graphc.ir.runtime import RunError, Session
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, widened
-from graphc.validate.mutants import Mutant, Parts, mutants_of
+from graphc.validate.mutants import Mutant, mutants_of
 from graphc.validate.run import ValidationStream, allowance, compare_all, of_stream, stream_all
+from graphc.validate.surgery import Parts
 
 Verdict = Literal["caught", "hidden", "harmless", "missed"]
 

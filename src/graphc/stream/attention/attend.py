@@ -8,16 +8,20 @@ import numpy as np
 
 from graphc.errors import TooShortError
 from graphc.ir.graph import Node, Tensor, Variable, label
-from graphc.stream.facts.facts import Array, IndexMap, ScoreMatrix, Span, Stream, TimeConstant, Untimed
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Span, Stream, Untimed
 from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.lowering import AttentionSpan, Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.band import UNLIMITED, Band, Placed, placed, reached
+from graphc.stream.scores.constant_scores import rectangle_of, stream_at
 from graphc.stream.scores.dynamic_masks import Spans, beyond_window, rectangle
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
-from graphc.stream.scores.score_matrix import joined, rectangle_of, stream_at
+from graphc.stream.scores.score_matrix import joined
 
 
 def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix, key: int) -> Lowering:

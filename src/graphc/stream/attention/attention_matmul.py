@@ -9,8 +9,10 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.attention.attend import attended
-from graphc.stream.facts.facts import MaskFacts, ScoreMatrix, Stream, TimeConstant, Untimed
+from graphc.stream.facts.scores import MaskFacts, ScoreMatrix
+from graphc.stream.facts.stream import Stream, Untimed
 from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.index_maps.place_tables import constant_table, places, with_input
 from graphc.stream.index_maps.relative_attention import settled_inputs
 from graphc.stream.lowering.builder import Builder

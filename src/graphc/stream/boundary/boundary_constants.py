@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Stream, TimeConstant
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
 from graphc.stream.lowering.lowering import Lowering
 

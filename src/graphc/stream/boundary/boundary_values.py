@@ -9,7 +9,8 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.boundary.constants import run_constants
-from graphc.stream.facts.facts import Array, Edge, Head, Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Edge, Head, Stream, Untimed
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 
 from graphc.errors import StreamError
-from graphc.ir.graph import Graph, Node, Tensor, export_model
+from graphc.ir.graph import Graph, Node, Tensor
+from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 
 

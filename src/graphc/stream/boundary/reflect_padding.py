@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.lowering import Lowering

@@ -18,7 +18,7 @@ from graphc.ir.graph import (
     subgraphs,
     unused_name,
 )
-from graphc.stream.facts.facts import Shapes
+from graphc.stream.facts.index_map import Shapes
 from graphc.stream.lowering.scalar_constants import value_in
 
 WHOLE = 2**31 - 1

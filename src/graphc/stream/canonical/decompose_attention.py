@@ -11,8 +11,10 @@ import onnx
 import onnx.inliner
 
 from graphc.errors import ModelError, StreamError
-from graphc.ir.graph import Graph, Node, Tensor, Variable, Writer, label, name_of, place_of
-from graphc.stream.facts.facts import Array, Shapes
+from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of, place_of
+from graphc.ir.writer import Writer
+from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
 
 SCHEMA_FUNCTIONS = ("Attention", "RotaryEmbedding")
 CONTRIB = ("MultiHeadAttention", "Attention")

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
 from graphc.stream.canonical.canonicalize import WHOLE
-from graphc.stream.facts.facts import Shapes
+from graphc.stream.facts.index_map import Shapes
 from graphc.stream.lowering.scalar_constants import fixed, value_in
 
 REPEATS = ("Expand", "Tile")

@@ -14,15 +14,15 @@ from graphc.ir.graph import (
     Tensor,
     Variable,
     drop_dead,
-    export_model,
     names_in,
     place_of,
     producer,
     standard,
     unused_name,
 )
+from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.scalar_constants import value_in
 
 TURNS = 300

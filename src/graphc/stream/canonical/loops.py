@@ -27,7 +27,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.stream.canonical.iteration_affine import Turns
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.scalar_constants import value_in
 
 ENDLESS = 2**31 - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
-from graphc.stream.facts.facts import Shapes
+from graphc.stream.facts.index_map import Shapes
 
 
 def stack_sequences(graph: Graph, shapes: Shapes) -> bool:

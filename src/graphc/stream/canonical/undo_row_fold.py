@@ -24,7 +24,7 @@ from graphc.ir.graph import (
     standard,
     unused_name,
 )
-from graphc.stream.facts.facts import Shapes
+from graphc.stream.facts.index_map import Shapes
 from graphc.stream.lowering.frame_by_frame import is_elementwise
 from graphc.stream.lowering.scalar_constants import fixed
 

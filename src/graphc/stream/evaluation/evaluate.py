@@ -6,29 +6,15 @@ made them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import onnx
 
-from graphc.errors import ModelError, StreamError
-from graphc.ir.graph import (
-    RANDOM_OPS,
-    Constant,
-    Graph,
-    Node,
-    export_model,
-    import_model,
-    is_sparse,
-    label,
-    reads,
-    sorted_nodes,
-    subgraphs,
-)
-from graphc.ir.runtime import RunError, Session
+from graphc.errors import StreamError
+from graphc.ir.graph import Constant, Graph, Node, is_sparse, label, sorted_nodes
+from graphc.ir.import_export import import_model
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
 from graphc.stream.canonical.canonicalize import make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
 from graphc.stream.canonical.edge_padding import pad_by_edges
@@ -37,10 +23,11 @@ from graphc.stream.canonical.loop_slices import gather_picks
 from graphc.stream.canonical.loops import plain_loops
 from graphc.stream.canonical.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.undo_row_fold import unfold_rows
-from graphc.stream.evaluation.hollow import hollow
-from graphc.stream.evaluation.record import Evaluation, Probe, shape_name
-from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes, values_read
-from graphc.stream.facts.facts import Array, GraphConstant, TimeConstant
+from graphc.stream.evaluation.dependence import frontier, reachable
+from graphc.stream.evaluation.probe import probe_of
+from graphc.stream.evaluation.record import Evaluation
+from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes
+from graphc.stream.facts.time_constant import Array, GraphConstant, TimeConstant
 
 LONGEST_TRIED = 100_000
 MOST_DOUBLINGS = 6
@@ -205,99 +192,3 @@ def dense_constants(graph: Graph) -> list[Constant]:
 def known_constant(tensor: Constant, count: int) -> TimeConstant:
     held = tensor._values
     return GraphConstant((lambda: held) if isinstance(held, np.ndarray) else held.load, count)
-
-
-def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
-    """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
-    roles = offline.roles
-    data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
-    static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
-    for node in graph.nodes:
-        sources = {t.name for t in values_read(node)}
-        outputs = {t.name for t in node.outputs if t.name}
-        if sources & data:
-            data |= outputs
-        elif draws(node):
-            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
-        elif sources & static:
-            static |= outputs
-    return data, static
-
-
-def draws(node: Node) -> bool:
-    """Whether a node, or one within it, draws random numbers."""
-    return node.op in RANDOM_OPS or any(draws(n) for inner in subgraphs(node) for n in inner.nodes)
-
-
-def frontier(graph: Graph, data: set[str]) -> set[str]:
-    """The time-only tensors that a node of data reads, and the time-only outputs."""
-    made = {t.name for node in graph.nodes for t in node.outputs if t.name} | {t.name for t in graph.inputs}
-    wanted = {t.name for t in graph.outputs if t.name not in data}
-    for node in graph.nodes:
-        if any(t.name in data for t in node.outputs):
-            wanted |= {t.name for t in reads(node) if t.name not in data and not isinstance(t, Constant)}
-    return wanted & made
-
-
-def probe_of(
-    graph: Graph, like: onnx.ModelProto, wanted: set[str], carried: set[str], offline: Offline
-) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
-    """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
-
-    Errors:
-        ModelError: onnxruntime does not load the graph.
-    """
-    base = export_model(graph, like)
-    del base.graph.value_info[:]
-    outputs = tuple(o.name for o in base.graph.output)
-    made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
-    try:
-        dtypes = dtypes_of(base, made)
-        hollow(base, graph, carried)
-        shaped = [name for name in made if name in dtypes]
-        session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False, varied=True)
-    except RunError as err:
-        raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
-
-    def draw(frames: int) -> dict[str, Array]:
-        return offline.draw(frames, np.random.default_rng(frames))
-
-    return Probe(session, tuple(sorted(wanted)), tuple(shaped), outputs, draw), dtypes
-
-
-def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:
-    """The dtypes of dense tensors: as onnx infers them without the weights, else as onnxruntime does.
-
-    Errors:
-        RunError: onnxruntime does not load the graph.
-    """
-    bare = onnx.ModelProto(ir_version=base.ir_version, opset_import=base.opset_import, functions=base.functions)
-    bare.graph.name = base.graph.name
-    bare.graph.node.extend(base.graph.node)
-    bare.graph.input.extend(base.graph.input)
-    for weight in base.graph.initializer:
-        bare.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
-    bare.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    inferred = onnx.shape_inference.infer_shapes(bare).graph
-    types = {port.name: port.type for port in (*inferred.output, *inferred.value_info, *inferred.input)}
-    dense = {name: types[name].tensor_type.elem_type for name in names if types[name].HasField("tensor_type")}
-    if all(dense.get(name) for name in names):
-        return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) for name, kind in dense.items()}
-    told = Session(with_outputs(base, list(names), []), optimize=False).output_types()
-    return {name: dtype for name, (dtype, _) in told.items() if dtype is not None}
-
-
-def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:
-    """The model with these outputs: the values themselves, and the shapes of others."""
-    model = onnx.ModelProto()
-    model.CopyFrom(base)
-    del model.graph.output[:]
-    for name in values:
-        passed = f"{name}//value"
-        if any(name == i.name for i in model.graph.input):
-            model.graph.node.append(onnx.helper.make_node("Identity", [name], [passed]))
-        model.graph.output.append(onnx.ValueInfoProto(name=name))
-    for name in shaped:
-        model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape_name(name)]))
-        model.graph.output.append(onnx.helper.make_tensor_value_info(shape_name(name), onnx.TensorProto.INT64, None))
-    return model

@@ -10,7 +10,8 @@ import numpy as np
 
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Fact, Stream
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
 
 FARTHEST = 2000
 MARGIN = 70

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from graphc.ir.graph import FLOATS, Constant, Graph, reads
+from graphc.ir.graph import Constant, Graph, reads
+from graphc.ir.import_export import FLOATS
 
 SMALLEST = 2**14
 

@@ -13,7 +13,7 @@ import onnx
 from graphc.errors import ModelError
 from graphc.ir.graph import Graph
 from graphc.ir.runtime import RunError, Session
-from graphc.stream.facts.facts import Array, TimeConstant
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.system.parallel import side_by_side
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 
 from graphc.errors import ModelError
-from graphc.ir.graph import Graph, Node, Tensor, export_model, reads
+from graphc.ir.graph import Graph, Node, Tensor, reads
+from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 
 SHAPE_OPS = ("Shape", "Size")
 

@@ -13,7 +13,10 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.time_only import SHAPE_OPS
-from graphc.stream.facts.facts import Fact, IndexMap, ScoreMatrix, Stream, Untimed, UntimedOrigin
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 
 
 def longest(length: Length, frames: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 
 
 @dataclass(frozen=True)

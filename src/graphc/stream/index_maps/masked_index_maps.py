@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import Array, Fact, IndexMap, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.score_matrix import emit_nothing

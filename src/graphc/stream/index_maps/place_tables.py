@@ -8,15 +8,19 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, EntrySource, IndexMap, ScoreMatrix, Span, TimeConstant
+from graphc.stream.facts.index_map import EntrySource, IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Span
 from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.index_maps.index_maps import identity_maps
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.scores.constant_scores import known_piece
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, grown_letter
 from graphc.stream.scores.mask_analysis import mask_facts_of_operand
-from graphc.stream.scores.score_matrix import emit_nothing, known_piece, law_of
+from graphc.stream.scores.score_matrix import emit_nothing, law_of
 
 
 def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, EntrySource, IndexMap, Law, MaskFacts, ScoreMatrix, Span
+from graphc.stream.facts.index_map import EntrySource, IndexMap
+from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix
+from graphc.stream.facts.stream import Span
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.index_maps.index_maps import refuse
 from graphc.stream.index_maps.movers import content_of
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.scores.constant_scores import close, noise_of
 from graphc.stream.scores.dynamic_masks import Spans, stretched_places
-from graphc.stream.scores.score_matrix import close, noise_of
 from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.queries.distances import ByDistance, Columns, OwnTime
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Graph, Node, Tensor
-from graphc.stream.facts.facts import Edge, Head, Span, Stream
+from graphc.stream.facts.stream import Edge, Head, Span, Stream
 from graphc.stream.lowering.clock import ClockWriter
 from graphc.stream.lowering.quantized_cache import grid_of
 

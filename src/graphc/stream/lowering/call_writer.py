@@ -12,7 +12,8 @@ import numpy as np
 from graphc.contract.signature import StateKind, StatePort, StateScale
 from graphc.errors import ChunkMisfitError
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, unused_name
-from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import DEFAULT
 
 

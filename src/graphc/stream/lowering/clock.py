@@ -8,7 +8,8 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor, Variable
-from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.call_writer import CallWriter
 
 INT64 = np.dtype(np.int64)

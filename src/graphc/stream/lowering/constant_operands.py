@@ -8,7 +8,8 @@ import numpy as np
 
 from graphc.errors import AbsoluteError
 from graphc.ir.graph import label
-from graphc.stream.facts.facts import Array, Stream, TimeConstant
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.symbolic.queries.questions import Periodic
 

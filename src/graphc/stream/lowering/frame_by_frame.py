@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.ir.graph import Node, Tensor, label, op_of
-from graphc.stream.facts.facts import Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.lowering import Emit, Lowering

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Fact, SoftmaxSite
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.scores import SoftmaxSite
 from graphc.stream.lowering.builder import Builder
 
 Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]

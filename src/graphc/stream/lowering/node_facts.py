@@ -12,7 +12,9 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.errors import ChunkMisfitError, StreamError
 from graphc.ir.graph import Node, label
-from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.symbolic.domain.lengths import length_of

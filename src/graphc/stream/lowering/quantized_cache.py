@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.contract.signature import StateScale
 from graphc.ir.graph import Node, Tensor, constant_of, op_of, producer
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.stream.facts.facts import Stream, Untimed, UntimedOrigin
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.lowering.node_facts import Facts
 
 NOT_OF_THE_STREAM = "make it from the stream's own frames, or give it as a stream input"

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.graph import Constant, Tensor, constant_of, constant_value, producer, subgraphs
+from graphc.ir.graph import Constant, Tensor, constant_of, producer, subgraphs
+from graphc.ir.import_export import constant_value
 
 
 def value_in(tensor: Tensor) -> Any:

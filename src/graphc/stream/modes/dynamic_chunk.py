@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 
 from graphc.errors import StreamError
-from graphc.ir.graph import Constant, Graph, Node, Tensor, Writer, label, sorted_nodes
-from graphc.stream.facts.facts import Array
+from graphc.ir.graph import Constant, Graph, Node, Tensor, label, sorted_nodes
+from graphc.ir.writer import Writer
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import ONE_SIZE_HINT
 
 SAMPLES = (1, 2, 3, 5)

@@ -13,8 +13,9 @@ from graphc.contract.signature import Signature
 from graphc.errors import StreamError
 from graphc.ir.model import Model
 from graphc.ir.runtime import Session
-from graphc.offline.reference import Feeds, Offline
-from graphc.stream.facts.facts import Array
+from graphc.offline.feeds import Feeds
+from graphc.offline.reference import Offline
+from graphc.stream.facts.time_constant import Array
 
 CALLS_AFTER_DELAY = 3
 SCALES = (8.0, 1.0)

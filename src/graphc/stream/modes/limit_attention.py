@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from graphc.errors import StreamError
-from graphc.ir.graph import Graph, Variable, Writer, export_model, label, name_of
+from graphc.ir.graph import Graph, Variable, label, name_of
+from graphc.ir.import_export import export_model
+from graphc.ir.writer import Writer
 from graphc.offline.reference import Offline
-from graphc.stream.facts.facts import SoftmaxSite
+from graphc.stream.facts.scores import SoftmaxSite
 from graphc.stream.lowering.options import AttentionLimit, LiftOptions
 from graphc.stream.propagation.analysis import analyse
-from graphc.stream.scores.score_matrix import lowest_of
+from graphc.stream.scores.constant_scores import lowest_of
 
 
 def banded(offline: Offline, settings: LiftOptions) -> Offline | None:

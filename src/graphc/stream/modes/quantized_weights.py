@@ -7,7 +7,7 @@ import numpy as np
 from graphc.ir.graph import Constant, Node, Tensor, constant_of, normalised, op_of, producer
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Array, TimeConstant
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 
 LEARNED = "learned values"

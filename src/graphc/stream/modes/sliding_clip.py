@@ -12,7 +12,7 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
 
 

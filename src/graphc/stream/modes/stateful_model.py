@@ -13,7 +13,8 @@ from graphc.contract.signature import Signature, StatePort, StreamInput, StreamO
 from graphc.errors import ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session
-from graphc.offline.reference import Feeds, Offline
+from graphc.offline.feeds import Feeds
+from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StreamRole
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from graphc.ir.graph import Constant, Node, Tensor, Variable, constant_of, normalised, op_of, unused_name
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.frame_by_frame import is_elementwise
 
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphc.ir.graph import Constant, Tensor, Variable
-from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument, shapes_of
 from graphc.stream.positions.ramps import time_axes
-from graphc.stream.scores.score_matrix import noise_of, repeats
+from graphc.stream.scores.constant_scores import noise_of, repeats
 from graphc.stream.symbolic.queries.questions import Steady
 
 

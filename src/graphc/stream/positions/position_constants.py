@@ -18,7 +18,9 @@ from graphc.ir.graph import Constant, Node, Tensor, Variable, normalised
 from graphc.stream.boundary.boundary_constants import Edges, edged_of, edges_step, may_have_ends
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.facts.facts import Fact, Stream, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 
 from graphc.ir.graph import Constant, Node, Tensor
-from graphc.stream.facts.facts import Array, Stream, TimeConstant
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 

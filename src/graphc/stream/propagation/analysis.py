@@ -13,9 +13,12 @@ from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.single_length import one_length_only
-from graphc.stream.facts.facts import Fact, Stream
+from graphc.stream.evaluation.wanted_tensors import longest
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
-from graphc.stream.propagation.propagate import StepAt, Walk
+from graphc.stream.propagation.placed_step import StepAt
+from graphc.stream.propagation.propagate import Walk
 from graphc.stream.symbolic.formulas import Shared
 from graphc.stream.symbolic.proof import ENDLESS, Proof
 
@@ -230,14 +233,15 @@ def promise_of(walk: Walk) -> Promise:
     """The lengths for which what a walk claimed holds."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
-    end, bound = proof.end, walk.max_frames
+    end = proof.end
+    bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
     most, by, continues = end.last, end.tensor, end.outside or end.rounded
     tried = dict(proof.untold)
     if tried or not proof.is_possible:
-        longest = max(evaluated)
-        if longest <= most:
-            further = [n for k in (1, 2, 3, 4) for n in (k * longest, k * longest + 1) if n > longest]
-            most, by = longest, next(iter(tried), "")
+        seen = max(evaluated)
+        if seen <= most:
+            further = [n for k in (1, 2, 3, 4) for n in (k * seen, k * seen + 1) if n > seen]
+            most, by = seen, next(iter(tried), "")
             continues = not any(walk.offline.accepts(n) for n in further)
     if bound is not None and bound <= most:
         most, by, continues = bound, "", False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, GraphcError, StreamError, TooShortError
 from graphc.ir.graph import Node, label, op_of
-from graphc.stream.facts.facts import IndexMap, ScoreMatrix, Stream, TimeConstant, Untimed, UntimedOrigin
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.index_maps.index_maps import moved_stream
 from graphc.stream.index_maps.movers import PLAIN_MOVERS
 from graphc.stream.lowering.lowering import Lowering

@@ -16,15 +16,19 @@ from graphc.spec.input_roles import StateRole
 from graphc.stream.boundary.boundary_values import with_surroundings
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
-from graphc.stream.evaluation.wanted_tensors import input_fact, longest, refuse_table, sized_tensors, wanted_tensors
-from graphc.stream.facts.facts import Fact, GraphConstant, IndexMap, ScoreMatrix, Stream, TimeConstant, Untimed
-from graphc.stream.lowering.finite import keeps_finite, lower_bound
-from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.evaluation.wanted_tensors import input_fact, refuse_table, sized_tensors, wanted_tensors
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import GraphConstant, TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
 from graphc.stream.propagation.dispatch import step_of
+from graphc.stream.propagation.finite import keeps_finite, lower_bound
+from graphc.stream.propagation.placed_step import StepAt
 from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import Proof
@@ -33,16 +37,6 @@ from graphc.stream.symbolic.sources import sizes_of
 
 SIZING = ("Reshape", "Expand", "Tile", "Resize")
 RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
-
-
-@dataclass(frozen=True)
-class StepAt:
-    """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
-
-    node: Node
-    step: Lowering
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
 
 
 @dataclass
@@ -300,8 +294,3 @@ class Walk:
             self.finite,
             self.proof,
         )
-
-    @property
-    def max_frames(self) -> int | None:
-        """The longest stream that stays within every table that is read at the clock."""
-        return min((longest(length, frames) for length, frames in self.bounds), default=None)

@@ -13,7 +13,8 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.boundary.reflect_padding import mirrored
-from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

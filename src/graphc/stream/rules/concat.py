@@ -11,7 +11,8 @@ from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.boundary.prefix_padding import Front
 from graphc.stream.evaluation.length_fit import explained
-from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

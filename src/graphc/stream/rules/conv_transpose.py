@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor, with_attrs
-from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from graphc.ir.graph import Node
 from graphc.stream.attention.attention_matmul import product
-from graphc.stream.facts.facts import Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.frame_by_frame import copied, same_length
 from graphc.stream.lowering.lowering import Lowering

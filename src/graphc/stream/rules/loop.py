@@ -8,7 +8,9 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
 from graphc.stream.canonical.iteration_affine import passes_on, routed
-from graphc.stream.facts.facts import Fact, Stream, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Node, normalised
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.frame_by_frame import copied
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -8,7 +8,9 @@ import numpy as np
 
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Node, Tensor, with_attrs
-from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant, Untimed
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

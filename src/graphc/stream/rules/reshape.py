@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, label
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -8,9 +8,10 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, export_model
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
+from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
-from graphc.stream.facts.facts import Stream
+from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

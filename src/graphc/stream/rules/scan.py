@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, normalised
-from graphc.stream.facts.facts import Array, Fact, Stream, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

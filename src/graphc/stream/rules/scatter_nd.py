@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.facts.facts import Array, Stream, TimeConstant
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

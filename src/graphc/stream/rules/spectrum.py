@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.graph import Node, Tensor, normalised
-from graphc.stream.facts.facts import TimeConstant
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.frame_by_frame import copied
 from graphc.stream.lowering.lowering import Lowering

@@ -9,7 +9,8 @@ import numpy as np
 
 from graphc.errors import TooShortError
 from graphc.ir.graph import label, name_of
-from graphc.stream.facts.facts import Array, Span, Stream
+from graphc.stream.facts.stream import Span, Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.node_facts import Facts
 
 ROWS_TO_TELL = 3

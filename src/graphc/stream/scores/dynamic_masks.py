@@ -13,8 +13,10 @@ import numpy as np
 
 from graphc.errors import StreamError
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, ScoreMatrix, Span, Stream
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Span, Stream
 from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import ONE_SIZE_HINT

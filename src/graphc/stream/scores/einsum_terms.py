@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import IndexMap, ScoreMatrix
+from graphc.stream.facts.index_map import IndexMap
+from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.lowering.node_facts import Facts
 
 SUMMED = "sums over all time"

@@ -9,8 +9,10 @@ from math import inf
 import numpy as np
 
 from graphc.ir.graph import Node
-from graphc.stream.facts.facts import Array, Fact, MaskFacts, ScoreMatrix, TimeConstant
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.scores import MaskFacts, ScoreMatrix
 from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 
 OFF = -500.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from graphc.contract.length import Length
-from graphc.stream.facts.facts import Law
+from graphc.stream.facts.scores import Law
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Shifting
 

@@ -13,7 +13,8 @@ import onnx
 from graphc.ir.graph import Constant, Graph, Node, Tensor, is_sparse, label, op_of, reads, standard, subgraphs
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import CountsRole, MaskRole
-from graphc.stream.facts.facts import Fact, IndexMap
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
     Expr,

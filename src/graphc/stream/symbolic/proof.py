@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.contract.length import Length
-from graphc.stream.facts.facts import GraphConstant, TimeConstant
+from graphc.stream.facts.time_constant import GraphConstant, TimeConstant
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (

@@ -10,7 +10,9 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Node
 from graphc.spec.input_roles import MaskRole
-from graphc.stream.facts.facts import Fact, ScoreMatrix, Stream, Untimed
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.scores import ScoreMatrix
+from graphc.stream.facts.stream import Stream, Untimed
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
 from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.ir.graph import Node, with_attrs
-from graphc.stream.facts.facts import Array, Stream
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.time.window import Window
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Array, Stream, TimeConstant, Untimed
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.frame_by_frame import brought_to, same_length

@@ -9,7 +9,9 @@ import numpy as np
 
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.facts import Fact, Stream, TimeConstant, Untimed, UntimedOrigin
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
 from graphc.stream.lowering.node_facts import Facts
 

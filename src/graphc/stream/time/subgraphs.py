@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor
-from graphc.stream.evaluation.evaluate import draws
-from graphc.stream.facts.facts import Fact, Stream, TimeConstant, Untimed
+from graphc.stream.evaluation.dependence import draws
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_moving

@@ -11,7 +11,8 @@ from graphc.contract.length import Length
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
 from graphc.stream.boundary.constants import Core, run_core
-from graphc.stream.facts.facts import Array, Edge, Head, Stream
+from graphc.stream.facts.stream import Edge, Head, Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
 

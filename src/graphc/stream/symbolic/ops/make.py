@@ -7,7 +7,8 @@ from math import prod
 
 import numpy as np
 
-from graphc.ir.graph import Constant, constant_value
+from graphc.ir.graph import Constant
+from graphc.ir.import_export import constant_value
 from graphc.stream.symbolic.domain.lists import listed, numbers_of, size_in
 from graphc.stream.symbolic.domain.space import (
     Expr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc.contract.length import Length
-from graphc.stream.facts.facts import Array
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.lists import numbers_of
 from graphc.stream.symbolic.domain.moves import pulled

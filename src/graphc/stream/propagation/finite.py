@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.graph import Constant, Node, constant_of, op_of
-from graphc.stream.facts.facts import TimeConstant
+from graphc.stream.facts.time_constant import TimeConstant
 
 KEEPING = frozenset(
     {

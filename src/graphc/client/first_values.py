@@ -1,0 +1,103 @@
+"""First values of states out of an npz file, which is hostile until checked."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.client.manifest import FileInit, FillInit, Manifest, StateEntry
+from graphc.errors import ModelError
+from graphc.ir.model import file_digest
+
+MAX_STATE_ELEMENTS = 2**31
+LARGEST_NPY_HEADER = 2**16
+
+
+def first_values_in(manifest: Manifest, folder: Path) -> dict[str, NDArray[Any]]:
+    """The arrays that states start from.
+
+    Errors:
+        ModelError: a file that lies outside the manifest's folder, is another than was written with the manifest, or
+            does not hold what the manifest says.
+    """
+    files = {s.init.file for s in manifest.states if isinstance(s.init, FileInit)}
+    values = {s.input: first_value(s, folder) for s in manifest.states}
+    for name in files if manifest.init_sha256 is not None else ():
+        if file_digest(folder / name) != manifest.init_sha256:
+            raise ModelError(
+                "it is not the file that was written with this model",
+                where=str(folder / name),
+                hint="compile again",
+            )
+    return values
+
+
+def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
+    """The array that a state starts from.
+
+    Errors:
+        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says; also whatever
+            reading it raises, of which zipfile, its decompressors and numpy have no list.
+    """
+    shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
+    if math.prod(shape) > MAX_STATE_ELEMENTS:
+        raise ModelError(f"the state '{state.input}' has {math.prod(shape)} elements")
+    if isinstance(state.init, str):
+        return np.zeros(shape, dtype)
+    if isinstance(state.init, FillInit):
+        return np.full(shape, float(state.init.fill), dtype)
+    name = state.init.file
+    if folder is None or Path(name).name != name or name in ("", ".", ".."):
+        raise ModelError(f"the first value of '{state.input}' lies in '{name}', which is no file beside the manifest")
+    path = folder / name
+    if path.is_symlink():
+        raise ModelError(f"'{name}' is a link, which a first value may not be", where=str(path))
+    try:
+        with zipfile.ZipFile(path) as packed:
+            unpacked = packed.getinfo(f"{state.init.key}.npy").file_size
+        if unpacked > math.prod(shape) * dtype.itemsize + LARGEST_NPY_HEADER:
+            raise ValueError(f"it unpacks to {unpacked} bytes, where the manifest has {list(shape)} of {dtype}")
+        with np.load(path, allow_pickle=False) as archive:
+            held: object = archive[state.init.key]
+        if not isinstance(held, np.ndarray):
+            raise ValueError("it is no array")
+        value: NDArray[Any] = held
+    except Exception as err:
+        raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
+    if value.shape != shape or value.dtype != dtype:
+        raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))
+    return value
+
+
+def numpy_dtype(name: str) -> Any:
+    """The dtype of a name as a manifest writes it.
+
+    Errors:
+        ModelError: no such dtype.
+    """
+    if name == "bfloat16":
+        from ml_dtypes import bfloat16
+
+        return bfloat16
+    known = (
+        "float16",
+        "float32",
+        "float64",
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
+    if name not in known:
+        raise ModelError(f"'{name}' is no dtype of a port")
+    return name

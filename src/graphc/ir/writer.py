@@ -1,0 +1,36 @@
+"""Appends nodes to a list, each with a name of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.ir.graph import Constant, Node, Tensor, Variable
+
+
+class Writer:
+    """Writes nodes whose names begin with ``base``; arrays and numbers among the inputs become constants."""
+
+    def __init__(self, base: str):
+        self.base = base
+        self.nodes: list[Node] = []
+
+    def one(self, op: str, *inputs: Tensor | NDArray[Any] | np.generic | int | list[int], **attrs: Any) -> Variable:
+        """Appends a node of one output, which is returned."""
+        name = f"{self.base}/{op.lower()}_{len(self.nodes)}"
+        given = [t if isinstance(t, Tensor) else Constant(f"{name}/{i}", np.asarray(t)) for i, t in enumerate(inputs)]
+        result = Variable(name)
+        self.nodes.append(Node(op, name, attrs, given, [result]))
+        return result
+
+    def size(self, tensor: Tensor, axis: int) -> Variable:
+        """One entry of a tensor's shape, int64 [1]."""
+        end = axis + 1 if axis != -1 else int(np.iinfo(np.int64).max)
+        return self.one("Slice", self.one("Shape", tensor), [axis], [end])
+
+    def span(self, size: Tensor, trailing: int) -> Variable:
+        """0, 1, 2 and so on up to a size, followed by axes of size 1."""
+        places = self.one("Range", 0, self.one("Squeeze", size), 1)
+        return self.one("Reshape", places, [-1] + [1] * trailing)

@@ -1,0 +1,128 @@
+"""An offline model prepared as the reference: its roles, its batch, its free axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import onnx
+
+from graphc.contract.length import Length
+from graphc.errors import SpecError
+from graphc.offline.reference import Offline
+from graphc.offline.relax import relax
+from graphc.spec.input_roles import (
+    CountsRole,
+    MaskRole,
+    Port,
+    Role,
+    StateRole,
+    StaticRole,
+    StreamRole,
+    graph_ports,
+    infer_stream_axes,
+    nearest,
+)
+from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.spec_file import SpecFile
+
+
+def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None = None) -> Offline:
+    """The offline model under a spec's stream section.
+
+    Errors:
+        SpecError: a name that is no input, an axis out of range, roles that cannot be inferred, or a batch that no
+            input has an axis for.
+    """
+    ports, outputs = graph_ports(model)
+    roles = roles_of(stream, ports, outputs, spec)
+    batch_axes = batch_axes_of(ports, roles, stream.batch)
+    if stream.batch > 1 and not batch_axes and stream.clocks == "shared":
+        reason = f"no input has a symbolic dim, or one of {stream.batch}, for a batch of streams"
+        hint = "export the model with a symbolic batch dim"
+        keys = ("stream", "batch")
+        raise spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(keys)}: {reason}", hint=hint)
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    declared = relax(prepared, roles, stream.batch)
+    return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes)
+
+
+def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:
+    """The axis of each input that holds the streams of a batch: symbolic and not time, else one of the batch's size."""
+    free: dict[str, int] = {}
+    sized: dict[str, int] = {}
+    for port in ports:
+        role = roles[port.name]
+        if not isinstance(role, StreamRole | StaticRole):
+            continue
+        others = [a for a in range(len(port.dims)) if not (isinstance(role, StreamRole) and a == role.axis)]
+        symbolic = [a for a in others if not isinstance(port.dims[a], int)]
+        if symbolic:
+            free[port.name] = symbolic[0]
+        elif any(port.dims[a] == batch for a in others):
+            sized[port.name] = next(a for a in others if port.dims[a] == batch)
+    streams = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    return free if streams & set(free) else sized
+
+
+def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: SpecFile | None) -> dict[str, Role]:
+    def complain(keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
+        return spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}", hint=hint)
+
+    names = [p.name for p in ports]
+    roles: dict[str, Role] = {}
+    for index, state in enumerate(stream.states):
+        for key, name, known in (("input", state.input, names), ("output", state.output, [p.name for p in outputs])):
+            if name not in known:
+                raise complain(
+                    ("stream", "states", index, key), f"'{name}' is no {key} of the model", nearest(name, known)
+                )
+        if state.input in roles:
+            raise complain(("stream", "states", index, "input"), f"'{state.input}' is named twice")
+        roles[state.input] = StateRole(state.output, state.init)
+    free = [p for p in ports if p.name not in roles]
+    if not free:
+        raise complain(("stream", "states"), "every input is a state, so none carries stream time")
+    if stream.inputs is None:
+        axes = infer_stream_axes(free)
+        given = {name: InputSpec(axis=axis) for name, axis in axes.items()}
+    else:
+        given = stream.inputs
+    for name, entry in given.items():
+        keys = ("stream", "inputs", name)
+        if name not in names:
+            raise complain(keys, f"'{name}' is no input of the model", nearest(name, names))
+        if name in roles:
+            raise complain(keys, f"'{name}' already is a state")
+        roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
+    if not any(isinstance(r, StreamRole) for r in roles.values()):
+        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis")
+    first = next(r for r in roles.values() if isinstance(r, StreamRole))
+    if first.rate != 1:
+        raise complain(("stream", "inputs"), "the first stream input has rate 1; rates count its frames")
+    for port in free:
+        roles.setdefault(port.name, StaticRole())
+    return {name: roles[name] for name in names}
+
+
+def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], complain: Any, keys: tuple[str, ...]) -> Role:
+    low, high = entry.range or (None, None)
+    if entry.axis is not None:
+        rank = len(port.dims)
+        if not -rank <= entry.axis < rank:
+            raise complain((*keys, "axis"), f"axis {entry.axis} of an input with {rank} dims {list(port.dims)}")
+        return StreamRole(entry.axis % rank, Fraction(entry.rate), low, high)
+    if entry.counts is not None:
+        if entry.counts not in given or given[entry.counts].axis is None:
+            streams = [name for name, other in given.items() if other.axis is not None]
+            raise complain((*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams))
+        return CountsRole(entry.counts)
+    if entry.mask is not None:
+        if len(port.dims) < 2:
+            raise complain((*keys, "mask"), f"a mask over queries and keys of an input with {len(port.dims)} dims")
+        mask = entry.mask
+        length = Length(tuple((step.mul, step.add, step.div) for step in mask.length))
+        return MaskRole(mask.left, mask.right, mask.block, length, mask.seen, mask.unseen)
+    return StaticRole(low, high)

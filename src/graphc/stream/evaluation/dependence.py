@@ -1,0 +1,41 @@
+"""Which tensors depend on stream data, on static inputs, or on time alone."""
+
+from __future__ import annotations
+
+from graphc.errors import StreamError
+from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, label, reads, subgraphs
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
+from graphc.stream.evaluation.time_only import values_read
+
+
+def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
+    """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
+    roles = offline.roles
+    data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
+    for node in graph.nodes:
+        sources = {t.name for t in values_read(node)}
+        outputs = {t.name for t in node.outputs if t.name}
+        if sources & data:
+            data |= outputs
+        elif draws(node):
+            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
+        elif sources & static:
+            static |= outputs
+    return data, static
+
+
+def draws(node: Node) -> bool:
+    """Whether a node, or one within it, draws random numbers."""
+    return node.op in RANDOM_OPS or any(draws(n) for inner in subgraphs(node) for n in inner.nodes)
+
+
+def frontier(graph: Graph, data: set[str]) -> set[str]:
+    """The time-only tensors that a node of data reads, and the time-only outputs."""
+    made = {t.name for node in graph.nodes for t in node.outputs if t.name} | {t.name for t in graph.inputs}
+    wanted = {t.name for t in graph.outputs if t.name not in data}
+    for node in graph.nodes:
+        if any(t.name in data for t in node.outputs):
+            wanted |= {t.name for t in reads(node) if t.name not in data and not isinstance(t, Constant)}
+    return wanted & made

@@ -1,0 +1,100 @@
+"""Tensors of data with one time axis, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fractions import Fraction
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.stream.facts.time_constant import Array
+
+
+class Edge(Enum):
+    """The head of a stream padded by its own first frame."""
+
+    FIRST_FRAME = "first frame"
+
+
+Head = Array | Edge | None
+
+
+class UntimedOrigin(Enum):
+    """Where a tensor without time comes from."""
+
+    INPUT = "static input"
+    GIVEN = "given state"
+    FINAL = "final state"
+
+
+@dataclass(frozen=True)
+class Untimed:
+    """A tensor of data without a time axis: one value for the whole stream, or a state as it is now."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    origin: UntimedOrigin = UntimedOrigin.INPUT
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A tensor with time on one axis.
+
+    The invariant, c being the frames that a chunk of C input frames gives (``c = C * rate``):
+
+        chunked[n][i] == offline[n * c - delay + i]    where 0 <= n * c - delay + i < length(T)
+
+    Frames outside are leftovers, but for ``head`` and ``tail``: where ``delay < 0``, the frames [0, -delay) are never
+    carried and all equal ``head``; where ``tail`` is not None, every frame from ``length(T)`` on equals it.
+
+    Args:
+        axis: the axis that is time.
+        rate: frames of this tensor per input frame.
+        delay: frames by which chunked lags offline.
+        length: frames offline for T input frames.
+        shape: the offline shape, with -1 for time.
+        head: the frames that stand before the first carried one (shape with one frame), or the mark of edge padding.
+        tail: the frame that follows the last one, again and again (shape with one frame).
+    """
+
+    axis: int
+    rate: Fraction
+    delay: int
+    length: Length
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    head: Head = field(default=None, compare=False)
+    tail: Array | None = field(default=None, compare=False)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def from_right(self) -> int:
+        """The stream axis counted from the last, as broadcasting counts."""
+        return self.rank - self.axis
+
+    def at(self, delay: int) -> Stream:
+        """The same stream after a delay line; the frames before 0 are leftovers from then on."""
+        return replace(self, delay=delay, head=self.head if delay < 0 else None)
+
+    def one_frame(self) -> tuple[int, ...]:
+        return tuple(1 if axis == self.axis else size for axis, size in enumerate(self.shape))
+
+
+@dataclass(frozen=True)
+class Span:
+    """The frames of one time that a call works on: ``[n*c - offset, (n+1)*c - offset + extra)``.
+
+    Args:
+        offset: frames by which the first one lags the first frame of the chunk.
+        extra: frames more (or, negative, fewer) than the chunk has.
+        ends: whether frames past the end may be among those that a kept frame reads.
+    """
+
+    offset: int
+    extra: int = 0
+    ends: bool = False

@@ -1,0 +1,106 @@
+"""Gather: a table looked up by a stream, frames picked evenly, or overlapping windows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array, TimeConstant
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.frame_by_frame import copied
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import stream_rule
+from graphc.stream.rules.clamped_frames import picked_windows
+from graphc.stream.rules.slice import FIRST_FRAMES, Cut, cut
+from graphc.stream.time.window import Window, window_over
+
+
+@stream_rule("Gather")
+def gather(node: Node, facts: Facts) -> Lowering:
+    """A table looked up by a stream, or other axes picked from; on time, evenly spaced indices are a slice."""
+    data, indices = facts[0], facts[1]
+    along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
+    if isinstance(indices, Stream):
+        if isinstance(data, Stream):
+            facts.refuse("looks one stream up in another", "attention by indices cannot be streamed")
+        return Lowering((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
+    x = facts.only_stream()
+    if along != x.axis:
+        value = facts.array(1, "'indices'")
+        assert value is not None
+        axis = x.axis if x.axis < along else x.axis + value.ndim - 1
+        return Lowering((facts.out(x, axis),), copied(node, facts), local=True)
+    if not isinstance(indices, TimeConstant):
+        facts.refuse("picks frames by data", "a stream has only the frames of a chunk")
+    return gathered_frames(node, facts, x, indices.values)
+
+
+def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
+    """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of them."""
+    if all(v.ndim == 2 and v.size for v in values):
+        return framed(node, facts, x, values)
+    if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):
+        facts.refuse("picks single frames by their place", "return every frame; the client picks")
+    steps = {int(step) for v in values for step in np.diff(v)}
+    starts = {int(v[0]) for v in values}
+    if len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
+        windows = picked_windows(node, facts, x, values)
+        if windows is not None:
+            return windows
+        facts.refuse("picks frames that are not evenly spaced from the start", "use Slice")
+    step, start = steps.pop(), starts.pop()
+    sizes = [x.length(n) for n in facts.lengths]
+    afters = {size - int(v[-1]) - 1 for size, v in zip(sizes, values, strict=True)}
+    if step == 1 and len(afters) > 1:
+        facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
+    facts.claim_kept(x.axis, start, {x.axis: step})
+    proved = facts.proved_length(x.axis, x.rate / step)
+    if proved is not None:
+        return cut(node, facts, Cut(start, step, proved))
+    end = x.length.then(1, -min(afters), 1) if step == 1 else x.length
+    return cut(node, facts, Cut(start, step, end.then(1, step - 1 - start, step)))
+
+
+def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
+    """Overlapping windows, as ``unfold`` makes them: indices [frames, kernel] or [kernel, frames], evenly spaced.
+
+    Refuses any other table of indices.
+    """
+    longest = max(values, key=np.size)
+    frames_first = len({v.shape[1] for v in values}) == 1
+    table = longest if frames_first else longest.T
+    start = int(table[0, 0])
+    stride = int(table[1, 0] - table[0, 0]) if table.shape[0] > 1 else 1
+    dilation = int(table[0, 1] - table[0, 0]) if table.shape[1] > 1 else 1
+    kernel = table.shape[1]
+
+    def window_table(count: int) -> Array:
+        made = start + stride * np.arange(count)[:, None] + dilation * np.arange(kernel)[None]
+        return made if frames_first else made.T
+
+    count_axis = 0 if frames_first else 1
+    if (
+        stride < 1
+        or dilation < 1
+        or start < 0
+        or any(not np.array_equal(v, window_table(v.shape[count_axis])) for v in values)
+    ):
+        facts.refuse("picks frames by a table that is no sliding window", "frame the signal with evenly spaced windows")
+    extent = (kernel - 1) * dilation + 1
+    frames_axis, taps_axis = (x.axis, x.axis + 1) if frames_first else (x.axis + 1, x.axis)
+    facts.claim_kept(x.axis, start, {frames_axis: stride, taps_axis: dilation})
+    w = window_over(facts, x, Window(extent, stride, -start, 0, (1, stride - extent - start, stride)))
+    frames = facts.frames(x) // stride
+    inner = stride * np.arange(frames)[:, None] + dilation * np.arange(kernel)[None]
+    indices = inner if frames_first else inner.T
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        chunk = w.chunk(b, inputs[0], "conv_context")
+        return [b.one("Gather", chunk, b.constant(indices.astype(np.int64)), axis=x.axis, hint="framed")]
+
+    return Lowering((facts.out(w.x, x.axis + count_axis, delay=w.delay, length=w.length),), emit)

@@ -1,0 +1,102 @@
+"""Softmax over keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor, normalised
+from graphc.stream.attention.attend import with_existing
+from graphc.stream.attention.one_score_matrix import only_table
+from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix, SoftmaxSite
+from graphc.stream.facts.time_axes import Frame
+from graphc.stream.facts.time_constant import Array
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.rule import two_time_rule
+from graphc.stream.scores.band import UNLIMITED
+from graphc.stream.scores.constant_scores import lowest_of
+from graphc.stream.scores.dynamic_masks import Spans
+from graphc.stream.scores.mask_analysis import OFF
+from graphc.stream.scores.score_matrix import built, emit_nothing, pairs_of
+
+
+@two_time_rule("Softmax")
+def softmax(node: Node, facts: Facts) -> Lowering:
+    """Over one time: entries far below the largest of their row become zeros, frames that do not exist too."""
+    table = only_table(facts)
+    first = normalised(int(node.attrs.get("axis", -1 if facts.opset >= 13 else 1)), table.rank)
+    axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
+    along = [a for a in axes if a in table.axes]
+    if len(along) > 1 or (along and len(axes) > 1 and any(table.shape[a] != 1 for a in axes if a not in along)):
+        facts.refuse("normalises over both times at once", UNLIMITED)
+    if not along:
+        free = MaskFacts.free(len(facts.lengths))
+        frame = Frame(table.from_right, table.times)
+        build = built(node, [table.build])
+        return Lowering(
+            (pairs_of(facts, frame, build, replace(table.masks, upper=free.upper, zero=free.zero)),), emit_nothing(node)
+        )
+    key = table.axes.index(along[0])
+    lowest = lowest_of(table.dtype)
+
+    def scores(b: Builder, spans: Spans) -> Tensor:
+        return with_existing(b, table, key, spans, lowest)
+
+    if any((upper == -np.inf).all(axis=key).any() for upper in table.masks.upper):
+        facts.refuse(
+            "normalises a query that sees no key at all, which gives no number",
+            "let every query see its own frame, or mask by a finite number",
+        )
+    zero = vanishing(table.masks, key)
+    in_softmax = tuple(~z for z in zero)
+    masks = replace(
+        MaskFacts.free(len(facts.lengths)), zero=zero, displaced=table.masks.displaced, in_softmax=in_softmax
+    )
+    build = built(node, [scores])
+    frame = Frame(table.from_right, table.times)
+    rights = table.from_right
+    site = SoftmaxSite(node.inputs[0].name, node.outputs[0].name, rights[1 - key], rights[key], table.dtype)
+    pairs = pairs_of(facts, frame, build, masks, settled=True, sites=(site,))
+    laws = pairs.laws if holds_in_short_rows(table, key) else (*pairs.laws, doubtful(node, facts))
+    return Lowering((replace(pairs, normalised=pairs.normalised | {key}, laws=laws),), emit_nothing(node))
+
+
+def holds_in_short_rows(table: ScoreMatrix, key: int) -> bool:
+    """Whether what is off beside the highest of its row is so beside the row's own place too.
+
+    Rows near the ends of a stream, and of short streams, have fewer entries, but every row has its own place.
+    """
+    masks = table.masks if key == 1 else table.masks.swapped()
+    upper, lower, zero = max(zip(masks.upper, masks.lower, vanishing(masks, 1), strict=True), key=lambda v: v[0].size)
+    rows, keys = np.broadcast_shapes(upper.shape, lower.shape)
+    if rows == 1 or keys == 1:
+        return True
+    own = np.diagonal(np.broadcast_to(lower, (rows, keys)))[:, None]
+    upper, zero = (np.broadcast_to(v, (rows, keys))[: len(own)] for v in (upper, zero))
+    with np.errstate(invalid="ignore"):
+        below = np.where(np.isfinite(own), upper - own, 0) <= OFF
+    return not bool((zero & ~(below | (upper == -np.inf))).any())
+
+
+def doubtful(node: Node, facts: Facts) -> Law:
+    """Notes that the band of an attention is seen at the lengths evaluated alone."""
+
+    def claim(period: int, masks: int) -> None:
+        if facts.proof is not None:
+            facts.proof.doubt(node.outputs[0].name, "a query may see more where its own place is masked")
+
+    return claim
+
+
+def vanishing(masks: MaskFacts, axis: int) -> tuple[Array, ...]:
+    """Entries so far below the highest of their row, whatever the head, that their exponential is zero."""
+    found: list[Array] = []
+    for upper, lower in zip(masks.upper, masks.lower, strict=True):
+        highest = lower.max(axis=axis, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            below = np.where(np.isfinite(highest), upper - highest, 0)
+        found.append((below <= OFF) | (upper == -np.inf))
+    return tuple(found)

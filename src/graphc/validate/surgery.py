@@ -1,0 +1,102 @@
+"""Changes of one place in a compiled model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from graphc.client.manifest import Manifest
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A compiled model: its graph, its manifest, and the first values of its states."""
+
+    proto: onnx.ModelProto
+    manifest: Manifest
+    first: dict[str, Array]
+
+
+@dataclass
+class Surgery:
+    """A copy of a compiled model's graph, in which tensors are replaced."""
+
+    proto: onnx.ModelProto
+    made: int = 0
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    @classmethod
+    def on(cls, parts: Parts) -> Surgery:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(parts.proto)
+        return cls(copy)
+
+    def constant(self, value: Array) -> str:
+        name = f"mutant/constant_{next(self.names)}"
+        self.proto.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], **attrs: Any) -> str:
+        """Puts a node behind those made before; they stand together where the surgery began."""
+        name = f"mutant/{op}_{next(self.names)}"
+        self.proto.graph.node.insert(self.made, helper.make_node(op, list(inputs), [name], **attrs))
+        self.made += 1
+        return name
+
+    def behind_input(
+        self, name: str, instead: Callable[[Surgery, str], str], only: onnx.NodeProto | None = None
+    ) -> None:
+        """Lets the readers of a graph's input, or one of them, read something made of it."""
+        readers = [n for n in self.proto.graph.node if only is None or n.output == only.output]
+        new = instead(self, name)
+        for reader in readers:
+            renamed_reads(reader, name, new)
+
+    def behind_node(self, output: str, instead: Callable[[Surgery, str], str]) -> None:
+        """Lets something made of a node's output stand for it everywhere."""
+        nodes = self.proto.graph.node
+        index = next(i for i, n in enumerate(nodes) if output in n.output)
+        before = f"{output}//before"
+        for place, name in enumerate(nodes[index].output):
+            if name == output:
+                nodes[index].output[place] = before
+        self.made = index + 1
+        new = instead(self, before)
+        nodes.insert(self.made, helper.make_node("Identity", [new], [output]))
+
+    def before_input_of(self, output: str, index: int, instead: Callable[[Surgery, str], str]) -> None:
+        """Lets a node read something made of one of its inputs."""
+        nodes = self.proto.graph.node
+        place = next(i for i, n in enumerate(nodes) if output in n.output)
+        reader = nodes[place]
+        self.made = place
+        reader.input[index] = instead(self, reader.input[index])
+
+
+def renamed_reads(node: onnx.NodeProto, old: str, new: str) -> None:
+    """Renames what a node and its subgraphs read."""
+    for place, name in enumerate(node.input):
+        if name == old:
+            node.input[place] = new
+    for attribute in node.attribute:
+        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            for inner in graph.node:
+                renamed_reads(inner, old, new)
+
+
+def with_graph(parts: Parts, change: Callable[[Surgery], None]) -> Callable[[], Parts]:
+    def make() -> Parts:
+        surgery = Surgery.on(parts)
+        change(surgery)
+        return replace(parts, proto=surgery.proto)
+
+    return make
