@@ -19,6 +19,8 @@ from graphc.api import (
     Rewrite,
     Scene,
     Stage,
+    Target,
+    all_targets,
     guarded,
     nearest,
     register_pass,
@@ -52,7 +54,7 @@ class Fuse(Pass[FuseOptions]):
 
     Example:
         passes:
-          - fuse: {leave_out: [moved_axes]}
+          - fuse: {leave_out: [eliminate_transposes]}
 
     Limits:
         Exact to rounding: weights are merged in float64 and stored in their own type. Rewrites look at the outer
@@ -64,11 +66,7 @@ class Fuse(Pass[FuseOptions]):
 
     @classmethod
     def parts(cls) -> dict[str, str]:
-        everywhere = {r.name for r in rewrites_for("onnx")}
-        return {
-            r.name: r.summary() + ("" if r.name in everywhere else f" (target {', '.join(r.targets)})")
-            for r in rewrites_for("")
-        }
+        return {r.name: r.summary() + suffix(r) for r in rewrites_for(None)}
 
     def run(self, model: Model, config: FuseOptions, context: PassContext) -> PassResult:
         before, signature = model.proto(), model.signature
@@ -119,7 +117,13 @@ class Run:
         return count
 
 
-def chosen_rewrites(config: FuseOptions, target: str) -> list[Rewrite]:
+def suffix(rewrite: Rewrite) -> str:
+    """For which targets a rewrite is, where that is not all."""
+    suited = [name for name, target in all_targets().items() if rewrite.suits(target)]
+    return "" if len(suited) == len(all_targets()) else f" (target {', '.join(suited)})"
+
+
+def chosen_rewrites(config: FuseOptions, target: Target) -> list[Rewrite]:
     """The rewrites that the options and the target leave.
 
     Errors:
@@ -130,7 +134,7 @@ def chosen_rewrites(config: FuseOptions, target: str) -> list[Rewrite]:
         for name in names:
             if name not in known:
                 raise PassError(
-                    f"fuse.{key}: there is no rewrite '{name}' for the target {target}", hint=nearest(name, known)
+                    f"fuse.{key}: there is no rewrite '{name}' for the target {target.name}", hint=nearest(name, known)
                 )
     found = rewrites_for(target, config.only or None)
     return [r for r in found if r.name not in config.leave_out]

@@ -26,6 +26,7 @@ from graphc.api import (
     PassError,
     PassResult,
     Seen,
+    Target,
     ToleranceSpec,
     nearest,
     recording_files,
@@ -116,7 +117,7 @@ class Quantize(Pass[QuantizeOptions]):
 
 
 def quantized(
-    model: Model, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: str
+    model: Model, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: Target
 ) -> Model:
     """The model with its weights in integers, but for some nodes."""
     before = model.proto()

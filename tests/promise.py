@@ -19,6 +19,7 @@ from graphc.passes.registry import load_registry
 from graphc.spec.schema import EXACT, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import Analysis, analyse
+from graphc.targets.registry import target_named
 from graphc.validate.compare import compare
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed
@@ -65,7 +66,7 @@ def verdict_of(
 
 def fused(model: Model, target: str) -> Model:
     cls = load_registry()["fuse"]
-    return cls().run(model, cls.Config(), PassContext(None, None, model.proto(), 17, target=target)).model
+    return cls().run(model, cls.Config(), PassContext(None, None, model.proto(), 17, target=target_named(target))).model
 
 
 def lifted_at(smallest: Analysis, times: int) -> Model:

@@ -21,6 +21,7 @@ ORDER = (
     "system",
     "contract",
     "ir",
+    "targets",
     "spec",
     "offline",
     "client",

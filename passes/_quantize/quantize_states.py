@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
 from graphc_passes._quantize.options import QuantizeOptions, StateType
 from numpy.typing import NDArray
 from onnx import TensorProto
@@ -19,6 +20,7 @@ from graphc.api import (
     Seen,
     StatePort,
     StateScale,
+    Target,
     Tensor,
     Variable,
     names_in,
@@ -70,7 +72,7 @@ def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
     return [s.input for s in signature.states if wanted_type(s, config) in ("int8", "int16")]
 
 
-def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: str) -> list[str]:
+def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: Target) -> list[str]:
     """Gives the chosen states fewer bits, and says which stay as they are and why. Changes the model in place.
 
     Errors:
@@ -118,14 +120,14 @@ def as_half(model: Model, state: StatePort) -> StatePort | str:
     return replace(state, init=init)
 
 
-def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Seen], target: str) -> StatePort | str:
+def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Seen], target: Target) -> StatePort | str:
     dtype = np.dtype(kind)
     domain = None
     if kind == "int16" and model.graph.opset < FIRST_INT16:
-        if target == "onnx":
+        if not target.has(*CONTRIB_LINEAR):
             raise PassError(
                 f"quantize.states: int16 needs opset {FIRST_INT16}, the model has {model.graph.opset}",
-                hint="set target: onnxruntime, or states: float16",
+                hint=f"{other_target(*CONTRIB_LINEAR)}set states: float16",
             )
         domain = "com.microsoft"
     if not np.isfinite(state.init).all():

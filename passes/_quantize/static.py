@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
 from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import Constant, Model, Seen, opset_of
+from graphc.api import Constant, Model, Seen, Target, opset_of
 
 FIRST_PER_CHANNEL = 13
 FIRST_INT16 = 21
@@ -29,7 +30,7 @@ def observed(model: Model, ops: list[str]) -> list[str]:
 
 
 def static(
-    proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: str
+    proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: Target
 ) -> onnx.ModelProto:
     """What onnxruntime's static quantizer makes of a model, given the range of every tensor.
 
@@ -44,8 +45,9 @@ def static(
     if config.per_channel:
         hint = "set per_channel: false, or export the model at a later opset"
         opset_at_least(proto, FIRST_PER_CHANNEL, "per_channel", hint)
-    if config.activations == "int16" and target == "onnx":
-        hint = "set target: onnxruntime, or export the model at a later opset"
+    wide = config.activations == "int16"
+    if wide and not target.has(*CONTRIB_LINEAR):
+        hint = f"{other_target(*CONTRIB_LINEAR)}export the model at a later opset"
         opset_at_least(proto, FIRST_INT16, "activations: int16", hint)
     others = {name for name, s in seen.items() if s.low.dtype != np.float32}
     excluded = [*excluded, *(n.name for n in proto.graph.node if others.intersection([*n.input, *n.output]))]
@@ -58,7 +60,7 @@ def static(
         "DefaultTensorType": onnx.TensorProto.FLOAT,
         "ActivationSymmetric": config.activations == "int16",
         "OpTypesToExcludeOutputQuantization": ["Gemm"],
-        "UseQDQContribOps": target == "onnxruntime" and opset < FIRST_INT16 and config.activations == "int16",
+        "UseQDQContribOps": wide and opset < FIRST_INT16,
     }
     common = (weight_type(config), activation_type(config), TensorsData(CalibrationMethod.MinMax, ranges))
     given = copy.deepcopy(proto)

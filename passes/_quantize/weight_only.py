@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_passes._quantize.contrib import NBITS, other_target
 from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly
 from graphc_passes._quantize.options import QuantizeOptions
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Model, Node, PassError, Variable, names_in, unused_name, weight_of
+from graphc.api import Constant, Model, Node, PassError, Target, Variable, names_in, unused_name, weight_of
 
 FIRST_BLOCKED = 21
 FIRST_PER_AXIS = 13
@@ -19,7 +20,7 @@ OUTPUT_AXIS = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1, "LSTM": 
 WEIGHT_INPUTS = {"LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2), "Gather": (0,)}
 
 
-def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], target: str) -> onnx.ModelProto:
+def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], target: Target) -> onnx.ModelProto:
     """Weights of MatMul and Gemm in blocks: onnxruntime's MatMulNBits, or DequantizeLinear for every runtime.
 
     Errors:
@@ -28,14 +29,15 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     from onnxruntime.quantization import QuantFormat
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
-    if target != "onnxruntime" and config.weights != "int4":
+    own = target.has(NBITS)
+    if not own and config.weights != "int4":
         raise PassError(
-            f"quantize: blocks of {config.weights} exist in onnxruntime alone",
-            hint="set target: onnxruntime, weights: int4, or leave block out for one scale a channel",
+            f"quantize: ONNX has no blocks of {config.weights}",
+            hint=f"{other_target(NBITS)}set weights: int4, or leave block out for one scale a channel",
         )
-    form = QuantFormat.QOperator if target == "onnxruntime" else QuantFormat.QDQ
+    form = QuantFormat.QOperator if own else QuantFormat.QDQ
     if form == QuantFormat.QDQ:
-        hint = "set target: onnxruntime, leave block out, or export the model at a later opset"
+        hint = f"{other_target(NBITS)}leave block out or export the model at a later opset"
         opset_at_least(proto, FIRST_BLOCKED, "block", hint)
     given = onnx.ModelProto()
     given.CopyFrom(proto)

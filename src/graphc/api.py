@@ -59,6 +59,8 @@ from graphc.stream.modes.per_stream_clocks import own_clocks
 from graphc.stream.modes.sliding_clip import slide
 from graphc.stream.propagation.analysis import analyse
 from graphc.system.files import write_all
+from graphc.targets.registry import all_targets, target_with
+from graphc.targets.target import Target
 
 __all__ = [
     "RANDOM_OPS",
@@ -96,9 +98,11 @@ __all__ = [
     "StateScale",
     "StreamError",
     "Streams",
+    "Target",
     "Tensor",
     "ToleranceSpec",
     "Variable",
+    "all_targets",
     "analyse",
     "attribute_or_input",
     "banded",
@@ -146,6 +150,7 @@ __all__ = [
     "static_shapes",
     "stream_rule",
     "subgraphs",
+    "target_with",
     "unused_name",
     "value_of",
     "weight_of",

@@ -61,7 +61,7 @@ class Curve(PatternRewrite):
 
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
         shape = scene.shape(found["x"])
-        if scene.target == "onnxruntime":
+        if scene.target.has(f"com.microsoft::{self.contrib}"):
             return scene.one(self.contrib, found["x"], base=found.base, shape=shape, domain="com.microsoft")
         if scene.opset < OLDEST:
             return f"Gelu needs opset {OLDEST}, the model has {scene.opset}"

@@ -6,10 +6,10 @@ from graphc.api import Node, Rewrite, Scene, is_float, register_rewrite, value_o
 
 
 @register_rewrite
-class ProductsWithBias(Rewrite):
+class MatmulAddToGemm(Rewrite):
     """x @ W + b becomes Gemm, where x has rank 2 and W and b are constants."""
 
-    name = "products_with_bias"
+    name = "matmul_add_to_gemm"
     stage = "ranks"
 
     def apply(self, scene: Scene) -> int:

@@ -22,7 +22,7 @@ class Silu(PatternRewrite):
 
     name = "silu"
     stage = "target"
-    targets = ("onnxruntime",)
+    needs = ("com.microsoft::QuickGelu",)
     patterns: ClassVar[Sequence[Callable[..., Any]]] = (plain, steeper)
 
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:

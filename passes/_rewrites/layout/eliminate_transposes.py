@@ -41,11 +41,11 @@ LARGEST_GATHERED = 32_768
 
 
 @register_rewrite
-class MovedAxes(Rewrite):
+class EliminateTransposes(Rewrite):
     """A region between Transposes works in their order, where that takes fewer of them: elementwise ops, Split, Concat,
     Slice, softmax, convolutions over single frames (then MatMuls), and caches, whose ports change their layout."""
 
-    name = "moved_axes"
+    name = "eliminate_transposes"
     stage = "layout"
 
     def apply(self, scene: Scene) -> int:
@@ -92,8 +92,8 @@ class Permuted(Layout):
         return self.perm == CHANNELS_LAST and (is_pointwise(node) or self.is_small(node))
 
     def is_small(self, node: Node) -> bool:
-        """Whether a convolution over time is faster as a product of gathered frames: measured in onnxruntime."""
-        if self.scene.target != "onnxruntime" or not is_plain_conv(node):
+        """Whether a convolution over time is faster as a product of gathered frames."""
+        if not self.scene.target.gains.gathered_conv or not is_plain_conv(node):
             return False
         fixed = all(self.scene.fixed(t) is not None for t in (node.inputs[0], node.outputs[0]))
         return fixed and SMALLEST_GATHERED <= math.prod(node.inputs[1].shape) <= LARGEST_GATHERED
@@ -128,9 +128,9 @@ class Permuted(Layout):
         return node is not None and node.op == "Transpose"
 
     def indifferent(self, node: Node, tensor: Tensor) -> bool:
-        """onnxruntime takes a Transpose of the last two axes into the MatMul behind it."""
+        """A runtime may take a Transpose of the last two axes into the MatMul behind it."""
         swapped = [*range(len(self.perm) - 2), len(self.perm) - 1, len(self.perm) - 2]
-        return self.scene.target == "onnxruntime" and self.perm == swapped and node.op == "MatMul"
+        return self.scene.target.gains.transposed_product and self.perm == swapped and node.op == "MatMul"
 
     def closed(self, node: Node, tensor: Tensor) -> Tensor:
         return tensor

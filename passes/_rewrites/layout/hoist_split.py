@@ -17,10 +17,10 @@ def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
 
 
 @register_rewrite
-class SplitMoves(Rewrite):
+class HoistSplit(Rewrite):
     """Where all parts of a Split are reshaped and transposed alike (into heads), the whole is, and split after that."""
 
-    name = "split_moves"
+    name = "hoist_split"
     stage = "ranks"
 
     def apply(self, scene: Scene) -> int:

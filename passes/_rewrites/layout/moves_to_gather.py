@@ -15,11 +15,11 @@ MOST_ENTRIES = 1_000_000
 
 
 @register_rewrite
-class MovesByIndex(Rewrite):
+class MovesToGather(Rewrite):
     """Three or more Reshape, Slice and Transpose in a row that pick entries along one axis (the shift of relative
     positions) become one GatherElements."""
 
-    name = "moves_by_index"
+    name = "moves_to_gather"
     stage = "layout"
 
     def apply(self, scene: Scene) -> int:

@@ -31,11 +31,11 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 @register_rewrite
-class BatchOfOne(Rewrite):
+class SqueezeBatch(Rewrite):
     """Regions of tensors [1, T, C] lose their first axis, where products with a bias become Gemm by it without a
     Reshape on either side."""
 
-    name = "batch_of_one"
+    name = "squeeze_batch"
     stage = "ranks"
 
     def apply(self, scene: Scene) -> int:
@@ -84,7 +84,7 @@ class Flat(Layout):
         biased = add is not None and any(
             isinstance(t, Constant) and math.prod(t.shape) == t.shape[-1] for t in add.inputs if t.shape
         )
-        return (3.0 if self.scene.target == "onnxruntime" else 1.0) if biased else 0.0
+        return self.scene.target.gains.biased_product if biased else 0.0
 
     def opens(self, node: Node | None) -> bool:
         return node is not None and node.op in SHAPERS

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from graphc.api import Constant, Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
+from graphc.api import Constant, Node, Rewrite, Scene, Target, Tensor, register_rewrite, weight_of
 
 SMALLEST_WEIGHT = 12_000
 
 
 @register_rewrite
-class FlatConv(Rewrite):
+class Conv1dAs2d(Rewrite):
     """A Conv over one axis becomes one over two, of which one has a single entry: onnxruntime's kernels for two axes
     are several times faster (docs/fusion.md has the measurement)."""
 
-    name = "flat_conv"
+    name = "conv1d_as_2d"
     stage = "target"
-    targets = ("onnxruntime",)
+
+    @classmethod
+    def suits(cls, target: Target) -> bool:
+        return target.gains.conv_over_two_axes
 
     def apply(self, scene: Scene) -> int:
         count = 0

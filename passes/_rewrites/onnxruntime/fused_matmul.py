@@ -6,12 +6,12 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
 
 
 @register_rewrite
-class TransposedProducts(Rewrite):
+class FusedMatmul(Rewrite):
     """A Transpose of the last two axes in front of a MatMul goes into onnxruntime's FusedMatMul."""
 
-    name = "transposed_products"
+    name = "fused_matmul"
     stage = "target"
-    targets = ("onnxruntime",)
+    needs = ("com.microsoft::FusedMatMul",)
 
     def apply(self, scene: Scene) -> int:
         count = 0

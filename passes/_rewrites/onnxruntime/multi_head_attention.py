@@ -39,7 +39,7 @@ class MultiHeadAttention(Rewrite):
 
     name = "multi_head_attention"
     stage = "layout"
-    targets = ("onnxruntime",)
+    needs = ("com.microsoft::MultiHeadAttention",)
 
     def apply(self, scene: Scene) -> int:
         count = 0

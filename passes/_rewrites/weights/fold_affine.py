@@ -13,11 +13,11 @@ LINEAR = ("MatMul", "Conv", "ConvTranspose")
 
 
 @register_rewrite
-class AffineIntoWeights(Rewrite):
+class FoldAffine(Rewrite):
     """A scale for each channel behind a MatMul or convolution goes into its weight, a shift behind a convolution into
     its bias, and a scale for each channel in front of a MatMul into its weight."""
 
-    name = "affine_into_weights"
+    name = "fold_affine"
     stage = "weights"
 
     def apply(self, scene: Scene) -> int:

@@ -25,11 +25,11 @@ WEIGHTED = {"Conv": (1, 2), "ConvTranspose": (1, 2), "LayerNormalization": (1, 2
 
 
 @register_rewrite
-class FactorsIntoWeights(Rewrite):
+class FoldScale(Rewrite):
     """A product with one number (the half of a feed-forward, one over the root of the width) goes back through sums,
     moves, products and masks into the weights that made what it multiplies."""
 
-    name = "factors_into_weights"
+    name = "fold_scale"
     stage = "weights"
 
     def apply(self, scene: Scene) -> int:

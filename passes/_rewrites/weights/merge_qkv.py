@@ -22,10 +22,10 @@ class Product:
 
 
 @register_rewrite
-class ParallelProducts(Rewrite):
+class MergeQkv(Rewrite):
     """MatMuls of one tensor with several weights (queries, keys and values) become one MatMul and a Split."""
 
-    name = "parallel_products"
+    name = "merge_qkv"
     stage = "weights"
 
     def apply(self, scene: Scene) -> int:

@@ -123,7 +123,7 @@ def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
     spec = spec_file.spec
     kept = len(reduced.recipe.plan.passes)
     data: dict[str, Any] = {"version": 1, "model": "model.onnx", "output": "out/model.onnx"}
-    if spec.target != "onnx":
+    if "target" in spec.model_fields_set:
         data["target"] = spec.target
     stream = reduced.recipe.stream_of(reduced.case)
     if stream is not None:

@@ -12,7 +12,10 @@ import onnx
 from graphc.errors import ValidationError
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile
+from graphc.targets.registry import richer_than, target_named, target_with
+from graphc.targets.target import Target
 
+BLOCKED = "com.microsoft::MatMulNBits"
 FIRST_BLOCKED = 21
 FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}
 
@@ -96,14 +99,15 @@ def way_out(
 ) -> str:
     """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
     options = {p.name: p.options for p in spec_file.spec.passes}
-    names = set(options)
+    names, target = set(options), target_named(spec_file.spec.target)
+    richer = richer_than(target)
     if limit.key == "size_mb":
-        return smaller(limit.limit, proto, size, spec_file.spec.target)
+        return smaller(limit.limit, proto, size, target)
     if limit.key in ("rtf", "latency_ms.p50", "latency_ms.p99"):
         if "fuse" not in names:
-            return "add fuse, with target: onnxruntime"
-        if spec_file.spec.target == "onnx":
-            return "set target: onnxruntime, whose own ops fuse more"
+            return "add fuse" if richer is None else f"add fuse, with target: {richer.name}"
+        if richer is not None:
+            return f"set target: {richer.name}, whose own ops fuse more"
         if "quantize" not in names:
             return "add quantize: {mode: dynamic}"
         if limit.key == "rtf":
@@ -122,12 +126,13 @@ def way_out(
     return "no reset interval helps (validate.drift tried some); leave quantize.states out, or more nodes in float"
 
 
-def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: str) -> str:
+def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: Target) -> str:
     opset = next((o.version for o in proto.opset_import if o.domain == ""), 0)
     products = {n.input[1] for n in proto.graph.node if n.op_type in ("MatMul", "Gemm", "FusedMatMul")}
     blocked = sum(float_bytes(t) for t in proto.graph.initializer if t.name in products)
     floats = sum(float_bytes(t) for t in proto.graph.initializer)
-    runtime = "" if target == "onnxruntime" or opset >= FIRST_BLOCKED else ", with target: onnxruntime,"
+    other = None if target.has(BLOCKED) or opset >= FIRST_BLOCKED else target_with(BLOCKED)
+    runtime = "" if other is None else f", with target: {other.name},"
     ways = (
         ("convert_float: {to: float16}", floats, 1 / 2),
         ("quantize: {mode: weight_only}", floats, 1 / 4),

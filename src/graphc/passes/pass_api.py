@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from graphc.ir.model import Model
 from graphc.offline.reference import Offline
 from graphc.spec.schema import StreamSpec, ToleranceSpec
+from graphc.targets.onnx import TARGET
+from graphc.targets.target import Target
 
 Stage = Literal["any", "offline", "streaming"]
 
@@ -37,7 +39,7 @@ class PassContext:
         offline: the offline model as reference, None likewise.
         source: the untouched model that compilation began with.
         opset: of ONNX's own domain.
-        target: the runtime that the model is made for: onnx (any) or onnxruntime.
+        target: the runtime that the model is made for.
         progress: takes (done, total) of long work.
         folder: the spec's, to which paths in options are relative.
         reference: the offline model as the options of passes up to here changed it; None without a stream.
@@ -48,7 +50,7 @@ class PassContext:
     source: onnx.ModelProto
     opset: int
     progress: Callable[[int, int], None] = lambda done, total: None
-    target: str = "onnx"
+    target: Target = TARGET
     folder: Path = field(default_factory=Path)
     reference: Offline | None = None
 

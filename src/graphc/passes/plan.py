@@ -17,6 +17,9 @@ from graphc.spec.messages import first_error, plain_words
 from graphc.spec.schema import PassSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import files_in
+from graphc.targets.onnx import TARGET
+from graphc.targets.registry import target_named
+from graphc.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class PlannedPass:
 @dataclass(frozen=True)
 class Plan:
     passes: tuple[PlannedPass, ...]
-    target: str = "onnx"
+    target: Target = TARGET
 
     def reads(self, folder: Path) -> list[Path]:
         """The files that options of passes name; of folders all that is in them."""
@@ -88,7 +91,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
             tolerance = merged_tolerance(last.tolerance, lossiest, spec.validation.tolerance)
             planned.append(PlannedPass(last(), last.Config(), tolerance))
-    return Plan(tuple(planned), spec.target)
+    return Plan(tuple(planned), target_named(spec.target))
 
 
 def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:

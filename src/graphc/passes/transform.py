@@ -15,6 +15,7 @@ from graphc.ir.verify import verify
 from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
 from graphc.spec.input_roles import nearest
+from graphc.targets.registry import target_named
 
 
 def transform(
@@ -24,15 +25,16 @@ def transform(
 
     Args:
         passes: names, or one name with its options, as in a spec; a tolerance among them is not used, nothing streams.
-        target: the runtime that the model is made for, ``onnx`` or ``onnxruntime``, as in a spec.
+        target: the name of the runtime that the model is made for, as in a spec.
 
     Errors:
+        SpecError: an unknown target.
         PassError: an unknown pass or option, a pass that needs a stream, or one that fails.
         ModelError: the model cannot be represented.
     """
     if not isinstance(model, onnx.ModelProto):
         raise ModelError(f"a ModelProto is needed, not {type(model).__name__}", hint="load the file with onnx.load")
-    registry = load_registry()
+    registry, runtime = load_registry(), target_named(target)
     current = Model.of(model)
     for name, options in entries_of(passes):
         if name not in registry:
@@ -46,7 +48,7 @@ def transform(
             first = err.errors(include_url=False)[0]
             hint = nearest(str(first["loc"][-1]), list(cls.Config.model_fields)) if first["loc"] else None
             raise PassError(f"{name}.{'.'.join(map(str, first['loc']))}: {first['msg']}", hint=hint) from None
-        current = cls().run(current, config, PassContext(None, None, model, opset_of(model), target=target)).model
+        current = cls().run(current, config, PassContext(None, None, model, opset_of(model), target=runtime)).model
         verify(current, name)
     return current.proto()
 

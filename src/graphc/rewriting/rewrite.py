@@ -11,6 +11,7 @@ from graphc.errors import PassError
 from graphc.ir.graph import Constant, Tensor
 from graphc.rewriting.pattern import Call, Match, Pattern
 from graphc.rewriting.scene import Scene
+from graphc.targets.target import Target
 
 Stage = Literal["tidy", "names", "weights", "layout", "ranks", "target"]
 STAGES: tuple[Stage, ...] = ("tidy", "names", "weights", "layout", "ranks", "target")
@@ -22,18 +23,23 @@ class Rewrite(ABC):
     Args:
         name: in snake_case; the spec's word for it.
         stage: when it runs. Every stage goes on until nothing fires; the rewrites of ``tidy`` run in each.
-        targets: the runtimes that it is for; none means every one.
+        needs: the ops beside ONNX's own that it writes, as ``domain::Op``.
 
     Its docstring says what it does.
     """
 
     name: ClassVar[str]
     stage: ClassVar[Stage]
-    targets: ClassVar[Sequence[str]] = ()
+    needs: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def apply(self, scene: Scene) -> int:
         """Rewrites wherever it fits and says how often. What nearly fitted goes to ``scene.notes``, with the reason."""
+
+    @classmethod
+    def suits(cls, target: Target) -> bool:
+        """Whether a runtime has what the rewrite writes, and gains by it."""
+        return target.has(*cls.needs)
 
     @classmethod
     def summary(cls) -> str:
@@ -88,11 +94,9 @@ def register_rewrite(cls: R) -> R:
     return cls
 
 
-def rewrites_for(target: str, names: Sequence[str] | None = None) -> list[Any]:
-    """Instances of the rewrites for a target (none: for any), in order of stage and name; with ``names``, of these."""
+def rewrites_for(target: Target | None, names: Sequence[str] | None = None) -> list[Any]:
+    """Instances of the rewrites for a target (None: for any), in order of stage and name; with ``names``, of these."""
     chosen = [
-        c
-        for c in REWRITES.values()
-        if (not c.targets or not target or target in c.targets) and (names is None or c.name in names)
+        c for c in REWRITES.values() if (target is None or c.suits(target)) and (names is None or c.name in names)
     ]
     return [c() for c in sorted(chosen, key=lambda c: (STAGES.index(c.stage), c.name))]

@@ -25,6 +25,8 @@ from graphc.ir.graph import (
 )
 from graphc.ir.model import Model
 from graphc.ir.shapes import bare_types
+from graphc.targets.onnx import TARGET
+from graphc.targets.target import Target
 
 FIRST_SPLIT_SIZES = 13
 FIRST_ALLOWZERO = 14
@@ -43,7 +45,7 @@ class Scene:
     ``shapes`` and ``dtypes`` hold what is known of the tensors, ``notes`` what did not fire and why.
     """
 
-    def __init__(self, model: Model, target: str = "onnx"):
+    def __init__(self, model: Model, target: Target = TARGET):
         self.model, self.graph, self.target = model, model.graph, target
         self.opset = int(model.graph.opset)
         self.notes: list[str] = []

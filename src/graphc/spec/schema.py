@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from graphc.targets.registry import all_targets
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Frames = Annotated[int, Field(gt=0, le=10_000_000)]
@@ -238,8 +240,11 @@ class Spec(Strict):
     model: str
     output: str
     stream: StreamSpec | None = None
-    target: Literal["onnx", "onnxruntime"] = Field(
-        default="onnx", description="the runtime that the model is made for: any, or onnxruntime with its own ops"
+    target: str = Field(
+        default="onnx",
+        description="the runtime that the model is made for; "
+        + "; ".join(f"{name}: {target.summary}" for name, target in all_targets().items()),
+        json_schema_extra={"enum": list(all_targets())},
     )
     passes: list[
         Annotated[PassSpec, BeforeValidator(as_pass, json_schema_input_type=str | dict[str, dict[str, Any] | None])]
@@ -253,6 +258,13 @@ class Spec(Strict):
     def version_is_a_number(cls, value: object) -> object:
         if isinstance(value, bool):
             raise ValueError("input should be 1")
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def target_exists(cls, value: str) -> str:
+        if value not in all_targets():
+            raise ValueError(f"input should be {' or '.join(map(repr, all_targets()))}")
         return value
 
     @field_validator("model", "output")

@@ -1,0 +1,14 @@
+"""Quantized ops that ONNX does not have, or has only since a later opset."""
+
+from __future__ import annotations
+
+from graphc.api import target_with
+
+CONTRIB_LINEAR = ("com.microsoft::QuantizeLinear", "com.microsoft::DequantizeLinear")
+NBITS = "com.microsoft::MatMulNBits"
+
+
+def other_target(*ops: str) -> str:
+    """The beginning of a hint: the target that has some ops; nothing where none has."""
+    found = target_with(*ops)
+    return "" if found is None else f"set target: {found.name}, or "

@@ -1,0 +1,27 @@
+"""onnxruntime with its own ops.
+
+The ops are those of its ContribOperators.md that the passes write; the gains were measured on its CPU provider
+(benchmarks/fusion.py, docs/fusion.md).
+"""
+
+from __future__ import annotations
+
+from graphc.targets.target import Gains, Target
+
+CONTRIB = (
+    "DequantizeLinear",
+    "FastGelu",
+    "FusedMatMul",
+    "Gelu",
+    "MatMulNBits",
+    "MultiHeadAttention",
+    "QuantizeLinear",
+    "QuickGelu",
+)
+
+TARGET = Target(
+    "onnxruntime",
+    "onnxruntime with its own ops",
+    frozenset(f"com.microsoft::{op}" for op in CONTRIB),
+    Gains(biased_product=3.0, conv_over_two_axes=True, gathered_conv=True, transposed_product=True),
+)
