@@ -1,0 +1,1 @@
+"""From a spec to the files beside its output. Imports passes and measure."""
