@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import Field
 
+import graphc.api as api
 from graphc.api import (
     RANDOM_OPS,
     Constant,
@@ -20,14 +21,11 @@ from graphc.api import (
     PassConfig,
     PassContext,
     PassResult,
-    RunError,
-    Session,
     Variable,
     captured,
     constant_of,
     drop_dead,
     guarded,
-    inline_branch,
     is_sparse,
     label,
     nbytes,
@@ -99,7 +97,7 @@ class Folder:
         branches = 0
         for node in list(graph.nodes):
             if node.op == "If" and standard(node) and (condition := constant_of(node.inputs[0])) is not None:
-                inline_branch(graph, node, bool(condition.ravel()[0]))
+                api.inline_branch(graph, node, bool(condition.ravel()[0]))
                 branches += 1
                 continue
             for inner in subgraphs(node):
@@ -145,11 +143,11 @@ class Folder:
             return None
         wanted = [t.name for t in node.outputs if t.name]
         try:
-            session = Session(proto, optimize=False)
+            session = api.Session(proto, optimize=False)
             if any(dtype is None or dtype.kind not in FOLDABLE_KINDS for dtype, _ in session.output_types().values()):
                 return None
             run = session.run({})
-        except RunError as err:
+        except api.RunError as err:
             self.notes.append(f"{label(node)} stays: onnxruntime does not evaluate it alone ({err})")
             return None
         return [np.asarray(run[name]) for name in wanted]

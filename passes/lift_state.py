@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import onnx
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+import graphc.api as api
 from graphc.api import (
     AttentionLimit,
     LiftOptions,
@@ -20,15 +21,8 @@ from graphc.api import (
     PassResult,
     Signature,
     StreamError,
-    analyse,
-    banded,
-    cache_inputs,
-    lift,
-    lift_dynamic,
     opset_of,
-    own_clocks,
     register_pass,
-    slide,
 )
 
 OLDEST_OPSET = 11
@@ -133,18 +127,18 @@ class LiftState(Pass[LiftStateOptions]):
         if stream.window is not None:
             if stream.chunk == "dynamic":
                 raise StreamError("a window moves on by a fixed number of frames", hint="set stream.chunk to a number")
-            lifted = slide(offline, stream.window, stream.chunk, stream.frame_ms)
+            lifted = api.slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
             settings = config.settings()
-            offline = banded(offline, settings) or offline
+            offline = api.banded(offline, settings) or offline
             if stream.chunk == "dynamic":
-                lifted = lift_dynamic(offline, settings, stream.frame_ms)
+                lifted = api.lift_dynamic(offline, settings, stream.frame_ms)
             else:
-                lifted = lift(analyse(offline, stream.chunk, None, settings), stream.frame_ms)
+                lifted = api.lift(api.analyse(offline, stream.chunk, None, settings), stream.frame_ms)
         if config.cache == "inputs":
-            stays = cache_inputs(lifted)
+            stays = api.cache_inputs(lifted)
         if stream.clocks == "own":
-            own_clocks(lifted, offline)
+            api.own_clocks(lifted, offline)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
@@ -160,7 +154,7 @@ class LiftState(Pass[LiftStateOptions]):
         return ["pack_states"] if config.pack else []
 
     def reference(self, config: LiftStateOptions, offline: Offline) -> Offline | None:
-        return banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
+        return api.banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
 
 
 def promised(signature: Signature) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -25,7 +26,6 @@ from graphc.api import (
     PassContext,
     PassError,
     PassResult,
-    Seen,
     Target,
     ToleranceSpec,
     nearest,
@@ -33,6 +33,9 @@ from graphc.api import (
     register_pass,
     sorted_nodes,
 )
+
+if TYPE_CHECKING:
+    from graphc.api import Seen
 
 
 @register_pass

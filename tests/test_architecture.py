@@ -31,6 +31,7 @@ ORDER = (
     "rewriting",
     "passes",
     "api",
+    "rule_api",
     "diagnose",
     "build",
     "discover",

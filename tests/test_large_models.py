@@ -12,12 +12,14 @@ from test_rules import model_of, random, weights
 import graphc
 import graphc.ir.external_weights
 import graphc.ir.runtime
+import graphc.ir.sizes
 import graphc.offline.reference
 from graphc.errors import ModelError
 from graphc.ir.external_weights import is_kept, loaded
 from graphc.ir.import_export import import_model
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session, handed_over, size_of
+from graphc.ir.runtime import Session, handed_over
+from graphc.ir.sizes import size_of
 
 SPEC = """
 version: 1
@@ -67,6 +69,7 @@ def test_what_protobuf_cannot_hold_is_handed_over_beside_the_model(
     x = {"x": random(1, 2, 9)}
     want = Session(whole).run(x)["y"]
     monkeypatch.setattr(graphc.ir.runtime, "PROTO_LIMIT", 1000)
+    monkeypatch.setattr(graphc.ir.sizes, "PROTO_LIMIT", 1000)
     monkeypatch.setattr(graphc.ir.runtime, "SMALLEST_KEPT", 200)
     assert set(handed_over(whole)) == {"w", "v"}
     before = whole.SerializeToString()

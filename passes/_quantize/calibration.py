@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from graphc_passes._quantize.options import CalibrationOptions
 
-from graphc.api import (
-    Model,
-    PassContext,
-    PassError,
-    Seen,
-    Streams,
-    calibrate,
-    random_sequences,
-    recorded_sequences,
-    recording_files,
-)
+import graphc.api as api
+from graphc.api import Model, PassContext, PassError, recording_files
+
+if TYPE_CHECKING:
+    from graphc.api import Seen
 
 
-def streams_of(model: Model, options: CalibrationOptions, context: PassContext, notes: list[str]) -> Streams:
+def streams_of(model: Model, options: CalibrationOptions, context: PassContext, notes: list[str]) -> api.Streams:
     """The calibration streams; says in ``notes`` which these are.
 
     Errors:
@@ -34,26 +29,26 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
             )
         files = recording_files(options.paths, context.folder)
         frame_ms = context.stream.frame_ms if context.stream is not None else None
-        sequences = recorded_sequences(files, context.offline, frame_ms)
+        sequences = api.recorded_sequences(files, context.offline, frame_ms)
         notes.append(f"calibrated on {len(files)} recordings, {options.method}")
     else:
         low, high = options.frames
-        sequences = random_sequences(
+        sequences = api.random_sequences(
             model, context.source, context.offline, options.sequences, (low, high), options.seed
         )
         notes.append(
             f"CALIBRATED ON {len(sequences)} RANDOM STREAMS, {options.method}: no substitute for recordings "
             "(quantize.calibration.paths)"
         )
-    return Streams(sequences, options.states == "carried", options.workers)
+    return api.Streams(sequences, options.states == "carried", options.workers)
 
 
 def ranges_seen(
-    model: Model, names: Sequence[str], options: CalibrationOptions, streams: Streams, context: PassContext
+    model: Model, names: Sequence[str], options: CalibrationOptions, streams: api.Streams, context: PassContext
 ) -> dict[str, Seen]:
     """What tensors hold on the calibration streams.
 
     Errors:
         InputError: a recording that does not fit the model.
     """
-    return calibrate(model, names, streams, options.method, options.percentile, context.progress)
+    return api.calibrate(model, names, streams, options.method, options.percentile, context.progress)

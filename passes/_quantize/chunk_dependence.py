@@ -9,7 +9,8 @@ from graphc_passes._quantize.dynamic import dynamic
 from graphc_passes._quantize.mixed_precision import least_snr
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import GraphcError, Model, PassContext, RunError, Streams, outputs_on, size_of
+import graphc.api as api
+from graphc.api import GraphcError, Model, PassContext, size_of
 
 LARGEST_TRIED = 200_000_000
 SEQUENCES = 2
@@ -29,8 +30,8 @@ def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContex
     try:
         whole = offline.over(dynamic(offline.model, config, list(config.exclude_nodes)))
         want = [whole.run(feeds) for feeds in sequences]
-        got = outputs_on(result, Streams([partial(dict, feeds) for feeds in sequences]))
-    except (GraphcError, RunError) as err:
+        got = api.outputs_on(result, api.Streams([partial(dict, feeds) for feeds in sequences]))
+    except (GraphcError, api.RunError) as err:
         return [f"scales are taken over a call; the offline model does not run quantized alike: {err}"]
     alike = [n for n in got[0] if all(np.shape(w[n]) == np.shape(g[n]) for w, g in zip(want, got, strict=True))]
     if not alike:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
-from graphc.api import Constant, Model, PassContext, PassError, Streams, is_float, outputs_on, static_shapes, write_all
+import graphc.api as api
+from graphc.api import Constant, Model, PassContext, PassError, is_float, static_shapes, write_all
+
+if TYPE_CHECKING:
+    from graphc.api import Streams
 
 Outputs = Sequence[dict[str, Any]]
 
@@ -138,13 +142,13 @@ def left_for_budget(
     whole_streams, streams = streams, replace(streams, feeds=streams.feeds[: budget.sequences])
     groups = groups_of(model, config, excluded)
     names = [n for g in groups for n in g.nodes]
-    whole_want = outputs_on(model, whole_streams)
+    whole_want = api.outputs_on(model, whole_streams)
     want = whole_want[: budget.sequences]
     table = Measurements.opened(model.proto(), config, context)
 
     def kept_by(inside: Set[str], on: Streams, exact: Outputs) -> float:
         left = [*excluded, *(n for n in names if n not in inside)]
-        return least_snr(exact, outputs_on(quantized(left), on))
+        return least_snr(exact, api.outputs_on(quantized(left), on))
 
     def measured(chosen: Sequence[Group]) -> float:
         inside = {n for g in chosen for n in g.nodes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
@@ -17,7 +17,6 @@ from graphc.api import (
     Model,
     Node,
     PassError,
-    Seen,
     StatePort,
     StateScale,
     Target,
@@ -27,6 +26,9 @@ from graphc.api import (
     op_of,
     unused_name,
 )
+
+if TYPE_CHECKING:
+    from graphc.api import Seen
 
 CARRIES = ("rnn_hidden", "rnn_cell", "scan_carry", "running_sum", "overlap_add", "given")
 PAST_OPS = {"com.microsoft::MultiHeadAttention": 2}

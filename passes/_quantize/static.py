@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,7 +12,10 @@ from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
 from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import Constant, Model, Seen, Target, opset_of
+from graphc.api import Constant, Model, Target, opset_of
+
+if TYPE_CHECKING:
+    from graphc.api import Seen
 
 FIRST_PER_CHANNEL = 13
 FIRST_INT16 = 21

@@ -61,9 +61,12 @@ def compile(spec_path: str | Path, options: Options | None = None) -> Report:  #
     Errors:
         GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
     """
+    from graphc.spec.spec_file import load_spec
+
+    spec_file = load_spec(spec_path)
     from graphc.build.compiler import compile_spec
 
-    return compile_spec(spec_path, options)
+    return compile_spec(spec_file, options)
 
 
 HOMES = {

@@ -18,6 +18,7 @@ from graphc_passes._rewrites.layout._layout_regions import (
 )
 from numpy.typing import NDArray
 
+import graphc.api as api
 from graphc.api import (
     Constant,
     Node,
@@ -25,7 +26,6 @@ from graphc.api import (
     Scene,
     Tensor,
     constant_of,
-    is_elementwise,
     is_last,
     normalised,
     op_of,
@@ -82,7 +82,7 @@ class Permuted(Layout):
     def takes(self, node: Node) -> bool:
         if not all(self.inside(t) for t in node.outputs if t.name):
             return False
-        if is_elementwise(node):
+        if api.is_elementwise(node):
             return all(self.fits(t) for t in node.inputs)
         if works_along(self.scene, node):
             return all(self.inside(t) for t in data_of(node)) and varies(node)

@@ -10,6 +10,7 @@ import numpy as np
 from graphc_passes._rewrites.layout._layout_regions import Layout, axis_of, data_of, relayout, varies, works_along
 from numpy.typing import NDArray
 
+import graphc.api as api
 from graphc.api import (
     Constant,
     Node,
@@ -17,7 +18,6 @@ from graphc.api import (
     Scene,
     Tensor,
     constant_of,
-    is_elementwise,
     is_last,
     normalised,
     op_of,
@@ -54,7 +54,7 @@ class Flat(Layout):
     def takes(self, node: Node) -> bool:
         if not all(self.inside(t) for t in node.outputs if t.name):
             return False
-        if is_elementwise(node):
+        if api.is_elementwise(node):
             return all(self.fits(t) for t in node.inputs)
         if op_of(node) != node.op or not self.inside(node.inputs[0]):
             return False

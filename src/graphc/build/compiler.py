@@ -11,28 +11,29 @@ from typing import Any
 
 import onnx
 
-from graphc.measure.bench import measure
-from graphc.measure.budget import check_budget
-from graphc.build.sbom import components
-from graphc.measure.drift import float_session, long_stream
-from graphc.errors import GraphcError
-from graphc.system.files import write_all
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
-from graphc.ir.external_weights import array_of, is_kept, loaded
+from graphc.build.report import FORMAT, Report
+from graphc.build.sbom import components
 from graphc.client.manifest import METADATA_KEY, to_json
 from graphc.client.manifest_of import manifest_of, npz
+from graphc.errors import GraphcError
+from graphc.ir.external_weights import array_of, is_kept, loaded
 from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
-from graphc.offline.reference import Offline
+from graphc.ir.runtime import OP_LIBRARIES
+from graphc.ir.sizes import size_of
+from graphc.measure.bench import measure
+from graphc.measure.budget import check_budget
+from graphc.measure.drift import float_session, long_stream
 from graphc.offline.prepare import offline_of
+from graphc.offline.recordings import recording_files
+from graphc.offline.reference import Offline
+from graphc.passes.checks import Progress
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
-from graphc.passes.checks import Progress
 from graphc.passes.plan import make_plan
-from graphc.offline.recordings import recording_files
 from graphc.passes.registry import registry_of
-from graphc.build.report import FORMAT, Report
-from graphc.ir.runtime import OP_LIBRARIES, size_of
 from graphc.spec.spec_file import SpecFile, load_spec
+from graphc.system.files import write_all
 from graphc.validate.run import session_of
 
 PROVENANCE_KEY = "graphc.provenance"
@@ -64,14 +65,14 @@ class Options:
     progress: Progress = lambda what, done, total: None
 
 
-def compile_spec(spec_path: str | Path, options: Options | None = None) -> Report:
-    """Compiles a spec and writes its outputs, whole or not at all.
+def compile_spec(spec: str | Path | SpecFile, options: Options | None = None) -> Report:
+    """Compiles a spec, read or to be read, and writes its outputs, whole or not at all.
 
     Errors:
         GraphcError: every kind; ``exit_code`` is the command's status.
     """
     options = options or Options()
-    spec_file = load_spec(spec_path)
+    spec_file = spec if isinstance(spec, SpecFile) else load_spec(spec)
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
@@ -81,9 +82,9 @@ def compile_spec(spec_path: str | Path, options: Options | None = None) -> Repor
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
     source = read_model(spec_file.model_path)
-    spec = spec_file.spec
-    offline = offline_of(source, spec.stream, spec_file) if spec.stream is not None else None
-    pipeline = Pipeline(source, plan, spec.stream, spec.validation, offline, options.progress, spec_file.folder)
+    stream, validation = spec_file.spec.stream, spec_file.spec.validation
+    offline = offline_of(source, stream, spec_file) if stream is not None else None
+    pipeline = Pipeline(source, plan, stream, validation, offline, options.progress, spec_file.folder)
     data = started(spec_file, source, fingerprint)
     try:
         result = pipeline.run()

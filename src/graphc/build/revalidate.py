@@ -14,11 +14,11 @@ from graphc.errors import ModelError, SpecError
 from graphc.ir.model import read_model
 from graphc.measure.bench import measure
 from graphc.measure.budget import drift_limit
-from graphc.measure.drift_result import drift_lines
 from graphc.measure.drift import float_session, long_stream
+from graphc.measure.drift_result import drift_lines
+from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
-from graphc.offline.prepare import offline_of
 from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import config_of, is_lossy, make_plan
 from graphc.passes.registry import load_registry, registry_of
@@ -26,9 +26,9 @@ from graphc.spec.schema import DriftSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.validate.compare import fitting, worst_of
-from graphc.validate.surgery import Parts
 from graphc.validate.mutation_score import THOROUGH, Proof, counts_of, mutation_lines
 from graphc.validate.run import ValidationStream, compare_session, compiled_of
+from graphc.validate.surgery import Parts
 from graphc.validate.validation_streams import (
     Reference,
     StepReference,

@@ -9,11 +9,11 @@ from typing import Any
 import onnx
 
 from graphc.build.compiler import PROVENANCE_KEY, SUFFIXES
-from graphc.errors import GraphcError, ModelError
 from graphc.build.fingerprint import own_digest, package_versions, spec_digest
-from graphc.client.manifest import METADATA_KEY
-from graphc.ir.model import file_digest
 from graphc.build.report import FORMAT
+from graphc.client.manifest import METADATA_KEY
+from graphc.errors import GraphcError, ModelError
+from graphc.ir.model import file_digest
 from graphc.spec.spec_file import load_spec
 
 LARGEST_REPORT = 200_000_000

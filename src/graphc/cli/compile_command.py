@@ -9,9 +9,7 @@ from typing import Any
 
 import click
 
-from graphc.build.compiler import Options, compile_spec, dependencies, output_paths
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
-from graphc.cli.terminal import ProgressBar, console, show_report
 from graphc.errors import OutputError, SpecError
 from graphc.spec.spec_file import load_spec
 from graphc.system.files import write_all
@@ -44,17 +42,20 @@ def compile_command(
     reports: list[Any] = []
     for spec in specs:
         with failures.caught():
+            spec_file = load_spec(spec)
+            from graphc.build.compiler import Options, compile_spec, dependencies, output_paths
+            from graphc.cli.terminal import ProgressBar, console, show_report
+
             with ProgressBar(spec.name) as bar:
-                report = compile_spec(spec, Options(force, allowed, report_on_failure, bar))
+                report = compile_spec(spec_file, Options(force, allowed, report_on_failure, bar))
             reports.append(json.loads(report.json()))
             if console.is_terminal and not as_json:
                 show_report(report, str(spec))
             if verbose and not as_json:
                 show_lines(pass_notes(report.data))
             if depfile is not None:
-                file = load_spec(spec)
-                read = [file.folder / name for name in report.data["fingerprint"]["reads"]]
-                rules.append(make_rule(output_paths(file)["model"], [*dependencies(file), *read]))
+                read = [spec_file.folder / name for name in report.data["fingerprint"]["reads"]]
+                rules.append(make_rule(output_paths(spec_file)["model"], [*dependencies(spec_file), *read]))
     if as_json:
         click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
     if depfile is not None and rules:

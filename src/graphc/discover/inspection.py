@@ -14,7 +14,7 @@ from graphc.build.report import human_bytes
 from graphc.errors import StreamError
 from graphc.ir.graph import name_of, op_of, reads
 from graphc.ir.model import Model, read_model
-from graphc.ir.runtime import size_of
+from graphc.ir.sizes import size_of
 from graphc.offline.feeds import Array
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline

@@ -17,7 +17,7 @@ from graphc.ir.external_weights import keep_in_files, kept_bytes
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
 from graphc.ir.inlining_limits import check_functions
-from graphc.ir.runtime import size_of
+from graphc.ir.sizes import size_of
 from graphc.ir.utf8_check import check_texts
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20

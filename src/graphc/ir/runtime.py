@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from onnx.numpy_helper import to_array
 
 from graphc.errors import ModelError
-from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept, kept_bytes
+from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept
+from graphc.ir.sizes import PROTO_LIMIT, held_size
 
 Array = NDArray[Any]
 
-PROTO_LIMIT = 2**31 - 2**20
 OP_LIBRARIES: list[Path] = []
 ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
@@ -30,17 +30,6 @@ ORT_DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 ort.set_default_logger_severity(4)
-
-
-def size_of(model: onnx.ModelProto) -> int:
-    """Bytes of a model with its weights."""
-    return held_size(model) + kept_bytes(model.graph.initializer)
-
-
-def held_size(model: onnx.ModelProto) -> int:
-    """Bytes of a model without the weights in its files; protobuf itself cannot size what is over two gigabytes."""
-    weights = sum(len(t.raw_data) for t in model.graph.initializer)
-    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())
 
 
 def load_op_library(path: str | Path) -> None:

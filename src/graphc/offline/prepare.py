@@ -22,8 +22,8 @@ from graphc.spec.input_roles import (
     StreamRole,
     graph_ports,
     infer_stream_axes,
-    nearest,
 )
+from graphc.spec.nearest import nearest
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.spec_file import SpecFile
 

@@ -16,19 +16,12 @@ import onnx
 from graphc.errors import ModelError
 from graphc.ir.external_weights import LARGE_MODEL
 from graphc.ir.import_export import FLOATS, import_model
-from graphc.ir.runtime import RunError, Session, size_of
+from graphc.ir.runtime import RunError, Session
+from graphc.ir.sizes import size_of
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import relax
-from graphc.spec.input_roles import (
-    TIME_ONLY,
-    CountsRole,
-    MaskRole,
-    Role,
-    StateRole,
-    StreamRole,
-    graph_ports,
-)
+from graphc.spec.input_roles import TIME_ONLY, CountsRole, MaskRole, Role, StateRole, StreamRole, graph_ports
 from graphc.system.parallel import side_by_side
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)

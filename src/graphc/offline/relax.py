@@ -8,11 +8,7 @@ from fractions import Fraction
 import onnx
 
 from graphc.ir.import_export import FIRST_IR_WITH_DEFAULTS
-from graphc.spec.input_roles import (
-    MaskRole,
-    Role,
-    StreamRole,
-)
+from graphc.spec.input_roles import MaskRole, Role, StreamRole
 
 
 def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int | None:

@@ -7,16 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import onnx
 from pydantic import BaseModel, ConfigDict
 
 from graphc.ir.model import Model
-from graphc.offline.reference import Offline
 from graphc.spec.schema import StreamSpec, ToleranceSpec
 from graphc.targets.onnx import TARGET
 from graphc.targets.target import Target
+
+if TYPE_CHECKING:
+    from graphc.offline.reference import Offline
 
 Stage = Literal["any", "offline", "streaming"]
 

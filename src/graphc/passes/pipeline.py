@@ -11,7 +11,7 @@ import onnx
 from graphc.contract.signature import Signature
 from graphc.errors import GraphcError, ModelError, PassError
 from graphc.ir.model import Model
-from graphc.ir.runtime import size_of
+from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
 from graphc.passes.checks import Checks, Progress

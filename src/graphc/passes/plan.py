@@ -12,8 +12,8 @@ from pydantic import ValidationError as PydanticError
 
 from graphc.passes.pass_api import Pass, PassConfig
 from graphc.passes.registry import Registry
-from graphc.spec.input_roles import nearest
 from graphc.spec.messages import first_error, plain_words
+from graphc.spec.nearest import nearest
 from graphc.spec.schema import PassSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import files_in

@@ -15,7 +15,7 @@ from typing import Any
 
 from graphc.errors import PassError, SpecError
 from graphc.passes.pass_api import REGISTERED, Pass
-from graphc.spec.input_roles import nearest
+from graphc.spec.nearest import nearest
 from graphc.spec.spec_file import SpecFile
 
 GROUP = "graphc.passes"

@@ -14,7 +14,7 @@ from graphc.ir.model import Model
 from graphc.ir.verify import verify
 from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
-from graphc.spec.input_roles import nearest
+from graphc.spec.nearest import nearest
 from graphc.targets.registry import target_named
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -151,11 +150,3 @@ def time_axes(port: Port) -> list[int]:
 def looks_like_batch(dim: Dim) -> bool:
     """Whether a symbolic dim is the batch by its name, as exporters write it."""
     return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "batchsize", "b", "n", "bs"}
-
-
-def nearest(name: str, known: list[str]) -> str | None:
-    """A hint that names the closest of the known names, or lists them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else None

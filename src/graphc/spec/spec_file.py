@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
 
 from graphc.errors import SpecError
-from graphc.spec.input_roles import nearest
 from graphc.spec.messages import first_error, plain_words
+from graphc.spec.nearest import nearest
 from graphc.spec.schema import (
     BudgetSpec,
     DriftSpec,

@@ -19,7 +19,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
-from graphc.stream.time.per_frame_operands import unbroadcast
+from graphc.stream.time.per_frame_operands import per_frame_operands
 from graphc.stream.time.window import same_value
 
 
@@ -30,7 +30,9 @@ def concat(node: Node, facts: Facts) -> Lowering:
     (_, first), *_ = facts.streams()
     if along == first.axis:
         return along_time(node, facts, first)
-    return unbroadcast(facts, dict.fromkeys(range(len(facts)), first.axis), first.axis, lambda b, x: b.copy(node, x))
+    return per_frame_operands(
+        facts, dict.fromkeys(range(len(facts)), first.axis), first.axis, lambda b, x: b.copy(node, x)
+    )
 
 
 def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:

@@ -14,7 +14,7 @@ from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import InTurn
-from graphc.stream.time.per_frame_operands import unbroadcast
+from graphc.stream.time.per_frame_operands import per_frame_operands
 
 DATA, INDICES, UPDATES = range(3)
 
@@ -35,7 +35,7 @@ def scatter_nd(node: Node, facts: Facts) -> Lowering:
     if axis >= depth:
         steady = facts.array(INDICES, "where it writes")
         assert steady is not None
-        return unbroadcast(facts, axes, axis, lambda b, given: scattered(b, node, given, steady))
+        return per_frame_operands(facts, axes, axis, lambda b, given: scattered(b, node, given, steady))
     facts.claim(INDICES, InTurn(of_updates, axis))
     rows = np.delete(longest_of(places).take(0, axis=of_updates), axis, axis=-1)
     ranks = {index: len(facts.input_shapes[index][0]) for index in axes}
@@ -47,7 +47,7 @@ def scatter_nd(node: Node, facts: Facts) -> Lowering:
         written = scattered(b, node, moved, rows)
         return [b.one("Transpose", written[0], perm=np.argsort(last(axis, ranks[DATA])).tolist(), hint="written")]
 
-    return unbroadcast(facts, axes, axis, make)
+    return per_frame_operands(facts, axes, axis, make)
 
 
 def scattered(b: Builder, node: Node, given: Sequence[Tensor | None], rows: Array) -> Sequence[Tensor | None]:

@@ -20,7 +20,7 @@ from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
 Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
-def unbroadcast(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> Lowering:
+def per_frame_operands(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> Lowering:
     """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic.
 
     Args:

@@ -1,0 +1,158 @@
+from graphc.contract.signature import Signature, StateKind, StatePack, StatePart, StatePort, StateScale
+from graphc.errors import GraphcError, ModelError, PassError, StreamError
+from graphc.ir.external_weights import loaded
+from graphc.ir.graph import (
+    RANDOM_OPS,
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    attribute_or_input,
+    captured,
+    constant_of,
+    consumers,
+    drop_dead,
+    is_sparse,
+    label,
+    names_in,
+    nbytes,
+    normalised,
+    op_of,
+    opset_of,
+    place_of,
+    producer,
+    reads,
+    replace_tensor,
+    sorted_nodes,
+    standard,
+    subgraphs,
+    unused_name,
+    with_attrs,
+)
+from graphc.ir.model import Model
+from graphc.ir.runtime import RunError, Session
+from graphc.ir.shapes import inferred_types, static_shapes
+from graphc.ir.sizes import size_of
+from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
+from graphc.offline.recordings import recording_files
+from graphc.offline.reference import Offline
+from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
+from graphc.passes.revert_unloadable import guarded
+from graphc.rewriting.operands import is_float, is_last, scalar_of, value_of, weight_of
+from graphc.rewriting.pattern import Match, Pattern
+from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
+from graphc.rewriting.scene import Scene
+from graphc.spec.nearest import nearest
+from graphc.spec.schema import ToleranceSpec
+from graphc.stream.canonical.inline_if import inline_branch
+from graphc.stream.lift import lift, lift_dynamic
+from graphc.stream.lowering.frame_by_frame import frame_by_frame, is_elementwise
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.options import AttentionLimit, LiftOptions
+from graphc.stream.lowering.rule import stream_rule
+from graphc.stream.modes.input_cache import cache_inputs
+from graphc.stream.modes.limit_attention import banded
+from graphc.stream.modes.per_stream_clocks import own_clocks
+from graphc.stream.modes.sliding_clip import slide
+from graphc.stream.propagation.analysis import analyse
+from graphc.system.files import write_all
+from graphc.targets.registry import all_targets, target_with
+from graphc.targets.target import Target
+
+__all__ = [
+    "RANDOM_OPS",
+    "STAGES",
+    "AttentionLimit",
+    "Constant",
+    "Facts",
+    "Graph",
+    "GraphcError",
+    "LiftOptions",
+    "Lowering",
+    "Match",
+    "Model",
+    "ModelError",
+    "Node",
+    "Offline",
+    "Pass",
+    "PassConfig",
+    "PassContext",
+    "PassError",
+    "PassResult",
+    "Pattern",
+    "PatternRewrite",
+    "Rewrite",
+    "RunError",
+    "Scene",
+    "Seen",
+    "Session",
+    "Signature",
+    "Stage",
+    "StateKind",
+    "StatePack",
+    "StatePart",
+    "StatePort",
+    "StateScale",
+    "StreamError",
+    "Streams",
+    "Target",
+    "Tensor",
+    "ToleranceSpec",
+    "Variable",
+    "all_targets",
+    "analyse",
+    "attribute_or_input",
+    "banded",
+    "cache_inputs",
+    "calibrate",
+    "captured",
+    "constant_of",
+    "consumers",
+    "drop_dead",
+    "frame_by_frame",
+    "guarded",
+    "inferred_types",
+    "inline_branch",
+    "is_elementwise",
+    "is_float",
+    "is_last",
+    "is_sparse",
+    "label",
+    "lift",
+    "lift_dynamic",
+    "loaded",
+    "names_in",
+    "nbytes",
+    "nearest",
+    "normalised",
+    "op_of",
+    "opset_of",
+    "outputs_on",
+    "own_clocks",
+    "place_of",
+    "producer",
+    "random_sequences",
+    "reads",
+    "recorded_sequences",
+    "recording_files",
+    "register_pass",
+    "register_rewrite",
+    "replace_tensor",
+    "rewrites_for",
+    "scalar_of",
+    "size_of",
+    "slide",
+    "sorted_nodes",
+    "standard",
+    "static_shapes",
+    "stream_rule",
+    "subgraphs",
+    "target_with",
+    "unused_name",
+    "value_of",
+    "weight_of",
+    "with_attrs",
+    "write_all",
+]

@@ -1,0 +1,20 @@
+"""How many bytes a model takes."""
+
+from __future__ import annotations
+
+import onnx
+
+from graphc.ir.external_weights import kept_bytes
+
+PROTO_LIMIT = 2**31 - 2**20
+
+
+def size_of(model: onnx.ModelProto) -> int:
+    """Bytes of a model with its weights."""
+    return held_size(model) + kept_bytes(model.graph.initializer)
+
+
+def held_size(model: onnx.ModelProto) -> int:
+    """Bytes of a model without the weights in its files; protobuf itself cannot size what is over two gigabytes."""
+    weights = sum(len(t.raw_data) for t in model.graph.initializer)
+    return weights if weights >= PROTO_LIMIT else int(model.ByteSize())

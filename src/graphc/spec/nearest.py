@@ -1,0 +1,13 @@
+"""The known name that a wrong one was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """A hint that names the closest of the known names, or lists them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else None
