@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters battery wheel floor clean
+.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
@@ -14,7 +14,7 @@ test: .venv/.tested
 nightly: .venv/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
-	$(MAKE) trust real exporters wheel floor
+	$(MAKE) docs trust real exporters wheel floor
 
 trust: .venv/.tested
 	$(BIN)/python tests/other_machine.py
@@ -35,6 +35,10 @@ fuzz-files:
 	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 20
 	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes 5
 	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes 5
+
+docs: .venv/.installed
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 real: .venv/.tested
 	$(BIN)/python examples/real/run.py

@@ -164,7 +164,7 @@ def promised(signature: Signature) -> str:
         names = ", ".join(signature.tried[:3])
         return f"equal at the lengths tried, {least} to {most} frames; no formula proves it for {names}"
     if most is None:
-        return f"proved equal for every length from {least} frames on"
+        return "proved equal for every length" + (f" from {least} frames on" if least > 1 else "")
     beyond = "longer streams go on" if signature.continues else "longer streams are refused"
     return f"proved equal for every length from {least} to {most} frames; {beyond} (`graphc inspect` says what ends it)"
 

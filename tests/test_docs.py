@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,38 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
+PAGES = sorted(p.relative_to(ROOT) for kind in ("tutorials", "how-to") for p in (ROOT / "docs" / kind).glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_page_runs_as_it_is_printed(page: Path, tmp_path: Path) -> None:
+    """Blocks with a title are files; commands run one after the other, and print every line that the page shows."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "300"}
+    fences = re.findall(r'```(\w+)(?: title="([^"]+)")?\n(.*?)```', (ROOT / page).read_text(), re.DOTALL)
+    for language, title, text in fences:
+        if title:
+            (tmp_path / title).parent.mkdir(exist_ok=True)
+            (tmp_path / title).write_text(text)
+        for shown in text.split("$ ")[1:] if language == "console" else []:
+            command, *lines = shown.splitlines()
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            printed = " ".join((done.stdout + done.stderr).split())
+            assert done.returncode == 0, f"{command}: {printed}"
+            for line in lines:
+                assert " ".join(line.split()) in printed, command
+
+
+def test_files_that_the_docs_name_exist() -> None:
+    folders = (ROOT, ROOT / "src" / "graphc", ROOT / "passes")
+    for page in (ROOT / "docs").rglob("*.md"):
+        for name in re.findall(r"`([a-z_/]+/[a-z_]+\.py)`", page.read_text()):
+            assert any((folder / name).exists() for folder in folders), f"{page.name} names {name}"
+
+
 def test_the_readmes_example_compiles_and_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = tmp_path / "specs" / "spec.yaml"
     spec.parent.mkdir()
@@ -44,7 +77,7 @@ def test_the_readmes_inspection_is_what_is_printed() -> None:
         [sys.executable, "-m", "graphc", "inspect", str(model)], capture_output=True, text=True, check=True
     )
     printed = " ".join(done.stdout.split())
-    shown = blocks("README.md", "console")[2].splitlines()[1:]
+    shown = blocks("README.md", "console")[1].splitlines()[1:]
     assert shown
     for line in shown:
         assert line in printed

@@ -49,7 +49,7 @@ def cli() -> None:
 
     \b
     Exit status: 0 done; 1 the numbers do not hold; 2 bad usage, spec or model;
-    3 the model cannot be streamed as asked; 130 interrupted.
+    3 the model cannot be streamed as asked; 4 a defect of graphc; 130 interrupted.
     """
 
 
