@@ -36,7 +36,7 @@ def root() -> Path:
     return ROOT
 
 
-def by_turns(names: Iterable[str], turn: int) -> list[pytest.ParameterSet]:
+def by_turns(names: Iterable[str], turn: int, share: int = 1) -> list[pytest.ParameterSet]:
     """Examples as parameters: of a design that several exporters wrote (or a mode on several designs) one, and the
     others at night.
 
@@ -44,13 +44,14 @@ def by_turns(names: Iterable[str], turn: int) -> list[pytest.ParameterSet]:
 
     Args:
         turn: which one; tests of the next turn take another.
+        share: of how many designs one is taken by day.
     """
     found = []
-    for design, same in groupby(sorted(names), lambda n: n.partition(".")[0]):
+    for number, (design, same) in enumerate(groupby(sorted(names), lambda n: n.partition(".")[0])):
         exported = list(same)
         for i, name in enumerate(exported):
             marks = [pytest.mark.xdist_group(name)]
-            if i != (sum(design.encode()) + turn) % len(exported):
+            if i != (sum(design.encode()) + turn) % len(exported) or number % share:
                 marks.append(pytest.mark.nightly)
             found.append(pytest.param(name, marks=marks))
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from commands import graphc as graphc_command
 from conftest import ROOT, SPEC
 from onnx import TensorProto, helper
 
@@ -73,9 +74,7 @@ def test_the_readmes_example_compiles_and_streams(tmp_path: Path, monkeypatch: p
 
 def test_the_readmes_inspection_is_what_is_printed() -> None:
     model = ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx"
-    done = subprocess.run(
-        [sys.executable, "-m", "graphc", "inspect", str(model)], capture_output=True, text=True, check=True
-    )
+    done = graphc_command("inspect", model)
     printed = " ".join(done.stdout.split())
     shown = blocks("README.md", "console")[1].splitlines()[1:]
     assert shown
@@ -88,12 +87,7 @@ def test_the_pass_of_the_docs_runs(project: Project, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "drop_nodes.py").write_text(blocks("docs/writing-a-pass.md", "python")[0])
     spec = project(spec=SPEC.replace("fuse]", "{drop_nodes: {ops: [Identity]}}]") + "pass_paths: [mine]\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "graphc", "compile", "--json", "--allow-pass-path", str(folder), str(spec)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = graphc_command("compile", "--json", "--allow-pass-path", folder, spec)
     assert done.returncode == 0, done.stderr
     assert '"drop_nodes"' in done.stdout
 
@@ -110,8 +104,7 @@ def test_the_rewrite_of_the_docs_fires(project: Project, tmp_path: Path) -> None
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     spec = project(model, spec=SPEC.replace("fuse]", "{fuse: {only: [double_negation]}}]") + "pass_paths: [mine]\n")
-    command = [sys.executable, "-m", "graphc", "compile", "-v", "--allow-pass-path", str(folder), str(spec)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = graphc_command("compile", "-v", "--allow-pass-path", folder, spec)
     assert done.returncode == 0, done.stderr
     assert "fuse: double negation: fired 1 times" in done.stdout
 

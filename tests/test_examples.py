@@ -102,10 +102,16 @@ DESIGNS = ("attention_*", "conformer*", "squeezeformer.*", "zipformer.*", "codec
 ATTENTION = {p.stem: p for pattern in DESIGNS for p in sorted(MODELS.glob(f"{pattern}.onnx"))}
 
 
+BY_DAY, AT_NIGHT = (0, 1), (5, None)
+
+
+@pytest.mark.parametrize("multiples", [BY_DAY, pytest.param(AT_NIGHT, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", by_turns(ATTENTION, 0))
-def test_attention_streams_equal_from_both_exporters(name: str) -> None:
-    """At lengths from the shortest to beyond the longest context and at random ones from random starts, at the smallest
-    chunk, five times it, a random multiple, and in calls of any size."""
+def test_attention_streams_equal_from_both_exporters(name: str, multiples: tuple[int | None, ...]) -> None:
+    """At lengths from the shortest to beyond the longest context and at random ones from random starts.
+
+    In calls of any size (0) and at the smallest chunk; at night at five times it, and at a random multiple.
+    """
     path = ATTENTION[name]
     inputs = INPUTS.get(name.partition(".")[0], {"features": InputSpec(axis=1)})
     found = inspect_model(path, inputs)
@@ -114,8 +120,8 @@ def test_attention_streams_equal_from_both_exporters(name: str) -> None:
     offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=inputs))
     smallest = analyse(offline)
     rng = np.random.default_rng(sum(name.encode()))
-    for times in (0, 1, 5, int(rng.integers(2, 9))):
-        lifted = lifted_at(smallest, times)
+    for multiple in multiples:
+        lifted = lifted_at(smallest, int(rng.integers(2, 9)) if multiple is None else multiple)
         assert lifted.signature is not None
         step = max(1, smallest.chunk_multiple // 4)
         lengths = range(lifted.signature.min_frames, 26 * step + 40, 3 * step + 1)

@@ -366,7 +366,7 @@ def test_streaming_models_stay_equal_and_lose_nodes(tmp_path: Path, name: str, t
 EXAMPLES = SPECS | ATTENTION
 
 
-@pytest.mark.parametrize("name", by_turns(EXAMPLES, 1))
+@pytest.mark.parametrize("name", by_turns(EXAMPLES, 1, share=2))
 def test_every_example_is_fused_for_onnxruntime(name: str, tmp_path: Path) -> None:
     """Compiled in its own way or, where it has no spec, at the smallest chunk; validation holds each to 1e-4."""
     path = EXAMPLES[name]

@@ -57,7 +57,9 @@ def compiled(folder: Path, name: str, environment: dict[str, str], cores: int | 
     return {p.name: p.read_bytes() for p in files}
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(
+    "name", ["attention", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("static", "searched"))]
+)
 def test_the_same_bytes(name: str, tmp_path: Path) -> None:
     first = compiled(tmp_path / "first", name, {})
     for index, (said, environment) in enumerate(CIRCUMSTANCES.items()):

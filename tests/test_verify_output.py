@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from commands import graphc
 from conftest import SPEC, small_model
-from test_command_line import graphc, one_line
+from test_command_line import one_line
 
 from graphc.build.sbom import components
 from graphc.client.session import StreamSession
