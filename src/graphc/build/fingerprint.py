@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def own_digest() -> str:
     return digest("".join(file_digest(p) for p in sources).encode())
 
 
+@cache
 def installed(name: str) -> str:
     try:
         return version(name)

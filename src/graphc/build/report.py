@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -31,14 +32,6 @@ class Report:
         return to_json(finite(self.data))
 
     def html(self) -> str:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("graphc.build", "."),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(bytes=human_bytes, number=number, seconds=lambda s: f"{s:.2f} s")
         passes = self.data["passes"]
         plots = {
             "error": bar_plot(
@@ -62,7 +55,21 @@ class Report:
                 "level of the error over time",
                 ("0", f"{drift['minutes']:g} minutes"),
             )
-        return environment.get_template("report.html.jinja").render(r=self.data, plots=plots)
+        return page().render(r=self.data, plots=plots)
+
+
+@cache
+def page() -> jinja2.Template:
+    """The template of the HTML page, compiled once."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("graphc.build", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(bytes=human_bytes, number=number, seconds=lambda s: f"{s:.2f} s")
+    return environment.get_template("report.html.jinja")
 
 
 def finite(value: Any) -> Any:

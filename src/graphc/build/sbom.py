@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from email.message import Message
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import cast
 
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST_LICENSE = 80
@@ -12,27 +15,37 @@ LONGEST_LICENSE = 80
 def components(root: str = "graphc") -> list[dict[str, str]]:
     """Name, version, license and package URL (https://github.com/package-url/purl-spec) of a distribution and of those
     that it requires, as they are installed."""
-    found: dict[str, Distribution] = {}
+    found: dict[str, Message] = {}
     waiting = [root]
     while waiting:
         name = normal(waiting.pop())
         if name in found:
             continue
         try:
-            found[name] = distribution(name)
+            found[name] = metadata_of(name)
         except PackageNotFoundError:
             continue
-        wanted = [r for r in found[name].requires or [] if "extra ==" not in r]
+        wanted = [r for r in found[name].get_all("Requires-Dist") or [] if "extra ==" not in r]
         waiting += [match.group() for r in wanted if (match := REQUIREMENT.match(r))]
     return [
         {
             "name": name,
-            "version": found[name].version,
+            "version": found[name]["Version"],
             "license": license_of(found[name]),
-            "purl": f"pkg:pypi/{name}@{found[name].version}",
+            "purl": f"pkg:pypi/{name}@{found[name]['Version']}",
         }
         for name in sorted(found)
     ]
+
+
+@cache
+def metadata_of(name: str) -> Message:
+    """What a distribution says of itself, read once.
+
+    Errors:
+        PackageNotFoundError: it is not installed.
+    """
+    return cast(Message, distribution(name).metadata)
 
 
 def normal(name: str) -> str:
@@ -40,9 +53,9 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def license_of(dist: Distribution) -> str:
+def license_of(metadata: Message) -> str:
     def field(name: str) -> list[str]:
-        return [str(value) for value in dist.metadata.get_all(name) or []]
+        return [str(value) for value in metadata.get_all(name) or []]
 
     stated = [*field("License-Expression"), *field("License")]
     classified = [c.rpartition(" :: ")[2] for c in field("Classifier") if c.startswith("License ::")]
