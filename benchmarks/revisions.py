@@ -34,7 +34,7 @@ import sys, time, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 from graphc.ir.model import read_model
-from graphc.offline.reference import offline_of
+from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.stream.lift import lift
@@ -45,7 +45,7 @@ print(time.perf_counter() - start)
 """
 FLAT = {
     "graphc.ir.model": "graphc.model",
-    "graphc.offline.reference": "graphc.offline",
+    "graphc.offline.prepare": "graphc.offline",
     "graphc.spec.schema": "graphc.spec",
     "graphc.stream.propagation.analysis": "graphc.stream.analysis",
 }

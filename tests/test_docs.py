@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,9 +44,11 @@ def test_a_page_runs_as_it_is_printed(page: Path, tmp_path: Path) -> None:
             (tmp_path / title).write_text(text)
         for shown in text.split("$ ")[1:] if language == "console" else []:
             command, *lines = shown.splitlines()
-            done = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-            )
+            if re.fullmatch(r"graphc [^|;&$<>]*", command):
+                done = graphc_command(*shlex.split(command)[1:], cwd=tmp_path, environment=environment)
+            else:
+                words = ["bash", "-c", command]
+                done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             printed = " ".join((done.stdout + done.stderr).split())
             assert done.returncode == 0, f"{command}: {printed}"
             for line in lines:

@@ -90,7 +90,7 @@ def same(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[n], other[n], equal_nan=True) for n in one)
 
 
-@pytest.mark.parametrize("name", by_turns(SPECS, 0))
+@pytest.mark.parametrize("name", by_turns(SPECS, 0, share=2))
 def test_any_chunk_gives_the_same(name: str, folder: Path) -> None:
     feeds = feeds_of(name, 0)
     want = run_stream(StreamSession(compiled(name, folder)), feeds)

@@ -25,12 +25,13 @@ INPUTS = {
     "vibevoice": {"wave": InputSpec(axis=2)},
     "voxtral": {"features": InputSpec(axis=2)},
 }
+AT_NIGHT = ("nemotron", "encodec", "speechbrain")
 FIRST_FRAMES_ONLY = {"nemotron": 3}
 
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=pytest.mark.nightly) if p.stem == "nemotron" else p for p in MODELS],
+    [pytest.param(p, marks=pytest.mark.nightly) if p.stem in AT_NIGHT else p for p in MODELS],
     ids=lambda p: p.stem,
 )
 def test_package_streams_equal(path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_band_around_each_frame_is_equal(times: int) -> None:
     assert verdict(body, "float[1,T,6] x", 1, times, **WEIGHTS, **COUNTS, **arrays).kind == "equal"
 
 
-@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+@pytest.mark.parametrize("exporter", ["dynamo", pytest.param("torchscript", marks=pytest.mark.nightly)])
 def test_block_masks_of_both_exporters_are_equal(exporter: str, times: int) -> None:
     model = onnx.load(MODELS / f"conformer.{exporter}.onnx")
     assert verdict_of(model, times, range(30, 75)).kind == "equal"

@@ -14,6 +14,7 @@ from graphc.errors import ModelError
 from graphc.ir.graph import Graph
 from graphc.ir.runtime import RunError, Session
 from graphc.stream.facts.time_constant import Array, TimeConstant
+from graphc.stream.symbolic.formulas import Shared
 from graphc.system.parallel import side_by_side
 
 
@@ -35,6 +36,7 @@ class Evaluation:
         source: the model that was evaluated, its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
+        shared: the formulas of all walks over the model, and the answers to questions about them.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class Evaluation:
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
     time_shapes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared, repr=False)
 
     @cached_property
     def carried(self) -> frozenset[str]:

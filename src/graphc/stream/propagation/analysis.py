@@ -19,7 +19,6 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.propagation.placed_step import StepAt
 from graphc.stream.propagation.propagate import Walk
-from graphc.stream.symbolic.formulas import Shared
 from graphc.stream.symbolic.proof import ENDLESS, Proof
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
@@ -126,7 +125,6 @@ class Study:
     offline: Offline
     evaluation: Evaluation
     settings: LiftOptions
-    shared: Shared = field(default_factory=Shared)
     absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
     spread: bool = False
 
@@ -212,9 +210,7 @@ class Study:
                     ) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:
-        found = Walk(
-            self.offline, self.evaluation, chunk, settings=self.settings, shared=self.shared, absolute=self.absolute
-        )
+        found = Walk(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
         found.run()
         promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof

@@ -30,7 +30,7 @@ from graphc.stream.propagation.dispatch import step_of
 from graphc.stream.propagation.finite import keeps_finite, lower_bound
 from graphc.stream.propagation.placed_step import StepAt
 from graphc.stream.symbolic.domain.space import NoFormulaError
-from graphc.stream.symbolic.formulas import Formulas, Shared
+from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Steady
 from graphc.stream.symbolic.sources import sizes_of
@@ -48,7 +48,6 @@ class Walk:
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
         absolute: score matrices that do not shift along, by name, with what was said of them.
-        shared: formulas that other walks over the model made.
         lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
     """
@@ -61,7 +60,6 @@ class Walk:
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: LiftOptions = DEFAULT
-    shared: Shared = field(default_factory=Shared)
     absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
     finite: set[str] = field(default_factory=set)
     lowest: dict[str, float] = field(default_factory=dict)
@@ -79,7 +77,7 @@ class Walk:
             self.facts,
             evaluation.dtypes,
             evaluation.carried,
-            self.shared,
+            evaluation.shared,
             lambda name: values_of(evaluation, name)[name].values[0],
         )
         self.proof = Proof(formulas, evaluation.lengths, evaluation.known)
