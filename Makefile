@@ -13,7 +13,7 @@ test: .venv/.tested
 
 nightly: .venv/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
-	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/test_promise.py
+	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/stream/test_promise.py
 	$(MAKE) docs trust real exporters wheel floor
 
 trust: .venv/.tested

@@ -21,7 +21,12 @@ def main() -> int:
             [run, "-m", "pip", "install", "-q", *floors, *project["optional-dependencies"]["test"]], check=True
         )
         subprocess.run([run, "-m", "pip", "install", "-q", "--no-deps", "-e", str(ROOT)], check=True)
-        tests = ["tests/test_examples.py", "tests/test_command_line.py", "tests/test_rules.py", "tests/test_passes.py"]
+        tests = [
+            "tests/examples/test_examples.py",
+            "tests/cli/test_command_line.py",
+            "tests/stream/test_rules.py",
+            "tests/passes/test_passes.py",
+        ]
         return subprocess.run([run, "-m", "pytest", "-n", "2", *tests], cwd=ROOT, check=False).returncode
 
 

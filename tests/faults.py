@@ -22,7 +22,7 @@ import onnx
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import SPEC
-from test_verify_output import learned_start
+from learned_start import learned_start
 
 from graphc.build.verify_output import verify_output
 

@@ -5,33 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from test_rules import ends_before, lifted_equal, model_of, refusal, weights
+from late_models import HEAD, NUMBERS, late_model
+from lifting import ends_before, lifted_equal, model_of, refusal, weights
 
 from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
 
-HEAD = "h = Shape (x) t = Gather (h, two)"
 CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"
 SCALED = "f = Cast <to=1> (v) g = Mul (f, small) y = Add (x, g)"
 EXCESS = "d = Sub (t, late) v = Max (d, zero)"
-NUMBERS = {
-    "two": np.array(2),
-    "zero": np.array(0),
-    "one": np.array(1),
-    "front": np.array([0]),
-    "time": np.array([2]),
-    "small": np.float32(0.01),
-    "endless": np.array([2**62]),
-    "half": np.array(350),
-    "wide": np.array([1, 2, 700]),
-    "low": np.float32(0.0),
-    "shift": np.array(9, np.uint64),
-}
-
-
-def late_model(body: str, late: int = 700) -> onnx.ModelProto:
-    return weights(model_of(f"{HEAD} {body}"), late=np.array(late), **NUMBERS)
 
 
 @pytest.mark.parametrize("place", [200, 700])

@@ -19,6 +19,7 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import SPEC, small_model
+from one_error import one_line
 from onnx import TensorProto, helper
 
 from graphc.cli.main import SUMMARIES, cli
@@ -26,15 +27,6 @@ from graphc.client.session import StreamSession
 
 Project = Callable[..., Path]
 OUTPUTS = {"model.stream.onnx", "model.stream.manifest.json", "model.stream.report.json", "model.stream.report.html"}
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that an error is."""
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("graphc: error: ")
-    return lines[0]
 
 
 def test_compile_is_quiet_in_a_script_and_writes_the_outputs(project: Project) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from lifting import model_of, random, refusal, weights
 from promise import streams_equal
-from test_rules import model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import GraphcError, ModelError, StreamError

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import onnx
 import pytest
-from test_command_line import graphc, one_line
-from test_rules import model_of, random, weights
+from commands import graphc
+from lifting import model_of, random, weights
+from one_error import one_line
 
 SPEC = """\
 version: 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from test_rules import model_of, random, weights
+from lifting import model_of, random, weights
 
 import graphc
 import graphc.ir.external_weights

@@ -7,20 +7,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from attention_texts import ARRAYS, BAND, LIMITS, PLACES, SCORES
 from conftest import ROOT
-from test_rules import lifted_equal, model_of, random, refusal, weights
+from lifting import lifted_equal, model_of, random, refusal, weights
 
 import graphc
 from graphc.errors import SpecError, StreamError
 from graphc.offline.prepare import offline_of
 from graphc.spec.schema import StreamSpec
 from graphc.stream.propagation.analysis import analyse
-
-SCORES = "k = Transpose <perm=[0,2,1]> (x) s = MatMul (x, k)"
-PLACES = """
-    h = Shape (x) t = Gather (h, one) r = Range (zero, t, one) q = Unsqueeze (r, last) p = Unsqueeze (r, first) d = Sub (p, q)
-"""
-ARRAYS = {"one": np.array(1), "zero": np.array(0), "first": np.array([0]), "last": np.array([1])}
 
 
 def attention(mask: str = "", scores: str = "s", **arrays: np.ndarray) -> onnx.ModelProto:
@@ -99,10 +94,6 @@ def spec_of(folder: Path, model: onnx.ModelProto, options: str) -> Path:
         f"passes:\n  - lift_state: {options}\n"
     )
     return path
-
-
-BAND = "far = Abs (d) off = Greater (far, reach) m = Where (off, low, {scores})"
-LIMITS = {"low": np.float32(-1e9), "reach": np.array(2)}
 
 
 def test_attention_between_rates_is_refused() -> None:

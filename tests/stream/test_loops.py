@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from test_rules import delay, kinds, lifted_equal, model_of, random, refusal, weights
+from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weights
 
 COUNT = "sh = Shape (x) n = Gather (sh, two) last = Squeeze (n) t32 = Cast <to=6> (last)"
 KERAS = """

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from commands import graphc
 from conftest import SPEC, small_model
+from one_error import one_line
 from onnx import helper
-from test_command_line import graphc, one_line
-from test_passes import model_of, random
+from transforming import model_of, random
 
 Project = Callable[..., Path]
 PASS = """

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from lifting import ends_before, lifted_equal, model_of, random, weights
 from promise import streams_equal
-from test_rules import ends_before, lifted_equal, model_of, random, weights
 
 from graphc.contract.length import Length
 from graphc.errors import InputError

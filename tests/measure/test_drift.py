@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from commands import graphc as command
 from conftest import ROOT
-from test_command_line import graphc as command
-from test_passes import model_of, random
+from transforming import model_of, random
 
 import graphc
 from graphc import GraphcError, ValidationError

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
+from commands import graphc as command
 from commands import graphc as graphc_command
 from conftest import ROOT
 from onnx import numpy_helper
-from test_command_line import graphc as command
-from test_passes import model_of, random
+from transforming import model_of, random
 
 import graphc
 import graphc.offline.recordings

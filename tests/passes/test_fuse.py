@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, by_turns
-from test_examples import ATTENTION, INPUTS, SPECS
-from test_passes import model_of, random, transformed
+from example_models import ATTENTION, INPUTS, SPECS
+from transforming import model_of, random, transformed
 
 import graphc
 from graphc import PassError

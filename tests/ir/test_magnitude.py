@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from test_rules import lifted_equal, weights
-from test_thresholds import late_model
+from late_models import late_model
+from lifting import lifted_equal, weights
 
 from graphc.ir.masked_scale import scale_beside_masks
 from graphc.spec.schema import EXACT, ToleranceSpec

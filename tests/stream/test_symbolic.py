@@ -11,9 +11,9 @@ from conftest import ROOT, by_turns
 from drawn_thresholds import draw_threshold_network
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from lifting import model_of, weights
 from networks import Seeded
 from promise import streams_equal
-from test_rules import model_of, weights
 
 from graphc.contract.length import Length
 from graphc.errors import ChunkMisfitError, ModelError, StreamError

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from commands import graphc
-from conftest import SPEC, small_model
-from test_command_line import one_line
+from conftest import SPEC
+from learned_start import learned_start
+from one_error import one_line
 
 from graphc.build.sbom import components
 from graphc.client.session import StreamSession
@@ -25,14 +26,6 @@ def output(project: Project) -> Path:
     spec = project(learned_start())
     assert graphc("compile", spec).returncode == 0
     return spec.parent / "out" / "model.stream.onnx"
-
-
-def learned_start() -> onnx.ModelProto:
-    model = small_model()
-    start = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32).reshape(1, 1, 4), "start")
-    model.graph.initializer.append(start)
-    model.graph.node[2].input.extend(["", "start", "start"])
-    return model
 
 
 def test_what_was_written_holds(output: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from attention_texts import ARRAYS, BAND, LIMITS, PLACES, SCORES
 from conftest import ROOT
-from test_attention import ARRAYS, BAND, LIMITS, PLACES, SCORES
-from test_rules import model_of, random, weights
+from lifting import model_of, random, weights
 
 import graphc
 from graphc import BatchSession, GraphcError, InputError, ModelError, StreamError

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from promise import Verdict, verdict_of
-from test_passes import model_of, random
+from transforming import model_of, random
 
 from graphc.offline.prepare import offline_of
 from graphc.spec.schema import InputSpec, StreamSpec

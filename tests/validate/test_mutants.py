@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from commands import graphc
 from conftest import ROOT, SPEC, small_model
-from test_command_line import graphc
 
 from graphc.build.revalidate import mutants_of_spec
 from graphc.client.session import StreamSession

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, by_turns
+from example_models import ATTENTION, INPUTS, MODELS, SPECS
 from promise import lifted_at, streams_equal
 
 import graphc
@@ -15,14 +16,12 @@ from graphc.client.session import StreamSession
 from graphc.discover.inspection import inspect_model
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, MaskSpec, StreamSpec
+from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.spec_file import load_spec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed
 
-MODELS = ROOT / "examples" / "models"
-SPECS = {p.stem: p for p in sorted((ROOT / "specs").glob("*.yaml"))}
 QUANTIZED = {".".join(reversed(p.stem.split("."))): p for p in (ROOT / "specs" / "quantized").glob("*.yaml")}
 
 
@@ -86,27 +85,11 @@ def test_example_compiles_and_streams_equal(name: str, tmp_path: Path) -> None:
             assert np.abs(want[name] - got[name]).max(initial=0) <= 1e-4
 
 
-LENGTHS = {"features": InputSpec(axis=1), "lengths": InputSpec(counts="features")}
-INPUTS = {
-    "attention_given": {
-        "features": InputSpec(axis=1),
-        "mask": InputSpec(mask=MaskSpec(left=6, right=2)),
-        "heard": InputSpec(axis=1),
-    },
-    "attention_padding": LENGTHS,
-    "conformer_masked": LENGTHS,
-    "codec": {"wave": InputSpec(axis=2)},
-    "cross_attention": {"features": InputSpec(axis=1), "context": InputSpec(static=True)},
-}
-DESIGNS = ("attention_*", "conformer*", "squeezeformer.*", "zipformer.*", "codec.*", "cross_attention.*")
-ATTENTION = {p.stem: p for pattern in DESIGNS for p in sorted(MODELS.glob(f"{pattern}.onnx"))}
-
-
 BY_DAY, AT_NIGHT = (0, 1), (5, None)
 
 
 @pytest.mark.parametrize("multiples", [BY_DAY, pytest.param(AT_NIGHT, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("name", by_turns(ATTENTION, 0))
+@pytest.mark.parametrize("name", by_turns(ATTENTION, 0, share=2))
 def test_attention_streams_equal_from_both_exporters(name: str, multiples: tuple[int | None, ...]) -> None:
     """At lengths from the shortest to beyond the longest context and at random ones from random starts.
 
