@@ -9,7 +9,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Length:
-    """A chain of steps ``floor((mul * T + add) / div)``, T the frames of the stream input, never below 0.
+    """A chain of steps ``floor((mul * T + add) / div)``, T the frames of the stream input, none of them below 0.
 
     Example:
         >>> Length().then(1, 1, 2).then(2, 0, 1)(5)
@@ -38,9 +38,12 @@ class Length:
         return Length(tuple(before)).then(*merged)
 
     def __call__(self, frames: int) -> int:
-        return max(0, self.unclamped(frames))
+        for mul, add, div in self.steps:
+            frames = max(0, (mul * frames + add) // div)
+        return frames
 
     def unclamped(self, frames: int) -> int:
+        """The same where no step stops at 0."""
         for mul, add, div in self.steps:
             frames = (mul * frames + add) // div
         return frames

@@ -97,4 +97,5 @@ def dropout(node: Node, facts: Facts) -> Lowering:
     if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
         facts.refuse("its mask is read", "export the model in evaluation mode")
     out = facts.out(x, x.axis)
-    return Lowering((out, None), lambda b, inputs: [b.one("Identity", inputs[0])], local=True)
+    masks = [None] * (len(node.outputs) - 1)
+    return Lowering((out, *masks), lambda b, inputs: [b.one("Identity", inputs[0]), *masks], local=True)

@@ -23,7 +23,7 @@ def batch_normalization(node: Node, facts: Facts) -> Lowering:
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
 
 
-@stream_rule("LayerNormalization", "RMSNormalization", "com.microsoft::SimplifiedLayerNormalization")
+@stream_rule("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 def layer_normalization(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     refuse_time_axis(facts, x, range(normalised(int(node.attrs.get("axis", -1)), x.rank), x.rank), NORMALISES)
