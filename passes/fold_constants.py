@@ -25,7 +25,6 @@ from graphc.api import (
     captured,
     constant_of,
     drop_dead,
-    guarded,
     is_sparse,
     label,
     nbytes,
@@ -75,7 +74,9 @@ class FoldConstants(Pass[FoldOptions]):
         folder = Folder(model, int(config.max_mb * 1e6), {k: v for k, v in shapes.items() if is_fixed(v)})
         folder.fold(model.graph)
         drop_dead(model.graph)
-        return guarded(before, PassResult(model, folder.notes, {"folded": folder.count, "branches": folder.branches}))
+        return api.revert_unloadable(
+            before, PassResult(model, folder.notes, {"folded": folder.count, "branches": folder.branches})
+        )
 
 
 def is_fixed(shape: list[int | str | None]) -> bool:

@@ -8,6 +8,7 @@ import pkgutil
 import graphc_passes._rewrites as rewrites
 from pydantic import Field
 
+import graphc.api as api
 from graphc.api import (
     STAGES,
     Model,
@@ -21,7 +22,6 @@ from graphc.api import (
     Stage,
     Target,
     all_targets,
-    guarded,
     nearest,
     register_pass,
     rewrites_for,
@@ -81,7 +81,7 @@ class Fuse(Pass[FuseOptions]):
             for name, n in counts.items()
         ]
         why = [note for notes in run.reasons.values() for note in dict.fromkeys(notes)]
-        result = guarded(before, PassResult(model, told + why, {k: v for k, v in counts.items() if v}))
+        result = api.revert_unloadable(before, PassResult(model, told + why, {k: v for k, v in counts.items() if v}))
         if result.model is not model:
             result.model.signature = signature
         return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import onnx
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -13,7 +13,6 @@ from graphc.api import (
     AttentionLimit,
     LiftOptions,
     Model,
-    Offline,
     Pass,
     PassConfig,
     PassContext,
@@ -24,6 +23,9 @@ from graphc.api import (
     opset_of,
     register_pass,
 )
+
+if TYPE_CHECKING:
+    from graphc.api import Offline
 
 OLDEST_OPSET = 11
 PORT_FIELDS = ("node", "kind", "layer", "number")
@@ -130,7 +132,7 @@ class LiftState(Pass[LiftStateOptions]):
             lifted = api.slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
             settings = config.settings()
-            offline = api.banded(offline, settings) or offline
+            offline = api.limit_attention(offline, settings) or offline
             if stream.chunk == "dynamic":
                 lifted = api.lift_dynamic(offline, settings, stream.frame_ms)
             else:
@@ -138,7 +140,7 @@ class LiftState(Pass[LiftStateOptions]):
         if config.cache == "inputs":
             stays = api.cache_inputs(lifted)
         if stream.clocks == "own":
-            api.own_clocks(lifted, offline)
+            api.per_stream_clocks(lifted, offline)
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
@@ -154,7 +156,7 @@ class LiftState(Pass[LiftStateOptions]):
         return ["pack_states"] if config.pack else []
 
     def reference(self, config: LiftStateOptions, offline: Offline) -> Offline | None:
-        return api.banded(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
+        return api.limit_attention(offline.over(modern(offline.model, opset_of(offline.model))), config.settings())
 
 
 def promised(signature: Signature) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 from pydantic import Field
 
+import graphc.api as api
 from graphc.api import (
     GraphcError,
     Model,
@@ -20,7 +21,6 @@ from graphc.api import (
     PassConfig,
     PassContext,
     PassResult,
-    guarded,
     inferred_types,
     loaded,
     register_pass,
@@ -78,7 +78,9 @@ class Simplify(Pass[SimplifyOptions]):
         except GraphcError as err:
             return PassResult(model, [f"left as it was: what onnxsim made cannot be read ({err})"], {"left": 1})
         before, after = len(proto.graph.node), len(outcome.graph.node)
-        return guarded(proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": max(before - after, 0)}))
+        return api.revert_unloadable(
+            proto, PassResult(result, [f"{before} nodes to {after}"], {"removed": max(before - after, 0)})
+        )
 
 
 def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:

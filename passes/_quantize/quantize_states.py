@@ -1,4 +1,4 @@
-"""State ports of fewer bits."""
+"""State ports of fewer bits: integers or halves in the place of floats, with the scale in the manifest."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
         domain = "com.microsoft"
     if not np.isfinite(state.init).all():
         return "its first value is not finite"
-    grid = grid_of(model, state, seen[state.input], dtype)
+    grid = integers_of(model, state, seen[state.input], dtype)
     ports = Ports(model, state)
     held = [ports.constant("scale", grid.scale), ports.constant("zero_point", grid.zero_point)]
     attrs = {} if grid.axis is None else {"axis": grid.axis}
@@ -144,7 +144,7 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
     return replace(state, init=grid.integers(state.init), scale=scale)
 
 
-def grid_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> StateIntegers:
+def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> StateIntegers:
     """Integers over what a state held, 0 and its first value among it; heads or channels each have their own."""
     low = np.minimum(np.minimum(seen.low, state.init), 0).astype(np.float64)
     high = np.maximum(np.maximum(seen.high, state.init), 0).astype(np.float64)

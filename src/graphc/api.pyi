@@ -38,7 +38,7 @@ from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, ran
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
-from graphc.passes.revert_unloadable import guarded
+from graphc.passes.revert_unloadable import revert_unloadable
 from graphc.rewriting.operands import is_float, is_last, scalar_of, value_of, weight_of
 from graphc.rewriting.pattern import Match, Pattern
 from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
@@ -53,8 +53,8 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import AttentionLimit, LiftOptions
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.modes.input_cache import cache_inputs
-from graphc.stream.modes.limit_attention import banded
-from graphc.stream.modes.per_stream_clocks import own_clocks
+from graphc.stream.modes.limit_attention import limit_attention
+from graphc.stream.modes.per_stream_clocks import per_stream_clocks
 from graphc.stream.modes.sliding_clip import slide
 from graphc.stream.propagation.analysis import analyse
 from graphc.system.files import write_all
@@ -104,7 +104,6 @@ __all__ = [
     "all_targets",
     "analyse",
     "attribute_or_input",
-    "banded",
     "cache_inputs",
     "calibrate",
     "captured",
@@ -112,7 +111,6 @@ __all__ = [
     "consumers",
     "drop_dead",
     "frame_by_frame",
-    "guarded",
     "inferred_types",
     "inline_branch",
     "is_elementwise",
@@ -122,6 +120,7 @@ __all__ = [
     "label",
     "lift",
     "lift_dynamic",
+    "limit_attention",
     "loaded",
     "names_in",
     "nbytes",
@@ -130,7 +129,7 @@ __all__ = [
     "op_of",
     "opset_of",
     "outputs_on",
-    "own_clocks",
+    "per_stream_clocks",
     "place_of",
     "producer",
     "random_sequences",
@@ -140,6 +139,7 @@ __all__ = [
     "register_pass",
     "register_rewrite",
     "replace_tensor",
+    "revert_unloadable",
     "rewrites_for",
     "scalar_of",
     "size_of",

@@ -1,4 +1,8 @@
-"""What authors of streaming rules import: the public names of the lift, in one place (docs/writing-a-rule.md)."""
+"""What authors of streaming rules import: the public names of the lift, in one place (docs/writing-a-rule.md).
+
+A rule is registered when its module is imported: by a package of the entry point group ``graphc.passes``, or by a folder of
+a spec's ``pass_paths``.
+"""
 
 from graphc.contract.length import Length
 from graphc.contract.signature import StateKind

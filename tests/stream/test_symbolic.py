@@ -25,7 +25,7 @@ from graphc.spec.spec_file import load_spec
 from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
-from graphc.stream.propagation.propagate import Walk
+from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of, length_of
 from graphc.stream.symbolic.domain.space import (
@@ -64,11 +64,11 @@ HEAD = "h = Shape (x) t = Gather (h, two) r = Range (zero, t, one)"
 PLANE = "q = Unsqueeze (r, second) k = Unsqueeze (r, first) d = Sub (k, q)"
 
 
-def walked(offline: Offline) -> Walk:
+def walked(offline: Offline) -> Propagation:
     """The walk over a model at its smallest chunk, as far as it comes."""
     evaluation, chunk = evaluate(offline), 1
     while True:
-        walk = Walk(offline, evaluation, chunk)
+        walk = Propagation(offline, evaluation, chunk)
         try:
             walk.run()
         except ChunkMisfitError as err:

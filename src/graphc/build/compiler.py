@@ -14,8 +14,8 @@ import onnx
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
+from graphc.client.make_manifest import manifest_of, npz
 from graphc.client.manifest import METADATA_KEY, to_json
-from graphc.client.manifest_of import manifest_of, npz
 from graphc.errors import GraphcError
 from graphc.ir.external_weights import array_of, is_kept, loaded
 from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
@@ -27,7 +27,7 @@ from graphc.measure.drift import float_session, long_stream
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
-from graphc.passes.checks import Progress
+from graphc.passes.check_after_pass import Progress
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
 from graphc.passes.plan import make_plan

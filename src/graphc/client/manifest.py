@@ -1,4 +1,4 @@
-"""The manifest: all that a client needs to know of a compiled model."""
+"""The manifest: all that a client needs to know of a compiled model. ``make_manifest`` derives it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graphc.client.manifest_of import npz
+from graphc.client.make_manifest import npz
 from graphc.diagnose.shrink import Case
 from graphc.diagnose.testcase_reducer import Recipe, Reduced, Reducer, first_failure
 from graphc.errors import OutputError

@@ -14,7 +14,7 @@ from graphc.ir.model import Model
 from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
-from graphc.passes.checks import Checks, Progress
+from graphc.passes.check_after_pass import Checks, Progress
 from graphc.passes.pass_api import PassContext, PassResult
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import Plan, PlannedPass

@@ -11,7 +11,7 @@ from graphc.ir.runtime import RunError, Session
 from graphc.passes.pass_api import PassResult
 
 
-def guarded(before: onnx.ModelProto, result: PassResult) -> PassResult:
+def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:
     """The result, or the model as it was, with a note, where onnxruntime took it before and does not take it now.
 
     Some models only run because a shape in them is not known: once it is, onnxruntime's own checks refuse them.

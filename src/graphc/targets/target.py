@@ -1,4 +1,4 @@
-"""What a runtime is to the passes."""
+"""What a runtime is to the passes. Each module of this folder that names one as ``TARGET`` adds it."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from graphc.client.make_manifest import manifest_of
 from graphc.client.manifest import Manifest, parse_manifest, to_json
-from graphc.client.manifest_of import manifest_of
 from graphc.client.session import Compiled, StreamSession, first_values
 from graphc.contract.signature import StatePort
 from graphc.errors import ModelError

@@ -21,7 +21,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
-from graphc.stream.scores.score_matrix import built, emit_nothing, pairs_of
+from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_of
 
 
 def product(node: Node, facts: Facts, terms: Terms) -> Lowering:
@@ -74,7 +74,7 @@ def scores(node: Node, facts: Facts, terms: Terms) -> Lowering:
         return window
 
     build = built(node, [piece(k) for k in range(2)])
-    return Lowering((pairs_of(facts, frame, build, MaskFacts.free(len(facts.lengths))),), emit_nothing(node))
+    return Lowering((score_matrix_of(facts, frame, build, MaskFacts.free(len(facts.lengths))),), emit_nothing(node))
 
 
 def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix) -> Lowering:
@@ -115,5 +115,5 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix
     free = replace(masks, upper=none.upper, one=none.one)
     build = built(node, [piece(k) for k in range(2)])
     normalised = frozenset(order.index(side) for side in table.normalised)
-    pairs = replace(pairs_of(facts, frame, build, free, table.settled), normalised=normalised)
+    pairs = replace(score_matrix_of(facts, frame, build, free, table.settled), normalised=normalised)
     return Lowering((pairs,), emit_nothing(node))

@@ -18,8 +18,8 @@ from graphc.ir.graph import (
     subgraphs,
     unused_name,
 )
+from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
-from graphc.stream.lowering.scalar_constants import value_in
 
 WHOLE = 2**31 - 1
 

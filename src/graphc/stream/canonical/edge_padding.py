@@ -8,8 +8,8 @@ import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
 from graphc.stream.canonical.canonicalize import WHOLE
+from graphc.stream.canonical.scalar_constants import fixed, value_in
 from graphc.stream.facts.index_map import Shapes
-from graphc.stream.lowering.scalar_constants import fixed, value_in
 
 REPEATS = ("Expand", "Tile")
 FIRST, LAST = 0, -1

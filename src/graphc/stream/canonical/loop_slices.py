@@ -22,8 +22,8 @@ from graphc.ir.graph import (
 )
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
+from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
-from graphc.stream.lowering.scalar_constants import value_in
 
 TURNS = 300
 MOST_TURNS = 50_000

@@ -27,8 +27,8 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.stream.canonical.iteration_affine import Turns
+from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
-from graphc.stream.lowering.scalar_constants import value_in
 
 ENDLESS = 2**31 - 1
 

@@ -24,9 +24,9 @@ from graphc.ir.graph import (
     standard,
     unused_name,
 )
+from graphc.stream.canonical.scalar_constants import fixed
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.lowering.frame_by_frame import is_elementwise
-from graphc.stream.lowering.scalar_constants import fixed
 
 
 def unfold_rows(graph: Graph, shapes: Shapes) -> bool:

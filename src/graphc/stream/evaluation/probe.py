@@ -12,8 +12,8 @@ from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.reference import Offline
-from graphc.stream.evaluation.hollow import hollow
 from graphc.stream.evaluation.record import Probe, shape_name
+from graphc.stream.evaluation.without_weights import hollow
 from graphc.stream.facts.time_constant import Array
 
 

@@ -18,7 +18,7 @@ from graphc.ir.graph import Node, Tensor, op_of
 from graphc.stream.facts.index_map import EntrySource, IndexMap
 from graphc.stream.facts.stream import Span, Stream
 from graphc.stream.facts.time_constant import Array, TimeConstant
-from graphc.stream.index_maps.movers import MOVERS, run_once
+from graphc.stream.index_maps.data_movement import MOVERS, run_once
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

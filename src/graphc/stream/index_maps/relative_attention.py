@@ -1,4 +1,4 @@
-"""Moved entries where the two times meet again: the score matrix that they are, by distance."""
+"""Relative attention recognised: moved entries in which two times meet again, as a score matrix by their distance."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from graphc.stream.facts.index_map import EntrySource, IndexMap
 from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix
 from graphc.stream.facts.stream import Span
 from graphc.stream.facts.time_constant import Array
+from graphc.stream.index_maps.data_movement import content_of
 from graphc.stream.index_maps.index_maps import refuse
-from graphc.stream.index_maps.movers import content_of
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.node_facts import Facts

@@ -7,13 +7,13 @@ import numpy as np
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Graph, Node, Tensor
 from graphc.stream.facts.stream import Edge, Head, Span, Stream
-from graphc.stream.lowering.clock import ClockWriter
-from graphc.stream.lowering.quantized_cache import grid_of
+from graphc.stream.lowering.missing_frames import FrameMasks
+from graphc.stream.lowering.quantized_cache import cache_scale_of
 
 INT64_MAX = np.iinfo(np.int64).max
 
 
-class Builder(ClockWriter):
+class Builder(FrameMasks):
     """Builds the graph of one call. Equal caches, delay lines and masks are built once."""
 
     def cached(
@@ -38,7 +38,7 @@ class Builder(ClockWriter):
         init = np.repeat(frame, length, axis=stream.axis).astype(stream.dtype)
         key = ("cached", x.name, length, isinstance(fill, Edge), init.tobytes())
         if key not in self.memo:
-            grid = None if isinstance(fill, Edge) else grid_of(x, init)
+            grid = None if isinstance(fill, Edge) else cache_scale_of(x, init)
             if grid is None:
                 port, frames = self.state(init, kind, hint), x
             else:

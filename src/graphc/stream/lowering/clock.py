@@ -1,4 +1,4 @@
-"""What one call makes of the number of frames before it: places, lengths, and which frames exist."""
+"""What one call makes of the number of frames before it: places and lengths."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor, Variable
 from graphc.stream.facts.stream import Stream
-from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.call_writer import CallWriter
 
 INT64 = np.dtype(np.int64)
 
 
 class ClockWriter(CallWriter):
-    """Writes the clock and the masks that depend on it, each once."""
+    """Writes the clock and what is made of it, each once."""
 
     @property
     def clock(self) -> Variable:
@@ -123,42 +122,3 @@ class ClockWriter(CallWriter):
         steps = self.constant(np.arange(self.frames(stream), dtype=np.int64), "frame_steps")
         key = ("frame_index", stream.rate, stream.delay)
         return self.remember(key, lambda: self.one("Add", self.first_index(stream), steps, hint="frame_index"))
-
-    def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
-        """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""
-        shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
-        steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
-
-        def make() -> Tensor:
-            index = self.one("Add", self.first_index(stream), self.constant(steps, "frame_steps"), hint="frame_index")
-            found: list[Tensor] = []
-            if before:
-                found.append(self.one("Less", index, self.constant([0]), hint="not_yet"))
-            if after:
-                last = self.one("Sub", self.length_now(stream.length), self.constant([1]), hint="last_frame")
-                found.append(self.one("Less", last, index, hint="no_more"))
-            return found[0] if len(found) == 1 else self.one("Or", *found, hint="missing")
-
-        key = ("missing", stream.rate, stream.delay, stream.length if after else None, tuple(shape), before)
-        return self.remember(key, make)
-
-    def masked(self, x: Tensor, stream: Stream, value: float | Array, before: bool, after: bool) -> Tensor:
-        """The chunk with ``value`` in the frames that do not exist: those before 0, those from the length on."""
-        if not (before or after):
-            return x
-        filler = np.asarray(value).astype(stream.dtype)
-        key = ("masked", x.name, before, after, filler.tobytes(), stream.delay)
-        if key not in self.memo:
-            missing = self.missing(stream, before, after)
-            self.memo[key] = self.one("Where", missing, self.constant(filler, "filler"), x, hint="masked")
-        found: Tensor = self.memo[key]
-        return found
-
-    def exists(self, stream: Stream, after: bool) -> Tensor:
-        """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.
-
-        The end is known in time only if the stream waits for ``Length.lag``.
-        """
-        one, zero = (self.constant(np.asarray(v, dtype=stream.dtype)) for v in (1, 0))
-        missing = self.missing(stream, True, after)
-        return self.remember(("exists", missing.name), lambda: self.one("Where", missing, zero, one, hint="exists"))

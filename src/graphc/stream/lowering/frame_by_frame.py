@@ -56,9 +56,9 @@ def same_length(facts: Facts) -> Stream:
 def frame_by_frame(node: Node, facts: Facts) -> Lowering:
     """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
     if len({stream.from_right for _, stream in facts.streams()}) > 1 or second_time(facts) is not None:
-        two_times = rule_for(op_of(node), two_times=True)
-        assert two_times is not None
-        return two_times(node, facts)
+        on_scores = rule_for(op_of(node), on_scores=True)
+        assert on_scores is not None
+        return on_scores(node, facts)
     x = same_length(facts)
     cuts = {i: cut_to_chunk(facts, i, x) for i, f in enumerate(facts.inputs) if isinstance(f, TimeConstant)}
     if any(varies for _, varies in cuts.values()) and x.delay < 0:

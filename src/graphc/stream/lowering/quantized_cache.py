@@ -1,4 +1,4 @@
-"""Frames that come out of integers: what a cache of the integers needs to know."""
+"""A cache that keeps the integers of a model with learned scales (``quantize`` narrows others: passes/_quantize)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CacheScale:
     scale: StateScale
 
 
-def grid_of(x: Tensor, init: Array) -> CacheScale | None:
+def cache_scale_of(x: Tensor, init: Array) -> CacheScale | None:
     """The grid of a tensor, where a DequantizeLinear of one constant scale makes it and has an integer for every first
     value."""
     node = producer(x)

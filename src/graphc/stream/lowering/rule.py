@@ -35,14 +35,14 @@ def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
     return register
 
 
-TWO_TIME_RULES: dict[str, Rule] = {}
+SCORE_RULES: dict[str, Rule] = {}
 
 
-def two_time_rule(*ops: str) -> Callable[[Rule], Rule]:
+def score_rule(*ops: str) -> Callable[[Rule], Rule]:
     """Registers the rule that op types follow where an input is a score matrix."""
 
     def register(rule: Rule) -> Rule:
-        TWO_TIME_RULES.update(dict.fromkeys(ops, rule))
+        SCORE_RULES.update(dict.fromkeys(ops, rule))
         return rule
 
     return register
@@ -56,10 +56,10 @@ def load_rules() -> None:
         importlib.import_module(f"graphc.stream.rules.{module.name}")
 
 
-def rule_for(op: str, two_times: bool = False) -> Rule | None:
+def rule_for(op: str, on_scores: bool = False) -> Rule | None:
     """The rule of an op type; that for score matrices, where an input is one."""
     load_rules()
-    if two_times:
-        return TWO_TIME_RULES.get(op)
+    if on_scores:
+        return SCORE_RULES.get(op)
     found = RULES.get(op)
     return found[0] if found else None

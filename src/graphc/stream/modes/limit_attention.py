@@ -13,7 +13,7 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.stream.scores.constant_scores import lowest_of
 
 
-def banded(offline: Offline, settings: LiftOptions) -> Offline | None:
+def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
     """The model with the limits of the settings as masks in front of its softmaxes; None where none asks for any.
 
     Errors:

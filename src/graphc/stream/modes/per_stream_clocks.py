@@ -37,7 +37,7 @@ from graphc.stream.modes.vmap_clock import EachStream
 SHARED_CLOCK_HINT = "leave out stream.clocks: all streams then begin together"
 
 
-def own_clocks(model: Model, offline: Offline) -> None:
+def per_stream_clocks(model: Model, offline: Offline) -> None:
     """Gives every stream of a batch a clock of its own. Changes the model in place.
 
     Errors:

@@ -17,8 +17,8 @@ from graphc.stream.evaluation.wanted_tensors import longest
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
-from graphc.stream.propagation.placed_step import StepAt
-from graphc.stream.propagation.propagate import Walk
+from graphc.stream.propagation.lowered_node import LoweredNode
+from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.proof import ENDLESS, Proof
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
@@ -65,7 +65,7 @@ class Analysis:
     chunk: int
     chunk_multiple: int
     facts: Mapping[str, Fact]
-    steps: Sequence[StepAt]
+    steps: Sequence[LoweredNode]
     proof: Proof
     promise: Promise
     settings: LiftOptions = DEFAULT
@@ -210,7 +210,7 @@ class Study:
                     ) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:
-        found = Walk(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
+        found = Propagation(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
         found.run()
         promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof
@@ -225,7 +225,7 @@ def lengths_before(found: Analysis) -> tuple[int, ...]:
     return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
 
 
-def promise_of(walk: Walk) -> Promise:
+def promise_of(walk: Propagation) -> Promise:
     """The lengths for which what a walk claimed holds."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)

@@ -8,8 +8,8 @@ from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.facts.time_constant import TimeConstant
+from graphc.stream.index_maps.data_movement import PLAIN_MOVERS
 from graphc.stream.index_maps.index_maps import moved_stream
-from graphc.stream.index_maps.movers import PLAIN_MOVERS
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import rule_for
@@ -31,7 +31,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
         if steady or node.op not in SPREADING:
             return static_step(node, facts)
     tables = any(isinstance(f, ScoreMatrix | IndexMap) for f in sources)
-    rule = rule_for(op_of(node), two_times=tables)
+    rule = rule_for(op_of(node), on_scores=tables)
     if rule is None:
         missing = StreamError(
             f"there is no streaming rule for the op {op_of(node)}" + " over a score matrix" * tables,

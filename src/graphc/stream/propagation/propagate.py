@@ -13,7 +13,7 @@ from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError, TooSho
 from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, opset_of
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole
-from graphc.stream.boundary.boundary_values import with_surroundings
+from graphc.stream.boundary.carry_head_and_tail import with_surroundings
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.wanted_tensors import input_fact, refuse_table, sized_tensors, wanted_tensors
@@ -28,7 +28,7 @@ from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
 from graphc.stream.propagation.dispatch import step_of
 from graphc.stream.propagation.finite import keeps_finite, lower_bound
-from graphc.stream.propagation.placed_step import StepAt
+from graphc.stream.propagation.lowered_node import LoweredNode
 from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof
@@ -40,7 +40,7 @@ RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
 
 
 @dataclass
-class Walk:
+class Propagation:
     """The walk over one evaluation at one chunk.
 
     Args:
@@ -56,7 +56,7 @@ class Walk:
     evaluation: Evaluation
     chunk: int
     facts: dict[str, Fact] = field(default_factory=dict)
-    steps: list[StepAt] = field(default_factory=list)
+    steps: list[LoweredNode] = field(default_factory=list)
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: LiftOptions = DEFAULT
@@ -148,7 +148,7 @@ class Walk:
         bound = lower_bound(node, lowest, self.evaluation.known)
         if bound is not None:
             self.lowest.update({t.name: bound for t in node.outputs if t.name})
-        self.place(StepAt(node, step, tuple(inputs), tuple(node.outputs)))
+        self.place(LoweredNode(node, step, tuple(inputs), tuple(node.outputs)))
         self.claim(node, facts)
         self.proof.commit()
 
@@ -191,7 +191,7 @@ class Walk:
             except NoFormulaError as err:
                 self.proof.doubt(tensor.name, str(err))
 
-    def place(self, placed: StepAt) -> None:
+    def place(self, placed: LoweredNode) -> None:
         for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):
             if tensor.name and fact is not None:
                 self.note(tensor.name, fact)
@@ -240,7 +240,7 @@ class Walk:
                 step = position.step
             if not isinstance(step.facts[0], Stream | ScoreMatrix):
                 raise err
-            self.place(StepAt(position.node, step, tuple(position.inputs), tuple(position.outputs)))
+            self.place(LoweredNode(position.node, step, tuple(position.inputs), tuple(position.outputs)))
         self.bounds += made.bounds
         return Variable(made.name)
 

@@ -11,7 +11,7 @@ from graphc.stream.lowering.frame_by_frame import copied, same_length
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
-from graphc.stream.lowering.rule import stream_rule, two_time_rule
+from graphc.stream.lowering.rule import score_rule, stream_rule
 from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, has_two_times
 
 ATTENTION = "multiplies two streams into a score matrix inside another op's arithmetic"
@@ -156,5 +156,5 @@ def without_letter(node: Node, index: int, letter: str) -> dict[str, object]:
     return {"equation": f"{','.join(operands)}->{output}"}
 
 
-two_time_rule("MatMul")(matmul)
-two_time_rule("Einsum")(einsum)
+score_rule("MatMul")(matmul)
+score_rule("Einsum")(einsum)

@@ -11,7 +11,7 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, normalised
-from graphc.stream.attention.one_score_matrix import arguments, follow, only_table
+from graphc.stream.attention.single_matrix_ops import arguments, follow, only_table
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import MaskFacts, ScoreMatrix
 from graphc.stream.facts.time_axes import Frame
@@ -22,16 +22,16 @@ from graphc.stream.index_maps.relative_attention import settled_inputs
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.rule import two_time_rule
+from graphc.stream.lowering.rule import score_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.scores.constant_scores import known_piece
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import conjunction, disjunction, each, mask_facts_of
-from graphc.stream.scores.score_matrix import built, emit_nothing, pairs_of, pairwise
+from graphc.stream.scores.score_matrix import built, emit_nothing, pairwise, score_matrix_of
 from graphc.stream.symbolic.queries.questions import AllAre
 
 
-@two_time_rule(*UNARY, *BROADCAST, *CONTRIB)
+@score_rule(*UNARY, *BROADCAST, *CONTRIB)
 def elementwise(node: Node, facts: Facts) -> Lowering:
     if any(isinstance(f, IndexMap) for f in facts.inputs):
         scaled = scaled_source(node, facts)
@@ -47,7 +47,7 @@ def elementwise(node: Node, facts: Facts) -> Lowering:
     return pairwise(node, facts)
 
 
-@two_time_rule("Dropout")
+@score_rule("Dropout")
 def dropout(node: Node, facts: Facts) -> Lowering:
     """An identity outside training."""
     if facts[2] is not None and bool(facts.array(2, "training_mode")):
@@ -56,10 +56,10 @@ def dropout(node: Node, facts: Facts) -> Lowering:
     if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
         facts.refuse("its mask is read", "export the model in evaluation mode")
     frame = Frame(table.from_right, table.times)
-    return Lowering((pairs_of(facts, frame, table.build, table.masks, table.settled), None), emit_nothing(node))
+    return Lowering((score_matrix_of(facts, frame, table.build, table.masks, table.settled), None), emit_nothing(node))
 
 
-@two_time_rule("Transpose")
+@score_rule("Transpose")
 def transpose(node: Node, facts: Facts) -> Lowering:
     if isinstance(facts[0], IndexMap):
         return move(node, facts)
@@ -69,7 +69,7 @@ def transpose(node: Node, facts: Facts) -> Lowering:
     return follow(node, facts, table, axes, lambda b, x, spans: b.copy(node, [x]))
 
 
-@two_time_rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@score_rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def reshape(node: Node, facts: Facts) -> Lowering:
     """Both times keep their frames; what stands before, between and after them may be split or merged."""
     if isinstance(facts[0], IndexMap):
@@ -107,7 +107,7 @@ def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after
     return parts[0] == parts[1]
 
 
-@two_time_rule("Slice", "Split", "Gather", "Expand", "Tile", "Concat")
+@score_rule("Slice", "Split", "Gather", "Expand", "Tile", "Concat")
 def pick(node: Node, facts: Facts) -> Lowering:
     """On other axes as it is; on the two times only where nothing is cut."""
     if any(isinstance(f, IndexMap) for f in facts.inputs):
@@ -155,10 +155,10 @@ def concat(node: Node, facts: Facts) -> Lowering:
         each(lambda uppers: np.minimum.reduce(np.broadcast_arrays(*uppers)), [p.lower for p in parts]),
     )
     build = built(node, [t.build for t in tables])
-    return Lowering((pairs_of(facts, frame, build, masks, all(t.settled for t in tables)),), emit_nothing(node))
+    return Lowering((score_matrix_of(facts, frame, build, masks, all(t.settled for t in tables)),), emit_nothing(node))
 
 
-@two_time_rule("Pad", "GatherElements", "GatherND")
+@score_rule("Pad", "GatherElements", "GatherND")
 def move_only(node: Node, facts: Facts) -> Lowering:
     if not any(isinstance(f, IndexMap) for f in facts.inputs):
         if node.op == "Pad" and facts.output_shapes[0] == facts.input_shapes[0]:
@@ -174,7 +174,7 @@ def pads_nothing(node: Node, facts: Facts) -> Lowering:
     return follow(node, facts, table, table.axes, lambda b, x, spans: [x])
 
 
-@two_time_rule("Trilu")
+@score_rule("Trilu")
 def trilu(node: Node, facts: Facts) -> Lowering:
     """A triangle of zeros: keys after, or before, a diagonal."""
     try:
@@ -202,4 +202,4 @@ def trilu(node: Node, facts: Facts) -> Lowering:
             return b.one("Where", *(piece(b, spans) for piece in pieces), hint="triangle")
 
     masks = mask_facts_of(Node("Where"), chosen, frame)
-    return Lowering((pairs_of(facts, frame, build, masks, table.settled),), emit_nothing(node))
+    return Lowering((score_matrix_of(facts, frame, build, masks, table.settled),), emit_nothing(node))

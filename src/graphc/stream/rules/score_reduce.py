@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.attention.attend import place_queries, rehearse, spans_of, weights_of, with_existing
-from graphc.stream.attention.one_score_matrix import arguments, follow, only_table
+from graphc.stream.attention.single_matrix_ops import arguments, follow, only_table
 from graphc.stream.facts.scores import MaskFacts
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.rule import two_time_rule
+from graphc.stream.lowering.rule import score_rule
 from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.rules.score_softmax import vanishing
 from graphc.stream.scores.band import UNLIMITED
@@ -21,7 +21,7 @@ from graphc.stream.scores.constant_scores import lowest_of
 ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 
 
-@two_time_rule(*REDUCTIONS)
+@score_rule(*REDUCTIONS)
 def reduce(node: Node, facts: Facts) -> Lowering:
     """Over other axes as it is; over one time the sum, mean or maximum of what a query sees."""
     table = only_table(facts)

@@ -8,22 +8,22 @@ import numpy as np
 
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.attention.attend import with_existing
-from graphc.stream.attention.one_score_matrix import only_table
+from graphc.stream.attention.single_matrix_ops import only_table
 from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix, SoftmaxSite
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.rule import two_time_rule
+from graphc.stream.lowering.rule import score_rule
 from graphc.stream.scores.band import UNLIMITED
 from graphc.stream.scores.constant_scores import lowest_of
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import OFF
-from graphc.stream.scores.score_matrix import built, emit_nothing, pairs_of
+from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_of
 
 
-@two_time_rule("Softmax")
+@score_rule("Softmax")
 def softmax(node: Node, facts: Facts) -> Lowering:
     """Over one time: entries far below the largest of their row become zeros, frames that do not exist too."""
     table = only_table(facts)
@@ -37,7 +37,8 @@ def softmax(node: Node, facts: Facts) -> Lowering:
         frame = Frame(table.from_right, table.times)
         build = built(node, [table.build])
         return Lowering(
-            (pairs_of(facts, frame, build, replace(table.masks, upper=free.upper, zero=free.zero)),), emit_nothing(node)
+            (score_matrix_of(facts, frame, build, replace(table.masks, upper=free.upper, zero=free.zero)),),
+            emit_nothing(node),
         )
     key = table.axes.index(along[0])
     lowest = lowest_of(table.dtype)
@@ -59,7 +60,7 @@ def softmax(node: Node, facts: Facts) -> Lowering:
     frame = Frame(table.from_right, table.times)
     rights = table.from_right
     site = SoftmaxSite(node.inputs[0].name, node.outputs[0].name, rights[1 - key], rights[key], table.dtype)
-    pairs = pairs_of(facts, frame, build, masks, settled=True, sites=(site,))
+    pairs = score_matrix_of(facts, frame, build, masks, settled=True, sites=(site,))
     laws = pairs.laws if holds_in_short_rows(table, key) else (*pairs.laws, doubtful(node, facts))
     return Lowering((replace(pairs, normalised=pairs.normalised | {key}, laws=laws),), emit_nothing(node))
 

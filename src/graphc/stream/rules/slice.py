@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
-from graphc.stream.boundary.constants import Core
+from graphc.stream.boundary.run_constants import Core
 from graphc.stream.evaluation.length_fit import explained
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant

@@ -19,7 +19,7 @@ from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
 from graphc.stream.scores.constant_scores import Build, Piece, known_piece, own_times, stream_at
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
-from graphc.stream.scores.table_laws import TableLaw, falling_at, strict
+from graphc.stream.scores.table_invariants import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
 
 
@@ -56,7 +56,7 @@ def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
     return first.at(max(0, *(s.delay for s in streams)))
 
 
-def pairs_of(
+def score_matrix_of(
     facts: Facts,
     frame: Frame,
     build: Build,
@@ -163,7 +163,7 @@ def pairwise(node: Node, facts: Facts) -> Lowering:
     )
     masks = mask_facts_of(node, facts, frame)
     outputs = tuple(
-        pairs_of(facts, frame, built(node, pieces, index=i), masks, settled, i) if shapes else None
+        score_matrix_of(facts, frame, built(node, pieces, index=i), masks, settled, i) if shapes else None
         for i, shapes in enumerate(facts.output_shapes)
     )
     return Lowering(outputs, emit_nothing(node))

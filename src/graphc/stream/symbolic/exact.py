@@ -31,7 +31,7 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
     return None if digits is None else (-(2**digits), 2**digits)
 
 
-def guarded(tensor: Formula) -> Formula:
+def revert_unloadable(tensor: Formula) -> Formula:
     """The same, knowing the lengths at which its numbers are too large for its type.
 
     A quotient by a whole number keeps its whole part as long as its dividend is exact.

@@ -10,7 +10,7 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
-from graphc.stream.boundary.constants import Core, run_core
+from graphc.stream.boundary.run_constants import Core, run_core
 from graphc.stream.facts.stream import Edge, Head, Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder

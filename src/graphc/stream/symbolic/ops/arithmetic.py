@@ -24,7 +24,7 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
-from graphc.stream.symbolic.exact import guarded
+from graphc.stream.symbolic.exact import revert_unloadable
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 NUMPY = {
@@ -43,7 +43,7 @@ def arithmetic(operands: Operands) -> list[Formula]:
     op = "Add" if operands.node.op == "Sum" else operands.node.op
     found, *rest = operands.given()
     for other in rest:
-        found = guarded(two(operands, op, found, other))
+        found = revert_unloadable(two(operands, op, found, other))
     return [found]
 
 

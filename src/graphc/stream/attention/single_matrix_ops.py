@@ -15,7 +15,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.score_matrix import emit_nothing, pairs_of
+from graphc.stream.scores.score_matrix import emit_nothing, score_matrix_of
 
 
 def follow(
@@ -40,7 +40,7 @@ def follow(
             return found
 
         masks = table.masks.swapped() if swapped else table.masks
-        pairs = pairs_of(facts, frame, build, masks, table.settled, index)
+        pairs = score_matrix_of(facts, frame, build, masks, table.settled, index)
         return replace(pairs, normalised=frozenset(1 - s if swapped else s for s in table.normalised))
 
     outputs = tuple(output(i) if t.name and facts.output_shapes[i] else None for i, t in enumerate(node.outputs))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.ir.graph import Node, Tensor
-from graphc.stream.boundary.constants import run_constants
+from graphc.stream.boundary.run_constants import run_constants
 from graphc.stream.facts.stream import Edge, Head, Stream, Untimed
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder

@@ -9,7 +9,7 @@ from graphc.stream.lowering.lowering import Lowering
 
 
 @dataclass(frozen=True)
-class StepAt:
+class LoweredNode:
     """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
 
     node: Node

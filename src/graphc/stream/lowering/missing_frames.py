@@ -1,0 +1,53 @@
+"""Which frames of a call exist: not those before the first of the stream, nor those behind its last."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
+from graphc.stream.lowering.clock import ClockWriter
+
+
+class FrameMasks(ClockWriter):
+    """Masks the frames of a call that do not exist, by the clock in front and by the valid frames behind."""
+
+    def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
+        """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""
+        shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
+        steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
+
+        def make() -> Tensor:
+            index = self.one("Add", self.first_index(stream), self.constant(steps, "frame_steps"), hint="frame_index")
+            found: list[Tensor] = []
+            if before:
+                found.append(self.one("Less", index, self.constant([0]), hint="not_yet"))
+            if after:
+                last = self.one("Sub", self.length_now(stream.length), self.constant([1]), hint="last_frame")
+                found.append(self.one("Less", last, index, hint="no_more"))
+            return found[0] if len(found) == 1 else self.one("Or", *found, hint="missing")
+
+        key = ("missing", stream.rate, stream.delay, stream.length if after else None, tuple(shape), before)
+        return self.remember(key, make)
+
+    def masked(self, x: Tensor, stream: Stream, value: float | Array, before: bool, after: bool) -> Tensor:
+        """The chunk with ``value`` in the frames that do not exist: those before 0, those from the length on."""
+        if not (before or after):
+            return x
+        filler = np.asarray(value).astype(stream.dtype)
+        key = ("masked", x.name, before, after, filler.tobytes(), stream.delay)
+        if key not in self.memo:
+            missing = self.missing(stream, before, after)
+            self.memo[key] = self.one("Where", missing, self.constant(filler, "filler"), x, hint="masked")
+        found: Tensor = self.memo[key]
+        return found
+
+    def exists(self, stream: Stream, after: bool) -> Tensor:
+        """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.
+
+        The end is known in time only if the stream waits for ``Length.lag``.
+        """
+        one, zero = (self.constant(np.asarray(v, dtype=stream.dtype)) for v in (1, 0))
+        missing = self.missing(stream, True, after)
+        return self.remember(("exists", missing.name), lambda: self.one("Where", missing, zero, one, hint="exists"))
