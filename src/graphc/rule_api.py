@@ -1,7 +1,7 @@
 """What authors of streaming rules import: the public names of the lift, in one place (docs/writing-a-rule.md).
 
-A rule is registered when its module is imported: by a package of the entry point group ``graphc.passes``, or by a folder of
-a spec's ``pass_paths``.
+A rule is registered when its module is imported: from a package of the entry point group ``graphc.passes``, or from a
+folder that a spec names in ``pass_paths``.
 """
 
 from graphc.contract.length import Length
