@@ -120,7 +120,7 @@ class LiftState(Pass[LiftStateOptions]):
 
     def run(self, model: Model, config: LiftStateOptions, context: PassContext) -> PassResult:
         if context.offline is None or context.stream is None:
-            raise PassError("lift_state needs a stream section", hint="say what streams: `stream: {chunk: 16}`")
+            raise PassError("lift_state needs a stream section", hint="add one, as in `stream: {chunk: 16}`")
         stream = context.stream
         if config.cache == "inputs" and stream.chunk == "dynamic":
             raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")

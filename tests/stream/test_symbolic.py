@@ -141,14 +141,7 @@ def test_a_length_and_its_expression_are_one_function(steps: list[tuple[int, int
     assert back is not None
     assert all(back.unclamped(n) == length.unclamped(n) for n in range(1, 400))
     assert all(mul > 0 for mul, _, _ in back.steps)
-    assert all(stopped_at_zero(back, n) == length(n) for n in range(1, 400))
-
-
-def stopped_at_zero(length: Length, frames: int) -> int:
-    """What a stream makes of a length: each step stops at 0."""
-    for mul, add, div in length.steps:
-        frames = max(0, (mul * frames + add) // div)
-    return frames
+    assert all(back(n) == max(0, length.unclamped(n)) for n in range(1, 400)), "a formula stops at 0 at its end alone"
 
 
 def test_a_length_out_of_a_negated_division() -> None:

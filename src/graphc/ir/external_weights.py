@@ -1,7 +1,7 @@
 """Weights that stay in a model's data file until somebody reads them.
 
 A large model is handled without its weights: its initializers point into files that ``read_model`` found in the model's
-folder, by a number that means something in this process only. No other proto can name a file this way.
+folder, by a number that means something in this process only. A model from outside cannot name a file this way.
 """
 
 from __future__ import annotations

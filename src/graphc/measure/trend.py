@@ -41,7 +41,7 @@ def decibels(power: float) -> float:
 def trend_of(errors: Sequence[float], signal: float) -> Trend:
     """The trend of error powers, one for each window of a stream, beside the power of the whole signal.
 
-    The first tenth is warm-up and left out. The rest is averaged to at most 40 blocks, whose levels in decibels are
+    The first tenth is warm-up and left out. The rest is averaged in at most 40 blocks, whose levels in decibels are
     nearly independent. The error grows if Mann and Kendall's test (Mann, 1945; Kendall's tau against time) finds a
     rise at p < 0.01 and the slope of Theil and Sen (Sen, 1968) makes it more than 1 dB over the stream. It diverges if
     it is not finite, or grows and ends above the signal.

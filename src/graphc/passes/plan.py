@@ -65,7 +65,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         cls = registry[entry.name]
         if cls.gives == "streaming" and spec.stream is None:
             raise spec_file.error(
-                keys, f"'{entry.name}' needs a stream section", "say what streams: `stream: {chunk: 16}`"
+                keys, f"'{entry.name}' needs a stream section", "add one, as in `stream: {chunk: 16}`"
             )
         if cls.requires == "streaming" and not streaming:
             raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")

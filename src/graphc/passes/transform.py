@@ -61,7 +61,7 @@ def entries_of(passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[
     """
     found: list[tuple[str, Mapping[str, Any]]] = []
     if isinstance(passes, str) or not isinstance(passes, Sequence):
-        raise PassError("passes is a list of names", hint='as in ["fold_constants", "fuse"]')
+        raise PassError("passes must be a list of names", hint='as in ["fold_constants", "fuse"]')
     for entry in passes:
         if isinstance(entry, str):
             found.append((entry, {}))

@@ -97,8 +97,8 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix
             letter = terms.operands[number][fact.axis]
             if letter not in sides:
                 facts.refuse(
-                    "multiplies a score matrix by a stream of another time",
-                    "multiply by the keys' or queries' own stream",
+                    "multiplies a score matrix by a stream whose time axis is neither the queries' nor the keys'",
+                    "multiply by a stream over the time of the queries or of the keys",
                 )
             side = sides[letter]
             return lambda b, spans: b.window(b.tensors[name], fact, as_in_table(spans)[side], "attention_context")

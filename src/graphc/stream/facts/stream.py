@@ -52,11 +52,11 @@ class Stream:
     Args:
         axis: the axis that is time.
         rate: frames of this tensor per input frame.
-        delay: frames by which chunked lags offline.
-        length: frames offline for T input frames.
+        delay: frames by which the chunked tensor lags behind the offline one.
+        length: frames of the offline tensor for T input frames.
         shape: the offline shape, with -1 for time.
-        head: the frames that stand before the first carried one (shape with one frame), or the mark of edge padding.
-        tail: the frame that follows the last one, again and again (shape with one frame).
+        head: the value of every frame before the first carried one (as one frame), or the mark of edge padding.
+        tail: the value of every frame after the last one (as one frame).
     """
 
     axis: int

@@ -76,7 +76,7 @@ def snapped(values: Array, like: Array) -> Array:
 
 
 def placed(sizes: Sequence[Expr], end: Expr, before: int, edge: int, tables: Sequence[Array]) -> tuple[Piece, ...]:
-    """The sums where they stand.
+    """The pieces of the output: each table of sums where it applies.
 
     Args:
         end: the place behind the first entries of the last copy, in the uncropped output.

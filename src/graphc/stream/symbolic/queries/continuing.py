@@ -48,7 +48,7 @@ def shifts_along(
     """A table repeats along its diagonal, and is the same at all distances beyond a reach.
 
     Args:
-        falling: 1 where it may also fall with the distance there, -1 where it may rise.
+        falling: 1 if entries beyond the reach may also fall as the distance grows, -1 if they may rise, 0 if neither.
     """
     first, second = axes
     distance = index(second, x.rank) - index(first, x.rank)
