@@ -76,10 +76,9 @@ class Fuse(Pass[FuseOptions]):
         for _ in range(MAX_SWEEPS):
             if not sum(run.stage(stage) for stage in STAGES):
                 break
-        told = [
-            f"{name.replace('_', ' ')}: {'fired ' + str(n) + ' times' if n else 'found nothing'}"
-            for name, n in counts.items()
-        ]
+        told = [f"{name}: fired {n} times" if n > 1 else f"{name}: fired once" for name, n in counts.items() if n]
+        idle = [name for name, n in counts.items() if not n]
+        told += [f"found nothing: {', '.join(idle)}"] if idle else []
         why = [note for notes in run.reasons.values() for note in dict.fromkeys(notes)]
         result = api.revert_unloadable(before, PassResult(model, told + why, {k: v for k, v in counts.items() if v}))
         if result.model is not model:

@@ -63,7 +63,7 @@ def test_files_that_the_docs_name_exist() -> None:
 
 
 def test_the_readmes_example_compiles_and_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = tmp_path / "specs" / "spec.yaml"
+    spec = tmp_path / "out" / "tagger.yaml"
     spec.parent.mkdir()
     text = blocks("README.md", "yaml")[0].replace("../examples", str(ROOT / "examples"))
     spec.write_text(text)
@@ -81,7 +81,7 @@ def test_the_readmes_inspection_is_what_is_printed() -> None:
     printed = " ".join(done.stdout.split())
     shown = blocks("README.md", "console")[1].splitlines()[1:]
     assert shown
-    for line in shown:
+    for line in [line for line in shown if line != "…"]:
         assert line in printed
 
 
@@ -109,7 +109,7 @@ def test_the_rewrite_of_the_docs_fires(project: Project, tmp_path: Path) -> None
     spec = project(model, spec=SPEC.replace("fuse]", "{fuse: {only: [double_negation]}}]") + "pass_paths: [mine]\n")
     done = graphc_command("compile", "-v", "--allow-pass-path", folder, spec)
     assert done.returncode == 0, done.stderr
-    assert "fuse: double negation: fired 1 times" in done.stdout
+    assert "fuse: double_negation: fired once" in done.stdout
 
 
 def test_the_rules_of_the_docs_lift() -> None:

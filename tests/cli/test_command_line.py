@@ -81,7 +81,10 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("fuse]", "quantize: {mode: dynamo}]"), "passes[2].quantize.mode"),
         (("x: {axis: 2}", "y: {axis: 2}"), "spec.yaml:4:43: stream.inputs.y: 'y' is no input of the model"),
         (("axis: 2", "axis: 3"), "axis 3 of an input with 3 dims"),
-        (("model: model.onnx", "model: nothing.onnx"), "nothing.onnx: the model cannot be read: No such file"),
+        (
+            ("model: model.onnx", "model: nothing.onnx"),
+            "nothing.onnx: there is no such model file; the path in a spec is relative to the spec's folder",
+        ),
         (("version: 1", "version: 1\nversion: 1"), "spec.yaml:2:1: the key 'version' stands here twice"),
         (("version: 1", "version: [1"), "not YAML"),
         (

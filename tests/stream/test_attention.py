@@ -49,7 +49,7 @@ def test_a_table_as_output_is_refused() -> None:
     [
         ("{attention: {left: 5, max_frames: 40}}", "give left and right, or max_frames"),
         ("{attention: {lefft: 5}}", "unknown option"),
-        ("{attention: {left: -1}}", "greater than or equal to 0"),
+        ("{attention: {left: -1}}", "-1 is too small: a number of at least 0 is needed"),
     ],
 )
 def test_wrong_limits_are_named_in_the_spec(tmp_path: Path, options: str, said: str) -> None:
@@ -200,7 +200,7 @@ passes: [lift_state]
     assert [i.name for i in session.manifest.inputs] == ["x"]
     assert sorted(s.shape[1] for s in session.manifest.states if s.kind == "attention_value") == [7]
     (tmp_path / "spec.yaml").write_text(text.replace("left: 5", "left: -5"))
-    with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*greater than or equal to 0"):
+    with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*a number of at least 0 is needed"):
         graphc.compile(tmp_path / "spec.yaml")
 
 

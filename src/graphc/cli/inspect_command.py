@@ -22,7 +22,8 @@ from graphc.spec.schema import InputSpec
     "inputs",
     multiple=True,
     metavar="NAME=AXIS",
-    help="A stream input and its time axis; may be given again. Inferred if left out.",
+    help="A stream input and its time axis, or NAME=static, or NAME=counts:OTHER for frames of another input; may be "
+    "given again. Inferred or guessed from the shapes if left out.",
 )
 @click.option("--chunk", type=click.IntRange(1), help="Frames of a call; the smallest that fits if left out.")
 @command

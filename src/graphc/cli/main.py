@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from graphc.cli.command import interrupted
+from graphc.spec.nearest import nearest
 from graphc.system.escape import one_line
 
 SUMMARIES = {
@@ -29,6 +30,13 @@ class Subcommands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(SUMMARIES)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in SUMMARIES and not args[0].startswith("-"):
+            raise click.UsageError(f"There is no command '{args[0]}'; {nearest(args[0], list(SUMMARIES))}", ctx)
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUMMARIES:
@@ -64,6 +72,9 @@ def run(limit: Callable[[int, float], None] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="graphc", standalone_mode=False, obj=limit)
+    except click.exceptions.NoArgsIsHelpError as err:
+        click.echo(err.format_message())
+        sys.exit(2)
     except click.UsageError as err:
         command = err.ctx.command_path if err.ctx is not None else "graphc"
         click.echo(f"graphc: error: {one_line(err.format_message())} See `{command} --help`.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,10 @@ from graphc.build.report import Report, human_bytes, number
 from graphc.measure.drift_result import drift_lines
 from graphc.system.escape import one_line, printable
 
+WIDE = 10_000
 console = Console(highlight=False, markup=False, emoji=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = WIDE
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
@@ -107,10 +111,11 @@ def kernel_lines(data: dict[str, Any]) -> list[str]:
 
 def states_table(data: dict[str, Any]) -> Table:
     table = Table(title="states", title_justify="left", box=None, pad_edge=False)
-    for column in ("port", "kind", "shape", "bytes", "lifted from"):
-        table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
+    for column in ("kind", "shape", "bytes", "lifted from"):
+        last = column == "lifted from"
+        table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold", no_wrap=not last)
     for s in data["states"]:
-        table.add_row(s["name"], s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
+        table.add_row(s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
     return table
 
 
@@ -122,6 +127,8 @@ def stream_line(data: dict[str, Any]) -> str:
     parts = [chunk, f"state {human_bytes(stream['state_bytes'])}"]
     if stream["delay_ms"] is not None:
         parts.append(f"delay {stream['delay_ms']:g} ms")
+    elif delay := max((o["delay"] for o in stream["outputs"]), default=0):
+        parts.append(f"delay {delay} frames of the output")
     parts.append(f"a call takes {latency['p50_ms']:.3f} ms (p99 {latency['p99_ms']:.3f} ms)")
     if latency["rtf"] is not None:
         parts.append(f"real-time factor {latency['rtf']:.4f}")

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from graphc.build.report import human_bytes
-from graphc.errors import StreamError
+from graphc.discover.init_spec import guessed_inputs
+from graphc.errors import SpecError, StreamError
 from graphc.ir.graph import name_of, op_of, reads
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
 from graphc.offline.feeds import Array
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import StreamRole
+from graphc.spec.input_roles import Port, StreamRole, graph_ports, infer_stream_axes
 from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.facts.stream import Stream
@@ -35,12 +36,15 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         SpecError: its stream inputs cannot be inferred.
     """
     source = read_model(path)
-    offline = offline_of(source, StreamSpec(chunk=chunk or 1, inputs=inputs))
+    ports, _ = graph_ports(source)
+    guessed = inputs is None and not are_told(ports)
+    offline = offline_of(source, StreamSpec(chunk=chunk or 1, inputs=guessed_inputs(ports) if guessed else inputs))
     found: dict[str, Any] = {
         "model": str(path),
         "nodes": len(source.graph.node),
         "bytes": size_of(source),
         "inputs": [input_entry(name, role) for name, role in offline.roles.items()],
+        "guessed": guessed,
         "obstacle": None,
     }
     try:
@@ -83,6 +87,15 @@ def inspect_model(path: Path, inputs: dict[str, InputSpec] | None = None, chunk:
         "ended_by": analysis.promise.ended_by,
     }
     return found
+
+
+def are_told(ports: list[Port]) -> bool:
+    """Whether the shapes of a model's inputs leave one reading only."""
+    try:
+        infer_stream_axes(ports)
+    except SpecError:
+        return False
+    return True
 
 
 def attentions(analysis: Analysis) -> list[dict[str, Any]]:
@@ -200,12 +213,19 @@ def hangs_on_a_carry(model: Model, output: str) -> bool:
     return False
 
 
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def show_inspection(found: dict[str, Any], console: Console) -> None:
     found = printable(found)
     console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
     for entry in found["inputs"]:
         axis = f", time on axis {entry['axis']}" if entry["axis"] is not None else ""
         console.print(f"input {entry['name']}: {entry['role']}{axis}")
+    if found["guessed"]:
+        console.print("the shapes do not tell which axis is time; this is a guess")
+        console.print("--input NAME=AXIS, NAME=static or NAME=counts:OTHER says otherwise")
     if found["obstacle"] is not None:
         obstacle = found["obstacle"]
         console.print("cannot be streamed exactly:", style="bold red")
@@ -215,7 +235,11 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
             console.print(f"  what helps: {obstacle['hint']}")
         return
     console.print(f"{found['data_nodes']} nodes carry data, {found['time_only_nodes']} depend on time alone")
-    console.print(f"smallest chunk {found['chunk_multiple']} frames; any multiple fits")
+    console.print(f"smallest chunk: {counted(found['chunk_multiple'], 'frame')}; any multiple fits")
+    if found["chunk"] == found["chunk_multiple"]:
+        console.print("delay and states below are those of the smallest chunk (--chunk N tells those of another)")
+    else:
+        console.print(f"delay and states below are those of chunks of {found['chunk']} frames")
     for change in found["rates"]:
         console.print(f"rate {change['rate']} from {change['node']} ({change['op']}) on")
     for out in found["outputs"]:
@@ -240,7 +264,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
         table = Table(
             box=None,
             pad_edge=False,
-            title=f"{len(found['states'])} states, {found['state_bytes']} bytes",
+            title=f"{counted(len(found['states']), 'state')}, {found['state_bytes']} bytes",
             title_justify="left",
         )
         for column in ("kind", "shape", "bytes", "node"):

@@ -22,6 +22,7 @@ from graphc.ir.utf8_check import check_texts
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20
 LARGEST_PROTOBUF = 2**31
+SPEC_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass
@@ -87,7 +88,11 @@ def read_model(path: Path) -> onnx.ModelProto:
     except OSError as err:
         raise ModelError(f"the model cannot be read: {err.strerror}", where=where) from err
     except DecodeError as err:
-        raise ModelError("not an ONNX file, or one that is truncated or nests too deeply", where=where) from err
+        raise ModelError(
+            "not an ONNX file, or one that is truncated or nests too deeply",
+            where=where,
+            hint="export the model again, or name the .onnx file",
+        ) from err
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelError("not an ONNX model: it has no graph with outputs", where=where)
     check_texts(proto, where)
@@ -107,8 +112,14 @@ def check_file(path: Path) -> None:
     Errors:
         ModelError: no regular file, or more than protobuf holds.
     """
+    if not path.exists() and not path.is_symlink():
+        raise ModelError(
+            "there is no such model file", where=str(path), hint="the path in a spec is relative to the spec's folder"
+        )
     if path.exists() and not path.is_file():
         raise ModelError("the model is no regular file", where=str(path))
+    if path.suffix in SPEC_SUFFIXES:
+        raise ModelError("this looks like a spec, and a model is needed", where=str(path), hint="name an .onnx file")
     if path.exists() and path.stat().st_size >= LARGEST_PROTOBUF:
         raise ModelError(
             "the model is larger than the two gigabytes that protobuf reads",

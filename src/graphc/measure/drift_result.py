@@ -98,7 +98,8 @@ class Drift:
 
 def drift_lines(drift: Mapping[str, Any]) -> list[str]:
     """What a person reads of a drift's record."""
-    said = [f"{drift['minutes']:g} minutes of {drift['source']}: the error is {drift['verdict']}"]
+    minutes = f"{drift['minutes']:g} minute{'s' * (drift['minutes'] != 1)}"
+    said = [f"{minutes} of {drift['source']}: the error is {drift['verdict']}"]
     for name, o in drift["outputs"].items():
         said.append(
             f"{name}: SNR {o['snr_db']:.1f} dB, trend {o['rise_db']:+.1f} dB (p {o['p']:.2g}), {o['verdict']} "

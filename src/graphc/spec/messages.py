@@ -36,6 +36,9 @@ def plain_words(error: Any) -> str:
         return f"{said}; did you mean '{near[0]}'?" if near else said
     if error["type"] == "missing":
         return f"the key '{error['loc'][-1]}' is missing"
+    if error["type"] in ("greater_than", "greater_than_equal") and isinstance(given, int | float):
+        bound = error["ctx"].get("gt", error["ctx"].get("ge"))
+        return f"{given} is too small: a number {'above' if 'gt' in error['ctx'] else 'of at least'} {bound} is needed"
     message = WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] == "bool_type" and str(given).lower() in ("yes", "no", "on", "off"):
         message += f": YAML reads {given} as text"
