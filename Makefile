@@ -72,13 +72,16 @@ wheel:
 floor:
 	$(PYTHON) tests/check_floor.py
 
-.venv/.installed: pyproject.toml
+.venv/.made:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --upgrade pip
+	touch $@
+
+.venv/.installed: .venv/.made pyproject.toml
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 
-.venv/.tested: .venv/.installed
+.venv/.tested: .venv/.made pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test]'
 	touch $@
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 settings.register_profile(
     "default",
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,

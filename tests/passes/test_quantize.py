@@ -69,7 +69,9 @@ def test_static_ranges_come_from_streams_with_their_states(tmp_path: Path) -> No
     assert snr(compiled(tmp_path, single, CONFORMER, 16, "onnxruntime")) < snr(carried) - 10
 
 
-@pytest.mark.parametrize("method", ["minmax", "entropy", "mse"])
+@pytest.mark.parametrize(
+    "method", ["entropy", *(pytest.param(m, marks=pytest.mark.nightly) for m in ("minmax", "mse"))]
+)
 def test_methods_of_calibration_hold_and_do_not_depend_on_workers(tmp_path: Path, method: str) -> None:
     graphs = []
     for workers in (1, 3):
