@@ -17,6 +17,15 @@ from onnx import TensorProto, helper
 sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parent.parent
 
+
+def pytest_configure() -> None:
+    """Each worker of pytest-xdist takes a core of its own: threads of one would only disturb the others."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 settings.register_profile(
     "default",
     max_examples=40,
