@@ -1,4 +1,7 @@
-"""State ports of fewer bits: integers or halves in the place of floats, with the scale in the manifest."""
+"""State ports of fewer bits: integers or halves in the place of floats, with the scale in the manifest.
+
+The caches of a model that came with learned scales hold integers already (graphc/stream/lowering/quantized_cache.py).
+"""
 
 from __future__ import annotations
 

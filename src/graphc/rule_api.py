@@ -1,5 +1,10 @@
 """What authors of streaming rules import: the public names of the lift, in one place (docs/writing-a-rule.md).
 
+Example:
+    >>> @stream_rule("com.example::Loudness")
+    ... def loudness(node: Node, facts: Facts) -> Lowering:
+    ...     return frame_by_frame(node, facts)
+
 A rule is registered when its module is imported: from a package of the entry point group ``graphc.passes``, or from a
 folder that a spec names in ``pass_paths``.
 """

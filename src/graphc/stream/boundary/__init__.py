@@ -1,1 +1,1 @@
-"""Frames that do not exist: before the first of a stream, and behind its last. Imports lowering."""
+"""What ops make of frames outside a stream (lowering/missing_frames masks those of a call). Imports lowering."""
