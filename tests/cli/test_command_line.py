@@ -22,6 +22,7 @@ from conftest import SPEC, small_model
 from one_error import one_line
 from onnx import TensorProto, helper
 
+from graphc.cli.command import Failures
 from graphc.cli.main import SUMMARIES, cli
 from graphc.client.session import StreamSession
 
@@ -508,3 +509,48 @@ def test_a_name_that_is_no_text(project: Project) -> None:
     done = graphc("compile", spec.rename(os.fsdecode(os.fsencode(spec.parent) + b"/s\xff.yaml")))
     assert done.returncode == 2
     assert "the spec's name is not UTF-8" in one_line(done)
+
+
+def test_graphc_alone_prints_its_help() -> None:
+    done = graphc()
+    assert done.returncode == 2
+    assert done.stdout.startswith("Usage: graphc [OPTIONS] COMMAND [ARGS]...\n\n")
+    assert done.stderr == ""
+
+
+def test_a_misspelt_command_is_told_with_the_right_one() -> None:
+    done = graphc("complie", "spec.yaml")
+    assert done.returncode == 2
+    assert "There is no command 'complie'; did you mean 'compile'?" in one_line(done)
+
+
+def test_a_model_in_the_place_of_a_spec(project: Project) -> None:
+    done = graphc("compile", project().parent / "model.onnx")
+    assert done.returncode == 2
+    assert "this is a model, and a spec is needed; `graphc init MODEL` writes a spec for it" in one_line(done)
+
+
+def test_a_spec_in_the_place_of_a_model(project: Project) -> None:
+    done = graphc("inspect", project())
+    assert done.returncode == 2
+    assert "this looks like a spec, and a model is needed; name an .onnx file" in one_line(done)
+
+
+def test_inspect_guesses_what_shapes_do_not_tell(tmp_path: Path) -> None:
+    model = small_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
+    onnx.save(model, tmp_path / "model.onnx")
+    done = graphc("inspect", tmp_path / "model.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "this is a guess" in done.stdout
+    assert json.loads(graphc("inspect", "--json", tmp_path / "model.onnx").stdout)["guessed"]
+
+
+def test_an_unexpected_error_is_a_defect_and_status_4() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("nothing")
+
+    failures = Failures(debug=False)
+    with failures.caught():
+        fail()
+    assert failures.status == 4

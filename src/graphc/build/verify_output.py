@@ -52,7 +52,9 @@ def read_report(path: Path) -> dict[str, Any]:
             raise ModelError("the report is too large to be one", where=str(path))
         report = json.loads(path.read_bytes())
     except OSError as err:
-        raise ModelError(f"the report cannot be read: {err.strerror}", where=str(path)) from err
+        raise ModelError(
+            f"the report cannot be read: {err.strerror}", where=str(path), hint="compile the spec first"
+        ) from err
     except (ValueError, RecursionError) as err:
         raise ModelError("the report is not JSON", where=str(path)) from err
     parts = ("outputs", "fingerprint", "spec_path")

@@ -224,7 +224,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
         axis = f", time on axis {entry['axis']}" if entry["axis"] is not None else ""
         console.print(f"input {entry['name']}: {entry['role']}{axis}")
     if found["guessed"]:
-        console.print("the shapes do not tell which axis is time; this is a guess")
+        console.print("the shapes do not tell what each input is; this is a guess")
         console.print("--input NAME=AXIS, NAME=static or NAME=counts:OTHER says otherwise")
     if found["obstacle"] is not None:
         obstacle = found["obstacle"]

@@ -274,11 +274,12 @@ class Spec(Strict):
             raise ValueError("a path is needed")
         return value
 
-    @model_validator(mode="after")
-    def output_is_onnx(self) -> Spec:
-        if not self.output.endswith(".onnx") or Path(self.output).name == ".onnx":
-            raise ValueError("output: the name of a file that ends in .onnx is needed")
-        return self
+    @field_validator("output")
+    @classmethod
+    def output_is_onnx(cls, value: str) -> str:
+        if not value.endswith(".onnx") or Path(value).name == ".onnx":
+            raise ValueError("the name of a file that ends in .onnx is needed")
+        return value
 
     @model_validator(mode="after")
     def rtf_needs_time(self) -> Spec:

@@ -97,6 +97,12 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         if path.exists() and not path.is_file():
             raise SpecError("the spec is no regular file", where=str(path))
+        if path.suffix == ".onnx" and path.exists():
+            raise SpecError(
+                "this is a model, and a spec is needed",
+                where=str(path),
+                hint="`graphc init MODEL` writes a spec for it",
+            )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as err:
