@@ -59,6 +59,7 @@ STREAM_ORDER = (
 )
 LISTS = {"stream/rules", "stream/symbolic/ops", "passes/_rewrites"}
 MOST_FILES = 12
+MOST_LINES = 300
 
 
 def imports_of(path: Path) -> set[str]:
@@ -104,6 +105,11 @@ def test_every_folder_says_what_is_in_it_and_holds_a_dozen_files() -> None:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
         files = [p for p in folder.glob("*.py") if p.name != "__init__.py"]
         assert len(files) <= MOST_FILES or any(folder.match(f"**/{name}") for name in LISTS), folder
+
+
+def test_no_file_is_longer_than_a_reader_holds() -> None:
+    sources = [p for root in (SOURCE, ROOT / "passes") for p in root.rglob("*.py")]
+    assert [str(p) for p in sources if len(p.read_text().splitlines()) > MOST_LINES] == []
 
 
 def modules() -> dict[str, Path]:

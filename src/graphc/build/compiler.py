@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
+from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.client.make_manifest import manifest_of, npz
@@ -38,14 +39,6 @@ from graphc.validate.run import session_of
 
 PROVENANCE_KEY = "graphc.provenance"
 SMALLEST_EXTERNAL = 1024
-SUFFIXES = {
-    "init": ".init.npz",
-    "manifest": ".manifest.json",
-    "report": ".report.json",
-    "page": ".report.html",
-    "data": ".onnx.data",
-    "model": ".onnx",
-}
 
 
 @dataclass(frozen=True)
@@ -109,23 +102,6 @@ def recordings_of(spec_file: SpecFile) -> list[Path]:
     """The files that the validation plays."""
     spec = spec_file.spec.validation
     return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
-
-
-def check_output(spec_file: SpecFile) -> None:
-    """Refuses to write over what is read.
-
-    Errors:
-        SpecError: an output is the model or the spec, by name or by link.
-    """
-    for path in output_paths(spec_file).values():
-        for source in (spec_file.model_path, spec_file.source.path):
-            if path.exists() and source.exists() and path.samefile(source):
-                raise spec_file.error(("output",), f"'{path}' is what is compiled", "name another output")
-
-
-def output_paths(spec_file: SpecFile) -> dict[str, Path]:
-    stem = spec_file.output_path.with_suffix("")
-    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
 
 
 def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str, Any]) -> dict[str, Any]:

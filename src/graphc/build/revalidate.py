@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from graphc.build.compiler import output_paths
+from graphc.build.output_files import output_paths
 from graphc.build.report import finite
 from graphc.client.session import StreamSession
 from graphc.errors import ModelError, SpecError

@@ -8,8 +8,9 @@ from typing import Any
 
 import onnx
 
-from graphc.build.compiler import PROVENANCE_KEY, SUFFIXES
+from graphc.build.compiler import PROVENANCE_KEY
 from graphc.build.fingerprint import own_digest, package_versions, spec_digest
+from graphc.build.output_files import SUFFIXES
 from graphc.build.report import FORMAT
 from graphc.client.manifest import METADATA_KEY
 from graphc.errors import GraphcError, ModelError

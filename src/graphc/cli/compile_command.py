@@ -43,7 +43,8 @@ def compile_command(
     for spec in specs:
         with failures.caught():
             spec_file = load_spec(spec)
-            from graphc.build.compiler import Options, compile_spec, dependencies, output_paths
+            from graphc.build.compiler import Options, compile_spec, dependencies
+            from graphc.build.output_files import output_paths
             from graphc.cli.terminal import ProgressBar, console, show_report
 
             with ProgressBar(spec.name) as bar:

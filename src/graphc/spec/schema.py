@@ -7,20 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from graphc.spec.fields import Finite, Frames, NonNegative, Number, Positive, Strict
 from graphc.targets.registry import all_targets
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Frames = Annotated[int, Field(gt=0, le=10_000_000)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """A model that takes no unknown key and converts no type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def as_rate(value: object) -> Fraction:
@@ -44,14 +34,6 @@ class LengthStepSpec(Strict):
     mul: int = 1
     add: int = 0
     div: Annotated[int, Field(gt=0)] = 1
-
-
-def as_number(value: object) -> object:
-    """True and false as 1 and 0."""
-    return float(value) if isinstance(value, bool) else value
-
-
-Number = Annotated[Finite | None, BeforeValidator(as_number)]
 
 
 class MaskSpec(Strict):
@@ -122,7 +104,7 @@ class StreamSpec(Strict):
         default="shared", description="own: the streams of a batch begin and end each for itself"
     )
     inputs: dict[str, InputSpec] | None = None
-    states: list[StateSpec] = []
+    states: list[StateSpec] = Field(default=[])
 
     @model_validator(mode="after")
     def clocks_fit(self) -> StreamSpec:
@@ -214,7 +196,7 @@ class PassSpec(Strict):
     """One entry of ``passes``: a name with its options; ``tolerance`` is every pass's."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     tolerance: ToleranceSpec | None = None
 
 

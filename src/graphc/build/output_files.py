@@ -1,0 +1,33 @@
+"""The files of a compilation: their names, and what they may not write over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphc.spec.spec_file import SpecFile
+
+SUFFIXES = {
+    "init": ".init.npz",
+    "manifest": ".manifest.json",
+    "report": ".report.json",
+    "page": ".report.html",
+    "data": ".onnx.data",
+    "model": ".onnx",
+}
+
+
+def check_output(spec_file: SpecFile) -> None:
+    """Refuses to write over what is read.
+
+    Errors:
+        SpecError: an output is the model or the spec, by name or by link.
+    """
+    for path in output_paths(spec_file).values():
+        for source in (spec_file.model_path, spec_file.source.path):
+            if path.exists() and source.exists() and path.samefile(source):
+                raise spec_file.error(("output",), f"'{path}' is what is compiled", "name another output")
+
+
+def output_paths(spec_file: SpecFile) -> dict[str, Path]:
+    stem = spec_file.output_path.with_suffix("")
+    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
