@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="", help="only specs whose name holds this")
     arguments = parser.parse_args()
-    from graphc.build.compiler import compile_spec
+    import graphc
     from graphc.build.revalidate import mutants_of_spec
     from graphc.errors import GraphcError
 
@@ -48,7 +48,7 @@ def main() -> int:
             if arguments.name not in spec.name:
                 continue
             try:
-                compile_spec(spec)
+                graphc.compile(spec)
                 found = mutants_of_spec(spec, [], lambda what, done, whole: None)
             except GraphcError as err:
                 print(f"{spec.stem:38} left out: {str(err)[:90]}", flush=True)

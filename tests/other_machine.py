@@ -54,10 +54,10 @@ def specs_in(folder: Path) -> list[Path]:
 
 
 def compile_all(specs: list[str]) -> None:
-    from graphc.build.compiler import Options, compile_spec
+    import graphc
 
     for spec in specs:
-        compile_spec(spec, Options(force=True))
+        graphc.compile(spec, graphc.Options(force=True))
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

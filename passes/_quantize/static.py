@@ -61,7 +61,7 @@ def static(
     options = {
         "MatMulConstBOnly": True,
         "DefaultTensorType": onnx.TensorProto.FLOAT,
-        "ActivationSymmetric": config.activations == "int16",
+        "ActivationSymmetric": wide,
         "OpTypesToExcludeOutputQuantization": ["Gemm"],
         "UseQDQContribOps": wide and opset < FIRST_INT16,
     }

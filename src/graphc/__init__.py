@@ -11,9 +11,10 @@ when it is first imported; importing graphc says so (``ORT_DISABLE_TELEMETRY=1``
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphc.system.lazy_names import loaded_when_asked
 
 if TYPE_CHECKING:
     from graphc.build.compiler import Options
@@ -70,19 +71,14 @@ def compile(spec_path: str | Path, options: Options | None = None) -> Report:  #
 
 
 HOMES = {
-    "BatchSession": "client.batch_session",
-    "Options": "build.compiler",
-    "Report": "build.report",
-    "StreamSession": "client.session",
-    "load_op_library": "ir.runtime",
-    "transform": "passes.transform",
+    "BatchSession": "graphc.client.batch_session",
+    "Options": "graphc.build.compiler",
+    "Report": "graphc.build.report",
+    "StreamSession": "graphc.client.session",
+    "load_op_library": "graphc.ir.runtime",
+    "transform": "graphc.passes.transform",
 }
+ERRORS = {name: "graphc.errors" for name in __all__ if name.endswith("Error")}
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what is asked for: the command forks before onnxruntime is there, whose threads would not come along."""
-    if name not in __all__:
-        raise AttributeError(f"module 'graphc' has no attribute '{name}'")
-    found = getattr(import_module(f"graphc.{HOMES.get(name, 'errors')}"), name)
-    globals()[name] = found
-    return found
+# The command forks before onnxruntime is there, whose threads would not come along.
+__getattr__ = loaded_when_asked(__name__, HOMES | ERRORS)

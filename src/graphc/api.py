@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+
+from graphc.system.lazy_names import loaded_when_asked
 
 HOMES = {
     alias.name: str(node.module)
@@ -15,10 +15,4 @@ HOMES = {
 }
 __all__ = list(HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"graphc.api has no name '{name}'")
-    found = getattr(import_module(HOMES[name]), name)
-    globals()[name] = found
-    return found
+__getattr__ = loaded_when_asked(__name__, HOMES)

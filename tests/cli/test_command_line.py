@@ -387,7 +387,7 @@ def test_weights_of_a_large_model_go_to_a_file_beside_it(project: Project, monke
     monkeypatch.setattr(graphc.build.compiler, "EXTERNAL_DATA_LIMIT", 1000)
     monkeypatch.setattr(graphc.build.compiler, "SMALLEST_EXTERNAL", 64)
     spec = project()
-    report = graphc.build.compiler.compile_spec(spec)
+    report = graphc.compile(spec)
     out = spec.parent / "out"
     assert {p.name for p in out.iterdir()} == OUTPUTS | {"model.stream.onnx.data"}
     assert "model.stream.onnx.data" in report.data["outputs"]

@@ -33,7 +33,7 @@ from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
-from graphc.spec.spec_file import SpecFile, load_spec
+from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
 
@@ -58,14 +58,13 @@ class Options:
     progress: Progress = lambda what, done, total: None
 
 
-def compile_spec(spec: str | Path | SpecFile, options: Options | None = None) -> Report:
-    """Compiles a spec, read or to be read, and writes its outputs, whole or not at all.
+def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
+    """Compiles a spec and writes its outputs, whole or not at all.
 
     Errors:
         GraphcError: every kind; ``exit_code`` is the command's status.
     """
     options = options or Options()
-    spec_file = spec if isinstance(spec, SpecFile) else load_spec(spec)
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+from graphc.build.sbom import metadata_of, normal
 from graphc.errors import ModelError
 from graphc.ir.model import check_file, digest, file_digest
 from graphc.ir.runtime import versions
@@ -63,10 +63,9 @@ def own_digest() -> str:
     return digest("".join(file_digest(p) for p in sources).encode())
 
 
-@cache
 def installed(name: str) -> str:
     try:
-        return version(name)
+        return str(metadata_of(normal(name))["Version"])
     except PackageNotFoundError:
         return "unknown"
 

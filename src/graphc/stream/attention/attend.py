@@ -17,10 +17,11 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.lowering import AttentionSpan, Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.scores.band import UNLIMITED, Band, Placed, placed, reached
 from graphc.stream.scores.constant_scores import rectangle_of, stream_at
 from graphc.stream.scores.dynamic_masks import Spans, beyond_window, rectangle
-from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
+from graphc.stream.scores.einsum_terms import SUMMED, Terms
 from graphc.stream.scores.score_matrix import joined
 
 

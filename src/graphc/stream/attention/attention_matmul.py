@@ -18,9 +18,9 @@ from graphc.stream.index_maps.relative_attention import settled_inputs
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import refuse_moving
+from graphc.stream.lowering.refusals import WINDOW_HINT, refuse_moving
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms
+from graphc.stream.scores.einsum_terms import SUMMED, Terms
 from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_of
 
 

@@ -17,8 +17,9 @@ from graphc.stream.index_maps.index_maps import identity_maps
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.scores.constant_scores import known_piece
-from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, grown_letter
+from graphc.stream.scores.einsum_terms import SUMMED, Terms, grown_letter
 from graphc.stream.scores.mask_analysis import mask_facts_of_operand
 from graphc.stream.scores.score_matrix import emit_nothing, law_of
 

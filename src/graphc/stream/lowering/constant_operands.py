@@ -11,6 +11,7 @@ from graphc.ir.graph import label
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_other_length, refuse_whole_length
 from graphc.stream.symbolic.queries.questions import Periodic
 
 
@@ -28,17 +29,11 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
     rank = values[0].ndim
     if rank < x.from_right or all(v.shape[-x.from_right] == 1 for v in values):
         if known.steady is None:
-            facts.refuse(
-                f"its input {index} changes with the length of the whole stream",
-                "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
-            )
+            refuse_whole_length(facts, index)
         return known.steady, False
     axis = rank - x.from_right
     if any(v.shape[axis] != x.length(n) for v, n in zip(values, facts.lengths, strict=True)):
-        facts.refuse(
-            f"its input {index} has another length than the stream it meets",
-            "cut or pad both to one length",
-        )
+        refuse_other_length(facts, index)
     first = values[0].take([0], axis=axis)
     if all(same_everywhere(v, axis, first) for v in values):
         facts.claim(index, Periodic(x.from_right, x.length, 1))

@@ -12,7 +12,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.lowering import Emit, Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.refusals import refuse_foreign_frames, refuse_moving
 from graphc.stream.lowering.rule import rule_for
 
 
@@ -108,6 +108,4 @@ def check_static(facts: Facts, x: Stream) -> None:
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
             if len(fact.shape) >= x.from_right and fact.shape[-x.from_right] != 1:
-                facts.refuse(
-                    f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
-                )
+                refuse_foreign_frames(facts, index)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.lowering.node_facts import Facts
 
+WINDOW_HINT = "a stream never sees all of it; set stream.window to stream over the last N frames"
 NOT_OF_THE_STREAM = "make it from the stream's own frames, or give it as a stream input"
 
 
@@ -18,16 +20,36 @@ def refuse_moving(facts: Facts, fact: Untimed) -> None:
             "a model that already carries all its states needs no lift_state",
         )
     if fact.origin is UntimedOrigin.FINAL:
-        facts.refuse(
-            "reads the state after the last frame, which a stream never reaches",
-            "return the outputs of every frame, or set stream.window to stream over the last N frames",
-        )
+        refuse_final_state(facts)
+
+
+def refuse_final_state(facts: Facts) -> NoReturn:
+    """Refuses a state that no stream reaches."""
+    facts.refuse(
+        "reads the state after the last frame, which a stream never reaches",
+        "return the outputs of every frame, or set stream.window to stream over the last N frames",
+    )
+
+
+def refuse_foreign_frames(facts: Facts, index: int) -> NoReturn:
+    """Refuses an operand with a value for each frame that no stream gives."""
+    facts.refuse(f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM)
+
+
+def refuse_other_length(facts: Facts, index: int) -> NoReturn:
+    """Refuses an operand that has more or fewer frames than the stream."""
+    facts.refuse(f"its input {index} has another length than the stream it meets", "cut or pad both to one length")
+
+
+def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
+    """Refuses an operand that is another one for another length of the whole stream."""
+    facts.refuse(
+        f"its input {index} changes with the length of the whole stream",
+        "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
+    )
 
 
 def refuse_time_axis(facts: Facts, x: Stream, axes: Sequence[int], what: str) -> None:
     """Refuses an op that works along axes among which is time."""
     if x.axis in axes:
-        facts.refuse(
-            f"{what} over all time (axis {x.axis})",
-            "a stream never sees all of it; set stream.window to stream over the last N frames",
-        )
+        facts.refuse(f"{what} over all time (axis {x.axis})", WINDOW_HINT)

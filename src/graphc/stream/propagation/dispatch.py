@@ -12,6 +12,7 @@ from graphc.stream.index_maps.data_movement import PLAIN_MOVERS
 from graphc.stream.index_maps.index_maps import moved_stream
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_final_state, refuse_whole_length
 from graphc.stream.lowering.rule import rule_for
 from graphc.stream.time.subgraphs import tensors_outside
 
@@ -63,16 +64,10 @@ def static_step(node: Node, facts: Facts) -> Lowering:
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
     final = UntimedOrigin.FINAL in origins
     if final and node.op not in (*PLAIN_MOVERS, "Cast"):
-        facts.refuse(
-            "reads the state after the last frame, which a stream never reaches",
-            "return the outputs of every frame, or set stream.window to stream over the last N frames",
-        )
+        refuse_final_state(facts)
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, TimeConstant) and fact.steady is None:
-            facts.refuse(
-                f"its input {index} changes with the length of the whole stream",
-                "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
-            )
+            refuse_whole_length(facts, index)
     if any(len(set(shapes)) > 1 for shapes in facts.output_shapes):
         facts.refuse(
             "makes a tensor without time whose shape changes with the length of the stream",

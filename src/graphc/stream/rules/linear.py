@@ -10,9 +10,9 @@ from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.frame_by_frame import copied, same_length
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, WINDOW_HINT, refuse_foreign_frames, refuse_moving
 from graphc.stream.lowering.rule import score_rule, stream_rule
-from graphc.stream.scores.einsum_terms import SUMMED, WINDOW_HINT, Terms, has_two_times
+from graphc.stream.scores.einsum_terms import SUMMED, Terms, has_two_times
 
 ATTENTION = "multiplies two streams into a score matrix inside another op's arithmetic"
 ATTENTION_WAY_OUT = "write it as a MatMul"
@@ -140,9 +140,7 @@ def einsum(node: Node, facts: Facts) -> Lowering:
         facts.refuse(SUMMED, WINDOW_HINT)
     for index, fact in enumerate(facts.inputs):
         if not isinstance(fact, Stream) and letter in operands[index]:
-            facts.refuse(
-                f"its input {index} has a value for each frame that does not come from the stream", NOT_OF_THE_STREAM
-            )
+            refuse_foreign_frames(facts, index)
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     return Lowering((facts.out(x, output.index(letter)),), copied(node, facts), local=True)

@@ -7,8 +7,9 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.frame_by_frame import copied
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM
+from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, WINDOW_HINT
 from graphc.stream.lowering.rule import stream_rule
+from graphc.stream.scores.einsum_terms import SUMMED
 
 
 @stream_rule("QuantizeLinear", "DequantizeLinear")
@@ -37,7 +38,7 @@ def qlinear_matmul(node: Node, facts: Facts) -> Lowering:
     """Rows are frames; scales and weights are constants."""
     x = facts.only_stream()
     if x.axis == x.rank - 1 or x.rank < 2:
-        facts.refuse("sums over all time", "a stream never sees all of it")
+        facts.refuse(SUMMED, WINDOW_HINT)
     weight = facts.input_shapes[3][0]
     if len(weight) > 2 and x.axis < x.rank - 2 and weight[-x.from_right :][:1] != (1,):
         facts.refuse("has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)

@@ -11,6 +11,7 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.lowering.rule import stream_rule
 
 
@@ -97,5 +98,5 @@ def refuse_folded_statistics(facts: Facts) -> None:
             raise StreamError(
                 "takes its statistics over all time, which the Reshape in front folds together with the channels",
                 node=label(reader),
-                hint="a stream never sees all of it; set stream.window to stream over the last N frames",
+                hint=WINDOW_HINT,
             )

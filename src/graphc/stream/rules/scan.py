@@ -13,6 +13,7 @@ from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import refuse_other_length
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import Uniform
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
@@ -83,7 +84,7 @@ def repeated(facts: Facts, index: int, x: Stream) -> Array:
     known = facts[index]
     assert isinstance(known, TimeConstant)
     if any(v.shape[0] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True)):
-        facts.refuse(f"its input {index} has another length than the stream", "cut or pad both to one length")
+        refuse_other_length(facts, index)
     first = known.values[0][:1]
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in known.values):
         facts.refuse(

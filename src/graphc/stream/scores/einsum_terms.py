@@ -11,7 +11,6 @@ from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.lowering.node_facts import Facts
 
 SUMMED = "sums over all time"
-WINDOW_HINT = "a stream never sees all of it; set stream.window to stream over the last N frames"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.frame_by_frame import second_time
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.refusals import refuse_foreign_frames, refuse_moving
 from graphc.stream.scores.constant_scores import Build, Piece, known_piece, own_times, stream_at
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
@@ -146,9 +146,7 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
     if isinstance(fact, Untimed):
         refuse_moving(facts, fact)
         if any(len(fact.shape) >= r and fact.shape[-r] != 1 for r in frame.rights):
-            facts.refuse(
-                f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
-            )
+            refuse_foreign_frames(facts, index)
         return lambda b, spans: b.tensors[name]
     return lambda b, spans: None
 

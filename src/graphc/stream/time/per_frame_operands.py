@@ -15,7 +15,7 @@ from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.frame_by_frame import brought_to, same_length
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, refuse_moving
+from graphc.stream.lowering.refusals import refuse_foreign_frames, refuse_moving, refuse_other_length
 
 Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
@@ -58,11 +58,9 @@ def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
     fact, shapes = facts[index], facts.input_shapes[index]
     if isinstance(fact, Untimed):
         refuse_moving(facts, fact)
-        facts.refuse(
-            f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM
-        )
+        refuse_foreign_frames(facts, index)
     if [shape[axis] for shape in shapes] != [x.length(n) for n in facts.lengths]:
-        facts.refuse(f"its input {index} has another length than the stream it meets", "cut or pad both to one length")
+        refuse_other_length(facts, index)
     if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
         facts.refuse(
             f"an axis of its input {index} other than time ({axis}) changes with the length of the stream",

@@ -1,0 +1,25 @@
+"""Names of a module that are loaded when they are asked for (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def loaded_when_asked(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module.
+
+    Args:
+        homes: the module where each name stands.
+    """
+
+    def load(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        found = getattr(import_module(homes[name]), name)
+        setattr(sys.modules[module], name, found)
+        return found
+
+    return load
