@@ -28,10 +28,10 @@ class Lstm(nn.Layer):
 class Gru(nn.Layer):
     def __init__(self) -> None:
         super().__init__()
-        self.gru, self.conv = nn.GRU(FEATURES, 16), nn.Conv1D(16, 8, 3)
+        self.gru, self.conv = nn.GRU(FEATURES, 16), nn.Conv1D(16, 8, 3, padding=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(functional.pad(self.gru(x)[0].transpose([0, 2, 1]), [2, 0]))
+        return self.conv(self.gru(x)[0].transpose([0, 2, 1]))[:, :, :-2]
 
 
 class Attention(nn.Layer):

@@ -40,7 +40,8 @@ def static(
     Errors:
         PassError: an opset that is too old, or the quantizer fails.
     """
-    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, TensorsData
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer
+    from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
