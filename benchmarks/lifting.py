@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 

@@ -35,7 +35,7 @@ warnings.simplefilter("ignore")
 from pathlib import Path
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.stream.lift import lift
 inputs = {name: InputSpec(axis=int(axis)) for name, axis in (a.split("=") for a in sys.argv[2:])} or None
@@ -123,8 +123,8 @@ def proved() -> None:
     from graphc.errors import SpecError, StreamError
     from graphc.ir.model import read_model
     from graphc.offline.prepare import offline_of
-    from graphc.spec.schema import InputSpec, StreamSpec
     from graphc.spec.spec_file import load_spec
+    from graphc.spec.stream_schema import InputSpec, StreamSpec
     from graphc.stream.propagation.analysis import analyse
 
     guesses = (

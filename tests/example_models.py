@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conftest import ROOT
 
-from graphc.spec.schema import InputSpec, MaskSpec
+from graphc.spec.stream_schema import InputSpec, MaskSpec
 
 MODELS = ROOT / "examples" / "models"
 SPECS = {p.stem: p for p in sorted((ROOT / "specs").glob("*.yaml"))}

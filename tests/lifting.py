@@ -10,7 +10,7 @@ from promise import streams_equal
 from graphc.errors import StreamError
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import StreamSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of

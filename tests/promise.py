@@ -16,7 +16,8 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
-from graphc.spec.schema import EXACT, StreamSpec
+from graphc.spec.schema import EXACT
+from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import Analysis, analyse
 from graphc.targets.registry import target_named

@@ -248,7 +248,7 @@ def test_inspect_says_what_a_lift_would_find(project: Project) -> None:
     assert found["outputs"][0]["receptive_field"] == {"left": None, "right": 1}
     assert {s["kind"] for s in found["states"]} == {"conv_context", "rnn_hidden", "rnn_cell", "clock"}
     text = graphc("inspect", spec.parent / "model.onnx").stdout
-    assert "delay 1 frames" in text
+    assert "delay 1 frame;" in text
 
 
 def test_inspect_says_what_ends_the_promise(project: Project) -> None:
@@ -534,16 +534,6 @@ def test_a_spec_in_the_place_of_a_model(project: Project) -> None:
     done = graphc("inspect", project())
     assert done.returncode == 2
     assert "this looks like a spec, and a model is needed; name an .onnx file" in one_line(done)
-
-
-def test_inspect_guesses_what_shapes_do_not_tell(tmp_path: Path) -> None:
-    model = small_model()
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
-    onnx.save(model, tmp_path / "model.onnx")
-    done = graphc("inspect", tmp_path / "model.onnx")
-    assert done.returncode == 0, done.stderr
-    assert "this is a guess" in done.stdout
-    assert json.loads(graphc("inspect", "--json", tmp_path / "model.onnx").stdout)["guessed"]
 
 
 def test_an_unexpected_error_is_a_defect_and_status_4() -> None:

@@ -33,7 +33,7 @@ from graphc.client.session import StreamSession
 from graphc.errors import InputError, ModelError
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
-from graphc.spec.schema import StreamSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.system.escape import one_line
 
 ENDLESS = {"endless_loop"}
@@ -282,7 +282,7 @@ def test_a_terminal_without_unicode_shows_escapes(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "input gr\\xf6\\xdfe in: stream" in done.stdout
+    assert "input gr\\xf6\\xdfe in [1, 3, T]: a stream" in done.stdout
 
 
 def test_names_of_folders_that_make_or_utf8_cannot_hold(project: Callable[..., Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from conftest import small_model
 import graphc
 from graphc import InputError, ModelError, StreamSession
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import StreamSpec
+from graphc.spec.stream_schema import StreamSpec
 
 Project = Callable[..., Path]
 

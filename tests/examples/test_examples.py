@@ -16,8 +16,8 @@ from graphc.client.session import StreamSession
 from graphc.discover.inspection import inspect_model
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.spec_file import load_spec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed

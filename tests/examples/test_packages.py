@@ -11,7 +11,7 @@ from promise import lifted_at, streams_equal
 
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of
 

@@ -14,8 +14,8 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import load_registry
-from graphc.spec.schema import StreamSpec
 from graphc.spec.spec_file import load_spec
+from graphc.spec.stream_schema import StreamSpec
 
 REGISTRY = load_registry()
 MOST_ELEMENTS = 2**20

@@ -19,7 +19,7 @@ from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rew
 from graphc.discover.inspection import inspect_model
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.targets.registry import target_named
 
 ORT = "onnxruntime"

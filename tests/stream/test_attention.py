@@ -14,7 +14,7 @@ from lifting import lifted_equal, model_of, random, refusal, weights
 import graphc
 from graphc.errors import SpecError, StreamError
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import StreamSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.propagation.analysis import analyse
 
 

@@ -17,7 +17,7 @@ from graphc import BatchSession, GraphcError, InputError, ModelError, StreamErro
 from graphc.errors import SpecError
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 
 TO_TIME = "c = Transpose <perm=[0,2,1]> (x)"
 BANDED = f"{SCORES} {PLACES} {BAND.format(scores='s')} w = Softmax (m) y = MatMul (w, x)"

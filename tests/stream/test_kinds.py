@@ -14,7 +14,7 @@ import graphc
 from graphc.errors import GraphcError, ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of

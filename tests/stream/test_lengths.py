@@ -14,7 +14,7 @@ from graphc.errors import InputError
 from graphc.ir.model import Model, read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of

@@ -10,7 +10,7 @@ from lifting import model_of, random, weights
 
 from graphc.ir.runtime import Session
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.propagation.analysis import analyse
 

@@ -9,7 +9,7 @@ from lifting import model_of, random, weights
 from promise import lifted_at, streams_equal
 
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lowering.rule import RULES, load_rules
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of

@@ -8,7 +8,7 @@ from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weigh
 
 from graphc.errors import StreamError
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StateSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of

@@ -13,7 +13,7 @@ from promise import Verdict, verdict_of
 from transforming import model_of, random
 
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 

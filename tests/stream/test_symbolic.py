@@ -20,8 +20,8 @@ from graphc.errors import ChunkMisfitError, ModelError, StreamError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.spec_file import load_spec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse

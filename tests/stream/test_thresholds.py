@@ -9,7 +9,7 @@ from late_models import HEAD, NUMBERS, late_model
 from lifting import ends_before, lifted_equal, model_of, refusal, weights
 
 from graphc.offline.prepare import offline_of
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
 
 CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"

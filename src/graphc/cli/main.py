@@ -15,8 +15,8 @@ from graphc.system.escape import one_line
 
 SUMMARIES = {
     "compile": "Run a spec's passes, validate after each, and write the outputs.",
-    "inspect": "Say what a lift would find: time axes, rates, receptive field, delay, states, obstacles.",
-    "init": "Write a commented spec for a model.",
+    "inspect": "Say what each port is, and what a lift would find; guesses are marked.",
+    "init": "Write a commented spec for a model; guesses are marked.",
     "validate": "Compare what was compiled with the offline model, on random streams.",
     "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
     "verify": "Check compiled models against their own records; say what changed since they were made.",
@@ -41,7 +41,7 @@ class Subcommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUMMARIES:
             return None
-        module = import_module(f"graphc.cli.{cmd_name}_command")
+        module = import_module(f"graphc.cli.commands.{cmd_name}_command")
         found: click.Command = getattr(module, f"{cmd_name}_command")
         return found
 

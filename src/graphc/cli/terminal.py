@@ -47,6 +47,10 @@ class ProgressBar:
         if errors.is_terminal:
             self.bar.stop()
 
+    def doing(self, what: str) -> None:
+        """Shows what is being done, whose end is not known."""
+        self.bar.update(self.task, description=f"{self.title} · {one_line(what)}")
+
     def __call__(self, what: str, done: int, total: int) -> None:
         self.bar.update(self.task, description=f"{self.title} · {one_line(what)}", completed=done, total=total)
 

@@ -102,7 +102,7 @@ class BatchSession:
     def finish(self, number: int) -> None:
         """Says that no more frames of a stream will come; the steps that follow give its tail and free its place."""
         slot = self.stream(number)
-        slot.total_frames()
+        slot.check_length(slot.total_frames())
         slot.finished = True
 
     def step(self) -> dict[int, Arrays]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.client.manifest import FORMAT
-from graphc.contract.signature import StatePort
+from graphc.contract.signature import StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model, dims, dtype_name
 
 
@@ -29,8 +29,10 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         shape: list[int | str | None] = list(signature.shapes.get(tensor.name, ())) or dims(tensor)
         return [frames if a == axis else d for a, d in enumerate(shape)]
 
-    def frames_of(axis: int | None, rate: Any) -> int | None:
-        return None if axis is None or signature.chunk is None else int(signature.chunk * rate)
+    def frames_of(port: StreamInput | StreamOutput) -> int | None:
+        if port.step:
+            return 1
+        return None if port.axis is None or signature.chunk is None else int(signature.chunk * port.rate)
 
     def rate_of(axis: int | None, rate: Fraction) -> list[int] | None:
         return None if axis is None else [rate.numerator, rate.denominator]
@@ -44,8 +46,8 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
             {
                 "name": i.name,
                 "axis": i.axis,
-                "frames": frames_of(i.axis, i.rate),
-                "shape": shape_of(inputs[i.name], i.axis, frames_of(i.axis, i.rate)),
+                "frames": frames_of(i),
+                "shape": shape_of(inputs[i.name], i.axis, frames_of(i)),
                 "dtype": dtype_name(inputs[i.name].dtype),
                 "rate": rate_of(i.axis, i.rate),
             }
@@ -55,9 +57,9 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
             {
                 "name": o.name,
                 "axis": o.axis,
-                "frames": frames_of(o.axis, o.rate),
+                "frames": frames_of(o),
                 "delay": o.delay,
-                "shape": shape_of(outputs[o.name], o.axis, frames_of(o.axis, o.rate)),
+                "shape": shape_of(outputs[o.name], o.axis, frames_of(o)),
                 "dtype": dtype_name(outputs[o.name].dtype),
                 "rate": rate_of(o.axis, o.rate),
                 "length": o.length.as_dicts() if o.axis is not None else None,

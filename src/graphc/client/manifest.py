@@ -41,6 +41,20 @@ class PortEntry(Part):
     batch_axis: BatchAxis = None
 
     @property
+    def is_step(self) -> bool:
+        """Whether each call takes or gives one frame, in the port's own shape."""
+        return self.axis is None and self.frames == 1
+
+    @property
+    def is_stream(self) -> bool:
+        return self.axis is not None or self.is_step
+
+    @property
+    def along(self) -> int | None:
+        """The axis of its frames in a client's arrays: those of a step port are stacked along a new first axis."""
+        return 0 if self.is_step else self.axis
+
+    @property
     def pace(self) -> Fraction:
         """Frames of this port for each frame of the first stream input."""
         return Fraction(*(self.rate or (1, 1)))

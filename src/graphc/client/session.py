@@ -92,6 +92,7 @@ class StreamSession(StreamBuffer):
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         total = self.total_frames()
+        self.check_length(total)
         self.flushed = True
         while (frames := self.needed(total)) > 0:
             left = max(total - self.fed, 0)
@@ -132,8 +133,8 @@ class StreamSession(StreamBuffer):
         first = self.push(frames, **named)
         rest = self.flush()
         return {
-            name: np.concatenate([first[name], rest[name]], axis=entry.axis)
-            if entry.axis is not None
+            name: np.concatenate([first[name], rest[name]], axis=entry.along)
+            if entry.is_stream
             else (rest[name] if rest[name].size else first[name])
             for name, entry in self.outputs.items()
         }

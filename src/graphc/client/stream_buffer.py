@@ -39,8 +39,8 @@ class StreamBuffer:
 
     def __init__(self, manifest: Manifest):
         self.manifest = manifest
-        self.streams = {i.name: i for i in manifest.inputs if i.axis is not None}
-        self.statics = {i.name: i for i in manifest.inputs if i.axis is None}
+        self.streams = {i.name: i for i in manifest.inputs if i.is_stream}
+        self.statics = {i.name: i for i in manifest.inputs if not i.is_stream}
         self.outputs = {o.name: o for o in manifest.outputs}
         if not self.streams:
             raise ModelError("the manifest names no stream input")
@@ -80,7 +80,7 @@ class StreamBuffer:
         """Frames of the next call of the flush: the chunk, or all at once where calls differ; 0 where nothing lacks."""
         lacking = [Fraction(total - self.fed)]
         for entry in self.outputs.values():
-            if entry.axis is not None:
+            if entry.is_stream:
                 lacking.append((entry.delay + entry.length_of(total) - self.given[entry.name]) / entry.pace)
         calls = math.ceil(max(lacking) / self.chunk)
         return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
@@ -98,20 +98,23 @@ class StreamBuffer:
         dtype = np.dtype(numpy_dtype(entry.dtype))
         if value.dtype != dtype:
             raise InputError(f"'{name}' is {value.dtype}, where the model takes {dtype}")
-        fits = len(value.shape) == len(entry.shape) and all(
-            axis == entry.axis or not isinstance(size, int) or size == got
-            for axis, (size, got) in enumerate(zip(entry.shape, value.shape, strict=False))
+        if entry.is_step and len(value.shape) == len(entry.shape):
+            value = value[None]
+        shape: list[int | str | None] = [None, *entry.shape] if entry.is_step else entry.shape
+        fits = len(value.shape) == len(shape) and all(
+            axis == entry.along or not isinstance(size, int) or size == got
+            for axis, (size, got) in enumerate(zip(shape, value.shape, strict=False))
         )
         if not fits:
             raise InputError(f"'{name}' has the shape {list(value.shape)}, where the model takes {entry.shape}")
-        if entry.axis is None:
+        if entry.along is None:
             self.values[name] = value
             return
-        self.pushed[name] += value.shape[entry.axis]
+        self.pushed[name] += value.shape[entry.along]
         limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
             raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() in time")
-        if value.shape[entry.axis]:
+        if value.shape[entry.along]:
             self.buffers[name].append(value)
 
     @property
@@ -140,10 +143,23 @@ class StreamBuffer:
             raise InputError(f"the stream inputs end at different times: {dict(self.pushed)} frames")
         return max(counts.values())
 
+    def check_length(self, total: int) -> None:
+        """Refuses to end a stream that is shorter than the model streams rightly.
+
+        Errors:
+            InputError: names the shortest stream.
+        """
+        least = self.manifest.min_frames
+        if 0 < total < least:
+            raise InputError(
+                f"a stream of {total} frames, where the model gives what it gives offline from {least} frames on",
+                hint="drop the stream, or go on with it",
+            )
+
     def ready(self) -> int:
         """Input frames of the call that can be made now: a chunk, or all whole chunks where calls differ; or 0."""
         chunks: int = min(
-            sum(p.shape[entry.axis or 0] for p in self.buffers[name]) // self.frames_a_chunk(name)
+            sum(p.shape[entry.along or 0] for p in self.buffers[name]) // self.frames_a_chunk(name)
             for name, entry in self.streams.items()
         )
         return (chunks if self.dynamic else min(chunks, 1)) * self.chunk
@@ -152,10 +168,10 @@ class StreamBuffer:
         """The next frames of every stream input, padded with zeros where the stream ends."""
         chunk: Arrays = {}
         for name, entry in self.streams.items():
-            frames, axis = self.frames_of(name, input_frames), entry.axis or 0
+            frames, axis = self.frames_of(name, input_frames), entry.along or 0
             parts = self.buffers[name]
             if not parts:
-                shape = [frames if a == axis else int(s or 1) for a, s in enumerate(entry.shape)]
+                shape = [frames if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
                 chunk[name] = np.zeros(shape, numpy_dtype(entry.dtype))
                 continue
             whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
@@ -165,7 +181,7 @@ class StreamBuffer:
             if missing:
                 pads = [(0, missing if a == axis else 0) for a in range(head.ndim)]
                 head = np.pad(head, pads)
-            chunk[name] = np.ascontiguousarray(head)
+            chunk[name] = np.ascontiguousarray(head[0] if entry.is_step else head)
         return chunk
 
     def collect(self, outputs: Arrays, input_frames: int) -> None:
@@ -173,32 +189,33 @@ class StreamBuffer:
         self.fed += input_frames
         for name, value in outputs.items():
             entry = self.outputs[name]
-            if entry.axis is None:
+            if entry.along is None:
                 self.waiting[name] = [value]
                 continue
-            count = value.shape[entry.axis]
+            value = value[None] if entry.is_step else value
+            count = value.shape[entry.along]
             early = min(max(entry.delay - self.given[name], 0), count)
             self.given[name] += count
             if early < count:
-                self.waiting[name].append(value.take(range(early, count), axis=entry.axis) if early else value)
+                self.waiting[name].append(value.take(range(early, count), axis=entry.along) if early else value)
 
     def taken_out(self, total: int) -> Arrays:
         """The frames that wait and surely exist after ``total`` input frames; others may yet be cut by the end."""
         found: Arrays = {}
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []
-            if entry.axis is None:
+            if entry.along is None:
                 found[name] = arrays[-1] if arrays else np.zeros(0, numpy_dtype(entry.dtype))
                 continue
             if not arrays:
                 shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
-                found[name] = np.zeros(shape, numpy_dtype(entry.dtype))
+                found[name] = np.zeros([0, *shape] if entry.is_step else shape, numpy_dtype(entry.dtype))
                 continue
-            whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.axis)
-            count = min(whole.shape[entry.axis], max(0, entry.length_of(total) - self.returned[name]))
+            whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=entry.along)
+            count = min(whole.shape[entry.along], max(0, entry.length_of(total) - self.returned[name]))
             self.returned[name] += count
-            if count < whole.shape[entry.axis]:
-                whole, rest = np.split(whole, [count], axis=entry.axis)
+            if count < whole.shape[entry.along]:
+                whole, rest = np.split(whole, [count], axis=entry.along)
                 self.waiting[name] = [rest]
             found[name] = whole
         return found

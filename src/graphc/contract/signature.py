@@ -98,22 +98,24 @@ class StatePort:
 
 @dataclass(frozen=True)
 class StreamInput:
-    """An input; ``axis`` is None where it holds one value for the whole stream."""
+    """An input; ``axis`` is None where it holds one value for the whole stream, or with ``step`` one frame a call."""
 
     name: str
     axis: int | None = None
     rate: Fraction = Fraction(1)
+    step: bool = False
 
 
 @dataclass(frozen=True)
 class StreamOutput:
-    """An output; ``axis`` is None where each call gives one value of its own."""
+    """An output; ``axis`` is None where each call gives one value of its own, with ``step`` a frame of the stream."""
 
     name: str
     axis: int | None = None
     rate: Fraction = Fraction(1)
     delay: int = 0
     length: Length = field(default_factory=Length)
+    step: bool = False
 
 
 @dataclass(frozen=True)

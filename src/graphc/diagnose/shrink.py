@@ -18,7 +18,7 @@ from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import CountsRole, StaticRole, StreamRole
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 
 LENGTHS = 3
 

@@ -22,7 +22,8 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import Plan
-from graphc.spec.schema import StreamSpec, ValidateSpec
+from graphc.spec.schema import ValidateSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.run import ValidationStream
 
 DEEPEST_CUT = 24

@@ -1,120 +1,233 @@
-"""``graphc init``: a commented spec that compiles."""
+"""``graphc init``: a commented spec that compiles, with every guess marked as one."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from graphc.errors import SpecError, StreamError
+from graphc.discover.inspection import SECONDS, Step
+from graphc.discover.read_ports import read_ports
+from graphc.discover.reading import InputReading, Reading, Told
+from graphc.errors import StreamError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import INTEGERS, CountsRole, Port, StreamRole, graph_ports, infer_stream_axes
-from graphc.spec.schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.spec.yaml_source import yaml_key, yaml_text
 from graphc.stream.lift import lift
+from graphc.stream.modes.stateful_model import given_stream
 from graphc.stream.propagation.analysis import analyse
+from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc.system.escape import one_line
 
 USUAL_CHUNK = 16
+CALLS_A_WINDOW = 10
 
 
-def starter_spec(model_path: Path, folder: Path) -> tuple[str, str | None]:
-    """The text of a spec for a model, its path relative to ``folder``; and why an exact lift is refused, if it is.
+@dataclass(frozen=True)
+class Starter:
+    """A first spec.
+
+    Args:
+        text: of the spec.
+        why_window: why the spec streams over a window, if it does.
+        guesses: what in it is a guess, a line each.
+    """
+
+    text: str
+    why_window: str | None
+    guesses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """How the model is called: frames a call, frames of a window, and what is to be said of them."""
+
+    chunk: int
+    note: str
+    guess: bool = False
+    window: int | None = None
+    window_guess: bool = False
+    why_window: str | None = None
+    lifted: bool = True
+
+
+def starter_spec(
+    model_path: Path,
+    folder: Path,
+    told: Told | None = None,
+    seconds: float = SECONDS,
+    progress: Step = lambda what: None,
+) -> Starter:
+    """A spec for a model, its path relative to ``folder``.
+
+    Args:
+        told: what the user says; the rest is read from the model or guessed.
+        seconds: how long may be spent on finding out; the spec says what was not.
 
     Errors:
         ModelError: the model cannot be read or run.
-        SpecError: no input looks like a stream.
+        SpecError: no input looks like a stream, or what is told does not fit the model.
         StreamError: the model cannot be streamed, exactly or over a window.
     """
+    told, clock = told or Told(), Clock(seconds)
+    progress("reading the model")
     source = read_model(model_path)
-    ports, _ = graph_ports(source)
-    inputs = guessed_inputs(ports)
-    offline = offline_of(source, StreamSpec(chunk=1, inputs=inputs))
+    reading = read_ports(source, told, clock.left / 2, progress)
+    offline = offline_of(source, StreamSpec.model_validate(reading.stream_spec().model_dump() | {"window": None}))
+    progress("looking for what a stream needs")
+    call = call_of(reading, offline, told, clock)
     name = os.path.relpath(str(model_path), str(folder))
-    obstacle = ""
-    refusal: str | None = None
-    try:
-        analysis = analyse(offline)
-        lift(analysis)
-        multiple = analysis.chunk_multiple
-        chunk = -(-USUAL_CHUNK // multiple) * multiple
-        window = ""
-        note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
-    except StreamError as err:
-        clip = clip_length(offline)
-        refusal = str(err)
-        obstacle = f"  # An exact lift is refused: {one_line(str(err))}\n"
-        chunk, note = USUAL_CHUNK, "any number fits"
-        window = f"  window: {clip}                # each call gives the outputs for the last {clip} frames\n"
-    stream_inputs = "".join(input_line(p, offline) for p in ports)
-    text = (
-        "# Written by `graphc init`; every line can be changed. The keys are explained in docs/spec.md.\n"
-        "version: 1\n"
-        f"model: {yaml_text(name)}\n"
-        f"output: {yaml_text(model_path.stem + '.stream.onnx')}\n"
-        "stream:\n"
-        f"{obstacle}"
-        f"  chunk: {chunk}                  # frames of the stream input that one call takes; {note}\n"
-        f"{window}"
-        "  # frame_ms: 10             # real time of one frame; the real-time factor needs it\n"
-        f"  inputs:\n{stream_inputs}"
-        "passes:\n"
-        "  - lift_state               # every memory becomes a port\n"
-        "  - fold_constants\n"
-        "  - simplify\n"
-        "  - fuse\n"
-        "  # - quantize: {tolerance: {snr_db: 20}}\n"
-        "validate:\n"
-        "  sequences: 4               # random streams after every pass\n"
-        "  # tolerance: {rtol: 1.0e-4, atol: 1.0e-5}   # how near is equal\n"
-    )
-    return text, refusal
+    return Starter(text_of(name, model_path.stem, reading, call), call.why_window, guesses_of(reading, call))
 
 
-def guessed_inputs(ports: list[Port]) -> dict[str, InputSpec]:
-    """The likeliest roles: floats of the highest rank stream on their one symbolic dim; integers of rank 0 or 1 count.
+def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Call:
+    """How the model is called.
 
     Errors:
-        SpecError: no input can be a stream.
+        StreamError: a state grows with every call.
     """
+    if reading.pairs or reading.steps:
+        given_stream(offline, reading.chunk or 1)
+        if reading.steps:
+            return Call(1, "the model takes one frame a call", lifted=False)
+        return Call(
+            reading.chunk or 1,
+            reading.chunk_guess or "the model takes no other number",
+            reading.chunk_guess is not None and not (reading.carried and reading.carried.agrees),
+            told.window,
+            lifted=told.window is not None,
+        )
+    if told.window is not None:
+        return Call(told.chunk or hop(told.window), "any number fits", told.chunk is None, told.window)
     try:
-        streams = dict(infer_stream_axes(ports))
-    except SpecError:
-        streams = {}
-    for port in ports if not streams else []:
-        symbolic = [a for a, d in enumerate(port.dims) if not isinstance(d, int)]
-        candidates = [a for a in symbolic if a > 0] or ([0] if symbolic and len(port.dims) < 3 else [])
-        if candidates and len(port.dims) > 1:
-            streams[port.name] = candidates[-1] if len(port.dims) == 2 else candidates[0]
-    if not streams:
-        fixed = [p for p in ports if len(p.dims) > 1]
-        if len(fixed) != 1:
-            shapes = ", ".join(f"{p.name}{list(p.dims)}" for p in ports)
-            raise SpecError(f"no input looks like a stream: {shapes}", hint="write the spec by hand (docs/spec.md)")
-        dims = [d if isinstance(d, int) else 1 for d in fixed[0].dims]
-        streams[fixed[0].name] = 1 + max(range(len(dims) - 1), key=lambda a: dims[a + 1])
-    inputs = {name: InputSpec(axis=axis) for name, axis in streams.items()}
-    first = next(iter(streams))
-    for port in ports:
-        if port.name not in inputs:
-            counts = port.elem_type in INTEGERS and len(port.dims) <= 1 and "len" in port.name.lower()
-            inputs[port.name] = InputSpec(counts=first) if counts else InputSpec(static=True)
-    return inputs
+        with at_most(clock.left):
+            analysis = analyse(offline)
+            lift(analysis)
+    except TimeOverError:
+        if offline.declared is not None:
+            return over_window(offline.declared, told, "whether it can be lifted exactly was not known in time")
+        return Call(told.chunk or USUAL_CHUNK, "whether it fits was not known in time", guess=True)
+    except StreamError as err:
+        if offline.declared is not None:
+            return over_window(offline.declared, told, f"an exact lift is refused: {err}")
+        call = over_window(usual_window(reading, offline), told, f"an exact lift is refused: {err}")
+        return replace(call, window_guess=True)
+    multiple = analysis.chunk_multiple
+    if offline.declared is not None and multiple >= offline.declared and told.chunk is None:
+        reason = f"an exact lift would take {multiple} frames a call, as many as the model is declared for"
+        return over_window(offline.declared, told, reason)
+    note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
+    return Call(told.chunk or -(-USUAL_CHUNK // multiple) * multiple, note)
 
 
-def clip_length(offline: Offline) -> int:
-    if offline.declared:
-        return offline.declared
+def over_window(window: int, told: Told, reason: str) -> Call:
+    return Call(told.chunk or hop(window), "any number fits", told.chunk is None, window, why_window=reason)
+
+
+def hop(window: int) -> int:
+    return max(1, window // CALLS_A_WINDOW)
+
+
+def usual_window(reading: Reading, offline: Offline) -> int:
+    """Frames at which a model of any length was run."""
+    first = next(i for i in reading.inputs if i.is_stream)
+    if reading.trial is not None and first.spec.axis is not None:
+        frames = reading.trial.shape(first.port)[first.spec.axis]
+        if offline.accepts(frames):
+            return frames
     return min(n for n in offline.some_lengths() if n)
 
 
-def input_line(port: Port, offline: Offline) -> str:
-    role = offline.roles[port.name]
-    key = yaml_key(port.name, 4)
-    shape = one_line("[" + ", ".join(str(d) if d is not None else "?" for d in port.dims) + "]")
-    if isinstance(role, StreamRole):
-        return f"{key} {{axis: {role.axis}}}   # of {shape}: the axis that is time\n"
-    if isinstance(role, CountsRole):
-        return f"{key} {{counts: {yaml_text(role.of)}}}   # {shape}: holds the number of frames\n"
-    return f"{key} {{static: true}}   # {shape}: one value for the whole stream\n"
+def guesses_of(reading: Reading, call: Call) -> tuple[str, ...]:
+    inputs = [f"input '{i.port.name}': {in_words(i.spec)}" for i in reading.inputs if i.guess]
+    states = [f"state '{p.input}' → '{p.output}'" for p in reading.pairs if not p.sure]
+    chunk = [f"chunk: {call.chunk}"] if call.guess else []
+    window = [f"window: {call.window}"] if call.window_guess else []
+    return (*inputs, *states, *chunk, *window)
+
+
+def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
+    """The spec."""
+    lines = [
+        "# Written by `graphc init`; every line can be changed. The keys are explained in docs/spec.md.",
+        *(
+            ["# Lines marked GUESS say what the model does not: look at them first."]
+            if guesses_of(reading, call)
+            else []
+        ),
+        "version: 1",
+        f"model: {yaml_text(model)}",
+        f"output: {yaml_text(stem + '.stream.onnx')}",
+        "stream:",
+    ]
+    if call.why_window is not None:
+        lines.append(f"  # A window, because {one_line(call.why_window)}")
+    lines.append(aligned(f"  chunk: {call.chunk}", f"{mark(call.guess)}frames that one call takes; {call.note}"))
+    if call.window is not None:
+        told = f"{mark(call.window_guess)}each call gives the outputs for the last {call.window} frames"
+        lines.append(aligned(f"  window: {call.window}", told))
+    lines.append(aligned("  # frame_ms: 10", "real time of one frame; the real-time factor needs it"))
+    lines.append("  inputs:")
+    for entry in reading.inputs:
+        lines += input_lines(entry)
+    if reading.pairs:
+        lines.append(
+            "  states:                    # ports that carry a state from call to call; each begins with zeros"
+        )
+        for pair in reading.pairs:
+            said = f"    - {{input: {yaml_text(pair.input)}, output: {yaml_text(pair.output)}}}"
+            lines.append(f"{said}   # {mark(not pair.sure)}{one_line('; '.join(pair.evidence))}")
+    lines += ["passes:"]
+    if call.lifted:
+        lines.append(aligned("  - lift_state", "every memory becomes a port"))
+    lines += [
+        "  - fold_constants",
+        "  - simplify",
+        "  - fuse",
+        "  # - quantize: {tolerance: {snr_db: 20}}",
+        "validate:",
+        aligned("  sequences: 4", "random streams after every pass"),
+        "  # tolerance: {rtol: 1.0e-4, atol: 1.0e-5}   # how near is equal",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def aligned(text: str, comment: str) -> str:
+    return f"{text:<28} # {comment}"
+
+
+def mark(guess: bool) -> str:
+    return "GUESS: " if guess else ""
+
+
+def input_lines(reading: InputReading) -> list[str]:
+    """What an input is, in a line; the evidence in front of it."""
+    shape = one_line("[" + ", ".join("?" if d is None else str(d) for d in reading.port.dims) + "]")
+    others = f"; it could be {' or '.join(reading.others)}" if reading.guess and reading.others else ""
+    evidence = one_line(f"{mark(reading.guess)}{shape}: {'; '.join(reading.reasons)}{others}")
+    return [f"    # {evidence}", f"{yaml_key(reading.port.name, 4)} {{{in_words(reading.spec)}}}"]
+
+
+def in_words(spec: InputSpec) -> str:
+    """The roles of an input as a spec writes them."""
+    parts: list[str] = []
+    if spec.axis is not None:
+        parts.append(f"axis: {spec.axis}")
+    if spec.step:
+        parts.append("step: true")
+    if spec.counts is not None:
+        parts.append(f"counts: {yaml_text(spec.counts)}")
+    if spec.static:
+        parts.append("static: true")
+    if spec.sizes:
+        parts.append("sizes: {" + ", ".join(f"{a}: {n}" for a, n in spec.sizes.items()) + "}")
+    if spec.range is not None:
+        parts.append(f"range: [{number(spec.range[0])}, {number(spec.range[1])}]")
+    return ", ".join(parts)
+
+
+def number(value: Any) -> str:
+    return f"{value:g}" if float(value).is_integer() else repr(float(value))

@@ -100,12 +100,13 @@ def rehearsal(
 def chunks_of(session: StreamSession, feeds: Feeds) -> Iterator[Feeds]:
     """The whole chunks of a stream."""
     sizes = {n: session.frames_a_chunk(n) for n in session.streams}
-    total = min(feeds[n].shape[session.streams[n].axis or 0] // size for n, size in sizes.items())
+    total = min(feeds[n].shape[session.streams[n].along or 0] // size for n, size in sizes.items())
     for index in range(total):
         chunk = {n: v for n, v in feeds.items() if n in session.statics}
         for name, size in sizes.items():
-            axis = session.streams[name].axis or 0
-            chunk[name] = feeds[name].take(range(index * size, (index + 1) * size), axis=axis)
+            axis = session.streams[name].along or 0
+            frames = feeds[name].take(range(index * size, (index + 1) * size), axis=axis)
+            chunk[name] = frames[0] if session.streams[name].is_step else frames
         yield chunk
 
 

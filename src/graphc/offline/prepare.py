@@ -19,13 +19,14 @@ from graphc.spec.input_roles import (
     Role,
     StateRole,
     StaticRole,
+    StepRole,
     StreamRole,
     graph_ports,
     infer_stream_axes,
 )
 from graphc.spec.nearest import nearest
-from graphc.spec.schema import InputSpec, StreamSpec
 from graphc.spec.spec_file import SpecFile
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 
 
 def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None = None) -> Offline:
@@ -35,7 +36,11 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
         SpecError: a name that is no input, an axis out of range, roles that cannot be inferred, or a batch that no
             input has an axis for.
     """
-    ports, outputs = graph_ports(model)
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    for name, entry in (stream.inputs or {}).items():
+        fix_sizes(prepared, name, entry, spec)
+    ports, outputs = graph_ports(prepared)
     roles = roles_of(stream, ports, outputs, spec)
     batch_axes = batch_axes_of(ports, roles, stream.batch)
     if stream.batch > 1 and not batch_axes and stream.clocks == "shared":
@@ -43,10 +48,29 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
         hint = "export the model with a symbolic batch dim"
         keys = ("stream", "batch")
         raise spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(keys)}: {reason}", hint=hint)
-    prepared = onnx.ModelProto()
-    prepared.CopyFrom(model)
     declared = relax(prepared, roles, stream.batch)
     return Offline(prepared, roles, stream.batch, declared, batch_axes=batch_axes)
+
+
+def fix_sizes(model: onnx.ModelProto, name: str, entry: InputSpec, spec: SpecFile | None) -> None:
+    """Gives open axes of an input the sizes that the spec says.
+
+    Errors:
+        SpecError: an axis that the input lacks, that is time, or whose size the model says otherwise.
+    """
+    port = next((p for p in model.graph.input if p.name == name), None)
+    for axis, size in entry.sizes.items() if port is not None else ():
+        assert port is not None
+        dims = port.type.tensor_type.shape.dim
+        reason = None
+        if axis >= len(dims) or axis == entry.axis:
+            reason = f"axis {axis} of an input with {len(dims)} dims" if axis >= len(dims) else "this axis is time"
+        elif dims[axis].HasField("dim_value") and dims[axis].dim_value != size:
+            reason = f"the model says that axis {axis} has the size {dims[axis].dim_value}"
+        if reason is not None:
+            keys: tuple[str | int, ...] = ("stream", "inputs", name, "sizes", axis)
+            raise spec.error(keys, reason) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}")
+        dims[axis].dim_value = size
 
 
 def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:
@@ -55,7 +79,7 @@ def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) 
     sized: dict[str, int] = {}
     for port in ports:
         role = roles[port.name]
-        if not isinstance(role, StreamRole | StaticRole):
+        if not isinstance(role, StreamRole | StepRole | StaticRole):
             continue
         others = [a for a in range(len(port.dims)) if not (isinstance(role, StreamRole) and a == role.axis)]
         symbolic = [a for a in others if not isinstance(port.dims[a], int)]
@@ -63,7 +87,7 @@ def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) 
             free[port.name] = symbolic[0]
         elif any(port.dims[a] == batch for a in others):
             sized[port.name] = next(a for a in others if port.dims[a] == batch)
-    streams = {name for name, role in roles.items() if isinstance(role, StreamRole)}
+    streams = {name for name, role in roles.items() if isinstance(role, StreamRole | StepRole)}
     return free if streams & set(free) else sized
 
 
@@ -97,9 +121,9 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
         if name in roles:
             raise complain(keys, f"'{name}' already is a state")
         roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
-    if not any(isinstance(r, StreamRole) for r in roles.values()):
-        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis")
-    first = next(r for r in roles.values() if isinstance(r, StreamRole))
+    first = next((r for r in roles.values() if isinstance(r, StreamRole | StepRole)), None)
+    if first is None:
+        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis, or step: true")
     if first.rate != 1:
         raise complain(("stream", "inputs"), "the first stream input has rate 1; rates count its frames")
     for port in free:
@@ -114,6 +138,8 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
         if not -rank <= entry.axis < rank:
             raise complain((*keys, "axis"), f"axis {entry.axis} of an input with {rank} dims {list(port.dims)}")
         return StreamRole(entry.axis % rank, Fraction(entry.rate), low, high)
+    if entry.step:
+        return StepRole(low, high)
     if entry.counts is not None:
         if entry.counts not in given or given[entry.counts].axis is None:
             streams = [name for name, other in given.items() if other.axis is not None]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from graphc.errors import InputError
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import StreamRole
+from graphc.spec.input_roles import StepRole, StreamRole
 from graphc.system.files import files_in
 
 Array = NDArray[Any]
@@ -62,7 +62,7 @@ def sound(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
     name = only_stream(offline, path)
     role, port = offline.streams()[name], offline.ports[name]
     others = [d for a, d in enumerate(port.dims) if a != role.axis]
-    if any(isinstance(d, int) and d != 1 for d in others):
+    if isinstance(role, StepRole) or any(isinstance(d, int) and d != 1 for d in others):
         raise InputError(
             f"the input '{name}' takes frames of {others}, not samples of sound",
             where=str(path),
@@ -168,13 +168,15 @@ def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
 def fitting(name: str, value: Array, offline: Offline, path: Path) -> Array:
     """An array in the shape and dtype of an input: the axis of the batch may be missing."""
     port, role = offline.ports[name], offline.roles[name]
-    if value.ndim == len(port.dims) - 1:
-        value = value[None]
-    free = role.axis if isinstance(role, StreamRole) else None
+    stacked = int(isinstance(role, StepRole))
+    dims = (None,) * stacked + port.dims
+    free = role.axis if isinstance(role, StreamRole | StepRole) else None
+    if value.ndim == len(dims) - 1:
+        value = np.expand_dims(value, 1 if free == 0 else 0)
     batch = offline.batch_axes.get(name)
-    if batch is not None and value.ndim == len(port.dims) and value.shape[batch] == 1:
-        value = np.repeat(value, offline.batch, axis=batch)
-    wanted = [None if a == free else d if isinstance(d, int) else offline.batch for a, d in enumerate(port.dims)]
+    if batch is not None and value.ndim == len(dims) and value.shape[stacked + batch] == 1:
+        value = np.repeat(value, offline.batch, axis=stacked + batch)
+    wanted = [None if a == free else d if isinstance(d, int) else offline.batch for a, d in enumerate(dims)]
     if len(wanted) != value.ndim or any(w not in (None, d) for w, d in zip(wanted, value.shape, strict=True)):
         shown = ["frames" if w is None else w for w in wanted]
         raise InputError(f"'{name}' has the shape {list(value.shape)}, the model takes {shown}", where=str(path))

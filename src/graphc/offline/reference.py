@@ -21,7 +21,7 @@ from graphc.ir.sizes import size_of
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import relax
-from graphc.spec.input_roles import TIME_ONLY, CountsRole, MaskRole, Role, StateRole, StreamRole, graph_ports
+from graphc.spec.input_roles import TIME_ONLY, CountsRole, MaskRole, Role, StateRole, StepRole, StreamRole, graph_ports
 from graphc.system.parallel import side_by_side
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
@@ -100,6 +100,10 @@ class Offline:
         """The same roles over another form of the model, as passes before the lift left it."""
         prepared = onnx.ModelProto()
         prepared.CopyFrom(model)
+        sized = {p.name: p.type.tensor_type.shape for p in self.model.graph.input}
+        for port in prepared.graph.input:
+            if port.name in sized:
+                port.type.tensor_type.shape.CopyFrom(sized[port.name])
         relax(prepared, self.roles, self.batch)
         return replace(
             self,
@@ -110,8 +114,8 @@ class Offline:
             tester=None,
         )
 
-    def streams(self) -> dict[str, StreamRole]:
-        return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole)}
+    def streams(self) -> dict[str, StreamRole | StepRole]:
+        return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole | StepRole)}
 
     def frames_of(self, name: str, frames: int) -> int:
         """Frames of a stream input for so many of the first.
@@ -119,15 +123,13 @@ class Offline:
         Errors:
             ValueError: a fraction of a frame.
         """
-        role = self.roles[name]
-        assert isinstance(role, StreamRole)
-        count = frames * role.rate
+        count = frames * self.streams()[name].rate
         if count.denominator != 1:
             raise ValueError(f"{name} would have {count} frames")
         return int(count)
 
     def draw(self, frames: int, rng: np.random.Generator, scale: float = 1.0) -> Feeds:
-        """Random values for every input at a length of so many frames of the first stream input."""
+        """Random values for every input at so many frames of the first stream input; one frame of a step model."""
         return {name: self.draw_input(name, frames, rng, scale) for name in self.roles}
 
     def draw_input(self, name: str, frames: int, rng: np.random.Generator, scale: float) -> Array:
@@ -153,7 +155,7 @@ class Offline:
         """The feeds of the first so many frames of a stream."""
         kept: Feeds = {}
         for name, role in self.roles.items():
-            if isinstance(role, StreamRole):
+            if isinstance(role, StreamRole | StepRole):
                 kept[name] = feeds[name].take(range(self.frames_of(name, frames)), axis=role.axis)
             elif not isinstance(role, TIME_ONLY):
                 kept[name] = feeds[name]

@@ -19,7 +19,8 @@ from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import PlannedPass
-from graphc.spec.schema import StreamSpec, ToleranceSpec, ValidateSpec
+from graphc.spec.schema import ToleranceSpec, ValidateSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.compare import Array, Difference, compare, fitting, worst_of
 from graphc.validate.first_divergence import first_inner_difference
 from graphc.validate.run import (

@@ -13,7 +13,8 @@ import onnx
 from pydantic import BaseModel, ConfigDict
 
 from graphc.ir.model import Model
-from graphc.spec.schema import StreamSpec, ToleranceSpec
+from graphc.spec.schema import ToleranceSpec
+from graphc.spec.stream_schema import StreamSpec
 from graphc.targets.onnx import TARGET
 from graphc.targets.target import Target
 

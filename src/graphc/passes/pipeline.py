@@ -18,7 +18,8 @@ from graphc.passes.check_after_pass import Checks, Progress
 from graphc.passes.pass_api import PassContext, PassResult
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import Plan, PlannedPass
-from graphc.spec.schema import StreamSpec, ValidateSpec, merged_tolerance
+from graphc.spec.schema import ValidateSpec, merged_tolerance
+from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
 from graphc.validate.compare import Difference, fitting

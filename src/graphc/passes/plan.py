@@ -56,7 +56,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         SpecError: an unknown pass or option, a wrong value, or an order that cannot work.
     """
     spec = spec_file.spec
-    streaming = spec.stream is not None and bool(spec.stream.states)
+    streaming = spec.stream is not None and (bool(spec.stream.states) or spec.stream.takes_steps)
     planned: list[PlannedPass] = []
     for index, entry in enumerate(spec.passes):
         keys = ("passes", index)
@@ -66,6 +66,10 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
         if cls.gives == "streaming" and spec.stream is None:
             raise spec_file.error(
                 keys, f"'{entry.name}' needs a stream section", "add one, as in `stream: {chunk: 16}`"
+            )
+        if cls.gives == "streaming" and spec.stream is not None and spec.stream.takes_steps:
+            raise spec_file.error(
+                keys, f"'{entry.name}' finds no axis of time in a model that takes one frame a call", "leave it out"
             )
         if cls.requires == "streaming" and not streaming:
             raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")

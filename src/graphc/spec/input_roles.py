@@ -1,11 +1,11 @@
-"""What each input of an offline model is to a stream: frames, a count of frames, one static value, or a state."""
+"""What each input of a model is to a stream: frames, one frame, a count of frames, a mask, a static value, a state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -24,6 +24,16 @@ class StreamRole:
 
     axis: int
     rate: Fraction = Fraction(1)
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class StepRole:
+    """Takes one frame a call and has no axis for time: its frames are stacked along a new first axis."""
+
+    axis: ClassVar[int] = 0
+    rate: ClassVar[Fraction] = Fraction(1)
     low: float | None = None
     high: float | None = None
 
@@ -85,7 +95,7 @@ class StateRole:
     init: float = 0.0
 
 
-Role = StreamRole | CountsRole | MaskRole | StaticRole | StateRole
+Role = StreamRole | StepRole | CountsRole | MaskRole | StaticRole | StateRole
 TIME_ONLY = (CountsRole, MaskRole)
 
 

@@ -10,17 +10,8 @@ from pydantic import ValidationError as PydanticError
 from graphc.errors import SpecError
 from graphc.spec.messages import first_error, plain_words
 from graphc.spec.nearest import nearest
-from graphc.spec.schema import (
-    BudgetSpec,
-    DriftSpec,
-    InputSpec,
-    LatencySpec,
-    Spec,
-    StateSpec,
-    StreamSpec,
-    ToleranceSpec,
-    ValidateSpec,
-)
+from graphc.spec.schema import BudgetSpec, DriftSpec, LatencySpec, Spec, ToleranceSpec, ValidateSpec
+from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.spec.yaml_source import YamlFile, read_yaml
 
 

@@ -72,24 +72,24 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
     parts: list[dict[str, Array]] = []
     session.push(statics)
     first = next(iter(streams))
-    total = streams[first].shape[session.streams[first].axis or 0] // session.frames_a_chunk(first)
+    total = streams[first].shape[session.streams[first].along or 0] // session.frames_a_chunk(first)
     done = 0
     for chunks in [1] * total if smallest else call_sizes(session, total):
         chunk = {}
         for name, value in streams.items():
-            count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+            count, axis = session.frames_a_chunk(name), session.streams[name].along or 0
             chunk[name] = value.take(range(done * count, (done + chunks) * count), axis=axis)
         parts.append(session.push(chunk))
         done += chunks
     rest = {}
     for name, value in streams.items():
-        count, axis = session.frames_a_chunk(name), session.streams[name].axis or 0
+        count, axis = session.frames_a_chunk(name), session.streams[name].along or 0
         rest[name] = value.take(range(total * count, value.shape[axis]), axis=axis)
     session.push(rest)
     parts.append(session.flush())
     return {
-        name: np.concatenate([p[name] for p in parts], axis=entry.axis)
-        if entry.axis is not None
+        name: np.concatenate([p[name] for p in parts], axis=entry.along)
+        if entry.is_stream
         else np.stack([p[name] for p in parts if p[name].size] or [np.zeros(0)])
         for name, entry in session.outputs.items()
     }
@@ -127,7 +127,7 @@ def compare_all(
 ) -> list[Difference]:
     """Every output of every trial against what it should be."""
     return [
-        compare(name, reference[name], of_stream(outputs[name], reference[name]), entry.axis, tolerance, trial.frames)
+        compare(name, reference[name], of_stream(outputs[name], reference[name]), entry.along, tolerance, trial.frames)
         for trial, outputs, reference in zip(trials, got, want, strict=True)
         for name, entry in session.outputs.items()
     ]

@@ -28,7 +28,7 @@ class Row:
         """So many input frames more, or what is left of them."""
         chunk: Arrays = {}
         for name, value in self.streams.items():
-            axis = self.entries[name].axis or 0
+            axis = self.entries[name].along or 0
             start, end = self.frames_of(name, self.fed), self.frames_of(name, self.fed + frames)
             chunk[name] = value.take(range(min(start, value.shape[axis]), min(end, value.shape[axis])), axis=axis)
         self.fed += frames
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def is_fed(self) -> bool:
-        return all(self.frames_of(n, self.fed) >= v.shape[self.entries[n].axis or 0] for n, v in self.streams.items())
+        return all(self.frames_of(n, self.fed) >= v.shape[self.entries[n].along or 0] for n, v in self.streams.items())
 
 
 def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) -> list[Arrays]:
@@ -45,7 +45,7 @@ def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) ->
     A stream begins one call after the one before it, or when a place becomes free, so that all meet at different times,
     and in another place than it has in its batch. Where a static input is one for all streams, batches run alone.
     """
-    shared = any(entry.axis is None and entry.batch_axis is None for entry in session.manifest.inputs)
+    shared = any(not entry.is_stream and entry.batch_axis is None for entry in session.manifest.inputs)
     if shared and len(batches) > 1:
         return [outputs for feeds in batches for outputs in run_apart(session, [feeds])]
     batch = BatchSession(session.compiled)
@@ -75,8 +75,8 @@ def joined(session: StreamSession, rows: Sequence[Row]) -> Arrays:
     outputs: Arrays = {}
     for name, entry in session.outputs.items():
         whole = [
-            np.concatenate([new[name] for new in row.given], axis=entry.axis)
-            if entry.axis is not None
+            np.concatenate([new[name] for new in row.given], axis=entry.along)
+            if entry.is_stream
             else next(new[name] for new in reversed(row.given) if new[name].size)
             for row in rows
         ]

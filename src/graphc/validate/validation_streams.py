@@ -16,7 +16,7 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import RunError
 from graphc.offline.recordings import recorded_stream
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
+from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole
 from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
 from graphc.validate.run import Feeds, ValidationStream, run_stream, session_of
@@ -121,7 +121,11 @@ class StepReference:
         self.chunk = model.signature.smallest
 
     def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
-        return self.of(frames, self.offline.draw(frames, rng))
+        feeds = self.offline.draw(frames, rng)
+        for name, role in self.offline.roles.items():
+            if isinstance(role, StepRole):
+                feeds[name] = np.stack([self.offline.draw_input(name, 1, rng, 1.0) for _ in range(frames)])
+        return self.of(frames, feeds)
 
     def of(self, frames: int, feeds: Feeds) -> ValidationStream:
         feeds = streamed(self.offline, feeds)

@@ -15,7 +15,7 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import StateRole, StreamRole
+from graphc.spec.input_roles import Role, StateRole, StepRole, StreamRole
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
@@ -36,7 +36,8 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
     feeds = offline.draw(chunk, rng)
     check_states(offline, feeds, run)
     longer = {}
-    if offline.accepts(2 * chunk):
+    steps = any(isinstance(role, StepRole) for role in offline.roles.values())
+    if not steps and offline.accepts(2 * chunk):
         longer = offline.run(offline.draw(2 * chunk, rng))
     model = Model.of(offline.model)
     types = Session(offline.model, optimize=False).output_types()
@@ -59,7 +60,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
                 StreamOutput(port.name, grown[0], rate, 0, Length().then(rate.numerator, 0, rate.denominator))
             )
         else:
-            outputs.append(StreamOutput(port.name))
+            outputs.append(StreamOutput(port.name, step=steps))
     roles = offline.roles
     model.signature = Signature(
         chunk=chunk,
@@ -67,11 +68,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         frame_ms=frame_ms,
         outputs=tuple(outputs),
         shapes=shapes,
-        inputs=tuple(
-            StreamInput(name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(name)
-            for name, role in roles.items()
-            if not isinstance(role, StateRole)
-        ),
+        inputs=tuple(given_input(name, role) for name, role in roles.items() if not isinstance(role, StateRole)),
         states=tuple(
             StatePort(name, role.output, np.full(feeds[name].shape, role.init, feeds[name].dtype), "given", name)
             for name, role in roles.items()
@@ -79,6 +76,12 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         ),
     )
     return model
+
+
+def given_input(name: str, role: Role) -> StreamInput:
+    if isinstance(role, StreamRole):
+        return StreamInput(name, role.axis, role.rate)
+    return StreamInput(name, step=isinstance(role, StepRole))
 
 
 def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +20,14 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.propagation.lowered_node import LoweredNode
 from graphc.stream.propagation.propagate import Propagation
+from graphc.stream.symbolic.domain.space import Patience
 from graphc.stream.symbolic.proof import ENDLESS, Proof
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
 MOST_ROUNDS = 6
+LATER = (8, 64)
+LONGEST_REFUSAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,42 @@ def analyse(
     Errors:
         StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
     """
+    Patience.renew()
     study = Study(offline, evaluation or evaluate(offline), settings)
     offline.tester = study.evaluation.probe.gives_something
+    started = time.monotonic()
     try:
         return analysed(study, chunk)
     except ChunkMisfitError:
         raise
     except StreamError as err:
-        raise one_length_only(offline, study.evaluation) or err from None
+        refusal = one_length_only(offline, study.evaluation)
+        if refusal is None and time.monotonic() - started < LONGEST_REFUSAL_S:
+            later = from_a_length_on(study, chunk)
+            if later is not None:
+                return later
+        raise refusal or err from None
     finally:
         offline.tester = None
         study.evaluation.probe.held.clear()
+
+
+def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
+    """The analysis of a model that does something else in short streams, such as padding them to a least length.
+
+    It is judged at longer lengths, and holds where what the rules claim begins by proof.
+    """
+    offline = study.offline
+    for factor in LATER:
+        wanted = factor * max(study.evaluation.lengths)
+        if not offline.accepts(wanted):
+            return None
+        try:
+            found = analysed(Study(offline, evaluate(offline, wanted), study.settings, begins=True), chunk)
+        except StreamError:
+            continue
+        return found if found.proof.is_possible else None
+    return None
 
 
 def analysed(study: Study, chunk: int | None) -> Analysis:
@@ -120,6 +149,7 @@ class Study:
     Args:
         absolute: score matrices that do not shift along.
         spread: whether lengths were tried for what no formula decides.
+        begins: whether it may hold from a length on only.
     """
 
     offline: Offline
@@ -127,6 +157,7 @@ class Study:
     settings: LiftOptions
     absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
     spread: bool = False
+    begins: bool = False
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
@@ -145,7 +176,7 @@ class Study:
                 try:
                     wider = self.shown(walk)
                 except StreamError:
-                    if min(more) < enough or found.proof.untold:
+                    if (min(more) < enough and not self.begins) or found.proof.untold:
                         raise
                     self.evaluation = before
                     break
@@ -212,7 +243,7 @@ class Study:
     def walk(self, chunk: int, multiple: int) -> Analysis:
         found = Propagation(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
         found.run()
-        promise = promise_of(found)
+        promise = promise_of(found, self.begins)
         facts, steps, proof = found.facts, found.steps, found.proof
         return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
 
@@ -225,10 +256,12 @@ def lengths_before(found: Analysis) -> tuple[int, ...]:
     return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
 
 
-def promise_of(walk: Propagation) -> Promise:
-    """The lengths for which what a walk claimed holds."""
+def promise_of(walk: Propagation, begins: bool) -> Promise:
+    """The lengths for which what a walk claimed holds; with ``begins``, what is tried holds where it was."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
+    if begins and proof.untold:
+        start = max(start, min(evaluated))
     end = proof.end
     bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
     most, by, continues = end.last, end.tensor, end.outside or end.rounded

@@ -16,7 +16,8 @@ import islpy as isl
 
 CONTEXT = isl.DEFAULT_CONTEXT
 LONGEST = 9 * 10**8
-MOST_OPERATIONS = 2_000_000
+MOST_OPERATIONS, FEW_OPERATIONS = 2_000_000, 100_000
+MOST_EXHAUSTED = 4
 MOST_PIECES = 64
 
 Expr = isl.PwAff
@@ -29,6 +30,22 @@ class NoFormulaError(Exception):
     """A tensor, or a node, of which no formula is known; says why."""
 
 
+class Patience:
+    """How often isl may take all of its operations before later questions get fewer: a model with one formula of too
+    many cases has many."""
+
+    exhausted = 0
+
+    @classmethod
+    def renew(cls) -> None:
+        """Another model is asked about."""
+        cls.exhausted = 0
+
+    @classmethod
+    def operations(cls) -> int:
+        return MOST_OPERATIONS if cls.exhausted < MOST_EXHAUSTED else FEW_OPERATIONS
+
+
 def bounded(ask: Callable[[], Result]) -> Result:
     """What isl answers within a bounded number of its operations.
 
@@ -36,10 +53,11 @@ def bounded(ask: Callable[[], Result]) -> Result:
         NoFormulaError: it takes more, or isl cannot tell.
     """
     CONTEXT.reset_operations()
-    CONTEXT.set_max_operations(MOST_OPERATIONS)
+    CONTEXT.set_max_operations(Patience.operations())
     try:
         return ask()
     except isl.Error as err:
+        Patience.exhausted += 1
         raise NoFormulaError(f"too many cases to decide ({str(err).splitlines()[0][:80]})") from None
     finally:
         CONTEXT.reset_operations()

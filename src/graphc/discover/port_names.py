@@ -1,0 +1,78 @@
+"""What the name of a port or of a dim says by itself."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+
+def vocabulary(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+DIRECTIONS = vocabulary(
+    "in out input inputs output outputs inp outp next new prev previous old cur curr current updated "
+    "update last present past initial init final n"
+)
+STATES = vocabulary(
+    "state states cache caches cached hidden cell h c hn cn h0 c0 memory mem mems buffer buf context ctx "
+    "lstm gru rnn key value kv carry attn"
+)
+CACHES = vocabulary("past present cache caches cached kv key value mem mems buffer context")
+BATCHES = vocabulary("batch batchsize b bs n bsz nbatch")
+TIMES = vocabulary(
+    "time times frame frames nframes t seq sequence length len sample samples nsamples step steps audio "
+    "timesteps window chunk tokens phonemes signal"
+)
+FEATURES = vocabulary(
+    "feature features feat feats mel mels nmels bin bins freq freqs frequency channel channels ch hidden "
+    "coeff coefficients f c d"
+)
+SOUNDS = vocabulary("audio wav wave waveform pcm sound samples signal speech noisy mix mixture")
+RATES = vocabulary("sr samplerate fs")
+SETTINGS = vocabulary(
+    "sid speaker spk spkr embedding emb dvector dvec xvector style speed scale scales temperature lang "
+    "langid language tone pitch threshold gain alpha"
+)
+LENGTHS = vocabulary("len lens length lengths frames nframes count")
+
+ENDS = {"hn": "h", "cn": "c", "staten": "state"}
+STARTS = (["h", "0"], ["c", "0"])
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case: of underscores, camel case and digits."""
+    return [word.lower() for word in WORDS.findall(name)]
+
+
+def says(name: str, words: frozenset[str]) -> bool:
+    """Whether a word of a name, two of them written as one, or the name without its digits is among some words."""
+    found = words_of(name)
+    pairs = [a + b for a, b in pairwise(found)]
+    return not words.isdisjoint([*found, *pairs])
+
+
+def dim_says(dim: object, words: frozenset[str]) -> bool:
+    """Whether the last word of a symbolic dim is among some words; exporters' numbers (``unk__314``) say nothing."""
+    if not isinstance(dim, str):
+        return False
+    found = [word for word in words_of(dim) if not word.isdigit()]
+    whole = "".join(found)
+    return bool(found) and (whole in words or found[-1] in words or found[0] in words)
+
+
+def stem_of(name: str) -> tuple[str, ...]:
+    """A port's name without the words that tell in from out: ``next_cache_0`` and ``cache_0`` have one stem."""
+    stem = [ENDS.get(word, word) for word in words_of(name) if word not in DIRECTIONS]
+    return tuple(stem[:1] if stem in STARTS else stem)
+
+
+def likeness(one: str, other: str) -> float:
+    """How alike two names are once directions are left out, from 0 to 1; nothing but directions is like nothing."""
+    a, b = stem_of(one), stem_of(other)
+    if not a or not b:
+        return 0.0
+    return 1.0 if a == b else SequenceMatcher(None, "_".join(a), "_".join(b)).ratio() * 0.9

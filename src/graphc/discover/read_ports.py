@@ -1,0 +1,252 @@
+"""Reads the ports of a model: states first, then numbers and settings, then what has time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import onnx
+
+from graphc.discover.carried_states import carried_states
+from graphc.discover.port_names import BATCHES, LENGTHS, RATES, SETTINGS, STATES, dim_says, says
+from graphc.discover.reading import InputReading, Reading, Told
+from graphc.discover.state_pairs import StatePair, state_pairs
+from graphc.discover.time_axis import BY_CUSTOM, TimeAxis, Watching
+from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
+from graphc.errors import ModelError, SpecError
+from graphc.spec.input_roles import INTEGERS, Port, graph_ports
+from graphc.spec.nearest import nearest
+from graphc.spec.stream_schema import InputSpec
+
+WATCHED_S = 15.0
+SHORTEST_CALL = 8
+USUAL_CHUNK = 16
+
+
+def read_ports(
+    model: onnx.ModelProto,
+    told: Told | None = None,
+    seconds: float = WATCHED_S,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Reading:
+    """Reads the ports of a model.
+
+    Args:
+        seconds: for which the model may be watched; then what is known decides.
+        progress: takes what is being done.
+
+    Errors:
+        SpecError: a name that is told is none of the model's, or no input can be a stream.
+        ModelError: onnxruntime does not take the model.
+    """
+    told = told or Told()
+    model = with_told_sizes(model, told)
+    inputs, outputs = graph_ports(model)
+    check_names(told, inputs, outputs)
+    progress("looking for sizes at which it runs")
+    try:
+        trial: TrialRun | None = trial_run(model)
+        no_trial = None
+    except ModelError as err:
+        trial, no_trial = None, err.reason
+    free = [p for p in inputs if p.name not in told.inputs]
+    pairs = [StatePair(s.input, s.output, ("as told",), True) for s in told.states]
+    if not told.states:
+        shapes = shapes_of(trial) if trial is not None else {}
+        pairs = state_pairs(model, [p for p in free if may_be_state(p, trial)], outputs, shapes)
+    paired = {p.input for p in pairs}
+    progress("watching what it does along its axes")
+    left = [p for p in inputs if p.name not in paired]
+    found = read_inputs(left, told, Watching(trial, seconds), stateful=bool(pairs))
+    reading = Reading(tuple(found), tuple(pairs), None, told.chunk, None, told.window, trial, no_trial)
+    if not any(i.is_stream for i in found):
+        shapes_told = ", ".join(f"{p.name}{list(p.dims)}" for p in inputs)
+        raise SpecError(
+            f"no input looks like a stream: {shapes_told}", hint="name the axis that is time, as in --input features=1"
+        )
+    return with_chunk(with_carried(reading, told), told)
+
+
+def check_names(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+    taken, given = [p.name for p in inputs], [p.name for p in outputs]
+    for name in (*told.inputs, *told.sizes, *(s.input for s in told.states)):
+        if name not in taken:
+            raise SpecError(f"'{name}' is no input of the model", hint=nearest(name, taken))
+    for state in told.states:
+        if state.output not in given:
+            raise SpecError(f"'{state.output}' is no output of the model", hint=nearest(state.output, given))
+
+
+def with_told_sizes(model: onnx.ModelProto, told: Told) -> onnx.ModelProto:
+    """The model with the sizes that are told in place of open ones."""
+    sizes = {name: {**told.sizes.get(name, {}), **spec.sizes} for name, spec in told.inputs.items()}
+    sizes |= {name: dict(found) for name, found in told.sizes.items() if name not in sizes}
+    if not any(sizes.values()):
+        return model
+    sized = onnx.ModelProto()
+    sized.CopyFrom(model)
+    for port in sized.graph.input:
+        for axis, size in sizes.get(port.name, {}).items():
+            dims = port.type.tensor_type.shape.dim
+            if axis >= len(dims):
+                raise SpecError(f"'{port.name}' has {len(dims)} axes", hint=f"axis {axis} is none of them")
+            dims[axis].dim_value = size
+    return sized
+
+
+def shapes_of(trial: TrialRun) -> dict[str, tuple[int, ...]]:
+    return {**trial.shapes, **{p.name: trial.shape(p) for p in trial.ports}}
+
+
+def may_be_state(port: Port, trial: TrialRun | None) -> bool:
+    """Whether an input may hold a state: numbers, rates, settings and indices of tables do not."""
+    if port.elem_type in INTEGERS:
+        return says(port.name, STATES) and len(port.dims) > 0 and not (trial is not None and port.name in trial.limits)
+    return bool(port.dims)
+
+
+def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful: bool) -> list[InputReading]:
+    """The inputs that are no states: those that are told, then numbers and settings, then what has time."""
+    trial = watching.trial
+    found = {
+        name: InputReading(next(p for p in ports if p.name == name), told.inputs[name], ("as told",))
+        for name in told.inputs
+        if any(p.name == name for p in ports)
+    }
+    for port in ports:
+        if port.name not in found and (plain := plain_input(port, trial)) is not None:
+            found[port.name] = plain
+    rest = [p for p in ports if p.name not in found]
+    axes = watching.axes_of(rest)
+    if stateful:
+        axes = {name: of_a_call(time, next(p for p in rest if p.name == name)) for name, time in axes.items()}
+    timed = [name for name, time in axes.items() if time.axis is not None]
+    timed += [name for name, reading in found.items() if reading.spec.axis is not None]
+    for port in rest:
+        timed_as = with_sizes(timed_input(port, axes[port.name], bool(timed), stateful), trial)
+        found[port.name] = with_these(timed_as, told.sizes.get(port.name, {}))
+    first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
+    streams = sum(reading.is_stream for reading in found.values())
+    return [of_stream(found[p.name], first, streams) for p in ports]
+
+
+def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
+    """A number of frames, a rate, or one value for the whole stream, where name and shape say so."""
+    if says(port.name, RATES) and len(port.dims) <= 1:
+        rate = float(USUAL_RATE)
+        return InputReading(
+            port,
+            InputSpec(static=True, range=(rate, rate)),
+            (f"its name is that of a sample rate; {USUAL_RATE} is usual",),
+            True,
+        )
+    if port.elem_type in INTEGERS and len(port.dims) <= 1 and not (trial is not None and port.name in trial.limits):
+        if says(port.name, LENGTHS):
+            return InputReading(port, InputSpec(counts=""), ("a whole number, named as a length",))
+        return InputReading(
+            port, InputSpec(static=True), ("a whole number; nothing says that it counts frames",), True, ("counts: …",)
+        )
+    if not port.dims:
+        return InputReading(port, InputSpec(static=True), ("one number",))
+    if says(port.name, STATES) and not says(port.name, LENGTHS) and all(isinstance(d, int) for d in port.dims):
+        return InputReading(
+            port, InputSpec(static=True), ("named as a state, but no output gives its next value",), True
+        )
+    return None
+
+
+def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
+    """Of a model with states, whose calls are short: a few fixed frames are the one frame of a call."""
+    size = port.dims[time.axis] if time.axis is not None else None
+    if isinstance(size, int) and (size < SHORTEST_CALL or time.reasons == (BY_CUSTOM,)):
+        return TimeAxis(None, (), False, time.others)
+    return time
+
+
+def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bool) -> InputReading:
+    """An input with time on an axis, or without: one frame a call, or one value for the whole stream."""
+    others = tuple(f"axis: {c.axis}" for c in time.others)
+    if time.axis is not None and not (says(port.name, SETTINGS) and others_have_time and not time.sure):
+        return InputReading(port, InputSpec(axis=time.axis), time.reasons, not time.sure, (*others, "static: true"))
+    if others_have_time:
+        named = says(port.name, SETTINGS)
+        reasons = (
+            ("named as a setting",) if named else ("no axis of it looks like time, and that of another input does",)
+        )
+        return InputReading(port, InputSpec(static=True), reasons, not named, others)
+    reasons = (
+        ("no axis of it looks like time, and the model's states are its ports",)
+        if stateful
+        else ("no axis of it looks like time, so that each call takes one frame",)
+    )
+    return InputReading(port, InputSpec(step=True), reasons, not stateful, others)
+
+
+def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
+    """The sizes of axes that the model leaves open, where only some of them run."""
+    if trial is None or reading.spec.static:
+        return reading
+    port, sizes = reading.port, {}
+    for axis, dim in enumerate(port.dims):
+        if isinstance(dim, int) or axis == reading.spec.axis or dim_says(dim, BATCHES):
+            continue
+        size = trial.sizes.dims[dim_key(port, axis)]
+        smaller = replace(trial.sizes, dims={**trial.sizes.dims, dim_key(port, axis): 1})
+        if size > 1 and trial.runs_at(smaller) is None:
+            sizes[axis] = size
+    if not sizes:
+        return reading
+    told = ", ".join(f"axis {a} runs with {s}" for a, s in sizes.items())
+    return replace(
+        reading, spec=reading.spec.model_copy(update={"sizes": sizes}), reasons=(*reading.reasons, told), guess=True
+    )
+
+
+def with_these(reading: InputReading, sizes: Mapping[int, int]) -> InputReading:
+    if not sizes:
+        return reading
+    return replace(reading, spec=reading.spec.model_copy(update={"sizes": {**reading.spec.sizes, **sizes}}))
+
+
+def of_stream(reading: InputReading, first: str | None, streams: int) -> InputReading:
+    """A count names the stream whose frames it counts."""
+    if reading.spec.counts != "":
+        return reading
+    if first is None:
+        return replace(reading, spec=InputSpec(static=True))
+    return replace(reading, spec=InputSpec(counts=first), guess=reading.guess or streams > 1)
+
+
+def with_carried(reading: Reading, told: Told) -> Reading:
+    """What feeding the states back shows; states that do not carry a stream on are no states of one."""
+    if not reading.pairs or reading.trial is None:
+        return reading
+    axes = {i.port.name: i.spec.axis for i in reading.inputs if i.spec.axis is not None}
+    carried = carried_states(reading.trial, reading.pairs, axes)
+    if carried.agrees is not False or told.states:
+        return replace(reading, carried=carried)
+    why = "looks like a state, but two calls that carry it are not one call of twice the frames"
+    by_name = {p.name: p for p in reading.trial.ports}
+    static = tuple(
+        InputReading(by_name[p.input], InputSpec(static=True, range=(0.0, 0.0)), (why,), True) for p in reading.pairs
+    )
+    return replace(reading, pairs=(), carried=carried, inputs=(*reading.inputs, *static))
+
+
+def with_chunk(reading: Reading, told: Told) -> Reading:
+    """The frames of a call of a model with states: the one number that runs, or a usual one that does."""
+    if reading.steps:
+        return replace(reading, chunk=1)
+    if told.chunk is not None or not reading.pairs:
+        return reading
+    first = next(i for i in reading.inputs if i.is_stream)
+    assert first.spec.axis is not None
+    declared = first.port.dims[first.spec.axis]
+    if isinstance(declared, int):
+        return replace(reading, chunk=declared)
+    if reading.carried is not None and reading.carried.agrees:
+        return replace(reading, chunk=min(USUAL_CHUNK, reading.carried.frames), chunk_guess="any number gives the same")
+    size = reading.carried.frames if reading.carried is not None else USUAL_CHUNK
+    return replace(
+        reading, chunk=size, chunk_guess="it runs; which number the model was trained with is not in the file"
+    )

@@ -1,0 +1,89 @@
+"""What each input of a model is to a stream: as told, as the model says, or as a guess that is marked as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphc.discover.carried_states import CarriedStates
+from graphc.discover.state_pairs import StatePair
+from graphc.discover.trial_run import TrialRun
+from graphc.spec.input_roles import Port
+from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the user says of a model.
+
+    Args:
+        inputs: roles by name.
+        states: pairs of ports that are states.
+        chunk, window: frames of a call, and of a window.
+        sizes: of axes that the model leaves open, of inputs whose role is not told.
+    """
+
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
+    states: Sequence[StateSpec] = ()
+    chunk: int | None = None
+    window: int | None = None
+    sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InputReading:
+    """One input that is no state.
+
+    Args:
+        spec: what a spec would say of it.
+        reasons: what says so.
+        guess: whether something else is possible.
+        others: the other readings, in a spec's words.
+    """
+
+    port: Port
+    spec: InputSpec
+    reasons: tuple[str, ...] = ()
+    guess: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def is_stream(self) -> bool:
+        return self.spec.axis is not None or bool(self.spec.step)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's inputs as a stream sees them.
+
+    Args:
+        pairs: of ports that are states.
+        carried: what feeding them back shows; None where there are none, or the model could not be run.
+        chunk: frames of a call where the model takes no other number, or as told.
+        chunk_guess: why the chunk is a guess, if it is one.
+        trial: a run of the model, or why there is none.
+    """
+
+    inputs: tuple[InputReading, ...]
+    pairs: tuple[StatePair, ...] = ()
+    carried: CarriedStates | None = None
+    chunk: int | None = None
+    chunk_guess: str | None = None
+    window: int | None = None
+    trial: TrialRun | None = None
+    no_trial: str | None = None
+
+    @property
+    def guessed(self) -> bool:
+        return any(i.guess for i in self.inputs) or any(not p.sure for p in self.pairs) or self.chunk_guess is not None
+
+    @property
+    def steps(self) -> bool:
+        """Whether the model takes one frame a call and has no axis of time."""
+        return any(i.spec.step for i in self.inputs)
+
+    def stream_spec(self, chunk: int | None = None) -> StreamSpec:
+        """The stream section of a spec."""
+        states = [StateSpec(input=p.input, output=p.output) for p in self.pairs]
+        inputs = {i.port.name: i.spec for i in self.inputs}
+        return StreamSpec(chunk=self.chunk or chunk or 1, inputs=inputs, states=states, window=self.window)

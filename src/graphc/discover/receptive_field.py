@@ -1,0 +1,85 @@
+"""How far an output sees: measured, by disturbing frames of the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.graph import reads
+from graphc.ir.model import Model
+from graphc.offline.feeds import Array
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import StreamRole
+from graphc.stream.facts.stream import Stream
+from graphc.stream.propagation.analysis import Analysis
+
+ENDLESS = ("rnn_hidden", "rnn_cell", "scan_carry", "running_sum")
+DISTURBANCES = 3
+LONGEST_MEASURED = 20_000
+MOST_PHASES = 16
+NO_SEED = np.random.default_rng(0)
+
+
+def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: str) -> dict[str, int | None] | None:
+    """Input frames before and after its own that an output frame depends on.
+
+    Measured: frames in the middle are disturbed, one at a time and far, and the outputs that move are noted, in streams
+    that double until none at their ends moves. ``left`` is None where the output hangs on a carried value, which no
+    measure bounds; the whole is None for token inputs.
+    """
+    fact = analysis.facts.get(output)
+    streams = {n: r for n, r in offline.roles.items() if isinstance(r, StreamRole)}
+    if not isinstance(fact, Stream) or any(offline.draw(1, NO_SEED)[n].dtype.kind != "f" for n in streams):
+        return None
+    endless = hangs_on_a_carry(model, output)
+    frames = max((n for n in offline.accepted if n <= LONGEST_MEASURED), default=min(offline.accepted))
+    while True:
+        left, right, inside = measured(offline, streams, output, fact, frames, endless)
+        if inside or 2 * frames > LONGEST_MEASURED or not offline.accepts(2 * frames):
+            return {"left": None if endless else left, "right": right}
+        frames *= 2
+
+
+def measured(
+    offline: Offline, streams: dict[str, StreamRole], output: str, fact: Stream, frames: int, endless: bool
+) -> tuple[int, int, bool]:
+    """Frames seen before and after, over as many places as the rate has phases, and whether the ends stood still."""
+    left = right = 0
+    inside = True
+    others = tuple(a for a in range(fact.rank) if a != fact.axis)
+    for place in range(frames // 2, frames // 2 + max(DISTURBANCES, min(fact.rate.denominator, MOST_PHASES))):
+        rng = np.random.default_rng(place)
+        feeds = offline.draw(frames, rng)
+        changed = {n: disturbed(v, streams[n], place, rng) if n in streams else v for n, v in feeds.items()}
+        base, other = offline.run(feeds)[output], offline.run(changed)[output]
+        hits = np.flatnonzero(np.asarray(base != other).any(axis=others))
+        if hits.size:
+            left = max(left, int(hits[-1] / fact.rate) - place)
+            right = max(right, place - int(hits[0] / fact.rate))
+            inside = inside and bool(hits[0] > 0 and (endless or hits[-1] < base.shape[fact.axis] - 1))
+    return left, right, inside
+
+
+def disturbed(value: Array, role: StreamRole, place: int, rng: np.random.Generator) -> Array:
+    changed = value.copy()
+    index: list[Any] = [slice(None)] * value.ndim
+    index[role.axis] = min(int(place * role.rate), value.shape[role.axis] - 1)
+    changed[tuple(index)] += (10 * rng.standard_normal(value[tuple(index)].shape)).astype(value.dtype)
+    return changed
+
+
+def hangs_on_a_carry(model: Model, output: str) -> bool:
+    """Whether a recurrence or a running sum stands between the inputs and an output."""
+    assert model.signature is not None
+    endless = {s.input for s in model.signature.states if s.kind in ENDLESS and s.node != "valid_frames"}
+    made_by = {t.name: n for n in model.graph.nodes for t in n.outputs}
+    waiting, seen = [output], set()
+    while waiting:
+        name = waiting.pop()
+        if name in endless:
+            return True
+        if name not in seen and name in made_by:
+            waiting += [t.name for t in reads(made_by[name])]
+        seen.add(name)
+    return False

@@ -1,0 +1,146 @@
+"""An inspection as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphc.build.report import human_bytes
+from graphc.system.escape import printable
+
+MOST_REASONS = 2
+
+
+def show_inspection(found: dict[str, Any], console: Console) -> None:
+    """Prints what ``inspect_model`` gives."""
+    found = printable(found)
+    console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
+    for line in port_lines(found):
+        console.print(line)
+    if found["obstacle"] is not None:
+        show_obstacle(found["obstacle"], console)
+        if found["clip_frames"] is not None:
+            frames = found["clip_frames"]
+            console.print(f"it is declared for {frames} frames: --window {frames} streams over the last {frames}")
+    elif "outputs" in found:
+        for line in stream_lines(found):
+            console.print(line)
+        show_states(found, console)
+    if found["unfinished"]:
+        console.print(f"{found['unfinished']}; --seconds allows more", style="yellow")
+
+
+def port_lines(found: Mapping[str, Any]) -> list[str]:
+    """A line for each input with its evidence, and how to say otherwise where something is a guess."""
+    lines = [input_line(entry) for entry in found["inputs"]]
+    for pair in found["state_ports"]:
+        mark = "a guess: " if pair["guess"] else ""
+        lines.append(f"state {pair['input']} → {pair['output']}: {mark}{evidence_of(pair)}")
+    lines += found["carried"]
+    if found["not_run"]:
+        lines.append(f"nothing could be tried: {found['not_run']}")
+    if found["guessed"]:
+        lines.append(
+            "what is marked as a guess may be wrong: --input NAME=AXIS, --step NAME, --static NAME, "
+            "--counts NAME=INPUT, --size NAME:AXIS=N and --state IN=OUT say otherwise"
+        )
+    return lines
+
+
+def input_line(entry: Mapping[str, Any]) -> str:
+    said = {
+        "stream": f"a stream, time on axis {entry['axis']}",
+        "step": "one frame a call",
+        "counts": f"the number of frames of {entry['counts']}",
+        "static": "one value for the whole stream",
+    }[entry["role"]]
+    mark = "a guess: " if entry["guess"] else ""
+    others = f"; it could be {' or '.join(entry['others'])}" if entry["others"] else ""
+    shape = ", ".join("?" if d is None else str(d) for d in entry["shape"])
+    return f"input {entry['name']} [{shape}]: {said}: {mark}{evidence_of(entry)}{others}"
+
+
+def evidence_of(entry: Mapping[str, Any]) -> str:
+    return "; ".join(entry["evidence"][:MOST_REASONS])
+
+
+def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
+    console.print("cannot be streamed exactly:", style="bold red")
+    console.print(f"  node {obstacle['node']}" if obstacle["node"] else "  the model")
+    console.print(f"  {obstacle['reason']}")
+    if obstacle["hint"]:
+        console.print(f"  what helps: {obstacle['hint']}")
+
+
+def stream_lines(found: Mapping[str, Any]) -> list[str]:
+    """What one call takes and gives, and for which streams that holds."""
+    lines = call_lines(found)
+    lines += [f"rate {change['rate']} from {change['node']} ({change['op']}) on" for change in found.get("rates", [])]
+    lines += [output_line(out) for out in found["outputs"]]
+    for entry in found.get("attention", []):
+        blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
+        lines.append(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
+    return [*lines, end_of(found)] if found["max_frames"] is not None else lines
+
+
+def call_lines(found: Mapping[str, Any]) -> list[str]:
+    if found["window"] is not None:
+        return [f"each call gives the outputs for the last {found['window']} frames"]
+    call = found["call"]
+    if call is not None:
+        guess = f" (a guess: {call['guess']})" if call["guess"] else ""
+        return [f"a call takes {counted(call['frames'], 'frame')}{guess}; its states are its ports: nothing to lift"]
+    lines = [
+        f"{found['data_nodes']} nodes carry data, {found['time_only_nodes']} depend on time alone",
+        f"smallest chunk: {counted(found['chunk_multiple'], 'frame')}; any multiple fits",
+    ]
+    if found["chunk"] == found["chunk_multiple"]:
+        return [*lines, "delay and states below are those of the smallest chunk (--chunk N tells those of another)"]
+    return [*lines, f"delay and states below are those of chunks of {found['chunk']} frames"]
+
+
+def output_line(out: Mapping[str, Any]) -> str:
+    if out["axis"] is None:
+        return f"output {out['name']}: one value a call"
+    field = out["receptive_field"]
+    seen = ""
+    if field is not None:
+        left = "all frames" if field["left"] is None else f"{field['left']} frames"
+        seen = f"; sees {left} back, {field['right']} ahead"
+    rate = "one frame for each input frame" if out["rate"] == "1" else f"{out['rate']} frames for each input frame"
+    return f"output {out['name']}: time on axis {out['axis']}, {rate}, delay {counted(out['delay'], 'frame')}{seen}"
+
+
+def show_states(found: Mapping[str, Any], console: Console) -> None:
+    if not found["states"]:
+        console.print("no states: every frame stands alone")
+    else:
+        count = counted(len(found["states"]), "state")
+        table = Table(box=None, pad_edge=False, title=f"{count}, {found['state_bytes']} bytes", title_justify="left")
+        for column in ("kind", "shape", "bytes", "node"):
+            table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
+        for s in found["states"]:
+            table.add_row(s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
+        console.print(table)
+    if found["valid_frames"]:
+        console.print("needs the port valid_frames: frames past the end can reach outputs")
+
+
+def end_of(found: Mapping[str, Any]) -> str:
+    """What the longest stream of the promise is, and why."""
+    most, node = found["max_frames"], found["ended_by"]
+    if found["proof"] == "tried":
+        name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
+        return f"tried at some lengths up to {most} frames, not proved: {name}: {reason}"
+    if found["beyond"] == "continues":
+        return f"equal to the offline model up to {most} frames, where {node} ends it; streams go on"
+    if node is None:
+        return f"streams of up to {most} frames: a table of positions ends there"
+    return f"streams of up to {most} frames: beyond, {node} does something else"
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)

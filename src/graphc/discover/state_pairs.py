@@ -1,0 +1,197 @@
+"""Pairs of ports that carry a state from call to call: found by name, by shape and by what the graph does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from scipy.optimize import linear_sum_assignment
+
+from graphc.discover.port_names import (
+    CACHES,
+    SETTINGS,
+    SOUNDS,
+    STATES,
+    TIMES,
+    dim_says,
+    likeness,
+    says,
+    stem_of,
+    vocabulary,
+)
+from graphc.spec.input_roles import Dim, Port
+
+MOVERS = vocabulary(
+    "Identity Cast Unsqueeze Squeeze Reshape Transpose Flatten Slice Split Gather Concat Expand Pad "
+    "SplitToSequence SequenceAt ConcatFromSequence"
+)
+SLOTS = {"LSTM": {5: 1, 6: 2}, "GRU": {5: 1}, "RNN": {5: 1}}
+LIKE_ENOUGH = 0.55
+
+
+@dataclass(frozen=True)
+class StatePair:
+    """An input that takes what an output gave in the call before.
+
+    Args:
+        evidence: why they belong together, strongest first.
+        sure: whether the graph or both names say so; otherwise they are a guess.
+    """
+
+    input: str
+    output: str
+    evidence: tuple[str, ...]
+    sure: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How well an input and an output fit as a state."""
+
+    score: float
+    evidence: tuple[str, ...]
+    sure: bool
+
+
+NO_PAIR = Finding(0.0, (), False)
+
+
+def state_pairs(
+    model: onnx.ModelProto, inputs: Sequence[Port], outputs: Sequence[Port], shapes: Mapping[str, tuple[int, ...]]
+) -> list[StatePair]:
+    """The likeliest pairs; at least one input and one output are left for the data.
+
+    Args:
+        shapes: of inputs and outputs at a run of the model; empty where it could not be run.
+    """
+    if not inputs or not outputs:
+        return []
+    slots = Slots(model.graph)
+    found = [[finding(i, o, slots, shapes) for o in outputs] for i in inputs]
+    rows, columns = linear_sum_assignment(np.array([[-f.score for f in row] for row in found]))
+    pairs = [(found[r][c], inputs[r], outputs[c]) for r, c in zip(rows, columns, strict=True) if found[r][c].score > 0]
+    pairs.sort(key=lambda pair: pair[0].score)
+    while pairs and len(pairs) >= min(len(inputs), len(outputs)):
+        pairs.pop(0)
+    order = [p.name for p in inputs]
+    named = [StatePair(i.name, o.name, f.evidence, f.sure) for f, i, o in pairs]
+    return sorted(named, key=lambda pair: order.index(pair.input))
+
+
+def finding(one: Port, other: Port, slots: Slots, shapes: Mapping[str, tuple[int, ...]]) -> Finding:
+    """Whether an input and an output can be one state, and how much says so."""
+    if one.elem_type != other.elem_type or not fits(one, other, shapes) or has_time(one):
+        return NO_PAIR
+    evidence: list[str] = []
+    score = 0.0
+    carried = slots.carried(one.name, other.name)
+    if carried is not None:
+        score, evidence = 4.0, [carried]
+    alike = likeness(one.name, other.name)
+    about_state = says(one.name, STATES) or says(other.name, STATES)
+    about_data = says(one.name, SOUNDS | SETTINGS) and not says(one.name, STATES)
+    if about_data and carried is None:
+        return NO_PAIR
+    if alike == 1.0 and about_state:
+        score += 3.0
+        evidence.append("their names differ in nothing but the direction")
+    elif about_state and alike >= LIKE_ENOUGH:
+        score += 1.0 + alike
+        evidence.append("their names are alike")
+    elif about_state and says(one.name, STATES):
+        score += 1.0 + alike
+        evidence.append(f"'{one.name}' is named as a state")
+    else:
+        score += alike if carried is not None else 0.0
+    if slots.shifted(one.name, other.name):
+        score += 1.5 if score else 1.0
+        evidence.append("the output is cut out of what the input was joined with")
+    if score:
+        evidence.append("one shape and type")
+    sure = carried is not None or (alike == 1.0 and about_state)
+    return Finding(score, tuple(evidence), sure)
+
+
+def fits(one: Port, other: Port, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether what one call gives may be what the next takes: its shape as run, else as declared."""
+    before, after = shapes.get(one.name), shapes.get(other.name)
+    if before is not None and after is not None:
+        same = before == after
+        grows = len(before) == len(after) and sum(a != b for a, b in zip(before, after, strict=True)) == 1
+        return same or (grows and stem_of(one.name) == stem_of(other.name) and says(one.name, CACHES))
+    return len(one.dims) == len(other.dims) and all(map(may_be_one, one.dims, other.dims))
+
+
+def has_time(port: Port) -> bool:
+    """Whether a dim is named as time, which those of a state are not; the past of a cache may be."""
+    return any(dim_says(dim, TIMES) for dim in port.dims) and not says(port.name, CACHES)
+
+
+def may_be_one(one: Dim, other: Dim) -> bool:
+    return not isinstance(one, int) or not isinstance(other, int) or one == other
+
+
+class Slots:
+    """Which ports of recurrent nodes, and which tensors, a model's ports are moved to or from without being changed."""
+
+    def __init__(self, graph: onnx.GraphProto):
+        self.made_by = {name: node for node in graph.node for name in node.output if name}
+        self.read_by: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+        for node in graph.node:
+            for index, name in enumerate(node.input):
+                self.read_by.setdefault(name, []).append((node, index))
+        self.constants = {i.name for i in graph.initializer}
+        self.ahead: dict[str, tuple[frozenset[tuple[str, int]], frozenset[str]]] = {}
+        self.behind: dict[str, tuple[frozenset[tuple[str, int]], frozenset[str]]] = {}
+
+    def carried(self, taken: str, given: str) -> str | None:
+        """The recurrence whose first state an input is and whose last state an output is."""
+        common = self.into(taken)[0] & self.out_of(given)[0]
+        return f"{min(common)[0]} starts from the one and ends with the other" if common else None
+
+    def shifted(self, taken: str, given: str) -> bool:
+        """Whether an output is a part of a tensor that an input was joined with others to, such as a cache."""
+        joined = {
+            name
+            for name in self.into(taken)[1] & self.out_of(given)[1]
+            if name in self.made_by and self.made_by[name].op_type == "Concat"
+        }
+        return bool(joined)
+
+    def into(self, port: str) -> tuple[frozenset[tuple[str, int]], frozenset[str]]:
+        if port not in self.ahead:
+            slots, seen, waiting = set(), {port}, [port]
+            while waiting:
+                for node, index in self.read_by.get(waiting.pop(), ()):
+                    output = SLOTS.get(node.op_type, {}).get(index)
+                    if output is not None:
+                        slots.add((told(node), output))
+                    elif node.op_type in MOVERS:
+                        fresh = [n for n in node.output if n and n not in seen]
+                        seen.update(fresh)
+                        waiting += fresh
+            self.ahead[port] = frozenset(slots), frozenset(seen)
+        return self.ahead[port]
+
+    def out_of(self, port: str) -> tuple[frozenset[tuple[str, int]], frozenset[str]]:
+        if port not in self.behind:
+            slots, seen, waiting = set(), {port}, [port]
+            while waiting:
+                name = waiting.pop()
+                node = self.made_by.get(name)
+                if node is None:
+                    continue
+                if node.op_type in SLOTS:
+                    slots.add((told(node), list(node.output).index(name)))
+                elif node.op_type in MOVERS:
+                    fresh = [n for n in node.input if n and n not in seen and n not in self.constants]
+                    seen.update(fresh)
+                    waiting += fresh
+            self.behind[port] = frozenset(slots), frozenset(seen)
+        return self.behind[port]
+
+
+def told(node: onnx.NodeProto) -> str:
+    return f"{node.name or node.output[0]} ({node.op_type})"

@@ -1,0 +1,164 @@
+"""Which axis of an input is time: what its name says, and what the model does along it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphc.discover.axis_response import Response, watch
+from graphc.discover.port_names import BATCHES, FEATURES, TIMES, dim_says
+from graphc.discover.trial_run import TrialRun
+from graphc.spec.input_roles import Port
+from graphc.system.deadline import TimeOverError, at_most
+
+SURE_LEAD = 3.0
+SURE_SCORE = 4.0
+LONG = 4096
+BY_CUSTOM = "three axes are batch, time and features by custom"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An axis that may be time, and what speaks for it (positive) and against it."""
+
+    axis: int
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """The likeliest axis of time, or None where nothing speaks for any; the others follow in order.
+
+    Args:
+        sure: whether names or the graph leave no other reading.
+    """
+
+    axis: int | None
+    reasons: tuple[str, ...]
+    sure: bool
+    others: tuple[Candidate, ...]
+
+
+def time_axis(port: Port, shape: Sequence[int], responses: Mapping[int, Response]) -> TimeAxis:
+    """Weighs the axes of an input. Where nothing speaks for one, three axes are batch, time and features by custom.
+
+    Args:
+        shape: of the input at the run that the responses were seen at.
+    """
+    found = [candidate(port, shape, axis, responses) for axis in candidates(port, shape)]
+    found.sort(key=lambda c: (-c.score, c.axis))
+    best = next(iter(found), None)
+    if best is None or best.score <= 0:
+        usual = next((c for c in found if c.axis == 1 and len(port.dims) == 3 and shape[2] > 1), None)
+        if usual is None:
+            return TimeAxis(None, (), False, tuple(found))
+        return TimeAxis(1, (BY_CUSTOM,), False, without(found, usual))
+    lead = best.score - max((c.score for c in found[1:]), default=0.0)
+    sure = best.score >= SURE_SCORE and lead >= SURE_LEAD
+    return TimeAxis(best.axis, best.reasons, sure, without(found, best))
+
+
+def without(found: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate, ...]:
+    return tuple(c for c in found if c is not chosen)
+
+
+def candidates(port: Port, shape: Sequence[int]) -> list[int]:
+    """Axes that can be time at all: of any size or of several, and not the batch by name."""
+    return [
+        axis
+        for axis, dim in enumerate(port.dims)
+        if not dim_says(dim, BATCHES) and not (isinstance(dim, int) and dim < 2) and (shape[axis] > 1 or dim != 1)
+    ]
+
+
+def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[int, Response]) -> Candidate:
+    dim, response = port.dims[axis], responses.get(axis)
+    weighed: list[tuple[float, str]] = []
+    if dim_says(dim, TIMES):
+        weighed.append((5.0, f"its dim is named '{dim}'"))
+    elif dim_says(dim, FEATURES):
+        weighed.append((-3.0, f"its dim is named '{dim}'"))
+    others = [a for a in range(len(port.dims)) if a != axis]
+    front = axis == 0 and len(port.dims) > 1 and not dim_says(dim, TIMES)
+    alive = response is not None and bool(response.recurrence or response.slides)
+    if not isinstance(dim, int) and (alive or not front):
+        weighed.append((3.0, "the model leaves its size open"))
+    elif shape[axis] >= LONG:
+        weighed.append((3.0, f"it is {shape[axis]} long"))
+    if response is not None:
+        weighed += seen(response, front)
+    if front and len(port.dims) == 2 and not isinstance(dim, int) and (last := responses.get(1)) is not None:
+        weighed += [(5.0, "the other axis is summed over, as features are")] if last.summed else []
+    if len(port.dims) == 3 and axis == 1:
+        weighed.append((0.5, "it stands between batch and features"))
+    if len(port.dims) == 2 and axis == 1 and isinstance(port.dims[0], int):
+        weighed.append((0.5, "it stands behind the batch"))
+    fixed = any(isinstance(d, int) for d in port.dims)
+    if fixed and shape[axis] > max((shape[a] for a in others), default=0):
+        weighed.append((0.4, "it is the longest"))
+    return Candidate(axis, sum(w for w, _ in weighed), tuple(r for w, r in sorted(weighed, reverse=True) if w > 0))
+
+
+def seen(response: Response, front: bool) -> list[tuple[float, str]]:
+    """What a response says for or against time; ``front``: of an axis that stands where the batch does."""
+    found: list[tuple[float, str]] = []
+    if response.recurrence is not None:
+        found.append((5.0, f"{response.recurrence} runs along it"))
+    elif response.slides is not None:
+        found.append((4.0, f"{response.slides} slides along it"))
+    elif response.spreads is not None:
+        found.append((1.0, f"{response.spreads} looks at all of it"))
+    if response.outputs and not (response.own and front):
+        name, place = next(iter(response.outputs.items()))
+        found.append((1.0, f"the output '{name}' follows it on axis {place}"))
+    if response.own and front:
+        found.append((-3.0, "each index stands alone, as in a batch"))
+    if response.ends is not None and response.pooled:
+        found.append((0.5, f"{response.ends[0]} pools over it"))
+    elif response.ends is not None and response.summed:
+        found.append((-2.0, f"{response.ends[0]} sums over it"))
+    return found
+
+
+@dataclass
+class Watching:
+    """A model that is watched for so many seconds."""
+
+    trial: TrialRun | None
+    seconds: float
+
+    def axes_of(self, ports: Sequence[Port]) -> dict[str, TimeAxis]:
+        """The axis of time of each input, by what was seen until the time was over."""
+        responses: dict[str, dict[int, Response]] = {p.name: {} for p in ports}
+        if self.trial is not None and any(needs_watching(p, self.trial) for p in ports):
+            try:
+                with at_most(self.seconds):
+                    self.respond(self.trial, ports, responses)
+            except TimeOverError:
+                self.seconds = 0.0
+        return {p.name: time_axis(p, self.shape(p), responses[p.name]) for p in ports}
+
+    def respond(self, trial: TrialRun, ports: Sequence[Port], responses: Mapping[str, dict[int, Response]]) -> None:
+        watched = watch(trial)
+        if watched is None:
+            return
+        for port in ports:
+            shape = trial.shape(port)
+            for axis in candidates(port, shape):
+                if 1 < shape[axis] < LONG:
+                    responses[port.name][axis] = watched.response(port, axis)
+
+    def shape(self, port: Port) -> tuple[int, ...]:
+        return self.trial.shape(port) if self.trial is not None else as_declared(port)
+
+
+def as_declared(port: Port) -> tuple[int, ...]:
+    return tuple(d if isinstance(d, int) else 2 for d in port.dims)
+
+
+def needs_watching(port: Port, trial: TrialRun) -> bool:
+    """Whether the model has to be watched to tell what an input is: not where one long axis alone can be time."""
+    shape = trial.shape(port)
+    able = candidates(port, shape)
+    return not (len(able) == 1 and shape[able[0]] >= LONG)

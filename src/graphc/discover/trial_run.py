@@ -1,0 +1,195 @@
+"""Sizes at which a model runs: what its symbolic dims may be, and what its outputs then are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from graphc.discover.port_names import BATCHES, FEATURES, LENGTHS, RATES, SOUNDS, STATES, TIMES, dim_says, says
+from graphc.errors import ModelError
+from graphc.ir.import_export import import_model
+from graphc.ir.runtime import RunError, Session
+from graphc.offline.feeds import Array, Feeds
+from graphc.offline.random_values import random_values, token_limits
+from graphc.spec.input_roles import INTEGERS, Port, graph_ports
+
+FRAMES = (64, 100, 16, 200, 400, 8, 32, 1000, 512, 576, 1600, 1)
+SAMPLES = (16000, 4000, 512, 576, 1600, 1536, 480, 256, 160, 64, 48000, 1)
+ITEMS = (3, 8, 64, 16, 1)
+CHANNELS = (1, 2, 64, 80)
+FEW_SIZES = (64, 16, 400, 16000, 1)
+MOST_RUNS = 300
+LARGEST_INPUT = 1_000_000
+LONGEST_SEARCH_S = 5.0
+USUAL_RATE = 16000
+LARGEST_WEIGHT_DIM = 4096
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A size for every symbolic dim, and what inputs that may hold a number of frames hold."""
+
+    dims: Mapping[str, int]
+    count: int
+
+
+@dataclass
+class TrialRun:
+    """A model and sizes at which it runs.
+
+    Args:
+        sizes: of its symbolic dims, by ``dim_key``.
+        shapes: of its outputs at these.
+    """
+
+    model: onnx.ModelProto
+    ports: Sequence[Port]
+    session: Session
+    limits: Mapping[str, int]
+    sizes: Sizes
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def shape(self, port: Port, sizes: Sizes | None = None) -> tuple[int, ...]:
+        dims = (sizes or self.sizes).dims
+        return tuple(d if isinstance(d, int) else dims[dim_key(port, a)] for a, d in enumerate(port.dims))
+
+    def draw(self, seed: int = 0, sizes: Sizes | None = None) -> Feeds:
+        rng = np.random.default_rng(seed)
+        return {p.name: drawn(p, sizes or self.sizes, rng, self.limits) for p in self.ports}
+
+    def runs_at(self, sizes: Sizes) -> dict[str, Array] | None:
+        """The outputs at other sizes, or None where the model does not run or gives nothing."""
+        try:
+            outputs = self.session.run(self.draw(0, sizes))
+        except RunError:
+            return None
+        return outputs if all(np.size(v) for v in outputs.values()) else None
+
+
+def dim_key(port: Port, axis: int) -> str:
+    """What names a symbolic dim: its own name, which others may share, or its place."""
+    dim = port.dims[axis]
+    return dim if isinstance(dim, str) else f"{port.name}:{axis}"
+
+
+def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
+    """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few items of what stands in front, some frames."""
+    dim = port.dims[axis]
+    others = [d for a, d in enumerate(port.dims) if a != axis]
+    if dim_says(dim, BATCHES):
+        return (1,)
+    if says(port.name, STATES):
+        return (1, *ITEMS)
+    if dim_says(dim, FEATURES) and not dim_says(dim, TIMES):
+        return CHANNELS
+    if dim_says(dim, TIMES) or axis > 0 or len(port.dims) == 1:
+        alone = all(d == 1 or dim_says(d, BATCHES | FEATURES) or (d is None and a == 0) for a, d in enumerate(others))
+        sound = alone or (says(port.name, SOUNDS) and len(port.dims) < 3)
+        return SAMPLES if sound and port.elem_type not in INTEGERS else FRAMES
+    return ITEMS if any(isinstance(d, int) and d > 1 for d in others) or len(others) > 1 else (1, *ITEMS)
+
+
+def trial_run(model: onnx.ModelProto) -> TrialRun:
+    """A model at the first sizes at which it runs.
+
+    Errors:
+        ModelError: at none of those tried, with onnxruntime's words.
+    """
+    ports, _ = graph_ports(model)
+    try:
+        session = Session(model, exact=True, varied=True)
+    except RunError as err:
+        raise ModelError(f"onnxruntime cannot run the model: {err}", hint=err.hint) from err
+    limits = token_limits(import_model(model)) if any(p.elem_type in INTEGERS for p in ports) else {}
+    reason, started = "no size was tried", time.monotonic()
+    for sizes in itertools.islice((s for s in sizes_of(model, ports) if is_small(ports, s)), MOST_RUNS):
+        if time.monotonic() - started > LONGEST_SEARCH_S:
+            break
+        rng = np.random.default_rng(0)
+        try:
+            outputs = session.run({p.name: drawn(p, sizes, rng, limits) for p in ports})
+        except (RunError, ValueError) as err:
+            reason = str(err)
+            continue
+        if all(np.size(v) for v in outputs.values()):
+            shapes = {name: tuple(np.shape(v)) for name, v in outputs.items()}
+            return TrialRun(model, ports, session, limits, sizes, shapes)
+        reason = "it gives empty outputs"
+    raise ModelError(
+        f"the model runs at none of the sizes tried: {reason}",
+        hint="say the sizes of axes that are not time, as in --size features:2=80",
+    )
+
+
+def is_small(ports: Sequence[Port], sizes: Sizes) -> bool:
+    """Whether no symbolic input is larger than a trial should be."""
+    return all(
+        math.prod(d if isinstance(d, int) else sizes.dims[dim_key(p, a)] for a, d in enumerate(p.dims)) <= LARGEST_INPUT
+        for p in ports
+        if not all(isinstance(d, int) for d in p.dims)
+    )
+
+
+def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
+    """Sizes to try, likely ones first: the batch 1, all others alike; then each its own, as weights have them."""
+    likely: dict[str, tuple[int, ...]] = {}
+    for port in ports:
+        for axis, dim in enumerate(port.dims):
+            if not isinstance(dim, int):
+                key, found = dim_key(port, axis), likely_sizes(port, axis)
+                likely[key] = found if len(found) == 1 else likely.get(key, found)
+    counts = any(p.elem_type in INTEGERS and len(p.dims) <= 1 for p in ports)
+    free = [key for key, sizes in likely.items() if len(sizes) > 1]
+    if not free:
+        lengths = [d for p in ports if len(p.dims) > 1 for d in p.dims if isinstance(d, int) and d > 1]
+        for count in dict.fromkeys([*lengths, *FEW_SIZES]) if counts else (1,):
+            yield Sizes(dict.fromkeys(likely, 1), count)
+        return
+    weights = weight_sizes(model)
+    open_pairs = [p for p in ports if len(p.dims) == 2 and all(not isinstance(d, int) and d for d in p.dims)]
+    if any(not any(dim_says(d, BATCHES) for d in p.dims) for p in open_pairs):
+        for last in (*weights, 1):
+            yield Sizes({**{k: s[0] for k, s in likely.items()}, free[0]: FRAMES[0], free[-1]: last}, FRAMES[0])
+    for items in (0, 1):
+        for turn in range(max(map(len, likely.values()))):
+            dims = {k: s[min(turn if s in (FRAMES, SAMPLES) else items, len(s) - 1)] for k, s in likely.items()}
+            yield Sizes(dims, max(dims.values()))
+    batches = dict.fromkeys(likely, 1)
+    for size in (*FEW_SIZES, *FRAMES, *SAMPLES, *(weights if len(free) == 1 else ())):
+        yield Sizes({**batches, **dict.fromkeys(free, size)}, size)
+    for last in weights:
+        for size in FEW_SIZES:
+            yield Sizes({**batches, **dict.fromkeys(free, size), free[-1]: last}, size)
+    for mix in itertools.product((*FEW_SIZES, *weights[:8]), repeat=min(len(free), 3)):
+        yield Sizes({**batches, **dict.fromkeys(free, mix[0]), **dict(zip(free, mix, strict=False))}, mix[0])
+
+
+def weight_sizes(model: onnx.ModelProto) -> list[int]:
+    """The sizes of weights, in the order of the nodes that read them; the features of an input have one of these."""
+    dims = {i.name: i.dims for i in model.graph.initializer}
+    found = [
+        int(d)
+        for node in model.graph.node
+        for name in node.input
+        for d in dims.get(name, ())
+        if 1 < d <= LARGEST_WEIGHT_DIM
+    ]
+    return list(dict.fromkeys(found))
+
+
+def drawn(port: Port, sizes: Sizes, rng: np.random.Generator, limits: Mapping[str, int]) -> Array:
+    """Random values of one input; a number is that of frames where its name may say so, a rate that of speech."""
+    shape = [d if isinstance(d, int) else sizes.dims[dim_key(port, a)] for a, d in enumerate(port.dims)]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
+    if port.elem_type in INTEGERS and len(shape) <= 1 and port.name not in limits:
+        if says(port.name, RATES):
+            return np.full(shape, USUAL_RATE, dtype)
+        if says(port.name, LENGTHS):
+            return np.full(shape, sizes.count, dtype)
+    return random_values(rng, shape, dtype, None, None, limits.get(port.name), 1.0)

@@ -1,0 +1,134 @@
+"""The stream section of a spec: what each input of the model is to a stream, and how the model is called."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from graphc.spec.fields import Finite, Frames, Number, Positive, Strict
+
+
+def as_rate(value: object) -> Fraction:
+    """A rate written as a whole number or as ``"3/2"``."""
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError('a rate is a whole number or a fraction written as "3/2"')
+    try:
+        rate = Fraction(value)
+    except (ValueError, ZeroDivisionError) as err:
+        raise ValueError(f'{value!r} is not a fraction such as "3/2"') from err
+    if rate <= 0:
+        raise ValueError("a rate is positive")
+    return rate
+
+
+class LengthStepSpec(Strict):
+    """One step of a length: floor((mul * T + add) / div)."""
+
+    mul: int = 1
+    add: int = 0
+    div: Annotated[int, Field(gt=0)] = 1
+
+
+class MaskSpec(Strict):
+    """A mask over queries and keys, on the last two axes of an input: who sees whom in every stream."""
+
+    left: Annotated[int, Field(ge=0)] = Field(description="frames before the block of a query's own that it sees")
+    right: Annotated[int, Field(ge=0)] = Field(default=0, description="frames after it")
+    block: Annotated[int, Field(gt=0)] = Field(default=1, description="frames of a block; its queries see the same")
+    length: list[LengthStepSpec] = Field(
+        default=[], description="frames of the mask: those of the first stream input through each step in turn"
+    )
+    seen: Number = Field(default=None, description="what the mask holds for seen keys; 0, of integers and bools 1")
+    unseen: Number = Field(default=None, description="and for the others; -inf, of integers and bools 0")
+
+
+class InputSpec(Strict):
+    """What one input of the offline model is to the stream: exactly one of axis, step, counts, mask and static."""
+
+    axis: int | None = Field(default=None, description="the axis of this input that carries stream time")
+    rate: Annotated[Fraction, BeforeValidator(as_rate, json_schema_input_type=int | str)] = Field(
+        default=Fraction(1), description='frames of this input for each frame of the first stream input, 2 or "1/2"'
+    )
+    step: Literal[True] | None = Field(
+        default=None, description="takes one frame a call and has no axis for time; the model's states are its ports"
+    )
+    counts: str | None = Field(default=None, description="the stream input whose number of frames this input holds")
+    mask: MaskSpec | None = Field(
+        default=None, description="holds a mask over queries and keys, the same in every stream"
+    )
+    static: Literal[True] | None = Field(default=None, description="one value for the whole stream")
+    sizes: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0, le=1_000_000)]] = Field(
+        default={}, description="sizes of axes that the model leaves open, as {2: 80}; the batch needs none"
+    )
+    range: tuple[Finite, Finite] | None = Field(
+        default=None, description="lowest and highest value that validation draws for this input"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def range_from_list(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("range"), list):
+            return {**data, "range": tuple(float(v) if isinstance(v, int) else v for v in data["range"])}
+        return data
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def axes_from_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {int(k) if isinstance(k, str) and k.isdigit() else k: v for k, v in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def one_role(self) -> InputSpec:
+        if sum(x is not None for x in (self.axis, self.step, self.counts, self.mask, self.static)) != 1:
+            raise ValueError("give exactly one of axis, step, counts, mask and static")
+        return self
+
+
+class StateSpec(Strict):
+    """A state that already is a pair of ports."""
+
+    input: str
+    output: str
+    init: Finite = 0.0
+
+
+class StreamSpec(Strict):
+    """How the model is fed: the frames of a call, and what its inputs are."""
+
+    chunk: Annotated[int, Field(gt=0, le=1_000_000)] | Literal["dynamic"] = Field(
+        description="frames of the stream input that one call takes"
+    )
+    frame_ms: Positive | None = Field(default=None, description="real time of one input frame, in milliseconds")
+    window: Frames | None = Field(
+        default=None, description="stream a clip model over the last N frames instead of lifting it exactly"
+    )
+    batch: Annotated[int, Field(gt=0, le=4096)] = Field(
+        default=1, description="streams in a call, where the batch dim is symbolic"
+    )
+    clocks: Literal["shared", "own"] = Field(
+        default="shared", description="own: the streams of a batch begin and end each for itself"
+    )
+    inputs: dict[str, InputSpec] | None = None
+    states: list[StateSpec] = Field(default=[])
+
+    @model_validator(mode="after")
+    def clocks_fit(self) -> StreamSpec:
+        if self.clocks == "own" and (self.chunk == "dynamic" or self.window is not None or self.states):
+            raise ValueError("clocks: own goes with a chunk of so many frames, and without window and states")
+        return self
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether the model takes one frame a call and has no axis for time."""
+        return any(entry.step for entry in (self.inputs or {}).values())
+
+    @model_validator(mode="after")
+    def steps_fit(self) -> StreamSpec:
+        if self.takes_steps and (self.chunk != 1 or self.window is not None):
+            raise ValueError("step: true takes one frame a call, so it goes with chunk: 1 and without window")
+        return self

@@ -1,0 +1,66 @@
+"""Work that ends when its time is over, with what it knows by then."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+AGAIN_S = 0.5
+
+
+class TimeOverError(BaseException):
+    """The time of a piece of work is over. No ``except Exception`` on the way stops it."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raises TimeOverError in the main thread once the body has run so long; in other threads it has all time.
+
+    It is raised again and again until the body ends, as native code may swallow it. A timer that was set before, such
+    as that of ``--max-minutes``, goes on.
+
+    Errors:
+        TimeOverError: the time is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGALRM)
+    started = time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    if seconds <= 0:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        raise TimeOverError
+    if left and left <= seconds:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        yield
+        return
+    signal.signal(signal.SIGALRM, time_over)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - started)))
+
+
+def time_over(number: int, frame: FrameType | None) -> NoReturn:
+    raise TimeOverError
+
+
+class Clock:
+    """The time of a command, of which its parts take what is left."""
+
+    def __init__(self, seconds: float):
+        self.ends = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        return self.ends - time.monotonic()

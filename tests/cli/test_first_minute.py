@@ -1,0 +1,91 @@
+"""The first commands with a model that nobody prepared: inspect, init, compile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from commands import graphc
+from conftest import small_model
+from lifting import model_of, random, weights
+
+from graphc.client.session import StreamSession
+
+
+def test_inspect_marks_what_it_guesses_and_takes_another_reading(tmp_path: Path) -> None:
+    model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,16,96] x"), w=random(16 * 96, 1))
+    onnx.save(model, tmp_path / "clip.onnx")
+    done = graphc("inspect", tmp_path / "clip.onnx")
+    assert done.returncode == 3, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "a guess: three axes are batch, time and features by custom; it could be axis: 2" in text
+    assert "--input NAME=AXIS" in text
+    assert "--window 16 streams over the last 16" in text
+    assert json.loads(graphc("inspect", "--json", tmp_path / "clip.onnx").stdout)["guessed"]
+    told = graphc("inspect", "--json", "--input", "x=1", "--window", "16", "--chunk", "2", tmp_path / "clip.onnx")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["guessed"], found["window"], found["chunk"]) == (False, 16, 2)
+
+
+def test_init_writes_a_spec_of_a_clip_whose_guesses_are_marked(tmp_path: Path) -> None:
+    model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,30,96] x"), w=random(30 * 96, 1))
+    onnx.save(model, tmp_path / "clip.onnx")
+    done = graphc("init", tmp_path / "clip.onnx", "-o", tmp_path / "spec.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "graphc: a guess: input 'x': axis: 1" in done.stderr
+    text = (tmp_path / "spec.yaml").read_text()
+    assert "  window: 30" in text
+    assert "# GUESS: [1, 30, 96]: three axes are batch" in text
+    assert graphc("compile", tmp_path / "spec.yaml").returncode == 0
+
+
+def test_a_cell_that_takes_one_frame_a_call_is_read_and_compiled(tmp_path: Path) -> None:
+    body = "j = Concat <axis = 1> (chunk, h_in) m = MatMul (j, w) h_out = Tanh (m) y = MatMul (h_out, v)"
+    cell = model_of(body, "float[1,6] chunk, float[1,4] h_in", "float[1,3] y, float[1,4] h_out")
+    onnx.save(weights(cell, w=random(10, 4), v=random(4, 3)), tmp_path / "cell.onnx")
+    assert graphc("init", tmp_path / "cell.onnx", "-o", tmp_path / "spec.yaml").returncode == 0
+    done = graphc("compile", tmp_path / "spec.yaml")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "cell.stream.manifest.json").read_text())
+    assert [(i["name"], i["axis"], i["frames"], i["shape"]) for i in manifest["inputs"]] == [("chunk", None, 1, [1, 6])]
+    assert [(s["input"], s["output"]) for s in manifest["states"]] == [("h_in", "h_out")]
+    assert graphc("validate", tmp_path / "spec.yaml").returncode == 0
+    session = StreamSession(tmp_path / "cell.stream.onnx")
+    frames = random(5, 1, 6)
+    whole = session.run(frames)["y"]
+    session.reset()
+    each = [session.push(frame)["y"] for frame in frames]
+    assert whole.shape == (5, 1, 3)
+    np.testing.assert_array_equal(np.concatenate(each), whole)
+
+
+def test_a_step_model_has_nothing_to_lift(tmp_path: Path) -> None:
+    onnx.save(weights(model_of("y = MatMul (x, w)", "float[1,6] x"), w=random(6, 2)), tmp_path / "m.onnx")
+    spec = "version: 1\nmodel: m.onnx\noutput: o.onnx\nstream:\n  chunk: 1\n  inputs: {x: {step: true}}\n"
+    (tmp_path / "spec.yaml").write_text(spec + "passes: [lift_state]\n")
+    done = graphc("compile", tmp_path / "spec.yaml")
+    assert done.returncode == 2
+    assert "'lift_state' finds no axis of time in a model that takes one frame a call; leave it out" in done.stderr
+    (tmp_path / "spec.yaml").write_text(spec.replace("chunk: 1", "chunk: 4") + "passes: [simplify]\n")
+    assert "step: true takes one frame a call" in graphc("compile", tmp_path / "spec.yaml").stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--input", "x", "'x' is not NAME=AXIS; as in --input features=1"),
+        ("--input", "x=time", "'x=time' is not NAME=AXIS"),
+        ("--counts", "x", "'x' is not NAME=INPUT"),
+        ("--state", "h", "'h' is not IN=OUT; as in --state h_in=h_out"),
+        ("--size", "x=3", "is not NAME:AXIS=N"),
+        ("--static", "nothing", "'nothing' is no input of the model"),
+    ],
+)
+def test_options_that_say_nothing_are_told(tmp_path: Path, option: str, value: str, complaint: str) -> None:
+    onnx.save(small_model(), tmp_path / "model.onnx")
+    done = graphc("inspect", option, value, tmp_path / "model.onnx")
+    assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr

@@ -1,0 +1,165 @@
+"""What each port is to a stream: one small model for each thing that a shipped one has."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+from lifting import model_of, random, weights
+
+from graphc.discover.read_ports import read_ports
+from graphc.discover.reading import Reading, Told
+from graphc.errors import SpecError
+from graphc.spec.stream_schema import InputSpec, StateSpec
+from graphc.system.deadline import TimeOverError, at_most
+
+HIDDEN = 8
+
+
+def said(reading: Reading) -> dict[str, dict[str, object]]:
+    return {i.port.name: i.spec.model_dump(exclude_defaults=True) for i in reading.inputs}
+
+
+def guesses(reading: Reading) -> list[str]:
+    return [i.port.name for i in reading.inputs if i.guess] + [p.input for p in reading.pairs if not p.sure]
+
+
+def lstm_with_ports(inputs: str, h: str, c: str, out_h: str, out_c: str) -> onnx.ModelProto:
+    """An LSTM over [T, 1, 4] whose first and last states are ports."""
+    body = f"y4, {out_h}, {out_c} = LSTM <hidden_size = {HIDDEN}> (x, w, r, b, none, {h}, {c}) y = Squeeze (y4, one)"
+    body = body.replace("none", "")
+    text = f"float[{inputs},1,4] x, float[1,1,{HIDDEN}] {h}, float[1,1,{HIDDEN}] {c}"
+    outputs = f"float[A,B,C] y, float[1,1,{HIDDEN}] {out_h}, float[1,1,{HIDDEN}] {out_c}"
+    made = model_of(body, text, outputs)
+    return weights(
+        made, w=random(1, 4 * HIDDEN, 4), r=random(1, 4 * HIDDEN, HIDDEN), b=random(1, 8 * HIDDEN), one=np.array([1])
+    )
+
+
+def test_states_are_told_by_the_recurrence_that_they_enter_and_leave() -> None:
+    reading = read_ports(lstm_with_ports("T", "a7", "a3", "k9", "k1"))
+    assert [(p.input, p.output) for p in reading.pairs] == [("a7", "k9"), ("a3", "k1")]
+    assert guesses(reading) == []
+    assert said(reading) == {"x": {"axis": 0}}
+    assert reading.carried is not None
+    assert reading.carried.agrees is True
+    assert reading.carried.idle == ()
+
+
+def test_states_of_a_recurrence_that_runs_backwards_too_carry_no_stream() -> None:
+    body = (
+        f"f, fh = GRU <hidden_size = {HIDDEN}> (x, w, r, b, , h0) back = Slice (x, last, first, zero, minus) "
+        f"g, gh = GRU <hidden_size = {HIDDEN}> (back, w, r, b, , g0) again = Slice (g, last, first, zero, minus) "
+        "s = Add (f, again) y = Squeeze (s, one)"
+    )
+    state = f"float[1,1,{HIDDEN}]"
+    model = model_of(body, f"float[T,1,4] x, {state} h0, {state} g0", f"float[A,B,C] y, {state} fh, {state} gh")
+    arrays = {"last": np.array([-1]), "first": np.array([-(2**62)]), "zero": np.array([0]), "minus": np.array([-1])}
+    gates = {"w": random(1, 3 * HIDDEN, 4), "r": random(1, 3 * HIDDEN, HIDDEN), "b": random(1, 6 * HIDDEN)}
+    reading = read_ports(weights(model, one=np.array([1]), **arrays, **gates))
+    assert reading.pairs == ()
+    assert said(reading)["h0"]["static"] is True
+    assert {"h0", "g0"} <= set(guesses(reading))
+
+
+def cell(frame: str) -> onnx.ModelProto:
+    """A gated cell of Gemms over one frame [1, 6] a call."""
+    body = (
+        f"joined = Concat <axis = 1> ({frame}, mem_in) g = MatMul (joined, w) s = Sigmoid (g) kept = Mul (s, mem_in) "
+        "mem_out = Add (kept, g) y = MatMul (mem_out, v)"
+    )
+    model = model_of(body, f"float[1,6] {frame}, float[1,{HIDDEN}] mem_in", f"float[1,3] y, float[1,{HIDDEN}] mem_out")
+    return weights(model, w=random(6 + HIDDEN, HIDDEN), v=random(HIDDEN, 3))
+
+
+def test_a_frame_a_call_is_a_step() -> None:
+    reading = read_ports(cell("audio_chunk"))
+    assert said(reading) == {"audio_chunk": {"step": True}}
+    assert [(p.input, p.output) for p in reading.pairs] == [("mem_in", "mem_out")]
+    assert (reading.chunk, guesses(reading)) == (1, [])
+
+
+def test_a_denoiser_s_sound_is_no_state_though_its_shapes_are_alike() -> None:
+    body = "j = Concat <axis = 1> (audio, cache) audio_out = MatMul (j, w) cache_out = Slice (j, four, end, one)"
+    arrays = {"w": random(12, 8), "four": np.array([8]), "end": np.array([12]), "one": np.array([1])}
+    model = model_of(body, "float[1,8] audio, float[1,4] cache", "float[1,8] audio_out, float[1,4] cache_out")
+    assert [(p.input, p.output) for p in read_ports(weights(model, **arrays)).pairs] == [("cache", "cache_out")]
+
+
+@pytest.mark.parametrize("batch", ["batch_size", "unk__314", "N"])
+def test_a_lone_open_axis_in_front_is_no_time(batch: str) -> None:
+    body = "c = Conv (x, w) r = Relu (c) y = ReduceMean <keepdims = 0, axes = [2, 3]> (r)"
+    model = weights(model_of(body, f"float[{batch},1,76,32] x"), w=random(4, 1, 3, 3))
+    reading = read_ports(model)
+    assert said(reading) == {"x": {"axis": 2}}
+    assert guesses(reading) == ["x"]
+    assert "axis: 3" in reading.inputs[0].others
+
+
+def test_features_that_are_summed_first_leave_time() -> None:
+    model = weights(model_of("c = Conv (x, w) y = Relu (c)", "float[N,80,800] x"), w=random(4, 80, 3))
+    assert said(read_ports(model)) == {"x": {"axis": 2}}
+
+
+def test_batch_time_features_is_the_custom_where_nothing_else_tells() -> None:
+    model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,16,96] x"), w=random(16 * 96, 1))
+    reading = read_ports(model)
+    assert (said(reading), guesses(reading)) == ({"x": {"axis": 1}}, ["x"])
+
+
+def test_open_axes_that_only_some_sizes_fit_are_told_with_one() -> None:
+    model = weights(
+        model_of("m = MatMul (x, w) y = CumSum (m, zero)", "float[rows,columns] x"), w=random(42, 3), zero=np.array(0)
+    )
+    reading = read_ports(model)
+    assert said(reading) == {"x": {"axis": 0, "sizes": {1: 42}}}
+    assert guesses(reading) == ["x"]
+
+
+def test_numbers_rates_and_settings() -> None:
+    body = (
+        "c = Conv <pads = [1, 1]> (x, w) s = Unsqueeze (speaker, two) a = Add (c, s) f = Cast <to = 1> (lengths) "
+        "g = Cast <to = 1> (sr) t = Add (f, g) z = Mul (t, zero) y = Add (a, z)"
+    )
+    inputs = "float[1,3,T] x, float[1,4] speaker, int64[1] lengths, int64 sr"
+    model = weights(model_of(body, inputs), w=random(4, 3, 3), two=np.array([2]), zero=np.float32(0))
+    reading = read_ports(model)
+    assert said(reading) == {
+        "x": {"axis": 2},
+        "speaker": {"static": True},
+        "lengths": {"counts": "x"},
+        "sr": {"static": True, "range": (16000.0, 16000.0)},
+    }
+    assert guesses(reading) == ["sr"]
+
+
+def test_what_is_told_is_no_guess() -> None:
+    model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,16,96] x"), w=random(16 * 96, 1))
+    reading = read_ports(model, Told(inputs={"x": InputSpec(axis=2)}))
+    assert (said(reading), guesses(reading)) == ({"x": {"axis": 2}}, [])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Told(inputs={"xs": InputSpec(axis=1)}),
+        Told(states=[StateSpec(input="xs", output="y")]),
+        Told(states=[StateSpec(input="x", output="ys")]),
+        Told(sizes={"xs": {1: 2}}),
+    ],
+)
+def test_names_that_are_none_of_the_model_are_refused(told: Told) -> None:
+    with pytest.raises(SpecError, match=r"'[xy]s' is no"):
+        read_ports(model_of("y = Relu (x)"), told)
+
+
+def test_time_over_ends_work_and_leaves_an_earlier_timer() -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeOverError), at_most(0.05):
+        while time.monotonic() - began < 20:
+            time.sleep(0.01)
+    assert time.monotonic() - began < 5
+    with at_most(60), pytest.raises(TimeOverError), at_most(0.05):
+        time.sleep(20)
