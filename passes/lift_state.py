@@ -144,10 +144,8 @@ class LiftState(Pass[LiftStateOptions]):
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
-        ports = {o.name for o in signature.outputs} | {s.output for s in signature.states}
-        for output in offline.model.graph.output:
-            if output.name not in ports:
-                stays.append(f"output {output.name} is left out: it counts frames, or is a state after the last frame")
+        stays += [f"'{name}' is a state now: '{port}'" for name, port in signature.renamed.items()]
+        stays += [f"'{name}' is gone: {why}" for name, why in signature.dropped.items()]
         stays.append(promised(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])

@@ -16,7 +16,7 @@ from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.quantize_states import narrow_states, states_to_see
 from graphc_passes._quantize.static import observed, static
-from graphc_passes._quantize.unquantized_report import left_in_float
+from graphc_passes._quantize.unquantized_report import INTEGER_LSTM, left_in_float
 from graphc_passes._quantize.weight_only import by_channel, in_blocks
 
 from graphc.api import (
@@ -36,6 +36,8 @@ from graphc.api import (
 
 if TYPE_CHECKING:
     from graphc.api import Seen
+
+INTEGER_GEMM = "com.microsoft::QGemm"
 
 
 @register_pass
@@ -78,6 +80,7 @@ class Quantize(Pass[QuantizeOptions]):
         return config.calibration.paths
 
     def run(self, model: Model, config: QuantizeOptions, context: PassContext) -> PassResult:
+        before = integer_weights(model.proto())
         names = {n.name for n in model.graph.nodes}
         missing = [n for n in config.exclude_nodes if n not in names]
         if missing:
@@ -90,8 +93,8 @@ class Quantize(Pass[QuantizeOptions]):
             recording_files(config.calibration.paths, context.folder)
         named(model)
         unfused_products(model)
-        excluded = [*config.exclude_nodes, *unfit(model, config)]
-        prepare(model, config, excluded)
+        excluded = [*config.exclude_nodes, *unfit(model, config, context.target)]
+        prepare(model, config, excluded, context.target)
         notes: list[str] = []
         tensors = states_to_see(model, config)
         tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
@@ -114,9 +117,13 @@ class Quantize(Pass[QuantizeOptions]):
             notes += chunk_dependence(result, config, context)
         notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
-        left = left_in_float(result, config, by_budget)
+        left = left_in_float(result, config, by_budget, context.target)
         counts = {"weights in float": len(left), "weights in integers": integer_weights(result.proto())}
-        return PassResult(result, [*notes, *left], counts)
+        made = PassResult(result, [*notes, *left], counts)
+        if counts["weights in integers"] == before and config.states is None:
+            why = f": {left[0]}" if left else ": it has no weights of two axes"
+            made.warnings.append(f"nothing was quantized{why}{' (-v lists the others)' if len(left) > 1 else ''}")
+        return made
 
 
 def quantized(
@@ -138,25 +145,28 @@ def quantized(
     return model.with_proto(with_ports_of(made, before))
 
 
-def prepare(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
+def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: Target) -> None:
     """Writes products in the form that onnxruntime's quantizers know. Changes the model in place."""
     if config.mode == "weight_only" and config.block is None:
         return
     plain_products(model, excluded)
-    if makes_products(config) and "Gemm" in config.chosen_ops:
+    if makes_products(config, target) and "Gemm" in config.chosen_ops:
         products_and_sums(model)
     model.graph.nodes = sorted_nodes(model.graph)
 
 
-def makes_products(config: QuantizeOptions) -> bool:
-    """Whether onnxruntime's quantizer for the mode knows MatMul alone, and turns Gemm into it."""
-    return config.mode == "dynamic" or config.block is not None
+def makes_products(config: QuantizeOptions, target: Target) -> bool:
+    """Whether the mode has an integer form of MatMul alone: in onnxruntime's quantizer, or on the target."""
+    operators = config.mode == "static" and config.form == "operator" and not target.has(INTEGER_GEMM)
+    return config.mode == "dynamic" or config.block is not None or operators
 
 
-def unfit(model: Model, config: QuantizeOptions) -> list[str]:
+def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
     """Nodes that onnxruntime's quantizers may not have: by a constant of another dtype than float32, MatMuls by one of
-    more than two axes (they make what does not run), and all MatMuls where Gemm alone is to be quantized."""
-    every = makes_products(config) and "MatMul" not in config.chosen_ops
+    more than two axes (they make what does not run), all MatMuls where Gemm alone is to be quantized, and LSTMs where
+    the target does not run their integer form."""
+    floats = ["LSTM"] if config.mode == "dynamic" and not target.has(INTEGER_LSTM) else []
+    every = makes_products(config, target) and "MatMul" not in config.chosen_ops
     found: list[str] = []
     for node in model.graph.nodes:
         weight = node.inputs[1] if len(node.inputs) > 1 and isinstance(node.inputs[1], Constant) else None
@@ -165,7 +175,7 @@ def unfit(model: Model, config: QuantizeOptions) -> list[str]:
         deep = node.op == "MatMul" and weight is not None and len(weight.shape) > 2
         if config.mode == "weight_only":
             other = deep = False
-        if (node.op in config.chosen_ops and (other or deep)) or (every and node.op == "MatMul"):
+        if node.op in floats or (node.op in config.chosen_ops and (other or deep)) or (every and node.op == "MatMul"):
             found.append(node.name)
     return found
 

@@ -53,6 +53,7 @@ STREAM_ORDER = (
     "attention",
     "rules",
     "propagation",
+    "changed_ports",
     "modes",
     "ports",
     "lift",

@@ -87,7 +87,7 @@ def static(
                 *common,
                 [],
                 excluded,
-                config.chosen_ops,
+                config.chosen_ops + ["MatMul"] * ("Gemm" in config.chosen_ops),
                 options,
             )
         quantizer.quantize_model()

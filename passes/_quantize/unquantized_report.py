@@ -8,13 +8,14 @@ import numpy as np
 from graphc_passes._quantize.options import DYNAMIC_OPS, KNOWN, WEIGHT_OPS, QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
-from graphc.api import Constant, Model, Node, is_float
+from graphc.api import Constant, Model, Node, Target, is_float
 
 SMALLEST_LISTED = 64
+INTEGER_LSTM = "com.microsoft::DynamicQuantizeLSTM"
 LISTED = frozenset({*WEIGHT_OPS, *DYNAMIC_OPS, "FusedMatMul", "Einsum", "FusedConv"})
 
 
-def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str]) -> list[str]:
+def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> list[str]:
     """Every float weight of a node of some size, and why it stayed."""
     found: list[str] = []
     small = 0
@@ -31,13 +32,15 @@ def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[s
                 small += 1
                 continue
             why = (
-                "quantizers know weights on the right of a product" if left else reason(node, tensor, config, by_budget)
+                "quantizers know weights on the right of a product"
+                if left
+                else reason(node, tensor, config, by_budget, target)
             )
             found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {why}")
     return [*found, f"{small} weights of fewer than {SMALLEST_LISTED} numbers stay float"] if small else found
 
 
-def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str]) -> str:
+def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> str:
     op = node.op
     if node.name in config.exclude_nodes:
         return "exclude_nodes names it"
@@ -53,6 +56,8 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
         return f"onnxruntime's quantizers take float32, it is {np.dtype(weight.dtype).name}"
     if op in config.exclude_ops:
         return f"exclude_ops names {op}"
+    if op == "LSTM" and config.mode == "dynamic" and not target.has(INTEGER_LSTM):
+        return "its integer form is onnxruntime's own op: set target: onnxruntime, or mode: weight_only"
     if op not in KNOWN[config.mode]:
         return f"there is no {config.mode} form of {op}" + (
             "; weight_only has one" if op in KNOWN["weight_only"] and config.mode != "weight_only" else ""

@@ -39,6 +39,12 @@ class PassError(GraphcError):
     """A pass that failed, or left an invalid graph behind."""
 
 
+class DefectError(PassError):
+    """A pass of graphc's own that failed, or left an invalid graph behind."""
+
+    exit_code = 4
+
+
 class OutputError(GraphcError):
     """A result that could not be written."""
 

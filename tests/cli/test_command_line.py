@@ -167,7 +167,7 @@ def test_a_chunk_that_does_not_fit_exits_with_3(project: Project) -> None:
 
 
 def test_numbers_that_do_not_hold_exit_with_1_and_name_the_pass(project: Project, tmp_path: Path) -> None:
-    spec = project(spec=SPEC.replace("fuse]", "{quantize: {tolerance: {snr_db: 200}}}]"))
+    spec = project(spec=SPEC.replace("fuse]", "{quantize: {mode: weight_only, tolerance: {snr_db: 200}}}]"))
     done = graphc("compile", "--report-on-failure", tmp_path / "failed.json", spec)
     assert done.returncode == 1
     assert "after the pass 'quantize' the output 'out'" in one_line(done)

@@ -14,6 +14,7 @@ from promise import lifted_at, streams_equal
 import graphc
 from graphc.client.session import StreamSession
 from graphc.discover.inspection import inspect_model
+from graphc.discover.reading import Told
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.spec.spec_file import load_spec
@@ -97,7 +98,7 @@ def test_attention_streams_equal_from_both_exporters(name: str, multiples: tuple
     """
     path = ATTENTION[name]
     inputs = INPUTS.get(name.partition(".")[0], {"features": InputSpec(axis=1)})
-    found = inspect_model(path, inputs)
+    found = inspect_model(path, Told(inputs))
     assert found["obstacle"] is None
     assert found["attention"] and found["state_bytes"] > 0
     offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs=inputs))

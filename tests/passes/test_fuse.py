@@ -17,6 +17,7 @@ import graphc
 from graphc import PassError
 from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rewrite
 from graphc.discover.inspection import inspect_model
+from graphc.discover.reading import Told
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
 from graphc.spec.stream_schema import InputSpec, StreamSpec
@@ -382,7 +383,7 @@ def test_every_example_is_fused_for_onnxruntime(name: str, tmp_path: Path) -> No
         text = text.replace("version: 1", f"version: 1\ntarget: {ORT}")
     else:
         inputs = INPUTS.get(path.name.partition(".")[0], {"features": InputSpec(axis=1)})
-        chunk = inspect_model(path, inputs)["chunk_multiple"]
+        chunk = inspect_model(path, Told(inputs))["chunk_multiple"]
         stream = StreamSpec(chunk=chunk, inputs=inputs).model_dump_json(exclude_defaults=True)
         text = f"version: 1\nmodel: {path}\noutput: out.onnx\ntarget: {ORT}\nstream: {stream}\npasses: [lift_state, fold_constants, fuse]\n"
     (tmp_path / "spec.yaml").write_text(text)

@@ -157,6 +157,8 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
         "state_bytes": signature.state_bytes,
         "valid_frames": signature.valid_frames,
         "frame_ms": signature.frame_ms,
+        "renamed": dict(signature.renamed),
+        "dropped": dict(signature.dropped),
         "delay_ms": float(signature.delay_frames) * signature.frame_ms if signature.frame_ms else None,
         "outputs": [
             {"name": o.name, "axis": o.axis, "rate": str(o.rate), "delay": o.delay, "length": o.length.as_dicts()}

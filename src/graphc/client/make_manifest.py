@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.client.manifest import FORMAT
-from graphc.contract.signature import StatePort, StreamInput, StreamOutput
+from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model, dims, dtype_name
 
 
@@ -74,6 +74,8 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
         "beyond": "continues" if signature.continues else "stops",
         "streams": signature.streams,
         "reset_s": signature.reset_s,
+        "renamed": {name: port_of(output, signature) for name, output in signature.renamed.items()},
+        "dropped": dict(signature.dropped),
     }
     if signature.streams is not None:
         for entry in [*data["inputs"], *data["outputs"]]:
@@ -83,6 +85,14 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
     if signature.window is not None:
         data["window"] = signature.window
     return data, arrays
+
+
+def port_of(output: str, signature: Signature) -> str:
+    """The port that gives a state, which may have been packed with others since."""
+    for state in signature.states:
+        if state.pack is not None and any(part.output == output for part in state.pack.parts):
+            return state.output
+    return output
 
 
 def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

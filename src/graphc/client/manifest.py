@@ -139,6 +139,8 @@ class Manifest(Part):
     reset_s: float | int | None = None
     streams: Annotated[int, Field(ge=1, le=4096)] | None = None
     init_sha256: str | None = None
+    renamed: dict[str, str] = Field(default={})
+    dropped: dict[str, str] = Field(default={})
 
     @property
     def longest(self) -> int | None:

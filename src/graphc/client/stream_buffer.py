@@ -150,7 +150,8 @@ class StreamBuffer:
             InputError: names the shortest stream.
         """
         least = self.manifest.min_frames
-        if 0 < total < least:
+        gives = any(not entry.is_stream or entry.length_of(total) > 0 for entry in self.outputs.values())
+        if 0 < total < least and gives:
             raise InputError(
                 f"a stream of {total} frames, where the model gives what it gives offline from {least} frames on",
                 hint="drop the stream, or go on with it",

@@ -131,6 +131,8 @@ class Signature:
     ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
     in it, and onnxruntime infers types in both branches of an If.
 
+    ``renamed`` names the states that outputs of the offline model became, ``dropped`` its ports that are gone, and why.
+
     ``reset_s`` is the real time after which a reset of all states is recommended.
 
     ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis
@@ -153,6 +155,8 @@ class Signature:
     streams: int | None = None
     reset_s: float | None = None
     batch_axes: Mapping[str, int] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ports(self) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from graphc.discover.state_pairs import StatePair
 from graphc.discover.trial_run import Sizes, TrialRun, dim_key
 from graphc.ir.runtime import RunError
 from graphc.offline.feeds import Array, Feeds
+from graphc.spec.input_roles import INTEGERS
 
 CALLS = {"sound": (512, 576, 480, 320, 256, 160, 1536, 640, 1600), "frames": (16, 8, 4, 32, 64, 100, 2, 1)}
 SEEN, NEAR, NEAR_IN_INTEGERS = 1e-6, 1e-3, 0.1
@@ -69,7 +70,8 @@ def call_size(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, in
         return (1 if name is None or axis is None else trial.shape(ports[name])[axis]), trial.sizes
     name, axis = next(iter(open_axes.items()))
     alone = sum(d > 1 for d in trial.shape(ports[name])) <= 1 or says(name, SOUNDS)
-    for frames in CALLS["sound" if alone and len(ports[name].dims) < 3 else "frames"]:
+    sound = alone and len(ports[name].dims) < 3 and ports[name].elem_type not in INTEGERS
+    for frames in CALLS["sound" if sound else "frames"]:
         sizes = sized(trial, open_axes, frames)
         if trial.runs_at(sizes) is not None:
             return frames, sizes

@@ -24,6 +24,7 @@ from graphc.system.escape import one_line
 
 USUAL_CHUNK = 16
 CALLS_A_WINDOW = 10
+MOST_REASONS = 2
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,10 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         given_stream(offline, reading.chunk or 1)
         if reading.steps:
             return Call(1, "the model takes one frame a call", lifted=False)
-        return Call(
-            reading.chunk or 1,
-            reading.chunk_guess or "the model takes no other number",
-            reading.chunk_guess is not None and not (reading.carried and reading.carried.agrees),
-            told.window,
-            lifted=told.window is not None,
-        )
+        agrees = reading.carried is not None and reading.carried.agrees
+        note = reading.chunk_guess or ("any number gives the same" if agrees else "the model takes no other number")
+        guess = reading.chunk_guess is not None
+        return Call(reading.chunk or 1, note, guess, told.window, lifted=told.window is not None)
     if told.window is not None:
         return Call(told.chunk or hop(told.window), "any number fits", told.chunk is None, told.window)
     try:
@@ -179,7 +177,7 @@ def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
         )
         for pair in reading.pairs:
             said = f"    - {{input: {yaml_text(pair.input)}, output: {yaml_text(pair.output)}}}"
-            lines.append(f"{said}   # {mark(not pair.sure)}{one_line('; '.join(pair.evidence))}")
+            lines.append(f"{said}   # {mark(not pair.sure)}{one_line(pair.evidence[0])}")
     lines += ["passes:"]
     if call.lifted:
         lines.append(aligned("  - lift_state", "every memory becomes a port"))
@@ -207,7 +205,7 @@ def input_lines(reading: InputReading) -> list[str]:
     """What an input is, in a line; the evidence in front of it."""
     shape = one_line("[" + ", ".join("?" if d is None else str(d) for d in reading.port.dims) + "]")
     others = f"; it could be {' or '.join(reading.others)}" if reading.guess and reading.others else ""
-    evidence = one_line(f"{mark(reading.guess)}{shape}: {'; '.join(reading.reasons)}{others}")
+    evidence = one_line(f"{mark(reading.guess)}{shape}: {'; '.join(reading.reasons[:MOST_REASONS])}{others}")
     return [f"    # {evidence}", f"{yaml_key(reading.port.name, 4)} {{{in_words(reading.spec)}}}"]
 
 

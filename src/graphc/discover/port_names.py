@@ -64,6 +64,11 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
     return bool(found) and (whole in words or found[-1] in words or found[0] in words)
 
 
+def is_batch(dim: object) -> bool:
+    """Whether a symbolic dim is the batch by its name; ``tokens_n`` is not."""
+    return dim_says(dim, BATCHES) and not dim_says(dim, TIMES)
+
+
 def stem_of(name: str) -> tuple[str, ...]:
     """A port's name without the words that tell in from out: ``next_cache_0`` and ``cache_0`` have one stem."""
     stem = [ENDS.get(word, word) for word in words_of(name) if word not in DIRECTIONS]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import onnx
 
 from graphc.discover.carried_states import carried_states
-from graphc.discover.port_names import BATCHES, LENGTHS, RATES, SETTINGS, STATES, dim_says, says
+from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, STATES, is_batch, says
 from graphc.discover.reading import InputReading, Reading, Told
 from graphc.discover.state_pairs import StatePair, state_pairs
 from graphc.discover.time_axis import BY_CUSTOM, TimeAxis, Watching
@@ -53,7 +53,7 @@ def read_ports(
     pairs = [StatePair(s.input, s.output, ("as told",), True) for s in told.states]
     if not told.states:
         shapes = shapes_of(trial) if trial is not None else {}
-        pairs = state_pairs(model, [p for p in free if may_be_state(p, trial)], outputs, shapes)
+        pairs = state_pairs(model, [p for p in free if may_be_state(p, trial)], outputs, shapes, len(inputs))
     paired = {p.input for p in pairs}
     progress("watching what it does along its axes")
     left = [p for p in inputs if p.name not in paired]
@@ -188,7 +188,7 @@ def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
         return reading
     port, sizes = reading.port, {}
     for axis, dim in enumerate(port.dims):
-        if isinstance(dim, int) or axis == reading.spec.axis or dim_says(dim, BATCHES):
+        if isinstance(dim, int) or axis == reading.spec.axis or is_batch(dim):
             continue
         size = trial.sizes.dims[dim_key(port, axis)]
         smaller = replace(trial.sizes, dims={**trial.sizes.dims, dim_key(port, axis): 1})
@@ -245,7 +245,7 @@ def with_chunk(reading: Reading, told: Told) -> Reading:
     if isinstance(declared, int):
         return replace(reading, chunk=declared)
     if reading.carried is not None and reading.carried.agrees:
-        return replace(reading, chunk=min(USUAL_CHUNK, reading.carried.frames), chunk_guess="any number gives the same")
+        return replace(reading, chunk=min(USUAL_CHUNK, reading.carried.frames))
     size = reading.carried.frames if reading.carried is not None else USUAL_CHUNK
     return replace(
         reading, chunk=size, chunk_guess="it runs; which number the model was trained with is not in the file"

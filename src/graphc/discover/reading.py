@@ -59,7 +59,7 @@ class Reading:
     Args:
         pairs: of ports that are states.
         carried: what feeding them back shows; None where there are none, or the model could not be run.
-        chunk: frames of a call where the model takes no other number, or as told.
+        chunk: frames of a call of a model with states: the one number that it takes, a usual one, or as told.
         chunk_guess: why the chunk is a guess, if it is one.
         trial: a run of the model, or why there is none.
     """

@@ -59,12 +59,18 @@ NO_PAIR = Finding(0.0, (), False)
 
 
 def state_pairs(
-    model: onnx.ModelProto, inputs: Sequence[Port], outputs: Sequence[Port], shapes: Mapping[str, tuple[int, ...]]
+    model: onnx.ModelProto,
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    shapes: Mapping[str, tuple[int, ...]],
+    count: int,
 ) -> list[StatePair]:
     """The likeliest pairs; at least one input and one output are left for the data.
 
     Args:
+        inputs: those that may be states.
         shapes: of inputs and outputs at a run of the model; empty where it could not be run.
+        count: of all inputs.
     """
     if not inputs or not outputs:
         return []
@@ -73,7 +79,7 @@ def state_pairs(
     rows, columns = linear_sum_assignment(np.array([[-f.score for f in row] for row in found]))
     pairs = [(found[r][c], inputs[r], outputs[c]) for r, c in zip(rows, columns, strict=True) if found[r][c].score > 0]
     pairs.sort(key=lambda pair: pair[0].score)
-    while pairs and len(pairs) >= min(len(inputs), len(outputs)):
+    while pairs and len(pairs) >= min(count, len(outputs)):
         pairs.pop(0)
     order = [p.name for p in inputs]
     named = [StatePair(i.name, o.name, f.evidence, f.sure) for f, i, o in pairs]

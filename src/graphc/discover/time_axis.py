@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.discover.axis_response import Response, watch
-from graphc.discover.port_names import BATCHES, FEATURES, TIMES, dim_says
+from graphc.discover.port_names import FEATURES, TIMES, dim_says, is_batch
 from graphc.discover.trial_run import TrialRun
 from graphc.spec.input_roles import Port
 from graphc.system.deadline import TimeOverError, at_most
@@ -68,7 +68,7 @@ def candidates(port: Port, shape: Sequence[int]) -> list[int]:
     return [
         axis
         for axis, dim in enumerate(port.dims)
-        if not dim_says(dim, BATCHES) and not (isinstance(dim, int) and dim < 2) and (shape[axis] > 1 or dim != 1)
+        if not is_batch(dim) and not (isinstance(dim, int) and dim < 2) and (shape[axis] > 1 or dim != 1)
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from graphc.discover.port_names import BATCHES, FEATURES, LENGTHS, RATES, SOUNDS, STATES, TIMES, dim_says, says
+from graphc.discover.port_names import FEATURES, LENGTHS, RATES, SOUNDS, STATES, TIMES, dim_says, is_batch, says
 from graphc.errors import ModelError
 from graphc.ir.import_export import import_model
 from graphc.ir.runtime import RunError, Session
@@ -82,14 +82,16 @@ def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
     """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few items of what stands in front, some frames."""
     dim = port.dims[axis]
     others = [d for a, d in enumerate(port.dims) if a != axis]
-    if dim_says(dim, BATCHES):
+    if is_batch(dim):
         return (1,)
     if says(port.name, STATES):
         return (1, *ITEMS)
     if dim_says(dim, FEATURES) and not dim_says(dim, TIMES):
         return CHANNELS
     if dim_says(dim, TIMES) or axis > 0 or len(port.dims) == 1:
-        alone = all(d == 1 or dim_says(d, BATCHES | FEATURES) or (d is None and a == 0) for a, d in enumerate(others))
+        alone = all(
+            d == 1 or is_batch(d) or dim_says(d, FEATURES) or (d is None and a == 0) for a, d in enumerate(others)
+        )
         sound = alone or (says(port.name, SOUNDS) and len(port.dims) < 3)
         return SAMPLES if sound and port.elem_type not in INTEGERS else FRAMES
     return ITEMS if any(isinstance(d, int) and d > 1 for d in others) or len(others) > 1 else (1, *ITEMS)
@@ -153,7 +155,7 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
         return
     weights = weight_sizes(model)
     open_pairs = [p for p in ports if len(p.dims) == 2 and all(not isinstance(d, int) and d for d in p.dims)]
-    if any(not any(dim_says(d, BATCHES) for d in p.dims) for p in open_pairs):
+    if any(not any(map(is_batch, p.dims)) for p in open_pairs):
         for last in (*weights, 1):
             yield Sizes({**{k: s[0] for k, s in likely.items()}, free[0]: FRAMES[0], free[-1]: last}, FRAMES[0])
     for items in (0, 1):

@@ -66,6 +66,7 @@ class PassResult:
         model: the model as it is now.
         notes: sentences for the report: what was done, and what was left and why.
         counts: how often each rewrite fired.
+        warnings: sentences that the user has to see, such as that nothing was done.
         proto: the model as ONNX, where it was written and not changed since.
     """
 
@@ -73,6 +74,7 @@ class PassResult:
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     proto: onnx.ModelProto | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 class Pass(ABC, Generic[C]):

@@ -25,6 +25,7 @@ class PassRecord:
     notes: list[str]
     counts: dict[str, int]
     tolerance: dict[str, float | None]
+    warnings: list[str] = field(default_factory=list)
     against_offline: list[Difference] = field(default_factory=list)
     against_before: list[Difference] = field(default_factory=list)
     reference_change: list[Difference] = field(default_factory=list)

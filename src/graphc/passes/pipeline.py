@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from graphc.contract.signature import Signature
-from graphc.errors import GraphcError, ModelError, PassError
+from graphc.errors import DefectError, GraphcError, ModelError, PassError
 from graphc.ir.model import Model
+from graphc.ir.runtime import OP_LIBRARIES
 from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
@@ -22,12 +25,16 @@ from graphc.spec.schema import ValidateSpec, merged_tolerance
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
+from graphc.targets.target import Target
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.run import (
     StateSensitivity,
     ValidationStream,
     sight_of,
 )
+
+OWN_PASSES = "graphc_passes"
+ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 @dataclass
@@ -145,9 +152,7 @@ class Pipeline:
                 hint="a smaller model, or a higher --max-memory-gb",
             ) from err
         except Exception as err:
-            raise PassError(
-                f"the pass '{planned.name}' failed: {type(err).__name__}: {err}", hint="--debug shows where"
-            ) from err
+            raise failure(planned, f"failed: {type(err).__name__}: {err}") from err
         return result.model, result
 
     def start(self) -> tuple[Model, onnx.ModelProto]:
@@ -175,7 +180,7 @@ class Pipeline:
         checks.change_reference(self.reference)
         seconds = time.perf_counter() - started
         started = time.perf_counter()
-        after = verify(made, planned.name, result.proto)
+        after = self.verified(planned, made, result.proto)
         record = PassRecord(
             name=planned.name,
             options=planned.config.model_dump(mode="json"),
@@ -190,11 +195,63 @@ class Pipeline:
             notes=result.notes,
             counts=result.counts,
             tolerance=fitting(planned.tolerance, self.source).model_dump(),
+            warnings=result.warnings,
         )
         self.records.append(record)
         checks.check(planned, made, after, record)
         record.check_seconds = time.perf_counter() - started
         return made, after
+
+    def verified(self, planned: PlannedPass, model: Model, written: onnx.ModelProto | None) -> onnx.ModelProto:
+        """A model as ONNX after a pass: valid, and of ops that its target runs.
+
+        Errors:
+            PassError: it is not; a DefectError where the pass is graphc's own.
+        """
+        try:
+            proto = verify(model, planned.name, written)
+        except PassError as err:
+            raise failure(planned, err.reason.removeprefix(f"the pass '{planned.name}' ")) from err
+        foreign = foreign_ops(proto, self.plan.target, self.known_ops)
+        if foreign and not OP_LIBRARIES:
+            raise failure(planned, f"wrote {', '.join(foreign)}, which the target {self.plan.target.name} does not run")
+        return proto
+
+    @cached_property
+    def known_ops(self) -> frozenset[str]:
+        """The ops that the model came with."""
+        return frozenset(domain_ops(self.source))
+
+
+def failure(planned: PlannedPass, what: str) -> PassError:
+    """What is to be said of a pass that failed: whose it is, and what to do."""
+    text = f"the pass '{planned.name}' {what}"
+    if type(planned.instance).__module__.split(".")[0] != OWN_PASSES:
+        return PassError(text, hint="the pass's author can mend it; --debug shows where")
+    return DefectError(
+        text,
+        hint="this is a defect of graphc: please report it with the folder that `graphc validate SPEC --bisect FOLDER` "
+        "writes; --debug shows where",
+    )
+
+
+def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -> list[str]:
+    """The ops of a model that are neither ONNX's, nor its target's, nor its own functions, nor were there before."""
+    own = {f"{f.domain}::{f.name}" for f in proto.functions}
+    return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))
+
+
+def domain_ops(proto: onnx.ModelProto) -> set[str]:
+    """The ops of other domains than ONNX's, as ``domain::Op``, those of subgraphs and functions too."""
+    found: set[str] = set()
+    graphs: list[Any] = [proto.graph, *proto.functions]
+    while graphs:
+        for node in graphs.pop().node:
+            if node.domain not in ONNX_DOMAINS:
+                found.add(f"{node.domain}::{node.op_type}")
+            graphs += [a.g for a in node.attribute if a.HasField("g")]
+            graphs += [g for a in node.attribute for g in a.graphs]
+    return found
 
 
 def op_counts(proto: onnx.ModelProto) -> dict[str, int]:

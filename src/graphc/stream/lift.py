@@ -13,6 +13,7 @@ from graphc.ir.graph import Constant, Graph, Tensor, drop_dead, name_of, names_i
 from graphc.ir.model import Model, frame_of
 from graphc.offline.reference import Offline
 from graphc.stream.canonical.old_opsets import without_new_ops
+from graphc.stream.changed_ports import changed_outputs, dropped_inputs
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
@@ -113,6 +114,9 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
     streaming.nodes = sorted_nodes(streaming)
     states = list(builder.states) + given_states(analysis)
     states, unused = live(streaming, states)
+    renamed, dropped = changed_outputs(
+        analysis.offline, analysis.facts, analysis.evaluation.known, tensors, streaming, states, [p.name for p in ports]
+    )
     drop_ports(streaming, unused)
     drop_dead(streaming, [multiples] if multiples is not None else [])
     name_outputs(streaming, ports)
@@ -129,6 +133,8 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
         continues=analysis.promise.continues,
         tried=tuple(analysis.promise.tried),
         frame_ms=frame_ms,
+        renamed=renamed,
+        dropped={**dropped_inputs(analysis.offline), **dropped},
     )
     return Model(streaming, frame_of(analysis.offline.model), signature), multiples
 

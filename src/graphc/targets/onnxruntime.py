@@ -10,11 +10,13 @@ from graphc.targets.target import Gains, Target
 
 CONTRIB = (
     "DequantizeLinear",
+    "DynamicQuantizeLSTM",
     "FastGelu",
     "FusedMatMul",
     "Gelu",
     "MatMulNBits",
     "MultiHeadAttention",
+    "QGemm",
     "QuantizeLinear",
     "QuickGelu",
 )

@@ -12,6 +12,7 @@ import click
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
 from graphc.errors import OutputError, SpecError
 from graphc.spec.spec_file import load_spec
+from graphc.system.escape import one_line
 from graphc.system.files import write_all
 
 
@@ -50,6 +51,8 @@ def compile_command(
             with ProgressBar(spec.name) as bar:
                 report = compile_spec(spec_file, Options(force, allowed, report_on_failure, bar))
             reports.append(json.loads(report.json()))
+            for line in warnings_of(report.data):
+                click.echo(f"graphc: warning: {spec.name}: {one_line(line)}", err=True)
             if console.is_terminal and not as_json:
                 show_report(report, str(spec))
             if verbose and not as_json:
@@ -81,6 +84,13 @@ def make_rule(target: Path, sources: list[Path]) -> str:
         return os.path.relpath(path).replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
 
     return f"{escaped(target)}: {' '.join(map(escaped, sources))}\n"
+
+
+def warnings_of(data: dict[str, Any]) -> list[str]:
+    """What passes of a report warn of; nothing where nothing was compiled anew."""
+    if data.get("up_to_date"):
+        return []
+    return [f"{record['name']}: {text}" for record in data["passes"] for text in record["warnings"]]
 
 
 def pass_notes(data: dict[str, Any]) -> list[str]:

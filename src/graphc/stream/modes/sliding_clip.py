@@ -12,6 +12,7 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
+from graphc.stream.changed_ports import dropped_inputs
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
 
@@ -91,6 +92,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
         window=window,
         shapes=shapes,
         frame_ms=frame_ms,
+        dropped=dropped_inputs(offline),
         inputs=tuple(
             StreamInput(t.name, role.axis, role.rate) if isinstance(role, StreamRole) else StreamInput(t.name)
             for t in inputs
