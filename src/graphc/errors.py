@@ -59,6 +59,10 @@ class StreamError(GraphcError):
     exit_code = 3
 
 
+class LengthError(StreamError):
+    """What a node does follows the length of the whole stream, which may end at a length, as padding to a least one."""
+
+
 class ChunkMisfitError(StreamError):
     """A chunk of which some tensor would get a fraction of a frame.
 

@@ -207,3 +207,24 @@ def test_the_example_of_the_calculus(limit: str, most: int | None) -> None:
     assert (context.left, context.right, context.period) == (35, 3, 4)
     assert analysis.promise.max_frames == most
     assert not analysis.promise.tried
+
+
+def test_a_model_that_pads_short_streams_streams_from_its_least_length_on() -> None:
+    body = (
+        "s = Shape <start=2> (x) d = Sub (least, s) a = Max (d, zero) p = Concat <axis=0> (front, a) "
+        "q = Pad (x, p) y = Conv (q, w)"
+    )
+    front = np.array([0, 0, 2, 0, 0])
+    model = weights(model_of(body), least=np.array([100]), zero=np.array([0]), front=front, w=random(3, 2, 3))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    analysis = analyse(offline)
+    assert (analysis.promise.min_frames, analysis.promise.max_frames) == (100, None)
+    assert analysis.promise.tried == {}
+    session = session_of(lift(analysis))
+    assert streams_equal(offline, session, range(100, 140)).kind == "equal"
+    session.reset()
+    session.push(np.zeros((1, 2, 99), np.float32))
+    with pytest.raises(InputError, match="a stream of 99 frames, where the model gives what it gives offline from 100"):
+        session.flush()
+    session.push(np.zeros((1, 2, 1), np.float32))
+    assert session.flush()["y"].shape[2] > 0

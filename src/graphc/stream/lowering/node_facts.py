@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from graphc.contract.length import Length
-from graphc.errors import ChunkMisfitError, StreamError
+from graphc.errors import ChunkMisfitError, LengthError, StreamError
 from graphc.ir.graph import Node, label
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
@@ -205,3 +205,11 @@ class Facts:
             StreamError: always.
         """
         raise StreamError(reason, node=label(self.node), hint=hint)
+
+    def refuse_length(self, reason: str, hint: str) -> NoReturn:
+        """Says the same of what follows the length of the streams that were looked at.
+
+        Errors:
+            LengthError: always.
+        """
+        raise LengthError(reason, node=label(self.node), hint=hint)

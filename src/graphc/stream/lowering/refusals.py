@@ -43,7 +43,7 @@ def refuse_other_length(facts: Facts, index: int) -> NoReturn:
 
 def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
     """Refuses an operand that is another one for another length of the whole stream."""
-    facts.refuse(
+    facts.refuse_length(
         f"its input {index} changes with the length of the whole stream",
         "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
     )

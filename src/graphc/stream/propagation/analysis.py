@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphc.errors import AbsoluteTableError, ChunkMisfitError, StreamError, TooShortError
+from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, StreamError, TooShortError
 from graphc.ir.graph import label
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
@@ -27,7 +26,7 @@ LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
 MOST_ROUNDS = 6
 LATER = (8, 64)
-LONGEST_REFUSAL_S = 5.0
+LONGEST_START = 2500
 
 
 @dataclass(frozen=True)
@@ -86,17 +85,15 @@ def analyse(
     Patience.renew()
     study = Study(offline, evaluation or evaluate(offline), settings)
     offline.tester = study.evaluation.probe.gives_something
-    started = time.monotonic()
     try:
         return analysed(study, chunk)
     except ChunkMisfitError:
         raise
     except StreamError as err:
         refusal = one_length_only(offline, study.evaluation)
-        if refusal is None and time.monotonic() - started < LONGEST_REFUSAL_S:
-            later = from_a_length_on(study, chunk)
-            if later is not None:
-                return later
+        later = from_a_length_on(study, chunk) if refusal is None and isinstance(err, LengthError) else None
+        if later is not None:
+            return later
         raise refusal or err from None
     finally:
         offline.tester = None
@@ -110,8 +107,8 @@ def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
     """
     offline = study.offline
     for factor in LATER:
-        wanted = factor * max(study.evaluation.lengths)
-        if not offline.accepts(wanted):
+        wanted = factor * min(study.evaluation.lengths)
+        if wanted > LONGEST_START or not offline.accepts(wanted):
             return None
         try:
             found = analysed(Study(offline, evaluate(offline, wanted), study.settings, begins=True), chunk)

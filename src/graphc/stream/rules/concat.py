@@ -153,7 +153,7 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
         facts.claim(index, Uniform(x.axis))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
-        facts.refuse(
+        facts.refuse_length(
             f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames behind the stream, which follows no length",
             "put a fixed number there",
         )

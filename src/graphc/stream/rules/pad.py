@@ -138,16 +138,18 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     behind = x.axis + x.rank
     afters = [full[behind] for full in fulls]
     if min(afters) < 0 < max(afters):
-        facts.refuse("pads behind at some lengths and crops at others", "export a fixed padding")
+        facts.refuse_length("pads behind at some lengths and crops at others", "export a fixed padding")
     fixed = {tuple(a for i, a in enumerate(full) if i != behind) for full in fulls}
     if len(fixed) > 1:
-        facts.refuse("pads in front, or another axis, by the length of the whole stream", "export a fixed padding")
+        facts.refuse_length(
+            "pads in front, or another axis, by the length of the whole stream", "export a fixed padding"
+        )
     sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
     if x.axis in places:
         facts.claim(1, EntryIs(places.index(x.axis), Length.fixed(fulls[0][x.axis])))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
-        facts.refuse(
+        facts.refuse_length(
             f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",
             "export a fixed padding",
         )
