@@ -72,7 +72,7 @@ def refusal(model: onnx.ModelProto, spec: StreamSpec | None = None) -> StreamErr
 
 
 def ends_before(model: onnx.ModelProto, frames: int, spec: StreamSpec | None = None) -> None:
-    """The model is refused, or lifted for streams of fewer frames alone, and equal up to the last of these."""
+    """The model is refused, or lifted for streams of fewer frames alone, or for longer ones, and equal in these."""
     offline = offline_of(model, spec or StreamSpec(chunk=1))
     try:
         lifted = lift(analyse(offline))
@@ -81,7 +81,19 @@ def ends_before(model: onnx.ModelProto, frames: int, spec: StreamSpec | None = N
         assert err.hint
         return
     assert lifted.signature is not None
-    most = lifted.signature.max_frames
-    assert most is not None and most < frames
-    verdict = streams_equal(offline, session_of(lifted), {*range(1, 30), most // 2, most - 1, most})
+    least, most = lifted.signature.min_frames, lifted.signature.max_frames
+    assert least > 1 or (most is not None and most < frames)
+    longest = most or 5 * frames
+    looked = (
+        *range(1, 30),
+        *range(least, least + 30),
+        frames - 1,
+        frames,
+        frames + 1,
+        longest // 2,
+        longest - 1,
+        longest,
+    )
+    wanted = {n for n in looked if least <= n <= longest}
+    verdict = streams_equal(offline, session_of(lifted), sorted(wanted))
     assert verdict.kind == "equal", verdict.detail

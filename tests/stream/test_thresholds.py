@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import pytest
 from late_models import HEAD, NUMBERS, late_model
-from lifting import ends_before, lifted_equal, model_of, refusal, weights
+from lifting import ends_before, lifted_equal, model_of, weights
 
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.evaluation.evaluate import evaluate
+from graphc.stream.propagation.analysis import analyse
 
 CUT = "e = Unsqueeze (v, front) y = Slice (x, front, e, time)"
 SCALED = "f = Cast <to=1> (v) g = Mul (f, small) y = Add (x, g)"
@@ -126,8 +127,11 @@ def test_a_threshold_in_the_body_of_a_loop_over_numbers() -> None:
 
 
 @pytest.mark.parametrize("late", [3, 6, 12, 20, 28])
-def test_what_changes_before_the_lengths_evaluated_is_refused(late: int) -> None:
-    assert refusal(late_model(f"d = Sub (late, t) v = Max (d, zero) {SCALED}", late)).node
+def test_what_changes_in_short_streams_begins_behind_them(late: int) -> None:
+    model = late_model(f"d = Sub (late, t) v = Max (d, zero) {SCALED}", late)
+    analysis = analyse(offline_of(model, StreamSpec(chunk=1)))
+    assert (analysis.promise.min_frames, analysis.promise.tried) == (late, {})
+    ends_before(model, late)
 
 
 @pytest.mark.parametrize("late", [3, 28])

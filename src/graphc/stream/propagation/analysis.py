@@ -46,6 +46,11 @@ class Promise:
     continues: bool = True
     tried: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the longest stream is several times the shortest."""
+        return (self.max_frames or ENDLESS) >= LATER[0] * self.min_frames
+
     def covers(self, other: Promise) -> bool:
         """Whether this one holds for all lengths for which another does."""
         return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
@@ -114,7 +119,8 @@ def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
             found = analysed(Study(offline, evaluate(offline, wanted), study.settings, begins=True), chunk)
         except StreamError:
             continue
-        return found if found.proof.is_possible else None
+        proved = found.proof.is_possible and not found.proof.untold
+        return found if proved and found.promise.is_wide else None
     return None
 
 
@@ -240,7 +246,7 @@ class Study:
     def walk(self, chunk: int, multiple: int) -> Analysis:
         found = Propagation(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
         found.run()
-        promise = promise_of(found, self.begins)
+        promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof
         return Analysis(self.offline, self.evaluation, chunk, multiple, facts, steps, proof, promise, self.settings)
 
@@ -253,12 +259,10 @@ def lengths_before(found: Analysis) -> tuple[int, ...]:
     return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
 
 
-def promise_of(walk: Propagation, begins: bool) -> Promise:
-    """The lengths for which what a walk claimed holds; with ``begins``, what is tried holds where it was."""
+def promise_of(walk: Propagation) -> Promise:
+    """The lengths for which what a walk claimed holds."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
-    if begins and proof.untold:
-        start = max(start, min(evaluated))
     end = proof.end
     bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
     most, by, continues = end.last, end.tensor, end.outside or end.rounded
