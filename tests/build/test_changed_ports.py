@@ -92,3 +92,24 @@ def test_whose_fault_a_failed_pass_is() -> None:
     )
     err = failure(foreign, "failed: KeyError: 'x'")
     assert (type(err), err.exit_code) == (PassError, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "stream", "passes"),
+    [
+        (
+            "c = Conv (x, w) y = ReduceMean <keepdims = 0, axes = [2]> (c)",
+            "window: 20, inputs: {x: {axis: 2}}",
+            "lift_state",
+        ),
+        ("y = Conv <pads = [1, 1]> (x, w)", "inputs: {x: {axis: 2}}, states: []", "lift_state"),
+    ],
+)
+def test_every_port_has_its_sizes(tmp_path: Path, body: str, stream: str, passes: str) -> None:
+    onnx.save(weights(model_of(body), w=random(4, 2, 3)), tmp_path / "m.onnx")
+    text = f"version: 1\nmodel: m.onnx\noutput: o.onnx\nstream: {{chunk: 4, {stream}}}\npasses: [{passes}]\n"
+    (tmp_path / "spec.yaml").write_text(text)
+    assert graphc("compile", tmp_path / "spec.yaml").returncode == 0
+    graph = onnx.load(tmp_path / "o.onnx").graph
+    for port in [*graph.input, *graph.output]:
+        assert all(dim.dim_value > 0 for dim in port.type.tensor_type.shape.dim), port.name

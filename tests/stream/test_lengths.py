@@ -10,7 +10,7 @@ from lifting import ends_before, lifted_equal, model_of, random, weights
 from promise import streams_equal
 
 from graphc.contract.length import Length
-from graphc.errors import InputError
+from graphc.errors import InputError, StreamError
 from graphc.ir.model import Model, read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
@@ -229,3 +229,10 @@ def test_a_model_that_pads_short_streams_streams_from_its_least_length_on() -> N
     session.push(np.zeros((1, 2, 1), np.float32))
     session.flush()
     assert session.flushed
+
+
+def test_a_padding_to_one_length_is_told_as_such() -> None:
+    body = "s = Shape <start=2> (x) d = Sub (whole, s) p = Concat <axis=0> (none, d) q = Pad (x, p) y = Relu (q)"
+    model = weights(model_of(body), whole=np.array([400]), none=np.zeros(5, np.int64))
+    with pytest.raises(StreamError, match=r"node q \(Pad\): pads or crops every stream to 400 frames: the padding was"):
+        analyse(offline_of(model, StreamSpec(chunk=1)))

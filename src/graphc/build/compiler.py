@@ -15,6 +15,7 @@ from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
+from graphc.build.static_ports import with_static_ports
 from graphc.client.make_manifest import manifest_of, npz
 from graphc.client.manifest import METADATA_KEY, to_json
 from graphc.errors import GraphcError
@@ -191,6 +192,7 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
             files[paths["init"]] = npz(arrays)
             manifest["init_sha256"] = digest(files[paths["init"]])
         files[paths["manifest"]] = to_json(manifest).encode()
+        proto = with_static_ports(proto, manifest)
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
     if size_of(proto) >= EXTERNAL_DATA_LIMIT:
         files[paths["data"]] = moved_out(proto, paths["data"].name)

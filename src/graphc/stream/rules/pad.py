@@ -149,6 +149,11 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
         facts.claim(1, EntryIs(places.index(x.axis), Length.fixed(fulls[0][x.axis])))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
+        if len(set(sizes)) == 1:
+            facts.refuse_length(
+                f"pads or crops every stream to {sizes[0]} frames: the padding was one number at the export",
+                "export a padding that is computed from the length, or a model without it",
+            )
         facts.refuse_length(
             f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",
             "export a fixed padding",

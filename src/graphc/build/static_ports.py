@@ -1,0 +1,53 @@
+"""The sizes of a call, in the ports of the model that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+
+from graphc.ir.runtime import RunError, Session
+
+
+def with_static_ports(proto: onnx.ModelProto, manifest: Mapping[str, Any]) -> onnx.ModelProto:
+    """The model with the manifest's shapes in its ports, as runtimes for devices want them.
+
+    A model keeps open dims where onnxruntime does not load it with fixed ones: a branch of an If may only fit others.
+    """
+    if manifest["chunk"] is None:
+        return proto
+    shapes = port_shapes(manifest)
+    ports = [*proto.graph.input, *proto.graph.output]
+    if not any(is_open(port) for port in ports if port.name in shapes):
+        return proto
+    bound = onnx.ModelProto()
+    bound.CopyFrom(proto)
+    for port in [*bound.graph.input, *bound.graph.output]:
+        if port.name in shapes:
+            bind(port, shapes[port.name])
+    try:
+        Session(bound)
+    except RunError:
+        return proto
+    return bound
+
+
+def port_shapes(manifest: Mapping[str, Any]) -> dict[str, Sequence[int]]:
+    shapes = {entry["name"]: entry["shape"] for entry in [*manifest["inputs"], *manifest["outputs"]]}
+    for state in manifest["states"]:
+        shapes[state["input"]] = shapes[state["output"]] = state["shape"]
+    return {name: shape for name, shape in shapes.items() if all(isinstance(size, int) for size in shape)}
+
+
+def is_open(port: onnx.ValueInfoProto) -> bool:
+    tensor = port.type.tensor_type
+    return not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim)
+
+
+def bind(port: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
+    tensor = port.type.tensor_type
+    tensor.ClearField("shape")
+    tensor.shape.SetInParent()
+    for size in shape:
+        tensor.shape.dim.add(dim_value=size)
