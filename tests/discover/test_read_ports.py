@@ -11,8 +11,12 @@ from lifting import model_of, random, weights
 
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import Reading, Told
+from graphc.discover.receptive_field import receptive_field
 from graphc.errors import SpecError
-from graphc.spec.stream_schema import InputSpec, StateSpec
+from graphc.offline.prepare import offline_of
+from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
+from graphc.stream.lift import lift
+from graphc.stream.propagation.analysis import analyse
 from graphc.system.deadline import TimeOverError, at_most
 
 HIDDEN = 8
@@ -163,3 +167,43 @@ def test_time_over_ends_work_and_leaves_an_earlier_timer() -> None:
     assert time.monotonic() - began < 5
     with at_most(60), pytest.raises(TimeOverError), at_most(0.05):
         time.sleep(20)
+
+
+def test_a_spectrum_frame_with_an_axis_of_one_is_a_step() -> None:
+    body = "j = Concat <axis = 2> (conv_cache, mix) y = Conv (j, w) conv_cache_out = Slice (j, two, end, axis)"
+    arrays = {"w": random(2, 2, 3, 3), "two": np.array([1]), "end": np.array([3]), "axis": np.array([2])}
+    ports = "float[1,2,1,33] mix, float[1,2,2,33] conv_cache"
+    reading = read_ports(weights(model_of(body, ports, "float[A,B,C,D] y, float[1,2,2,33] conv_cache_out"), **arrays))
+    assert said(reading) == {"mix": {"step": True}}
+    assert [(p.input, p.output) for p in reading.pairs] == [("conv_cache", "conv_cache_out")]
+
+
+def test_a_pair_of_one_shape_that_nothing_else_tells_is_a_guess() -> None:
+    body = (
+        "j = Concat <axis = 1> (input_4, input_5) m = MatMul (j, w) stack_5 = Tanh (m) conv1d_3 = MatMul (stack_5, v)"
+    )
+    model = model_of(body, "float[1,12] input_4, float[1,5] input_5", "float[1,7] conv1d_3, float[1,5] stack_5")
+    reading = read_ports(weights(model, w=random(17, 5), v=random(5, 7)))
+    assert [(p.input, p.output, p.sure) for p in reading.pairs] == [("input_5", "stack_5", False)]
+
+
+def test_sound_with_context_is_no_state() -> None:
+    body = "t = Unsqueeze (audio_with_context, one) c = Conv <strides = [8]> (t, w) s = ReduceMean <axes = [2], keepdims = 0> (c) "
+    body += f"u = Unsqueeze (s, zero) y4, h_out = GRU <hidden_size = {HIDDEN}> (u, gw, gr, gb, , h) p = ReduceMean <axes = [0, 1]> (y4)"
+    state = f"float[1,1,{HIDDEN}]"
+    model = model_of(body, f"float[1,64] audio_with_context, {state} h", f"float[A,B,C] p, {state} h_out")
+    gates = {"gw": random(1, 3 * HIDDEN, 4), "gr": random(1, 3 * HIDDEN, HIDDEN), "gb": random(1, 6 * HIDDEN)}
+    reading = read_ports(weights(model, w=random(4, 1, 8), one=np.array([1]), zero=np.array([0]), **gates))
+    assert said(reading) == {"audio_with_context": {"axis": 1}}
+    assert [(p.input, p.output) for p in reading.pairs] == [("h", "h_out")]
+
+
+def test_an_output_that_sees_farther_than_was_measured_says_so() -> None:
+    pads, taps = 40_000, random(1, 1, 3)
+    model = weights(
+        model_of(f"y = Conv <dilations = [{pads // 2}], pads = [{pads}, 0]> (x, w)", "float[1,1,T] x"), w=taps
+    )
+    offline = offline_of(model, StreamSpec(chunk=1))
+    analysis = analyse(offline)
+    field = receptive_field(offline, analysis, lift(analysis), "y")
+    assert field == {"left": pads, "right": 0, "at_least": False}

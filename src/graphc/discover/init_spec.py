@@ -110,8 +110,8 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         return Call(told.chunk or USUAL_CHUNK, "whether it fits was not known in time", guess=True)
     except StreamError as err:
         if offline.declared is not None:
-            return over_window(offline.declared, told, f"an exact lift is refused: {err}")
-        call = over_window(usual_window(reading, offline), told, f"an exact lift is refused: {err}")
+            return over_window(offline.declared, told, refused(err))
+        call = over_window(usual_window(reading, offline), told, refused(err))
         return replace(call, window_guess=True)
     multiple = analysis.chunk_multiple
     if offline.declared is not None and multiple >= offline.declared and told.chunk is None:
@@ -119,6 +119,11 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         return over_window(offline.declared, told, reason)
     note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
     return Call(told.chunk or -(-USUAL_CHUNK // multiple) * multiple, note)
+
+
+def refused(err: StreamError) -> str:
+    """Why an exact lift is refused; its way out, a window, is what the spec does."""
+    return f"an exact lift is refused: {f'node {err.node}: ' if err.node else ''}{err.reason}"
 
 
 def over_window(window: int, told: Told, reason: str) -> Call:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import InputReading, Reading, Told
 from graphc.discover.receptive_field import receptive_field
@@ -24,6 +26,7 @@ from graphc.stream.propagation.analysis import Analysis, analyse
 from graphc.system.deadline import Clock, TimeOverError, at_most
 
 SECONDS = 30.0
+LONGEST_VALUE, MOST_METADATA = 60, 12
 Step = Callable[[str], None]
 
 
@@ -49,6 +52,7 @@ def inspect_model(
         "model": str(path),
         "nodes": len(source.graph.node),
         "bytes": size_of(source),
+        "metadata": short_metadata(source),
         **reading_entries(reading),
         "obstacle": None,
         "clip_frames": None,
@@ -80,6 +84,14 @@ def inspect_model(
     except TimeOverError:
         found["unfinished"] = f"how far outputs see was not measured to its end in {seconds:g} s"
     return found
+
+
+def short_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """What the exporter wrote beside the graph, as far as it is short."""
+    told = {
+        p.key: p.value for p in model.metadata_props if len(p.value) <= LONGEST_VALUE and len(p.key) <= LONGEST_VALUE
+    }
+    return dict(list(told.items())[:MOST_METADATA])
 
 
 def reading_entries(reading: Reading) -> dict[str, Any]:

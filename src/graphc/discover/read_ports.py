@@ -8,10 +8,10 @@ from dataclasses import replace
 import onnx
 
 from graphc.discover.carried_states import carried_states
-from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, STATES, is_batch, says
+from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, SOUNDS, STATES, is_batch, says
 from graphc.discover.reading import InputReading, Reading, Told
 from graphc.discover.state_pairs import StatePair, state_pairs
-from graphc.discover.time_axis import BY_CUSTOM, TimeAxis, Watching
+from graphc.discover.time_axis import BY_CUSTOM, Candidate, TimeAxis, Watching
 from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
 from graphc.errors import ModelError, SpecError
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
@@ -21,6 +21,7 @@ from graphc.spec.stream_schema import InputSpec
 WATCHED_S = 15.0
 SHORTEST_CALL = 8
 USUAL_CHUNK = 16
+ONE_FRAME = "the model's states are its ports, and it has an axis of size 1"
 
 
 def read_ports(
@@ -148,7 +149,7 @@ def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
         )
     if not port.dims:
         return InputReading(port, InputSpec(static=True), ("one number",))
-    if says(port.name, STATES) and not says(port.name, LENGTHS) and all(isinstance(d, int) for d in port.dims):
+    if says(port.name, STATES) and not says(port.name, LENGTHS | SOUNDS) and all(isinstance(d, int) for d in port.dims):
         return InputReading(
             port, InputSpec(static=True), ("named as a state, but no output gives its next value",), True
         )
@@ -158,6 +159,8 @@ def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
 def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
     """Of a model with states, whose calls are short: a few fixed frames are the one frame of a call."""
     size = port.dims[time.axis] if time.axis is not None else None
+    if isinstance(size, int) and len(port.dims) > 2 and 1 in port.dims[1:]:
+        return TimeAxis(None, (), False, (*time.others, Candidate(time.axis or 0, 0.0, time.reasons)))
     if isinstance(size, int) and (size < SHORTEST_CALL or time.reasons == (BY_CUSTOM,)):
         return TimeAxis(None, (), False, time.others)
     return time
@@ -175,7 +178,7 @@ def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bo
         )
         return InputReading(port, InputSpec(static=True), reasons, not named, others)
     reasons = (
-        ("no axis of it looks like time, and the model's states are its ports",)
+        (ONE_FRAME if 1 in port.dims[1:] else "no axis of it looks like time, and the model's states are its ports",)
         if stateful
         else ("no axis of it looks like time, so that each call takes one frame",)
     )

@@ -16,28 +16,32 @@ from graphc.stream.propagation.analysis import Analysis
 
 ENDLESS = ("rnn_hidden", "rnn_cell", "scan_carry", "running_sum")
 DISTURBANCES = 3
-LONGEST_MEASURED = 20_000
+LONGEST_MEASURED = 400_000
+FIRST_MEASURED = 20_000
 MOST_PHASES = 16
 NO_SEED = np.random.default_rng(0)
 
 
-def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: str) -> dict[str, int | None] | None:
+Field = dict[str, int | bool | None]
+
+
+def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: str) -> Field | None:
     """Input frames before and after its own that an output frame depends on.
 
     Measured: frames in the middle are disturbed, one at a time and far, and the outputs that move are noted, in streams
-    that double until none at their ends moves. ``left`` is None where the output hangs on a carried value, which no
-    measure bounds; the whole is None for token inputs.
+    that double until none at their ends moves; ``at_least`` is set where some still do. ``left`` is None where the
+    output hangs on a carried value, which no measure bounds; the whole is None for token inputs.
     """
     fact = analysis.facts.get(output)
     streams = {n: r for n, r in offline.roles.items() if isinstance(r, StreamRole)}
     if not isinstance(fact, Stream) or any(offline.draw(1, NO_SEED)[n].dtype.kind != "f" for n in streams):
         return None
     endless = hangs_on_a_carry(model, output)
-    frames = max((n for n in offline.accepted if n <= LONGEST_MEASURED), default=min(offline.accepted))
+    frames = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
     while True:
         left, right, inside = measured(offline, streams, output, fact, frames, endless)
         if inside or 2 * frames > LONGEST_MEASURED or not offline.accepts(2 * frames):
-            return {"left": None if endless else left, "right": right}
+            return {"left": None if endless else left, "right": right, "at_least": not inside}
         frames *= 2
 
 

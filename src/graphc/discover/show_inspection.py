@@ -18,6 +18,8 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
     """Prints what ``inspect_model`` gives."""
     found = printable(found)
     console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
+    if found["metadata"]:
+        console.print("metadata: " + ", ".join(f"{key} = {value}" for key, value in found["metadata"].items()))
     for line in port_lines(found):
         console.print(line)
     if found["obstacle"] is not None:
@@ -92,7 +94,10 @@ def call_lines(found: Mapping[str, Any]) -> list[str]:
     call = found["call"]
     if call is not None:
         guess = f" (a guess: {call['guess']})" if call["guess"] else ""
-        return [f"a call takes {counted(call['frames'], 'frame')}{guess}; its states are its ports: nothing to lift"]
+        alone = (
+            "its states are its ports: nothing to lift" if found["state_ports"] else "it stands alone: nothing to lift"
+        )
+        return [f"a call takes {counted(call['frames'], 'frame')}{guess}; {alone}"]
     lines = [
         f"{found['data_nodes']} nodes carry data, {found['time_only_nodes']} depend on time alone",
         f"smallest chunk: {counted(found['chunk_multiple'], 'frame')}; any multiple fits",
@@ -109,7 +114,7 @@ def output_line(out: Mapping[str, Any]) -> str:
     seen = ""
     if field is not None:
         left = "all frames" if field["left"] is None else f"{field['left']} frames"
-        seen = f"; sees {left} back, {field['right']} ahead"
+        seen = f"; sees {'at least ' * field['at_least']}{left} back, {field['right']} ahead"
     rate = "one frame for each input frame" if out["rate"] == "1" else f"{out['rate']} frames for each input frame"
     return f"output {out['name']}: time on axis {out['axis']}, {rate}, delay {counted(out['delay'], 'frame')}{seen}"
 

@@ -76,6 +76,10 @@ def state_pairs(
         return []
     slots = Slots(model.graph)
     found = [[finding(i, o, slots, shapes) for o in outputs] for i in inputs]
+    found = [
+        [only_of_its_shape(r, c, found, inputs, outputs, shapes) for c in range(len(outputs))]
+        for r in range(len(inputs))
+    ]
     rows, columns = linear_sum_assignment(np.array([[-f.score for f in row] for row in found]))
     pairs = [(found[r][c], inputs[r], outputs[c]) for r, c in zip(rows, columns, strict=True) if found[r][c].score > 0]
     pairs.sort(key=lambda pair: pair[0].score)
@@ -118,6 +122,26 @@ def finding(one: Port, other: Port, slots: Slots, shapes: Mapping[str, tuple[int
         evidence.append("one shape and type")
     sure = carried is not None or (alike == 1.0 and about_state)
     return Finding(score, tuple(evidence), sure)
+
+
+def only_of_its_shape(
+    row: int,
+    column: int,
+    found: Sequence[Sequence[Finding]],
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> Finding:
+    """The finding; a guess where nothing speaks for any pair of two ports but a shape that no other port has."""
+    one, other = inputs[row], outputs[column]
+    shape = shapes.get(one.name)
+    others = [shapes.get(p.name) for p in (*inputs, *outputs) if p is not one and p is not other]
+    spoken = any(f.score for f in found[row]) or any(line[column].score for line in found)
+    if spoken or shape is None or len(shape) < 2 or shapes.get(other.name) != shape or shape in others:
+        return found[row][column]
+    if one.elem_type != other.elem_type or len(inputs) < 2 or says(one.name, SOUNDS | SETTINGS) or has_time(one):
+        return found[row][column]
+    return Finding(0.5, ("the only input and output of this shape",), False)
 
 
 def fits(one: Port, other: Port, shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -51,6 +51,9 @@ def time_axis(port: Port, shape: Sequence[int], responses: Mapping[int, Response
     best = next(iter(found), None)
     if best is None or best.score <= 0:
         usual = next((c for c in found if c.axis == 1 and len(port.dims) == 3 and shape[2] > 1), None)
+        if usual is None and len(port.dims) > 3 and found:
+            longest = max(found, key=lambda c: shape[c.axis])
+            return TimeAxis(longest.axis, ("it is the longest of its axes",), False, without(found, longest))
         if usual is None:
             return TimeAxis(None, (), False, tuple(found))
         return TimeAxis(1, (BY_CUSTOM,), False, without(found, usual))
