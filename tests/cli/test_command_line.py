@@ -245,7 +245,7 @@ def test_inspect_says_what_a_lift_would_find(project: Project) -> None:
     spec = project()
     found = json.loads(graphc("inspect", "--json", spec.parent / "model.onnx").stdout)
     assert found["outputs"][0]["delay"] == 1
-    assert found["outputs"][0]["receptive_field"] == {"left": None, "right": 1}
+    assert found["outputs"][0]["receptive_field"] == {"left": None, "right": 1, "at_least": False}
     assert {s["kind"] for s in found["states"]} == {"conv_context", "rnn_hidden", "rnn_cell", "clock"}
     text = graphc("inspect", spec.parent / "model.onnx").stdout
     assert "delay 1 frame;" in text

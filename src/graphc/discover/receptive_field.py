@@ -37,12 +37,21 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
     if not isinstance(fact, Stream) or any(offline.draw(1, NO_SEED)[n].dtype.kind != "f" for n in streams):
         return None
     endless = hangs_on_a_carry(model, output)
-    frames = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
+    frames = first_length(offline, model, fact)
     while True:
         left, right, inside = measured(offline, streams, output, fact, frames, endless)
         if inside or 2 * frames > LONGEST_MEASURED or not offline.accepts(2 * frames):
             return {"left": None if endless else left, "right": right, "at_least": not inside}
         frames *= 2
+
+
+def first_length(offline: Offline, model: Model, fact: Stream) -> int:
+    """A length at which to begin: as long as the longest memory may be, so that gaps between its taps do not hide it."""
+    assert model.signature is not None
+    memory = max((max(s.init.shape, default=0) for s in model.signature.states), default=0)
+    seen = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
+    wanted = min(FIRST_MEASURED, int(2 * memory / fact.rate))
+    return next((n for n in (wanted, wanted + seen) if n > seen and offline.accepts(n)), seen)
 
 
 def measured(
