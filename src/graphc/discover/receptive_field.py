@@ -46,7 +46,7 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
 
 
 def first_length(offline: Offline, model: Model, fact: Stream) -> int:
-    """A length at which to begin: as long as the longest memory may be, so that gaps between its taps do not hide it."""
+    """A length at which to begin: as long as the longest memory may be, so that no gap between its taps hides it."""
     assert model.signature is not None
     memory = max((max(s.init.shape, default=0) for s in model.signature.states), default=0)
     seen = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
@@ -70,7 +70,8 @@ def measured(
         if hits.size:
             left = max(left, int(hits[-1] / fact.rate) - place)
             right = max(right, place - int(hits[0] / fact.rate))
-            inside = inside and bool(hits[0] > 0 and (endless or hits[-1] < base.shape[fact.axis] - 1))
+            count = base.shape[fact.axis]
+            inside = inside and bool(4 * hits[0] >= count and (endless or 4 * hits[-1] <= 3 * count))
     return left, right, inside
 
 
