@@ -205,3 +205,9 @@ def test_how_far_an_output_sees_is_measured_to_its_end() -> None:
     analysis = analyse(offline)
     field = receptive_field(offline, analysis, lift(analysis), "y")
     assert field == {"left": 30_000, "right": 0, "at_least": False}
+
+
+def test_the_longest_of_four_axes_is_the_guess_where_nothing_else_tells() -> None:
+    model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,1,149,64] x"), w=random(149 * 64, 1))
+    reading = read_ports(model)
+    assert (said(reading), guesses(reading)) == ({"x": {"axis": 2}}, ["x"])
