@@ -144,8 +144,7 @@ class LiftState(Pass[LiftStateOptions]):
         signature = lifted.signature
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
-        stays += [f"'{name}' is a state now: '{port}'" for name, port in signature.renamed.items()]
-        stays += [f"'{name}' is gone: {why}" for name, why in signature.dropped.items()]
+        stays += api.port_changes(signature.renamed, signature.dropped)
         stays.append(promised(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from graphc_passes._quantize.calibration import ranges_seen, streams_of
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.decompose_gemm import is_scaled, named, plain_products, products_and_sums, unfused_products
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from graphc.api import Seen
 
 INTEGER_GEMM = "com.microsoft::QGemm"
+INTEGER_WEIGHTS = ("int8", "uint8", "int4", "uint4")
 
 
 @register_pass
@@ -80,7 +80,7 @@ class Quantize(Pass[QuantizeOptions]):
         return config.calibration.paths
 
     def run(self, model: Model, config: QuantizeOptions, context: PassContext) -> PassResult:
-        before = integer_weights(model.proto())
+        before = integer_weights(model)
         names = {n.name for n in model.graph.nodes}
         missing = [n for n in config.exclude_nodes if n not in names]
         if missing:
@@ -118,7 +118,7 @@ class Quantize(Pass[QuantizeOptions]):
         notes += narrow_states(result, config, seen, context.target)
         result.graph.nodes = sorted_nodes(result.graph)
         left = left_in_float(result, config, by_budget, context.target)
-        counts = {"weights in float": len(left), "weights in integers": integer_weights(result.proto())}
+        counts = {"weights in float": len(left), "weights in integers": integer_weights(result)}
         made = PassResult(result, [*notes, *left], counts)
         if counts["weights in integers"] == before and config.states is None:
             why = f": {left[0]}" if left else ": it has no weights of two axes"
@@ -180,8 +180,7 @@ def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
     return found
 
 
-def integer_weights(proto: onnx.ModelProto) -> int:
+def integer_weights(model: Model) -> int:
     """Integer matrices of a model; scales and zero points have fewer axes."""
-    types = onnx.TensorProto
-    kinds = (types.INT8, types.UINT8, types.INT4, types.UINT4)
-    return sum(1 for t in proto.graph.initializer if t.data_type in kinds and len(t.dims) >= 2)
+    weights = {t.name: t for n in model.graph.nodes for t in n.inputs if isinstance(t, Constant)}
+    return sum(str(np.dtype(t.dtype)) in INTEGER_WEIGHTS and len(t.shape) >= 2 for t in weights.values())

@@ -1,4 +1,12 @@
-from graphc.contract.signature import Signature, StateKind, StatePack, StatePart, StatePort, StateScale
+from graphc.contract.signature import (
+    Signature,
+    StateKind,
+    StatePack,
+    StatePart,
+    StatePort,
+    StateScale,
+    port_changes,
+)
 from graphc.errors import GraphcError, ModelError, PassError, StreamError
 from graphc.ir.external_weights import loaded
 from graphc.ir.graph import (
@@ -131,6 +139,7 @@ __all__ = [
     "outputs_on",
     "per_stream_clocks",
     "place_of",
+    "port_changes",
     "producer",
     "random_sequences",
     "reads",

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphc.build.report import Report, human_bytes, number
+from graphc.contract.signature import port_changes
 from graphc.measure.drift_result import drift_lines
 from graphc.system.escape import one_line, printable
 
@@ -66,7 +67,11 @@ def show_report(report: Report, spec: str) -> None:
         unproven = [s["name"] for s in data["states"] if s["proven"] is False]
         if unproven:
             console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
-        for line in [*port_lines(data), *reference_lines(data), *kernel_lines(data)]:
+        for line in [
+            *port_changes(data["stream"]["renamed"], data["stream"]["dropped"]),
+            *reference_lines(data),
+            *kernel_lines(data),
+        ]:
             console.print(line)
         if data["drift"] is not None:
             for line in drift_lines(data["drift"]):
@@ -92,15 +97,6 @@ def passes_table(data: dict[str, Any]) -> Table:
             Text("yes", "green") if all(d["holds"] for d in p["against_offline"]) else Text("no", "red"),
         )
     return table
-
-
-def port_lines(data: dict[str, Any]) -> list[str]:
-    """The ports of the offline model that have another name now, or are gone."""
-    stream = data["stream"]
-    return [
-        *(f"'{name}' is a state now: '{port}'" for name, port in stream["renamed"].items()),
-        *(f"'{name}' is gone: {why}" for name, why in stream["dropped"].items()),
-    ]
 
 
 def reference_lines(data: dict[str, Any]) -> list[str]:

@@ -80,7 +80,7 @@ def told_by(
         text = f"{place}={size}"
         number, count = (whole("--size", "NAME:AXIS=N", text, part) for part in (axis, size))
         open_sizes.setdefault(name, {})[number] = count
-    inputs = {name: input_spec(name, role, open_sizes.pop(name, {})) for name, role in roles.items()}
+    inputs = {name: input_spec(name, role) for name, role in roles.items()}
     given = [StateSpec(input=i, output=o) for i, o in pairs("--state", "IN=OUT", states)]
     return Told(inputs, given, chunk, window, open_sizes)
 
@@ -107,8 +107,8 @@ def whole(option: str, form: str, text: str, value: str) -> int:
     return int(value)
 
 
-def input_spec(name: str, role: dict[str, object], sizes: dict[int, int]) -> InputSpec:
+def input_spec(name: str, role: dict[str, object]) -> InputSpec:
     try:
-        return InputSpec.model_validate({**role, "sizes": sizes})
+        return InputSpec.model_validate(role)
     except PydanticError as err:
         raise SpecError(f"'{name}': {plain_words(first_error(err.errors(include_url=False)))}") from None

@@ -98,6 +98,7 @@ class StreamBuffer:
         dtype = np.dtype(numpy_dtype(entry.dtype))
         if value.dtype != dtype:
             raise InputError(f"'{name}' is {value.dtype}, where the model takes {dtype}")
+        given = list(value.shape)
         if entry.is_step and len(value.shape) == len(entry.shape):
             value = value[None]
         shape: list[int | str | None] = [None, *entry.shape] if entry.is_step else entry.shape
@@ -106,7 +107,7 @@ class StreamBuffer:
             for axis, (size, got) in enumerate(zip(shape, value.shape, strict=False))
         )
         if not fits:
-            raise InputError(f"'{name}' has the shape {list(value.shape)}, where the model takes {entry.shape}")
+            raise InputError(f"'{name}' has the shape {given}, where the model takes {entry.shape}")
         if entry.along is None:
             self.values[name] = value
             return

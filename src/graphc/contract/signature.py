@@ -118,6 +118,12 @@ class StreamOutput:
     step: bool = False
 
 
+def port_changes(renamed: Mapping[str, str], dropped: Mapping[str, str]) -> list[str]:
+    """A line for each port of the offline model that has another name now, or is gone."""
+    states = [f"'{name}' is a state now: '{port}'" for name, port in renamed.items()]
+    return [*states, *(f"'{name}' is gone: {why}" for name, why in dropped.items())]
+
+
 @dataclass(frozen=True)
 class Signature:
     """Everything about a streaming model that its graph does not say.

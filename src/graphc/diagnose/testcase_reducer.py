@@ -18,6 +18,7 @@ from graphc.diagnose.shrink import (
     without_node,
 )
 from graphc.errors import GraphcError
+from graphc.ir.graph import proto_label
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.passes.pipeline import Pipeline
@@ -115,7 +116,7 @@ class Reducer:
         case = self.without_nodes(self.later_inputs(case))
         node = next(n for n in case.model.graph.node if output in n.output)
         last = self.recipe.failure_of(case) or self.failure
-        named = f"{node.name or node.output[0]} ({node.op_type})"
+        named = proto_label(node)
         return Reduced(case, last, self.recipe, (named, output), before)
 
     def first_output(self, case: Case) -> Case:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from graphc.discover.trial_run import TrialRun
+from graphc.ir.graph import proto_label
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import Port
@@ -20,6 +21,7 @@ MOST_ELEMENTS = 24_000_000
 PLACES = (0.15, 0.3, 0.5, 0.7, 0.85)
 FEW_PLACES = (0.3, 0.7)
 SLOW_RUN_S = 0.3
+NEAR = 3.0
 RECURRENT = ("LSTM", "GRU", "RNN", "Scan", "Loop", "DynamicQuantizeLSTM")
 NOISE = 1e-6
 POOLS = (
@@ -95,25 +97,26 @@ class Watch:
     def profile(self, port: Port, axis: int, place: int) -> dict[str, list[Array]]:
         """For each tensor that a disturbance moves, how far it moves each index of each of its axes."""
         feeds = dict(self.feeds)
-        feeds[port.name] = disturbed(feeds[port.name], axis, place, self.trial.limits.get(port.name))
-        changed = self.session.run(feeds)
+        feeds[port.name] = disturbed(
+            feeds[port.name], axis, place, np.random.default_rng(place), NEAR, self.trial.limits.get(port.name)
+        )
+        changed = {**self.session.run(feeds), port.name: feeds[port.name]}
         found = {}
         for name, value in changed.items():
-            moved = distance(self.base[name], value)
+            moved = distance(self.feeds[name] if name == port.name else self.base[name], value)
             if moved is not None:
                 found[name] = [moved.max(axis=tuple(b for b in range(moved.ndim) if b != a)) for a in range(moved.ndim)]
-        own = distance(self.feeds[port.name], feeds[port.name])
-        if own is not None:
-            found[port.name] = [own.max(axis=tuple(b for b in range(own.ndim) if b != a)) for a in range(own.ndim)]
         return found
 
 
-def disturbed(value: Array, axis: int, place: int, limit: int | None) -> Array:
+def disturbed(
+    value: Array, axis: int, place: int, rng: np.random.Generator, size: float, limit: int | None = None
+) -> Array:
+    """The value with one index of an axis changed: numbers by normal ones of a size, whole ones below a limit."""
     changed = value.copy()
     index: tuple[Any, ...] = (*[slice(None)] * axis, place)
     if value.dtype.kind == "f":
-        rng = np.random.default_rng(place)
-        changed[index] += (3 * rng.standard_normal(value[index].shape)).astype(value.dtype)
+        changed[index] += (size * rng.standard_normal(value[index].shape)).astype(value.dtype)
     elif value.dtype.kind == "b":
         changed[index] = ~value[index]
     else:
@@ -209,7 +212,7 @@ def followed(
                 continue
             now = reach[name] = reach_of([p[name] for p in profiles], places, size)
             own = own and now[0] == "own"
-            told = f"{node.name or node.output[0]} ({node.op_type})"
+            told = proto_label(node)
             if now[0] == "near" and "own" in before and slides is None:
                 slides = told
             if now[0] == "after" and {"own", "near"} & set(before) and runs is None:

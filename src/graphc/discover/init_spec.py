@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from graphc.discover.inspection import SECONDS, Step
+from graphc.discover.inspection import SECONDS
 from graphc.discover.read_ports import read_ports
-from graphc.discover.reading import InputReading, Reading, Told
+from graphc.discover.reading import MOST_REASONS, USUAL_CHUNK, InputReading, Progress, Reading, Told, shape_text
 from graphc.errors import StreamError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.spec.stream_schema import InputSpec, StreamSpec
+from graphc.spec.stream_schema import InputSpec
 from graphc.spec.yaml_source import yaml_key, yaml_text
 from graphc.stream.lift import lift
 from graphc.stream.modes.stateful_model import given_stream
@@ -22,9 +22,7 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc.system.escape import one_line
 
-USUAL_CHUNK = 16
 CALLS_A_WINDOW = 10
-MOST_REASONS = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def starter_spec(
     folder: Path,
     told: Told | None = None,
     seconds: float = SECONDS,
-    progress: Step = lambda what: None,
+    progress: Progress = lambda what: None,
 ) -> Starter:
     """A spec for a model, its path relative to ``folder``.
 
@@ -77,7 +75,7 @@ def starter_spec(
     progress("reading the model")
     source = read_model(model_path)
     reading = read_ports(source, told, clock.left / 2, progress)
-    offline = offline_of(source, StreamSpec.model_validate(reading.stream_spec().model_dump() | {"window": None}))
+    offline = offline_of(source, reading.stream_spec())
     progress("looking for what a stream needs")
     call = call_of(reading, offline, told, clock)
     name = os.path.relpath(str(model_path), str(folder))
@@ -208,9 +206,10 @@ def mark(guess: bool) -> str:
 
 def input_lines(reading: InputReading) -> list[str]:
     """What an input is, in a line; the evidence in front of it."""
-    shape = one_line("[" + ", ".join("?" if d is None else str(d) for d in reading.port.dims) + "]")
     others = f"; it could be {' or '.join(reading.others)}" if reading.guess and reading.others else ""
-    evidence = one_line(f"{mark(reading.guess)}{shape}: {'; '.join(reading.reasons[:MOST_REASONS])}{others}")
+    evidence = one_line(
+        f"{mark(reading.guess)}{shape_text(reading.port.dims)}: {'; '.join(reading.reasons[:MOST_REASONS])}{others}"
+    )
     return [f"    # {evidence}", f"{yaml_key(reading.port.name, 4)} {{{in_words(reading.spec)}}}"]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from graphc.discover.read_ports import read_ports
-from graphc.discover.reading import InputReading, Reading, Told
+from graphc.discover.reading import InputReading, Progress, Reading, Told
 from graphc.discover.receptive_field import receptive_field
 from graphc.errors import StreamError
 from graphc.ir.graph import name_of, op_of
@@ -17,7 +16,6 @@ from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.stream.evaluation.evaluate import evaluate
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
 from graphc.stream.modes.sliding_clip import slide
@@ -27,11 +25,10 @@ from graphc.system.deadline import Clock, TimeOverError, at_most
 
 SECONDS = 30.0
 LONGEST_VALUE, MOST_METADATA = 60, 12
-Step = Callable[[str], None]
 
 
 def inspect_model(
-    path: Path, told: Told | None = None, seconds: float = SECONDS, progress: Step = lambda what: None
+    path: Path, told: Told | None = None, seconds: float = SECONDS, progress: Progress = lambda what: None
 ) -> dict[str, Any]:
     """What is stream, at which rate, with which delay and how many bytes of state; or the first obstacle.
 
@@ -65,13 +62,12 @@ def inspect_model(
             found |= streamed_entries(offline, reading, told)
             if reading.pairs or reading.steps or told.window:
                 return found
-            evaluation = evaluate(offline)
-            analysis = analyse(offline, told.chunk, evaluation)
+            analysis = analyse(offline, told.chunk)
             model = lift(analysis)
             found |= lifted_entries(analysis, model)
     except StreamError as err:
         found["obstacle"] = {"node": err.node, "reason": err.reason, "hint": err.hint}
-        found["clip_frames"] = offline.declared
+        found["clip_frames"] = None if reading.pairs else offline.declared
         return found
     except TimeOverError:
         found["unfinished"] = f"whether it can be lifted was not known after {seconds:g} s"

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
 
 from graphc.discover.carried_states import carried_states
 from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, SOUNDS, STATES, is_batch, says
-from graphc.discover.reading import InputReading, Reading, Told
+from graphc.discover.reading import USUAL_CHUNK, InputReading, Progress, Reading, Told
 from graphc.discover.state_pairs import StatePair, state_pairs
 from graphc.discover.time_axis import BY_CUSTOM, Candidate, TimeAxis, Watching
 from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
 from graphc.errors import ModelError, SpecError
+from graphc.offline.prepare import fix_sizes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
 from graphc.spec.nearest import nearest
 from graphc.spec.stream_schema import InputSpec
 
 WATCHED_S = 15.0
 SHORTEST_CALL = 8
-USUAL_CHUNK = 16
 ONE_FRAME = "the model's states are its ports, and it has an axis of size 1"
 
 
@@ -28,7 +28,7 @@ def read_ports(
     model: onnx.ModelProto,
     told: Told | None = None,
     seconds: float = WATCHED_S,
-    progress: Callable[[str], None] = lambda what: None,
+    progress: Progress = lambda what: None,
 ) -> Reading:
     """Reads the ports of a model.
 
@@ -41,9 +41,9 @@ def read_ports(
         ModelError: onnxruntime does not take the model.
     """
     told = told or Told()
+    check_told(told, *graph_ports(model))
     model = with_told_sizes(model, told)
     inputs, outputs = graph_ports(model)
-    check_names(told, inputs, outputs)
     progress("looking for sizes at which it runs")
     try:
         trial: TrialRun | None = trial_run(model)
@@ -68,7 +68,7 @@ def read_ports(
     return with_chunk(with_carried(reading, told), told)
 
 
-def check_names(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+def check_told(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
     taken, given = [p.name for p in inputs], [p.name for p in outputs]
     for name in (*told.inputs, *told.sizes, *(s.input for s in told.states)):
         if name not in taken:
@@ -76,22 +76,21 @@ def check_names(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> 
     for state in told.states:
         if state.output not in given:
             raise SpecError(f"'{state.output}' is no output of the model", hint=nearest(state.output, given))
+    for port in inputs:
+        axis = told.inputs[port.name].axis if port.name in told.inputs else None
+        if axis is not None and not -len(port.dims) <= axis < len(port.dims):
+            raise SpecError(f"'{port.name}' has {len(port.dims)} axes", hint=f"axis {axis} is none of them")
 
 
 def with_told_sizes(model: onnx.ModelProto, told: Told) -> onnx.ModelProto:
     """The model with the sizes that are told in place of open ones."""
-    sizes = {name: {**told.sizes.get(name, {}), **spec.sizes} for name, spec in told.inputs.items()}
-    sizes |= {name: dict(found) for name, found in told.sizes.items() if name not in sizes}
-    if not any(sizes.values()):
+    names = [name for name in (*told.inputs, *told.sizes) if told.sized(name).sizes]
+    if not names:
         return model
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
-    for port in sized.graph.input:
-        for axis, size in sizes.get(port.name, {}).items():
-            dims = port.type.tensor_type.shape.dim
-            if axis >= len(dims):
-                raise SpecError(f"'{port.name}' has {len(dims)} axes", hint=f"axis {axis} is none of them")
-            dims[axis].dim_value = size
+    for name in names:
+        fix_sizes(sized, name, told.sized(name), None)
     return sized
 
 
@@ -109,23 +108,19 @@ def may_be_state(port: Port, trial: TrialRun | None) -> bool:
 def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful: bool) -> list[InputReading]:
     """The inputs that are no states: those that are told, then numbers and settings, then what has time."""
     trial = watching.trial
-    found = {
-        name: InputReading(next(p for p in ports if p.name == name), told.inputs[name], ("as told",))
-        for name in told.inputs
-        if any(p.name == name for p in ports)
-    }
+    found = {p.name: InputReading(p, told.inputs[p.name], ("as told",)) for p in ports if p.name in told.inputs}
     for port in ports:
         if port.name not in found and (plain := plain_input(port, trial)) is not None:
             found[port.name] = plain
     rest = [p for p in ports if p.name not in found]
     axes = watching.axes_of(rest)
     if stateful:
-        axes = {name: of_a_call(time, next(p for p in rest if p.name == name)) for name, time in axes.items()}
+        axes = {p.name: of_a_call(axes[p.name], p) for p in rest}
     timed = [name for name, time in axes.items() if time.axis is not None]
     timed += [name for name, reading in found.items() if reading.spec.axis is not None]
     for port in rest:
-        timed_as = with_sizes(timed_input(port, axes[port.name], bool(timed), stateful), trial)
-        found[port.name] = with_these(timed_as, told.sizes.get(port.name, {}))
+        found[port.name] = with_sizes(timed_input(port, axes[port.name], bool(timed), stateful), trial)
+    found = {name: with_these(reading, told.sized(name).sizes) for name, reading in found.items()}
     first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
     streams = sum(reading.is_stream for reading in found.values())
     return [of_stream(found[p.name], first, streams) for p in ports]
@@ -239,6 +234,12 @@ def with_carried(reading: Reading, told: Told) -> Reading:
 def with_chunk(reading: Reading, told: Told) -> Reading:
     """The frames of a call of a model with states: the one number that runs, or a usual one that does."""
     if reading.steps:
+        if told.window is not None or told.chunk not in (None, 1):
+            name = next(i.port.name for i in reading.inputs if i.spec.step)
+            raise SpecError(
+                f"'{name}' takes one frame a call, so that no window and no other chunk fits",
+                hint=f"name its axis of time, as in --input {name}=1, or leave out --window and --chunk",
+            )
         return replace(reading, chunk=1)
     if told.chunk is not None or not reading.pairs:
         return reading

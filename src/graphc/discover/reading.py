@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.discover.carried_states import CarriedStates
 from graphc.discover.state_pairs import StatePair
 from graphc.discover.trial_run import TrialRun
-from graphc.spec.input_roles import Port
+from graphc.spec.input_roles import Dim, Port
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
+
+MOST_REASONS = 2
+USUAL_CHUNK = 16
+Progress = Callable[[str], None]
+
+
+def shape_text(dims: Sequence[Dim]) -> str:
+    """A declared shape as it is shown: [1, ?, 80]."""
+    return "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,11 @@ class Told:
     chunk: int | None = None
     window: int | None = None
     sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+    def sized(self, name: str) -> InputSpec:
+        """What is told of an input's sizes, beside its role or in its place."""
+        spec = self.inputs.get(name, InputSpec(static=True))
+        return spec.model_copy(update={"sizes": {**self.sizes.get(name, {}), **spec.sizes}})
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from graphc.discover.axis_response import disturbed
 from graphc.ir.graph import reads
 from graphc.ir.model import Model
 from graphc.offline.feeds import Array
@@ -19,6 +18,7 @@ DISTURBANCES = 3
 LONGEST_MEASURED = 400_000
 FIRST_MEASURED = 20_000
 MOST_PHASES = 16
+FAR = 10.0
 NO_SEED = np.random.default_rng(0)
 
 
@@ -64,7 +64,7 @@ def measured(
     for place in range(frames // 2, frames // 2 + max(DISTURBANCES, min(fact.rate.denominator, MOST_PHASES))):
         rng = np.random.default_rng(place)
         feeds = offline.draw(frames, rng)
-        changed = {n: disturbed(v, streams[n], place, rng) if n in streams else v for n, v in feeds.items()}
+        changed = {n: changed_at(v, streams[n], place, rng) if n in streams else v for n, v in feeds.items()}
         base, other = offline.run(feeds)[output], offline.run(changed)[output]
         hits = np.flatnonzero(np.asarray(base != other).any(axis=others))
         if hits.size:
@@ -75,12 +75,10 @@ def measured(
     return left, right, inside
 
 
-def disturbed(value: Array, role: StreamRole, place: int, rng: np.random.Generator) -> Array:
-    changed = value.copy()
-    index: list[Any] = [slice(None)] * value.ndim
-    index[role.axis] = min(int(place * role.rate), value.shape[role.axis] - 1)
-    changed[tuple(index)] += (10 * rng.standard_normal(value[tuple(index)].shape)).astype(value.dtype)
-    return changed
+def changed_at(value: Array, role: StreamRole, place: int, rng: np.random.Generator) -> Array:
+    """The value with one frame changed, by its own rate."""
+    index = min(int(place * role.rate), value.shape[role.axis] - 1)
+    return disturbed(value, role.axis, index, rng, FAR)
 
 
 def hangs_on_a_carry(model: Model, output: str) -> bool:

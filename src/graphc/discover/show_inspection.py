@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from graphc.build.report import human_bytes
+from graphc.discover.reading import MOST_REASONS, shape_text
 from graphc.system.escape import printable
-
-MOST_REASONS = 2
 
 
 def show_inspection(found: dict[str, Any], console: Console) -> None:
@@ -61,8 +60,7 @@ def input_line(entry: Mapping[str, Any]) -> str:
     }[entry["role"]]
     mark = "a guess: " if entry["guess"] else ""
     others = f"; it could be {' or '.join(entry['others'])}" if entry["others"] else ""
-    shape = ", ".join("?" if d is None else str(d) for d in entry["shape"])
-    return f"input {entry['name']} [{shape}]: {said}: {mark}{evidence_of(entry)}{others}"
+    return f"input {entry['name']} {shape_text(entry['shape'])}: {said}: {mark}{evidence_of(entry)}{others}"
 
 
 def evidence_of(entry: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from graphc.discover.port_names import (
     stem_of,
     vocabulary,
 )
+from graphc.ir.graph import proto_label
 from graphc.spec.input_roles import Dim, Port
 
 MOVERS = vocabulary(
@@ -197,7 +198,7 @@ class Slots:
                 for node, index in self.read_by.get(waiting.pop(), ()):
                     output = SLOTS.get(node.op_type, {}).get(index)
                     if output is not None:
-                        slots.add((told(node), output))
+                        slots.add((proto_label(node), output))
                     elif node.op_type in MOVERS:
                         fresh = [n for n in node.output if n and n not in seen]
                         seen.update(fresh)
@@ -214,14 +215,10 @@ class Slots:
                 if node is None:
                     continue
                 if node.op_type in SLOTS:
-                    slots.add((told(node), list(node.output).index(name)))
+                    slots.add((proto_label(node), list(node.output).index(name)))
                 elif node.op_type in MOVERS:
                     fresh = [n for n in node.input if n and n not in seen and n not in self.constants]
                     seen.update(fresh)
                     waiting += fresh
             self.behind[port] = frozenset(slots), frozenset(seen)
         return self.behind[port]
-
-
-def told(node: onnx.NodeProto) -> str:
-    return f"{node.name or node.output[0]} ({node.op_type})"

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 
 from graphc.errors import ModelError
 
@@ -28,6 +28,11 @@ def label(node: Node) -> str:
     name = node.name or next((t.name for t in node.outputs if t.name), "unnamed")
     domain = "" if node.domain in DEFAULT_DOMAINS else f"{node.domain}."
     return f"{name} ({domain}{node.op})"
+
+
+def proto_label(node: NodeProto) -> str:
+    """The same of a node as a file holds it."""
+    return f"{node.name or node.output[0]} ({node.op_type})"
 
 
 def name_of(node: Node) -> str:

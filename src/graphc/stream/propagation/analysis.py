@@ -115,10 +115,13 @@ def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
         wanted = factor * min(study.evaluation.lengths)
         if wanted > LONGEST_START or not offline.accepts(wanted):
             return None
+        later = Study(offline, evaluate(offline, wanted), study.settings, begins=True)
         try:
-            found = analysed(Study(offline, evaluate(offline, wanted), study.settings, begins=True), chunk)
+            found = analysed(later, chunk)
         except StreamError:
             continue
+        finally:
+            later.evaluation.probe.held.clear()
         proved = found.proof.is_possible and not found.proof.untold
         return found if proved and found.promise.is_wide else None
     return None
