@@ -83,6 +83,9 @@ def test_a_step_model_has_nothing_to_lift(tmp_path: Path) -> None:
         ("--state", "h", "'h' is not IN=OUT; as in --state h_in=h_out"),
         ("--size", "x=3", "is not NAME:AXIS=N"),
         ("--static", "nothing", "'nothing' is no input of the model"),
+        ("--input", "x=7", "'x' has 3 axes; axis 7 is none of them"),
+        ("--step=x", "--window=5", "'x' takes one frame a call, so that no window and no other chunk fits"),
+        ("--step=x", "--chunk=4", "'x' takes one frame a call, so that no window and no other chunk fits"),
     ],
 )
 def test_options_that_say_nothing_are_told(tmp_path: Path, option: str, value: str, complaint: str) -> None:
