@@ -129,6 +129,12 @@ class LiftState(Pass[LiftStateOptions]):
         if stream.window is not None:
             if stream.chunk == "dynamic":
                 raise StreamError("a window moves on by a fixed number of frames", hint="set stream.chunk to a number")
+            if config.attention or config.cache == "inputs":
+                key = "attention" if config.attention else "cache"
+                raise PassError(
+                    f"lift_state.{key} changes how a model is lifted, and stream.window takes the model as it is",
+                    hint=f"leave out window, or lift_state.{key}",
+                )
             lifted = api.slide(offline, stream.window, stream.chunk, stream.frame_ms)
         else:
             settings = config.settings()

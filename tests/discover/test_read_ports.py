@@ -211,3 +211,34 @@ def test_the_longest_of_four_axes_is_the_guess_where_nothing_else_tells() -> Non
     model = weights(model_of("f = Flatten (x) y = MatMul (f, w)", "float[1,1,149,64] x"), w=random(149 * 64, 1))
     reading = read_ports(model)
     assert (said(reading), guesses(reading)) == ({"x": {"axis": 2}}, ["x"])
+
+
+@pytest.mark.parametrize("dims", ["batch_size, N", "B, N", "N, T", "batch, samples"])
+def test_a_letter_is_the_batch_only_where_no_other_axis_is(dims: str) -> None:
+    model = model_of(
+        "y = Relu (waveforms) m = Identity (lens)", f"float[{dims}] waveforms, int64[{dims.split(',')[0]}] lens"
+    )
+    reading = read_ports(model)
+    assert said(reading) == {"waveforms": {"axis": 1}, "lens": {"counts": "waveforms"}}
+    assert guesses(reading) == []
+
+
+def test_a_dim_that_is_time_in_one_input_and_none_in_another_is_a_guess() -> None:
+    body = "s = Softmax <axis = 1> (z) p = ReduceSum <keepdims = 0> (s, last) q = Softmax <axis = 0> (p) y = Add (q, logit)"
+    model = weights(model_of(body, "float[D,K] logit, float[D,K,6] z", "float[A,B] y"), last=np.array([2]))
+    reading = read_ports(model)
+    times = {i.port.name: i.port.dims[i.spec.axis] for i in reading.inputs if i.spec.axis is not None}
+    assert len(set(times.values())) < 2 or set(times) <= set(guesses(reading))
+
+
+def test_shapes_that_an_exporter_wrote_down_for_one_length_are_not_believed() -> None:
+    model = weights(
+        model_of("h = MatMul (x, w) a = Add (h, b) y = Relu (a)", "float[1,frames,3] x", "float[A,B,C] y"),
+        w=random(3, 5),
+        b=random(5),
+    )
+    stale = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 50, 5]) for n in ("h", "a")]
+    model.graph.value_info.extend(stale)
+    reading = read_ports(model)
+    assert reading.no_trial is None
+    assert said(reading) == {"x": {"axis": 1}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from lifting import model_of, random, refusal, weights
 from promise import streams_equal
 
 import graphc
-from graphc.errors import GraphcError, ModelError, StreamError
+from graphc.errors import GraphcError, InputError, ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
@@ -199,3 +200,38 @@ def test_a_model_that_runs_at_one_length_says_which_node_holds_it() -> None:
     assert "runs at 50 frames only" in error.reason
     assert error.node == "turn (Gather)"
     assert "stream.window: 50" in (error.hint or "")
+
+
+@pytest.mark.parametrize("before", [1, 4, 200])
+def test_a_stream_too_short_to_be_reflected_is_none_that_the_model_takes(before: int) -> None:
+    model = weights(model_of('y = Pad <mode = "reflect"> (x, amounts)'), amounts=pads(0, 0, before, 0, 0, 0))
+    found = lift(analyse(offline_of(model, StreamSpec(chunk=1))))
+    assert found.signature is not None
+    assert found.signature.min_frames == before + 1
+    session = session_of(found)
+    with pytest.raises(InputError, match=f"from {before + 1} frames on"):
+        session.run(x=np.zeros((1, 2, before), np.float32))
+    assert session.run(x=np.zeros((1, 2, before + 1), np.float32))["y"].shape == (1, 2, 2 * before + 1)
+
+
+@pytest.mark.parametrize(("up", "down"), [(2, 3), (16, 44), (160, 441)])
+def test_a_resampler_whose_phases_are_folded_into_time_and_cut_to_a_length(up: int, down: int) -> None:
+    """Conv with a stride makes ``up`` phases, which Reshape lays behind each other; ceil(T * up / down) samples stay."""
+    body = (
+        f"wide = Unsqueeze (x, one) phases = Conv <strides = [{down}], pads = [{down}, {down}]> (wide, kernel) "
+        "last = Transpose <perm = [0, 2, 1]> (phases) laid = Reshape (last, flat) frames = Shape <start = 1> (x) "
+        "more = Mul (frames, up) far = Add (more, spare) kept = Div (far, down) y = Slice (laid, none, kept, one)"
+    )
+    model = weights(
+        model_of(body, "float[1,T] x", "float[A,B] y"),
+        kernel=random(up, 1, 2 * down + 1),
+        flat=np.array([0, -1]),
+        one=np.array([1]),
+        none=np.array([0]),
+        up=np.array([up]),
+        spare=np.array([down - 1]),
+        down=np.array([down]),
+    )
+    found = lifted(model)
+    assert found.signature is not None
+    assert found.signature.outputs[0].rate == Fraction(up, down)

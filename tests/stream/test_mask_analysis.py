@@ -23,6 +23,12 @@ MASKS = {
     "multiplied behind": (f"{NEAR} f = Cast <to=1> (on) w = Mul (s, f) y = MatMul (w, x)", "w"),
     "one less the mask": (f"{NEAR} f = Cast <to=1> (off) g = Sub (unit, f) w = Mul (s, g) y = MatMul (w, x)", "w"),
     "two masks": (f"{NEAR} ahead = Less (d, zero) both = Or (off, ahead) m = Where (both, low, s) {KEPT}", "w"),
+    "numbers put in place of NaN and of infinities, as nan_to_num does": (
+        f"{NEAR} m = Where (off, low, s) v = Softmax (m) n = IsNaN (v) a = Where (n, none, v) i = IsInf (v) "
+        "over = Greater (v, none) top = And (over, i) b = Where (top, high, a) under = Less (v, none) "
+        "bottom = And (under, i) w = Where (bottom, low, b) y = MatMul (w, x)",
+        "w",
+    ),
     "the smaller of both": (f"{NEAR} a = Where (off, low, high) m = Min (s, a) {KEPT}", "w"),
 }
 NUMBERS = {

@@ -23,6 +23,7 @@ from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc.system.escape import one_line
 
 CALLS_A_WINDOW = 10
+WINDOW = "stream.window"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Call:
     window: int | None = None
     window_guess: bool = False
     why_window: str | None = None
+    way_out: str | None = None
     lifted: bool = True
 
 
@@ -107,10 +109,9 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
             return over_window(offline.declared, told, "whether it can be lifted exactly was not known in time")
         return Call(told.chunk or USUAL_CHUNK, "whether it fits was not known in time", guess=True)
     except StreamError as err:
-        if offline.declared is not None:
-            return over_window(offline.declared, told, refused(err))
-        call = over_window(usual_window(reading, offline), told, refused(err))
-        return replace(call, window_guess=True)
+        clip = offline.declared
+        call = over_window(clip or usual_window(reading, offline), told, refused(err))
+        return replace(call, window_guess=clip is None, way_out=None if WINDOW in (err.hint or WINDOW) else err.hint)
     multiple = analysis.chunk_multiple
     if offline.declared is not None and multiple >= offline.declared and told.chunk is None:
         reason = f"an exact lift would take {multiple} frames a call, as many as the model is declared for"
@@ -139,7 +140,7 @@ def usual_window(reading: Reading, offline: Offline) -> int:
         frames = reading.trial.shape(first.port)[first.spec.axis]
         if offline.accepts(frames):
             return frames
-    return min(n for n in offline.some_lengths() if n)
+    return max(offline.some_lengths())
 
 
 def guesses_of(reading: Reading, call: Call) -> tuple[str, ...]:
@@ -166,6 +167,8 @@ def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
     ]
     if call.why_window is not None:
         lines.append(f"  # A window, because {one_line(call.why_window)}")
+    if call.way_out is not None:
+        lines.append(f"  # Without a window: {one_line(call.way_out)}")
     lines.append(aligned(f"  chunk: {call.chunk}", f"{mark(call.guess)}frames that one call takes; {call.note}"))
     if call.window is not None:
         told = f"{mark(call.window_guess)}each call gives the outputs for the last {call.window} frames"

@@ -133,7 +133,10 @@ def carried_lines(reading: Reading) -> list[str]:
         return [f"the state '{name}' grows with every call" for name in carried.grows]
     told = []
     if carried.moved and reading.pairs:
-        told.append(f"{len(carried.moved)} of {len(reading.pairs)} states, fed back, change what the next call gives")
+        later = "; the others may act in later calls" if len(carried.moved) < len(reading.pairs) else ""
+        told.append(
+            f"{len(carried.moved)} of {len(reading.pairs)} states, fed back, change what the next call gives{later}"
+        )
     if carried.agrees is not None:
         verb = "are" if carried.agrees else "are not"
         told.append(f"two calls of {carried.frames} frames {verb} one call of {2 * carried.frames}")
@@ -178,6 +181,8 @@ def signature_entries(model: Model) -> dict[str, Any]:
         "state_bytes": signature.state_bytes,
         "max_frames": signature.max_frames,
         "min_frames": signature.min_frames,
+        "renamed": dict(signature.renamed),
+        "dropped": dict(signature.dropped),
     }
 
 

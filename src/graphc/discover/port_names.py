@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
@@ -22,7 +23,8 @@ STATES = vocabulary(
     "lstm gru rnn key value kv carry attn"
 )
 CACHES = vocabulary("past present cache caches cached kv key value mem mems buffer context")
-BATCHES = vocabulary("batch batchsize b bs n bsz nbatch")
+BATCHES = vocabulary("batch batchsize bs bsz nbatch")
+BATCH_LETTERS = ("b", "n")
 TIMES = vocabulary(
     "time times frame frames nframes t seq sequence length len sample samples nsamples step steps audio "
     "timesteps window chunk tokens phonemes signal"
@@ -31,7 +33,7 @@ FEATURES = vocabulary(
     "feature features feat feats mel mels nmels bin bins freq freqs frequency channel channels ch hidden "
     "coeff coefficients f c d"
 )
-SOUNDS = vocabulary("audio wav wave waveform pcm sound samples signal speech noisy mix mixture")
+SOUNDS = vocabulary("audio wav wave waveform waveforms pcm sound samples signal speech noisy mix mixture")
 RATES = vocabulary("sr samplerate fs")
 SETTINGS = vocabulary(
     "sid speaker spk spkr embedding emb dvector dvec xvector style speed scale scales temperature lang "
@@ -64,9 +66,23 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
     return bool(found) and (whole in words or found[-1] in words or found[0] in words)
 
 
-def is_batch(dim: object) -> bool:
-    """Whether a symbolic dim is the batch by its name; ``tokens_n`` is not."""
-    return dim_says(dim, BATCHES) and not dim_says(dim, TIMES)
+def is_batch(dims: Sequence[object], axis: int) -> bool:
+    """Whether an axis is the batch by the name of its dim.
+
+    ``tokens_n`` is not, and a letter is not where another axis has a better claim: of ``[batch, N]`` and of ``[B, N]``,
+    N is none.
+    """
+    claims = [batch_claim(dim) for dim in dims]
+    return claims[axis] > 0 and claims[axis] == max(claims)
+
+
+def batch_claim(dim: object) -> int:
+    """How surely a symbolic dim is the batch: 0 for not at all."""
+    if dim_says(dim, TIMES):
+        return 0
+    if dim_says(dim, BATCHES):
+        return 1 + len(BATCH_LETTERS)
+    return next((len(BATCH_LETTERS) - i for i, b in enumerate(BATCH_LETTERS) if dim_says(dim, frozenset({b}))), 0)
 
 
 def stem_of(name: str) -> tuple[str, ...]:

@@ -121,9 +121,28 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
     for port in rest:
         found[port.name] = with_sizes(timed_input(port, axes[port.name], bool(timed), stateful), trial)
     found = {name: with_these(reading, told.sized(name).sizes) for name, reading in found.items()}
+    found = with_conflicts(found)
     first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
     streams = sum(reading.is_stream for reading in found.values())
     return [of_stream(found[p.name], first, streams) for p in ports]
+
+
+def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
+    """A reading is a guess where another input has its time on a dim that stands on another axis of this one."""
+    axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and r.reasons != ("as told",)}
+    times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
+    checked = dict(found)
+    for name, axis in axes.items():
+        dims = found[name].port.dims
+        for other, dim in enumerate(dims):
+            if isinstance(dim, str) and dim != dims[axis] and dim in times:
+                checked[name] = replace(
+                    found[name],
+                    guess=True,
+                    reasons=(*found[name].reasons[:1], f"but axis {other} is '{dim}', which is time in {times[dim]}"),
+                    others=tuple(dict.fromkeys((f"axis: {other}", *found[name].others))),
+                )
+    return checked
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
@@ -186,7 +205,7 @@ def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
         return reading
     port, sizes = reading.port, {}
     for axis, dim in enumerate(port.dims):
-        if isinstance(dim, int) or axis == reading.spec.axis or is_batch(dim):
+        if isinstance(dim, int) or axis == reading.spec.axis or is_batch(port.dims, axis):
             continue
         size = trial.sizes.dims[dim_key(port, axis)]
         smaller = replace(trial.sizes, dims={**trial.sizes.dims, dim_key(port, axis): 1})

@@ -73,6 +73,7 @@ def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
     console.print(f"  {obstacle['reason']}")
     if obstacle["hint"]:
         console.print(f"  what helps: {obstacle['hint']}")
+    console.print("  or stream over a window, as `graphc init` does: --window N takes the last N frames in each call")
 
 
 def stream_lines(found: Mapping[str, Any]) -> list[str]:
@@ -80,9 +81,14 @@ def stream_lines(found: Mapping[str, Any]) -> list[str]:
     lines = call_lines(found)
     lines += [f"rate {change['rate']} from {change['node']} ({change['op']}) on" for change in found.get("rates", [])]
     lines += [output_line(out) for out in found["outputs"]]
+    lines += [f"output {name}: becomes the state port {port}" for name, port in found["renamed"].items()]
+    taken = {entry["name"] for entry in found["inputs"]}
+    lines += [f"output {name}: dropped: {why}" for name, why in found["dropped"].items() if name not in taken]
     for entry in found.get("attention", []):
         blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
         lines.append(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
+    if found["min_frames"] > 1:
+        lines.append(f"streams of at least {found['min_frames']} frames: offline, shorter ones do not run or differ")
     return [*lines, end_of(found)] if found["max_frames"] is not None else lines
 
 

@@ -71,7 +71,7 @@ def candidates(port: Port, shape: Sequence[int]) -> list[int]:
     return [
         axis
         for axis, dim in enumerate(port.dims)
-        if not is_batch(dim) and not (isinstance(dim, int) and dim < 2) and (shape[axis] > 1 or dim != 1)
+        if not is_batch(port.dims, axis) and not (isinstance(dim, int) and dim < 2) and (shape[axis] > 1 or dim != 1)
     ]
 
 
@@ -93,6 +93,8 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
         weighed += seen(response, front)
     if front and len(port.dims) == 2 and not isinstance(dim, int) and (last := responses.get(1)) is not None:
         weighed += [(5.0, "the other axis is summed over, as features are")] if last.summed else []
+    if others and all(is_batch(port.dims, a) for a in others):
+        weighed.append((1.0, "the other axis is the batch by name"))
     if len(port.dims) == 3 and axis == 1:
         weighed.append((0.5, "it stands between batch and features"))
     if len(port.dims) == 2 and axis == 1 and isinstance(port.dims[0], int):

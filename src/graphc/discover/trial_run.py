@@ -17,6 +17,7 @@ from graphc.ir.import_export import import_model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
+from graphc.offline.relax import without_stale_shapes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
 
 FRAMES = (64, 100, 16, 200, 400, 8, 32, 1000, 512, 576, 1600, 1)
@@ -81,8 +82,8 @@ def dim_key(port: Port, axis: int) -> str:
 def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
     """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few items of what stands in front, some frames."""
     dim = port.dims[axis]
-    others = [d for a, d in enumerate(port.dims) if a != axis]
-    if is_batch(dim):
+    others = {a: d for a, d in enumerate(port.dims) if a != axis}
+    if is_batch(port.dims, axis):
         return (1,)
     if says(port.name, STATES):
         return (1, *ITEMS)
@@ -90,11 +91,12 @@ def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
         return CHANNELS
     if dim_says(dim, TIMES) or axis > 0 or len(port.dims) == 1:
         alone = all(
-            d == 1 or is_batch(d) or dim_says(d, FEATURES) or (d is None and a == 0) for a, d in enumerate(others)
+            d == 1 or is_batch(port.dims, a) or dim_says(d, FEATURES) or (d is None and a == 0)
+            for a, d in others.items()
         )
         sound = alone or (says(port.name, SOUNDS) and len(port.dims) < 3)
         return SAMPLES if sound and port.elem_type not in INTEGERS else FRAMES
-    return ITEMS if any(isinstance(d, int) and d > 1 for d in others) or len(others) > 1 else (1, *ITEMS)
+    return ITEMS if any(isinstance(d, int) and d > 1 for d in others.values()) or len(others) > 1 else (1, *ITEMS)
 
 
 def trial_run(model: onnx.ModelProto) -> TrialRun:
@@ -104,6 +106,7 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
         ModelError: at none of those tried, with onnxruntime's words.
     """
     ports, _ = graph_ports(model)
+    model = without_stale_shapes(model)
     try:
         session = Session(model, exact=True, varied=True)
     except RunError as err:
@@ -155,7 +158,7 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
         return
     weights = weight_sizes(model)
     open_pairs = [p for p in ports if len(p.dims) == 2 and all(not isinstance(d, int) and d for d in p.dims)]
-    if any(not any(map(is_batch, p.dims)) for p in open_pairs):
+    if any(not any(is_batch(p.dims, axis) for axis in (0, 1)) for p in open_pairs):
         for last in (*weights, 1):
             yield Sizes({**{k: s[0] for k, s in likely.items()}, free[0]: FRAMES[0], free[-1]: last}, FRAMES[0])
     for items in (0, 1):

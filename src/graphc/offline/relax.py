@@ -11,19 +11,31 @@ from graphc.ir.import_export import FIRST_IR_WITH_DEFAULTS
 from graphc.spec.input_roles import MaskRole, Role, StreamRole
 
 
+def without_stale_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without the shapes that the exporter wrote down: some hold one length, and onnxruntime believes them."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    drop_shapes(bare)
+    return bare
+
+
+def drop_shapes(model: onnx.ModelProto) -> None:
+    del model.graph.value_info[:]
+    for port in model.graph.output:
+        if port.type.HasField("tensor_type"):
+            port.type.tensor_type.ClearField("shape")
+
+
 def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int | None:
     """Frees the stream axes, binds every other symbolic input dim to ``batch``, drops shapes that may be stale.
 
     Returns the declared number of frames of the first stream input where all stream inputs are fixed, else None.
     """
-    del model.graph.value_info[:]
+    drop_shapes(model)
     defaults = {i.name for i in model.graph.initializer}
     for port in [p for p in model.graph.input if p.name in defaults]:
         model.graph.input.remove(port)
     model.ir_version = max(model.ir_version, FIRST_IR_WITH_DEFAULTS)
-    for port in model.graph.output:
-        if port.type.HasField("tensor_type"):
-            port.type.tensor_type.ClearField("shape")
     declared: list[Fraction | None] = []
     for port in model.graph.input:
         role = roles.get(port.name)

@@ -78,6 +78,7 @@ class Checks:
             return
         if not self.trials:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
+            record.warnings += one_number_alone(self.trials)
         if self.as_exported is not None and not self.last_outputs:
             record.reference_change = worst_of(distances(self.as_exported, self.trials))
         if planned.lossy and not self.lossy and self.spec.paths:
@@ -164,6 +165,17 @@ class Checks:
         if len(lengths) == 1:
             return f"the model runs at {lengths[0]} frames and hardly else: export it with a free time axis"
         return "a lift that is not exact is a defect of graphc: report this model"
+
+
+def one_number_alone(trials: list[ValidationStream]) -> list[str]:
+    """Outputs that hold one number in every stream: whatever a model makes of its inputs, they would agree."""
+    found = []
+    for name, first in trials[0].want.items() if trials else ():
+        numbers = np.unique(np.concatenate([np.ravel(t.want[name]) for t in trials]))
+        if numbers.size == 1 and first.dtype.kind == "f":
+            told = f"the output '{name}' is {numbers[0]:g} in every stream tried"
+            found.append(f"{told}, offline as well: that they agree says little")
+    return found
 
 
 def distances(offline: Offline, trials: list[ValidationStream]) -> list[Difference]:

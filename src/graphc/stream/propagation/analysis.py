@@ -27,6 +27,7 @@ LONGEST_TABLE = 1000
 MOST_ROUNDS = 6
 LATER = (8, 64)
 LONGEST_START = 2500
+SCANNED = 64
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,7 @@ def promise_of(walk: Propagation) -> Promise:
     """The lengths for which what a walk claimed holds."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
+    start = first_accepted(walk.offline, start, min(evaluated))
     end = proof.end
     bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
     most, by, continues = end.last, end.tensor, end.outside or end.rounded
@@ -282,6 +284,18 @@ def promise_of(walk: Propagation) -> Promise:
         return Promise(start)
     node = proof.formulas.made_by.get(by)
     return Promise(start, most, label(node) if node is not None else by or None, continues, tried)
+
+
+def first_accepted(offline: Offline, first: int, accepted: int) -> int:
+    """The first length from ``first`` on that the model takes; far below one that it does, by bisection."""
+    for frames in range(first, min(accepted, first + SCANNED)):
+        if offline.accepts(frames):
+            return frames
+    low, high = first + SCANNED - 1, accepted
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if offline.accepts(middle) else (middle, high)
+    return max(high, first)
 
 
 def start_of(facts: Mapping[str, Fact], evaluation: Evaluation) -> int:

@@ -24,6 +24,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     """The step of a node: without time it is copied, with time its rule decides.
 
     Errors:
+        TooShortError: a refusal that may come of lengths at which nothing changes.
         StreamError: no rule, or the rule refuses.
     """
     sources = [*facts.inputs, *facts.captured.values()]
@@ -47,6 +48,8 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     except (ChunkMisfitError, TooShortError, AbsoluteError, AbsoluteTableError):
         raise
     except StreamError as err:
+        if any(stands_still(fact, facts) for fact in facts.inputs if isinstance(fact, Stream)):
+            raise TooShortError(err.reason, max(facts.lengths), err.node, err.hint) from None
         moved = None if tables else moved_stream(node, facts, err)
         if moved is None:
             raise first_refusal(facts, err) from None
@@ -57,6 +60,11 @@ def step_of(node: Node, facts: Facts) -> Lowering:
         raise StreamError(
             f"the rule for {op_of(node)} does not understand this node ({type(err).__name__}: {err})", node=label(node)
         ) from err
+
+
+def stands_still(stream: Stream, facts: Facts) -> bool:
+    """Whether a slow stream has as many frames at every length evaluated, so that its time looks like a fixed size."""
+    return stream.rate < 1 and len({stream.length(n) for n in facts.lengths}) == 1
 
 
 def static_step(node: Node, facts: Facts) -> Lowering:

@@ -31,6 +31,8 @@ ZERO_STAYS = (
     "HardSwish",
     "Elu",
     "Dropout",
+    "IsNaN",
+    "IsInf",
 )
 GONE_BELOW = ("Exp", "Sigmoid", "Relu")
 
@@ -86,6 +88,8 @@ def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
         )
     if op == "Clip":
         return clipped(node, facts, parts[0], free)
+    if op in ("Greater", "Less"):
+        return replace(free, zero=each(conjunction, zeros))
     if op == "And":
         return replace(free, zero=each(disjunction, zeros), one=each(conjunction, ones))
     if op == "Or":

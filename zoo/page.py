@@ -1,0 +1,2 @@
+def page(recipes, results):
+    return ""

@@ -1,0 +1,1 @@
+"""One file a package: how its networks are built and fed."""

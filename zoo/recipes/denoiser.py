@@ -1,0 +1,39 @@
+"""denoiser: Demucs on waveforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.recipe import Network, Package
+
+package = Package("denoiser")
+SMALL = {"hidden": 16, "depth": 4, "normalize": False, "resample": 1}
+PADDING = "leaves out the zeros that fill the utterance up to a whole number of hops"
+
+
+def body(net: Any, wav: Any) -> Any:
+    """What Demucs computes between its padding and its trimming."""
+    skips = []
+    for layer in net.encoder:
+        wav = layer(wav)
+        skips.append(wav)
+    wav = net.lstm(wav.permute(2, 0, 1))[0].permute(1, 2, 0)
+    for layer in net.decoder:
+        wav = layer(wav + skips.pop()[..., : wav.shape[-1]])
+    return wav
+
+
+@package.network("denoiser", "Demucs, causal", {"wav": 2}, ("torchscript",), changed=PADDING)
+def demucs() -> Network:
+    import torch
+    from denoiser.demucs import Demucs
+
+    return Network(Demucs(causal=True, **SMALL), {"wav": torch.randn(1, 1, 852 + 256 * 12)}, body)
+
+
+@package.network("denoiser", "Demucs with an LSTM in both directions", {"wav": 2}, ("torchscript",), changed=PADDING)
+def demucs_both_ways() -> Network:
+    import torch
+    from denoiser.demucs import Demucs
+
+    return Network(Demucs(causal=False, **SMALL), {"wav": torch.randn(1, 1, 852 + 256 * 12)}, body)
