@@ -53,7 +53,7 @@ from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, reg
 from graphc.rewriting.scene import Scene
 from graphc.spec.nearest import nearest
 from graphc.spec.schema import ToleranceSpec
-from graphc.stream.canonical.inline_if import inline_branch
+from graphc.stream.canonical.inline_subgraph import inline_branch
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.lowering.frame_by_frame import frame_by_frame, is_elementwise
 from graphc.stream.lowering.lowering import Lowering

@@ -7,6 +7,8 @@ import onnx
 import pytest
 from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weights
 
+from graphc.spec.stream_schema import InputSpec, StreamSpec
+
 COUNT = "sh = Shape (x) n = Gather (sh, two) last = Squeeze (n) t32 = Cast <to=6> (last)"
 KERAS = """
     {count}
@@ -212,3 +214,39 @@ def test_a_flag_that_is_set_after_the_first_turn() -> None:
     """
     model = weights(model_of(body, outputs="float[A,1,2] y"), two=np.array([2]), yes=np.array(True), no=np.array(False))
     lifted_equal(weights(model, h0=random(1, 2)))
+
+
+MAP = """
+    sh = Shape <start = 0, end = 1> (x) {trip} = Squeeze (sh)
+    y = Loop ({trip}, {first}) <body = b (int64 i, bool go) => (bool again, float[A,B] o)
+    {{
+        one = Gather <axis = 0> (x, i) row = Unsqueeze (one, front) f = Conv <pads = [2, 0]> (row, w)
+        r = Squeeze (f, front) scale = Cast <to = 1> (i) up = Add (scale, unit) o = Mul (r, up)
+        {again}
+    }}>
+"""
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("trip", "first", "again"),
+    [
+        ("n", "yes", "again = Identity (go)"),
+        ("n", "yes", "j = Add (i, one64) again = Less (j, n)"),
+    ],
+)
+def test_a_loop_that_turns_once_for_each_stream_of_the_batch(batch: int, trip: str, first: str, again: str) -> None:
+    model = model_of(MAP.format(trip=trip, first=first, again=again), "float[N,2,T] x", "float[A,B,C] y")
+    weights(model, w=random(3, 2, 3), front=np.array([0]), unit=np.float32(1), yes=np.array(True), one64=np.array(1))
+    found = lifted_equal(model, spec=StreamSpec(chunk=1, batch=batch, inputs={"x": InputSpec(axis=2)}))
+    assert kinds(found) == ["conv_context"] * batch
+    assert found.signature is not None
+    assert not found.signature.tried
+
+
+def test_a_loop_whose_turns_data_decides_is_refused() -> None:
+    again = "far = ReduceMax <keepdims = 0> (one) again = Less (far, unit)"
+    model = model_of(MAP.format(trip="n", first="yes", again=again), "float[N,2,T] x", "float[A,B,C] y")
+    weights(model, w=random(3, 2, 3), front=np.array([0]), unit=np.float32(1), yes=np.array(True))
+    err = refusal(model, StreamSpec(chunk=1, batch=2, inputs={"x": InputSpec(axis=2)}))
+    assert "Loop" in (err.node or "")

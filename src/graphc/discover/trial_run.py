@@ -21,7 +21,7 @@ from graphc.offline.relax import without_stale_shapes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
 
 FRAMES = (64, 100, 16, 200, 400, 8, 32, 1000, 512, 576, 1600, 1)
-SAMPLES = (16000, 4000, 512, 576, 1600, 1536, 480, 256, 160, 64, 48000, 1)
+SAMPLES = (16000, 4000, 512, 576, 1600, 1536, 480, 256, 160, 64, 48000, 61440, 1)
 ITEMS = (3, 8, 64, 16, 1)
 CHANNELS = (1, 2, 64, 80)
 FEW_SIZES = (64, 16, 400, 16000, 1)

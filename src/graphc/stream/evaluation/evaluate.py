@@ -18,7 +18,7 @@ from graphc.offline.reference import Offline
 from graphc.stream.canonical.canonicalize import make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
 from graphc.stream.canonical.edge_padding import pad_by_edges
-from graphc.stream.canonical.inline_if import inline_branch
+from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loop_slices import gather_picks
 from graphc.stream.canonical.loops import plain_loops
 from graphc.stream.canonical.sequence_to_scan import stack_sequences
@@ -27,6 +27,7 @@ from graphc.stream.evaluation.dependence import frontier, reachable
 from graphc.stream.evaluation.probe import probe_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes
+from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array, GraphConstant, TimeConstant
 
 LONGEST_TRIED = 100_000
@@ -134,6 +135,7 @@ class Start:
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes)
                 or plain_loops(graph, values)
+                or self.without_short_loop(shapes, carried)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
             )
@@ -158,6 +160,12 @@ class Start:
             feeds=tuple(run.feed for run in runs),
             time_shapes={name: sizes for name, sizes in found.items() if name not in shapes},
         )
+
+    def without_short_loop(self, shapes: Shapes, carried: set[str]) -> bool:
+        """Puts the turns of a Loop over the batch behind each other; says if there was one."""
+        decides = inline_turns(self.graph, shapes, carried)
+        self.conditions += decides or ()
+        return decides is not None
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import numpy as np
@@ -20,6 +20,7 @@ MOST_OF_PAIRS = 2**24
 NEAR = 8
 SCANNED = 64
 TRIED = 4
+FEW = 2
 
 
 def slowdown(facts: Mapping[str, Fact]) -> int:
@@ -73,17 +74,21 @@ def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tu
 
 
 def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides."""
-    longest, reach = max(evaluation.lengths), reach_of(evaluation, facts)
+    """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides.
+
+    Next to each length wanted stands a multiple of the shortest one: some models take no others.
+    """
+    longest, reach, shortest = max(evaluation.lengths), reach_of(evaluation, facts), min(evaluation.lengths)
     if 2 * longest > reach:
         return ()
     found: list[int] = []
     for k in range(1, TRIED + 1):
         wanted = round(longest * (reach / longest) ** (k / TRIED))
-        found += first_of(offline, range(wanted, max(wanted - NEAR, longest), -1))
+        near = (*range(wanted, wanted - FEW, -1), wanted // shortest * shortest)
+        found += first_of(offline, [n for n in near if n > longest])
     return tuple(found) or tuple(n for n in range(longest + 1, longest + 1 + NEAR) if offline.accepts(n))
 
 
-def first_of(offline: Offline, lengths: range) -> list[int]:
+def first_of(offline: Offline, lengths: Iterable[int]) -> list[int]:
     """The first of some lengths that the model takes, or none."""
     return list(islice((n for n in lengths if offline.accepts(n)), 1))
