@@ -1,13 +1,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters battery wheel floor clean
+.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.tested
-	$(BIN)/ruff check src passes tests examples benchmarks
+	$(BIN)/ruff check src passes tests examples benchmarks zoo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
@@ -53,6 +53,9 @@ exporters: .venv/.tested
 	out/jax/bin/python examples/export_jax.py out/exporters
 	out/paddle/bin/python examples/export_paddle.py out/exporters
 	$(BIN)/python tests/exporters.py out/exporters
+
+zoo: .venv/.tested
+	$(BIN)/python -m zoo --page
 
 benchmarks: .venv/.tested
 	$(BIN)/python -m pip install -q -e '.[bench]'

@@ -74,8 +74,7 @@ def drawn(ports: list[Tensor], session: StreamSession, frames: int, rng: np.rand
             inputs[port.name] = np.full(shape, value, dtype=port.dtype)
             continue
         if entry.axis is not None:
-            mul, div = entry.rate
-            shape[entry.axis] = frames * mul // div
+            shape[entry.axis] = int(frames * entry.pace)
         if np.issubdtype(port.dtype, np.floating):
             inputs[port.name] = rng.standard_normal(shape).astype(port.dtype)
         else:
@@ -98,8 +97,7 @@ def streamed(
             if entry.axis is None:
                 piece[entry.name] = whole[entry.name]
                 continue
-            mul, div = entry.rate
-            cut = range(place * mul // div, until * mul // div)
+            cut = range(int(place * entry.pace), int(until * entry.pace))
             piece[entry.name] = whole[entry.name].take(cut, axis=entry.axis)
         collect(given, session.push(piece))
         place = until

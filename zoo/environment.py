@@ -22,9 +22,9 @@ def python_of(name: str, folder: Path) -> Path:
     if made.is_file() and made.read_text() == wanted:
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-    pip = [python, "-m", "pip", "install", "-q", "--no-deps"]
-    subprocess.run([*pip, "-r", FOLDER / "build.txt"], check=True)
-    subprocess.run([*pip, "--no-build-isolation", "-r", FOLDER / f"{name}.txt"], check=True)
+    pip = (str(python), "-m", "pip", "install", "-q", "--no-deps")
+    subprocess.run([*pip, "-r", str(FOLDER / "build.txt")], check=True)
+    subprocess.run([*pip, "--no-build-isolation", "-r", str(FOLDER / f"{name}.txt")], check=True)
     for library in home.glob("lib/*/site-packages/torchaudio/lib/_torchaudio.*"):
         library.unlink()  # it is built for CUDA and stops the import elsewhere; the networks are Python
     made.write_text(wanted)

@@ -20,7 +20,8 @@ CLOSE = 1e-3
 
 def recipe_named(key: str) -> Recipe:
     module = importlib.import_module(f"zoo.recipes.{key.split('.')[0]}")
-    return next(recipe for recipe in module.package.recipes if recipe.key == key)
+    recipes: list[Recipe] = module.package.recipes
+    return next(recipe for recipe in recipes if recipe.key == key)
 
 
 def called(network: Network) -> Any:

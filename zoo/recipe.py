@@ -42,6 +42,7 @@ class Recipe:
         changed: what the recipe changes in the package before the export, and why.
         passes: options by pass, which are put into init's spec.
         told: what init is told, as its options; where it reads the model right by itself, nothing.
+        instead: of one that cannot be lifted exactly, what to change so that it can.
         build: makes the network; with an exporter of the package's own, writes the model to the path that it is given.
     """
 
@@ -55,6 +56,7 @@ class Recipe:
     changed: str
     passes: Mapping[str, Any]
     told: tuple[str, ...]
+    instead: str
     build: Callable[..., Any]
 
 
@@ -75,16 +77,14 @@ class Package:
         changed: str = "",
         passes: Mapping[str, Any] | None = None,
         told: tuple[str, ...] = (),
+        instead: str = "",
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Adds the decorated function as a recipe."""
 
         def add(build: Callable[..., Any]) -> Callable[..., Any]:
             key = f"{build.__module__.rsplit('.', 1)[-1]}.{build.__name__}"
-            self.recipes.append(
-                Recipe(
-                    key, self.name, self.environment, task, what, time, exporters, changed, passes or {}, told, build
-                )
-            )
+            whose = (self.name, self.environment, task, what)
+            self.recipes.append(Recipe(key, *whose, time, exporters, changed, passes or {}, told, instead, build))
             return build
 
         return add

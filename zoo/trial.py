@@ -164,7 +164,8 @@ def write_longer(spec: Path, longer: Path) -> None:
 
 
 def compiled_by(spec: Path) -> Path:
-    return spec.parent / YAML(typ="safe").load(spec.read_text())["output"]
+    output: str = YAML(typ="safe").load(spec.read_text())["output"]
+    return spec.parent / output
 
 
 def parameters_of(model: Path) -> int:
@@ -210,7 +211,7 @@ def exported(recipe: Recipe, exporter: str, model: Path) -> str:
     model.parent.mkdir(parents=True, exist_ok=True)
     model.unlink(missing_ok=True)
     python = python_of(recipe.environment, FOLDER / "env")
-    command = [python, "-m", "zoo.export_network", recipe.key, exporter, model]
+    command = [str(python), "-m", "zoo.export_network", recipe.key, exporter, str(model)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=EXPORT_S)
     except subprocess.TimeoutExpired:
@@ -218,4 +219,5 @@ def exported(recipe: Recipe, exporter: str, model: Path) -> str:
     if done.returncode == 0:
         return ""
     model.unlink(missing_ok=True)
-    return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    lines: list[str] = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"status {done.returncode}"

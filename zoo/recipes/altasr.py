@@ -31,6 +31,12 @@ def streaming() -> Network:
     return conformer(**STREAMING_ARCH)
 
 
-@package.network("recogniser", "Conformer in chunks, with group norm over the utterance", {"x": 1}, ("dynamo",))
+@package.network(
+    "recogniser",
+    "Conformer in chunks, with group norm over the utterance",
+    {"x": 1},
+    ("dynamo",),
+    instead="`conv_norm: frame`, as in the package's settings for streams",
+)
 def group_norm() -> Network:
     return conformer(chunk_size=16, left_context_chunks=4, causal_conv=True)

@@ -17,7 +17,13 @@ def conv_tasnet() -> Network:
     return Network(ConvTasNet(n_src=2, n_filters=128, **BLOCKS, **CAUSAL), {"wav": torch.randn(1, 1, 4000)})
 
 
-@package.network("separation", "ConvTasNet, global layer norm over the utterance", {"wav": 2}, ("torchscript",))
+@package.network(
+    "separation",
+    "ConvTasNet, global layer norm over the utterance",
+    {"wav": 2},
+    ("torchscript",),
+    instead="`norm_type='cLN', causal=True`",
+)
 def conv_tasnet_global() -> Network:
     import torch
     from asteroid.models import ConvTasNet

@@ -14,6 +14,7 @@ def beats() -> Network:
 
     def from_the_start(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         net.hidden, net.cell = torch.zeros(2, 1, 150), torch.zeros(2, 1, 150)
-        return net(x)
+        y: torch.Tensor = net(x)
+        return y
 
     return Network(BDA(272, 150, 2, "cpu"), {"x": torch.randn(1, 60, 272)}, from_the_start)

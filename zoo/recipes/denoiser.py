@@ -31,7 +31,14 @@ def demucs() -> Network:
     return Network(Demucs(causal=True, **SMALL), {"wav": torch.randn(1, 1, 852 + 256 * 12)}, body)
 
 
-@package.network("denoiser", "Demucs with an LSTM in both directions", {"wav": 2}, ("torchscript",), changed=PADDING)
+@package.network(
+    "denoiser",
+    "Demucs with an LSTM in both directions",
+    {"wav": 2},
+    ("torchscript",),
+    changed=PADDING,
+    instead="`causal=True`",
+)
 def demucs_both_ways() -> Network:
     import torch
     from denoiser.demucs import Demucs

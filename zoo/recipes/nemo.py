@@ -48,6 +48,7 @@ BLOCK: dict[str, Any] = {
     "separable": True,
 }
 TIME = {"audio_signal": 2}
+EMBEDDING = "a window as long as the utterances that it was trained on: one embedding has no frames"
 
 
 class Telemetry(MetaPathFinder, Loader):
@@ -100,7 +101,9 @@ def quartznet(path: Path) -> None:
     write("ConvASREncoder", path, jasper=blocks, activation="relu", feat_in=40)
 
 
-@package.network("speaker", "TitaNet encoder: squeeze and excitation over the utterance", TIME, ("nemo",))
+@package.network(
+    "speaker", "TitaNet encoder: squeeze and excitation over the utterance", TIME, ("nemo",), instead=EMBEDDING
+)
 def titanet(path: Path) -> None:
     blocks = [BLOCK, BLOCK | {"se": True, "se_context_size": -1}]
     write("ConvASREncoder", path, jasper=blocks, activation="relu", feat_in=40)

@@ -10,7 +10,12 @@ from zoo.recipe import Network, Package
 package = Package("Resemblyzer")
 
 
-@package.network("speaker", "VoiceEncoder: three LSTMs, the state after the last frame", {"mel": 1})
+@package.network(
+    "speaker",
+    "VoiceEncoder: three LSTMs, the state after the last frame",
+    {"mel": 1},
+    instead="export the states of all frames: the embedding so far, in each of them",
+)
 def voice_encoder() -> Network:
     import torch
 

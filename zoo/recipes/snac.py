@@ -35,7 +35,13 @@ def encoder() -> Network:
     return Network(codec(), {"wav": torch.randn(1, 1, 8192)}, lambda net, wav: net.encoder(wav))
 
 
-@package.network("codec", "SNAC encoder with attention in windows of 8", {"wav": 2}, ("torchscript",))
+@package.network(
+    "codec",
+    "SNAC encoder with attention in windows of 8",
+    {"wav": 2},
+    ("torchscript",),
+    instead="the model without attention (`attn_window_size=None`)",
+)
 def encoder_with_attention() -> Network:
     import torch
 

@@ -81,7 +81,13 @@ def transformer_causal() -> Network:
     return Network(transformer("transformer", "regularMHA", causal=True), frames(), lambda net, x: net.encode(x))
 
 
-@package.network("recogniser", "CRDNN with LSTMs forward, padded by reflection", {"x": 1}, ("torchscript",))
+@package.network(
+    "recogniser",
+    "CRDNN with LSTMs forward, padded by reflection",
+    {"x": 1},
+    ("torchscript",),
+    instead="padding by zeros",
+)
 def crdnn() -> Network:
     import torch
     from speechbrain.lobes.models.CRDNN import CRDNN
@@ -99,7 +105,12 @@ def crdnn() -> Network:
     return Network(net, {"x": torch.randn(1, 80, 40)})
 
 
-@package.network("speaker", "ECAPA-TDNN: statistics over the utterance", {"x": 1})
+@package.network(
+    "speaker",
+    "ECAPA-TDNN: statistics over the utterance",
+    {"x": 1},
+    instead="a window as long as the utterances that it was trained on: one embedding has no frames",
+)
 def ecapa() -> Network:
     import torch
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN

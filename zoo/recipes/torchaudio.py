@@ -9,19 +9,6 @@ from zoo.recipe import Network, Package
 package = Package("torchaudio")
 
 
-@package.network("recogniser", "Emformer: segments of 16, 32 to the left, 4 to the right", {"x": 1}, ("torchscript",))
-def emformer() -> Network:
-    import torch
-    from torchaudio.models import Emformer
-
-    net = Emformer(80, 4, 256, 3, 16, left_context_length=32, right_context_length=4, max_memory_size=0)
-
-    def call(net: Any, x: Any) -> Any:
-        return net(x, torch.full((1,), x.shape[1] - 4, dtype=torch.int32))[0]
-
-    return Network(net, {"x": torch.randn(1, 68, 80)}, call)
-
-
 @package.network(
     "recogniser",
     "Conformer: attention over all frames",
@@ -39,7 +26,12 @@ def conformer() -> Network:
     return Network(Conformer(80, 4, 256, 3, 31), {"x": torch.randn(1, 64, 80)}, call)
 
 
-@package.network("separation", "ConvTasNet, global layer norm over the utterance", {"wav": 2})
+@package.network(
+    "separation",
+    "ConvTasNet, global layer norm over the utterance",
+    {"wav": 2},
+    instead="a causal ConvTasNet with cumulative norm, as that of asteroid",
+)
 def conv_tasnet() -> Network:
     import torch
     from torchaudio.models import ConvTasNet

@@ -7,7 +7,7 @@ from zoo.recipe import Network, Package
 package = Package("torchcrepe")
 
 
-@package.network("pitch", "CREPE tiny: each frame on its own", {"frames": 0})
+@package.network("pitch", "CREPE tiny: each frame on its own", {"frames": 0}, told=("--input", "frames=0"))
 def pitch() -> Network:
     import torch
     from torchcrepe.model import Crepe

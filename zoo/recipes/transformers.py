@@ -96,7 +96,12 @@ def wav2vec2_bert() -> Network:
     return Network(net, {"x": torch.randn(1, 100, 160)}, lambda net, x: net(x)[0])
 
 
-@package.network("recogniser", "wav2vec 2.0: group norm over the utterance", {"wav": 1})
+@package.network(
+    "recogniser",
+    "wav2vec 2.0: group norm over the utterance",
+    {"wav": 1},
+    instead="`feat_extract_norm: layer`, and a limit on attention",
+)
 def wav2vec2() -> Network:
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2Model
@@ -120,13 +125,3 @@ def speecht5_hifigan() -> Network:
 
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(upsample_initial_channel=64))
     return Network(net, {"mel": torch.randn(1, 30, 80)})
-
-
-@package.network("vocoder", "UnivNet: kernels predicted from the mel", {"mel": 1, "noise": 1}, ("torchscript",))
-def univnet() -> Network:
-    import torch
-    from transformers import UnivNetConfig, UnivNetModel
-
-    net = UnivNetModel(UnivNetConfig(model_hidden_channels=16))
-    inputs = {"mel": torch.randn(1, 20, 100), "noise": torch.randn(1, 20, 64)}
-    return Network(net, inputs, lambda net, mel, noise: net(mel, noise)[0])

@@ -26,13 +26,3 @@ def decoder(**options: Any) -> Network:
 )
 def rotary() -> Network:
     return decoder(rotary_pos_emb=True)
-
-
-@package.network(
-    "sequence model",
-    "Decoder: ALiBi, all the past",
-    {"x": 1},
-    passes={"lift_state": {"attention": {"max_frames": 400}}},
-)
-def alibi() -> Network:
-    return decoder(alibi_pos_bias=True, alibi_num_heads=2)
