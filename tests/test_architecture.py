@@ -23,6 +23,7 @@ ORDER = (
     "ir",
     "targets",
     "spec",
+    "devices",
     "offline",
     "client",
     "stream",

@@ -49,6 +49,10 @@ class OutputError(GraphcError):
     """A result that could not be written."""
 
 
+class InstallError(GraphcError):
+    """A package that is needed and not installed."""
+
+
 class InputError(GraphcError):
     """Arrays that do not fit a compiled model's ports."""
 
@@ -57,6 +61,10 @@ class StreamError(GraphcError):
     """A model that cannot be streamed as asked."""
 
     exit_code = 3
+
+
+class TargetError(StreamError):
+    """A runtime that does not take a model."""
 
 
 class LengthError(StreamError):

@@ -223,6 +223,11 @@ def test_a_letter_is_the_batch_only_where_no_other_axis_is(dims: str) -> None:
     assert guesses(reading) == []
 
 
+def test_a_letter_behind_fixed_axes_is_no_batch() -> None:
+    model = weights(model_of("y = Conv <strides = [5]> (wave, w)", "float[1,1,n] wave"), w=random(2, 1, 5))
+    assert said(read_ports(model)) == {"wave": {"axis": 2}}
+
+
 def test_a_dim_that_is_time_in_one_input_and_none_in_another_is_a_guess() -> None:
     body = "s = Softmax <axis = 1> (z) p = ReduceSum <keepdims = 0> (s, last) q = Softmax <axis = 0> (p) y = Add (q, logit)"
     model = weights(model_of(body, "float[D,K] logit, float[D,K,6] z", "float[A,B] y"), last=np.array([2]))

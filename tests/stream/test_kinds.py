@@ -235,3 +235,18 @@ def test_a_resampler_whose_phases_are_folded_into_time_and_cut_to_a_length(up: i
     found = lifted(model)
     assert found.signature is not None
     assert found.signature.outputs[0].rate == Fraction(up, down)
+
+
+POOLED = (
+    "p = AveragePool <strides = [4], kernel_shape = [4], ceil_mode = 1> (x) size = Shape (x) n = Shape <start = 2> (x)"
+)
+NEAREST = 'Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">'
+
+
+def test_a_resize_to_the_length_of_another_stream_is_refused_with_what_works() -> None:
+    err = refusal(model_of(f"{POOLED} r = {NEAREST} (p, , , size) y = Add (r, x)"))
+    assert "another factor at every length" in err.reason
+    assert "whole factor" in (err.hint or "")
+    body = f"{POOLED} r = {NEAREST} (p, , scales) c = Slice (r, zero, n, two) y = Add (c, x)"
+    numbers = {"scales": np.array([1, 1, 4], np.float32), "zero": np.array([0]), "two": np.array([2])}
+    lifted(weights(model_of(body), **numbers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.static_ports import with_static_ports
+from graphc.build.target_files import Made, made_targets, report_entry, runtimes_of, wanted_targets
 from graphc.client.make_manifest import manifest_of, npz
 from graphc.client.manifest import METADATA_KEY, to_json
 from graphc.errors import GraphcError
@@ -69,8 +70,9 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
+    targets = wanted_targets(spec_file)
     read = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
-    fingerprint = fingerprint_of(spec_file, registry.files, read)
+    fingerprint = fingerprint_of(spec_file, registry.files, read) | runtimes_of(targets)
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
@@ -84,7 +86,9 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
         record_result(data, result, offline)
         if offline is not None:
             follow_drift(data, spec_file, offline, result, options.progress)
-        files = model_files(spec_file, result, data)
+        made = made_targets(targets, result, offline, outputs["model"], options.progress)
+        data["targets"] = {name: report_entry(m) for name, m in made.items()}
+        files = model_files(spec_file, result, data, made)
         size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))
         check_budget(data, spec_file, result.proto, size)
     except GraphcError as err:
@@ -128,6 +132,7 @@ def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str,
         "stream": None,
         "drift": None,
         "kernels": [],
+        "targets": {},
         "error": None,
     }
 
@@ -179,8 +184,10 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     data["latency"] = measure(session_of(result.model, result.proto), offline).as_dict()
 
 
-def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any]) -> dict[Path, bytes]:
-    """The model, and where it streams its manifest and first values."""
+def model_files(
+    spec_file: SpecFile, result: PipelineResult, data: dict[str, Any], targets: Mapping[str, Made]
+) -> dict[Path, bytes]:
+    """The model, where it streams its manifest and first values, and the files of its targets."""
     paths = output_paths(spec_file)
     proto = onnx.ModelProto()
     proto.CopyFrom(result.proto)
@@ -191,6 +198,8 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
         if arrays:
             files[paths["init"]] = npz(arrays)
             manifest["init_sha256"] = digest(files[paths["init"]])
+        if targets:
+            manifest["targets"] = {name: made.entry for name, made in targets.items()}
         files[paths["manifest"]] = to_json(manifest).encode()
         proto = with_static_ports(proto, manifest)
         set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
@@ -198,6 +207,8 @@ def model_files(spec_file: SpecFile, result: PipelineResult, data: dict[str, Any
         files[paths["data"]] = moved_out(proto, paths["data"].name)
     proto = loaded(proto)
     files[paths["model"]] = proto.SerializeToString(deterministic=True)
+    for made in targets.values():
+        files |= made.files
     return files
 
 

@@ -71,6 +71,7 @@ def show_report(report: Report, spec: str) -> None:
             *port_changes(data["stream"]["renamed"], data["stream"]["dropped"]),
             *reference_lines(data),
             *kernel_lines(data),
+            *target_lines(data),
         ]:
             console.print(line)
         if data["drift"] is not None:
@@ -106,6 +107,15 @@ def reference_lines(data: dict[str, Any]) -> list[str]:
         + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
         for p in data["passes"]
         for d in p["reference_change"]
+    ]
+
+
+def target_lines(data: dict[str, Any]) -> list[str]:
+    """What became of the model on each target."""
+    return [
+        f"{name} ({entry['runtime']}): equal within {number(entry['max_abs'])}, "
+        f"{entry['latency']['p50_ms']:.3f} ms a call, {entry['file']}"
+        for name, entry in data.get("targets", {}).items()
     ]
 
 

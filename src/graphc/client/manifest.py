@@ -120,6 +120,27 @@ class StateEntry(Part):
     scale: Scale | None = None
 
 
+class NativePortEntry(Part):
+    """A port as a target's runtime has it; docs/targets.md says how a value becomes a native one."""
+
+    name: str | None
+    index: Annotated[int, Field(ge=0)] | None
+    dtype: str
+    shape: list[Annotated[int, Field(ge=0)]]
+    permutation: list[Annotated[int, Field(ge=0)]] | None = None
+
+
+class TargetEntry(Part):
+    """The model as it was converted for a runtime, and what came of running it there."""
+
+    file: str
+    runtime: str
+    ran: bool
+    snr_db: float | None = None
+    max_abs: float | None = None
+    ports: dict[str, NativePortEntry] = Field(default={})
+
+
 class Manifest(Part):
     """The ports of a compiled model (docs/manifest.md says what each field means)."""
 
@@ -141,6 +162,7 @@ class Manifest(Part):
     init_sha256: str | None = None
     renamed: dict[str, str] = Field(default={})
     dropped: dict[str, str] = Field(default={})
+    targets: dict[str, TargetEntry] = Field(default={})
 
     @property
     def longest(self) -> int | None:

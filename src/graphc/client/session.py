@@ -12,10 +12,11 @@ import onnx
 
 from graphc.client.first_values import first_values_in
 from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
+from graphc.client.open_target import open_target
 from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
 from graphc.errors import InputError, ModelError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session, open_model
+from graphc.ir.runtime import RunError, Runs, open_model
 
 MANIFEST_SUFFIX = ".manifest.json"
 
@@ -25,7 +26,7 @@ class Compiled:
     """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
 
     manifest: Manifest
-    runner: Session
+    runner: Runs
     first: Arrays
 
 
@@ -46,9 +47,11 @@ class StreamSession(StreamBuffer):
             one in memory.
         threads: onnxruntime's intra-op threads.
         exact: compute quantized products in float, as ONNX defines them, not in integers.
+        target: the runtime to run it on, one of the spec's ``targets``; None for onnxruntime.
 
     Errors:
-        ModelError: no compiled model, or a manifest that does not fit it.
+        ModelError: no compiled model, a manifest that does not fit it, or one without this target.
+        InstallError: the target's runtime is not installed.
 
     Example:
         session = StreamSession("tagger.stream.onnx")
@@ -57,8 +60,8 @@ class StreamSession(StreamBuffer):
         rest = session.flush()
     """
 
-    def __init__(self, model: str | Path | Compiled, threads: int = 1, exact: bool = False):
-        compiled = opened(model, threads, exact)
+    def __init__(self, model: str | Path | Compiled, threads: int = 1, exact: bool = False, target: str | None = None):
+        compiled = opened(model, threads, exact, target)
         super().__init__(compiled.manifest)
         self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
         self.reset()
@@ -148,7 +151,7 @@ class StreamSession(StreamBuffer):
 
 
 def called(
-    manifest: Manifest, runner: Session, feeds: Arrays, states: Arrays, valid: Sequence[int]
+    manifest: Manifest, runner: Runs, feeds: Arrays, states: Arrays, valid: Sequence[int]
 ) -> tuple[Arrays, Arrays]:
     """One call of a compiled model: its outputs, and the states of the next call.
 
@@ -163,23 +166,29 @@ def called(
     return {o.name: results[o.name] for o in manifest.outputs}, {s.input: results[s.output] for s in manifest.states}
 
 
-def opened(model: str | Path | Compiled, threads: int, exact: bool = False) -> Compiled:
+def opened(model: str | Path | Compiled, threads: int, exact: bool = False, target: str | None = None) -> Compiled:
     """A compiled model, read where a path is given, whose manifest fits it.
 
     Errors:
         ModelError: no compiled model, or a manifest or first values that lie.
+        InstallError: the target's runtime is not installed.
+        TargetError: it does not take its file.
     """
     if isinstance(model, Compiled):
         compiled = model
     else:
         manifest, folder, path = locate(Path(model))
-        runner = open_model(path, str(path), threads, exact)
+        runner = (
+            open_model(path, str(path), threads, exact)
+            if target is None
+            else open_target(manifest, target, folder, threads)
+        )
         compiled = Compiled(manifest, runner, first_values_in(manifest, folder))
     check_ports(compiled.manifest, compiled.runner)
     return compiled
 
 
-def check_ports(manifest: Manifest, runner: Session) -> None:
+def check_ports(manifest: Manifest, runner: Runs) -> None:
     """Refuses a manifest that does not fit its model.
 
     Errors:
@@ -194,7 +203,7 @@ def check_ports(manifest: Manifest, runner: Session) -> None:
         check_frames(entry, runner, manifest.chunk is None)
 
 
-def check_frames(entry: PortEntry, runner: Session, dynamic: bool) -> None:
+def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
     """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
 
     Errors:

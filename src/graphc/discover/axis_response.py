@@ -133,7 +133,7 @@ def distance(before: Any, after: Any) -> Array | None:
     exact = before.dtype if before.dtype.kind == "f" else np.float64
     with np.errstate(invalid="ignore", over="ignore"):
         moved = np.abs(np.subtract(after, before, dtype=exact))
-    np.nan_to_num(moved, copy=False, posinf=1e30)
+    np.nan_to_num(moved, copy=False, posinf=min(1e30, float(np.finfo(moved.dtype).max)))
     most = float(moved.max())
     if most == 0:
         return None

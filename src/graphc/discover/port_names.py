@@ -69,19 +69,22 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
 def is_batch(dims: Sequence[object], axis: int) -> bool:
     """Whether an axis is the batch by the name of its dim.
 
-    ``tokens_n`` is not, and a letter is not where another axis has a better claim: of ``[batch, N]`` and of ``[B, N]``,
-    N is none.
+    ``tokens_n`` is not. A letter is one in front, or beside an axis that is named as time, and not where another axis
+    has a better claim: of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` the last is none.
     """
-    claims = [batch_claim(dim) for dim in dims]
+    claims = [batch_claim(dims, a) for a in range(len(dims))]
     return claims[axis] > 0 and claims[axis] == max(claims)
 
 
-def batch_claim(dim: object) -> int:
+def batch_claim(dims: Sequence[object], axis: int) -> int:
     """How surely a symbolic dim is the batch: 0 for not at all."""
+    dim = dims[axis]
     if dim_says(dim, TIMES):
         return 0
     if dim_says(dim, BATCHES):
         return 1 + len(BATCH_LETTERS)
+    if axis > 0 and not any(dim_says(other, TIMES) for other in dims):
+        return 0
     return next((len(BATCH_LETTERS) - i for i, b in enumerate(BATCH_LETTERS) if dim_says(dim, frozenset({b}))), 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -77,6 +77,23 @@ def without(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
             tensor.ClearField("raw_data")
             tensor.external_data.add(key="location", value="beside")
     return marked
+
+
+def save_in_ort_format(model: onnx.ModelProto, path: Path) -> None:
+    """Writes a model in onnxruntime's own format, with the rewrites that hold on every machine.
+
+    Errors:
+        RunError: onnxruntime does not take the model.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    try:
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as err:
+        raise RunError(first_line(err)) from err
 
 
 class RunError(Exception):
@@ -163,7 +180,17 @@ class Session:
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
 
 
-class Watched(Session):
+class Runs(Protocol):
+    """A model that runs call by call: a Session, or one of another runtime behind the same calls."""
+
+    input_names: list[str]
+    output_names: list[str]
+    shapes: dict[str, list[int | str | None]]
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]: ...
+
+
+class Watched:
     """A session that shows every call.
 
     Args:
@@ -174,16 +201,16 @@ class Watched(Session):
 
     def __init__(
         self,
-        session: Session,
+        session: Runs,
         see: Callable[[Mapping[str, Array], Mapping[str, Array]], None],
         instead: Mapping[str, Array] | None = None,
     ):
-        vars(self).update(vars(session))
-        self.see, self.instead = see, instead or {}
+        self.session, self.see, self.instead = session, see, instead or {}
+        self.input_names, self.output_names, self.shapes = session.input_names, session.output_names, session.shapes
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
         given = {**feeds, **self.instead}
-        results = super().run(given, outputs)
+        results = self.session.run(given, outputs)
         self.see(given, results)
         return results
 

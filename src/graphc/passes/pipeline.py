@@ -47,6 +47,8 @@ class PipelineResult:
     sights: list[StateSensitivity]
     exact: Model | None
     kernels: list[Difference]
+    streams: list[ValidationStream]
+    lossy: bool
 
 
 @dataclass
@@ -96,7 +98,18 @@ class Pipeline:
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
         kernels = checks.kernels(model, proto)
         frames = [t.frames for t in checks.trials]
-        return PipelineResult(model, proto, self.records, frames, checks.played, sights, self.float_model(), kernels)
+        return PipelineResult(
+            model,
+            proto,
+            self.records,
+            frames,
+            checks.played,
+            sights,
+            self.float_model(),
+            kernels,
+            checks.trials,
+            self.lossy,
+        )
 
     def float_model(self) -> Model | None:
         """The streaming model before the first pass that may change the numbers; the first one, where none may."""

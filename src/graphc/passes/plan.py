@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel
-from pydantic import ValidationError as PydanticError
+from typing import Any
 
 from graphc.passes.pass_api import Pass, PassConfig
 from graphc.passes.registry import Registry
-from graphc.spec.messages import first_error, plain_words
-from graphc.spec.nearest import nearest
+from graphc.spec.options import read_options
 from graphc.spec.schema import PassSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import files_in
@@ -105,23 +100,4 @@ def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:
 
 
 def config_of(spec_file: SpecFile, index: int, cls: type[Pass[Any]], options: dict[str, Any]) -> PassConfig:
-    try:
-        return cls.Config.model_validate(options)
-    except PydanticError as err:
-        first = first_error(err.errors(include_url=False))
-        loc = first["loc"]
-        keys = ("passes", index, cls.name, *loc)
-        if first["type"] == "extra_forbidden":
-            raise spec_file.error(
-                keys, "unknown option", nearest(str(loc[-1]), options_at(cls.Config, loc[:-1]))
-            ) from None
-        raise spec_file.error(keys, plain_words(first)) from None
-
-
-def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
-    """The options that may stand under a path within those of a pass."""
-    for key in keys:
-        field = config.model_fields.get(str(key))
-        inner = [a for a in (get_args(field.annotation) or (field.annotation,)) if isinstance(a, type)] if field else []
-        config = next((a for a in inner if issubclass(a, BaseModel)), config)
-    return list(config.model_fields)
+    return read_options(spec_file, ("passes", index, cls.name), cls.Config, options)

@@ -100,6 +100,10 @@ class PassSpec(Strict):
     tolerance: ToleranceSpec | None = None
 
 
+class TargetSpec(PassSpec):
+    """One entry of ``targets``: the name of a runtime with its options."""
+
+
 def as_pass(entry: object) -> object:
     """An entry as it is written: ``fuse`` or ``quantize: {mode: dynamic}``."""
     if isinstance(entry, str):
@@ -112,7 +116,7 @@ def as_pass(entry: object) -> object:
             rest = {k: v for k, v in options.items() if k != "tolerance"}
             tolerance = {"tolerance": options["tolerance"]} if "tolerance" in options else {}
             return {"name": name, "options": rest, **tolerance}
-    raise ValueError("a pass is a name, or one name with its options as in `quantize: {mode: dynamic}`")
+    raise ValueError("an entry is a name, or one name with its options as in `quantize: {mode: dynamic}`")
 
 
 class Spec(Strict):
@@ -131,6 +135,12 @@ class Spec(Strict):
     passes: list[
         Annotated[PassSpec, BeforeValidator(as_pass, json_schema_input_type=str | dict[str, dict[str, Any] | None])]
     ]
+    targets: list[
+        Annotated[TargetSpec, BeforeValidator(as_pass, json_schema_input_type=str | dict[str, dict[str, Any] | None])]
+    ] = Field(
+        default=[],
+        description="runtimes that the model is converted for, and run and compared on (`graphc targets` lists them)",
+    )
     pass_paths: list[str] = Field(default=[], description="folders of further passes; the command line must allow each")
     validation: ValidateSpec = Field(default=ValidateSpec(), alias="validate")
     budget: BudgetSpec = BudgetSpec()
@@ -147,6 +157,15 @@ class Spec(Strict):
     def target_exists(cls, value: str) -> str:
         if value not in all_targets():
             raise ValueError(f"input should be {' or '.join(map(repr, all_targets()))}")
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def each_target_once(cls, value: list[TargetSpec]) -> list[TargetSpec]:
+        names = [entry.name for entry in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"'{twice}' stands there twice")
         return value
 
     @field_validator("model", "output")

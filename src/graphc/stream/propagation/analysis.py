@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, StreamError, TooShortError
-from graphc.ir.graph import label
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.single_length import one_length_only
-from graphc.stream.evaluation.wanted_tensors import longest
 from graphc.stream.facts.facts import Fact
-from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.propagation.lowered_node import LoweredNode
+from graphc.stream.propagation.promise import LATER, Promise, promise_of, start_of
 from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.domain.space import Patience
 from graphc.stream.symbolic.proof import ENDLESS, Proof
@@ -25,36 +23,7 @@ from graphc.stream.symbolic.proof import ENDLESS, Proof
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
 MOST_ROUNDS = 6
-LATER = (8, 64)
 LONGEST_START = 2500
-SCANNED = 64
-
-
-@dataclass(frozen=True)
-class Promise:
-    """The lengths for which a lift holds.
-
-    Args:
-        min_frames, max_frames: the shortest and the longest stream; None for any.
-        ended_by: the node that ends it; None where a table of positions or nothing does.
-        continues: whether the streaming model needs nothing of what ends there.
-        tried: tensors of which something is not proved, and why; empty where all is.
-    """
-
-    min_frames: int = 1
-    max_frames: int | None = None
-    ended_by: str | None = None
-    continues: bool = True
-    tried: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether the longest stream is several times the shortest."""
-        return (self.max_frames or ENDLESS) >= LATER[0] * self.min_frames
-
-    def covers(self, other: Promise) -> bool:
-        """Whether this one holds for all lengths for which another does."""
-        return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
 
 
 @dataclass(frozen=True)
@@ -261,49 +230,3 @@ def lengths_before(found: Analysis) -> tuple[int, ...]:
     if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
         return ()
     return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
-
-
-def promise_of(walk: Propagation) -> Promise:
-    """The lengths for which what a walk claimed holds."""
-    proof, evaluated = walk.proof, walk.evaluation.lengths
-    start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
-    start = first_accepted(walk.offline, start, min(evaluated))
-    end = proof.end
-    bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
-    most, by, continues = end.last, end.tensor, end.outside or end.rounded
-    tried = dict(proof.untold)
-    if tried or not proof.is_possible:
-        seen = max(evaluated)
-        if seen <= most:
-            further = [n for k in (1, 2, 3, 4) for n in (k * seen, k * seen + 1) if n > seen]
-            most, by = seen, next(iter(tried), "")
-            continues = not any(walk.offline.accepts(n) for n in further)
-    if bound is not None and bound <= most:
-        most, by, continues = bound, "", False
-    if most >= ENDLESS:
-        return Promise(start)
-    node = proof.formulas.made_by.get(by)
-    return Promise(start, most, label(node) if node is not None else by or None, continues, tried)
-
-
-def first_accepted(offline: Offline, first: int, accepted: int) -> int:
-    """The first length from ``first`` on that the model takes; far below one that it does, by bisection."""
-    for frames in range(first, min(accepted, first + SCANNED)):
-        if offline.accepts(frames):
-            return frames
-    low, high = first + SCANNED - 1, accepted
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if offline.accepts(middle) else (middle, high)
-    return max(high, first)
-
-
-def start_of(facts: Mapping[str, Fact], evaluation: Evaluation) -> int:
-    """The shortest stream in which no tensor is empty.
-
-    onnxruntime's pools round toward zero, and so give one partial window where ONNX's formula gives none: shorter
-    streams are outside the promise (docs/limits.md).
-    """
-    lengths = {f.length for f in facts.values() if isinstance(f, Stream)}
-    longest = max(evaluation.lengths)
-    return next(n for n in range(1, longest + 1) if n == longest or all(length(n) > 0 for length in lengths))

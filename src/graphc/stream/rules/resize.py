@@ -77,7 +77,11 @@ def time_ratio(facts: Facts, x: Stream) -> Fraction:
     }
     whole = {r if r >= 1 else Fraction(1, round(1 / r)) for r in ratios}
     if len(whole) != 1:
-        facts.refuse("resizes time to a size that does not follow the length", "resize by a whole factor")
+        few = ", ".join(str(r) for r in sorted(ratios)[:3])
+        facts.refuse(
+            f"resizes time by another factor at every length, as to the size of another stream: {few} …",
+            "resize by a whole factor (scale_factor in torch), and cut what is too long with a Slice",
+        )
     return whole.pop()
 
 

@@ -1,0 +1,56 @@
+"""Every example on every target: ``python benchmarks/targets.py [TARGET …] [--only WORD]``.
+
+Compiles each exported example by a plain spec for one target at a time, and prints what came of it: equal (largest
+error, median of a call beside onnxruntime's), refused with the reason, or wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import graphc
+from graphc.devices.registry import all_devices
+from graphc.discover.init_spec import starter_spec
+from graphc.errors import GraphcError, StreamError
+
+MODELS = Path(__file__).parent.parent / "examples" / "models"
+
+
+def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
+    """A word and what is to be said of it."""
+    spec = folder / "spec.yaml"
+    try:
+        spec.write_text(starter_spec(model, folder).text + f"targets: [{target}]\n")
+        report = graphc.compile(spec)
+    except StreamError as err:
+        return "refused", f"{err.node or ''} {err.reason}"
+    except GraphcError as err:
+        return "wrong" if err.exit_code == 1 else "failed", err.reason
+    data = json.loads(report.json())
+    entry = data["targets"][target]
+    ratio = entry["latency"]["p50_ms"] / data["latency"]["p50_ms"]
+    return "equal", f"within {entry['max_abs']:.1e}, a call {ratio:.2f} of onnxruntime's"
+
+
+def main(words: list[str]) -> int:
+    only = words[words.index("--only") + 1] if "--only" in words else ""
+    named = [w for w in words if w in all_devices()] or [n for n, d in all_devices().items() if d.version()]
+    models = [path for path in sorted(MODELS.glob("*.onnx")) if only in path.name and "qat" not in path.name]
+    wrong = 0
+    for target in named:
+        counts: dict[str, int] = {}
+        for model in models:
+            with TemporaryDirectory() as folder:
+                kind, said = tried(model, target, Path(folder))
+            counts[kind] = counts.get(kind, 0) + 1
+            print(f"{target:10} {model.stem:44} {kind:8} {said[:160]}", flush=True)
+        print(f"{target}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())), flush=True)
+        wrong += counts.get("wrong", 0) + counts.get("failed", 0)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,199 @@
+"""The targets of a spec: the compiled model converted for each, run there, compared, and written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+
+from graphc.build.static_ports import with_static_ports
+from graphc.client.make_manifest import manifest_of
+from graphc.client.session import StreamSession
+from graphc.devices.device import Converted, Device, DeviceOptions
+from graphc.devices.native_session import NativeSession, onnx_ports
+from graphc.devices.registry import all_devices
+from graphc.errors import SpecError, ValidationError
+from graphc.ir.external_weights import loaded
+from graphc.measure.bench import Latency, measure
+from graphc.offline.reference import Offline
+from graphc.passes.check_after_pass import Progress
+from graphc.passes.pipeline import PipelineResult
+from graphc.spec.nearest import nearest
+from graphc.spec.options import read_options
+from graphc.spec.schema import TargetSpec, ToleranceSpec, merged_tolerance
+from graphc.spec.spec_file import SpecFile
+from graphc.system.files import write_all
+from graphc.validate.compare import Difference, fitting
+from graphc.validate.on_device import compare_on_device
+from graphc.validate.run import session_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A target that a spec asks for, installed and with its options read."""
+
+    spec: TargetSpec
+    device: Device
+    options: DeviceOptions
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a target.
+
+    Args:
+        entry: of the manifest.
+        files: to be written, by path.
+        differences: of every output and state on the runtime, the worst of each.
+        latency: of one call there.
+    """
+
+    entry: dict[str, Any]
+    files: dict[Path, bytes]
+    differences: list[Difference]
+    latency: Latency
+
+
+def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
+    """The targets of a spec.
+
+    Errors:
+        SpecError: an unknown name or option, or a spec whose model no target takes.
+        InstallError: a runtime that is not installed.
+    """
+    found = []
+    for index, entry in enumerate(spec_file.spec.targets):
+        devices, where = all_devices(), ("targets", index)
+        if entry.name not in devices:
+            raise spec_file.error(where, f"there is no target '{entry.name}'", nearest(entry.name, list(devices)))
+        device = devices[entry.name]
+        options = read_options(spec_file, (*where, entry.name), device.Options, entry.options)
+        found.append(Wanted(entry, device, options, f"{device.package} {device.check_installed()}"))
+    if found:
+        check_spec(spec_file)
+    return found
+
+
+def check_spec(spec_file: SpecFile) -> None:
+    """Refuses what no target takes, before anything is compiled.
+
+    Errors:
+        SpecError: names the key.
+    """
+    spec = spec_file.spec
+    if spec.stream is None:
+        raise spec_file.error(("targets",), "targets take streaming models", "add a stream section and lift_state")
+    if spec.stream.chunk == "dynamic":
+        raise spec_file.error(("stream", "chunk"), "targets take calls of one size", "give chunk a number")
+    if spec.stream.clocks == "own":
+        raise spec_file.error(("stream", "clocks"), "targets take streams of one clock", "leave out clocks")
+    if spec.target != "onnx":
+        raise spec_file.error(
+            ("target",), f"`target: {spec.target}` writes ops that other runtimes lack", "leave out target"
+        )
+
+
+def made_targets(
+    targets: Sequence[Wanted], result: PipelineResult, offline: Offline | None, model: Path, progress: Progress
+) -> dict[str, Made]:
+    """The compiled model on each target."""
+    if not targets:
+        return {}
+    if result.model.signature is None or offline is None:
+        raise SpecError("targets take streaming models", hint="add lift_state to the passes")
+    manifest, _ = manifest_of(result.model, model.stem)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(result.proto)
+    proto = loaded(with_static_ports(proto, manifest))
+    made = {}
+    for index, wanted in enumerate(targets):
+        progress(f"target {wanted.device.name}", index, len(targets))
+        made[wanted.device.name] = make_target(wanted, model, proto, result, offline)
+    return made
+
+
+def runtimes_of(targets: Sequence[Wanted]) -> dict[str, dict[str, str]]:
+    """What the targets add to a compilation's fingerprint."""
+    return {"targets": {w.device.name: w.runtime for w in targets}} if targets else {}
+
+
+def make_target(wanted: Wanted, model: Path, proto: onnx.ModelProto, result: PipelineResult, offline: Offline) -> Made:
+    """Converts a compiled model, runs it on the target's runtime and compares.
+
+    Args:
+        model: where the ONNX model will lie; the target's files stand beside it.
+        proto: the compiled model with fixed ports.
+
+    Errors:
+        TargetError: the runtime does not take it.
+        ValidationError: it gives something else there; names the output and the first frame.
+    """
+    inputs, outputs = onnx_ports(proto)
+    device = wanted.device
+    converted = device.convert(proto, [*inputs, *outputs], wanted.options)
+    tolerance = tolerance_of(wanted, result, offline.model)
+    with TemporaryDirectory() as folder:
+        opened = written(converted, proto, Path(folder), "model")
+        native = NativeSession(device, opened, inputs, outputs, converted.ports)
+        onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
+        session = StreamSession(replace(onnx_session.compiled, runner=native))
+        found = compare_on_device(session, onnx_session, result.streams, tolerance)
+        complain(device, found)
+        latency = measure(session, offline)
+    stem = f"{model.stem}.{device.name}"
+    files = {model.with_name(f"{stem}{suffix}"): content for suffix, content in converted.files.items()}
+    streams = [d for d in found if d.output in result.streams[0].want]
+    loudness = [d.snr_db for d in streams if d.snr_db is not None]
+    entry = {
+        "file": next(iter(files), model).name,
+        "runtime": wanted.runtime,
+        "ran": True,
+        "snr_db": min(loudness, default=None),
+        "max_abs": max((d.max_abs for d in streams), default=None),
+        "ports": {name: asdict(port) for name, port in converted.ports.items()},
+    }
+    return Made(entry, files, found, latency)
+
+
+def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto) -> ToleranceSpec:
+    """The target's own tolerance; else that of the passes that may change the numbers, or the exact one."""
+    if wanted.spec.tolerance is not None:
+        return wanted.spec.tolerance
+    told = [ToleranceSpec(**r.tolerance) for r in result.records if result.lossy]
+    loosest = min((t for t in told if t.snr_db is not None), key=lambda t: t.snr_db or 0.0, default=None)
+    return loosest or fitting(merged_tolerance(None), source)
+
+
+def written(converted: Converted, proto: onnx.ModelProto, folder: Path, stem: str) -> Path:
+    """Writes a converted model into a folder; gives the path that is opened."""
+    if not converted.files:
+        path = folder / f"{stem}.onnx"
+        onnx.save(proto, path)
+        return path
+    paths = {folder / f"{stem}{suffix}": content for suffix, content in converted.files.items()}
+    write_all(paths)
+    return next(iter(paths))
+
+
+def complain(device: Device, found: Sequence[Difference]) -> None:
+    bad = next((d for d in found if not d.holds), None)
+    if bad is None:
+        return
+    place = f" at frame {bad.frame}" if bad.frame is not None else ""
+    raise ValidationError(
+        f"on the target {device.name} '{bad.output}'{place} of a stream of {bad.frames} frames {bad.reason}",
+        hint=f"leave the target out, or give it a tolerance: `{device.name}: {{tolerance: {{snr_db: …}}}}`",
+    )
+
+
+def report_entry(made: Made) -> dict[str, Any]:
+    """What the report says of a target."""
+    plain = {key: value for key, value in made.entry.items() if key != "ports"}
+    sizes = sum(len(content) for content in made.files.values())
+    differences = [d.as_dict() for d in made.differences]
+    return {**plain, "bytes": sizes, "latency": made.latency.as_dict(), "differences": differences}

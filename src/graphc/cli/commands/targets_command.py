@@ -1,0 +1,36 @@
+"""Lists the runtimes that a model can be made for."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from graphc.cli.command import JSON, Failures, command
+from graphc.devices.registry import all_devices
+
+
+@click.command("targets")
+@JSON
+@command
+def targets_command(failures: Failures, as_json: bool) -> None:
+    """List the runtimes that a spec's targets may name, and which of them run here."""
+    rows = [
+        {
+            "name": device.name,
+            "summary": device.summary,
+            "package": device.package,
+            "version": device.version(),
+            "license": device.license,
+            "install": f"pip install 'graphc[{device.extra}]'" if device.extra else None,
+            "files": [f"STEM.{device.name}{suffix}" for suffix in device.suffixes] or ["STEM.onnx"],
+        }
+        for device in all_devices().values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max(len(str(row["name"])) for row in rows)
+    for row in rows:
+        here = f"{row['package']} {row['version']}" if row["version"] else f"not installed: {row['install']}"
+        click.echo(f"{row['name']:<{width}}  {row['summary']}  [{here}; {row['license']}]")

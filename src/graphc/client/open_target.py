@@ -1,0 +1,79 @@
+"""A compiled model as it was converted for a target, opened by its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graphc.client.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
+from graphc.devices.device import NativePort, OnnxPort
+from graphc.devices.native_session import NativeSession
+from graphc.devices.registry import device_named
+from graphc.errors import ModelError
+
+
+def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> NativeSession:
+    """A session over a target's file, which lies beside the manifest.
+
+    Errors:
+        ModelError: the model was not compiled for the target, or its file is none beside the manifest.
+        InstallError: the runtime is not installed.
+        TargetError: it does not take the file.
+    """
+    entry = manifest.targets.get(target)
+    if entry is None:
+        known = ", ".join(manifest.targets) or "none"
+        raise ModelError(
+            f"the model was not compiled for the target '{target}'", hint=f"its targets: {known}; name it in the spec"
+        )
+    path = folder / entry.file
+    if Path(entry.file).name != entry.file or path.is_symlink() or not path.is_file():
+        raise ModelError(f"the target '{target}' is '{entry.file}', which is no file beside the manifest")
+    device = device_named(target)
+    device.check_installed()
+    inputs, outputs = ports_of(manifest)
+    native = {name: native_port(port) for name, port in entry.ports.items()}
+    for port in (*inputs, *outputs):
+        check_native(target, port, native)
+    return NativeSession(device, path, inputs, outputs, native, threads)
+
+
+def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:
+    """The inputs and outputs of the ONNX model, states and the count of valid frames among them."""
+    inputs = [onnx_port(p, p.name) for p in manifest.inputs] + [onnx_port(s, s.input) for s in manifest.states]
+    if manifest.valid_frames is not None:
+        inputs.append(OnnxPort(manifest.valid_frames, np.dtype(np.int64), (manifest.streams or 1,)))
+    outputs = [onnx_port(p, p.name) for p in manifest.outputs] + [onnx_port(s, s.output) for s in manifest.states]
+    return inputs, outputs
+
+
+def onnx_port(entry: PortEntry | StateEntry, name: str) -> OnnxPort:
+    sizes: Sequence[object] = entry.shape
+    fixed = tuple(size for size in sizes if isinstance(size, int))
+    if len(fixed) != len(sizes):
+        raise ModelError(f"the port '{name}' has an open size, which no target takes")
+    return OnnxPort(name, np.dtype(entry.dtype), fixed)
+
+
+def native_port(entry: NativePortEntry) -> NativePort:
+    order = None if entry.permutation is None else tuple(entry.permutation)
+    return NativePort(entry.name, entry.index, entry.dtype, tuple(entry.shape), order)
+
+
+def check_native(target: str, port: OnnxPort, native: dict[str, NativePort]) -> None:
+    """Refuses a manifest whose native port cannot hold the ONNX one.
+
+    Errors:
+        ModelError: names the port.
+    """
+    found = native.get(port.name)
+    fits = (
+        found is not None
+        and np.prod(found.shape, dtype=np.int64) == np.prod(port.shape, dtype=np.int64)
+        and (found.permutation is None or sorted(found.permutation) == list(range(len(port.shape))))
+        and np.dtype(found.dtype).kind in "fiub"
+    )
+    if not fits:
+        raise ModelError(f"the manifest's target '{target}' has no port that holds '{port.name}'")

@@ -1,0 +1,85 @@
+"""A converted model that is run as onnxruntime runs the ONNX model: by the names, shapes and types of its ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.devices.device import Array, Device, NativePort, OnnxPort
+from graphc.errors import TargetError
+from graphc.ir.runtime import RunError
+
+
+class NativeSession:
+    """The calls of ``graphc.ir.runtime.Session`` over a device's runtime.
+
+    Errors:
+        TargetError: the runtime does not take the file, or its ports are not those of the model.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        path: Path,
+        inputs: Sequence[OnnxPort],
+        outputs: Sequence[OnnxPort],
+        ports: Mapping[str, NativePort],
+        threads: int = 1,
+    ):
+        lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
+        if lost:
+            raise TargetError(f"the target {device.name} has no port for {', '.join(lost[:4])}", where=str(path))
+        self.device, self.inputs, self.outputs, self.ports = device, inputs, outputs, ports
+        self.input_names = [p.name for p in inputs]
+        self.output_names = [p.name for p in outputs]
+        self.shapes: dict[str, list[int | str | None]] = {p.name: list(p.shape) for p in (*inputs, *outputs)}
+        taken = {p.name: ports[p.name] for p in inputs}
+        given = {p.name: ports[p.name] for p in outputs}
+        self.runner = device.open(path, taken, given, threads)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """One call.
+
+        Errors:
+            RunError: the run failed, or gave another shape.
+        """
+        try:
+            native = {p.name: self.ports[p.name].to_native(np.asarray(feeds[p.name])) for p in self.inputs}
+            given = self.runner.run(native)
+            return {
+                p.name: self.ports[p.name].from_native(given[p.name], p.shape, p.dtype)
+                for p in self.outputs
+                if outputs is None or p.name in outputs
+            }
+        except (RuntimeError, ValueError, KeyError, TypeError) as err:
+            lines = str(err).strip().splitlines() or [type(err).__name__]
+            raise RunError(f"{self.device.name}: {lines[0][:300]}") from err
+
+
+def onnx_ports(model: onnx.ModelProto) -> tuple[list[OnnxPort], list[OnnxPort]]:
+    """The inputs and outputs of a compiled model.
+
+    Errors:
+        TargetError: a port has an open size.
+    """
+    initialized = {i.name for i in model.graph.initializer}
+    return (
+        [onnx_port(p) for p in model.graph.input if p.name not in initialized],
+        [onnx_port(p) for p in model.graph.output],
+    )
+
+
+def onnx_port(port: onnx.ValueInfoProto) -> OnnxPort:
+    tensor = port.type.tensor_type
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    if any(size is None for size in sizes):
+        raise TargetError(
+            f"the port '{port.name}' has an open size", hint="targets take fixed chunks: set stream.chunk"
+        )
+    return OnnxPort(
+        port.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(s for s in sizes if s is not None)
+    )

@@ -1,0 +1,71 @@
+"""onnxruntime's own format, for its builds without a reader of ONNX: https://onnxruntime.ai/docs/performance/model-optimizations/ort-format-models.html."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import onnx
+
+from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
+from graphc.errors import TargetError
+from graphc.ir.runtime import RunError, Session, save_in_ort_format
+
+LIST_OPS = """
+import sys
+from pathlib import Path
+from onnxruntime.tools.ort_format_model import create_config_from_models
+create_config_from_models([Path(sys.argv[1])], Path(sys.argv[2]), enable_type_reduction=True)
+"""
+
+
+class OrtFormat(Device):
+    """The model as onnxruntime saves it, and the ops that a build with nothing else needs (``.ort.config``).
+
+    It is saved with the rewrites that hold on every machine, so that it needs no op beside those of the config. Two
+    saves of one model differ in some bytes: onnxruntime lists the op sets that it knows in any order.
+    """
+
+    name: ClassVar[str] = "ort"
+    summary: ClassVar[str] = "onnxruntime's mobile and minimal builds: phones, microcontrollers with Linux, WebAssembly"
+    package: ClassVar[str] = "onnxruntime"
+    module: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str] = ""
+    license: ClassVar[str] = "MIT"
+    suffixes: ClassVar[tuple[str, ...]] = (".ort", ".ort.config")
+
+    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+        with TemporaryDirectory() as folder:
+            written, config = Path(folder) / "model.ort", Path(folder) / "model.config"
+            try:
+                save_in_ort_format(model, written)
+            except RunError as err:
+                raise TargetError(f"onnxruntime does not save the model: {err}") from err
+            command = [sys.executable, "-W", "ignore", "-c", LIST_OPS, str(written), str(config)]
+            subprocess.run(command, check=True, capture_output=True)
+            ops = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith("#")]
+            files = {".ort": written.read_bytes(), ".ort.config": "".join(ops).encode()}
+        return Converted(files, {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports})
+
+    def open(
+        self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
+    ) -> Runner:
+        try:
+            return OrtRunner(Session(path, threads))
+        except RunError as err:
+            raise TargetError(f"onnxruntime does not open it: {err}", where=str(path)) from err
+
+
+class OrtRunner(Runner):
+    def __init__(self, session: Session):
+        self.session = session
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self.session.run(feeds)
+
+
+DEVICE = OrtFormat()

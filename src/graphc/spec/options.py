@@ -1,0 +1,43 @@
+"""The options of a pass or a target, checked and told at their place in the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
+
+from graphc.spec.messages import first_error, plain_words
+from graphc.spec.nearest import nearest
+from graphc.spec.spec_file import SpecFile
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def read_options(
+    spec_file: SpecFile, where: tuple[str | int, ...], options: type[Options], given: Mapping[str, Any]
+) -> Options:
+    """The options under a key of the spec.
+
+    Errors:
+        SpecError: an unknown option, with the nearest one, or a value that does not fit.
+    """
+    try:
+        return options.model_validate(given)
+    except PydanticError as err:
+        first = first_error(err.errors(include_url=False))
+        keys = (*where, *first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = options_at(options, first["loc"][:-1])
+            raise spec_file.error(keys, "unknown option", nearest(str(first["loc"][-1]), known)) from None
+        raise spec_file.error(keys, plain_words(first)) from None
+
+
+def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
+    """The options that may stand under a path within others."""
+    for key in keys:
+        field = config.model_fields.get(str(key))
+        inner = [a for a in (get_args(field.annotation) or (field.annotation,)) if isinstance(a, type)] if field else []
+        config = next((a for a in inner if issubclass(a, BaseModel)), config)
+    return list(config.model_fields)

@@ -1,0 +1,259 @@
+"""Targets: models that run on other runtimes as onnxruntime runs them, and wrong conversions that do not pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from commands import graphc as command
+from conftest import ROOT
+
+import graphc
+from graphc.devices import registry
+from graphc.devices.device import Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.registry import all_devices
+from graphc.errors import InstallError, ModelError, SpecError, TargetError, ValidationError
+
+MODELS = ROOT / "examples" / "models"
+EXAMPLES = ("lstm_tagger.dynamo", "conformer_lookahead.torchscript", "quartznet.torchscript")
+
+
+def spec_of(folder: Path, name: str, targets: str, more: str = "") -> Path:
+    spec = folder / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {MODELS / name}.onnx\noutput: out.onnx\nstream: {{chunk: 16}}\n"
+        f"passes: [lift_state, fold_constants, simplify, fuse]\ntargets: {targets}\n{more}"
+    )
+    return spec
+
+
+def here(name: str) -> Device:
+    device = all_devices()[name]
+    if device.version() is None:
+        pytest.skip(f"the runtime of {name} is not installed: pip install 'graphc[{device.extra}]'")
+    return device
+
+
+@pytest.mark.parametrize("target", ["openvino", "tract", "mnn", "ort"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_streams_equal_on_a_target(tmp_path: Path, target: str, name: str) -> None:
+    device = here(target)
+    graphc.compile(spec_of(tmp_path, name, f"[{target}]"))
+    manifest = tmp_path / "out.manifest.json"
+    entry = json.loads(manifest.read_text())["targets"][target]
+    assert entry["runtime"] == f"{device.package} {device.version()}"
+    assert entry["ran"] is True
+    assert (tmp_path / entry["file"]).is_file()
+    streamed, alone = graphc.StreamSession(manifest, target=target), graphc.StreamSession(manifest)
+    (port,) = alone.manifest.inputs
+    shape = [205 if axis == port.axis else size for axis, size in enumerate(port.shape)]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for output, want in alone.run(x).items():
+        assert np.allclose(streamed.run(x)[output], want, rtol=1e-4, atol=1e-5)
+
+
+class Fake(Device):
+    """onnxruntime behind the calls of a target, which gives what a test wants it to give."""
+
+    name: ClassVar[str] = "fake"
+    summary: ClassVar[str] = "a runtime of the tests"
+    package: ClassVar[str] = "onnxruntime"
+    module: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str] = "fake"
+    license: ClassVar[str] = "MIT"
+    suffixes: ClassVar[tuple[str, ...]] = (".fake",)
+
+    def __init__(self, change: Callable[[dict[str, np.ndarray], int], dict[str, np.ndarray]] | None = None):
+        self.change = change or (lambda results, call: results)
+
+    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+        return Converted(
+            {".fake": model.SerializeToString(deterministic=True)},
+            {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports},
+        )
+
+    def open(
+        self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
+    ) -> Runner:
+        return FakeRunner(self, path, list(outputs))
+
+
+class FakeRunner(Runner):
+    def __init__(self, device: Fake, path: Path, outputs: list[str]):
+        self.session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        self.device, self.outputs, self.calls = device, outputs, 0
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.calls += 1
+        results = dict(zip(self.outputs, self.session.run(self.outputs, dict(feeds)), strict=True))
+        quiet = all(not np.any(v) for n, v in feeds.items() if n == "features")
+        return self.device.change(results, -self.calls if quiet else self.calls)
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
+    found = {**all_devices(), device.name: device}
+    monkeypatch.setattr(registry, "all_devices", lambda: found)
+    monkeypatch.setattr("graphc.build.target_files.all_devices", lambda: found)
+
+
+def only(name: str, changed: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict[str, np.ndarray], int], Any]:
+    return lambda results, call: {**results, name: changed(results[name])} if name in results else results
+
+
+def nan_in_silence(results: dict[str, np.ndarray], call: int) -> dict[str, np.ndarray]:
+    return {n: v * np.float32(np.nan) if v.dtype == np.float32 and call < 0 else v for n, v in results.items()}
+
+
+def one_state(results: dict[str, np.ndarray], call: int) -> dict[str, np.ndarray]:
+    name = next(n for n in results if n.endswith("_hidden_out"))
+    return {**results, name: results[name] + np.float32(1e-2)}
+
+
+FAULTS: dict[str, Callable[[dict[str, np.ndarray], int], Any]] = {
+    "every number is NaN": only("log_probs", lambda v: np.full_like(v, np.nan)),
+    "NaN in silent chunks": nan_in_silence,
+    "transposed": only("log_probs", lambda v: v.transpose(0, 2, 1).reshape(v.shape)),
+    "frames in another order": only("log_probs", lambda v: v[:, ::-1]),
+    "a little off": only("log_probs", lambda v: v + np.float32(1e-3)),
+    "too few numbers": only("log_probs", lambda v: v[:, :-1]),
+    "infinite at one place": only(
+        "log_probs", lambda v: np.where(np.arange(v.shape[1])[None, :, None] == 3, np.inf, v)
+    ),
+    "a state is off": one_state,
+    "off from the tenth call on": lambda r, call: {**r, "log_probs": r["log_probs"] * (1 + (abs(call) > 9))},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_conversion_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    installed(monkeypatch, Fake(FAULTS[fault]))
+    with pytest.raises((ValidationError, ModelError), match="fake"):
+        graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[fake]"))
+    assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+def test_a_right_conversion_is_written_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, Fake())
+    report = graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[fake]"))
+    assert (tmp_path / "out.fake.fake").is_file()
+    assert "out.fake.fake" in report.data["outputs"]
+    assert report.data["targets"]["fake"]["max_abs"] < 1e-5
+    assert "<code>out.fake.fake</code>" in (tmp_path / "out.report.html").read_text()
+    assert command("verify", tmp_path / "out.onnx").returncode == 0
+    (tmp_path / "out.fake.fake").write_bytes(b"another")
+    assert command("verify", tmp_path / "out.onnx").returncode == 1
+
+
+def test_a_tolerance_of_a_target_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, Fake(FAULTS["a little off"]))
+    report = graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[{fake: {tolerance: {snr_db: 40}}}]"))
+    assert 40 < report.data["targets"]["fake"]["snr_db"] < 90
+
+
+@pytest.mark.parametrize(
+    ("targets", "more", "said"),
+    [
+        ("[opnvino]", "", "there is no target 'opnvino'"),
+        ("[tract, tract]", "", "'tract' stands there twice"),
+        ("[{tract: {speed: 3}}]", "", "speed: unknown option"),
+        ("[tract]", "target: onnxruntime\n", "writes ops that other runtimes lack"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_told_at_its_place(tmp_path: Path, targets: str, more: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said) as caught:
+        graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", targets, more))
+    assert "spec.yaml:" in (caught.value.where or "")
+
+
+def test_calls_of_any_size_are_no_target_s(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "lstm_tagger.torchscript", "[tract]")
+    spec.write_text(spec.read_text().replace("chunk: 16", "chunk: dynamic"))
+    with pytest.raises(SpecError, match="calls of one size"):
+        graphc.compile(spec)
+
+
+def test_a_runtime_that_is_not_installed_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = Fake()
+    monkeypatch.setattr(type(absent), "module", "no_such_runtime")
+    installed(monkeypatch, absent)
+    with pytest.raises(InstallError, match="not installed") as caught:
+        graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[fake]"))
+    assert caught.value.hint == "pip install 'graphc[fake]'"
+
+
+def test_a_runtime_that_does_not_take_the_model_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Picky(Fake):
+        def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+            raise TargetError("it knows no LSTM", node="node_LSTM_65 (LSTM)")
+
+    installed(monkeypatch, Picky())
+    with pytest.raises(TargetError, match="node_LSTM_65") as caught:
+        graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[fake]"))
+    assert caught.value.exit_code == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"file": "../out.ort.ort"},
+        {"file": "absent.ort"},
+        {"ports": {}},
+        {"ports": {"features": {"name": "features", "index": None, "dtype": "float32", "shape": [3]}}},
+    ],
+)
+def test_a_manifest_that_lies_about_a_target_is_refused(tmp_path: Path, lie: dict[str, Any]) -> None:
+    graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[ort]"))
+    path = tmp_path / "out.manifest.json"
+    data = json.loads(path.read_text())
+    data["targets"]["ort"] |= lie
+    path.write_text(json.dumps(data))
+    with pytest.raises(ModelError):
+        graphc.StreamSession(path, target="ort")
+
+
+def test_a_target_that_was_not_compiled_for_is_named(tmp_path: Path) -> None:
+    graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[ort]"))
+    with pytest.raises(ModelError, match="not compiled for the target 'tract'") as caught:
+        graphc.StreamSession(tmp_path / "out.onnx", target="tract")
+    assert "ort" in (caught.value.hint or "")
+
+
+def test_native_values_are_transposed_reshaped_and_cast() -> None:
+    port = NativePort("x", None, "int32", (6, 4), (2, 0, 1))
+    value = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
+    native = port.to_native(value)
+    assert native.shape == (6, 4)
+    assert native.dtype == np.int32
+    back = port.from_native(native, (2, 3, 4), np.dtype(np.int64))
+    assert back.dtype == np.int64
+    assert np.array_equal(back, value)
+
+
+@pytest.mark.parametrize("target", ["openvino", "tract", "mnn"])
+def test_the_same_bytes_are_written_twice(tmp_path: Path, target: str) -> None:
+    here(target)
+    spec = spec_of(tmp_path, "lstm_tagger.torchscript", f"[{target}]")
+    written = []
+    for _ in range(2):
+        report = graphc.compile(spec)
+        assert not report.data.get("up_to_date")
+        written.append({p.name: p.read_bytes() for p in tmp_path.glob("out.*") if ".report." not in p.name})
+        for path in tmp_path.glob("out.*"):
+            path.unlink()
+    assert written[0] == written[1]
+
+
+def test_the_command_lists_what_runs_here() -> None:
+    said = command("targets")
+    assert said.returncode == 0
+    assert "ort " in said.stdout
+    assert f"onnxruntime {ort.__version__}" in said.stdout
+    rows = json.loads(command("targets", "--json").stdout)
+    assert {"name", "summary", "version", "license", "files"} <= set(rows[0])
