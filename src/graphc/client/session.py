@@ -13,7 +13,7 @@ import onnx
 from graphc.client.first_values import first_values_in
 from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
 from graphc.client.open_target import open_target
-from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
+from graphc.client.stream_buffer import Array, Arrays, StreamBuffer, values_of
 from graphc.errors import InputError, ModelError
 from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Runs, open_model
@@ -79,6 +79,8 @@ class StreamSession(StreamBuffer):
             frames: an array, where there is one stream input, or arrays by input name. Any number of frames.
             named: the same by keyword. Static inputs are given once, with the first frames.
 
+        An output without time has a value for each call that these frames filled, behind each other on its first axis.
+
         Errors:
             InputError: a name, shape or dtype that does not fit, too many frames, or frames after the flush.
         """
@@ -138,7 +140,7 @@ class StreamSession(StreamBuffer):
         return {
             name: np.concatenate([first[name], rest[name]], axis=entry.along)
             if entry.is_stream
-            else (rest[name] if rest[name].size else first[name])
+            else (values_of(rest[name], entry) or values_of(first[name], entry) or [first[name]])[-1]
             for name, entry in self.outputs.items()
         }
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.client.first_values import numpy_dtype
-from graphc.client.manifest import Manifest
+from graphc.client.manifest import Manifest, PortEntry
 from graphc.errors import InputError, ModelError
 
 Array = NDArray[Any]
@@ -19,6 +19,23 @@ Arrays = dict[str, Array]
 
 
 BUFFERED = ("buffers", "pushed", "values", "given", "returned", "waiting", "fed")
+
+
+def one_after_the_other(values: list[Array], entry: PortEntry) -> Array:
+    """The values of an output without time, one of each call, behind each other on their first axis."""
+    if len(values) == 1:
+        return values[0]
+    rows = [np.atleast_1d(value) for value in values]
+    _, *rest = entry.shape or [1]
+    return np.concatenate(rows) if rows else np.zeros([0, *(int(s or 1) for s in rest)], numpy_dtype(entry.dtype))
+
+
+def values_of(value: Array, entry: PortEntry) -> list[Array]:
+    """The same, one for each call."""
+    if value.ndim != max(1, len(entry.shape)):
+        return [value]
+    rows = entry.shape[0] if entry.shape and isinstance(entry.shape[0], int) else 1
+    return [value[i : i + rows] if entry.shape else value[i] for i in range(0, len(value), max(1, rows))]
 
 
 def copied(value: Any) -> Any:
@@ -192,7 +209,7 @@ class StreamBuffer:
         for name, value in outputs.items():
             entry = self.outputs[name]
             if entry.along is None:
-                self.waiting[name] = [value]
+                self.waiting[name].append(value)
                 continue
             value = value[None] if entry.is_step else value
             count = value.shape[entry.along]
@@ -207,7 +224,7 @@ class StreamBuffer:
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []
             if entry.along is None:
-                found[name] = arrays[-1] if arrays else np.zeros(0, numpy_dtype(entry.dtype))
+                found[name] = one_after_the_other(arrays, entry)
                 continue
             if not arrays:
                 shape = [0 if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from graphc.discover.agreement import that_runs
 from graphc.discover.inspection import SECONDS
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import MOST_REASONS, USUAL_CHUNK, InputReading, Progress, Reading, Told, shape_text
 from graphc.errors import StreamError
 from graphc.ir.model import read_model
-from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.spec.stream_schema import InputSpec
 from graphc.spec.yaml_source import yaml_key, yaml_text
@@ -76,8 +76,7 @@ def starter_spec(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(model_path)
-    reading = read_ports(source, told, clock.left / 2, progress)
-    offline = offline_of(source, reading.stream_spec())
+    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress))
     progress("looking for what a stream needs")
     call = call_of(reading, offline, told, clock)
     name = os.path.relpath(str(model_path), str(folder))

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import InputReading, Progress, Reading, Told
 from graphc.discover.receptive_field import receptive_field
@@ -14,7 +15,6 @@ from graphc.errors import StreamError
 from graphc.ir.graph import name_of, op_of
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
-from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
@@ -44,7 +44,7 @@ def inspect_model(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(path)
-    reading = read_ports(source, told, clock.left / 2, progress)
+    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), told.chunk)
     found: dict[str, Any] = {
         "model": str(path),
         "nodes": len(source.graph.node),
@@ -56,7 +56,6 @@ def inspect_model(
         "unfinished": None,
     }
     try:
-        offline = offline_of(source, reading.stream_spec(told.chunk))
         with at_most(clock.left):
             progress("looking for what a stream needs")
             found |= streamed_entries(offline, reading, told)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import onnx
 
+from graphc.discover.agreement import with_conflicts, with_shared_dims
 from graphc.discover.carried_states import carried_states
 from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, SOUNDS, STATES, is_batch, says
 from graphc.discover.reading import USUAL_CHUNK, InputReading, Progress, Reading, Told
@@ -113,7 +114,7 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
         if port.name not in found and (plain := plain_input(port, trial)) is not None:
             found[port.name] = plain
     rest = [p for p in ports if p.name not in found]
-    axes = watching.axes_of(rest)
+    axes = with_shared_dims(rest, watching.axes_of(rest))
     if stateful:
         axes = {p.name: of_a_call(axes[p.name], p) for p in rest}
     timed = [name for name, time in axes.items() if time.axis is not None]
@@ -125,24 +126,6 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
     first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
     streams = sum(reading.is_stream for reading in found.values())
     return [of_stream(found[p.name], first, streams) for p in ports]
-
-
-def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
-    """A reading is a guess where another input has its time on a dim that stands on another axis of this one."""
-    axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and r.reasons != ("as told",)}
-    times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
-    checked = dict(found)
-    for name, axis in axes.items():
-        dims = found[name].port.dims
-        for other, dim in enumerate(dims):
-            if isinstance(dim, str) and dim != dims[axis] and dim in times:
-                checked[name] = replace(
-                    found[name],
-                    guess=True,
-                    reasons=(*found[name].reasons[:1], f"but axis {other} is '{dim}', which is time in {times[dim]}"),
-                    others=tuple(dict.fromkeys((f"axis: {other}", *found[name].others))),
-                )
-    return checked
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:

@@ -7,6 +7,7 @@ import numpy as np
 from graphc.discover.axis_response import disturbed
 from graphc.ir.graph import reads
 from graphc.ir.model import Model
+from graphc.ir.runtime import RunError
 from graphc.offline.feeds import Array
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StreamRole
@@ -30,7 +31,8 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
 
     Measured: frames in the middle are disturbed, one at a time and far, and the outputs that move are noted, in streams
     that double until none at their ends moves; ``at_least`` is set where some still do. ``left`` is None where the
-    output hangs on a carried value, which no measure bounds; the whole is None for token inputs.
+    output hangs on a carried value, which no measure bounds; the whole is None for token inputs, and for
+    numbers that stand for tokens.
     """
     fact = analysis.facts.get(output)
     streams = {n: r for n, r in offline.roles.items() if isinstance(r, StreamRole)}
@@ -39,7 +41,10 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
     endless = hangs_on_a_carry(model, output)
     frames = first_length(offline, model, fact)
     while True:
-        left, right, inside = measured(offline, streams, output, fact, frames, endless)
+        try:
+            left, right, inside = measured(offline, streams, output, fact, frames, endless)
+        except RunError:
+            return None
         if inside or 2 * frames > LONGEST_MEASURED or not offline.accepts(2 * frames):
             return {"left": None if endless else left, "right": right, "at_least": not inside}
         frames *= 2

@@ -13,6 +13,7 @@ import onnx
 from graphc.client.make_manifest import manifest_of
 from graphc.client.manifest import Manifest, parse_manifest, to_json
 from graphc.client.session import Compiled, StreamSession, first_values
+from graphc.client.stream_buffer import values_of
 from graphc.contract.signature import StatePort
 from graphc.errors import ModelError
 from graphc.ir.model import Model
@@ -90,7 +91,7 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
     return {
         name: np.concatenate([p[name] for p in parts], axis=entry.along)
         if entry.is_stream
-        else np.stack([p[name] for p in parts if p[name].size] or [np.zeros(0)])
+        else np.stack([v for p in parts for v in values_of(p[name], entry) if v.size] or [np.zeros(0)])
         for name, entry in session.outputs.items()
     }
 
@@ -232,7 +233,10 @@ def moved_by(
     sign: float,
     allowed: dict[str, float],
 ) -> float:
-    """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed."""
+    """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed.
+
+    Whole numbers may be places in a table, which a model does not look up beyond its end.
+    """
     states = {s.input: s.output for s in session.manifest.states}
     held = {name: calls[moment].feeds[name] for name in states}
     held[what.state] = held[what.state].copy()
@@ -242,7 +246,10 @@ def moved_by(
     late = max((math.ceil(o.delay / (session.chunk * o.pace)) for o in streams), default=0)
     given = {o.name: sum(c.results[o.name].shape[o.axis or 0] for c in calls[:moment]) for o in streams}
     for index in range(moment, min(len(calls), moment + late + CALLS_TO_SHOW)):
-        results = session.runner.run({**calls[index].feeds, **held})
+        try:
+            results = session.runner.run({**calls[index].feeds, **held})
+        except RunError:
+            return worst
         held = {name: results[output] for name, output in states.items()}
         for name, entry in session.outputs.items():
             want, got = (widened(r[name]) for r in (calls[index].results, results))
@@ -263,6 +270,8 @@ def disturbed(value: Array, moment: int, sign: float) -> Array:
     rng = np.random.default_rng(moment)
     if value.dtype.kind == "b":
         changed: Any = ~value
+    elif value.dtype.kind in "iu" and value.size > 1 and value.min() < value.max():
+        changed = np.where(value == value.max(), value.min(), value.max())
     elif value.dtype.kind in "iu":
         changed = value + np.asarray(sign * 1000).astype(value.dtype)
     else:

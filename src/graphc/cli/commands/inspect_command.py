@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from graphc.cli.command import JSON, Failures, command, runs_models
+from graphc.cli.show_inspection import show_inspection
 from graphc.cli.terminal import ProgressBar, console
 from graphc.cli.told_options import told_by, told_options
 from graphc.discover.inspection import inspect_model
-from graphc.discover.show_inspection import show_inspection
 
 
 @click.command("inspect")

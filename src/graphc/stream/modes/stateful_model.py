@@ -15,7 +15,8 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
-from graphc.spec.input_roles import Role, StateRole, StepRole, StreamRole
+from graphc.spec.input_roles import TIME_ONLY, Role, StateRole, StepRole, StreamRole
+from graphc.stream.changed_ports import dropped_inputs
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
@@ -40,6 +41,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
     if not steps and offline.accepts(2 * chunk):
         longer = offline.run(offline.draw(2 * chunk, rng))
     model = Model.of(offline.model)
+    hold_counts(model, offline, feeds)
     types = Session(offline.model, optimize=False).output_types()
     shapes = {name: tuple(value.shape) for name, value in feeds.items()}
     outputs: list[StreamOutput] = []
@@ -68,7 +70,10 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         frame_ms=frame_ms,
         outputs=tuple(outputs),
         shapes=shapes,
-        inputs=tuple(given_input(name, role) for name, role in roles.items() if not isinstance(role, StateRole)),
+        inputs=tuple(
+            given_input(name, role) for name, role in roles.items() if not isinstance(role, (StateRole, *TIME_ONLY))
+        ),
+        dropped=dropped_inputs(offline),
         states=tuple(
             StatePort(name, role.output, np.full(feeds[name].shape, role.init, feeds[name].dtype), "given", name)
             for name, role in roles.items()
@@ -76,6 +81,14 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
         ),
     )
     return model
+
+
+def hold_counts(model: Model, offline: Offline, feeds: Feeds) -> None:
+    """Makes constants of the inputs that count the frames of a call, or mask them: every call has as many."""
+    for port in list(model.graph.inputs):
+        if isinstance(offline.roles.get(port.name), TIME_ONLY):
+            port.to_constant(feeds[port.name])
+            model.graph.inputs.remove(port)
 
 
 def given_input(name: str, role: Role) -> StreamInput:

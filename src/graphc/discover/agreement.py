@@ -1,0 +1,99 @@
+"""Readings of several inputs side by side: do they agree, and does the model run as they say?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import onnx
+
+from graphc.discover.port_names import is_batch
+from graphc.discover.reading import InputReading, Reading
+from graphc.discover.time_axis import TimeAxis
+from graphc.errors import ModelError
+from graphc.offline.prepare import offline_of
+from graphc.offline.reference import Offline
+from graphc.spec.input_roles import Port
+from graphc.spec.stream_schema import InputSpec
+
+RUNS = "the model runs at other lengths along it, and not along the axis that looked like time"
+
+
+def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dict[str, TimeAxis]:
+    """Where inputs share the name of their only open axis but the batch, it is time in all if it is in one of them."""
+    open_axes: dict[str, tuple[int, str]] = {}
+    for port in ports:
+        found = [(a, d) for a, d in enumerate(port.dims) if isinstance(d, str) and not is_batch(port.dims, a)]
+        if len(found) == 1:
+            open_axes[port.name] = found[0]
+    shared = {d for _, d in open_axes.values() if sum(d == other for _, other in open_axes.values()) > 1}
+    timed = {dim for name, (axis, dim) in open_axes.items() if axes[name].axis == axis}
+    told = dict(axes)
+    for name, (axis, dim) in open_axes.items():
+        if dim in shared & timed and not (axes[name].axis == axis and axes[name].sure):
+            others = tuple(c for c in axes[name].others if c.axis != axis)
+            why = (f"its dim '{dim}' is the only open one, and time in another input",)
+            told[name] = TimeAxis(axis, why, True, others)
+    return told
+
+
+def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
+    """A reading is a guess where another input has its time on a dim that stands on another axis of this one."""
+    axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and r.reasons != ("as told",)}
+    times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
+    checked = dict(found)
+    for name, axis in axes.items():
+        dims = found[name].port.dims
+        for other, dim in enumerate(dims):
+            if isinstance(dim, str) and dim != dims[axis] and dim in times:
+                checked[name] = replace(
+                    found[name],
+                    guess=True,
+                    reasons=(*found[name].reasons[:1], f"but axis {other} is '{dim}', which is time in {times[dim]}"),
+                    others=tuple(dict.fromkeys((f"axis: {other}", *found[name].others))),
+                )
+    return checked
+
+
+def that_runs(source: onnx.ModelProto, reading: Reading, chunk: int | None = None) -> tuple[Reading, Offline]:
+    """The reading, and the offline model by it; open axes take the place of guesses at which the model does not run.
+
+    Errors:
+        ModelError: it does not run either way; says what was taken for time.
+    """
+    offline = offline_of(source, reading.stream_spec(chunk))
+    if reading.pairs or reading.steps:
+        return reading, offline
+    try:
+        offline.some_lengths()
+        return reading, offline
+    except ModelError as err:
+        refusal = err
+    other = with_open_axes(reading)
+    if other is not None:
+        offline = offline_of(source, other.stream_spec(chunk))
+        try:
+            offline.some_lengths()
+            return other, offline
+        except ModelError:
+            pass
+    taken = ", ".join(f"{i.port.name}={i.spec.axis}" for i in reading.inputs if i.spec.axis is not None)
+    raise ModelError(
+        f"{refusal.reason}; time was taken to be on {taken}",
+        hint="say it for each input, as in " + " ".join(f"--input {one}" for one in taken.split(", ")),
+    )
+
+
+def with_open_axes(reading: Reading) -> Reading | None:
+    """Guesses of a fixed axis changed to the first open one; None where there is no such guess."""
+    inputs = []
+    for entry in reading.inputs:
+        dims, axis = entry.port.dims, entry.spec.axis
+        free = [a for a, d in enumerate(dims) if not isinstance(d, int)]
+        if axis is None or not entry.guess or not isinstance(dims[axis], int) or not free:
+            inputs.append(entry)
+            continue
+        others = tuple(dict.fromkeys((f"axis: {axis}", *(o for o in entry.others if o != f"axis: {free[0]}"))))
+        inputs.append(replace(entry, spec=InputSpec(axis=free[0]), reasons=(RUNS,), others=others))
+    changed = tuple(inputs) != reading.inputs
+    return replace(reading, inputs=tuple(inputs)) if changed else None
