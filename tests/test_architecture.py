@@ -33,6 +33,7 @@ ORDER = (
     "passes",
     "api",
     "rule_api",
+    "target_api",
     "diagnose",
     "build",
     "discover",

@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    status = main([a for a in arguments if a != "--page"]) if arguments != ["--page"] else 0
+    status = main([a for a in arguments if a != "--page"])
     if "--page" in arguments:
         PAGE.write_text(page(all_recipes(), results()))
     sys.exit(status)

@@ -17,7 +17,7 @@ from graphc.offline.relax import without_stale_shapes
 
 Array = NDArray[Any]
 SMALLEST_CODEBOOK = 8
-LENGTHS = 4
+LENGTHS = 3
 
 
 def difference(offline: Path, compiled: Path) -> float:
@@ -43,19 +43,24 @@ def difference(offline: Path, compiled: Path) -> float:
             if value.shape != want[name].shape:
                 raise ValueError(f"{name} of {frames} frames: {value.shape}, and {want[name].shape} offline")
             scale = max(float(np.abs(want[name]).max(initial=0)), 1e-6)
-            worst = max(worst, float(np.abs(value.astype(float) - want[name]).max(initial=0)) / scale)
+            apart = float(np.abs(value.astype(float) - want[name]).max(initial=0)) / scale
+            if not np.isfinite(apart):
+                raise ValueError(f"{name} of {frames} frames is no number in the stream or offline")
+            worst = max(worst, apart)
         tried += 1
-    if not tried:
-        raise ValueError("the exported model runs at no length that was tried")
+    if tried < LENGTHS:
+        raise ValueError(f"the exported model runs at {tried} of the lengths that were tried alone")
     return worst
 
 
 def lengths(session: StreamSession) -> Iterator[int]:
-    """Lengths around the shortest stream and around whole calls, none longer than the longest stream."""
+    """Lengths around the shortest stream, whole calls and others, none longer than the longest stream."""
     manifest = session.manifest
     least, call = max(manifest.min_frames, 1), manifest.chunk or manifest.chunk_multiple
     longest = manifest.max_frames or least + 9 * call
-    wanted = (least, least + 1, 2 * call + 1, least + 3 * call, least + 5 * call + call // 2 + 1)
+    odd = (least, least + 1, 2 * call + 1, least + 3 * call, least + 5 * call + call // 2 + 1)
+    whole = [-(-(least + k * call) // call) * call for k in (0, 2, 7)]
+    wanted = (*odd, *whole)
     yield from sorted({n for n in wanted if least <= n <= longest})
 
 

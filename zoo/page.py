@@ -99,7 +99,8 @@ def told(recipe: Recipe, result: Result) -> list[str]:
     if recipe.told:
         said += f"; init was told `{' '.join(recipe.told)}`"
     if result.max_frames is not None and "max_frames" not in said:
-        said += f"; up to {result.max_frames:,} frames"
+        end = "offline ends" if result.proved else "tried"
+        said += f"; {end} at {result.max_frames:,} frames" + ", the stream goes on" * result.continues
     delays = ", ".join(f"{d:,}" for d in sorted(set(result.delays.values())))
     return [said, f"{result.chunk:,}", delays, size(result.state_bytes)]
 

@@ -43,6 +43,7 @@ class Result:
         text: why, where it is not equal.
         delays: frames of each stream output.
         difference: the largest one between stream and offline over the largest value; None where only compile compared.
+        max_frames: of the manifest; ``continues`` where streams go on beyond them.
         seconds: of the first compilation.
     """
 
@@ -55,6 +56,7 @@ class Result:
     delays: dict[str, int] = field(default_factory=dict)
     state_bytes: int = 0
     max_frames: int | None = None
+    continues: bool = True
     proved: bool = False
     difference: float | None = None
     seconds: float = 0.0
@@ -126,6 +128,7 @@ def found(
         delays={entry["name"]: entry["delay"] for entry in report["stream"]["outputs"]},
         state_bytes=report["stream"]["state_bytes"],
         max_frames=manifest.max_frames,
+        continues=manifest.beyond == "continues",
         proved=manifest.lengths == "proved",
         difference=worst,
         seconds=seconds,
@@ -198,7 +201,7 @@ def complaint(recipe: Recipe, exporter: str, run: Run) -> Result:
         recipe.key,
         exporter,
         "refused" if run.status == REFUSED else "failed",
-        " ".join(line.strip() for line in lines) or f"status {run.status}",
+        " ".join(line.strip() for line in lines).removeprefix("graphc: error: ") or f"status {run.status}",
         seconds=run.seconds,
     )
 

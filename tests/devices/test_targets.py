@@ -35,12 +35,14 @@ def spec_of(folder: Path, name: str, targets: str, more: str = "") -> Path:
 
 def here(name: str) -> Device:
     device = all_devices()[name]
-    if device.version() is None:
-        pytest.skip(f"the runtime of {name} is not installed: pip install 'graphc[{device.extra}]'")
+    try:
+        device.check_installed()
+    except InstallError as err:
+        pytest.skip(str(err))
     return device
 
 
-@pytest.mark.parametrize("target", ["openvino", "tract", "mnn", "ort"])
+@pytest.mark.parametrize("target", ["openvino", "tract", "mnn", "ort", "litert"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_streams_equal_on_a_target(tmp_path: Path, target: str, name: str) -> None:
     device = here(target)
@@ -112,7 +114,7 @@ def nan_in_silence(results: dict[str, np.ndarray], call: int) -> dict[str, np.nd
 
 def one_state(results: dict[str, np.ndarray], call: int) -> dict[str, np.ndarray]:
     name = next(n for n in results if n.endswith("_hidden_out"))
-    return {**results, name: results[name] + np.float32(1e-2)}
+    return {**results, name: results[name] + np.float32(0.3)}
 
 
 FAULTS: dict[str, Callable[[dict[str, np.ndarray], int], Any]] = {
@@ -236,7 +238,7 @@ def test_native_values_are_transposed_reshaped_and_cast() -> None:
     assert np.array_equal(back, value)
 
 
-@pytest.mark.parametrize("target", ["openvino", "tract", "mnn"])
+@pytest.mark.parametrize("target", ["openvino", "tract", "litert"])
 def test_the_same_bytes_are_written_twice(tmp_path: Path, target: str) -> None:
     here(target)
     spec = spec_of(tmp_path, "lstm_tagger.torchscript", f"[{target}]")

@@ -250,3 +250,36 @@ def test_a_resize_to_the_length_of_another_stream_is_refused_with_what_works() -
     body = f"{POOLED} r = {NEAREST} (p, , scales) c = Slice (r, zero, n, two) y = Add (c, x)"
     numbers = {"scales": np.array([1, 1, 4], np.float32), "zero": np.array([0]), "two": np.array([2])}
     lifted(weights(model_of(body), **numbers))
+
+
+@pytest.mark.parametrize("start", ["n", "wide"])
+def test_a_slice_that_begins_as_far_from_the_end_as_the_stream_is_long(start: str) -> None:
+    """``freqs[:, -seq_len:]``, as rotary positions are cut: all of it, whatever the length."""
+    places = "f = Cast <to = 1> (r) c = Reshape (f, col) p = Mul (c, inv) s = Slice (p, neg, big, one, one) k = Cos (s)"
+    body = (
+        "n = Shape <start = 1, end = 2> (x) wide = Add (n, one) end = Squeeze (n) r = Range (zero, end, unit) "
+        f"neg = Neg ({start}) {places} cut = Slice (x, neg, big, one, one) y = Mul (cut, k)"
+    )
+    model = weights(
+        model_of(body, "float[1,T,4] x"),
+        zero=np.array(0),
+        unit=np.array(1),
+        one=np.array([1]),
+        big=np.array([2**62]),
+        col=np.array([1, -1, 1]),
+        inv=np.array([[[1, 0.1, 0.01, 0.001]]], np.float32),
+    )
+    offline = offline_of(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)}))
+    found = lift(analyse(offline, 3))
+    assert found.signature is not None
+    assert found.signature.max_frames == 2**24 + 1  # float32 counts no further
+    assert not found.signature.tried
+    assert streams_equal(offline, session_of(found), range(1, 40)).kind == "equal"
+
+
+@pytest.mark.parametrize("kept", [1, 5])
+def test_a_slice_that_begins_at_frames_from_the_end_is_refused(kept: int) -> None:
+    model = weights(
+        model_of("y = Slice (x, start, end, axis)"), start=np.array([-kept]), end=np.array([2**62]), axis=np.array([2])
+    )
+    assert "end" in refusal(model).reason

@@ -28,6 +28,7 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of, length_of
+from graphc.stream.symbolic.domain.regroup import fitting, groups_of
 from graphc.stream.symbolic.domain.space import (
     NoFormulaError,
     Region,
@@ -384,3 +385,21 @@ def test_a_penalty_may_fall_with_the_distance_and_not_rise(slope: float, falling
 
 def ends_at(found: Formula, query) -> int:  # type: ignore[no-untyped-def]
     return ends(found, query)[1]
+
+
+def test_a_reshape_of_a_table_that_ends_fits_at_the_lengths_before_its_end() -> None:
+    """[n, 2n - 1 of 15 rows at most, and a column] as [2n, n]: no model runs it for more than 8 frames."""
+    n = frames(0)
+    width = scaled(n, 2).min(constant(16, 0))
+    before, after = [constant(4, 0), n, width], [constant(4, 0), scaled(n, 2), n]
+    fits = fitting(before, after)
+    assert [t for t in range(1, 40) if not (fits & n.eq_set(constant(t, 0))).is_empty()] == list(range(1, 9))
+    with pytest.raises(NoFormulaError):
+        groups_of(before, after, lengths(0))
+    assert groups_of(before, after, fits) == [([0], [0]), ([1, 2], [1, 2])]
+
+
+def test_sizes_that_fit_at_one_length_by_chance_fit_there() -> None:
+    n = frames(0)
+    fits = fitting([n, constant(16, 0)], [scaled(n, 2), n])
+    assert [t for t in range(1, 40) if not (fits & n.eq_set(constant(t, 0))).is_empty()] == [8]

@@ -31,7 +31,7 @@ def features() -> dict[str, Any]:
     return {"feat_erb": torch.randn(1, 1, 40, 32), "feat_spec": torch.randn(1, 2, 40, 96)}
 
 
-@package.network("denoiser", "DeepFilterNet encoder", FEATURES)
+@package.network("denoiser", "DeepFilterNet encoder", FEATURES, ("torchscript",))
 def encoder_1() -> Network:
     return Network(networks("deepfilternet").Encoder(), features())
 

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from graphc.devices.own_environment import OwnEnvironment
 from graphc.errors import InstallError
 
 Array = NDArray[Any]
@@ -102,6 +103,7 @@ class Device(ABC):
         package: the distribution that runs it, as pip knows it; ``module`` is what that imports.
         extra: the extra of graphc that installs it.
         license: of the runtime.
+        converter: the environment of a converter that cannot live beside graphc.
         suffixes: of what is written beside the ONNX model, behind ``STEM.NAME``.
     """
 
@@ -112,6 +114,7 @@ class Device(ABC):
     extra: ClassVar[str]
     license: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
+    converter: ClassVar[OwnEnvironment | None] = None
     Options: ClassVar[type[DeviceOptions]] = DeviceOptions
 
     def version(self) -> str | None:
@@ -127,13 +130,15 @@ class Device(ABC):
         """The version.
 
         Errors:
-            InstallError: the runtime is not installed.
+            InstallError: the runtime is not installed, or its converter's environment is not made.
         """
         found = self.version()
         if found is None:
             raise InstallError(
                 f"the runtime of the target {self.name} is not installed", hint=f"pip install 'graphc[{self.extra}]'"
             )
+        if self.converter is not None:
+            self.converter.check_made()
         return found
 
     @abstractmethod

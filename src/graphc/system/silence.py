@@ -10,14 +10,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Nothing that is written to the process's output in between is seen, by whatever code it is written."""
+    """Nothing that is written to the process's output or errors in between is seen, by whatever code it is written."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
         yield
     finally:
         sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        sys.stderr.flush()
+        for stream, held in zip((1, 2), kept, strict=True):
+            os.dup2(held, stream)
+            os.close(held)
         os.close(nowhere)

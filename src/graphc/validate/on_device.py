@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from graphc.client.manifest import OutputEntry
 from graphc.client.session import StreamSession
 from graphc.spec.schema import ToleranceSpec
-from graphc.validate.compare import Difference, compare, worst_of
-from graphc.validate.run import Feeds, ValidationStream, compare_all, run_stream
+from graphc.validate.compare import Array, Difference, compare, worst_of
+from graphc.validate.run import Feeds, RecordedCall, ValidationStream, compare_all, recorded, run_stream
 
 
 def compare_on_device(
@@ -19,7 +20,7 @@ def compare_on_device(
     trials: Sequence[ValidationStream],
     tolerance: ToleranceSpec,
 ) -> list[Difference]:
-    """How far a converted model lies from the offline model, and its states from those of the ONNX model.
+    """How far a converted model lies from the offline model, and what its states do in the ONNX model.
 
     Outputs are compared in the frames that a client hands out. A stream that is silent at both ends comes last: its
     reference is the compiled model.
@@ -31,21 +32,53 @@ def compare_on_device(
         ModelError: the runtime does not run it.
     """
     found: list[Difference] = []
-    for trial in trials:
-        got = run_stream(session, trial.feeds)
-        found += compare_all(session, [trial], [got], [trial.want], tolerance)
-        run_stream(onnx, trial.feeds)
-        found += states_apart(onnx, session, tolerance, trial.frames)
     silent = with_silence(session, trials[0].feeds)
     quiet = replace(trials[0], feeds=silent, want=run_stream(onnx, silent))
-    found += compare_all(session, [quiet], [run_stream(session, silent)], [quiet.want], tolerance)
-    found += states_apart(onnx, session, tolerance, quiet.frames)
+    for trial in (*trials, quiet):
+        got = run_stream(session, trial.feeds)
+        found += compare_all(session, [trial], [got], [trial.want], tolerance)
+        found += handed_over(onnx, session, trial, tolerance)
     return worst_of(found)
 
 
-def states_apart(want: StreamSession, got: StreamSession, tolerance: ToleranceSpec, frames: int) -> list[Difference]:
-    """The states after a stream, of both clients."""
-    return [compare(name, value, got.states[name], None, tolerance, frames) for name, value in want.states.items()]
+def handed_over(
+    onnx: StreamSession, native: StreamSession, trial: ValidationStream, tolerance: ToleranceSpec
+) -> list[Difference]:
+    """The outputs of the ONNX model that goes on from the target's states, at a few calls of a stream.
+
+    Two runtimes may hold other numbers in frames that do not exist; what a state does to an output must be the same.
+    """
+    calls, theirs = recorded(onnx, trial.feeds), recorded(native, trial.feeds)
+    names = {s.input: s.output for s in onnx.manifest.states}
+    found: list[Difference] = []
+    for moment in sorted({len(calls) // 4, len(calls) // 2, max(0, len(calls) - 2)}) if names else ():
+        states = {name: theirs[moment].results[output] for name, output in names.items()}
+        rest = []
+        for call in calls[moment + 1 :]:
+            rest.append(onnx.runner.run({**call.feeds, **states}))
+            states = {name: rest[-1][output] for name, output in names.items()}
+        found += [
+            compare(entry.name, want, got, entry.along, tolerance, trial.frames)
+            for entry in onnx.outputs.values()
+            if rest and entry.along is not None
+            for want, got in [kept_of(entry, calls, moment, rest, trial.frames)]
+        ]
+    return found
+
+
+def kept_of(
+    entry: OutputEntry, calls: Sequence[RecordedCall], moment: int, rest: Sequence[Feeds], frames: int
+) -> tuple[Array, Array]:
+    """The frames of an output behind a call that a client hands out: as recorded, and as another run gave them."""
+    axis = entry.axis or 0
+    if entry.is_step:
+        return (np.stack([c.results[entry.name] for c in calls[moment + 1 :]]), np.stack([r[entry.name] for r in rest]))
+    before = sum(c.results[entry.name].shape[axis] for c in calls[: moment + 1])
+    wanted = np.concatenate([c.results[entry.name] for c in calls[moment + 1 :]], axis=axis)
+    given = np.concatenate([r[entry.name] for r in rest], axis=axis)
+    first, last = max(entry.delay - before, 0), max(entry.delay + entry.length_of(frames) - before, 0)
+    place = range(min(first, wanted.shape[axis]), min(last, wanted.shape[axis]))
+    return wanted.take(place, axis=axis), given.take(place, axis=axis)
 
 
 def with_silence(session: StreamSession, feeds: Feeds) -> Feeds:

@@ -7,14 +7,19 @@ import json
 import click
 
 from graphc.cli.command import JSON, Failures, command
-from graphc.devices.registry import all_devices
+from graphc.devices.registry import all_devices, device_named
 
 
 @click.command("targets")
+@click.option(
+    "--prepare", metavar="NAME", help="Install the converter of a target that needs an environment of its own."
+)
 @JSON
 @command
-def targets_command(failures: Failures, as_json: bool) -> None:
+def targets_command(failures: Failures, prepare: str | None, as_json: bool) -> None:
     """List the runtimes that a spec's targets may name, and which of them run here."""
+    if prepare is not None and (converter := device_named(prepare).converter) is not None:
+        converter.make()
     rows = [
         {
             "name": device.name,

@@ -72,7 +72,8 @@ def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: l
         facts.refuse("reverses time", "a stream never sees its end first; export without the reversal")
     sizes = [x.length(n) for n in facts.lengths]
     fronts = {resolved(s[index], size) for s, size in zip(starts, sizes, strict=True)}
-    if len(fronts) > 1 or all(s[index] < 0 for s in starts):
+    told = {s[index] for s in starts}
+    if len(fronts) > 1 or (len(told) == 1 and min(told) < 0):
         facts.refuse(*LAST_FRAMES)
     stops = [resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)]
     raw = {e[index] for e in ends}

@@ -22,6 +22,7 @@ from graphc.stream.symbolic.domain.space import (
     scaled,
     some_entries,
     tidy,
+    unequal,
 )
 
 MOST_CASES = 64
@@ -61,10 +62,28 @@ def volume_of(sizes: Sequence[Expr]) -> Volume:
 Groups = list[tuple[list[int], list[int]]]
 
 
-def groups_of(before: Sequence[Expr], after: Sequence[Expr]) -> Groups:
-    """Axes before and after that hold the same entries, as few together as can be."""
-    groups: Groups = []
+def fitting(before: Sequence[Expr], after: Sequence[Expr]) -> Region:
+    """The lengths at which some sizes hold as many entries as others; at all others no model runs that lays them out.
+
+    Errors:
+        NoFormulaError: more than one size on a side follows the length, beside those that both sides have.
+    """
     some = some_entries([*before, *after])
+    one, other = volume_of(before), volume_of(after)
+    rest, left = [], list(other.moving)
+    for size in one.moving:
+        same = next((s for s in left if is_same(s, size, some)), None)
+        if same is None:
+            rest.append(size)
+        else:
+            left.remove(same)
+    sides = (Volume(one.fixed, tuple(rest)).expression(), Volume(other.fixed, tuple(left)).expression())
+    return some - unequal(*sides)
+
+
+def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Groups:
+    """Axes before and after that hold the same entries at some lengths, as few together as can be."""
+    groups: Groups = []
     i = j = 0
     while i < len(before) or j < len(after):
         olds, news = ([i] if i < len(before) else []), ([j] if j < len(after) else [])

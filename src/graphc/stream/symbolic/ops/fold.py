@@ -8,11 +8,11 @@ how many rows of width W it is off.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.stream.symbolic.domain.lists import listed
 from graphc.stream.symbolic.domain.moves import moved, pulled
-from graphc.stream.symbolic.domain.regroup import Groups, Volume, groups_of, regroup, volume_of
+from graphc.stream.symbolic.domain.regroup import Groups, Volume, fitting, groups_of, regroup, volume_of
 from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
@@ -142,12 +142,18 @@ def multiple_of(size: Expr, other: Expr) -> int | None:
 
 
 def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
-    """A tensor with its entries in the same order, in other axes.
+    """A tensor with its entries in the same order, in other axes; lengths at which they do not fit are outside.
 
     Errors:
         NoFormulaError: an axis that follows the length is merged behind another, or split within.
     """
-    groups = groups_of(tensor.sizes, sizes)
+    some = some_entries([*tensor.sizes, *sizes])
+    try:
+        groups = groups_of(tensor.sizes, sizes, some)
+    except NoFormulaError:
+        fits = fitting(tensor.sizes, sizes)
+        groups = groups_of(tensor.sizes, sizes, fits)
+        tensor = replace(tensor, outside=(tensor.outside | (some - fits)).coalesce())
     if tensor.folded is not None:
         return of_folded(tensor, sizes, groups)
     rank = len(sizes)

@@ -1,0 +1,15 @@
+"""What authors of targets import (docs/targets.md)."""
+
+from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, OnnxPort, Runner
+from graphc.errors import TargetError
+
+__all__ = [
+    "Array",
+    "Converted",
+    "Device",
+    "DeviceOptions",
+    "NativePort",
+    "OnnxPort",
+    "Runner",
+    "TargetError",
+]
