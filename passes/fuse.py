@@ -70,7 +70,7 @@ class Fuse(Pass[FuseOptions]):
 
     def run(self, model: Model, config: FuseOptions, context: PassContext) -> PassResult:
         before, signature = model.proto(), model.signature
-        chosen = chosen_rewrites(config, context.target)
+        chosen = [r for r in chosen_rewrites(config, context.target) if r.name not in context.leave_out]
         counts = {r.name: 0 for r in chosen}
         run = Run(Scene(model, context.target), chosen, counts)
         for _ in range(MAX_SWEEPS):

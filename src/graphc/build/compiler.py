@@ -86,7 +86,7 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
         record_result(data, result, offline)
         if offline is not None:
             follow_drift(data, spec_file, offline, result, options.progress)
-        made = made_targets(targets, result, offline, outputs["model"], options.progress)
+        made = made_targets(targets, pipeline, result, outputs["model"], options.progress)
         data["targets"] = {name: report_entry(m) for name, m in made.items()}
         files = model_files(spec_file, result, data, made)
         size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))

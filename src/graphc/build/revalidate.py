@@ -12,7 +12,6 @@ from graphc.build.report import finite
 from graphc.client.session import StreamSession
 from graphc.errors import ModelError, SpecError
 from graphc.ir.model import read_model
-from graphc.measure.bench import measure
 from graphc.measure.budget import drift_limit
 from graphc.measure.drift import float_session, long_stream
 from graphc.measure.drift_result import drift_lines
@@ -220,20 +219,3 @@ def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
             cls = registry[entry.name]
             offline = cls().reference(config_of(spec_file, index, cls, entry.options), offline) or offline
     return offline
-
-
-def bench_spec(path: Path, calls: int) -> dict[str, Any]:
-    """Latency of a call.
-
-    Errors:
-        GraphcError: the spec or the outputs cannot be used.
-    """
-    spec_file = load_spec(path)
-    session = compiled_session(spec_file)
-    assert spec_file.spec.stream is not None
-    offline = offline_of(read_model(spec_file.model_path), spec_file.spec.stream, spec_file)
-    latency = measure(session, offline, calls, seconds=30.0)
-    line = f"{path.name}: a call takes {latency.p50_ms:.3f} ms (p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f})"
-    if latency.rtf is not None:
-        line += f", real-time factor {latency.rtf:.4f}"
-    return {"spec": str(path), **latency.as_dict(), "lines": [line]}

@@ -18,10 +18,11 @@ from graphc.devices.native_session import NativeSession, onnx_ports
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
 from graphc.ir.external_weights import loaded
+from graphc.ir.model import Model
 from graphc.measure.bench import Latency, measure
 from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Progress
-from graphc.passes.pipeline import PipelineResult
+from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.spec.nearest import nearest
 from graphc.spec.options import read_options
 from graphc.spec.schema import TargetSpec, ToleranceSpec, merged_tolerance
@@ -99,22 +100,32 @@ def check_spec(spec_file: SpecFile) -> None:
 
 
 def made_targets(
-    targets: Sequence[Wanted], result: PipelineResult, offline: Offline | None, model: Path, progress: Progress
+    targets: Sequence[Wanted], pipeline: Pipeline, result: PipelineResult, model: Path, progress: Progress
 ) -> dict[str, Made]:
-    """The compiled model on each target."""
+    """The compiled model on each target; one that does not take a rewrite has it without."""
     if not targets:
         return {}
+    offline = pipeline.offline
     if result.model.signature is None or offline is None:
         raise SpecError("targets take streaming models", hint="add lift_state to the passes")
-    manifest, _ = manifest_of(result.model, model.stem)
-    proto = onnx.ModelProto()
-    proto.CopyFrom(result.proto)
-    proto = loaded(with_static_ports(proto, manifest))
+    plain = static_model(result.model, result.proto)
+    variants = {frozenset[str](): plain}
     made = {}
     for index, wanted in enumerate(targets):
         progress(f"target {wanted.device.name}", index, len(targets))
-        made[wanted.device.name] = make_target(wanted, model, proto, result, offline)
+        without = wanted.device.leaves_out
+        if without not in variants:
+            variants[without] = static_model(*pipeline.without_rewrites(without))
+        made[wanted.device.name] = make_target(wanted, model, plain, variants[without], result, offline)
     return made
+
+
+def static_model(model: Model, proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a compiled model whose ports have their sizes, with its weights inside."""
+    manifest, _ = manifest_of(model, "model")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return loaded(with_static_ports(copy, manifest))
 
 
 def runtimes_of(targets: Sequence[Wanted]) -> dict[str, dict[str, str]]:
@@ -122,23 +133,32 @@ def runtimes_of(targets: Sequence[Wanted]) -> dict[str, dict[str, str]]:
     return {"targets": {w.device.name: w.runtime for w in targets}} if targets else {}
 
 
-def make_target(wanted: Wanted, model: Path, proto: onnx.ModelProto, result: PipelineResult, offline: Offline) -> Made:
+def make_target(
+    wanted: Wanted,
+    model: Path,
+    proto: onnx.ModelProto,
+    variant: onnx.ModelProto,
+    result: PipelineResult,
+    offline: Offline,
+) -> Made:
     """Converts a compiled model, runs it on the target's runtime and compares.
 
     Args:
         model: where the ONNX model will lie; the target's files stand beside it.
         proto: the compiled model with fixed ports.
+        variant: the one that is converted; its ports hold the same entries, perhaps in fewer axes.
 
     Errors:
         TargetError: the runtime does not take it.
         ValidationError: it gives something else there; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
+    theirs = [port for ports in onnx_ports(variant) for port in ports]
     device = wanted.device
-    converted = device.convert(proto, [*inputs, *outputs], wanted.options)
+    converted = device.convert(variant, theirs, wanted.options)
     tolerance = tolerance_of(wanted, result, offline.model)
     with TemporaryDirectory() as folder:
-        opened = written(converted, proto, Path(folder), "model")
+        opened = written(converted, variant, Path(folder), "model")
         native = NativeSession(device, opened, inputs, outputs, converted.ports)
         onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
         session = StreamSession(replace(onnx_session.compiled, runner=native))

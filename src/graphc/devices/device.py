@@ -40,6 +40,8 @@ class NativePort:
     permutation: tuple[int, ...] | None = None
 
     def to_native(self, value: Array) -> Array:
+        if self.permutation is None and value.shape == self.shape and value.dtype == self.dtype:
+            return np.ascontiguousarray(value)
         moved = value if self.permutation is None else np.transpose(value, self.permutation)
         return np.ascontiguousarray(moved.reshape(self.shape), dtype=self.dtype)
 
@@ -49,6 +51,8 @@ class NativePort:
         Errors:
             ValueError: it has another number of entries than the port.
         """
+        if self.permutation is None and value.shape == shape and value.dtype == dtype:
+            return value
         if self.permutation is None:
             return np.asarray(value).reshape(shape).astype(dtype, copy=False)
         moved = np.asarray(value).reshape([shape[axis] for axis in self.permutation])
@@ -103,6 +107,7 @@ class Device(ABC):
         package: the distribution that runs it, as pip knows it; ``module`` is what that imports.
         extra: the extra of graphc that installs it.
         license: of the runtime.
+        leaves_out: rewrites of fuse whose graphs it does not take.
         converter: the environment of a converter that cannot live beside graphc.
         suffixes: of what is written beside the ONNX model, behind ``STEM.NAME``.
     """
@@ -114,6 +119,7 @@ class Device(ABC):
     extra: ClassVar[str]
     license: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
+    leaves_out: ClassVar[frozenset[str]] = frozenset()
     converter: ClassVar[OwnEnvironment | None] = None
     Options: ClassVar[type[DeviceOptions]] = DeviceOptions
 

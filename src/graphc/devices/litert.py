@@ -42,6 +42,7 @@ class LiteRt(Device):
     extra: ClassVar[str] = "litert"
     license: ClassVar[str] = "Apache-2.0; the converter onnx2tf is MIT"
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
+    leaves_out: ClassVar[frozenset[str]] = frozenset({"squeeze_batch"})
     converter: ClassVar[OwnEnvironment | None] = OwnEnvironment(
         "litert", ("onnx2tf==2.6.9", "ai-edge-litert==2.1.2"), (3, 12)
     )

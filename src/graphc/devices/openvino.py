@@ -73,7 +73,8 @@ class OpenVinoRunner(Runner):
         self.outputs = [(o, [n for n, p in outputs.items() if p.name in o.get_names()]) for o in compiled.outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        results = self.request.infer({native: feeds[name] for name, native in self.inputs.items()})
+        taken = {native: feeds[name] for name, native in self.inputs.items()}
+        results = self.request.infer(taken, share_inputs=True)
         return {name: np.array(results[output]) for output, names in self.outputs for name in names}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from graphc.offline.reference import Offline
 from graphc.validate.validation_streams import streamed
 
 WARM_UP_CALLS = 5
+TURNS = 20
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,50 @@ class Latency:
         return asdict(self)
 
 
+def measure_in_turns(
+    sessions: Mapping[str, StreamSession], offline: Offline, calls: int, seconds: float
+) -> dict[str, Latency]:
+    """Times several sessions over one model side by side: a few calls of each in turn, so that what else the machine
+    does falls on all of them. ``seconds`` is for each."""
+    turns = max(1, min(TURNS, calls))
+    timed = {name: Timed(session, offline) for name, session in sessions.items()}
+    for _ in range(turns):
+        for one in timed.values():
+            one.calls(-(-calls // turns), seconds / turns)
+    return {name: one.latency() for name, one in timed.items()}
+
+
 def measure(session: StreamSession, offline: Offline, calls: int = 200, seconds: float = 0.5) -> Latency:
     """Times calls on random chunks, states carried, for so many calls or seconds, whichever ends first."""
-    session.reset()
-    drawn = streamed(offline, offline.draw(session.chunk, np.random.default_rng(0)))
-    session.values = {name: drawn[name] for name in session.statics}
-    chunk = {name: drawn[name] for name in session.streams}
-    for _ in range(WARM_UP_CALLS):
-        session.call(chunk, session.chunk)
-    times: list[float] = []
-    started = time.perf_counter()
-    while len(times) < calls and time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        session.call(chunk, session.chunk)
-        times.append((time.perf_counter() - before) * 1e3)
-    session.reset()
-    p50, p90, p99 = (float(np.percentile(times, q)) for q in (50, 90, 99))
-    frame_ms = session.manifest.frame_ms
-    return Latency(len(times), p50, p90, p99, p50 / (session.chunk * frame_ms) if frame_ms else None)
+    timed = Timed(session, offline)
+    timed.calls(calls, seconds)
+    return timed.latency()
+
+
+class Timed:
+    """A session whose calls are timed on one random chunk, states carried."""
+
+    def __init__(self, session: StreamSession, offline: Offline):
+        session.reset()
+        drawn = streamed(offline, offline.draw(session.chunk, np.random.default_rng(0)))
+        session.values = {name: drawn[name] for name in session.statics}
+        self.session, self.chunk = session, {name: drawn[name] for name in session.streams}
+        self.times: list[float] = []
+        for _ in range(WARM_UP_CALLS):
+            session.call(self.chunk, session.chunk)
+
+    def calls(self, count: int, seconds: float) -> None:
+        """So many calls, or as many as fit into so many seconds."""
+        started = time.perf_counter()
+        for _ in range(count):
+            before = time.perf_counter()
+            self.session.call(self.chunk, self.session.chunk)
+            self.times.append((time.perf_counter() - before) * 1e3)
+            if time.perf_counter() - started >= seconds:
+                break
+
+    def latency(self) -> Latency:
+        self.session.reset()
+        p50, p90, p99 = (float(np.percentile(self.times, q)) for q in (50, 90, 99))
+        frame_ms = self.session.manifest.frame_ms
+        return Latency(len(self.times), p50, p90, p99, p50 / (self.session.chunk * frame_ms) if frame_ms else None)

@@ -43,6 +43,7 @@ class PassContext:
         source: the untouched model that compilation began with.
         opset: of ONNX's own domain.
         target: the runtime that the model is made for.
+        leave_out: rewrites that the runtime of a device does not take.
         progress: takes (done, total) of long work.
         folder: the spec's, to which paths in options are relative.
         reference: the offline model as the options of passes up to here changed it; None without a stream.
@@ -56,6 +57,7 @@ class PassContext:
     target: Target = TARGET
     folder: Path = field(default_factory=Path)
     reference: Offline | None = None
+    leave_out: frozenset[str] = frozenset()
 
 
 @dataclass

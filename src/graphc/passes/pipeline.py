@@ -73,6 +73,7 @@ class Pipeline:
     reference: Offline | None = None
     running: str = ""
     failing: ValidationStream | None = None
+    lifted: tuple[onnx.ModelProto, Signature] | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -127,6 +128,20 @@ class Pipeline:
         self.note_exact(None, model, proto)
         return self.float_model()
 
+    def without_rewrites(self, names: frozenset[str]) -> tuple[Model, onnx.ModelProto]:
+        """The compiled model again, from the lift on and without its checks, with some rewrites left out."""
+        if self.lifted is None:
+            model, proto = self.start()
+            rest = self.plan.passes
+        else:
+            (proto, _), model = self.lifted, Model.of(*self.lifted)
+            first = next(i for i, p in enumerate(self.plan.passes) if p.instance.gives == "streaming")
+            rest = self.plan.passes[first + 1 :]
+        for planned in rest:
+            model, _ = self.transformed(planned, model, names)
+            proto = verify(model, planned.name)
+        return model, proto
+
     def note_exact(self, planned: PlannedPass | None, model: Model, proto: onnx.ModelProto) -> None:
         """Keeps the model before a pass, while no pass before it may have changed the numbers."""
         if planned is not None and planned.lossy and not self.lossy:
@@ -135,7 +150,9 @@ class Pipeline:
         elif self.exact is None and not self.lossy and model.signature is not None:
             self.exact = (proto, model.signature)
 
-    def transformed(self, planned: PlannedPass, model: Model) -> tuple[Model, PassResult]:
+    def transformed(
+        self, planned: PlannedPass, model: Model, leave_out: frozenset[str] = frozenset()
+    ) -> tuple[Model, PassResult]:
         """What a pass makes of a model.
 
         Errors:
@@ -153,6 +170,7 @@ class Pipeline:
             self.plan.target,
             self.folder,
             self.reference or self.offline,
+            leave_out=leave_out,
         )
         try:
             with interruptions_raised():
@@ -194,6 +212,8 @@ class Pipeline:
         seconds = time.perf_counter() - started
         started = time.perf_counter()
         after = self.verified(planned, made, result.proto)
+        if planned.instance.gives == "streaming" and made.signature is not None:
+            self.lifted = (after, made.signature)
         record = PassRecord(
             name=planned.name,
             options=planned.config.model_dump(mode="json"),

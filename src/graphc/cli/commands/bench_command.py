@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from graphc.build.revalidate import bench_spec
+from graphc.build.bench_outputs import bench_spec
 from graphc.cli.command import JSON, SPECS, Failures, command, runs_models, show
 
 
@@ -14,11 +14,19 @@ from graphc.cli.command import JSON, SPECS, Failures, command, runs_models, show
 @SPECS
 @JSON
 @click.option("--calls", default=500, type=click.IntRange(1), show_default=True, help="Calls to time.")
+@click.option(
+    "--targets",
+    multiple=True,
+    metavar="NAME",
+    help="Time a target of the spec too, or all; may be given again.",
+)
 @command
 @runs_models
-def bench_command(failures: Failures, specs: tuple[Path, ...], as_json: bool, calls: int) -> None:
+def bench_command(
+    failures: Failures, specs: tuple[Path, ...], as_json: bool, calls: int, targets: tuple[str, ...]
+) -> None:
     """Time one call of what was compiled; the real-time factor where frame_ms is known."""
     for spec in specs:
         with failures.caught():
-            found = bench_spec(spec, calls)
+            found = bench_spec(spec, calls, targets)
             show(found, as_json)
