@@ -56,7 +56,8 @@ def summary(recipes: Sequence[Recipe], found: dict[str, list[Result]]) -> str:
     return (
         f"**{len(recipes)} architectures of {packages} packages, {models} exports: "
         f"{kinds.count('equal')} equal as they are, "
-        f"{kinds.count('limited')} equal with a limit on attention, {kinds.count('window')} over a window.**"
+        f"{kinds.count('limited')} equal with a limit on attention, {kinds.count('window')} over a window, "
+        f"{kinds.count('refused')} refused.**"
     )
 
 

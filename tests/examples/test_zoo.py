@@ -112,7 +112,7 @@ def test_the_page_says_what_came_of_each_export() -> None:
         ],
     )
     assert (
-        "3 architectures of 3 packages, 4 exports: 1 equal as they are, 1 equal with a limit on attention, 1 over a window"
+        "3 architectures of 3 packages, 4 exports: 1 equal as they are, 1 equal with a limit on attention, 1 over a window, 0 refused"
         in shown
     )
     assert "| moshi 0.2.13 | dynamo, torchscript | 1.20 M | equal, proved | 960 | 3 | 5.3 kB |" in shown
