@@ -92,3 +92,45 @@ def test_options_that_say_nothing_are_told(tmp_path: Path, option: str, value: s
     onnx.save(small_model(), tmp_path / "model.onnx")
     done = graphc("inspect", option, value, tmp_path / "model.onnx")
     assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
+
+
+def test_inspect_tells_the_shortest_stream_what_is_gone_and_the_way_over_a_window(tmp_path: Path) -> None:
+    reflected = model_of(
+        'p = Pad <mode = "reflect"> (x, amounts) y = Relu (p) left = Identity (lens)',
+        "float[batch,T] x, int64[batch] lens",
+        "float[A,B] y, int64[batch] left",
+    )
+    onnx.save(weights(reflected, amounts=np.array([0, 5, 0, 0])), tmp_path / "m.onnx")
+    shown = graphc("inspect", tmp_path / "m.onnx").stdout
+    assert "streams of at least 6 frames" in shown
+    assert "output left: dropped: counts frames" in shown
+    pooled = model_of("m = ReduceMean <axes = [1]> (x) y = Sub (x, m)", "float[1,T,2] x")
+    onnx.save(pooled, tmp_path / "p.onnx")
+    refused = graphc("inspect", tmp_path / "p.onnx").stdout
+    assert "or stream over a window" in refused
+    assert "--window N" in refused
+
+
+def test_a_limit_beside_a_window_is_an_error(tmp_path: Path) -> None:
+    body = "k = Transpose <perm = [0, 2, 1]> (x) s = MatMul (x, k) w = Softmax (s) y = MatMul (w, x)"
+    onnx.save(model_of(body, "float[1,T,2] x"), tmp_path / "m.onnx")
+    spec = tmp_path / "spec.yaml"
+    stream = "{chunk: 2, window: 8, inputs: {x: {axis: 1}}}"
+    limit = "{lift_state: {attention: {left: 4, right: 0}}}"
+    spec.write_text(f"version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {stream}\npasses: [{limit}]\n")
+    done = graphc("compile", spec)
+    assert done.returncode == 2
+    assert "lift_state.attention" in done.stderr
+    assert "leave out window" in done.stderr
+
+
+def test_an_output_that_never_changes_is_warned_of(tmp_path: Path) -> None:
+    onnx.save(
+        weights(model_of("y = Mul (x, none)", "float[1,T,2] x"), none=np.zeros(2, np.float32)), tmp_path / "m.onnx"
+    )
+    spec = tmp_path / "spec.yaml"
+    stream = "{chunk: 2, inputs: {x: {axis: 1}}}"
+    spec.write_text(f"version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {stream}\npasses: [lift_state]\n")
+    done = graphc("compile", spec)
+    assert done.returncode == 0
+    assert "the output 'y' is 0 in every stream tried" in done.stderr

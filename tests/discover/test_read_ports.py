@@ -9,10 +9,11 @@ import onnx
 import pytest
 from lifting import model_of, random, weights
 
+from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import Reading, Told
 from graphc.discover.receptive_field import receptive_field
-from graphc.errors import SpecError
+from graphc.errors import ModelError, SpecError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
@@ -247,3 +248,59 @@ def test_shapes_that_an_exporter_wrote_down_for_one_length_are_not_believed() ->
     reading = read_ports(model)
     assert reading.no_trial is None
     assert said(reading) == {"x": {"axis": 1}}
+
+
+def test_inputs_that_share_their_only_open_axis_have_time_on_it() -> None:
+    """A convolution over bands slides along a fixed axis; the other input's recurrence tells which one is time."""
+    body = (
+        f"h4, hh = GRU <hidden_size = {HIDDEN}> (seq, w, r) h = Squeeze (h4, one) back = Transpose <perm = [1, 0, 2]> (h) "
+        "bands = Conv <pads = [0, 1, 0, 1]> (e, k) level = ReduceMean <axes = [1, 3], keepdims = 0> (bands) "
+        "wide = Unsqueeze (level, last) y = Mul (back, wide) "
+    )
+    turned = "seq = Transpose <perm = [1, 0, 2]> (emb) " + body
+    model = weights(
+        model_of(turned, "float[1,S,4] emb, float[1,2,S,6] e", "float[A,B,C] y"),
+        w=random(1, 3 * HIDDEN, 4),
+        r=random(1, 3 * HIDDEN, HIDDEN),
+        k=random(2, 2, 1, 3),
+        one=np.array([1]),
+        last=np.array([2]),
+    )
+    reading = read_ports(model)
+    assert said(reading) == {"emb": {"axis": 1}, "e": {"axis": 2}}
+    assert guesses(reading) == []
+
+
+def test_a_reading_that_does_not_run_is_tried_along_the_open_axis() -> None:
+    """Rows of 6 places each, looked at by a convolution: rows are time, though the convolution slides along places."""
+    body = (
+        "wide = Reshape (x, rows) conv = Conv (wide, k) m = ReduceMax <axes = [2], keepdims = 0> (conv) "
+        "n = MatMul (z, w) y = Concat <axis = 1> (m, n)"
+    )
+    model = weights(
+        model_of(body, "float[unk__7,6] x, float[unk__8,3] z", "float[A,B] y"),
+        rows=np.array([-1, 1, 6]),
+        k=random(4, 1, 3),
+        w=random(3, 2),
+    )
+    assert said(read_ports(model))["x"] == {"axis": 1}
+    reading, offline = that_runs(model, read_ports(model))
+    assert said(reading) == {"x": {"axis": 0}, "z": {"axis": 0}}
+    assert len(offline.some_lengths()) > 1
+
+
+def test_a_model_that_runs_in_no_reading_says_what_was_taken_for_time() -> None:
+    model = weights(model_of("y = Conv (x, w)", "float[1,frames,3] x"), w=random(2, 5, 1))
+    reading = read_ports(model, Told(inputs={"x": InputSpec(axis=2)}))
+    with pytest.raises(ModelError, match="time was taken to be on x=2") as caught:
+        that_runs(model, reading)
+    assert "--input x=2" in (caught.value.hint or "")
+
+
+def test_numbers_that_stand_for_tokens_have_no_measured_field() -> None:
+    body = "i = Cast <to = 7> (x) e = Gather (table, i) y = Conv <pads = [1, 1]> (e3, k)".replace("e3", "t")
+    body = body.replace("y = Conv", "t = Transpose <perm = [0, 2, 1]> (e) y = Conv")
+    model = weights(model_of(body, "float[1,T] x"), table=random(12, 3), k=random(2, 3, 3))
+    offline = offline_of(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1, range=(0, 11))}))
+    analysis = analyse(offline)
+    assert receptive_field(offline, analysis, lift(analysis), "y") is None
