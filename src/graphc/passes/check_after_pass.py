@@ -173,7 +173,7 @@ def one_number_alone(trials: list[ValidationStream]) -> list[str]:
     for name, first in trials[0].want.items() if trials else ():
         numbers = np.unique(np.concatenate([np.ravel(t.want[name]) for t in trials]))
         if numbers.size == 1 and first.dtype.kind == "f":
-            told = f"the output '{name}' is {numbers[0]:g} in every stream tried"
+            told = f"the output '{name}' is {numbers[0] + 0.0:g} in every stream tried"
             found.append(f"{told}, offline as well: that they agree says little")
     return found
 
