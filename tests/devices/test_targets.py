@@ -259,3 +259,26 @@ def test_the_command_lists_what_runs_here() -> None:
     assert f"onnxruntime {ort.__version__}" in said.stdout
     rows = json.loads(command("targets", "--json").stdout)
     assert {"name", "summary", "version", "license", "files"} <= set(rows[0])
+
+
+def test_the_command_line_adds_a_target(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "lstm_tagger.torchscript", "[]")
+    assert command("compile", "--target", "ort", spec).returncode == 0
+    assert (tmp_path / "out.ort.ort").is_file()
+    wrong = command("compile", "--target", "otr", spec)
+    assert wrong.returncode == 2
+    assert "there is no target 'otr'" in wrong.stderr
+    assert "ort" in wrong.stderr
+
+
+def test_targets_are_timed_in_turns(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "lstm_tagger.torchscript", "[ort]")
+    assert command("compile", spec).returncode == 0
+    rows = json.loads(command("bench", "--targets", "all", "--calls", "40", "--json", spec).stdout)["targets"]
+    assert set(rows) == {"onnxruntime", "ort"}
+    assert all(row["calls"] == 40 and row["bytes"] > 0 for row in rows.values())
+    shown = command("bench", "--targets", "all", "--calls", "20", spec).stdout
+    assert "of onnxruntime" in shown
+    none = spec_of(tmp_path, "lstm_tagger.torchscript", "[]")
+    assert command("compile", none).returncode == 0
+    assert "compiled for no target" in command("bench", "--targets", "all", none).stderr

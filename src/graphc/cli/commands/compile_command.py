@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
 from graphc.errors import OutputError, SpecError
-from graphc.spec.spec_file import load_spec
+from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.system.escape import one_line
 from graphc.system.files import write_all
 
@@ -23,6 +24,9 @@ from graphc.system.files import write_all
 @click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
 @click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
 @click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="NAME", help="A target beside the spec's; may be given again."
+)
 @ALLOWED
 @command
 @runs_models
@@ -34,6 +38,7 @@ def compile_command(
     force: bool,
     depfile: Path | None,
     report_on_failure: Path | None,
+    targets: tuple[str, ...],
     allowed: tuple[Path, ...],
 ) -> None:
     """Run a spec's passes, validate after each, and write the outputs."""
@@ -44,6 +49,8 @@ def compile_command(
     for spec in specs:
         with failures.caught():
             spec_file = load_spec(spec)
+            if targets:
+                spec_file = with_targets(spec_file, targets)
             from graphc.build.compiler import Options, compile_spec, dependencies
             from graphc.build.output_files import output_paths
             from graphc.cli.terminal import ProgressBar, console, show_report
@@ -64,6 +71,21 @@ def compile_command(
         click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
     if depfile is not None and rules:
         write_all({depfile: "".join(rules).encode()})
+
+
+def with_targets(spec_file: SpecFile, names: Sequence[str]) -> SpecFile:
+    """The spec with further targets.
+
+    Errors:
+        SpecError: an unknown target.
+    """
+    from graphc.devices.registry import device_named
+    from graphc.spec.schema import TargetSpec
+
+    known = [entry.name for entry in spec_file.spec.targets]
+    added = [TargetSpec(name=device_named(name).name) for name in dict.fromkeys(names) if name not in known]
+    spec = spec_file.spec.model_copy(update={"targets": [*spec_file.spec.targets, *added]})
+    return SpecFile(spec, spec_file.source)
 
 
 def is_depfile(path: Path) -> bool:
