@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters zoo battery wheel floor clean
+.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
@@ -14,7 +14,7 @@ test: .venv/.tested
 nightly: .venv/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/stream/test_promise.py
-	$(MAKE) docs trust real exporters wheel floor
+	$(MAKE) docs trust real exporters targets wheel floor
 
 trust: .venv/.tested
 	$(BIN)/python tests/other_machine.py
@@ -53,6 +53,11 @@ exporters: .venv/.tested
 	out/jax/bin/python examples/export_jax.py out/exporters
 	out/paddle/bin/python examples/export_paddle.py out/exporters
 	$(BIN)/python tests/exporters.py out/exporters
+
+targets: .venv/.tested
+	$(BIN)/python -m pip install -q -e '.[litert,mnn]'
+	-$(BIN)/graphc targets --prepare litert
+	$(BIN)/python benchmarks/targets.py
 
 zoo: .venv/.tested
 	$(BIN)/python -m zoo --page
