@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from graphc.cli.command import JSON, Failures, command
+from graphc.devices.device import Device
 from graphc.devices.registry import all_devices, device_named
 
 
@@ -20,22 +22,27 @@ def targets_command(failures: Failures, prepare: str | None, as_json: bool) -> N
     """List the runtimes that a spec's targets may name, and which of them run here."""
     if prepare is not None and (converter := device_named(prepare).converter) is not None:
         converter.make()
-    rows = [
-        {
-            "name": device.name,
-            "summary": device.summary,
-            "package": device.package,
-            "version": device.version(),
-            "license": device.license,
-            "install": f"pip install 'graphc[{device.extra}]'" if device.extra else None,
-            "files": [f"STEM.{device.name}{suffix}" for suffix in device.suffixes] or ["STEM.onnx"],
-        }
-        for device in all_devices().values()
-    ]
+    rows = [row(device) for device in all_devices().values()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    width = max(len(str(row["name"])) for row in rows)
-    for row in rows:
-        here = f"{row['package']} {row['version']}" if row["version"] else f"not installed: {row['install']}"
-        click.echo(f"{row['name']:<{width}}  {row['summary']}  [{here}; {row['license']}]")
+    width = max(len(str(entry["name"])) for entry in rows)
+    for entry in rows:
+        here = f"not here: {entry['install']}" if entry["install"] else f"{entry['package']} {entry['version']}"
+        click.echo(f"{entry['name']:<{width}}  {entry['summary']}  [{here}; {entry['license']}]")
+
+
+def row(device: Device) -> dict[str, Any]:
+    """A runtime, and the command that lacks where it does not run here."""
+    version = device.version()
+    made = device.converter is None or device.converter.is_made
+    prepare = f"graphc targets --prepare {device.name}"
+    return {
+        "name": device.name,
+        "summary": device.summary,
+        "package": device.package,
+        "version": version,
+        "license": device.license,
+        "install": f"pip install 'graphc[{device.extra}]'" if version is None else None if made else prepare,
+        "files": [f"STEM.{device.name}{suffix}" for suffix in device.suffixes] or ["STEM.onnx"],
+    }
