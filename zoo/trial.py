@@ -29,6 +29,7 @@ EXPORT_S = 600
 COMPILE_S = 600
 CLOSE = 1e-4
 CHUNK = 16
+FEW_CALLS = 3
 WINDOW = re.compile(r"# A window, because an exact lift is refused: (.*)")
 Kind = Literal["equal", "windowed", "refused", "wrong", "failed", "not exported"]
 
@@ -109,6 +110,9 @@ def found(
 ) -> Result:
     """What a compilation made, each of its models compared with the exported one, unless a limit changed that one."""
     manifest = StreamSession(compiled_by(specs[0])).manifest
+    if manifest.max_frames is not None and manifest.max_frames < FEW_CALLS * (manifest.chunk or 1):
+        few = f"lifted for streams of up to {manifest.max_frames:,} frames alone, where the model does something else"
+        return Result(recipe.key, exporter, "refused", few, seconds=seconds)
     worst: float | None = None
     kind: Kind = "equal"
     text = ""
