@@ -20,7 +20,7 @@ OPTIONS = (
         "streams",
         multiple=True,
         metavar="NAME=AXIS",
-        help="A stream input and its axis of time; may be given again, as all but the last three.",
+        help="A stream input and its axis of time; this and the options below that name a port may be given again.",
     ),
     click.option("--step", "steps", multiple=True, metavar="NAME", help="An input that takes one frame a call."),
     click.option(

@@ -94,7 +94,8 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         if reading.steps:
             return Call(1, "the model takes one frame a call", lifted=False)
         agrees = reading.carried is not None and reading.carried.agrees
-        note = reading.chunk_guess or ("any number gives the same" if agrees else "the model takes no other number")
+        only = "as told" if told.chunk is not None else "the model takes no other number"
+        note = reading.chunk_guess or ("any number gives the same" if agrees else only)
         guess = reading.chunk_guess is not None
         return Call(reading.chunk or 1, note, guess, told.window, lifted=told.window is not None)
     if told.window is not None:
