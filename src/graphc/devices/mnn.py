@@ -33,6 +33,11 @@ class Mnn(Device):
     suffixes: ClassVar[tuple[str, ...]] = (".mnn",)
 
     def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+        odd = next((p for p in ports if str(p.dtype) not in ("float32", "int32", *NARROWED)), None)
+        if odd is not None:
+            raise TargetError(
+                f"MNN takes no ports of {odd.dtype}, as '{odd.name}' is", hint="export the model in float32"
+            )
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.mnn"
             onnx.save(model, source)
