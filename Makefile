@@ -70,6 +70,7 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/lifting.py
 	$(BIN)/python benchmarks/revisions.py
 	$(BIN)/python benchmarks/quantization.py
+	$(BIN)/python benchmarks/conformer_on_targets.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py
