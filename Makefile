@@ -4,6 +4,7 @@ BIN = .venv/bin
 .PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
+	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.tested

@@ -1,10 +1,12 @@
-"""Compiles a shipped tagger through all five kinds of passes, streams it against offline, and says what happened."""
+"""Compiles a shipped tagger through all five kinds of passes and for two devices' runtimes, streams it on each against
+offline, and says what happened."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import graphc
 from graphc.cli.terminal import show_report
@@ -12,7 +14,8 @@ from graphc.ir.model import read_model
 from graphc.ir.runtime import Session
 
 ROOT = Path(__file__).parent.parent
-SPEC = ROOT / "specs" / "lstm_tagger.torchscript.yaml"
+SPEC = ROOT / "examples" / "quickstart.yaml"
+OUTPUT = ROOT / "out" / "quickstart"
 PUSHED = 7
 
 
@@ -26,16 +29,23 @@ def main() -> None:
     offline = Session(read_model(ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx")).run(
         {"features": features}
     )["log_probs"]
-    session = graphc.StreamSession(ROOT / "out" / "lstm_tagger.torchscript.stream.onnx")
     pieces = [features[:, i : i + PUSHED] for i in range(0, features.shape[1], PUSHED)]
-    streamed = np.concatenate([out["log_probs"] for out in session.stream(pieces)], axis=1)
+    streamed = stream(graphc.StreamSession(OUTPUT.with_suffix(".onnx")), pieces)
     noise = 10 * np.log10(np.sum(offline**2) / np.sum((offline - streamed) ** 2))
     same = np.mean(offline.argmax(-1) == streamed.argmax(-1))
     print(f"  offline gives {list(offline.shape)}, streamed {list(streamed.shape)}")
     print(f"  largest difference {np.abs(offline - streamed).max():.2g} ({noise:.1f} dB)")
     print("  all of that is from quantize, which the spec allows to cost some: the passes before it are equal")
     print(f"  {same:.1%} of the frames get the same class")
-    print(f"\nThe report: {(ROOT / 'out' / 'lstm_tagger.torchscript.stream.report.html').relative_to(ROOT)}")
+    for target in ("openvino", "tract"):
+        on_device = stream(graphc.StreamSession(OUTPUT.with_suffix(".manifest.json"), target=target), pieces)
+        print(f"  {target}: within {np.abs(on_device - streamed).max():.2g} of the same stream in onnxruntime")
+    print(f"\nThe report: {OUTPUT.with_suffix('.report.html').relative_to(ROOT)}")
+
+
+def stream(session: graphc.StreamSession, pieces: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The class scores of all pieces, [1, frames, classes]."""
+    return np.concatenate([out["log_probs"] for out in session.stream(pieces)], axis=1)
 
 
 if __name__ == "__main__":
