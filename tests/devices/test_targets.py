@@ -77,7 +77,7 @@ class Fake(Device):
     def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
         return Converted(
             {".fake": model.SerializeToString(deterministic=True)},
-            {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports},
+            {p.name: p.native() for p in ports},
         )
 
     def open(

@@ -67,6 +67,10 @@ class OnnxPort:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
+    def native(self) -> NativePort:
+        """The port of a runtime that keeps its name, dtype and shape."""
+        return NativePort(self.name, None, str(self.dtype), self.shape)
+
 
 @dataclass(frozen=True)
 class Converted:

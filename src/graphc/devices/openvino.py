@@ -43,7 +43,7 @@ class OpenVino(Device):
             if done.returncode:
                 raise refused(done.stderr)
             files = {".xml": written.read_bytes(), ".bin": written.with_suffix(".bin").read_bytes()}
-        return Converted(files, {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports})
+        return Converted(files, {p.name: p.native() for p in ports})
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int

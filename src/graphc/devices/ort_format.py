@@ -49,7 +49,7 @@ class OrtFormat(Device):
             subprocess.run(command, check=True, capture_output=True)
             ops = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith("#")]
             files = {".ort": written.read_bytes(), ".ort.config": "".join(ops).encode()}
-        return Converted(files, {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports})
+        return Converted(files, {p.name: p.native() for p in ports})
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int

@@ -21,7 +21,7 @@ class Reference(Device):
 
     def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
         files = {".pb": model.SerializeToString(deterministic=True)}
-        return Converted(files, {p.name: NativePort(p.name, None, str(p.dtype), p.shape) for p in ports})
+        return Converted(files, {p.name: p.native() for p in ports})
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
