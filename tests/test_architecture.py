@@ -23,6 +23,7 @@ ORDER = (
     "ir",
     "targets",
     "spec",
+    "tflite",
     "devices",
     "offline",
     "client",

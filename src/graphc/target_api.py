@@ -1,6 +1,6 @@
 """What authors of targets import (docs/targets.md)."""
 
-from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, OnnxPort, Runner
+from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, OnnxPort, Runner, StreamingModel
 from graphc.errors import TargetError
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "NativePort",
     "OnnxPort",
     "Runner",
+    "StreamingModel",
     "TargetError",
 ]

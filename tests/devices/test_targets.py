@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import pytest
 from commands import graphc as command
@@ -16,7 +15,7 @@ from conftest import ROOT
 
 import graphc
 from graphc.devices import registry
-from graphc.devices.device import Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.device import Converted, Device, NativePort, Runner, StreamingModel
 from graphc.devices.registry import all_devices
 from graphc.errors import InstallError, ModelError, SpecError, TargetError, ValidationError
 
@@ -74,10 +73,10 @@ class Fake(Device):
     def __init__(self, change: Callable[[dict[str, np.ndarray], int], dict[str, np.ndarray]] | None = None):
         self.change = change or (lambda results, call: results)
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
         return Converted(
-            {".fake": model.SerializeToString(deterministic=True)},
-            {p.name: p.native() for p in ports},
+            {".fake": model.proto.SerializeToString(deterministic=True)},
+            model.native(),
         )
 
     def open(
@@ -191,7 +190,7 @@ def test_a_runtime_that_is_not_installed_says_how(tmp_path: Path, monkeypatch: p
 
 def test_a_runtime_that_does_not_take_the_model_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Picky(Fake):
-        def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+        def convert(self, model: StreamingModel, options: Any) -> Converted:
             raise TargetError("it knows no LSTM", node="node_LSTM_65 (LSTM)")
 
     installed(monkeypatch, Picky())

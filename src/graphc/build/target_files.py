@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnx
 
 from graphc.build.static_ports import with_static_ports
 from graphc.client.make_manifest import manifest_of
 from graphc.client.session import StreamSession
-from graphc.devices.device import Converted, Device, DeviceOptions
+from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
 from graphc.devices.native_session import NativeSession, onnx_ports
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
@@ -30,7 +31,7 @@ from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.on_device import compare_on_device
-from graphc.validate.run import session_of
+from graphc.validate.run import Feeds, recorded, session_of
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,14 @@ def make_target(
         ValidationError: it gives something else there; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
-    theirs = [port for ports in onnx_ports(variant) for port in ports]
     device = wanted.device
-    converted = device.convert(variant, theirs, wanted.options)
+    onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
+    converted = device.convert(streaming_model(variant, onnx_session, result), wanted.options)
     tolerance = tolerance_of(wanted, result, offline.model)
+    states = {s.input: s.output for s in onnx_session.manifest.states}
     with TemporaryDirectory() as folder:
         opened = written(converted, variant, Path(folder), "model")
-        native = NativeSession(device, opened, inputs, outputs, converted.ports)
-        onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
+        native = NativeSession(device, opened, inputs, outputs, converted.ports, states)
         session = StreamSession(replace(onnx_session.compiled, runner=native))
         found = compare_on_device(session, onnx_session, result.streams, tolerance)
         complain(device, found)
@@ -175,16 +176,32 @@ def make_target(
         "ran": True,
         "snr_db": min(loudness, default=None),
         "max_abs": max((d.max_abs for d in streams), default=None),
+        "stateful": converted.stateful,
         "ports": {name: asdict(port) for name, port in converted.ports.items()},
     }
     return Made(entry, files, found, latency)
 
 
+def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: PipelineResult) -> StreamingModel:
+    """What a target converts: a variant of the compiled model, and the calls of the validation's streams."""
+    ports = [port for side in onnx_ports(variant) for port in side]
+    shapes = {port.name: port.shape for port in ports}
+
+    def calls() -> Iterator[Feeds]:
+        for trial in result.streams:
+            for call in recorded(session, trial.feeds):
+                yield {name: np.asarray(value).reshape(shapes[name]) for name, value in call.feeds.items()}
+
+    return StreamingModel(variant, ports, {s.input: s.output for s in session.manifest.states}, calls)
+
+
 def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto) -> ToleranceSpec:
-    """The target's own tolerance; else that of the passes that may change the numbers, or the exact one."""
+    """The target's own tolerance; else the loosest of what changes numbers (its options, passes), or the exact one."""
     if wanted.spec.tolerance is not None:
         return wanted.spec.tolerance
     told = [ToleranceSpec(**r.tolerance) for r in result.records if result.lossy]
+    if (least := wanted.options.least_snr_db()) is not None:
+        told.append(ToleranceSpec(snr_db=least))
     loosest = min((t for t in told if t.snr_db is not None), key=lambda t: t.snr_db or 0.0, default=None)
     return loosest or fitting(merged_tolerance(None), source)
 

@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 
 from graphc.system.signals import INTERRUPT, hear_the_parent_only, say, say_interrupted
 
@@ -32,7 +33,26 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from graphc.cli.main import run
 
-    run(limit)
+    try:
+        run(limit)
+    except SystemExit as err:
+        leave(err.code)
+    leave(0)
+
+
+def leave(status: object) -> None:
+    """Ends without the last words that native libraries have when they are torn down.
+
+    Where the output cannot be written, Python ends the process as it always does.
+    """
+    if not isinstance(status, int):
+        sys.exit(status)  # type: ignore[arg-type]
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(status)
+    os._exit(status)
 
 
 def limit(memory: int, seconds: float) -> None:

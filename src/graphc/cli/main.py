@@ -21,7 +21,7 @@ SUMMARIES = {
     "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
     "verify": "Check compiled models against their own records; say what changed since they were made.",
     "passes": "List the passes, or show one with its options.",
-    "targets": "List the runtimes that a spec's targets may name, and which of them run here.",
+    "targets": "List the runtimes for targets and which run here, or show one with its options and ops.",
     "schema": "Print the JSON Schema of a spec.",
 }
 

@@ -138,6 +138,7 @@ class TargetEntry(Part):
     ran: bool
     snr_db: float | None = None
     max_abs: float | None = None
+    stateful: bool = False
     ports: dict[str, NativePortEntry] = Field(default={})
 
 

@@ -35,9 +35,10 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
     device.check_installed()
     inputs, outputs = ports_of(manifest)
     native = {name: native_port(port) for name, port in entry.ports.items()}
+    states = {s.input: s.output for s in manifest.states}
     for port in (*inputs, *outputs):
         check_native(target, port, native)
-    return NativeSession(device, path, inputs, outputs, native, threads)
+    return NativeSession(device, path, inputs, outputs, native, states, threads)
 
 
 def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:

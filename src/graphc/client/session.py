@@ -14,6 +14,7 @@ from graphc.client.first_values import first_values_in
 from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
 from graphc.client.open_target import open_target
 from graphc.client.stream_buffer import Array, Arrays, StreamBuffer, values_of
+from graphc.devices.held_state import read_all
 from graphc.errors import InputError, ModelError
 from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Runs, open_model
@@ -106,7 +107,7 @@ class StreamSession(StreamBuffer):
 
     def snapshot(self) -> Snapshot:
         """Where the stream stands: its states, and the frames that wait on either side. It stays as it is."""
-        return Snapshot(dict(self.states), self.flushed, self.kept())
+        return Snapshot(read_all(self.states), self.flushed, self.kept())
 
     def resume(self, snapshot: Snapshot) -> None:
         """Goes on from a snapshot of this session, or of another one over the same model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,6 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graphc.devices.own_environment import OwnEnvironment
 from graphc.errors import InstallError
 
 Array = NDArray[Any]
@@ -67,9 +66,31 @@ class OnnxPort:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
-    def native(self) -> NativePort:
-        """The port of a runtime that keeps its name, dtype and shape."""
-        return NativePort(self.name, None, str(self.dtype), self.shape)
+    def native(self, dtype: str | None = None) -> NativePort:
+        """The port of a runtime that keeps its name and shape, and its dtype unless another is given."""
+        return NativePort(self.name, None, dtype or str(self.dtype), self.shape)
+
+
+@dataclass(frozen=True)
+class StreamingModel:
+    """What a target converts: a compiled ONNX model.
+
+    Args:
+        proto: with its weights inside and every size fixed.
+        ports: its inputs and outputs.
+        states: by input, the output that it gets the next call's value from.
+        calls: what goes into the model, call by call, over the streams of the validation: for quantizers that
+            calibrate. An item holds every input.
+    """
+
+    proto: onnx.ModelProto
+    ports: Sequence[OnnxPort]
+    states: Mapping[str, str]
+    calls: Callable[[], Iterator[Mapping[str, Array]]]
+
+    def native(self) -> dict[str, NativePort]:
+        """The ports of a runtime that keeps every name, dtype and shape."""
+        return {port.name: port.native() for port in self.ports}
 
 
 @dataclass(frozen=True)
@@ -80,12 +101,12 @@ class Converted:
         files: by suffix, such as ``.xml``; the first is the one that is opened. None where the runtime reads the ONNX
             model itself.
         ports: by the name of the ONNX port.
-        notes: what the report should say.
+        stateful: the model keeps its states; their ports name its variables.
     """
 
     files: Mapping[str, bytes]
     ports: Mapping[str, NativePort]
-    notes: tuple[str, ...] = ()
+    stateful: bool = False
 
 
 class DeviceOptions(BaseModel):
@@ -93,13 +114,21 @@ class DeviceOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    def least_snr_db(self) -> float | None:
+        """How near to the offline model the result has to be, where the options change numbers and the spec says no
+        tolerance; None where they change none."""
+        return None
+
 
 class Runner(ABC):
     """An opened model. Values are the runtime's own."""
 
     @abstractmethod
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """One call: native inputs by ONNX name in, native outputs by ONNX name out."""
+    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One call: native inputs by ONNX name in, native outputs by ONNX name out.
+
+        An output may stay in the runtime (``HeldOutput``): a state comes back as such with the next call.
+        """
 
 
 class Device(ABC):
@@ -112,7 +141,6 @@ class Device(ABC):
         extra: the extra of graphc that installs it.
         license: of the runtime.
         leaves_out: rewrites of fuse whose graphs it does not take.
-        converter: the environment of a converter that cannot live beside graphc.
         suffixes: of what is written beside the ONNX model, behind ``STEM.NAME``.
     """
 
@@ -124,7 +152,6 @@ class Device(ABC):
     license: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     leaves_out: ClassVar[frozenset[str]] = frozenset()
-    converter: ClassVar[OwnEnvironment | None] = None
     Options: ClassVar[type[DeviceOptions]] = DeviceOptions
 
     def version(self) -> str | None:
@@ -140,19 +167,21 @@ class Device(ABC):
         """The version.
 
         Errors:
-            InstallError: the runtime is not installed, or its converter's environment is not made.
+            InstallError: the runtime is not installed.
         """
         found = self.version()
         if found is None:
             raise InstallError(
                 f"the runtime of the target {self.name} is not installed", hint=f"pip install 'graphc[{self.extra}]'"
             )
-        if self.converter is not None:
-            self.converter.check_made()
         return found
 
+    def ops(self) -> list[str] | None:
+        """The ONNX ops that it takes, where they are known before a model is."""
+        return None
+
     @abstractmethod
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
         """The model in the runtime's form.
 
         Errors:

@@ -1,166 +1,171 @@
-"""LiteRT (TensorFlow Lite): https://ai.google.dev/edge/litert, by the converter https://github.com/PINTO0309/onnx2tf."""
+"""LiteRT (TensorFlow Lite): https://ai.google.dev/edge/litert. graphc writes the file itself (``graphc.tflite``)."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping, Sequence
-from itertools import permutations
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import onnx
 
-from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
-from graphc.devices.native_session import onnx_ports
-from graphc.devices.own_environment import OwnEnvironment
-from graphc.errors import TargetError
-from graphc.ir.runtime import Session
+from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
+from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
+from graphc.errors import InstallError, TargetError
 from graphc.system.silence import silent
+from graphc.tflite.convert import FlatFile, rules_of_ops, to_tflite
 
-CONVERT = """
-import sys, onnx, onnx2tf
-source, folder = sys.argv[1:]
-names = [port.name for port in onnx.load(source).graph.input]
-onnx2tf.convert(
-    input_onnx_file_path=source, output_folder_path=folder, copy_onnx_input_output_names_to_tflite=True,
-    not_use_onnxsim=True, keep_shape_absolutely_input_names=names, verbosity="error", disable_strict_mode=True,
-)
-"""
-LONGEST_S = 900
-NEAR = 1e-3
+Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
+RECIPES = {
+    "dynamic_int8": "dynamic_wi8_afp32",
+    "dynamic_int4": "dynamic_wi4_afp32",
+    "weight_only_int8": "weight_only_wi8_afp32",
+    "static_int8": "static_wi8_ai8",
+}
+SIGNATURE = "serving_default"
+QUANTIZED_SNR_DB = 30.0
+
+
+class LiteRtOptions(DeviceOptions):
+    """``quantize``: weights in eight or four bits; the products in integers (dynamic, static) or in float."""
+
+    quantize: Precision | None = None
+
+    def least_snr_db(self) -> float | None:
+        return None if self.quantize is None else QUANTIZED_SNR_DB
 
 
 class LiteRt(Device):
-    """The converter needs a newer Python than graphc and its own onnxruntime, so it has an environment of its own."""
-
     name: ClassVar[str] = "litert"
-    summary: ClassVar[str] = "Google's LiteRT (TensorFlow Lite): Android, iOS, boards, microcontrollers"
+    summary: ClassVar[str] = "Google's LiteRT (TensorFlow Lite): Android, iOS, boards"
     package: ClassVar[str] = "ai-edge-litert"
     module: ClassVar[str] = "ai_edge_litert"
     extra: ClassVar[str] = "litert"
-    license: ClassVar[str] = "Apache-2.0; the converter onnx2tf is MIT"
+    license: ClassVar[str] = "Apache-2.0"
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
-    leaves_out: ClassVar[frozenset[str]] = frozenset({"squeeze_batch"})
-    converter: ClassVar[OwnEnvironment | None] = OwnEnvironment(
-        "litert", ("onnx2tf==2.6.9", "ai-edge-litert==2.1.2"), (3, 12)
-    )
+    Options: ClassVar[type[DeviceOptions]] = LiteRtOptions
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
-        with TemporaryDirectory() as folder:
-            source, home = Path(folder) / "model.onnx", Path(folder) / "out"
-            onnx.save(model, source)
-            assert self.converter is not None
-            command = [str(self.converter.python), "-c", CONVERT, str(source), str(home)]
-            try:
-                done = subprocess.run(
-                    command, capture_output=True, text=True, timeout=LONGEST_S, check=False, cwd=folder
-                )
-            except subprocess.TimeoutExpired as err:
-                raise TargetError(f"onnx2tf did not end within {LONGEST_S} s") from err
-            written = home / "model_float32.tflite"
-            if not written.is_file():
-                said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-                raise TargetError(f"onnx2tf does not take the model: {' '.join(said[-2:])[:400]}")
-            inputs, outputs = onnx_ports(model)
-            interpreter = opened(written, 1)
-            native = {p.name: like_onnx(p, d) for p, d in paired(inputs, interpreter.get_input_details())}
-            details = dict(paired_by_name(outputs, interpreter.get_output_details()))
-            native |= moved_outputs(model, interpreter, inputs, outputs, native, details)
-            return Converted({".tflite": written.read_bytes()}, native)
+    def ops(self) -> list[str]:
+        return rules_of_ops()
+
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        flat = to_tflite(model.proto, model.states)
+        content = flat.content
+        if options.quantize is not None:
+            content = quantized(flat, options.quantize, model.calls)
+        opened(content, 1)
+        return Converted({".tflite": content}, native_ports(model, flat))
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        return LiteRtRunner(opened(path, threads), inputs, outputs)
+        return LiteRtRunner(opened(path.read_bytes(), threads), inputs, outputs)
 
 
 class LiteRtRunner(Runner):
-    """Ports by their index; the interpreter's buffers are copied."""
+    """Outputs are written into buffers of LiteRT; those of states go back as inputs without a copy.
 
-    def __init__(self, interpreter: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        self.interpreter, self.inputs, self.outputs = interpreter, inputs, outputs
+    Buffers are written and read as bytes, since LiteRT's Python interface knows few types.
+    """
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        for name, port in self.inputs.items():
-            self.interpreter.set_tensor(port.index, feeds[name])
-        self.interpreter.invoke()
-        return {name: self.interpreter.get_tensor(port.index) for name, port in self.outputs.items()}
+    def __init__(self, model: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
+        (signature,) = model.get_signature_list().values()
+        self.model, self.outputs = model, outputs
+        self.taken = [next((n for n, p in inputs.items() if p.name == name), "") for name in signature["inputs"]]
+        self.given = [next((n for n, p in outputs.items() if p.name == name), "") for name in signature["outputs"]]
+        if missing := {*inputs, *outputs} - {*self.taken, *self.given}:
+            raise TargetError(f"the file has no port {', '.join(sorted(missing)[:4])}")
+        self.own = dict(zip(self.taken, model.create_input_buffers(0), strict=True))
+        with silent():
+            for name, port in inputs.items():
+                self.own[name].write(np.zeros(port.shape, port.dtype).reshape(-1).view(np.int8))
+        self.sets = BufferSets(lambda: dict(zip(self.given, model.create_output_buffers(0), strict=True)))
+
+    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
+        taken = []
+        for name in self.taken:
+            value = feeds[name]
+            if type(value) is HeldOutput:
+                taken.append(value.holder.buffers[value.name])
+            else:
+                self.own[name].write(value.reshape(-1).view(np.int8))
+                taken.append(self.own[name])
+        written = self.sets.free()
+        self.model.run_by_index(0, taken, written.in_order)
+        return {name: HeldOutput(self, written, name) for name in self.given}
+
+    def read(self, holder: BufferSet, name: str) -> Array:
+        port = self.outputs[name]
+        size = math.prod(port.shape) * np.dtype(port.dtype).itemsize
+        return np.asarray(holder.buffers[name].read(size, np.int8).view(port.dtype).reshape(port.shape))
 
 
-def opened(path: Path, threads: int) -> Any:
-    with silent():
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            interpreter = Interpreter(str(path), num_threads=threads)
-            interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as err:
-            raise TargetError(f"LiteRT does not take the converted model: {str(err).strip()[:300]}") from err
-    return interpreter
-
-
-def plain(name: str) -> str:
-    """A port's name as ONNX has it: TensorFlow puts ``serving_default_`` in front and a number behind."""
-    return name.removeprefix("serving_default_").rpartition(":")[0] or name
-
-
-def paired_by_name(
-    ports: Sequence[OnnxPort], details: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Each ONNX port's name with what LiteRT says of it.
+def opened(content: bytes, threads: int) -> Any:
+    """The model, compiled for the CPU.
 
     Errors:
-        TargetError: a port that the converted model does not have.
+        TargetError: LiteRT does not take it.
     """
-    named = {key: d for d in details for key in (d["name"], plain(d["name"]))}
-    lost = [p.name for p in ports if p.name not in named]
-    if lost:
-        raise TargetError(f"onnx2tf lost the ports {', '.join(lost[:4])}")
-    return [(p.name, named[p.name]) for p in ports]
+    with silent():
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.cpu_options import CpuOptions
+        from ai_edge_litert.options import Options
+
+        options = Options(cpu_options=CpuOptions(num_threads=threads))
+        try:
+            return CompiledModel.from_buffer(content, environment=environment(), options=options)
+        except (RuntimeError, ValueError) as err:
+            raise TargetError(f"LiteRT does not take the converted model: {str(err).strip()[:300]}") from err
 
 
-def paired(ports: Sequence[OnnxPort], details: Sequence[Mapping[str, Any]]) -> list[tuple[OnnxPort, Mapping[str, Any]]]:
-    by_name = dict(paired_by_name(ports, details))
-    return [(p, by_name[p.name]) for p in ports]
+@cache
+def environment() -> Any:
+    """What all models share. LiteRT says a word about each accelerator when one is made and when it goes."""
+    from ai_edge_litert.environment import Environment
+
+    return Environment.create()
 
 
-def like_onnx(port: OnnxPort, detail: Mapping[str, Any], order: tuple[int, ...] | None = None) -> NativePort:
-    shape = tuple(int(size) for size in detail["shape"])
-    if np.prod(shape, dtype=np.int64) != np.prod(port.shape, dtype=np.int64):
-        raise TargetError(f"onnx2tf gives '{port.name}' the shape {list(shape)}, which holds other entries")
-    return NativePort(str(detail["name"]), int(detail["index"]), np.dtype(detail["dtype"]).name, shape, order)
+def native_ports(model: StreamingModel, flat: FlatFile) -> dict[str, NativePort]:
+    """Ports keep their names; one that a convolution reads may have its channels last."""
+    found = {}
+    for port in model.ports:
+        order = flat.orders[port.name]
+        moved = None if order == tuple(range(len(order))) else order
+        shape = tuple(port.shape[axis] for axis in order)
+        index = flat.inputs.get(port.name, flat.outputs.get(port.name))
+        found[port.name] = NativePort(port.name, index, str(port.dtype), shape, moved)
+    return found
 
 
-def moved_outputs(
-    model: onnx.ModelProto,
-    interpreter: Any,
-    inputs: Sequence[OnnxPort],
-    outputs: Sequence[OnnxPort],
-    native: Mapping[str, NativePort],
-    details: Mapping[str, Mapping[str, Any]],
-) -> dict[str, NativePort]:
-    """Outputs with the order of axes in which the converter left them, found by a call of both models."""
-    rng = np.random.default_rng(0)
-    feeds = {
-        p.name: rng.standard_normal(p.shape).astype(p.dtype) if p.dtype.kind == "f" else np.ones(p.shape, p.dtype)
-        for p in inputs
-    }
-    want = Session(model, exact=True).run(feeds)
-    plainly = {p.name: like_onnx(p, details[p.name]) for p in outputs}
-    got = LiteRtRunner(interpreter, native, plainly).run({n: native[n].to_native(v) for n, v in feeds.items()})
-    return {p.name: like_onnx(p, details[p.name], order_of(want[p.name], got[p.name])) for p in outputs}
+def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator[Mapping[str, Array]]]) -> bytes:
+    """The model as ai-edge-quantizer makes it: https://github.com/google-ai-edge/ai-edge-quantizer.
+
+    Errors:
+        InstallError: the quantizer is not installed.
+        TargetError: it does not take the model.
+    """
+    try:
+        with silent():
+            from ai_edge_quantizer import quantizer, recipe
+    except ImportError as err:
+        raise InstallError("ai-edge-quantizer is not installed", hint="pip install 'graphc[litert]'") from err
+    try:
+        with silent():
+            made = quantizer.Quantizer(bytearray(flat.content))
+            made.load_quantization_recipe(getattr(recipe, RECIPES[precision])())
+            calibration = None
+            if made.need_calibration:
+                calibration = made.calibrate({SIGNATURE: [stored(flat, feeds) for feeds in calls()]})
+            return bytes(made.quantize(calibration).quantized_model)
+    except (RuntimeError, ValueError, KeyError) as err:
+        raise TargetError(f"ai-edge-quantizer does not take the model: {str(err).strip()[:300]}") from err
 
 
-def order_of(want: Array, got: Array) -> tuple[int, ...] | None:
-    """The order of the ONNX axes in which native entries lie; None where they lie as in ONNX, or in no order at all."""
-    for order in permutations(range(want.ndim)):
-        moved = np.transpose(want, order).ravel()
-        scale = max(1.0, float(np.abs(moved).max(initial=0)))
-        if moved.size == got.size and np.allclose(moved, got.ravel(), atol=NEAR * scale):
-            return None if list(order) == sorted(order) else order
-    return None
+def stored(flat: FlatFile, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The inputs of a call as the model takes them."""
+    return {name: np.ascontiguousarray(np.transpose(feeds[name], flat.orders[name])) for name in flat.inputs}
 
 
 DEVICE = LiteRt()

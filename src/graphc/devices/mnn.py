@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -12,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.converter_process import convert_apart
+from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner, StreamingModel
 from graphc.errors import TargetError
 from graphc.system.silence import silent
 
 CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 NARROWED = {"int64": "int32", "bool": "int32"}
-LONGEST_S = 600
 
 
 class Mnn(Device):
@@ -32,37 +30,30 @@ class Mnn(Device):
     license: ClassVar[str] = "BSD-3-Clause"
     suffixes: ClassVar[tuple[str, ...]] = (".mnn",)
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
-        odd = next((p for p in ports if str(p.dtype) not in ("float32", "int32", *NARROWED)), None)
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        odd = next((p for p in model.ports if str(p.dtype) not in ("float32", "int32", *NARROWED)), None)
         if odd is not None:
             raise TargetError(
                 f"MNN takes no ports of {odd.dtype}, as '{odd.name}' is", hint="export the model in float32"
             )
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.mnn"
-            onnx.save(model, source)
+            onnx.save(model.proto, source)
             words = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(written), "--bizCode", "graphc"]
-            try:
-                done = subprocess.run(
-                    [sys.executable, "-c", CONVERT, *words],
-                    capture_output=True,
-                    text=True,
-                    timeout=LONGEST_S,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as err:
-                raise TargetError(f"MNN's converter did not end within {LONGEST_S} s") from err
+            said = convert_apart("MNN's converter", CONVERT, words)
             if not written.is_file():
-                said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-                raise TargetError(f"MNN's converter does not take the model: {' '.join(said[-3:])[:400]}")
+                raise TargetError(f"MNN's converter does not take the model: {said}")
             files = {".mnn": written.read_bytes()}
-        native = {p.name: NativePort(p.name, None, NARROWED.get(str(p.dtype), str(p.dtype)), p.shape) for p in ports}
-        return Converted(files, native)
+        return Converted(files, {p.name: narrowed(p) for p in model.ports})
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
         return MnnRunner(path, inputs, outputs, threads)
+
+
+def narrowed(port: OnnxPort) -> NativePort:
+    return NativePort(port.name, None, NARROWED.get(str(port.dtype), str(port.dtype)), port.shape)
 
 
 class MnnRunner(Runner):

@@ -10,12 +10,16 @@ import numpy as np
 import onnx
 
 from graphc.devices.device import Array, Device, NativePort, OnnxPort
+from graphc.devices.held_state import HeldOutput, HeldState
 from graphc.errors import TargetError
 from graphc.ir.runtime import RunError
 
 
 class NativeSession:
     """The calls of ``graphc.ir.runtime.Session`` over a device's runtime.
+
+    Args:
+        states: by input, the output that becomes its next value; a runner may hold those (``HeldState``).
 
     Errors:
         TargetError: the runtime does not take the file, or its ports are not those of the model.
@@ -28,6 +32,7 @@ class NativeSession:
         inputs: Sequence[OnnxPort],
         outputs: Sequence[OnnxPort],
         ports: Mapping[str, NativePort],
+        states: Mapping[str, str],
         threads: int = 1,
     ):
         lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
@@ -39,6 +44,8 @@ class NativeSession:
         self.shapes: dict[str, list[int | str | None]] = {p.name: list(p.shape) for p in (*inputs, *outputs)}
         taken = {p.name: ports[p.name] for p in inputs}
         given = {p.name: ports[p.name] for p in outputs}
+        self.states = set(states.values())
+        self.by_output = {p.name: p for p in outputs}
         self.runner = device.open(path, taken, given, threads)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
@@ -48,16 +55,33 @@ class NativeSession:
             RunError: the run failed, or gave another shape.
         """
         try:
-            native = {p.name: self.ports[p.name].to_native(np.asarray(feeds[p.name])) for p in self.inputs}
-            given = self.runner.run(native)
+            native = self.runner.run({p.name: self.taken(p, feeds[p.name]) for p in self.inputs})
             return {
-                p.name: self.ports[p.name].from_native(given[p.name], p.shape, p.dtype)
-                for p in self.outputs
-                if outputs is None or p.name in outputs
+                name: self.given(port, native[name])
+                for name, port in self.by_output.items()
+                if outputs is None or name in outputs
             }
         except (RuntimeError, ValueError, KeyError, TypeError) as err:
             lines = str(err).strip().splitlines() or [type(err).__name__]
             raise RunError(f"{self.device.name}: {lines[0][:300]}") from err
+
+    def taken(self, port: OnnxPort, value: Any) -> Array | HeldOutput:
+        """An input as the runtime takes it; a state that it holds stays where it is."""
+        if type(value) is HeldState and value.owner is self:
+            return value.output
+        return self.ports[port.name].to_native(np.asarray(value))
+
+    def given(self, port: OnnxPort, value: Array | HeldOutput) -> Array | HeldState:
+        if not isinstance(value, HeldOutput):
+            return self.ports[port.name].from_native(value, port.shape, port.dtype)
+        if port.name in self.states:
+            return HeldState(self, value, port.shape, port.dtype)
+        return self.onnx_value(value)
+
+    def onnx_value(self, output: HeldOutput) -> Array:
+        """What a runner kept, as the ONNX model has it."""
+        port = self.by_output[output.name]
+        return self.ports[port.name].from_native(output.read(), port.shape, port.dtype)
 
 
 def onnx_ports(model: onnx.ModelProto) -> tuple[list[OnnxPort], list[OnnxPort]]:

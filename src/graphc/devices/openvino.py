@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -12,14 +12,31 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.converter_process import convert_apart
+from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
+from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
+from graphc.devices.narrow_ports import with_narrow_ports
 from graphc.errors import TargetError
 
 CONVERT = """
-import sys, openvino as ov
-source, written = sys.argv[1:]
-ov.save_model(ov.Core().read_model(source), written, compress_to_fp16=False)
+import json, sys, openvino as ov
+from openvino.passes import MakeStateful, Manager
+source, written, states = sys.argv[1:]
+model = ov.Core().read_model(source)
+if states := json.loads(states):
+    manager = Manager()
+    manager.register_pass(MakeStateful(states))
+    manager.run_passes(model)
+ov.save_model(model, written, compress_to_fp16=False)
 """
+GONE = "a state is that of an earlier call, and OpenVINO has gone on"
+CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+
+
+class OpenVinoOptions(DeviceOptions):
+    """``stateful``: states are variables inside the model (ReadValue and Assign), not ports."""
+
+    stateful: bool = False
 
 
 class OpenVino(Device):
@@ -32,18 +49,22 @@ class OpenVino(Device):
     extra: ClassVar[str] = "openvino"
     license: ClassVar[str] = "Apache-2.0"
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")
+    Options: ClassVar[type[DeviceOptions]] = OpenVinoOptions
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        states = dict(model.states) if options.stateful else {}
+        wide = {p.name for p in model.ports if p.dtype == np.int64 and p.name in {*states, *states.values()}}
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.xml"
-            onnx.save(model, source)
-            done = subprocess.run(
-                [sys.executable, "-c", CONVERT, str(source), str(written)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise refused(done.stderr)
+            onnx.save(with_narrow_ports(model.proto, wide), source)
+            convert_apart("OpenVINO", CONVERT, [str(source), str(written), json.dumps(states)])
             files = {".xml": written.read_bytes(), ".bin": written.with_suffix(".bin").read_bytes()}
-        return Converted(files, {p.name: p.native() for p in ports})
+        variables = {port: f"{taken}{given}" for taken, given in states.items() for port in (taken, given)}
+        ports = {
+            p.name: replace(p.native("int32" if p.name in wide else None), name=variables.get(p.name, p.name))
+            for p in model.ports
+        }
+        return Converted(files, ports, stateful=options.stateful)
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
@@ -51,36 +72,97 @@ class OpenVino(Device):
         import openvino as ov
 
         core = ov.Core()
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-        }
         try:
-            return OpenVinoRunner(core.compile_model(core.read_model(path), "CPU", settings), inputs, outputs)
+            compiled = core.compile_model(core.read_model(path), "CPU", {**CPU, "INFERENCE_NUM_THREADS": threads})
         except RuntimeError as err:
-            raise refused(str(err)) from err
+            raise TargetError(f"OpenVINO does not take the model: {' '.join(str(err).split())[-400:]}") from err
+        request = compiled.create_infer_request()
+        return (StatefulRunner if request.query_state() else OpenVinoRunner)(request, inputs, outputs)
 
 
 class OpenVinoRunner(Runner):
-    """Ports by their names; an input that the model does not use is none of OpenVINO's."""
+    """Every port has a tensor; those of states are an output of one call and an input of the next.
 
-    def __init__(self, compiled: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        self.request = compiled.create_infer_request()
-        known = {name for port in compiled.inputs for name in port.get_names()}
-        self.inputs = {name: port.name for name, port in inputs.items() if port.name in known}
-        self.outputs = [(o, [n for n, p in outputs.items() if p.name in o.get_names()]) for o in compiled.outputs]
+    An input that the model does not use is none of OpenVINO's.
+    """
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        taken = {native: feeds[name] for name, native in self.inputs.items()}
-        results = self.request.infer(taken, share_inputs=True)
-        return {name: np.array(results[output]) for output, names in self.outputs for name in names}
+    def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
+        self.request = request
+        known = {name: port for port in request.model_inputs for name in port.get_names()}
+        self.inputs = {name: known[p.name] for name, p in inputs.items() if p.name in known}
+        self.own = {name: new_tensor(port) for name, port in self.inputs.items()}
+        known = {name: port for port in request.model_outputs for name in port.get_names()}
+        self.outputs = {name: known[p.name] for name, p in outputs.items() if p.name in known}
+        self.sets = BufferSets(lambda: {name: new_tensor(port) for name, port in self.outputs.items()})
+
+    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
+        written = self.sets.free()
+        for name, port in self.inputs.items():
+            self.request.set_tensor(port, self.tensor(name, feeds[name]))
+        for name, port in self.outputs.items():
+            self.request.set_tensor(port, written.buffers[name])
+        self.request.start_async()
+        self.request.wait()
+        return {name: HeldOutput(self, written, name) for name in self.outputs}
+
+    def read(self, holder: BufferSet, name: str) -> Array:
+        return np.array(holder.buffers[name].data)
+
+    def tensor(self, name: str, value: Any) -> Any:
+        if isinstance(value, HeldOutput):
+            return value.holder.buffers[value.name]
+        self.own[name].data[...] = value
+        return self.own[name]
 
 
-def refused(said: str) -> TargetError:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return TargetError(f"OpenVINO does not take the model: {' '.join(lines[-3:])[:400]}")
+class StatefulRunner(Runner):
+    """States are variables of the request. A stream that goes on needs nothing of them; another one sets them."""
+
+    def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
+        self.request = request
+        variables = {state.name: state for state in request.query_state()}
+        self.taken, self.given = (
+            {name: variables[p.name] for name, p in side.items() if p.name in variables} for side in (inputs, outputs)
+        )
+        known = {name: port for port in request.model_inputs for name in port.get_names()}
+        self.own = {name: new_tensor(known[p.name]) for name, p in inputs.items() if p.name in known}
+        for name, tensor in self.own.items():
+            self.request.set_tensor(known[inputs[name].name], tensor)
+        known = {name: port for port in request.model_outputs for name in port.get_names()}
+        self.outputs = {name: known[p.name] for name, p in outputs.items() if p.name in known}
+        self.calls = 0
+
+    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name, variable in self.taken.items():
+            value = feeds[name]
+            if not isinstance(value, HeldOutput):
+                variable.state = new_like(value)
+            elif value.holder != self.calls:
+                raise RuntimeError(GONE)
+        for name, tensor in self.own.items():
+            tensor.data[...] = feeds[name]
+        self.request.start_async()
+        self.request.wait()
+        self.calls += 1
+        results: dict[str, Any] = {n: np.array(self.request.get_tensor(p).data) for n, p in self.outputs.items()}
+        return results | {name: HeldOutput(self, self.calls, name) for name in self.given}
+
+    def read(self, holder: int, name: str) -> Array:
+        if holder != self.calls:
+            raise RuntimeError(GONE)
+        return np.array(self.given[name].state.data)
+
+
+def new_tensor(port: Any) -> Any:
+    import openvino as ov
+
+    return ov.Tensor(port.element_type, ov.Shape([int(size) for size in port.shape]))
+
+
+def new_like(value: Array) -> Any:
+    import openvino as ov
+
+    return ov.Tensor(np.ascontiguousarray(value))
 
 
 DEVICE = OpenVino()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-import onnx
-
-from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.converter_process import convert_apart
+from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
 from graphc.errors import TargetError
 from graphc.ir.runtime import RunError, Session, save_in_ort_format
 
@@ -38,18 +35,17 @@ class OrtFormat(Device):
     license: ClassVar[str] = "MIT"
     suffixes: ClassVar[tuple[str, ...]] = (".ort", ".ort.config")
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
         with TemporaryDirectory() as folder:
             written, config = Path(folder) / "model.ort", Path(folder) / "model.config"
             try:
-                save_in_ort_format(model, written)
+                save_in_ort_format(model.proto, written)
             except RunError as err:
                 raise TargetError(f"onnxruntime does not save the model: {err}") from err
-            command = [sys.executable, "-W", "ignore", "-c", LIST_OPS, str(written), str(config)]
-            subprocess.run(command, check=True, capture_output=True)
+            convert_apart("onnxruntime's list of ops", LIST_OPS, [str(written), str(config)])
             ops = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith("#")]
             files = {".ort": written.read_bytes(), ".ort.config": "".join(ops).encode()}
-        return Converted(files, {p.name: p.native() for p in ports})
+        return Converted(files, model.native())
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 
-from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner
+from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
 from graphc.errors import TargetError
 
 
@@ -21,12 +20,10 @@ class Tract(Device):
     extra: ClassVar[str] = "tract"
     license: ClassVar[str] = "Apache-2.0 or MIT"
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
-        inputs = [p.name for p in model.graph.input]
-        places = {
-            name: index for names in (inputs, [o.name for o in model.graph.output]) for index, name in enumerate(names)
-        }
-        return Converted({}, {p.name: NativePort(p.name, places[p.name], str(p.dtype), p.shape) for p in ports})
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        sides = ([p.name for p in model.proto.graph.input], [o.name for o in model.proto.graph.output])
+        places = {name: index for names in sides for index, name in enumerate(names)}
+        return Converted({}, {p.name: NativePort(p.name, places[p.name], str(p.dtype), p.shape) for p in model.ports})
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int

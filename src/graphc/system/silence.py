@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ def silent() -> Iterator[None]:
     """Nothing that is written to the process's output or errors in between is seen, by whatever code it is written."""
     sys.stdout.flush()
     sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)
     kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
     try:
         for stream in (1, 2):
@@ -21,6 +23,7 @@ def silent() -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)
         for stream, held in zip((1, 2), kept, strict=True):
             os.dup2(held, stream)
             os.close(held)

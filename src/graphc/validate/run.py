@@ -15,6 +15,7 @@ from graphc.client.manifest import Manifest, parse_manifest, to_json
 from graphc.client.session import Compiled, StreamSession, first_values
 from graphc.client.stream_buffer import values_of
 from graphc.contract.signature import StatePort
+from graphc.devices.held_state import read_all
 from graphc.errors import ModelError
 from graphc.ir.model import Model
 from graphc.ir.runtime import RunError, Session, Watched
@@ -215,7 +216,9 @@ def recorded(session: StreamSession, feeds: Feeds) -> list[RecordedCall]:
     """Every call of a whole stream."""
     calls: list[RecordedCall] = []
     inner = session.compiled
-    watched = Watched(inner.runner, lambda given, results: calls.append(RecordedCall(dict(given), dict(results))))
+    watched = Watched(
+        inner.runner, lambda given, results: calls.append(RecordedCall(read_all(given), read_all(results)))
+    )
     run_stream(StreamSession(replace(inner, runner=watched)), feeds)
     return calls
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import textwrap
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import click
 
@@ -13,16 +15,12 @@ from graphc.devices.registry import all_devices, device_named
 
 
 @click.command("targets")
-@click.option(
-    "--prepare", metavar="NAME", help="Install the converter of a target that needs an environment of its own."
-)
+@click.argument("name", required=False)
 @JSON
 @command
-def targets_command(failures: Failures, prepare: str | None, as_json: bool) -> None:
-    """List the runtimes that a spec's targets may name, and which of them run here."""
-    if prepare is not None and (converter := device_named(prepare).converter) is not None:
-        converter.make()
-    rows = [row(device) for device in all_devices().values()]
+def targets_command(failures: Failures, name: str | None, as_json: bool) -> None:
+    """List the runtimes for targets and which run here, or show one with its options and ops."""
+    rows = [row(device) for device in (all_devices().values() if name is None else [device_named(name)])]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -30,19 +28,36 @@ def targets_command(failures: Failures, prepare: str | None, as_json: bool) -> N
     for entry in rows:
         here = f"not here: {entry['install']}" if entry["install"] else f"{entry['package']} {entry['version']}"
         click.echo(f"{entry['name']:<{width}}  {entry['summary']}  [{here}; {entry['license']}]")
+    if name is not None:
+        for line in details(rows[0]):
+            click.echo(line)
+
+
+def details(entry: dict[str, Any]) -> Iterator[str]:
+    yield f"files: {', '.join(entry['files'])}"
+    for option, values in entry["options"].items():
+        yield f"option {option}: {values}"
+    if entry["ops"] is not None:
+        yield from textwrap.wrap(f"ONNX ops: {' '.join(entry['ops'])}", 100, subsequent_indent="  ")
 
 
 def row(device: Device) -> dict[str, Any]:
-    """A runtime, and the command that lacks where it does not run here."""
+    """A runtime, and the command that installs it where it does not run here."""
     version = device.version()
-    made = device.converter is None or device.converter.is_made
-    prepare = f"graphc targets --prepare {device.name}"
     return {
         "name": device.name,
         "summary": device.summary,
         "package": device.package,
         "version": version,
         "license": device.license,
-        "install": f"pip install 'graphc[{device.extra}]'" if version is None else None if made else prepare,
+        "install": f"pip install 'graphc[{device.extra}]'" if version is None else None,
         "files": [f"STEM.{device.name}{suffix}" for suffix in device.suffixes] or ["STEM.onnx"],
+        "options": {key: words_of(field.annotation) for key, field in device.Options.model_fields.items()},
+        "ops": device.ops(),
     }
+
+
+def words_of(annotation: Any) -> str:
+    """What an option may be, in words."""
+    values = [value for part in (get_args(annotation) or (annotation,)) for value in (get_args(part) or (part,))]
+    return ", ".join(value if isinstance(value, str) else value.__name__ for value in values if value is not type(None))

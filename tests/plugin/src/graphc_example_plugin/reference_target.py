@@ -1,13 +1,13 @@
 """onnx's reference evaluator as a target: slow, in Python, and a second opinion on every op."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from graphc.target_api import Array, Converted, Device, NativePort, OnnxPort, Runner, TargetError
+from graphc.target_api import Array, Converted, Device, NativePort, Runner, StreamingModel, TargetError
 
 
 class Reference(Device):
@@ -19,9 +19,9 @@ class Reference(Device):
     license: ClassVar[str] = "Apache-2.0"
     suffixes: ClassVar[tuple[str, ...]] = (".pb",)
 
-    def convert(self, model: onnx.ModelProto, ports: Sequence[OnnxPort], options: Any) -> Converted:
-        files = {".pb": model.SerializeToString(deterministic=True)}
-        return Converted(files, {p.name: p.native() for p in ports})
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        files = {".pb": model.proto.SerializeToString(deterministic=True)}
+        return Converted(files, model.native())
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int

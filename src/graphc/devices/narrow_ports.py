@@ -1,0 +1,36 @@
+"""Ports of int64 as int32, for runtimes whose memory holds no int64."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+
+INT32 = onnx.TensorProto.INT32
+INT64 = onnx.TensorProto.INT64
+
+
+def with_narrow_ports(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """A copy whose ports of these names are int32; inside, the model counts in int64 as before."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    before, behind = [], []
+    inner = {port.name: f"{port.name}/int64" for port in (*graph.input, *graph.output) if port.name in names}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = inner.get(name, name)
+        for place, name in enumerate(node.output):
+            node.output[place] = inner.get(name, name)
+    for port in graph.input:
+        if port.name in names:
+            port.type.tensor_type.elem_type = INT32
+            before.append(onnx.helper.make_node("Cast", [port.name], [inner[port.name]], to=INT64))
+    for port in graph.output:
+        if port.name in names:
+            port.type.tensor_type.elem_type = INT32
+            behind.append(onnx.helper.make_node("Cast", [inner[port.name]], [port.name], to=INT32))
+    nodes = [*before, *graph.node, *behind]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return copy

@@ -1,0 +1,196 @@
+"""Converts: every node of the ONNX graph by its rule, known values at once, ports by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+import graphc.tflite.rules as rules
+from graphc.errors import TargetError
+from graphc.tflite.emitter import Emitter
+from graphc.tflite.flat_model import TYPES
+from graphc.tflite.rule import RULES, Node
+from graphc.tflite.value import Order, Value, known, straight
+
+for module in pkgutil.iter_modules(rules.__path__):
+    importlib.import_module(f"{rules.__name__}.{module.name}")
+
+KEEP_FINITE = frozenset(
+    {
+        "Abs",
+        "Add",
+        "AveragePool",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Conv",
+        "ConvTranspose",
+        "Cos",
+        "Einsum",
+        "Erf",
+        "Expand",
+        "GRU",
+        "Gather",
+        "GatherElements",
+        "Gelu",
+        "Gemm",
+        "Identity",
+        "LSTM",
+        "LayerNormalization",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Mul",
+        "Neg",
+        "Pad",
+        "RNN",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Sigmoid",
+        "Sin",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Squeeze",
+        "Sub",
+        "Swish",
+        "Tanh",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    }
+)
+HUGE = 1e30
+
+
+@dataclass(frozen=True)
+class FlatFile:
+    """The model.
+
+    Args:
+        content: the file.
+        inputs, outputs: by name of ONNX: index of the tensor.
+        orders: of the ports, as stored: ``order[i]`` is the ONNX axis that stands at i.
+    """
+
+    content: bytes
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    orders: Mapping[str, Order]
+
+
+def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
+    """Converts a model of fixed sizes.
+
+    Args:
+        states: output by input: what one call gives, the next one takes. Both get the order of axes that the output
+            has.
+
+    Errors:
+        TargetError: names the node that LiteRT does not take.
+    """
+    taken: dict[str, Order] = {}
+    for _ in range(2):
+        e, inputs, values = emitted(model, taken)
+        wanted = {i: values[o].order for i, o in states.items() if values[o].constant is None and i in inputs}
+        if wanted == {i: taken.get(i, straight(inputs[i].rank)) for i in wanted}:
+            break
+        taken = wanted
+    follows = {o: inputs[i].order for i, o in states.items() if i in inputs}
+    outputs = {}
+    orders = {name: value.order for name, value in inputs.items()}
+    made: set[int] = {v.tensor for v in inputs.values() if v.tensor is not None}
+    for port in model.graph.output:
+        value = values[port.name]
+        order = follows.get(port.name, straight(value.rank))
+        tensor = e.stored(value, order)
+        if tensor in made or value.constant is not None:
+            shape = [value.shape[a] for a in order]
+            tensor = e.op("RESHAPE", [tensor, e.constant(shape, np.int32)], shape, value.dtype)
+        made.add(tensor)
+        e.flat.tensors[tensor].name = port.name
+        outputs[port.name], orders[port.name] = tensor, order
+    places = {name: value.tensor for name, value in inputs.items() if value.tensor is not None}
+    return FlatFile(e.flat.packed(places, outputs), places, outputs, orders)
+
+
+def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitter, dict[str, Value], dict[str, Value]]:
+    """Every node, with inputs that are stored in the orders given."""
+    e = Emitter()
+    values: dict[str, Value] = {i.name: known(numpy_helper.to_array(i)) for i in model.graph.initializer}
+    inputs: dict[str, Value] = {}
+    for port in model.graph.input:
+        if port.name in values:
+            continue
+        tensor = port.type.tensor_type
+        shape, dtype = [d.dim_value for d in tensor.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        if str(dtype) not in TYPES:
+            raise TargetError(f"LiteRT has no ports of {dtype}, as '{port.name}' is")
+        order = orders.get(port.name, straight(len(shape)))
+        made = e.flat.tensor(port.name, [shape[a] for a in order], dtype)
+        inputs[port.name] = values[port.name] = e.value(made, shape, dtype, order)
+    bounded = set(inputs)
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    for index, proto in enumerate(model.graph.node):
+        label = f"{proto.name or proto.output[0] or index} ({proto.op_type})"
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        taken = [values[name] if name else None for name in proto.input]
+        finite = [is_finite(v, name in bounded) for name, v in zip(proto.input, taken, strict=True)]
+        node = Node(proto.op_type, label, taken, proto.output, attributes, opset, finite)
+        if proto.op_type in KEEP_FINITE and all(finite):
+            bounded |= set(proto.output)
+        values |= zip(proto.output, computed(e, node, proto, model), strict=False)
+    return e, inputs, values
+
+
+def is_finite(value: Value | None, computed_so: bool) -> bool:
+    if value is None or value.dtype.kind != "f":
+        return True
+    return computed_so if value.constant is None else bool((np.abs(value.constant) < HUGE).all())
+
+
+def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Value]:
+    """What a node gives."""
+    if proto.domain not in ("", "ai.onnx"):
+        raise node.refused(f"it is of {proto.domain}, which LiteRT does not know")
+    inner = any(a.HasField("g") or a.graphs for a in proto.attribute)
+    if not inner and all(v is None or v.constant is not None for v in node.inputs):
+        return [known(np.asarray(v)) for v in evaluated(node, proto, model)]
+    if node.op not in RULES:
+        raise node.refused(
+            "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"
+        )
+    return RULES[node.op](e, node)
+
+
+def evaluated(node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Any]:
+    """A node whose inputs are known, by onnx's reference evaluator."""
+    arrays = {n: v.constant for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
+    ports = [
+        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(np.asarray(a).dtype), None)
+        for n, a in arrays.items()
+    ]
+    names = [o for o in proto.output if o]
+    outputs = [onnx.helper.make_tensor_value_info(o, onnx.TensorProto.UNDEFINED, None) for o in names]
+    graph = onnx.helper.make_graph([proto], "known", ports, outputs)
+    single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    found = dict(zip(names, ReferenceEvaluator(single).run(None, arrays), strict=True))
+    return [found.get(name) for name in proto.output]
+
+
+def rules_of_ops() -> list[str]:
+    """The ONNX ops that are taken, by name."""
+    return sorted(RULES)

@@ -1,0 +1,1 @@
+"""ONNX ops in LiteRT's, one family a file."""

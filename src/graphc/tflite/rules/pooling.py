@@ -1,0 +1,116 @@
+"""Pools, pads and resizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.tflite.emitter import Emitter
+from graphc.tflite.rule import Node, rule
+from graphc.tflite.rules.convolution import as_image, from_image, padded, places_of, spatial, two
+from graphc.tflite.rules.reduction import reduced
+from graphc.tflite.rules.shape import piece, taken
+from graphc.tflite.value import Array, Value, known
+
+
+@rule("MaxPool", "AveragePool")
+def pool(e: Emitter, node: Node) -> Sequence[Value]:
+    x, kernel = node.value(0), list(node.attributes["kernel_shape"])
+    if x.rank not in (3, 4) or len(node.outputs) > 1 or node.attributes.get("ceil_mode", 0):
+        raise node.refused("it is not a pool over one or two axes with whole windows alone")
+    strides, dilations, before, behind = spatial(node, x, kernel)
+    if any(d != 1 for d in dilations):
+        raise node.refused("LiteRT pools without dilation")
+    mean = node.op == "AveragePool"
+    wide = padded(e, x, before, behind, 0.0 if mean else float(np.finfo(np.float32).min))
+    made = pooled(e, wide, "AVERAGE_POOL_2D" if mean else "MAX_POOL_2D", kernel, strides)
+    if mean and any((*before, *behind)) and not node.attributes.get("count_include_pad", 0):
+        made = e.elementwise("MUL", [made, known(counts(x, kernel, strides, before, behind))])
+    return [made]
+
+
+def counts(
+    x: Value, kernel: Sequence[int], strides: Sequence[int], before: Sequence[int], behind: Sequence[int]
+) -> Array:
+    """Entries of each window over those that are none of the padding."""
+    factor = np.ones((1, 1, *[1] * len(kernel)), np.float64)
+    for axis, (k, s, first, end) in enumerate(zip(kernel, strides, before, behind, strict=True)):
+        size = x.shape[2 + axis]
+        starts = np.arange(0, size + first + end - k + 1, s) - first
+        real = np.minimum(starts + k, size) - np.maximum(starts, 0)
+        factor = factor * (k / real).reshape([-1 if a == axis + 2 else 1 for a in range(x.rank)])
+    return factor.astype(np.float32)
+
+
+def pooled(e: Emitter, x: Value, op: str, kernel: Sequence[int], strides: Sequence[int]) -> Value:
+    shape = (*x.shape[:2], *places_of(x.shape[2:], kernel, strides, [1] * len(kernel)))
+    options = dict(zip(("filterHeight", "filterWidth"), two(kernel), strict=True))
+    options |= dict(zip(("strideH", "strideW"), two(strides), strict=True))
+    image = [shape[0], *two(shape[2:]), shape[1]]
+    made = e.op(op, [as_image(e, x)], image, np.float32, padding=e.flat.schema.Padding.VALID, **options)
+    return from_image(e, made, shape)
+
+
+@rule("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(e: Emitter, node: Node) -> Sequence[Value]:
+    x = node.value(0)
+    return [reduced(e, "MEAN" if node.op == "GlobalAveragePool" else "REDUCE_MAX", x, list(range(2, x.rank)))]
+
+
+@rule("Pad")
+def pad(e: Emitter, node: Node) -> Sequence[Value]:
+    x, pads = node.value(0), node.numbers(1, "pads")
+    assert pads is not None
+    axes = node.numbers(3, "axes") or list(range(x.rank))
+    fill = node.present(2)
+    each = [(0, 0)] * x.rank
+    for i, axis in enumerate(axes):
+        each[axis % x.rank] = (pads[i], pads[len(axes) + i])
+    for axis, (first, end) in enumerate(each):
+        x = piece(e, x, axis, max(-first, 0), x.shape[axis] - max(-end, 0))
+    each = [(max(first, 0), max(end, 0)) for first, end in each]
+    mode = node.attributes.get("mode", b"constant")
+    if mode != b"constant":
+        for axis, (first, end) in enumerate(each):
+            x = mirrored(e, node, x, axis, first, end, mode)
+        return [x]
+    if not any(sum(pair) for pair in each):
+        return [x]
+    shape = [size + sum(pair) for size, pair in zip(x.shape, each, strict=True)]
+    inputs = [e.stored(x, x.order), e.constant([each[a] for a in x.order], np.int32)]
+    if fill is not None and (fill.constant is None or fill.constant.any()):
+        inputs.append(e.stored(e.given(fill, ())))
+    op = "PAD" if len(inputs) == 2 else "PADV2"
+    return [e.value(e.op(op, inputs, [shape[a] for a in x.order], x.dtype), shape, x.dtype, x.order)]
+
+
+def mirrored(e: Emitter, node: Node, x: Value, axis: int, first: int, end: int, mode: bytes) -> Value:
+    """Entries of the axis again, in front and behind: by their places, as numpy pads."""
+    if not first and not end:
+        return x
+    names = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}
+    if mode not in names:
+        raise node.refused(f"its mode is {mode.decode()}")
+    places = np.pad(np.arange(x.shape[axis]), (first, end), mode=names[mode])  # type: ignore[call-overload]
+    return taken(e, x, [int(p) for p in places], axis)
+
+
+@rule("Resize", "Upsample")
+def resize(e: Emitter, node: Node) -> Sequence[Value]:
+    """The nearest entry, at a whole multiple of the size."""
+    x = node.value(0)
+    scales, sizes = node.array(2 if node.op == "Resize" else 1, "scales"), node.array(3, "sizes")
+    wanted = (
+        [int(n) for n in sizes]
+        if sizes is not None
+        else [int(np.floor(s * n)) for s, n in zip(scales if scales is not None else [], x.shape, strict=True)]
+    )
+    way = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
+    whole = all(new % old == 0 for new, old in zip(wanted, x.shape, strict=True))
+    if node.attributes.get("mode", b"nearest") != b"nearest" or not whole or way == b"align_corners":
+        raise node.refused("it is not a repetition of each entry", "let the model repeat or interpolate with other ops")
+    for axis, (new, old) in enumerate(zip(wanted, x.shape, strict=True)):
+        if new != old:
+            x = taken(e, x, [i // (new // old) for i in range(new)], axis)
+    return [x]
