@@ -73,6 +73,10 @@ KEEP_FINITE = frozenset(
         "Where",
     }
 )
+COMPUTED = frozenset({"float32", "int32", "int64", "bool"})
+MOVE_ENTRIES = frozenset(
+    {"Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
 HUGE = 1e30
 
 
@@ -173,6 +177,9 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
         raise node.refused(
             "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"
         )
+    odd = next((v.dtype for v in node.inputs if v is not None and str(v.dtype) not in COMPUTED), None)
+    if odd is not None and node.op not in MOVE_ENTRIES:
+        raise node.refused(f"LiteRT computes in float32, int32 and int64, and here it is {odd}", "export it in float32")
     return RULES[node.op](e, node)
 
 

@@ -44,6 +44,8 @@ OPTIONS = {
     "SUM": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_ANY": "ReducerOptions",
+    "REDUCE_ALL": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
     "ADD": "AddOptions",
     "SUB": "SubOptions",

@@ -30,7 +30,7 @@ SAME = {
     "Sqrt": "SQRT",
     "Tanh": "TANH",
 }
-ARITHMETIC = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Pow": "POW"}
+ARITHMETIC = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL"}
 LOGIC = {
     "And": "LOGICAL_AND",
     "Or": "LOGICAL_OR",
@@ -61,6 +61,13 @@ def same(e: Emitter, node: Node) -> Sequence[Value]:
 @rule(*ARITHMETIC)
 def arithmetic(e: Emitter, node: Node) -> Sequence[Value]:
     return [e.elementwise(ARITHMETIC[node.op], [node.value(0), node.value(1)])]
+
+
+@rule("Pow")
+def power(e: Emitter, node: Node) -> Sequence[Value]:
+    x = node.value(0)
+    check_float(node, x)
+    return [e.elementwise("POW", [x, cast_to(e, node.value(1), np.float32)])]
 
 
 @rule("Div")
@@ -136,8 +143,9 @@ def chosen(e: Emitter, condition: Value, one: Value, other: Value, kept: bool) -
 
 @rule("Identity", "Dropout")
 def identity(e: Emitter, node: Node) -> Sequence[Value]:
-    if len(node.outputs) > 1:
-        raise node.refused("its mask is of no use to a model that is run")
+    training = node.array(2, "training mode")
+    if len(node.outputs) > 1 or (training is not None and training.any()):
+        raise node.refused("it drops entries, which a model that is run does not")
     return [node.value(0)]
 
 

@@ -1,4 +1,4 @@
-"""Pools, pads and resizes."""
+"""Pools and pads."""
 
 from __future__ import annotations
 
@@ -94,23 +94,3 @@ def mirrored(e: Emitter, node: Node, x: Value, axis: int, first: int, end: int, 
         raise node.refused(f"its mode is {mode.decode()}")
     places = np.pad(np.arange(x.shape[axis]), (first, end), mode=names[mode])  # type: ignore[call-overload]
     return taken(e, x, [int(p) for p in places], axis)
-
-
-@rule("Resize", "Upsample")
-def resize(e: Emitter, node: Node) -> Sequence[Value]:
-    """The nearest entry, at a whole multiple of the size."""
-    x = node.value(0)
-    scales, sizes = node.array(2 if node.op == "Resize" else 1, "scales"), node.array(3, "sizes")
-    wanted = (
-        [int(n) for n in sizes]
-        if sizes is not None
-        else [int(np.floor(s * n)) for s, n in zip(scales if scales is not None else [], x.shape, strict=True)]
-    )
-    way = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
-    whole = all(new % old == 0 for new, old in zip(wanted, x.shape, strict=True))
-    if node.attributes.get("mode", b"nearest") != b"nearest" or not whole or way == b"align_corners":
-        raise node.refused("it is not a repetition of each entry", "let the model repeat or interpolate with other ops")
-    for axis, (new, old) in enumerate(zip(wanted, x.shape, strict=True)):
-        if new != old:
-            x = taken(e, x, [i // (new // old) for i in range(new)], axis)
-    return [x]

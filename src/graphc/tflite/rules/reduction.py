@@ -19,6 +19,7 @@ REDUCERS = {
     "ReduceMin": "REDUCE_MIN",
     "ReduceProd": "REDUCE_PROD",
 }
+OF_BOOLEANS = {"ReduceMax": "REDUCE_ANY", "ReduceMin": "REDUCE_ALL"}
 
 
 def reduced(e: Emitter, op: str, x: Value, axes: Sequence[int], keep: bool = True) -> Value:
@@ -45,7 +46,8 @@ def axes_of(node: Node) -> list[int] | None:
 @rule(*REDUCERS)
 def reduce_(e: Emitter, node: Node) -> Sequence[Value]:
     x, axes = node.value(0), axes_of(node)
-    return [x if axes is None else reduced(e, REDUCERS[node.op], x, axes, bool(node.attributes.get("keepdims", 1)))]
+    op = OF_BOOLEANS[node.op] if x.dtype == np.bool_ else REDUCERS[node.op]
+    return [x if axes is None else reduced(e, op, x, axes, bool(node.attributes.get("keepdims", 1)))]
 
 
 @rule("ReduceSumSquare", "ReduceL2", "ReduceL1", "ReduceLogSum", "ReduceLogSumExp")
@@ -90,13 +92,18 @@ def cumsum(e: Emitter, node: Node) -> Sequence[Value]:
     return [e.value(e.op("CUMSUM", inputs, x.stored_shape, x.dtype, **options), x.shape, x.dtype, x.order)]
 
 
-def normal(e: Emitter, x: Value, axes: Sequence[int], epsilon: float, centred: bool = True) -> Value:
-    """(x − mean) / √(variance + ε) over axes."""
-    middle = reduced(e, "MEAN", x, axes) if centred else None
-    off = x if middle is None else e.elementwise("SUB", [x, middle])
-    spread = reduced(e, "MEAN", e.elementwise("MUL", [off, off]), axes)
+def normal(e: Emitter, x: Value, axes: Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
+    """(x − mean) / √(variance + ε) over axes, the mean, and 1 / √(variance + ε)."""
+    middle = reduced(e, "MEAN", x, axes)
+    made, scale = level(e, e.elementwise("SUB", [x, middle]), axes, epsilon)
+    return made, middle, scale
+
+
+def level(e: Emitter, x: Value, axes: Sequence[int], epsilon: float) -> tuple[Value, Value]:
+    """x over the root of its mean square plus ε, and one over that root."""
+    spread = reduced(e, "MEAN", e.elementwise("MUL", [x, x]), axes)
     scale = unary(e, "RSQRT", e.elementwise("ADD", [spread, e.number(epsilon)]))
-    return e.elementwise("MUL", [off, scale])
+    return e.elementwise("MUL", [x, scale]), scale
 
 
 def scaled(e: Emitter, x: Value, scale: Value | None, bias: Value | None) -> Value:
@@ -107,14 +114,20 @@ def scaled(e: Emitter, x: Value, scale: Value | None, bias: Value | None) -> Val
     return x
 
 
-@rule("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+@rule("LayerNormalization")
 def layer_normalization(e: Emitter, node: Node) -> Sequence[Value]:
-    if len(node.outputs) > 1:
-        raise node.refused("its mean is an output, which LiteRT has not")
     x = node.value(0)
     axes = range(node.attributes.get("axis", -1) % x.rank, x.rank)
-    made = normal(e, x, list(axes), node.attributes.get("epsilon", 1e-5), node.op == "LayerNormalization")
-    return [scaled(e, made, node.value(1), node.present(2))]
+    made, *statistics = normal(e, x, list(axes), node.attributes.get("epsilon", 1e-5))
+    return [scaled(e, made, node.value(1), node.present(2)), *statistics]
+
+
+@rule("RMSNormalization")
+def rms_normalization(e: Emitter, node: Node) -> Sequence[Value]:
+    x = node.value(0)
+    axes = range(node.attributes.get("axis", -1) % x.rank, x.rank)
+    made, _ = level(e, x, list(axes), node.attributes.get("epsilon", 1e-5))
+    return [scaled(e, made, node.value(1), None)]
 
 
 def by_channel(e: Emitter, x: Value, rank: int) -> Value:
@@ -125,7 +138,7 @@ def by_channel(e: Emitter, x: Value, rank: int) -> Value:
 @rule("InstanceNormalization")
 def instance_normalization(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
-    made = normal(e, x, list(range(2, x.rank)), node.attributes.get("epsilon", 1e-5))
+    made, *_ = normal(e, x, list(range(2, x.rank)), node.attributes.get("epsilon", 1e-5))
     return [scaled(e, made, by_channel(e, node.value(1), x.rank), by_channel(e, node.value(2), x.rank))]
 
 
@@ -133,7 +146,7 @@ def instance_normalization(e: Emitter, node: Node) -> Sequence[Value]:
 def group_normalization(e: Emitter, node: Node) -> Sequence[Value]:
     x, groups = node.value(0), int(node.attributes["num_groups"])
     parts = e.given(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
-    made = e.given(normal(e, parts, [2], node.attributes.get("epsilon", 1e-5)), x.shape)
+    made = e.given(normal(e, parts, [2], node.attributes.get("epsilon", 1e-5))[0], x.shape)
     scale, bias = node.value(1), node.value(2)
     if scale.shape[0] != x.shape[1]:
         raise node.refused("it scales groups, as in opset 18", "export with opset 21 or later")
@@ -143,6 +156,8 @@ def group_normalization(e: Emitter, node: Node) -> Sequence[Value]:
 @rule("BatchNormalization")
 def batch_normalization(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
+    if node.attributes.get("training_mode", 0):
+        raise node.refused("it is in training mode", "export the model for inference")
     parts = [node.array(i, "statistics") for i in range(1, 5)]
     scale, bias, mean, variance = (p.astype(np.float64) for p in parts if p is not None)
     factor = scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
@@ -157,4 +172,5 @@ def lp_normalization(e: Emitter, node: Node) -> Sequence[Value]:
     if node.attributes.get("p", 2) == 1:
         return [e.elementwise("DIV", [x, reduced(e, "SUM", unary(e, "ABS", x), [axis])])]
     total = reduced(e, "SUM", e.elementwise("MUL", [x, x]), [axis])
-    return [e.elementwise("DIV", [x, unary(e, "SQRT", total)])]
+    least = e.number(float(np.finfo(np.float32).tiny))
+    return [e.elementwise("DIV", [x, e.elementwise("MAXIMUM", [unary(e, "SQRT", total), least])])]

@@ -204,7 +204,8 @@ def depth_and_space(e: Emitter, node: Node) -> Sequence[Value]:
     x, b = node.value(0), int(node.attributes["blocksize"])
     n, c, h, w = x.shape
     if node.op == "SpaceToDepth":
-        return [regrouped(e, x, (n, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4), (n, c * b * b, h // b, w // b))]
+        way = (0, 1, 3, 5, 2, 4) if node.attributes.get("mode", b"DCR") == b"CRD" else (0, 3, 5, 1, 2, 4)
+        return [regrouped(e, x, (n, c, h // b, b, w // b, b), way, (n, c * b * b, h // b, w // b))]
     inner, moves = (
         ((n, b, b, c // b // b, h, w), (0, 3, 4, 1, 5, 2))
         if node.attributes.get("mode", b"DCR") == b"DCR"
