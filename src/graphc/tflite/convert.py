@@ -18,7 +18,8 @@ from graphc.errors import TargetError
 from graphc.tflite.emitter import Emitter
 from graphc.tflite.flat_model import TYPES
 from graphc.tflite.rule import RULES, Node
-from graphc.tflite.value import Order, Value, known, straight
+from graphc.tflite.rules.elementwise import cast_to
+from graphc.tflite.value import Array, Order, Value, known, straight
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")
@@ -118,7 +119,7 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
     orders = {name: value.order for name, value in inputs.items()}
     made: set[int] = {v.tensor for v in inputs.values() if v.tensor is not None}
     for port in model.graph.output:
-        value = values[port.name]
+        value = cast_to(e, values[port.name], onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type))
         order = follows.get(port.name, straight(value.rank))
         tensor = e.stored(value, order)
         if tensor in made or value.constant is not None:
@@ -134,7 +135,7 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
 def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitter, dict[str, Value], dict[str, Value]]:
     """Every node, with inputs that are stored in the orders given."""
     e = Emitter()
-    values: dict[str, Value] = {i.name: known(numpy_helper.to_array(i)) for i in model.graph.initializer}
+    values: dict[str, Value] = {i.name: known(wide(numpy_helper.to_array(i))) for i in model.graph.initializer}
     inputs: dict[str, Value] = {}
     for port in model.graph.input:
         if port.name in values:
@@ -145,7 +146,8 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
             raise TargetError(f"LiteRT has no ports of {dtype}, as '{port.name}' is")
         order = orders.get(port.name, straight(len(shape)))
         made = e.flat.tensor(port.name, [shape[a] for a in order], dtype)
-        inputs[port.name] = values[port.name] = e.value(made, shape, dtype, order)
+        inputs[port.name] = e.value(made, shape, dtype, order)
+        values[port.name] = cast_to(e, inputs[port.name], widened(dtype))
     bounded = set(inputs)
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     for index, proto in enumerate(model.graph.node):
@@ -160,6 +162,15 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
     return e, inputs, values
 
 
+def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Halves are computed as floats: LiteRT has few kernels for them."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def wide(array: Array) -> Array:
+    return array.astype(widened(array.dtype), copy=False)
+
+
 def is_finite(value: Value | None, computed_so: bool) -> bool:
     if value is None or value.dtype.kind != "f":
         return True
@@ -172,7 +183,7 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
         raise node.refused(f"it is of {proto.domain}, which LiteRT does not know")
     inner = any(a.HasField("g") or a.graphs for a in proto.attribute)
     if not inner and all(v is None or v.constant is not None for v in node.inputs):
-        return [known(np.asarray(v)) for v in evaluated(node, proto, model)]
+        return [known(wide(np.asarray(v))) for v in evaluated(node, proto, model)]
     if node.op not in RULES:
         raise node.refused(
             "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"

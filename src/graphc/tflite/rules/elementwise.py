@@ -151,7 +151,8 @@ def identity(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Cast")
 def cast(e: Emitter, node: Node) -> Sequence[Value]:
-    return [cast_to(e, node.value(0), onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"]))]
+    kind = onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"])
+    return [cast_to(e, node.value(0), np.dtype(np.float32) if kind == np.float16 else kind)]
 
 
 def cast_to(e: Emitter, x: Value, dtype: np.dtype[np.generic] | type) -> Value:
