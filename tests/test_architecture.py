@@ -23,7 +23,7 @@ ORDER = (
     "ir",
     "targets",
     "spec",
-    "tflite",
+    "emit",
     "devices",
     "offline",
     "client",
@@ -61,7 +61,7 @@ STREAM_ORDER = (
     "ports",
     "lift",
 )
-LISTS = {"stream/rules", "stream/symbolic/ops", "passes/_rewrites"}
+LISTS = {"emit/tflite/rules", "emit/torch_program/rules", "stream/rules", "stream/symbolic/ops", "passes/_rewrites"}
 MOST_FILES = 12
 MOST_LINES = 300
 

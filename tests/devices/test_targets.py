@@ -59,6 +59,71 @@ def test_an_example_streams_equal_on_a_target(tmp_path: Path, target: str, name:
         assert np.allclose(streamed.run(x)[output], want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_streams_equal_on_executorch(tmp_path: Path, name: str) -> None:
+    test_an_example_streams_equal_on_a_target(tmp_path, "executorch", name)
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_built_for_core_ml_and_said_not_to_have_run(tmp_path: Path, name: str) -> None:
+    here("coreml")
+    graphc.compile(spec_of(tmp_path, name, "[coreml]"))
+    manifest = tmp_path / "out.manifest.json"
+    entry = json.loads(manifest.read_text())["targets"]["coreml"]
+    assert entry["ran"] is False
+    assert entry["max_abs"] < 1e-4
+    assert (tmp_path / "out.coreml.mlpackage" / "Manifest.json").is_file()
+    assert "built, not run" in (tmp_path / "out.report.html").read_text()
+    assert command("verify", tmp_path / "out.onnx").returncode == 0
+    with pytest.raises(TargetError, match="Apple's systems"):
+        graphc.StreamSession(manifest, target="coreml")
+
+
+@pytest.mark.parametrize(("precision", "least"), [("dynamic_int8", 30.0), ("weight_only_int8", 40.0)])
+def test_litert_quantizes_and_is_judged_by_the_signal(tmp_path: Path, precision: str, least: float) -> None:
+    here("litert")
+    pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
+    graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", f"[{{litert: {{quantize: {precision}}}}}]"))
+    entry = json.loads((tmp_path / "out.manifest.json").read_text())["targets"]["litert"]
+    assert least < entry["snr_db"] < 110
+    assert (tmp_path / "out.litert.tflite").stat().st_size < 0.7 * (tmp_path / "out.onnx").stat().st_size
+
+
+def test_a_target_that_is_too_coarse_is_not_written(tmp_path: Path) -> None:
+    here("litert")
+    pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
+    targets = "[{litert: {quantize: dynamic_int4, tolerance: {snr_db: 90}}}]"
+    with pytest.raises(ValidationError, match="of 90 dB"):
+        graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", targets))
+    assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_openvino_keeps_the_states(tmp_path: Path, name: str) -> None:
+    here("openvino")
+    graphc.compile(spec_of(tmp_path, name, "[{openvino: {stateful: true}}]"))
+    manifest = tmp_path / "out.manifest.json"
+    entry = json.loads(manifest.read_text())["targets"]["openvino"]
+    assert entry["stateful"] is True
+    session, alone = graphc.StreamSession(manifest, target="openvino"), graphc.StreamSession(manifest)
+    (port,) = alone.manifest.inputs
+    shape = [90 if axis == port.axis else size for axis, size in enumerate(port.shape)]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    early, late = np.split(x, [37], axis=port.axis)
+    first = session.push(early)
+    moment = session.snapshot()
+    session.run(x[::-1].copy())
+    session.resume(moment)
+    rest = [session.push(late), session.flush()]
+    for output in alone.manifest.outputs:
+        whole = np.concatenate([part[output.name] for part in (first, *rest)], axis=output.axis)
+        assert np.allclose(whole, alone.run(x)[output.name], rtol=1e-4, atol=1e-5)
+
+
 class Fake(Device):
     """onnxruntime behind the calls of a target, which gives what a test wants it to give."""
 

@@ -270,7 +270,9 @@ def follow_drift(
 def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:
     """Adds the page and the report, which lists the hashes of all other files; the model comes last."""
     model = files.pop(outputs["model"])
-    hashes = {path.name: digest(content) for path, content in files.items()} | {outputs["model"].name: digest(model)}
+    folder = outputs["model"].parent
+    hashes = {path.relative_to(folder).as_posix(): digest(content) for path, content in files.items()}
+    hashes[outputs["model"].name] = digest(model)
     data["outputs"] = hashes
     data["size"] = len(model) + len(files.get(outputs["data"], b""))
     report = Report(data)

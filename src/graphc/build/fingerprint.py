@@ -70,6 +70,12 @@ def installed(name: str) -> str:
         return "unknown"
 
 
+def is_output_name(name: str, stem: str) -> bool:
+    """Whether a name in a report is that of a file beside the model, or in a folder there that is an output."""
+    parts = Path(name).parts
+    return Path(name).as_posix() == name and ".." not in parts and len(parts) > 0 and parts[0].startswith(f"{stem}.")
+
+
 def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
     """The earlier report, where it was written for the same fingerprint and its outputs still have their hashes."""
     try:
@@ -77,7 +83,10 @@ def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -
         if report["fingerprint"] != json.loads(json.dumps(fingerprint)):
             return None
         folder = outputs["model"].parent
-        fresh = all(file_digest(folder / Path(name).name) == sha for name, sha in report["outputs"].items())
+        stem = outputs["model"].stem
+        fresh = all(
+            is_output_name(name, stem) and file_digest(folder / name) == sha for name, sha in report["outputs"].items()
+        )
         return report if fresh else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

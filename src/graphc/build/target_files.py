@@ -15,7 +15,7 @@ from graphc.build.static_ports import with_static_ports
 from graphc.client.make_manifest import manifest_of
 from graphc.client.session import StreamSession
 from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
-from graphc.devices.native_session import NativeSession, onnx_ports
+from graphc.devices.native_session import NativeSession, onnx_ports, opened
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
 from graphc.ir.external_weights import loaded
@@ -52,13 +52,13 @@ class Made:
         entry: of the manifest.
         files: to be written, by path.
         differences: of every output and state on the runtime, the worst of each.
-        latency: of one call there.
+        latency: of one call there; None where the runtime does not run here.
     """
 
     entry: dict[str, Any]
     files: dict[Path, bytes]
     differences: list[Difference]
-    latency: Latency
+    latency: Latency | None
 
 
 def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
@@ -160,20 +160,21 @@ def make_target(
     tolerance = tolerance_of(wanted, result, offline.model)
     states = {s.input: s.output for s in onnx_session.manifest.states}
     with TemporaryDirectory() as folder:
-        opened = written(converted, variant, Path(folder), "model")
-        native = NativeSession(device, opened, inputs, outputs, converted.ports, states)
+        path = written(converted, variant, Path(folder), "model")
+        runner = converted.stand_in or opened(device, path, inputs, outputs, converted.ports)
+        native = NativeSession(device.name, runner, inputs, outputs, converted.ports, states)
         session = StreamSession(replace(onnx_session.compiled, runner=native))
         found = compare_on_device(session, onnx_session, result.streams, tolerance)
         complain(device, found)
-        latency = measure(session, offline)
+        latency = None if converted.stand_in else measure(session, offline)
     stem = f"{model.stem}.{device.name}"
-    files = {model.with_name(f"{stem}{suffix}"): content for suffix, content in converted.files.items()}
+    files = {model.parent / f"{stem}{suffix}": content for suffix, content in converted.files.items()}
     streams = [d for d in found if d.output in result.streams[0].want]
     loudness = [d.snr_db for d in streams if d.snr_db is not None]
     entry = {
-        "file": next(iter(files), model).name,
+        "file": f"{stem}{device.suffixes[0]}" if device.suffixes else model.name,
         "runtime": wanted.runtime,
-        "ran": True,
+        "ran": converted.stand_in is None,
         "snr_db": min(loudness, default=None),
         "max_abs": max((d.max_abs for d in streams), default=None),
         "stateful": converted.stateful,
@@ -212,9 +213,8 @@ def written(converted: Converted, proto: onnx.ModelProto, folder: Path, stem: st
         path = folder / f"{stem}.onnx"
         onnx.save(proto, path)
         return path
-    paths = {folder / f"{stem}{suffix}": content for suffix, content in converted.files.items()}
-    write_all(paths)
-    return next(iter(paths))
+    write_all({folder / f"{stem}{suffix}": content for suffix, content in converted.files.items()})
+    return folder / f"{stem}{next(iter(converted.files)).split('/')[0]}"
 
 
 def complain(device: Device, found: Sequence[Difference]) -> None:
@@ -233,4 +233,11 @@ def report_entry(made: Made) -> dict[str, Any]:
     plain = {key: value for key, value in made.entry.items() if key != "ports"}
     sizes = sum(len(content) for content in made.files.values())
     differences = [d.as_dict() for d in made.differences]
-    return {**plain, "bytes": sizes, "latency": made.latency.as_dict(), "differences": differences}
+    why = "" if made.latency else "the runtime does not run on this system; its program was compared in torch"
+    return {
+        **plain,
+        "why_not": why,
+        "bytes": sizes,
+        "latency": made.latency and made.latency.as_dict(),
+        "differences": differences,
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from graphc.build.compiler import PROVENANCE_KEY
-from graphc.build.fingerprint import own_digest, package_versions, spec_digest
+from graphc.build.fingerprint import is_output_name, own_digest, package_versions, spec_digest
 from graphc.build.output_files import SUFFIXES
 from graphc.build.report import FORMAT
 from graphc.client.manifest import METADATA_KEY
@@ -70,7 +70,7 @@ def changed_files(report: dict[str, Any], folder: Path, stem: str) -> list[str]:
     """The files whose content is not what the report says."""
     found: list[str] = []
     for name, sha in report["outputs"].items():
-        if Path(name).name != name or not name.startswith(f"{stem}."):
+        if not is_output_name(name, stem):
             found.append(f"the report names '{name}', which is no file of this output")
             continue
         try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.client.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
 from graphc.devices.device import NativePort, OnnxPort
-from graphc.devices.native_session import NativeSession
+from graphc.devices.native_session import NativeSession, opened
 from graphc.devices.registry import device_named
 from graphc.errors import ModelError
 
@@ -29,7 +29,7 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
             f"the model was not compiled for the target '{target}'", hint=f"its targets: {known}; name it in the spec"
         )
     path = folder / entry.file
-    if Path(entry.file).name != entry.file or path.is_symlink() or not path.is_file():
+    if Path(entry.file).name != entry.file or path.is_symlink() or not path.exists():
         raise ModelError(f"the target '{target}' is '{entry.file}', which is no file beside the manifest")
     device = device_named(target)
     device.check_installed()
@@ -38,7 +38,8 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
     states = {s.input: s.output for s in manifest.states}
     for port in (*inputs, *outputs):
         check_native(target, port, native)
-    return NativeSession(device, path, inputs, outputs, native, states, threads)
+    runner = opened(device, path, inputs, outputs, native, threads)
+    return NativeSession(device.name, runner, inputs, outputs, native, states)
 
 
 def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:

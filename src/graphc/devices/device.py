@@ -98,15 +98,17 @@ class Converted:
     """A model in a runtime's own form.
 
     Args:
-        files: by suffix, such as ``.xml``; the first is the one that is opened. None where the runtime reads the ONNX
-            model itself.
+        files: by suffix, such as ``.xml``; the first is the one that is opened, or the folder that it lies in. None
+            where the runtime reads the ONNX model itself.
         ports: by the name of the ONNX port.
         stateful: the model keeps its states; their ports name its variables.
+        stand_in: where the runtime does not run on this system, what runs the model as it was before the last step.
     """
 
     files: Mapping[str, bytes]
     ports: Mapping[str, NativePort]
     stateful: bool = False
+    stand_in: Runner | None = None
 
 
 class DeviceOptions(BaseModel):
@@ -132,7 +134,7 @@ class Runner(ABC):
 
 
 class Device(ABC):
-    """A runtime, which a module of ``graphc.devices`` or an entry point of ``graphc.targets`` names as ``DEVICE``.
+    """A runtime: the ``DEVICE`` of a module of ``graphc.devices.runtimes``, or of an entry point of ``graphc.targets``.
 
     Args:
         name: the spec's word for it.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.devices.device import Array, Device, NativePort, OnnxPort
+from graphc.devices.device import Array, Device, NativePort, OnnxPort, Runner
 from graphc.devices.held_state import HeldOutput, HeldState
 from graphc.errors import TargetError
 from graphc.ir.runtime import RunError
@@ -19,34 +19,27 @@ class NativeSession:
     """The calls of ``graphc.ir.runtime.Session`` over a device's runtime.
 
     Args:
+        name: of the target, for messages.
+        runner: the opened model.
+        ports: by the name of the ONNX port.
         states: by input, the output that becomes its next value; a runner may hold those (``HeldState``).
-
-    Errors:
-        TargetError: the runtime does not take the file, or its ports are not those of the model.
     """
 
     def __init__(
         self,
-        device: Device,
-        path: Path,
+        name: str,
+        runner: Runner,
         inputs: Sequence[OnnxPort],
         outputs: Sequence[OnnxPort],
         ports: Mapping[str, NativePort],
         states: Mapping[str, str],
-        threads: int = 1,
     ):
-        lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
-        if lost:
-            raise TargetError(f"the target {device.name} has no port for {', '.join(lost[:4])}", where=str(path))
-        self.device, self.inputs, self.outputs, self.ports = device, inputs, outputs, ports
+        self.name, self.runner, self.inputs, self.outputs, self.ports = name, runner, inputs, outputs, ports
         self.input_names = [p.name for p in inputs]
         self.output_names = [p.name for p in outputs]
         self.shapes: dict[str, list[int | str | None]] = {p.name: list(p.shape) for p in (*inputs, *outputs)}
-        taken = {p.name: ports[p.name] for p in inputs}
-        given = {p.name: ports[p.name] for p in outputs}
         self.states = set(states.values())
         self.by_output = {p.name: p for p in outputs}
-        self.runner = device.open(path, taken, given, threads)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
         """One call.
@@ -63,7 +56,7 @@ class NativeSession:
             }
         except (RuntimeError, ValueError, KeyError, TypeError) as err:
             lines = str(err).strip().splitlines() or [type(err).__name__]
-            raise RunError(f"{self.device.name}: {lines[0][:300]}") from err
+            raise RunError(f"{self.name}: {lines[0][:300]}") from err
 
     def taken(self, port: OnnxPort, value: Any) -> Array | HeldOutput:
         """An input as the runtime takes it; a state that it holds stays where it is."""
@@ -82,6 +75,26 @@ class NativeSession:
         """What a runner kept, as the ONNX model has it."""
         port = self.by_output[output.name]
         return self.ports[port.name].from_native(output.read(), port.shape, port.dtype)
+
+
+def opened(
+    device: Device,
+    path: Path,
+    inputs: Sequence[OnnxPort],
+    outputs: Sequence[OnnxPort],
+    ports: Mapping[str, NativePort],
+    threads: int = 1,
+) -> Runner:
+    """A converted model, opened by its device.
+
+    Errors:
+        TargetError: the runtime does not take the file, or its ports are not those of the model.
+    """
+    lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
+    if lost:
+        raise TargetError(f"the target {device.name} has no port for {', '.join(lost[:4])}", where=str(path))
+    taken, given = ({p.name: ports[p.name] for p in side} for side in (inputs, outputs))
+    return device.open(path, taken, given, threads)
 
 
 def onnx_ports(model: onnx.ModelProto) -> tuple[list[OnnxPort], list[OnnxPort]]:

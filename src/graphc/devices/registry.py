@@ -1,4 +1,4 @@
-"""Finds the runtimes: modules of this folder and entry points of ``graphc.targets`` that name a ``DEVICE``."""
+"""Finds the runtimes: modules of ``runtimes`` and entry points of ``graphc.targets`` that name a ``DEVICE``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 
-import graphc.devices as folder
+import graphc.devices.runtimes as folder
 from graphc.devices.device import Device
 from graphc.errors import SpecError, TargetError
 from graphc.spec.nearest import nearest

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from graphc.devices.converter_process import convert_apart
 from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
 from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
-from graphc.devices.narrow_ports import with_narrow_ports
+from graphc.devices.runtimes.converter_process import convert_apart
+from graphc.emit.narrow_ports import with_narrow_ports
 from graphc.errors import TargetError
 
 CONVERT = """

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from graphc.devices.converter_process import convert_apart
 from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
+from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.errors import TargetError
 from graphc.ir.runtime import RunError, Session, save_in_ort_format
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter, entries
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.value import Array, Value, known, last, straight
+from graphc.emit.tflite.emitter import Emitter, entries
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.value import Array, Value, known, last, straight
 
 
 @rule("Gemm")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.value import Value, known, straight
+from graphc.emit.tflite.emitter import Emitter
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.value import Value, known, straight
 
 
 @rule("Reshape")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.rules.shape import taken
-from graphc.tflite.value import Array, Value, known
+from graphc.emit.tflite.emitter import Emitter
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.shape import taken
+from graphc.emit.tflite.value import Array, Value, known
 
 NEAREST: Mapping[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.emit.tflite.emitter import Emitter, entries
+from graphc.emit.tflite.value import Array, Value
 from graphc.errors import TargetError
-from graphc.tflite.emitter import Emitter, entries
-from graphc.tflite.value import Array, Value
 
 
 @dataclass(frozen=True)

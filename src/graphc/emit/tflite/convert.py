@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-import graphc.tflite.rules as rules
+import graphc.emit.tflite.rules as rules
+from graphc.emit.known_nodes import can_be_known, evaluated
+from graphc.emit.tflite.emitter import Emitter, entries
+from graphc.emit.tflite.flat_model import TYPES
+from graphc.emit.tflite.rule import RULES, Node
+from graphc.emit.tflite.rules.elementwise import cast_to
+from graphc.emit.tflite.value import Array, Order, Value, known, straight
 from graphc.errors import TargetError
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.flat_model import TYPES
-from graphc.tflite.rule import RULES, Node
-from graphc.tflite.rules.elementwise import cast_to
-from graphc.tflite.value import Array, Order, Value, known, straight
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")
@@ -181,9 +181,10 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
     """What a node gives."""
     if proto.domain not in ("", "ai.onnx"):
         raise node.refused(f"it is of {proto.domain}, which LiteRT does not know")
-    inner = any(a.HasField("g") or a.graphs for a in proto.attribute)
-    if not inner and all(v is None or v.constant is not None for v in node.inputs):
-        return [known(wide(np.asarray(v))) for v in evaluated(node, proto, model)]
+    if can_be_known(proto) and all(v is None or v.constant is not None for v in node.inputs):
+        arrays = {n: entries(v) for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
+        found = evaluated(proto, arrays, model)
+        return [known(wide(found[name])) for name in proto.output if name]
     if node.op not in RULES:
         raise node.refused(
             "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"
@@ -192,21 +193,6 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
     if odd is not None and node.op not in MOVE_ENTRIES:
         raise node.refused(f"LiteRT computes in float32, int32 and int64, and here it is {odd}", "export it in float32")
     return RULES[node.op](e, node)
-
-
-def evaluated(node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Any]:
-    """A node whose inputs are known, by onnx's reference evaluator."""
-    arrays = {n: v.constant for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
-    ports = [
-        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(np.asarray(a).dtype), None)
-        for n, a in arrays.items()
-    ]
-    names = [o for o in proto.output if o]
-    outputs = [onnx.helper.make_tensor_value_info(o, onnx.TensorProto.UNDEFINED, None) for o in names]
-    graph = onnx.helper.make_graph([proto], "known", ports, outputs)
-    single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    found = dict(zip(names, ReferenceEvaluator(single).run(None, arrays), strict=True))
-    return [found.get(name) for name in proto.output]
 
 
 def rules_of_ops() -> list[str]:

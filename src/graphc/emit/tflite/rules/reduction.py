@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter, entries
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.rules.elementwise import unary
-from graphc.tflite.value import Value, known
+from graphc.emit.tflite.emitter import Emitter, entries
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.elementwise import unary
+from graphc.emit.tflite.value import Value, known
 
 REDUCERS = {
     "ReduceMean": "MEAN",

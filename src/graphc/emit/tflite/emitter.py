@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.tflite.flat_model import FlatModel
-from graphc.tflite.value import Array, Order, Value, in_order, known, lies_alike, renamed, straight
+from graphc.emit.tflite.flat_model import FlatModel
+from graphc.emit.tflite.value import Array, Order, Value, in_order, known, lies_alike, renamed, straight
 
 Dtype = np.dtype[Any] | type
 

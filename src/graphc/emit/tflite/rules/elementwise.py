@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from graphc.tflite.emitter import Emitter, entries
-from graphc.tflite.flat_model import TYPES
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.value import Value, known
+from graphc.emit.tflite.emitter import Emitter, entries
+from graphc.emit.tflite.flat_model import TYPES
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.value import Value, known
 
 SAME = {
     "Abs": "ABS",

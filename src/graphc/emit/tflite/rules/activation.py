@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.rules.elementwise import unary
-from graphc.tflite.value import Value, last
+from graphc.emit.tflite.emitter import Emitter
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.elementwise import unary
+from graphc.emit.tflite.value import Value, last
 
 
 @rule("Gelu")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.rules.elementwise import unary
-from graphc.tflite.rules.matrix import connected
-from graphc.tflite.rules.shape import joined, piece
-from graphc.tflite.value import Array, Value, known
+from graphc.emit.tflite.emitter import Emitter
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.elementwise import unary
+from graphc.emit.tflite.rules.matrix import connected
+from graphc.emit.tflite.rules.shape import joined, piece
+from graphc.emit.tflite.value import Array, Value, known
 
 MOST_FRAMES = 512
 USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}

@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite): https://ai.google.dev/edge/litert. graphc writes the file itself (``graphc.tflite``)."""
+"""LiteRT (TensorFlow Lite): https://ai.google.dev/edge/litert. ``graphc.emit.tflite`` writes the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
 from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
+from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
 from graphc.errors import InstallError, TargetError
 from graphc.system.silence import silent
-from graphc.tflite.convert import FlatFile, rules_of_ops, to_tflite
 
 Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
 RECIPES = {

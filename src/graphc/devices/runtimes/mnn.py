@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from graphc.devices.converter_process import convert_apart
 from graphc.devices.device import Array, Converted, Device, NativePort, OnnxPort, Runner, StreamingModel
+from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.errors import TargetError
 from graphc.system.silence import silent
 

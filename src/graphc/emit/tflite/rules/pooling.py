@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.tflite.emitter import Emitter
-from graphc.tflite.rule import Node, rule
-from graphc.tflite.rules.convolution import as_image, from_image, padded, places_of, spatial, two
-from graphc.tflite.rules.reduction import reduced
-from graphc.tflite.rules.shape import piece, taken
-from graphc.tflite.value import Array, Value, known
+from graphc.emit.tflite.emitter import Emitter
+from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.convolution import as_image, from_image, padded, places_of, spatial, two
+from graphc.emit.tflite.rules.reduction import reduced
+from graphc.emit.tflite.rules.shape import piece, taken
+from graphc.emit.tflite.value import Array, Value, known
 
 
 @rule("MaxPool", "AveragePool")

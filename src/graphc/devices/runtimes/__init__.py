@@ -1,0 +1,1 @@
+"""Runtimes, one a file: each names a ``DEVICE``."""

@@ -1,0 +1,87 @@
+"""ExecuTorch with XNNPACK: https://docs.pytorch.org/executorch/stable/, from a torch program that graphc writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+
+from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
+from graphc.devices.runtimes.converter_process import convert_apart
+from graphc.errors import TargetError
+from graphc.system.silence import silent
+
+CONVERT = "import sys; from graphc.devices.runtimes.executorch import lower; lower(*sys.argv[1:])"
+
+
+class ExecuTorch(Device):
+    name: ClassVar[str] = "executorch"
+    summary: ClassVar[str] = "PyTorch's runtime for phones and boards, by XNNPACK's kernels"
+    package: ClassVar[str] = "executorch"
+    module: ClassVar[str] = "executorch"
+    extra: ClassVar[str] = "executorch"
+    license: ClassVar[str] = "BSD-3-Clause"
+    suffixes: ClassVar[tuple[str, ...]] = (".pte",)
+
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        with TemporaryDirectory() as folder:
+            source, written = Path(folder) / "model.onnx", Path(folder) / "model.pte"
+            onnx.save(model.proto, source)
+            convert_apart("ExecuTorch", CONVERT, [str(source), str(written)])
+            content = written.read_bytes()
+        places = {p.name: i for side in (model.proto.graph.input, model.proto.graph.output) for i, p in enumerate(side)}
+        ports = {name: replace(port, index=places[name]) for name, port in model.native().items()}
+        return Converted({".pte": content}, ports)
+
+    def open(
+        self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
+    ) -> Runner:
+        return ExecuTorchRunner(path, inputs, outputs)
+
+
+class ExecuTorchRunner(Runner):
+    """Ports by their place."""
+
+    def __init__(self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
+        with silent():
+            import torch
+            from executorch.runtime import Runtime
+
+            try:
+                self.method = Runtime.get().load_program(str(path)).load_method("forward")
+            except RuntimeError as err:
+                raise TargetError(f"ExecuTorch does not take the file: {str(err)[:300]}", where=str(path)) from err
+        self.from_numpy = torch.from_numpy
+        self.inputs = sorted(inputs, key=lambda name: inputs[name].index or 0)
+        self.outputs = sorted(outputs, key=lambda name: outputs[name].index or 0)
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        given = self.method.execute([self.from_numpy(feeds[name]) for name in self.inputs])
+        return {name: np.array(value.numpy()) for name, value in zip(self.outputs, given, strict=True)}
+
+
+def lower(source: str, written: str) -> None:
+    """Writes the program of an ONNX model; what XNNPACK does not take stays with ExecuTorch's own kernels."""
+    import logging
+
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    from graphc.emit.torch_program.program import example_of, program_of
+
+    logging.disable(logging.WARNING)
+    model = onnx.load(source)
+    program = program_of(model)
+    with torch.no_grad():
+        exported = torch.export.export(program, example_of(model, program.inputs), strict=False)
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
+    Path(written).write_bytes(lowered.buffer)
+
+
+DEVICE = ExecuTorch()

@@ -1,0 +1,31 @@
+"""Nodes whose inputs are known before the model runs, by onnx's reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+Array = NDArray[Any]
+
+
+def can_be_known(proto: onnx.NodeProto) -> bool:
+    """Whether a node is one of plain inputs, without a graph inside."""
+    return not any(a.HasField("g") or a.graphs for a in proto.attribute)
+
+
+def evaluated(proto: onnx.NodeProto, known: Mapping[str, Array], model: onnx.ModelProto) -> dict[str, Array]:
+    """The outputs of a node, by name; ``known`` has each of its inputs."""
+    arrays = {name: known[name] for name in proto.input if name}
+    kinds = {n: onnx.helper.np_dtype_to_tensor_dtype(np.asarray(a).dtype) for n, a in arrays.items()}
+    ports = [onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in kinds.items()]
+    names = [o for o in proto.output if o]
+    outputs = [onnx.helper.make_tensor_value_info(o, onnx.TensorProto.UNDEFINED, None) for o in names]
+    graph = onnx.helper.make_graph([proto], "known", ports, outputs)
+    single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    results = ReferenceEvaluator(single).run(None, arrays)
+    return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}

@@ -1,0 +1,1 @@
+"""ONNX ops in torch's, one family a file."""
