@@ -56,8 +56,7 @@ exporters: .venv/.tested
 	$(BIN)/python tests/exporters.py out/exporters
 
 targets: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[litert,mnn]'
-	-$(BIN)/graphc targets --prepare litert
+	$(BIN)/python -m pip install -q -e '.[litert,mnn,executorch,coreml]'
 	$(BIN)/python benchmarks/targets.py
 
 zoo: .venv/.tested

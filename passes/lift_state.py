@@ -151,7 +151,7 @@ class LiftState(Pass[LiftStateOptions]):
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
         stays += api.port_changes(signature.renamed, signature.dropped)
-        stays.append(promised(signature))
+        stays.append(promised(signature) if stream.window is None else of_a_window(stream.window))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 
@@ -172,6 +172,13 @@ def promised(signature: Signature) -> str:
         return "proved equal for every length" + (f" from {least} frames on" if least > 1 else "")
     beyond = "longer streams go on" if signature.continues else "longer streams are refused"
     return f"proved equal for every length from {least} to {most} frames; {beyond} (`graphc inspect` says what ends it)"
+
+
+def of_a_window(frames: int) -> str:
+    return (
+        f"each call gives what the offline model gives for the last {frames} frames; "
+        "a call that the end of a stream cuts short has zeros behind it"
+    )
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:

@@ -284,7 +284,7 @@ def test_a_reading_that_does_not_run_is_tried_along_the_open_axis() -> None:
         w=random(3, 2),
     )
     assert said(read_ports(model))["x"]["axis"] == 1
-    reading, offline = that_runs(model, read_ports(model))
+    reading, offline = that_runs(model, read_ports(model), 30.0)
     assert said(reading) == {"x": {"axis": 0}, "z": {"axis": 0}}
     assert len(offline.some_lengths()) > 1
 
@@ -292,9 +292,30 @@ def test_a_reading_that_does_not_run_is_tried_along_the_open_axis() -> None:
 def test_a_model_that_runs_in_no_reading_says_what_was_taken_for_time() -> None:
     model = weights(model_of("y = Conv (x, w)", "float[1,frames,3] x"), w=random(2, 5, 1))
     reading = read_ports(model, Told(inputs={"x": InputSpec(axis=2)}))
-    with pytest.raises(ModelError, match="time was taken to be on x=2") as caught:
-        that_runs(model, reading)
-    assert "--input x=2" in (caught.value.hint or "")
+    with pytest.raises(ModelError, match="time was told to be on x=2") as caught:
+        that_runs(model, reading, 30.0)
+    assert caught.value.hint == "another axis is time; without --input x=2 graphc looks for it"
+
+
+def test_a_model_whose_lengths_take_too_long_is_given_up() -> None:
+    model = weights(model_of("y = Conv (x, w)", "float[1,frames,3] x"), w=random(2, 5, 1))
+    reading = read_ports(model, Told(inputs={"x": InputSpec(axis=2)}))
+    with pytest.raises(ModelError, match="no length at which the offline model runs was found in 0 s"):
+        that_runs(model, reading, 0.0)
+
+
+def test_an_axis_that_is_told_stands_beside_what_was_seen() -> None:
+    gru = f"y, h = GRU <hidden_size = {HIDDEN}> (x, w, r, b)"
+    model = weights(
+        model_of(gru, "float[frames,1,4] x", "float[A,B,C,D] y"),
+        w=random(1, 3 * HIDDEN, 4),
+        r=random(1, 3 * HIDDEN, HIDDEN),
+        b=random(1, 6 * HIDDEN),
+    )
+    (entry,) = read_ports(model, Told(inputs={"x": InputSpec(axis=2)})).inputs
+    assert entry.spec.axis == 2
+    assert entry.reasons[0] == "as told"
+    assert entry.reasons[1].startswith("but axis 0 looks like time")
 
 
 def test_numbers_that_stand_for_tokens_have_no_measured_field() -> None:

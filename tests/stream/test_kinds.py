@@ -283,3 +283,13 @@ def test_a_slice_that_begins_at_frames_from_the_end_is_refused(kept: int) -> Non
         model_of("y = Slice (x, start, end, axis)"), start=np.array([-kept]), end=np.array([2**62]), axis=np.array([2])
     )
     assert "end" in refusal(model).reason
+
+
+def test_a_state_paired_with_an_unlike_output_names_those_of_its_shape(tmp_path: Path) -> None:
+    body = "flat = ReduceSum <keepdims = 0> (x) next = Add (state, flat) y = Identity (x)"
+    model = model_of(body, "float[1,T,4] x, float[5] state")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("next", 1, [5]))
+    stream = "{chunk: 2, inputs: {x: {axis: 1}}, states: [{input: state, output: y}]}"
+    error = compiled(tmp_path, model, stream, "fold_constants")
+    assert "two ports that are not alike" in error.reason
+    assert error.hint == "outputs of its shape: next"

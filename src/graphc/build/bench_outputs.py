@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from graphc.client.session import StreamSession
 from graphc.errors import SpecError
 from graphc.ir.model import read_model
 from graphc.measure.bench import Latency, measure, measure_in_turns
+from graphc.measure.memory import memory_of
 from graphc.offline.prepare import offline_of
+from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile, load_spec
 
 SECONDS = 30.0
@@ -34,14 +36,20 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
     if not targets:
         latency = measure(session, offline, calls, SECONDS)
         return {"spec": str(path), **latency.as_dict(), "lines": [line_of(path.name, latency)]}
-    names = list(session.manifest.targets) if "all" in targets else list(targets)
+    ran = [name for name, entry in session.manifest.targets.items() if entry.ran]
+    names = ran if "all" in targets else list(targets)
     if not names:
-        raise SpecError("the model was compiled for no target", hint="name some in the spec's targets", where=str(path))
+        raise SpecError(
+            "the model was compiled for no target that runs here",
+            hint="name some in the spec's targets",
+            where=str(path),
+        )
     manifest = output_paths(spec_file)["manifest"]
     sessions = {"onnxruntime": session, **{n: StreamSession(manifest, target=n) for n in names}}
     found = measure_in_turns(sessions, offline, calls, SECONDS)
     rows = {name: row(spec_file, session, name, latency) for name, latency in found.items()}
-    return {"spec": str(path), "targets": rows, "lines": table(path.name, rows)}
+    best = cheapest(rows, spec_file.spec.budget)
+    return {"spec": str(path), "targets": rows, "cheapest": best, "lines": table(path.name, rows, best)}
 
 
 def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency) -> dict[str, Any]:
@@ -54,7 +62,24 @@ def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency
         **latency.as_dict(),
         "bytes": sum(p.stat().st_size for p in files),
         "snr_db": None if entry is None else entry.snr_db,
+        "memory_bytes": memory_of(paths["manifest"], None if entry is None else name),
     }
+
+
+def cheapest(rows: Mapping[str, Mapping[str, Any]], budget: BudgetSpec) -> str | None:
+    """The target with the shortest call among those that keep the budget: its size, times and SNR."""
+
+    def keeps(found: Mapping[str, Any]) -> bool:
+        within = (
+            (found["bytes"] / 1e6, budget.size_mb),
+            (found["rtf"], budget.rtf),
+            (found["p50_ms"], budget.latency_ms.p50),
+            (found["p99_ms"], budget.latency_ms.p99),
+        )
+        loud = found["snr_db"] is None or budget.snr_db is None or found["snr_db"] >= budget.snr_db
+        return loud and all(most is None or (value is not None and value <= most) for value, most in within)
+
+    return min((name for name in rows if keeps(rows[name])), key=lambda name: float(rows[name]["p50_ms"]), default=None)
 
 
 def line_of(name: str, latency: Latency) -> str:
@@ -62,14 +87,21 @@ def line_of(name: str, latency: Latency) -> str:
     return line if latency.rtf is None else f"{line}, real-time factor {latency.rtf:.4f}"
 
 
-def table(name: str, rows: dict[str, dict[str, Any]]) -> list[str]:
+def table(name: str, rows: dict[str, dict[str, Any]], best: str | None) -> list[str]:
     """The rows, fastest first, each beside onnxruntime's."""
     base = rows["onnxruntime"]["p50_ms"]
-    lines = [f"{name}: {'target':12} {'ms a call':>9} {'p99':>8} {'of onnxruntime':>14} {'MB':>7} {'SNR':>9}"]
+    heads = ("ms a call", "p99", "of onnxruntime", "MB", "memory, MB", "SNR")
+    energy = any(found["energy_mj"] is not None for found in rows.values())
+    head = "".join(f" {text:>14}" for text in (*heads, *(("mJ a call",) if energy else ())))
+    lines = [f"{name}: {'target':12}{head}"]
     for target, found in sorted(rows.items(), key=lambda item: item[1]["p50_ms"]):
         snr = "" if target == "onnxruntime" else f"{found['snr_db']:.1f} dB" if found["snr_db"] is not None else "exact"
-        lines.append(
-            f"{' ' * len(name)}  {target:12} {found['p50_ms']:9.3f} {found['p99_ms']:8.3f} "
-            f"{found['p50_ms'] / base:14.2f} {found['bytes'] / 1e6:7.2f} {snr:>9}"
-        )
+        memory = "–" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 1e6:.1f}"
+        times = (f"{found['p50_ms']:.3f}", f"{found['p99_ms']:.3f}", f"{found['p50_ms'] / base:.2f}")
+        cells = (*times, f"{found['bytes'] / 1e6:.2f}", memory, snr)
+        used = f" {found['energy_mj']:14.2f}" if found["energy_mj"] is not None else ""
+        lines.append(f"{' ' * len(name)}  {target:12}" + "".join(f" {cell:>14}" for cell in cells) + used)
+    if not energy:
+        lines.append("energy: not measurable here (no counter in /sys/class/powercap that can be read)")
+    lines.append(f"the cheapest that keeps the budget: {best or 'none'}")
     return lines

@@ -48,6 +48,10 @@ class Report:
                 form=lambda v: f"{v:.0f}",
             ),
         }
+        timed = {name: t["latency"]["p50_ms"] for name, t in self.data["targets"].items() if t["latency"]}
+        if timed and self.data["latency"]:
+            calls = [("onnxruntime", self.data["latency"]["p50_ms"]), *timed.items()]
+            plots["targets"] = bar_plot(calls, "milliseconds of a call, median", form=lambda v: f"{v:.3f}")
         drift = self.data.get("drift")
         if drift is not None:
             plots["drift"] = level_plot(

@@ -52,6 +52,7 @@ class Made:
         entry: of the manifest.
         files: to be written, by path.
         differences: of every output and state on the runtime, the worst of each.
+        findings: nodes that the runtime does not take, of one that is checked by rules alone; ``source`` has them.
         latency: of one call there; None where the runtime does not run here.
     """
 
@@ -59,6 +60,8 @@ class Made:
     files: dict[Path, bytes]
     differences: list[Difference]
     latency: Latency | None
+    findings: list[dict[str, Any]] | None = None
+    source: str | None = None
 
 
 def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
@@ -157,6 +160,8 @@ def make_target(
     device = wanted.device
     onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
     converted = device.convert(streaming_model(variant, onnx_session, result), wanted.options)
+    if converted.findings is not None:
+        return by_rules(wanted, converted, model)
     tolerance = tolerance_of(wanted, result, offline.model)
     states = {s.input: s.output for s in onnx_session.manifest.states}
     with TemporaryDirectory() as folder:
@@ -181,6 +186,17 @@ def make_target(
         "ports": {name: asdict(port) for name, port in converted.ports.items()},
     }
     return Made(entry, files, found, latency)
+
+
+def by_rules(wanted: Wanted, converted: Converted, model: Path) -> Made:
+    """A target of which the documents say what it takes."""
+    entry = {
+        "file": model.name,
+        "runtime": wanted.runtime,
+        "ran": False,
+        "ports": {name: asdict(port) for name, port in converted.ports.items()},
+    }
+    return Made(entry, {}, [], None, [asdict(f) for f in converted.findings or ()], converted.source)
 
 
 def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: PipelineResult) -> StreamingModel:
@@ -233,11 +249,14 @@ def report_entry(made: Made) -> dict[str, Any]:
     plain = {key: value for key, value in made.entry.items() if key != "ports"}
     sizes = sum(len(content) for content in made.files.values())
     differences = [d.as_dict() for d in made.differences]
-    why = "" if made.latency else "the runtime does not run on this system; its program was compared in torch"
-    return {
-        **plain,
-        "why_not": why,
-        "bytes": sizes,
-        "latency": made.latency and made.latency.as_dict(),
-        "differences": differences,
-    }
+    told = {"why_not": why_not(made), "findings": made.findings, "source": made.source}
+    errors = {"snr_db": plain.get("snr_db"), "max_abs": plain.get("max_abs"), "differences": differences}
+    return {**plain, **told, **errors, "bytes": sizes, "latency": made.latency and made.latency.as_dict()}
+
+
+def why_not(made: Made) -> str:
+    """Why a target was not run here; empty where it was."""
+    if made.findings is not None:
+        count = "1 node" if len(made.findings) == 1 else f"{len(made.findings)} nodes"
+        return f"{count} not taken" if made.findings else "it takes every node"
+    return "" if made.latency else "the runtime does not run on this system; its program was compared in torch"

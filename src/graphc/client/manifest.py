@@ -121,7 +121,7 @@ class StateEntry(Part):
 
 
 class NativePortEntry(Part):
-    """A port as a target's runtime has it; docs/targets.md says how a value becomes a native one."""
+    """A port as a target's runtime has it; docs/targets/index.md says how a value becomes a native one."""
 
     name: str | None
     index: Annotated[int, Field(ge=0)] | None

@@ -124,7 +124,11 @@ class StreamBuffer:
             for axis, (size, got) in enumerate(zip(shape, value.shape, strict=False))
         )
         if not fits:
-            raise InputError(f"'{name}' has the shape {given}, where the model takes {entry.shape}")
+            frames = ", ".join(["frames", *(str(size) for size in entry.shape)])
+            raise InputError(
+                f"'{name}' has the shape {given}, where the model takes {entry.shape}",
+                hint=f"several frames are one array of [{frames}]" if entry.is_step else None,
+            )
         if entry.along is None:
             self.values[name] = value
             return

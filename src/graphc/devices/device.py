@@ -102,6 +102,8 @@ class Converted:
             where the runtime reads the ONNX model itself.
         ports: by the name of the ONNX port.
         stateful: the model keeps its states; their ports name its variables.
+        findings: of a runtime that is checked by rules alone, the nodes that it does not take; ``source`` says where
+            the rules stand.
         stand_in: where the runtime does not run on this system, what runs the model as it was before the last step.
     """
 
@@ -109,6 +111,8 @@ class Converted:
     ports: Mapping[str, NativePort]
     stateful: bool = False
     stand_in: Runner | None = None
+    findings: tuple[Any, ...] | None = None
+    source: str | None = None
 
 
 class DeviceOptions(BaseModel):

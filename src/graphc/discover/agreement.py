@@ -15,6 +15,7 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import Port
 from graphc.spec.stream_schema import InputSpec
+from graphc.system.deadline import TimeOverError, at_most
 
 RUNS = "the model runs at other lengths along it, and not along the axis that looked like time"
 
@@ -39,7 +40,7 @@ def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dic
 
 def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
     """A reading is a guess where another input has its time on a dim that stands on another axis of this one."""
-    axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and r.reasons != ("as told",)}
+    axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and not r.as_told}
     times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
     checked = dict(found)
     for name, axis in axes.items():
@@ -55,15 +56,33 @@ def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]
     return checked
 
 
-def that_runs(source: onnx.ModelProto, reading: Reading, chunk: int | None = None) -> tuple[Reading, Offline]:
+def that_runs(
+    source: onnx.ModelProto, reading: Reading, seconds: float, chunk: int | None = None
+) -> tuple[Reading, Offline]:
     """The reading, and the offline model by it; open axes take the place of guesses at which the model does not run.
 
+    Args:
+        seconds: for which lengths may be tried.
+
     Errors:
-        ModelError: it does not run either way; says what was taken for time.
+        ModelError: it does not run either way, or not in time; says what was taken for time.
     """
     offline = offline_of(source, reading.stream_spec(chunk))
     if reading.pairs or reading.steps:
         return reading, offline
+    try:
+        with at_most(seconds):
+            return first_that_runs(source, reading, offline, chunk)
+    except TimeOverError:
+        raise ModelError(
+            f"no length at which the offline model runs was found in {seconds:.0f} s; {taken_for_time(reading)}",
+            hint=another_axis(reading),
+        ) from None
+
+
+def first_that_runs(
+    source: onnx.ModelProto, reading: Reading, offline: Offline, chunk: int | None
+) -> tuple[Reading, Offline]:
     try:
         offline.some_lengths()
         return reading, offline
@@ -77,11 +96,24 @@ def that_runs(source: onnx.ModelProto, reading: Reading, chunk: int | None = Non
             return other, offline
         except ModelError:
             pass
-    taken = ", ".join(f"{i.port.name}={i.spec.axis}" for i in reading.inputs if i.spec.axis is not None)
-    raise ModelError(
-        f"{refusal.reason}; time was taken to be on {taken}",
-        hint="say it for each input, as in " + " ".join(f"--input {one}" for one in taken.split(", ")),
-    )
+    raise ModelError(f"{refusal.reason}; {taken_for_time(reading)}", hint=another_axis(reading))
+
+
+def taken_for_time(reading: Reading) -> str:
+    found = [(i.port.name, i.spec.axis, i.as_told) for i in reading.inputs if i.spec.axis is not None]
+    told = ", ".join(f"{name}={axis}" for name, axis, as_told in found if as_told)
+    guessed = ", ".join(f"{name}={axis}" for name, axis, as_told in found if not as_told)
+    parts = (f"time was told to be on {told}" if told else "", f"time was taken to be on {guessed}" if guessed else "")
+    return " and ".join(part for part in parts if part)
+
+
+def another_axis(reading: Reading) -> str:
+    """What to say of the inputs whose axis was guessed, or of those that are told."""
+    timed = [i for i in reading.inputs if i.spec.axis is not None]
+    if guessed := [i.port.name for i in timed if not i.as_told]:
+        return "name the axis that is time, as in " + " ".join(f"--input {name}=AXIS" for name in guessed)
+    told = " ".join(f"--input {i.port.name}={i.spec.axis}" for i in timed)
+    return f"another axis is time; without {told} graphc looks for it"
 
 
 def with_open_axes(reading: Reading) -> Reading | None:

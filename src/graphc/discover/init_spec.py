@@ -23,6 +23,7 @@ from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc.system.escape import one_line
 
 CALLS_A_WINDOW = 10
+MOST_UNLIKE = 3
 WINDOW = "stream.window"
 
 
@@ -76,7 +77,7 @@ def starter_spec(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(model_path)
-    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress))
+    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), clock.left)
     progress("looking for what a stream needs")
     call = call_of(reading, offline, told, clock)
     name = os.path.relpath(str(model_path), str(folder))
@@ -99,7 +100,7 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         guess = reading.chunk_guess is not None
         return Call(reading.chunk or 1, note, guess, told.window, lifted=told.window is not None)
     if told.window is not None:
-        return Call(told.chunk or hop(told.window), "any number fits", told.chunk is None, told.window)
+        return over_window(told.window, told, None)
     try:
         with at_most(clock.left):
             analysis = analyse(offline)
@@ -125,12 +126,23 @@ def refused(err: StreamError) -> str:
     return f"an exact lift is refused: {f'node {err.node}: ' if err.node else ''}{err.reason}"
 
 
-def over_window(window: int, told: Told, reason: str) -> Call:
-    return Call(told.chunk or hop(window), "any number fits", told.chunk is None, window, why_window=reason)
+def over_window(window: int, told: Told, reason: str | None) -> Call:
+    chunk = told.chunk or hop(window)
+    return Call(chunk, fits_window(chunk, window), told.chunk is None, window, why_window=reason)
 
 
 def hop(window: int) -> int:
-    return max(1, window // CALLS_A_WINDOW)
+    """Frames of a call: about a tenth of the window, and a part of it, so that a clip ends with its own window."""
+    usual = max(1, window // CALLS_A_WINDOW)
+    parts = [n for n in range(1, window // 2 + 1) if window % n == 0]
+    fitting = [n for n in parts if MOST_UNLIKE * n >= usual and n <= MOST_UNLIKE * usual]
+    return min(fitting, key=lambda n: abs(n - usual), default=usual)
+
+
+def fits_window(chunk: int, window: int) -> str:
+    if window % chunk == 0:
+        return f"any number fits; one that divides {window} ends a clip of {window} frames with its own window"
+    return f"any number fits; a clip of {window} frames ends inside a call, since {chunk} does not divide it"
 
 
 def usual_window(reading: Reading, offline: Offline) -> int:
@@ -154,7 +166,7 @@ def guesses_of(reading: Reading, call: Call) -> tuple[str, ...]:
 def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
     """The spec."""
     lines = [
-        "# Written by `graphc init`; every line can be changed. The keys are explained in docs/spec.md.",
+        "# Written by `graphc init`; every line can be changed. `graphc schema` prints the keys.",
         *(
             ["# Lines marked GUESS say what the model does not: look at them first."]
             if guesses_of(reading, call)

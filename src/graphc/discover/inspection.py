@@ -44,7 +44,7 @@ def inspect_model(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(path)
-    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), told.chunk)
+    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), clock.left, told.chunk)
     found: dict[str, Any] = {
         "model": str(path),
         "nodes": len(source.graph.node),

@@ -10,7 +10,7 @@ import onnx
 from graphc.discover.agreement import with_conflicts, with_shared_dims
 from graphc.discover.carried_states import carried_states
 from graphc.discover.port_names import LENGTHS, RATES, SETTINGS, SOUNDS, STATES, is_batch, says
-from graphc.discover.reading import USUAL_CHUNK, InputReading, Progress, Reading, Told
+from graphc.discover.reading import TOLD, USUAL_CHUNK, InputReading, Progress, Reading, Told
 from graphc.discover.state_pairs import StatePair, state_pairs
 from graphc.discover.time_axis import BY_CUSTOM, Candidate, TimeAxis, Watching
 from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
@@ -52,7 +52,7 @@ def read_ports(
     except ModelError as err:
         trial, no_trial = None, err.reason
     free = [p for p in inputs if p.name not in told.inputs]
-    pairs = [StatePair(s.input, s.output, ("as told",), True) for s in told.states]
+    pairs = [StatePair(s.input, s.output, (TOLD,), True) for s in told.states]
     if not told.states:
         shapes = shapes_of(trial) if trial is not None else {}
         pairs = state_pairs(model, [p for p in free if may_be_state(p, trial)], outputs, shapes, len(inputs))
@@ -109,7 +109,9 @@ def may_be_state(port: Port, trial: TrialRun | None) -> bool:
 def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful: bool) -> list[InputReading]:
     """The inputs that are no states: those that are told, then numbers and settings, then what has time."""
     trial = watching.trial
-    found = {p.name: InputReading(p, told.inputs[p.name], ("as told",)) for p in ports if p.name in told.inputs}
+    given = [p for p in ports if p.name in told.inputs]
+    seen = watching.axes_of([p for p in given if told.inputs[p.name].axis is not None])
+    found = {p.name: told_input(p, told.inputs[p.name], seen.get(p.name)) for p in given}
     for port in ports:
         if port.name not in found and (plain := plain_input(port, trial)) is not None:
             found[port.name] = plain
@@ -126,6 +128,14 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
     first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
     streams = sum(reading.is_stream for reading in found.values())
     return [of_stream(found[p.name], first, streams) for p in ports]
+
+
+def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReading:
+    """What is told of an input; what was seen to say otherwise stands beside it."""
+    reasons = [TOLD]
+    if seen is not None and seen.sure and spec.axis is not None and seen.axis not in (None, spec.axis % len(port.dims)):
+        reasons.append(f"but axis {seen.axis} looks like time: {seen.reasons[0]}")
+    return InputReading(port, spec, tuple(reasons))
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:

@@ -21,6 +21,9 @@ def shape_text(dims: Sequence[Dim]) -> str:
     return "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
 
 
+TOLD = "as told"
+
+
 @dataclass(frozen=True)
 class Told:
     """What the user says of a model.
@@ -64,6 +67,10 @@ class InputReading:
     @property
     def is_stream(self) -> bool:
         return self.spec.axis is not None or bool(self.spec.step)
+
+    @property
+    def as_told(self) -> bool:
+        return self.reasons[:1] == (TOLD,)
 
 
 @dataclass(frozen=True)

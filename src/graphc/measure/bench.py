@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphc.client.session import StreamSession
+from graphc.measure.energy import EnergyCounter
 from graphc.offline.reference import Offline
 from graphc.validate.validation_streams import streamed
 
@@ -19,13 +20,17 @@ TURNS = 20
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one call, one thread. ``rtf`` is the median over the real time of a chunk."""
+    """Milliseconds of one call, one thread. ``rtf`` is the median over the real time of a chunk.
+
+    ``energy_mj`` is what the processor uses in a call, in millijoules, where a counter of it can be read.
+    """
 
     calls: int
     p50_ms: float
     p90_ms: float
     p99_ms: float
     rtf: float | None
+    energy_mj: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,21 +65,25 @@ class Timed:
         session.values = {name: drawn[name] for name in session.statics}
         self.session, self.chunk = session, {name: drawn[name] for name in session.streams}
         self.times: list[float] = []
+        self.counter, self.energy = EnergyCounter(), 0
         for _ in range(WARM_UP_CALLS):
             session.call(self.chunk, session.chunk)
 
     def calls(self, count: int, seconds: float) -> None:
         """So many calls, or as many as fit into so many seconds."""
-        started = time.perf_counter()
+        started, counted = time.perf_counter(), self.counter.now()
         for _ in range(count):
             before = time.perf_counter()
             self.session.call(self.chunk, self.session.chunk)
             self.times.append((time.perf_counter() - before) * 1e3)
             if time.perf_counter() - started >= seconds:
                 break
+        self.energy += self.counter.since(counted)
 
     def latency(self) -> Latency:
         self.session.reset()
         p50, p90, p99 = (float(np.percentile(self.times, q)) for q in (50, 90, 99))
         frame_ms = self.session.manifest.frame_ms
-        return Latency(len(self.times), p50, p90, p99, p50 / (self.session.chunk * frame_ms) if frame_ms else None)
+        rtf = p50 / (self.session.chunk * frame_ms) if frame_ms else None
+        energy = self.energy / 1000 / len(self.times) if self.counter.is_here else None
+        return Latency(len(self.times), p50, p90, p99, rtf, energy)

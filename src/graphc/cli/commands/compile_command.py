@@ -112,9 +112,30 @@ def warnings_of(data: dict[str, Any]) -> list[str]:
     """What passes of a report warn of; nothing where nothing was compiled anew."""
     if data.get("up_to_date"):
         return []
-    return [f"{record['name']}: {text}" for record in data["passes"] for text in record["warnings"]]
+    said = [f"{record['name']}: {text}" for record in data["passes"] for text in record["warnings"]]
+    return [*said, *fallbacks_of(data)]
+
+
+def fallbacks_of(data: dict[str, Any]) -> list[str]:
+    """What targets that are checked by their documents do not take, a line each."""
+    lines = []
+    for name, target in data["targets"].items():
+        if found := target["findings"]:
+            first = "; ".join(f"{f['node']}: {f['reason']}" for f in found[:3])
+            more = f"; and {len(found) - 3} more, which the report lists" if len(found) > 3 else ""
+            count = "1 node" if len(found) == 1 else f"{len(found)} nodes"
+            lines.append(f"{name} does not take {count}: {first}{more}")
+    return lines
 
 
 def pass_notes(data: dict[str, Any]) -> list[str]:
-    """What every pass of a report says of itself, a line each."""
-    return [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]
+    """What every pass of a report says of itself, and what came of each target, a line each."""
+    passes = [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]
+    return [*passes, *(f"target {name}: {target_note(target)}" for name, target in data["targets"].items())]
+
+
+def target_note(target: dict[str, Any]) -> str:
+    if target["latency"] is None:
+        return f"{target['runtime']}, not run: {target['why_not']}"
+    near = "exact" if target["snr_db"] is None else f"{target['snr_db']:.1f} dB"
+    return f"{target['runtime']}, {near}, a call takes {target['latency']['p50_ms']:.3f} ms"

@@ -103,6 +103,13 @@ def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None
         if not isinstance(role, StateRole):
             continue
         before, after = np.shape(feeds[name]), np.shape(run[role.output])
+        if len(before) != len(after):
+            alike = [name for name, value in run.items() if np.shape(value) == before]
+            raise StreamError(
+                f"the state '{name}' is {list(before)}, and '{role.output}', which is told to be its next value, is "
+                f"{list(after)}: two ports that are not alike",
+                hint=f"outputs of its shape: {', '.join(alike)}" if alike else "no output has its shape",
+            )
         if before != after:
             raise StreamError(
                 f"the state '{name}' goes in as {list(before)} and comes out as {list(after)} ('{role.output}'), "

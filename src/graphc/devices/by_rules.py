@@ -1,0 +1,135 @@
+"""Runtimes that do not run here: what their documents say of each node of a compiled model."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import onnx
+
+from graphc.devices.device import Converted, Device, NativePort, Runner, StreamingModel
+from graphc.errors import TargetError
+from graphc.ir.shapes import inferred_types
+
+TABLES = "graphc.devices.tables"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A node that the runtime does not take.
+
+    Args:
+        node: as ``name (OpType)``.
+        reason: what of it, and why.
+        help: what would change that; empty where nothing is known.
+    """
+
+    node: str
+    reason: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A node with what is known of its inputs: their types (as ``float32``) and ranks, None where unknown."""
+
+    proto: onnx.NodeProto
+    types: Sequence[str | None]
+    ranks: Sequence[int | None]
+    opset: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.proto.name or self.proto.output[0]} ({self.proto.op_type})"
+
+    def attribute(self, name: str, otherwise: Any) -> Any:
+        found = next((a for a in self.proto.attribute if a.name == name), None)
+        return otherwise if found is None else onnx.helper.get_attribute_value(found)
+
+
+class DeviceByRules(Device):
+    """A runtime that reads ONNX, and whose documents say what it takes. Nothing is converted, and nothing is run."""
+
+    module: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
+    table: ClassVar[str]
+
+    def version(self) -> str | None:
+        return "by its documents"
+
+    def check_installed(self) -> str:
+        return "by its documents"
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """The table: its source, and the ops."""
+        read: Mapping[str, Any] = json.loads(files(TABLES).joinpath(f"{self.table}.json").read_text())
+        return read
+
+    def ops(self) -> list[str]:
+        return sorted(self.document["ops"])
+
+    def convert(self, model: StreamingModel, options: Any) -> Converted:
+        findings = [f for node in nodes_of(model.proto) for f in self.findings(node)]
+        return Converted({}, model.native(), findings=tuple(findings), source=self.document["source"])
+
+    def open(
+        self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
+    ) -> Runner:
+        raise TargetError(
+            f"{self.name} is checked by its documents and does not run here", hint="run the ONNX model on the device"
+        )
+
+    def findings(self, node: Seen) -> Iterator[Finding]:
+        """What the table and the rules of the runtime say of a node."""
+        if node.proto.domain not in ("", "ai.onnx"):
+            yield Finding(node.label, f"it is of {node.proto.domain}, and not of ONNX", "`target: onnx` leaves it out")
+            return
+        entry = self.document["ops"].get(node.proto.op_type)
+        if entry is None:
+            yield Finding(node.label, "the op is not among those that the runtime has", self.way_out(node))
+            return
+        types = self.types_of(entry, node.opset)
+        first = next((t for t in node.types if t is not None), None)
+        if types is not None and first is not None and first not in types:
+            yield Finding(node.label, f"it takes {', '.join(types)}, and here it is {first}")
+        yield from self.rules(node)
+
+    def types_of(self, entry: Mapping[str, Any], opset: int) -> Sequence[str] | None:
+        """The types of an op's first input; None where the document says nothing of them."""
+        found: Sequence[str] | None = entry.get("types")
+        return found
+
+    def way_out(self, node: Seen) -> str:
+        """What would help with an op that the runtime lacks."""
+        return WAYS_OUT.get(node.proto.op_type, "")
+
+    @abstractmethod
+    def rules(self, node: Seen) -> Iterator[Finding]:
+        """What the documents say of a node beside its op and its type."""
+
+
+WAYS_OUT = {
+    "Erf": "export with opset 20, where the Gelu that it belongs to is one op",
+    "GRU": "an LSTM in its place, or the CPU for this node",
+    "RNN": "an LSTM in its place, or the CPU for this node",
+    "If": "fold_constants, where the condition is known",
+    "Loop": "fold_constants, where its turns are known",
+}
+
+
+def nodes_of(model: onnx.ModelProto) -> Iterator[Seen]:
+    """The nodes of the outer graph."""
+    known = inferred_types(model)
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    for node in model.graph.node:
+        taken = [known.get(name) for name in node.input if name]
+        types = [None if t is None else str(onnx.helper.tensor_dtype_to_np_dtype(t[0])) for t in taken]
+        ranks = [None if t is None or t[1] is None else len(t[1]) for t in taken]
+        yield Seen(node, types, ranks, opset)

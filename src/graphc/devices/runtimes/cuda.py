@@ -1,0 +1,28 @@
+"""onnxruntime's CUDA provider, by its table of kernels; other nodes run on the CPU, with a copy there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from graphc.devices.by_rules import DeviceByRules, Finding, Seen
+
+
+class Cuda(DeviceByRules):
+    name: ClassVar[str] = "cuda"
+    summary: ClassVar[str] = "onnxruntime on NVIDIA GPUs (CUDA); checked by its documents, not run"
+    package: ClassVar[str] = "onnxruntime-gpu"
+    license: ClassVar[str] = "MIT"
+    table: ClassVar[str] = "cuda"
+
+    def types_of(self, entry: Mapping[str, Any], opset: int) -> Sequence[str] | None:
+        ranges = entry["since"]
+        fitting = (r for r in ranges if r["first"] <= opset and (r["last"] is None or opset <= r["last"]))
+        found: Sequence[str] = next(fitting, {"types": []})["types"]
+        return found
+
+    def rules(self, node: Seen) -> Iterator[Finding]:
+        yield from ()
+
+
+DEVICE = Cuda()

@@ -1,0 +1,24 @@
+"""Qualcomm's QNN, by the table of onnxruntime's provider: https://github.com/onnxruntime/onnxruntime-qnn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from graphc.devices.by_rules import DeviceByRules, Finding, Seen
+
+
+class Qnn(DeviceByRules):
+    name: ClassVar[str] = "qnn"
+    summary: ClassVar[str] = "Qualcomm's QNN: Snapdragon phones and PCs; checked by its documents, not run"
+    package: ClassVar[str] = "onnxruntime-qnn"
+    license: ClassVar[str] = "MIT; the SDK is proprietary"
+    table: ClassVar[str] = "qnn"
+
+    def rules(self, node: Seen) -> Iterator[Finding]:
+        op = node.proto.op_type
+        if op == "LpNormalization" and node.attribute("p", 2) != 2:
+            yield Finding(node.label, "p has to be 2")
+
+
+DEVICE = Qnn()

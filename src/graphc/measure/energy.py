@@ -1,0 +1,32 @@
+"""The energy of a call, by the counter of the processor's package (RAPL; the Linux kernel's powercap)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+RANGE = COUNTER.with_name("max_energy_range_uj")
+
+
+class EnergyCounter:
+    """Counts what the processor uses, all programs together; it wraps, and it may be closed to a user."""
+
+    def __init__(self) -> None:
+        self.range = read(RANGE)
+        self.is_here = read(COUNTER) is not None and self.range is not None
+
+    def now(self) -> int:
+        """Microjoules since some moment; 0 where nothing counts."""
+        return read(COUNTER) or 0 if self.is_here else 0
+
+    def since(self, before: int) -> int:
+        """Microjoules since a moment that ``now`` gave."""
+        gone = self.now() - before
+        return gone if gone >= 0 else gone + (self.range or 0)
+
+
+def read(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

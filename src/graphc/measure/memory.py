@@ -1,0 +1,40 @@
+"""The memory that a compiled model takes: what a process of its own holds more once it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+MEASURE = """
+import sys
+from pathlib import Path
+import numpy as np
+from graphc.client.session import StreamSession
+
+def held():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
+
+manifest, target = sys.argv[1], sys.argv[2] or None
+before = held()
+session = StreamSession(manifest, target=target)
+for name, entry in session.statics.items():
+    session.values[name] = np.zeros(entry.shape, entry.dtype)
+chunk = {name: np.zeros(entry.shape, entry.dtype) for name, entry in session.streams.items()}
+for _ in range(10):
+    session.call(chunk, session.chunk)
+print(held() - before)
+"""
+LONGEST_S = 300
+
+
+def memory_of(manifest: Path, target: str | None) -> int | None:
+    """Bytes that the runtime and the model take, from before the runtime is loaded; None where that cannot be told."""
+    words = [sys.executable, "-W", "ignore", "-c", MEASURE, str(manifest), target or ""]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    lines = done.stdout.split()
+    return int(lines[-1]) if done.returncode == 0 and lines and lines[-1].lstrip("-").isdigit() else None
