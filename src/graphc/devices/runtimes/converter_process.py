@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graphc.errors import TargetError
 
 LONGEST_S = 900
+REFUSED = "graphc refuses: "
 
 
 def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
@@ -32,6 +34,19 @@ def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
         raise TargetError(f"{name} did not end within {LONGEST_S} s") from err
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     said = " ".join(lines[-3:])[:400]
+    refusal = next((line.removeprefix(REFUSED) for line in lines if line.startswith(REFUSED)), None)
+    if refusal is not None:
+        told = json.loads(refusal)
+        raise TargetError(told["reason"], node=told["node"], hint=told["hint"])
     if done.returncode:
         raise TargetError(f"{name} does not take the model: {said}")
     return said
+
+
+def in_this_process(convert: Callable[..., None], words: Sequence[str]) -> None:
+    """Runs a converter of graphc's own in its process; a refusal is told so that ``convert_apart`` can raise it."""
+    try:
+        convert(*words)
+    except TargetError as err:
+        print(REFUSED + json.dumps({"reason": err.reason, "node": err.node, "hint": err.hint}))
+        sys.exit(err.exit_code)

@@ -19,7 +19,12 @@ from graphc.devices.runtimes.torch_runner import TorchRunner
 from graphc.errors import TargetError
 from graphc.system.silence import silent
 
-CONVERT = "import sys; from graphc.devices.runtimes.coreml import build; build(*sys.argv[1:])"
+CONVERT = """
+import sys
+from graphc.devices.runtimes.converter_process import in_this_process
+from graphc.devices.runtimes.coreml import build
+in_this_process(build, sys.argv[1:])
+"""
 NARROWED = {"int64": "int32", "bool": "int32", "float16": "float16", "float32": "float32", "int32": "int32"}
 PACKAGE = ".mlpackage"
 

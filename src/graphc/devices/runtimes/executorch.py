@@ -16,7 +16,12 @@ from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.errors import TargetError
 from graphc.system.silence import silent
 
-CONVERT = "import sys; from graphc.devices.runtimes.executorch import lower; lower(*sys.argv[1:])"
+CONVERT = """
+import sys
+from graphc.devices.runtimes.converter_process import in_this_process
+from graphc.devices.runtimes.executorch import lower
+in_this_process(lower, sys.argv[1:])
+"""
 
 
 class ExecuTorch(Device):

@@ -16,6 +16,7 @@ import graphc.emit.torch_program.rules as rules
 from graphc.emit.known_nodes import can_be_known, evaluated
 from graphc.emit.torch_program.rule import RULES, Array, Node, Tensor
 from graphc.errors import TargetError
+from graphc.ir.shapes import inferred_types
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")
@@ -38,9 +39,13 @@ class Program(torch.nn.Module):  # type: ignore[misc]
         self.outputs = [p.name for p in model.graph.output]
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.nodes: list[Node] = []
+        shapes = fixed_shapes(model)
         for index, proto in enumerate(model.graph.node):
             node = node_of(proto, index, opset, self.known)
-            if all(not name or name in self.known for name in proto.input) and can_be_known(proto):
+            if node.op == "Shape" and proto.input[0] in shapes:
+                sizes = shapes[proto.input[0]][node.attributes.get("start", 0) : node.attributes.get("end")]
+                self.known[proto.output[0]] = np.array(sizes, np.int64)
+            elif all(not name or name in self.known for name in proto.input) and can_be_known(proto):
                 self.known |= evaluated(proto, self.known, model)
             elif proto.domain not in ("", "ai.onnx") or node.op not in RULES:
                 raise node.refused("graphc cannot write it in torch")
@@ -69,6 +74,15 @@ class Program(torch.nn.Module):  # type: ignore[misc]
             results.append(value.clone() if id(value) in seen or name in self.names else value)
             seen.add(id(value))
         return tuple(results)
+
+
+def fixed_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """The shapes of tensors whose every size is known."""
+    found = {}
+    for name, (_, shape) in inferred_types(model).items():
+        if shape is not None and all(isinstance(size, int) for size in shape):
+            found[name] = [int(size) for size in shape if size is not None]
+    return found
 
 
 def node_of(proto: onnx.NodeProto, index: int, opset: int, known: Mapping[str, Array]) -> Node:
