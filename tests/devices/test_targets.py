@@ -93,6 +93,17 @@ def test_litert_quantizes_and_is_judged_by_the_signal(tmp_path: Path, precision:
     assert (tmp_path / "out.litert.tflite").stat().st_size < 0.7 * (tmp_path / "out.onnx").stat().st_size
 
 
+@pytest.mark.parametrize("precision", ["weight_only_int8", "static_int8"])
+def test_openvino_quantizes_and_is_judged_by_the_signal(tmp_path: Path, precision: str) -> None:
+    here("openvino")
+    pytest.importorskip("nncf", reason="pip install 'graphc[openvino]'")
+    targets = f"[{{openvino: {{quantize: {precision}, stateful: true, tolerance: {{snr_db: 20}}}}}}]"
+    graphc.compile(spec_of(tmp_path, "quartznet.torchscript", targets))
+    entry = json.loads((tmp_path / "out.manifest.json").read_text())["targets"]["openvino"]
+    assert 20 < entry["snr_db"] < 110
+    assert (tmp_path / "out.openvino.bin").stat().st_size < 0.7 * (tmp_path / "out.onnx").stat().st_size
+
+
 def test_a_target_that_is_too_coarse_is_not_written(tmp_path: Path) -> None:
     here("litert")
     pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -19,24 +20,25 @@ from graphc.emit.narrow_ports import with_narrow_ports
 from graphc.errors import TargetError
 
 CONVERT = """
-import json, sys, openvino as ov
-from openvino.passes import MakeStateful, Manager
-source, written, states = sys.argv[1:]
-model = ov.Core().read_model(source)
-if states := json.loads(states):
-    manager = Manager()
-    manager.register_pass(MakeStateful(states))
-    manager.run_passes(model)
-ov.save_model(model, written, compress_to_fp16=False)
+import sys
+from graphc.devices.runtimes.converter_process import in_this_process
+from graphc.devices.runtimes.openvino import write
+in_this_process(write, sys.argv[1:])
 """
+MOST_CALLS = 300
+QUANTIZED_SNR_DB = 30.0
 GONE = "a state is that of an earlier call, and OpenVINO has gone on"
 CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 
 
 class OpenVinoOptions(DeviceOptions):
-    """``stateful``: states are variables inside the model (ReadValue and Assign), not ports."""
+    """``stateful``: states are variables inside the model (ReadValue and Assign), not ports. ``quantize``: by NNCF."""
 
     stateful: bool = False
+    quantize: Literal["weight_only_int8", "static_int8"] | None = None
+
+    def least_snr_db(self) -> float | None:
+        return None if self.quantize is None else QUANTIZED_SNR_DB
 
 
 class OpenVino(Device):
@@ -57,7 +59,10 @@ class OpenVino(Device):
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.xml"
             onnx.save(with_narrow_ports(model.proto, wide), source)
-            convert_apart("OpenVINO", CONVERT, [str(source), str(written), json.dumps(states)])
+            if options.quantize == "static_int8":
+                keep_calls(Path(folder), model, wide)
+            words = [str(source), str(written), json.dumps(states), options.quantize or ""]
+            convert_apart("OpenVINO", CONVERT, words)
             files = {".xml": written.read_bytes(), ".bin": written.with_suffix(".bin").read_bytes()}
         variables = {port: f"{taken}{given}" for taken, given in states.items() for port in (taken, given)}
         ports = {
@@ -78,6 +83,51 @@ class OpenVino(Device):
             raise TargetError(f"OpenVINO does not take the model: {' '.join(str(err).split())[-400:]}") from err
         request = compiled.create_infer_request()
         return (StatefulRunner if request.query_state() else OpenVinoRunner)(request, inputs, outputs)
+
+
+def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> None:
+    """Writes the inputs of calls for the quantizer, a file each."""
+    for index, feeds in enumerate(islice(model.calls(), MOST_CALLS)):
+        arrays = {n: np.asarray(v, np.int32 if n in narrow else None) for n, v in feeds.items()}
+        np.savez(folder / f"call_{index}.npz", *arrays.values())
+        (folder / "names.json").write_text(json.dumps(list(arrays)))
+
+
+def write(source: str, written: str, states: str, quantize: str) -> None:
+    """Writes the model as OpenVINO has it.
+
+    Errors:
+        TargetError: NNCF, which quantizes, is not installed.
+    """
+    import openvino as ov
+    from openvino.passes import MakeStateful, Manager
+
+    model = ov.Core().read_model(source)
+    if quantize:
+        model = quantized(model, quantize, Path(written).parent)
+    if pairs := json.loads(states):
+        manager = Manager()
+        manager.register_pass(MakeStateful(pairs))
+        manager.run_passes(model)
+    ov.save_model(model, written, compress_to_fp16=False)
+
+
+def quantized(model: Any, precision: str, folder: Path) -> Any:
+    """The model as NNCF makes it: https://github.com/openvinotoolkit/nncf."""
+    try:
+        import nncf
+    except ImportError as err:
+        raise TargetError("NNCF, which quantizes for OpenVINO, is not installed", hint="pip install nncf") from err
+    if precision == "weight_only_int8":
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+    names = json.loads((folder / "names.json").read_text())
+    known = {name for port in model.inputs for name in port.get_names()}
+    calls = []
+    for path in sorted(folder.glob("call_*.npz")):
+        with np.load(path) as held:
+            calls.append({name: held[f"arr_{i}"] for i, name in enumerate(names) if name in known})
+    kind = nncf.ModelType.TRANSFORMER
+    return nncf.quantize(model, nncf.Dataset(calls), subset_size=len(calls), model_type=kind)
 
 
 class OpenVinoRunner(Runner):
