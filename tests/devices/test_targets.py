@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -104,6 +106,16 @@ def test_openvino_quantizes_and_is_judged_by_the_signal(tmp_path: Path, precisio
     assert (tmp_path / "out.openvino.bin").stat().st_size < 0.7 * (tmp_path / "out.onnx").stat().st_size
 
 
+def test_litert_calibrates_on_the_streams_of_the_validation(tmp_path: Path) -> None:
+    here("litert")
+    pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
+    targets = "[{litert: {quantize: static_int8, tolerance: {snr_db: 15}}}]"
+    graphc.compile(spec_of(tmp_path, "tcn.torchscript", targets))
+    entry = json.loads((tmp_path / "out.manifest.json").read_text())["targets"]["litert"]
+    assert 15 < entry["snr_db"] < 110
+    assert {port["dtype"] for port in entry["ports"].values()} <= {"float32", "int64"}
+
+
 def test_a_target_that_is_too_coarse_is_not_written(tmp_path: Path) -> None:
     here("litert")
     pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
@@ -133,6 +145,24 @@ def test_openvino_keeps_the_states(tmp_path: Path, name: str) -> None:
     for output in alone.manifest.outputs:
         whole = np.concatenate([part[output.name] for part in (first, *rest)], axis=output.axis)
         assert np.allclose(whole, alone.run(x)[output.name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_signal_after_two_openvino_sessions_crashes_nothing(tmp_path: Path) -> None:
+    here("openvino")
+    graphc.compile(spec_of(tmp_path, "quartznet.torchscript", "[openvino]"))
+    program = (
+        "import faulthandler, gc, signal, sys, graphc\n"
+        "faulthandler.enable()\n"
+        "one = graphc.StreamSession(sys.argv[1], target='openvino')\n"
+        "other = graphc.StreamSession(sys.argv[1], target='openvino')\n"
+        "del one; gc.collect()\n"
+        "del other; gc.collect()\n"
+        "signal.signal(signal.SIGALRM, lambda number, frame: print('heard'))\n"
+        "signal.raise_signal(signal.SIGALRM)\n"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "out.manifest.json")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n")
 
 
 class Fake(Device):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +26,7 @@ RECIPES = {
 }
 SIGNATURE = "serving_default"
 QUANTIZED_SNR_DB = 30.0
+MOST_CALLS = 300
 
 
 class LiteRtOptions(DeviceOptions):
@@ -155,9 +157,12 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
         with silent():
             made = quantizer.Quantizer(bytearray(flat.content))
             made.load_quantization_recipe(getattr(recipe, RECIPES[precision])())
+            for ports in (recipe.TFLOperationName.INPUT, recipe.TFLOperationName.OUTPUT):
+                made.update_quantization_recipe(".*", ports, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
             calibration = None
             if made.need_calibration:
-                calibration = made.calibrate({SIGNATURE: [stored(flat, feeds) for feeds in calls()]})
+                some = [stored(flat, feeds) for feeds in islice(calls(), MOST_CALLS)]
+                calibration = made.calibrate({SIGNATURE: some})
             return bytes(made.quantize(calibration).quantized_model)
     except (RuntimeError, ValueError, KeyError) as err:
         raise TargetError(f"ai-edge-quantizer does not take the model: {str(err).strip()[:300]}") from err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,15 +75,22 @@ class OpenVino(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        import openvino as ov
-
-        core = ov.Core()
+        core, settings = shared_core(), {**CPU, "INFERENCE_NUM_THREADS": threads}
         try:
-            compiled = core.compile_model(core.read_model(path), "CPU", {**CPU, "INFERENCE_NUM_THREADS": threads})
+            compiled = core.compile_model(core.read_model(path), "CPU", settings)
         except RuntimeError as err:
             raise TargetError(f"OpenVINO does not take the model: {' '.join(str(err).split())[-400:]}") from err
         request = compiled.create_infer_request()
         return (StatefulRunner if request.query_state() else OpenVinoRunner)(request, inputs, outputs)
+
+
+@cache
+def shared_core() -> Any:
+    """One for the process. OpenVINO's gives the main thread a stack for signals, and takes it away with itself: of two
+    that go in the order in which they came, the second leaves one that is gone, and the next signal crashes."""
+    import openvino as ov
+
+    return ov.Core()
 
 
 def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> None:
