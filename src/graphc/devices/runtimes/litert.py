@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -154,7 +155,8 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
     except ImportError as err:
         raise InstallError("ai-edge-quantizer is not installed", hint="pip install 'graphc[litert]'") from err
     try:
-        with silent():
+        with silent(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             made = quantizer.Quantizer(bytearray(flat.content))
             made.load_quantization_recipe(getattr(recipe, RECIPES[precision])())
             for ports in (recipe.TFLOperationName.INPUT, recipe.TFLOperationName.OUTPUT):
