@@ -1,4 +1,5 @@
-"""Nodes whose inputs are known before the model runs, by onnx's reference evaluator."""
+"""Nodes whose inputs are known before the model runs: by onnx's reference evaluator, or by onnxruntime where it has
+no such version of the op."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
+
+from graphc.ir.runtime import Session
 
 Array = NDArray[Any]
 
@@ -27,5 +30,24 @@ def evaluated(proto: onnx.NodeProto, known: Mapping[str, Array], model: onnx.Mod
     outputs = [onnx.helper.make_tensor_value_info(o, onnx.TensorProto.UNDEFINED, None) for o in names]
     graph = onnx.helper.make_graph([proto], "known", ports, outputs)
     single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    results = ReferenceEvaluator(single).run(None, arrays)
+    try:
+        results = ReferenceEvaluator(single).run(None, arrays)
+    except (NotImplementedError, RuntimeError):
+        given = Session(with_types(single, arrays)).run(arrays)
+        results = [given[name] for name in names]
     return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
+
+
+def with_types(single: onnx.ModelProto, arrays: Mapping[str, Array]) -> onnx.ModelProto:
+    """The model with the shapes of its inputs, and outputs whose types onnx infers, as onnxruntime wants them."""
+    for port in single.graph.input:
+        for size in np.shape(arrays[port.name]):
+            port.type.tensor_type.shape.dim.add().dim_value = size
+    bare = onnx.ModelProto()
+    bare.CopyFrom(single)
+    del bare.graph.output[:]
+    inferred = {info.name: info for info in onnx.shape_inference.infer_shapes(bare).graph.value_info}
+    for port in single.graph.output:
+        if port.name in inferred:
+            port.CopyFrom(inferred[port.name])
+    return single

@@ -75,9 +75,23 @@ KEEP_FINITE = frozenset(
     }
 )
 COMPUTED = frozenset({"float32", "int32", "int64", "bool"})
-MOVE_ENTRIES = frozenset(
-    {"Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+OF_ANY_TYPE = frozenset(
+    {
+        "Cast",
+        "Concat",
+        "DequantizeLinear",
+        "Gather",
+        "Identity",
+        "QuantizeLinear",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
 )
+HELD_IN_FLOAT = frozenset({"float16", "int8", "uint8", "int16"})
 HUGE = 1e30
 
 
@@ -119,6 +133,7 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
     orders = {name: value.order for name, value in inputs.items()}
     made: set[int] = {v.tensor for v in inputs.values() if v.tensor is not None}
     for port in model.graph.output:
+        check_type(port)
         value = cast_to(e, values[port.name], onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type))
         order = follows.get(port.name, straight(value.rank))
         tensor = e.stored(value, order)
@@ -142,8 +157,7 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
             continue
         tensor = port.type.tensor_type
         shape, dtype = [d.dim_value for d in tensor.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        if str(dtype) not in TYPES:
-            raise TargetError(f"LiteRT has no ports of {dtype}, as '{port.name}' is")
+        check_type(port)
         order = orders.get(port.name, straight(len(shape)))
         made = e.flat.tensor(port.name, [shape[a] for a in order], dtype)
         inputs[port.name] = e.value(made, shape, dtype, order)
@@ -162,13 +176,24 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
     return e, inputs, values
 
 
+def check_type(port: onnx.ValueInfoProto) -> None:
+    """Refuses a port of a type that LiteRT has not.
+
+    Errors:
+        TargetError: names it.
+    """
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+    if str(dtype) not in TYPES:
+        raise TargetError(f"LiteRT has no ports of {dtype}, as '{port.name}' is")
+
+
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Halves are computed as floats: LiteRT has few kernels for them."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    """Halves, and the small integers of quantized models, are computed in float: LiteRT has few kernels for them."""
+    return np.dtype(np.float32) if str(dtype) in HELD_IN_FLOAT else dtype
 
 
 def wide(array: Array) -> Array:
-    return array.astype(widened(array.dtype), copy=False)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def is_finite(value: Value | None, computed_so: bool) -> bool:
@@ -190,7 +215,7 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
             "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"
         )
     odd = next((v.dtype for v in node.inputs if v is not None and str(v.dtype) not in COMPUTED), None)
-    if odd is not None and node.op not in MOVE_ENTRIES:
+    if odd is not None and node.op not in OF_ANY_TYPE:
         raise node.refused(f"LiteRT computes in float32, int32 and int64, and here it is {odd}", "export it in float32")
     return RULES[node.op](e, node)
 

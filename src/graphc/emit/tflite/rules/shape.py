@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
+from graphc.emit.tflite.rules.elementwise import cast_to
 from graphc.emit.tflite.value import Value, known, straight
 
 
@@ -84,9 +85,11 @@ def concat(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def joined(e: Emitter, parts: Sequence[Value], axis: int, order: tuple[int, ...] | None = None) -> Value:
-    """Parts behind each other along an axis, stored in an order."""
+    """Parts behind each other along an axis, stored in an order; small integers that are computed are held in float."""
     if len(parts) == 1:
         return parts[0]
+    if len({v.dtype for v in parts}) > 1:
+        parts = [cast_to(e, v, np.float32) for v in parts]
     way = straight(parts[0].rank) if order is None else order
     shape = list(parts[0].shape)
     shape[axis] = sum(v.shape[axis] for v in parts)
