@@ -28,9 +28,9 @@ from graphc.devices.registry import all_devices
 ROUNDS, CALLS = 30, 20
 VARIANTS = {
     "litert": [{}, {"quantize": "dynamic_int8"}, {"quantize": "dynamic_int4", "tolerance": {"snr_db": 10}}],
-    "openvino": [{}, {"stateful": True}],
+    "openvino": [{}, {"stateful": True}, {"stateful": True, "quantize": "weight_only_int8"}],
 }
-FLOATS = ("litert", "mnn", "openvino", "openvino stateful", "tract", "ort")
+FLOATS = ("litert", "mnn", "openvino", "openvino stateful", "executorch", "tract", "ort")
 BARS = (
     ("the fastest float target", 0.50, FLOATS),
     ("the fastest int8 target", 0.28, ("litert dynamic_int8",)),
@@ -112,7 +112,8 @@ def main(words: list[str]) -> None:
     warnings.simplefilter("ignore")
     size = Size()
     model = conformer(size)
-    names = [name for name in words or all_devices() if is_here(name)]
+    devices = all_devices()
+    names = [name for name in words or devices if devices[name].runs_here() and is_here(name)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         export_whole(model, size.dim, folder / "whole.onnx")

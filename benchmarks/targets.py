@@ -32,6 +32,8 @@ def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
         return "differs" if err.exit_code == 1 else "failed", err.reason
     data = json.loads(report.json())
     entry = data["targets"][target]
+    if entry["latency"] is None:
+        return ("equal" if entry["findings"] is None else "by rules"), entry["why_not"]
     ratio = entry["latency"]["p50_ms"] / data["latency"]["p50_ms"]
     return "equal", f"within {entry['max_abs']:.1e}, a call {ratio:.2f} of onnxruntime's"
 

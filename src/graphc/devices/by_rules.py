@@ -72,6 +72,9 @@ class DeviceByRules(Device):
         read: Mapping[str, Any] = json.loads(files(TABLES).joinpath(f"{self.table}.json").read_text())
         return read
 
+    def runs_here(self) -> bool:
+        return False
+
     def ops(self) -> list[str]:
         return sorted(self.document["ops"])
 

@@ -182,6 +182,10 @@ class Device(ABC):
             )
         return found
 
+    def runs_here(self) -> bool:
+        """Whether the runtime runs on this system, where it is installed."""
+        return True
+
     def ops(self) -> list[str] | None:
         """The ONNX ops that it takes, where they are known before a model is."""
         return None

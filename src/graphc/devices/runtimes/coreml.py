@@ -40,6 +40,9 @@ class CoreMl(Device):
     license: ClassVar[str] = "BSD-3-Clause"
     suffixes: ClassVar[tuple[str, ...]] = (PACKAGE,)
 
+    def runs_here(self) -> bool:
+        return platform.system() == "Darwin"
+
     def convert(self, model: StreamingModel, options: Any) -> Converted:
         ports = {p.name: p.native(NARROWED.get(str(p.dtype))) for p in model.ports}
         with TemporaryDirectory() as folder:
@@ -50,13 +53,12 @@ class CoreMl(Device):
             files = {f"{PACKAGE}/{p.relative_to(home)}": p.read_bytes() for p in sorted(home.rglob("*")) if p.is_file()}
         manifest = f"{PACKAGE}/Manifest.json"
         files[manifest] = with_fixed_names(files[manifest])
-        here = platform.system() == "Darwin"
-        return Converted(files, ports, stand_in=None if here else TorchRunner(model.proto, ports))
+        return Converted(files, ports, stand_in=None if self.runs_here() else TorchRunner(model.proto, ports))
 
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        if platform.system() != "Darwin":
+        if not self.runs_here():
             raise TargetError(
                 "Core ML runs on Apple's systems alone", hint="open the target there, or another one here"
             )
