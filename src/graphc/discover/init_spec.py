@@ -77,7 +77,7 @@ def starter_spec(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(model_path)
-    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), clock.left)
+    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), clock.least(seconds / 2))
     progress("looking for what a stream needs")
     call = call_of(reading, offline, told, clock)
     name = os.path.relpath(str(model_path), str(folder))

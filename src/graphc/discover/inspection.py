@@ -44,7 +44,9 @@ def inspect_model(
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
     source = read_model(path)
-    reading, offline = that_runs(source, read_ports(source, told, clock.left / 2, progress), clock.left, told.chunk)
+    reading, offline = that_runs(
+        source, read_ports(source, told, clock.left / 2, progress), clock.least(seconds / 2), told.chunk
+    )
     found: dict[str, Any] = {
         "model": str(path),
         "nodes": len(source.graph.node),

@@ -110,13 +110,12 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
     """The inputs that are no states: those that are told, then numbers and settings, then what has time."""
     trial = watching.trial
     given = [p for p in ports if p.name in told.inputs]
-    seen = watching.axes_of([p for p in given if told.inputs[p.name].axis is not None])
+    plain = {p.name: plain_input(p, trial) for p in ports if p.name not in told.inputs}
+    rest = [p for p in ports if p.name in plain and plain[p.name] is None]
+    seen = watching.axes_of([*(p for p in given if told.inputs[p.name].axis is not None), *rest])
     found = {p.name: told_input(p, told.inputs[p.name], seen.get(p.name)) for p in given}
-    for port in ports:
-        if port.name not in found and (plain := plain_input(port, trial)) is not None:
-            found[port.name] = plain
-    rest = [p for p in ports if p.name not in found]
-    axes = with_shared_dims(rest, watching.axes_of(rest))
+    found |= {name: reading for name, reading in plain.items() if reading is not None}
+    axes = with_shared_dims(rest, {p.name: seen[p.name] for p in rest})
     if stateful:
         axes = {p.name: of_a_call(axes[p.name], p) for p in rest}
     timed = [name for name, time in axes.items() if time.axis is not None]

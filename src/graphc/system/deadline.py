@@ -64,3 +64,7 @@ class Clock:
     @property
     def left(self) -> float:
         return self.ends - time.monotonic()
+
+    def least(self, seconds: float) -> float:
+        """What is left, and at least so many seconds for a part that nothing stands in for."""
+        return max(self.left, seconds)
