@@ -15,6 +15,7 @@ import onnx
 
 from graphc.devices.device import Converted, Device, NativePort, Runner, StreamingModel
 from graphc.errors import TargetError
+from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
 
 TABLES = "graphc.devices.tables"
@@ -130,7 +131,7 @@ WAYS_OUT = {
 def nodes_of(model: onnx.ModelProto) -> Iterator[Seen]:
     """The nodes of the outer graph."""
     known = inferred_types(model)
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    opset = opset_of(model)
     for node in model.graph.node:
         taken = [known.get(name) for name in node.input if name]
         types = [None if t is None else str(onnx.helper.tensor_dtype_to_np_dtype(t[0])) for t in taken]

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from graphc.errors import InstallError
 
 Array = NDArray[Any]
+CALIBRATION_CALLS = 300
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ class StreamingModel:
     states: Mapping[str, str]
     calls: Callable[[], Iterator[Mapping[str, Array]]]
 
+    def calibration(self) -> Iterator[Mapping[str, Array]]:
+        """As many calls as a quantizer gets to see."""
+        return islice(self.calls(), CALIBRATION_CALLS)
+
     def native(self) -> dict[str, NativePort]:
         """The ports of a runtime that keeps every name, dtype and shape."""
         return {port.name: port.native() for port in self.ports}
@@ -124,6 +130,18 @@ class DeviceOptions(BaseModel):
         """How near to the offline model the result has to be, where the options change numbers and the spec says no
         tolerance; None where they change none."""
         return None
+
+
+QUANTIZED_SNR_DB = 30.0
+
+
+class QuantizingOptions(DeviceOptions):
+    """Options of a target whose own quantizer makes the model small."""
+
+    quantize: str | None = None
+
+    def least_snr_db(self) -> float | None:
+        return None if self.quantize is None else QUANTIZED_SNR_DB
 
 
 class Runner(ABC):

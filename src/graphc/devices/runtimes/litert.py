@@ -6,13 +6,21 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
+from graphc.devices.device import (
+    Array,
+    Converted,
+    Device,
+    DeviceOptions,
+    NativePort,
+    QuantizingOptions,
+    Runner,
+    StreamingModel,
+)
 from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
 from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
 from graphc.errors import InstallError, TargetError
@@ -26,17 +34,12 @@ RECIPES = {
     "static_int8": "static_wi8_ai8",
 }
 SIGNATURE = "serving_default"
-QUANTIZED_SNR_DB = 30.0
-MOST_CALLS = 300
 
 
-class LiteRtOptions(DeviceOptions):
+class LiteRtOptions(QuantizingOptions):
     """``quantize``: weights in eight or four bits; the products in integers (dynamic, static) or in float."""
 
     quantize: Precision | None = None
-
-    def least_snr_db(self) -> float | None:
-        return None if self.quantize is None else QUANTIZED_SNR_DB
 
 
 class LiteRt(Device):
@@ -56,8 +59,7 @@ class LiteRt(Device):
         flat = to_tflite(model.proto, model.states)
         content = flat.content
         if options.quantize is not None:
-            content = quantized(flat, options.quantize, model.calls)
-        opened(content, 1)
+            content = quantized(flat, options.quantize, model.calibration)
         return Converted({".tflite": content}, native_ports(model, flat))
 
     def open(
@@ -163,7 +165,7 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
                 made.update_quantization_recipe(".*", ports, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
             calibration = None
             if made.need_calibration:
-                some = [stored(flat, feeds) for feeds in islice(calls(), MOST_CALLS)]
+                some = [stored(flat, feeds) for feeds in calls()]
                 calibration = made.calibrate({SIGNATURE: some})
             return bytes(made.quantize(calibration).quantized_model)
     except (RuntimeError, ValueError, KeyError) as err:

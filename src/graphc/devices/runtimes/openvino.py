@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
@@ -14,7 +13,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import onnx
 
-from graphc.devices.device import Array, Converted, Device, DeviceOptions, NativePort, Runner, StreamingModel
+from graphc.devices.device import (
+    Array,
+    Converted,
+    Device,
+    DeviceOptions,
+    NativePort,
+    QuantizingOptions,
+    Runner,
+    StreamingModel,
+)
 from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.emit.narrow_ports import with_narrow_ports
@@ -26,20 +34,15 @@ from graphc.devices.runtimes.converter_process import in_this_process
 from graphc.devices.runtimes.openvino import write
 in_this_process(write, sys.argv[1:])
 """
-MOST_CALLS = 300
-QUANTIZED_SNR_DB = 30.0
 GONE = "a state is that of an earlier call, and OpenVINO has gone on"
 CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 
 
-class OpenVinoOptions(DeviceOptions):
+class OpenVinoOptions(QuantizingOptions):
     """``stateful``: states are variables inside the model (ReadValue and Assign), not ports. ``quantize``: by NNCF."""
 
     stateful: bool = False
     quantize: Literal["weight_only_int8", "static_int8"] | None = None
-
-    def least_snr_db(self) -> float | None:
-        return None if self.quantize is None else QUANTIZED_SNR_DB
 
 
 class OpenVino(Device):
@@ -95,10 +98,11 @@ def shared_core() -> Any:
 
 def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> None:
     """Writes the inputs of calls for the quantizer, a file each."""
-    for index, feeds in enumerate(islice(model.calls(), MOST_CALLS)):
-        arrays = {n: np.asarray(v, np.int32 if n in narrow else None) for n, v in feeds.items()}
-        np.savez(folder / f"call_{index}.npz", *arrays.values())
-        (folder / "names.json").write_text(json.dumps(list(arrays)))
+    names = [port.name for port in model.proto.graph.input]
+    (folder / "names.json").write_text(json.dumps(names))
+    for index, feeds in enumerate(model.calibration()):
+        arrays = [np.asarray(feeds[p], np.int32 if p in narrow else None) for p in names]
+        np.savez(folder / f"call_{index}.npz", *arrays)
 
 
 def write(source: str, written: str, states: str, quantize: str) -> None:

@@ -20,6 +20,7 @@ from graphc.emit.tflite.rule import RULES, Node
 from graphc.emit.tflite.rules.elementwise import cast_to
 from graphc.emit.tflite.value import Array, Order, Value, known, straight
 from graphc.errors import TargetError
+from graphc.ir.graph import opset_of
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")
@@ -163,7 +164,7 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
         inputs[port.name] = e.value(made, shape, dtype, order)
         values[port.name] = cast_to(e, inputs[port.name], widened(dtype))
     bounded = set(inputs)
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    opset = opset_of(model)
     for index, proto in enumerate(model.graph.node):
         label = f"{proto.name or proto.output[0] or index} ({proto.op_type})"
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}

@@ -16,6 +16,7 @@ import graphc.emit.torch_program.rules as rules
 from graphc.emit.known_nodes import can_be_known, evaluated
 from graphc.emit.torch_program.rule import RULES, Array, Node, Tensor
 from graphc.errors import TargetError
+from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
 
 for module in pkgutil.iter_modules(rules.__path__):
@@ -37,7 +38,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
         self.known: dict[str, Array] = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         self.inputs = [p.name for p in model.graph.input if p.name not in self.known]
         self.outputs = [p.name for p in model.graph.output]
-        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+        opset = opset_of(model)
         self.nodes: list[Node] = []
         shapes = fixed_shapes(model)
         for index, proto in enumerate(model.graph.node):
