@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from graphc.emit.torch_program.program import program_of  # noqa: E402
 from graphc.emit.torch_program.rule import RULES  # noqa: E402
 
-NO_CASE = {"Cast", "ConstantOfShape"}
+NO_CASE = {"Cast"}
 
 
 def given(model: onnx.ModelProto, fed: dict[str, Array]) -> Iterator[Array]:

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 import graphc.emit.tflite.rules as rules
 from graphc.emit.known_nodes import can_be_known, evaluated
+from graphc.emit.onnx_node import attributes_of, label_of
 from graphc.emit.tflite.emitter import Emitter, entries
 from graphc.emit.tflite.flat_model import TYPES
 from graphc.emit.tflite.rule import RULES, Node
@@ -166,11 +167,10 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
     bounded = set(inputs)
     opset = opset_of(model)
     for index, proto in enumerate(model.graph.node):
-        label = f"{proto.name or proto.output[0] or index} ({proto.op_type})"
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        label, attributes = label_of(proto, index), attributes_of(proto)
         taken = [values[name] if name else None for name in proto.input]
         finite = [is_finite(v, name in bounded) for name, v in zip(proto.input, taken, strict=True)]
-        node = Node(proto.op_type, label, taken, proto.output, attributes, opset, finite)
+        node = Node(proto.op_type, label, proto.output, attributes, opset, taken, finite)
         if proto.op_type in KEEP_FINITE and all(finite):
             bounded |= set(proto.output)
         values |= zip(proto.output, computed(e, node, proto, model), strict=False)

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 
 import graphc.emit.torch_program.rules as rules
 from graphc.emit.known_nodes import can_be_known, evaluated
-from graphc.emit.torch_program.rule import RULES, Array, Node, Tensor
+from graphc.emit.onnx_node import Array, attributes_of, label_of
+from graphc.emit.torch_program.rule import RULES, Node, Tensor
 from graphc.errors import TargetError
 from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
@@ -87,9 +88,8 @@ def fixed_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
 
 
 def node_of(proto: onnx.NodeProto, index: int, opset: int, known: Mapping[str, Array]) -> Node:
-    label = f"{proto.name or proto.output[0] or index} ({proto.op_type})"
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
-    return Node(proto.op_type, label, list(proto.input), list(proto.output), attributes, opset, known)
+    label, attributes = label_of(proto, index), attributes_of(proto)
+    return Node(proto.op_type, label, list(proto.output), attributes, opset, list(proto.input), known)
 
 
 def program_of(model: onnx.ModelProto) -> Program:

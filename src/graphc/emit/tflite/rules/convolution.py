@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graphc.emit.onnx_node import spatial
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
 from graphc.emit.tflite.rules.matrix import connected
@@ -36,23 +37,12 @@ def from_image(e: Emitter, tensor: int, shape: Sequence[int]) -> Value:
     return e.value(tensor, shape, np.float32, channels_last(len(shape)))
 
 
-def spatial(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
+def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
     """Strides, dilations, pads before and pads behind, of height and width."""
-    count = x.rank - 2
-    strides = list(node.attributes.get("strides", [1] * count))
-    dilations = list(node.attributes.get("dilations", [1] * count))
-    pads = list(node.attributes.get("pads", [0] * 2 * count))
-    auto = node.attributes.get("auto_pad", b"NOTSET").decode()
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        for i in range(count):
-            size, step = x.shape[2 + i], strides[i]
-            reach = (kernel[i] - 1) * dilations[i] + 1
-            total = max((-(-size // step) - 1) * step + reach - size, 0)
-            small, large = total // 2, total - total // 2
-            pads[i], pads[count + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
-    if min(pads) < 0:
+    strides, dilations, before, behind = spatial(node, x.shape[2:], kernel)
+    if min((*before, *behind)) < 0:
         raise node.refused("it pads by fewer than no frames")
-    return strides, dilations, pads[:count], pads[count:]
+    return strides, dilations, before, behind
 
 
 def two(values: Sequence[int], filler: int = 1) -> list[int]:
@@ -88,7 +78,7 @@ def conv(e: Emitter, node: Node) -> Sequence[Value]:
     if x.rank not in (3, 4):
         raise node.refused(f"LiteRT convolves over one or two axes, and this has {x.rank - 2}")
     kernel, group = weights.shape[2:], node.attributes.get("group", 1)
-    strides, dilations, before, behind = spatial(node, x, kernel)
+    strides, dilations, before, behind = space_of(node, x, kernel)
     offset = np.zeros(weights.shape[0], np.float32) if bias is None else bias
     if x.rank == 3 and group == 1 and kernel == (1,) and strides == [1] and not any((*before, *behind)):
         return [pointwise(e, x, weights, offset)]
@@ -174,7 +164,7 @@ def conv_transpose(e: Emitter, node: Node) -> Sequence[Value]:
     assert weights is not None
     if x.rank not in (3, 4) or "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
         raise node.refused("it is not one over one or two axes with pads in numbers")
-    strides, dilations, before, behind = spatial(node, x, weights.shape[2:])
+    strides, dilations, before, behind = space_of(node, x, weights.shape[2:])
     more = list(node.attributes.get("output_padding", [0] * (x.rank - 2)))
     group = node.attributes.get("group", 1)
     spaced = with_holes(weights, dilations)

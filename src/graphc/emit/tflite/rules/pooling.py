@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
-from graphc.emit.tflite.rules.convolution import as_image, from_image, padded, places_of, spatial, two
+from graphc.emit.tflite.rules.convolution import as_image, from_image, padded, places_of, space_of, two
 from graphc.emit.tflite.rules.reduction import reduced
 from graphc.emit.tflite.rules.shape import piece, taken
 from graphc.emit.tflite.value import Array, Value, known
@@ -19,7 +19,7 @@ def pool(e: Emitter, node: Node) -> Sequence[Value]:
     x, kernel = node.value(0), list(node.attributes["kernel_shape"])
     if x.rank not in (3, 4) or len(node.outputs) > 1 or node.attributes.get("ceil_mode", 0):
         raise node.refused("it is not a pool over one or two axes with whole windows alone")
-    strides, dilations, before, behind = spatial(node, x, kernel)
+    strides, dilations, before, behind = space_of(node, x, kernel)
     if any(d != 1 for d in dilations):
         raise node.refused("LiteRT pools without dilation")
     mean = node.op == "AveragePool"

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graphc.emit.onnx_node import check_recurrence
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
 from graphc.emit.tflite.rules.elementwise import unary
 from graphc.emit.tflite.rules.matrix import connected
 from graphc.emit.tflite.rules.shape import joined, piece
 from graphc.emit.tflite.value import Array, Value, known
-
-MOST_FRAMES = 512
-USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,9 @@ Step = Callable[[Emitter, Value, list[Value], Weights], list[Value]]
 
 @rule("LSTM", "GRU", "RNN")
 def recurrence(e: Emitter, node: Node) -> Sequence[Value]:
-    x = check(node)
+    x = node.value(0)
     frames, batch, _ = x.shape
+    check_recurrence(node, frames)
     directions = weights_of(node)
     firsts = [node.present(5), *([node.present(6)] if node.op == "LSTM" else [])]
     ways = {"forward": [False], "reverse": [True]}.get(direction_of(node), [False, True])
@@ -63,31 +61,6 @@ def recurrence(e: Emitter, node: Node) -> Sequence[Value]:
 
 def direction_of(node: Node) -> str:
     return str(node.attributes.get("direction", b"forward").decode())
-
-
-def check(node: Node) -> Value:
-    """The input, of (frames, batch, features).
-
-    Errors:
-        TargetError: a variant of the op that is none of those that frameworks write.
-    """
-    x = node.value(0)
-    lengths = node.present(4)
-    if lengths is not None and (lengths.constant is None or (lengths.constant != x.shape[0]).any()):
-        raise node.refused("its sequences have lengths of their own")
-    usual = USUAL[node.op] * (2 if direction_of(node) == "bidirectional" else 1)
-    given = [a.decode() for a in node.attributes.get("activations", [])] or usual
-    if given != usual or "clip" in node.attributes or node.attributes.get("input_forget", 0):
-        raise node.refused(f"it is no plain {node.op}: its activations are {', '.join(given)}")
-    if node.present(7) is not None:
-        raise node.refused("it has peepholes")
-    if node.attributes.get("layout", 0):
-        raise node.refused("its batch comes first", "export it with layout 0")
-    if x.shape[0] > MOST_FRAMES:
-        raise node.refused(
-            f"it turns {x.shape[0]} times a call, and graphc writes out {MOST_FRAMES} at most", "take a smaller chunk"
-        )
-    return x
 
 
 def weights_of(node: Node) -> list[Weights]:

@@ -7,28 +7,13 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as nn
 
+from graphc.emit.onnx_node import spatial
 from graphc.emit.torch_program.rule import Node, Tensor, rule
 
 CONV = {1: nn.conv1d, 2: nn.conv2d, 3: nn.conv3d}
 TRANSPOSED = {1: nn.conv_transpose1d, 2: nn.conv_transpose2d, 3: nn.conv_transpose3d}
 MAX = {1: nn.max_pool1d, 2: nn.max_pool2d, 3: nn.max_pool3d}
 MEAN = {1: nn.avg_pool1d, 2: nn.avg_pool2d, 3: nn.avg_pool3d}
-
-
-def spatial(node: Node, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, pads before and pads behind, axis by axis."""
-    count = x.ndim - 2
-    strides = [int(n) for n in node.attributes.get("strides", [1] * count)]
-    dilations = [int(n) for n in node.attributes.get("dilations", [1] * count)]
-    pads = [int(n) for n in node.attributes.get("pads", [0] * 2 * count)]
-    auto = node.attributes.get("auto_pad", b"NOTSET").decode()
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        for i in range(count):
-            size, reach = x.shape[2 + i], (kernel[i] - 1) * dilations[i] + 1
-            total = max((-(-size // strides[i]) - 1) * strides[i] + reach - size, 0)
-            small, large = total // 2, total - total // 2
-            pads[i], pads[count + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
-    return strides, dilations, pads[:count], pads[count:]
 
 
 def padded(x: Tensor, before: Sequence[int], behind: Sequence[int], fill: float = 0.0) -> Tensor:
@@ -39,7 +24,7 @@ def padded(x: Tensor, before: Sequence[int], behind: Sequence[int], fill: float 
 
 @rule("Conv")
 def conv(node: Node, x: Sequence[Tensor]) -> Tensor:
-    strides, dilations, before, behind = spatial(node, x[0], x[1].shape[2:])
+    strides, dilations, before, behind = spatial(node, x[0].shape[2:], x[1].shape[2:])
     made, pads = (x[0], before) if before == behind else (padded(x[0], before, behind), [0] * len(before))
     bias = x[2] if node.has(2) else None
     return CONV[x[0].ndim - 2](made, x[1], bias, strides, pads, dilations, node.attributes.get("group", 1))
@@ -49,7 +34,7 @@ def conv(node: Node, x: Sequence[Tensor]) -> Tensor:
 def conv_transpose(node: Node, x: Sequence[Tensor]) -> Tensor:
     if "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
         raise node.refused("its pads follow its output's shape")
-    strides, dilations, before, behind = spatial(node, x[0], x[1].shape[2:])
+    strides, dilations, before, behind = spatial(node, x[0].shape[2:], x[1].shape[2:])
     more = [int(n) for n in node.attributes.get("output_padding", [0] * len(strides))]
     bias = x[2] if node.has(2) else None
     same = before == behind
@@ -77,7 +62,7 @@ def pool(node: Node, x: Sequence[Tensor]) -> Tensor:
     if len([o for o in node.outputs if o]) > 1 or node.attributes.get("ceil_mode", 0):
         raise node.refused("it is not a pool with whole windows alone")
     kernel = [int(n) for n in node.attributes["kernel_shape"]]
-    strides, dilations, before, behind = spatial(node, x[0], kernel)
+    strides, dilations, before, behind = spatial(node, x[0].shape[2:], kernel)
     count = x[0].ndim - 2
     if node.op == "MaxPool":
         wide = padded(x[0], before, behind, float("-inf"))

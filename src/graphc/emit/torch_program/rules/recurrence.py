@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as nn
 
+from graphc.emit.onnx_node import check_recurrence
 from graphc.emit.torch_program.rule import Node, Tensor, rule
 
-MOST_FRAMES = 512
-USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 Step = Callable[[Tensor, list[Tensor], Tensor, Tensor], list[Tensor]]
 
 
 @rule("LSTM", "GRU", "RNN")
 def recurrence(node: Node, x: Sequence[Tensor]) -> Sequence[Tensor]:
-    check(node, x[0])
+    check_recurrence(node, x[0].shape[0])
     heard, ends = [], []
     way = node.attributes.get("direction", b"forward").decode()
     late = bool(node.attributes.get("linear_before_reset", 0))
@@ -40,27 +39,6 @@ def recurrence(node: Node, x: Sequence[Tensor]) -> Sequence[Tensor]:
 def state_of(node: Node, x: Sequence[Tensor], place: int, index: int) -> Tensor:
     """The first value of a state of one direction, of (batch, hidden)."""
     return x[place][index] if node.has(place) else x[0].new_zeros(x[0].shape[1], x[2].shape[2])
-
-
-def check(node: Node, x: Tensor) -> None:
-    """Refuses variants that frameworks do not write.
-
-    Errors:
-        TargetError: says which.
-    """
-    lengths = node.array(4, "lengths")
-    usual = USUAL[node.op] * (2 if node.attributes.get("direction", b"forward") == b"bidirectional" else 1)
-    given = [a.decode() for a in node.attributes.get("activations", [])] or usual
-    if lengths is not None and (lengths != x.shape[0]).any():
-        raise node.refused("its sequences have lengths of their own")
-    if given != usual or "clip" in node.attributes or node.attributes.get("input_forget", 0) or node.has(7):
-        raise node.refused(f"it is no plain {node.op}: {', '.join(given)}, or peepholes or a clip")
-    if node.attributes.get("layout", 0):
-        raise node.refused("its batch comes first", "export it with layout 0")
-    if x.shape[0] > MOST_FRAMES:
-        raise node.refused(
-            f"it turns {x.shape[0]} times a call, and graphc writes out {MOST_FRAMES} at most", "take a smaller chunk"
-        )
 
 
 def lstm_step(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list[Tensor]:

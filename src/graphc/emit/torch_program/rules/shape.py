@@ -159,8 +159,3 @@ def shape(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("Size")
 def size(node: Node, x: Sequence[Tensor]) -> Tensor:
     return torch.tensor(x[0].numel())
-
-
-@rule("ConstantOfShape")
-def constant_of_shape(node: Node, x: Sequence[Tensor]) -> Tensor:
-    raise node.refused("its shape is computed")

@@ -1,0 +1,118 @@
+"""What rules of every form share: a node, the registry of rules, and what convolutions and recurrences say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graphc.errors import TargetError
+
+Array = NDArray[Any]
+Made = TypeVar("Made")
+MOST_FRAMES = 512
+USUAL_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+
+
+@dataclass(frozen=True)
+class OnnxNode(ABC):
+    """A node of the ONNX graph, without its inputs: each form has its own."""
+
+    op: str
+    label: str
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+    opset: int
+
+    def refused(self, reason: str, hint: str | None = None) -> TargetError:
+        return TargetError(reason, node=self.label, hint=hint)
+
+    @abstractmethod
+    def array(self, index: int, what: str) -> Array | None:
+        """The entries of an input that has to be known before the model runs; None where it is absent.
+
+        Errors:
+            TargetError: it is computed.
+        """
+
+    @abstractmethod
+    def has(self, index: int) -> bool:
+        """Whether an input is there."""
+
+    def numbers(self, index: int, name: str) -> list[int] | None:
+        """Whole numbers that are an attribute in old opsets and an input in new ones."""
+        if name in self.attributes:
+            return [int(n) for n in self.attributes[name]]
+        found = self.array(index, name)
+        return None if found is None else [int(n) for n in np.asarray(found).reshape(-1)]
+
+
+def label_of(proto: onnx.NodeProto, index: int) -> str:
+    """A node as messages name it."""
+    return f"{proto.name or proto.output[0] or index} ({proto.op_type})"
+
+
+def attributes_of(proto: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+
+
+def registrar(rules: dict[str, Made]) -> Callable[..., Callable[[Made], Made]]:
+    """A decorator that registers a rule for ops of ONNX, each op once."""
+
+    def rule(*ops: str) -> Callable[[Made], Made]:
+        def add(made: Made) -> Made:
+            for op in ops:
+                assert op not in rules, op
+                rules[op] = made
+            return made
+
+        return add
+
+    return rule
+
+
+def spatial(
+    node: OnnxNode, sizes: Sequence[int], kernel: Sequence[int]
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Strides, dilations, pads before and pads behind, of each axis of space; ``sizes`` are the input's."""
+    count = len(sizes)
+    strides = [int(n) for n in node.attributes.get("strides", [1] * count)]
+    dilations = [int(n) for n in node.attributes.get("dilations", [1] * count)]
+    pads = [int(n) for n in node.attributes.get("pads", [0] * 2 * count)]
+    auto = node.attributes.get("auto_pad", b"NOTSET").decode()
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        for i, (size, step) in enumerate(zip(sizes, strides, strict=True)):
+            reach = (kernel[i] - 1) * dilations[i] + 1
+            total = max((-(-size // step) - 1) * step + reach - size, 0)
+            small, large = total // 2, total - total // 2
+            pads[i], pads[count + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    return strides, dilations, pads[:count], pads[count:]
+
+
+def check_recurrence(node: OnnxNode, frames: int) -> None:
+    """Refuses an LSTM, GRU or RNN that is none of those that frameworks write, or that turns too often in a call.
+
+    Errors:
+        TargetError: says which.
+    """
+    lengths = node.array(4, "sequences' lengths")
+    if lengths is not None and (lengths != frames).any():
+        raise node.refused("its sequences have lengths of their own")
+    both = node.attributes.get("direction", b"forward") == b"bidirectional"
+    usual = USUAL_ACTIVATIONS[node.op] * (2 if both else 1)
+    given = [a.decode() for a in node.attributes.get("activations", [])] or usual
+    if given != usual or "clip" in node.attributes or node.attributes.get("input_forget", 0):
+        raise node.refused(f"it is no plain {node.op}: its activations are {', '.join(given)}")
+    if node.has(7):
+        raise node.refused("it has peepholes")
+    if node.attributes.get("layout", 0):
+        raise node.refused("its batch comes first", "export it with layout 0")
+    if frames > MOST_FRAMES:
+        raise node.refused(
+            f"it turns {frames} times a call, and graphc writes out {MOST_FRAMES} at most", "take a smaller chunk"
+        )
