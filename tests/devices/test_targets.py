@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -166,7 +166,7 @@ def test_a_signal_after_two_openvino_sessions_crashes_nothing(tmp_path: Path) ->
 
 
 class Fake(Device):
-    """onnxruntime behind the calls of a target, which gives what a test wants it to give."""
+    """onnxruntime behind the calls of a target; ``off`` is added to what it gives."""
 
     name: ClassVar[str] = "fake"
     summary: ClassVar[str] = "a runtime of the tests"
@@ -176,8 +176,8 @@ class Fake(Device):
     license: ClassVar[str] = "MIT"
     suffixes: ClassVar[tuple[str, ...]] = (".fake",)
 
-    def __init__(self, change: Callable[[dict[str, np.ndarray], int], dict[str, np.ndarray]] | None = None):
-        self.change = change or (lambda results, call: results)
+    def __init__(self, off: float = 0.0):
+        self.off = np.float32(off)
 
     def convert(self, model: StreamingModel, options: Any) -> Converted:
         return Converted(
@@ -194,13 +194,11 @@ class Fake(Device):
 class FakeRunner(Runner):
     def __init__(self, device: Fake, path: Path, outputs: list[str]):
         self.session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-        self.device, self.outputs, self.calls = device, outputs, 0
+        self.device, self.outputs = device, outputs
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self.calls += 1
         results = dict(zip(self.outputs, self.session.run(self.outputs, dict(feeds)), strict=True))
-        quiet = all(not np.any(v) for n, v in feeds.items() if n == "features")
-        return self.device.change(results, -self.calls if quiet else self.calls)
+        return {**results, "log_probs": results["log_probs"] + self.device.off}
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
@@ -209,38 +207,9 @@ def installed(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
     monkeypatch.setattr("graphc.build.target_files.all_devices", lambda: found)
 
 
-def only(name: str, changed: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict[str, np.ndarray], int], Any]:
-    return lambda results, call: {**results, name: changed(results[name])} if name in results else results
-
-
-def nan_in_silence(results: dict[str, np.ndarray], call: int) -> dict[str, np.ndarray]:
-    return {n: v * np.float32(np.nan) if v.dtype == np.float32 and call < 0 else v for n, v in results.items()}
-
-
-def one_state(results: dict[str, np.ndarray], call: int) -> dict[str, np.ndarray]:
-    name = next(n for n in results if n.endswith("_hidden_out"))
-    return {**results, name: results[name] + np.float32(0.3)}
-
-
-FAULTS: dict[str, Callable[[dict[str, np.ndarray], int], Any]] = {
-    "every number is NaN": only("log_probs", lambda v: np.full_like(v, np.nan)),
-    "NaN in silent chunks": nan_in_silence,
-    "transposed": only("log_probs", lambda v: v.transpose(0, 2, 1).reshape(v.shape)),
-    "frames in another order": only("log_probs", lambda v: v[:, ::-1]),
-    "a little off": only("log_probs", lambda v: v + np.float32(1e-3)),
-    "too few numbers": only("log_probs", lambda v: v[:, :-1]),
-    "infinite at one place": only(
-        "log_probs", lambda v: np.where(np.arange(v.shape[1])[None, :, None] == 3, np.inf, v)
-    ),
-    "a state is off": one_state,
-    "off from the tenth call on": lambda r, call: {**r, "log_probs": r["log_probs"] * (1 + (abs(call) > 9))},
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_wrong_conversion_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    installed(monkeypatch, Fake(FAULTS[fault]))
-    with pytest.raises((ValidationError, ModelError), match="fake"):
+def test_a_wrong_conversion_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, Fake(off=1e-3))
+    with pytest.raises(ValidationError, match="fake"):
         graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[fake]"))
     assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
 
@@ -258,7 +227,7 @@ def test_a_right_conversion_is_written_with_its_record(tmp_path: Path, monkeypat
 
 
 def test_a_tolerance_of_a_target_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, Fake(FAULTS["a little off"]))
+    installed(monkeypatch, Fake(off=1e-3))
     report = graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", "[{fake: {tolerance: {snr_db: 40}}}]"))
     assert 40 < report.data["targets"]["fake"]["snr_db"] < 90
 
