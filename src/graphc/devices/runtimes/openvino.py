@@ -26,6 +26,7 @@ from graphc.devices.device import (
 from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.emit.narrow_ports import with_narrow_ports
+from graphc.emit.swish_apart import with_swish_apart
 from graphc.errors import TargetError
 
 CONVERT = """
@@ -62,7 +63,8 @@ class OpenVino(Device):
         wide = {p.name for p in model.ports if p.dtype == np.int64 and p.name in {*states, *states.values()}}
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.xml"
-            onnx.save(with_narrow_ports(model.proto, wide), source)
+            shaped = model.proto if options.quantize else with_swish_apart(model.proto)
+            onnx.save(with_narrow_ports(shaped, wide), source)
             if options.quantize == "static_int8":
                 keep_calls(Path(folder), model, wide)
             words = [str(source), str(written), json.dumps(states), options.quantize or ""]

@@ -54,6 +54,11 @@ def straight(rank: int) -> Order:
     return tuple(range(rank))
 
 
+def channels_last(rank: int) -> Order:
+    """The axes as a convolution of LiteRT has them."""
+    return (0, *range(2, rank), 1)
+
+
 def in_order(sizes: Sequence[int], order: Order) -> tuple[int, ...]:
     return tuple(sizes[axis] for axis in order)
 

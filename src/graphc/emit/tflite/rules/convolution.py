@@ -11,13 +11,9 @@ from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
 from graphc.emit.tflite.rules.matrix import connected
 from graphc.emit.tflite.rules.shape import joined, piece
-from graphc.emit.tflite.value import Array, Value, known
+from graphc.emit.tflite.value import Array, Value, channels_last, known
 
 MOST_TAPS = 25
-
-
-def channels_last(rank: int) -> tuple[int, ...]:
-    return (0, *range(2, rank), 1)
 
 
 def as_image(e: Emitter, x: Value) -> int:
@@ -120,17 +116,19 @@ def of_few_taps(
 ) -> Value:
     """A depthwise convolution over time, as a sum of shorter ones: XNNPACK has fast kernels of up to 25 taps."""
     taps, apart, by = weights.shape[2], dilations[0], strides[0]
-    frames = (x.shape[2] - (taps - 1) * apart - 1) // by + 1
+    batch, channels, width = x.shape
+    frames = (width - (taps - 1) * apart - 1) // by + 1
+    image = e.value(as_image(e, x), (batch, channels, 1, width), x.dtype, channels_last(4))
     total: Value | None = None
     for first in range(0, taps, MOST_TAPS):
-        part = weights[:, :, first : first + MOST_TAPS]
-        reach = (frames - 1) * by + (part.shape[2] - 1) * apart + 1
-        heard = piece(e, x, 2, first * apart, first * apart + reach)
+        part = weights[:, :, None, first : first + MOST_TAPS]
+        reach = (frames - 1) * by + (part.shape[3] - 1) * apart + 1
+        heard = piece(e, image, 3, first * apart, first * apart + reach)
         offset = bias if total is None else np.zeros_like(bias)
-        made = convolved(e, heard, part, offset, strides, dilations, x.shape[1])
+        made = convolved(e, heard, part, offset, two(strides), two(dilations), channels)
         total = made if total is None else e.elementwise("ADD", [total, made])
     assert total is not None
-    return total
+    return from_image(e, e.stored(total, channels_last(4)), (batch, weights.shape[0], frames))
 
 
 def convolved(

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
-from graphc.emit.tflite.rules.shape import taken
+from graphc.emit.tflite.rules.shape import piece, taken
 from graphc.emit.tflite.value import Array, Value, known
 
 
@@ -79,7 +79,5 @@ def as_a_shift(e: Emitter, x: Value, index: Array, axis: int) -> Value | None:
         flat = e.op("PAD", [flat, pads], (lead, needed), x.dtype)
     places = [e.constant([0, begin], np.int32), e.constant([lead, rows * pitch], np.int32)]
     flat = e.op("SLICE", [flat, *places], (lead, rows * pitch), x.dtype)
-    grid = e.reshaped(flat, (lead, rows, pitch), x.dtype)
-    places = [e.constant([0, 0, 0], np.int32), e.constant([lead, rows, count], np.int32)]
-    cut = e.op("SLICE", [grid, *places], (lead, rows, count), x.dtype)
-    return e.given(e.value(cut, (lead, rows, count), x.dtype), index.shape)
+    grid = e.value(e.reshaped(flat, (*index.shape[:-1], pitch), x.dtype), (*index.shape[:-1], pitch), x.dtype)
+    return piece(e, grid, grid.rank - 1, 0, count)

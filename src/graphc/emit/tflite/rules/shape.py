@@ -10,7 +10,7 @@ import numpy as np
 from graphc.emit.tflite.emitter import Emitter
 from graphc.emit.tflite.rule import Node, rule
 from graphc.emit.tflite.rules.elementwise import cast_to
-from graphc.emit.tflite.value import Value, known, straight
+from graphc.emit.tflite.value import Value, channels_last, known, straight
 
 
 @rule("Reshape")
@@ -142,6 +142,7 @@ def piece(e: Emitter, x: Value, axis: int, start: int, stop: int) -> Value:
 
 @rule("Split")
 def split(e: Emitter, node: Node) -> Sequence[Value]:
+    """Axes that a transpose moved are moved before the split, in one go; a convolution's stay for the next one."""
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     sizes = node.numbers(1, "split")
@@ -149,6 +150,8 @@ def split(e: Emitter, node: Node) -> Sequence[Value]:
         count = node.attributes.get("num_outputs", len(node.outputs))
         each = -(-x.shape[axis] // count)
         sizes = [min(each, x.shape[axis] - each * i) for i in range(count)]
+    if x.constant is None and x.order != channels_last(x.rank):
+        x = e.value(e.stored(x), x.shape, x.dtype)
     if x.constant is None and len(set(sizes)) == 1:
         return evenly(e, x, axis, len(sizes))
     ends = np.cumsum(sizes)
