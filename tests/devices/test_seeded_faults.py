@@ -18,7 +18,7 @@ from graphc.build.target_files import Wanted, make_target, static_model
 from graphc.devices.device import Converted, Device, NativePort, Runner, StreamingModel
 from graphc.devices.held_state import HeldOutput
 from graphc.devices.registry import all_devices
-from graphc.errors import InstallError, ModelError, ValidationError
+from graphc.errors import InstallError, ModelError, TargetError, ValidationError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.passes.pipeline import Pipeline, PipelineResult
@@ -181,7 +181,7 @@ MODELS_OF_THE_CONVERTER: dict[str, Callable[[onnx.ModelProto], None]] = {
 
 @contextmanager
 def refused(name: str) -> Iterator[None]:
-    with pytest.raises((ValidationError, ModelError), match=name):
+    with pytest.raises((ValidationError, ModelError, TargetError), match=name):
         yield
 
 

@@ -43,6 +43,7 @@ class Facts:
         settings: what the user asked for.
         finite: tensors that are finite even in frames that do not exist.
         proof: where a rule claims what it takes to be true at every length.
+        longest: the model takes no longer lengths than those.
     """
 
     node: Node
@@ -62,6 +63,7 @@ class Facts:
     settings: LiftOptions = DEFAULT
     finite: Set[str] = frozenset()
     proof: Proof | None = None
+    longest: bool = False
 
     def __getitem__(self, index: int) -> Fact | None:
         return self.inputs[index] if index < len(self.inputs) else None

@@ -126,6 +126,7 @@ class Study:
         absolute: score matrices that do not shift along.
         spread: whether lengths were tried for what no formula decides.
         begins: whether it may hold from a length on only.
+        longest: whether the model takes no longer lengths than those evaluated.
     """
 
     offline: Offline
@@ -134,6 +135,7 @@ class Study:
     absolute: dict[str, AbsoluteTableError] = field(default_factory=dict)
     spread: bool = False
     begins: bool = False
+    longest: bool = False
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """What a walk finds once all that it claims is decided.
@@ -198,8 +200,11 @@ class Study:
                     raise
                 wanted = most + MARGIN if longest < most else 2 * longest
                 more = lengths_from(self.offline, wanted)
-                if not more:
+                if not more and self.longest:
                     raise
+                if not more:
+                    self.longest = True
+                    continue
                 self.evaluation = evaluate_also(self.evaluation, more)
 
     def smallest(self) -> Analysis:
@@ -217,7 +222,14 @@ class Study:
                     ) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:
-        found = Propagation(self.offline, self.evaluation, chunk, settings=self.settings, absolute=self.absolute)
+        found = Propagation(
+            self.offline,
+            self.evaluation,
+            chunk,
+            settings=self.settings,
+            absolute=self.absolute,
+            longest=self.longest,
+        )
         found.run()
         promise = promise_of(found)
         facts, steps, proof = found.facts, found.steps, found.proof

@@ -48,12 +48,12 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     except (ChunkMisfitError, TooShortError, AbsoluteError, AbsoluteTableError):
         raise
     except StreamError as err:
-        moved = None if tables else moved_stream(node, facts, err)
-        if moved is not None:
-            return moved
-        if any(stands_still(fact, facts) for fact in facts.inputs if isinstance(fact, Stream)):
+        if not facts.longest and any(stands_still(fact, facts) for fact in facts.inputs if isinstance(fact, Stream)):
             raise TooShortError(err.reason, max(facts.lengths), err.node, err.hint) from None
-        raise first_refusal(facts, err) from None
+        moved = None if tables else moved_stream(node, facts, err)
+        if moved is None:
+            raise first_refusal(facts, err) from None
+        return moved
     except GraphcError:
         raise
     except (IndexError, KeyError, TypeError, ValueError) as err:

@@ -49,6 +49,7 @@ class Propagation:
         finite: tensors that are finite even in frames that do not exist.
         absolute: score matrices that do not shift along, by name, with what was said of them.
         lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
+        longest: the model takes no longer lengths than those evaluated.
         bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
     """
 
@@ -61,6 +62,7 @@ class Propagation:
     bounds: list[tuple[Length, int]] = field(default_factory=list)
     settings: LiftOptions = DEFAULT
     absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
+    longest: bool = False
     finite: set[str] = field(default_factory=set)
     lowest: dict[str, float] = field(default_factory=dict)
 
@@ -291,4 +293,5 @@ class Propagation:
             self.settings,
             self.finite,
             self.proof,
+            self.longest,
         )
