@@ -8,7 +8,7 @@ quickstart: .venv/.installed
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.tested
-	$(BIN)/ruff check src passes tests examples benchmarks zoo
+	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from conformer import Size, Twin, conformer
+from graphc_runtime.native.session import NativeSession
 from streaming_twin import export_twin, export_whole, twin_runner
 from targets import is_here
 
 import graphc
-from graphc.devices.native_session import NativeSession
 from graphc.devices.registry import all_devices
 
 ROUNDS, CALLS = 30, 20

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from graphc_runtime.errors import RunError
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import graphc
 from graphc.ir.graph import RANDOM_OPS
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, Rewrite
 from graphc.rewriting.scene import Scene

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from graphc_runtime.errors import StreamError
 from promise import streams_equal
 
-from graphc.errors import StreamError
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec

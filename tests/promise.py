@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, StreamError
 
-from graphc.errors import ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.ir.verify import verify
 from graphc.offline.prepare import offline_of

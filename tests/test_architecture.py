@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from graphc.spec.schema import json_schema
 from graphc.spec.yaml_source import read_yaml
 
 SOURCE = ROOT / "src" / "graphc"
+RUNTIME = ROOT / "clients" / "python" / "src" / "graphc_runtime"
 ORDER = (
     "errors",
     "system",
@@ -42,6 +44,7 @@ ORDER = (
     "__init__",
     "__main__",
 )
+RUNTIMES = ("MNN", "ai_edge_litert", "coremltools", "executorch", "openvino", "torch", "tract")
 STREAM_ORDER = (
     "facts",
     "symbolic",
@@ -105,23 +108,24 @@ def test_a_part_of_stream_imports_only_what_stands_above_it() -> None:
 
 
 def test_every_folder_says_what_is_in_it_and_holds_a_dozen_files() -> None:
-    for folder in {p.parent for root in (SOURCE, ROOT / "passes") for p in root.rglob("*.py")}:
+    for folder in {p.parent for root in (SOURCE, RUNTIME, ROOT / "passes") for p in root.rglob("*.py")}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
         files = [p for p in folder.glob("*.py") if p.name != "__init__.py"]
         assert len(files) <= MOST_FILES or any(folder.match(f"**/{name}") for name in LISTS), folder
 
 
 def test_no_file_is_longer_than_a_reader_holds() -> None:
-    sources = [p for root in (SOURCE, ROOT / "passes") for p in root.rglob("*.py")]
+    sources = [p for root in (SOURCE, RUNTIME, ROOT / "passes") for p in root.rglob("*.py")]
     assert [str(p) for p in sources if len(p.read_text().splitlines()) > MOST_LINES] == []
 
 
 def modules() -> dict[str, Path]:
     """Every file of graphc by its module name."""
     found = {}
-    for path in SOURCE.rglob("*.py"):
-        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for source in (SOURCE, RUNTIME):
+        for path in source.rglob("*.py"):
+            parts = path.relative_to(source.parent).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
@@ -129,7 +133,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     """Imports for types alone count too."""
     known = modules()
     arrows = {name: (imports_of(path) & set(known)) - {name} for name, path in known.items()}
-    arrows["graphc"] = set()
+    arrows["graphc"] = arrows["graphc_runtime"] = set()
     while free := {name for name, there in arrows.items() if not there}:
         arrows = {name: there - free for name, there in arrows.items() if name not in free}
     assert not arrows, f"in or before a circle: {sorted(arrows)}"
@@ -142,9 +146,16 @@ def test_formulas_know_nothing_of_ops_and_questions_nothing_of_proofs(folder: st
         assert inner <= below, path
 
 
-def test_onnxruntime_is_imported_in_one_file_only() -> None:
-    users = [p.relative_to(SOURCE) for p in SOURCE.rglob("*.py") if "onnxruntime" in imports_of(p)]
-    assert users == [Path("ir/runtime.py")]
+def test_onnxruntime_is_imported_in_two_files_only() -> None:
+    users = {name for name, path in modules().items() if "onnxruntime" in imports_of(path)}
+    assert users == {"graphc.ir.runtime", "graphc_runtime.ort_model"}
+
+
+def test_the_runtime_knows_nothing_of_the_compiler() -> None:
+    for path in RUNTIME.rglob("*.py"):
+        others = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names)
+        allowed = {"__future__", "graphc_runtime", "numpy", "onnxruntime", "ml_dtypes"}
+        assert others <= allowed | ({*RUNTIMES} if "runtimes" in path.parts else set()), path
 
 
 def test_passes_use_public_names_of_the_api_alone() -> None:
@@ -161,13 +172,9 @@ def test_graphc_never_imports_its_passes() -> None:
 def test_packages_are_listed_as_the_folders_are() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = {
-        "graphc" + ("." + ".".join(p.relative_to(SOURCE).parts) if p != SOURCE else "")
-        for p in {f.parent for f in SOURCE.rglob("*.py")}
-    }
-    passes = ROOT / "passes"
-    folders |= {
-        "graphc_passes" + ("." + ".".join(p.relative_to(passes).parts) if p != passes else "")
-        for p in {f.parent for f in passes.rglob("*.py")}
+        ".".join((name, *p.relative_to(root).parts))
+        for name, root in (("graphc", SOURCE), ("graphc_passes", ROOT / "passes"), ("graphc_runtime", RUNTIME))
+        for p in {f.parent for f in root.rglob("*.py")}
     }
     assert set(project["tool"]["setuptools"]["packages"]) == folders
 

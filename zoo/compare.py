@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from graphc_runtime.errors import RunError
 from numpy.typing import NDArray
 
 from graphc import StreamSession
 from graphc.ir.graph import Tensor
 from graphc.ir.model import Model, read_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.relax import without_stale_shapes
 
 Array = NDArray[Any]

@@ -10,28 +10,20 @@ when it is first imported; importing graphc says so (``ORT_DISABLE_TELEMETRY=1``
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphc.system.lazy_names import loaded_when_asked
+from graphc_runtime.lazy_names import loaded_when_asked
 
 if TYPE_CHECKING:
+    from graphc_runtime.batch_session import BatchSession
+    from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
+    from graphc_runtime.ort_model import load_op_library
+    from graphc_runtime.session import StreamSession
+
     from graphc.build.compiler import Options
     from graphc.build.report import Report
-    from graphc.client.batch_session import BatchSession
-    from graphc.client.session import StreamSession
-    from graphc.errors import (
-        GraphcError,
-        InputError,
-        ModelError,
-        OutputError,
-        PassError,
-        SpecError,
-        StreamError,
-        ValidationError,
-    )
-    from graphc.ir.runtime import load_op_library
+    from graphc.errors import OutputError, PassError, SpecError, ValidationError
     from graphc.passes.transform import transform
 
 __all__ = [
@@ -53,9 +45,6 @@ __all__ = [
 ]
 
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-
 def compile(spec_path: str | Path, options: Options | None = None) -> Report:  # noqa: A001
     """Compiles a spec and writes its outputs; what ``graphc compile`` calls.
 
@@ -71,14 +60,15 @@ def compile(spec_path: str | Path, options: Options | None = None) -> Report:  #
 
 
 HOMES = {
-    "BatchSession": "graphc.client.batch_session",
+    "BatchSession": "graphc_runtime.batch_session",
     "Options": "graphc.build.compiler",
     "Report": "graphc.build.report",
-    "StreamSession": "graphc.client.session",
-    "load_op_library": "graphc.ir.runtime",
+    "StreamSession": "graphc_runtime.session",
+    "load_op_library": "graphc_runtime.ort_model",
     "transform": "graphc.passes.transform",
 }
-ERRORS = {name: "graphc.errors" for name in __all__ if name.endswith("Error")}
+ERRORS = dict.fromkeys(("OutputError", "PassError", "SpecError", "ValidationError"), "graphc.errors")
+ERRORS |= dict.fromkeys(("GraphcError", "InputError", "ModelError", "StreamError"), "graphc_runtime.errors")
 
 # The command forks before onnxruntime is there, whose threads would not come along.
 __getattr__ = loaded_when_asked(__name__, HOMES | ERRORS)

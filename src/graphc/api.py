@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from graphc.system.lazy_names import loaded_when_asked
+from graphc_runtime.lazy_names import loaded_when_asked
 
 HOMES = {
     alias.name: str(node.module)

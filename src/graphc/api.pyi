@@ -1,13 +1,8 @@
-from graphc.contract.signature import (
-    Signature,
-    StateKind,
-    StatePack,
-    StatePart,
-    StatePort,
-    StateScale,
-    port_changes,
-)
-from graphc.errors import GraphcError, ModelError, PassError, StreamError
+from graphc_runtime.errors import GraphcError, ModelError, RunError, StreamError
+from graphc_runtime.manifest import StateKind
+
+from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, port_changes
+from graphc.errors import PassError
 from graphc.ir.external_weights import loaded
 from graphc.ir.graph import (
     RANDOM_OPS,
@@ -39,7 +34,7 @@ from graphc.ir.graph import (
     with_attrs,
 )
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.ir.shapes import inferred_types, static_shapes
 from graphc.ir.sizes import size_of
 from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-
-class GraphcError(Exception):
-    """A refusal that a person can act on.
-
-    Args:
-        reason: what is wrong and why.
-        node: the ONNX node concerned, as ``name (OpType)``.
-        hint: what to do about it.
-        where: a file, with line and column where known.
-    """
-
-    exit_code = 2
-
-    def __init__(self, reason: str, *, node: str | None = None, hint: str | None = None, where: str | None = None):
-        super().__init__(reason)
-        self.reason = reason
-        self.node = node
-        self.hint = hint
-        self.where = where
-
-    def __str__(self) -> str:
-        place = "".join(f"{part}: " for part in (self.where, self.node and f"node {self.node}") if part)
-        return f"{place}{self.reason}" + (f"; {self.hint}" if self.hint else "")
+from graphc_runtime.errors import GraphcError, StreamError
 
 
 class SpecError(GraphcError):
     """A spec that cannot be read or does not fit its model or its passes."""
-
-
-class ModelError(GraphcError):
-    """A model file that cannot be read, is not valid ONNX, or does not run in onnxruntime."""
 
 
 class PassError(GraphcError):
@@ -47,24 +21,6 @@ class DefectError(PassError):
 
 class OutputError(GraphcError):
     """A result that could not be written."""
-
-
-class InstallError(GraphcError):
-    """A package that is needed and not installed."""
-
-
-class InputError(GraphcError):
-    """Arrays that do not fit a compiled model's ports."""
-
-
-class StreamError(GraphcError):
-    """A model that cannot be streamed as asked."""
-
-    exit_code = 3
-
-
-class TargetError(StreamError):
-    """A runtime that does not take a model."""
 
 
 class LengthError(StreamError):

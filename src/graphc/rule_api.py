@@ -9,9 +9,10 @@ A rule is registered when its module is imported: from a package of the entry po
 folder that a spec names in ``pass_paths``.
 """
 
+from graphc_runtime.errors import StreamError
+from graphc_runtime.manifest import StateKind
+
 from graphc.contract.length import Length
-from graphc.contract.signature import StateKind
-from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.scores import ScoreMatrix

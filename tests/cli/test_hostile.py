@@ -24,13 +24,13 @@ from conftest import ROOT, SPEC, small_model
 from hostile_models import MODELS, external
 
 sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+from graphc_runtime.errors import InputError, ModelError
+from graphc_runtime.session import StreamSession
 from targets import TARGETS
 
 import graphc
 import graphc.offline.recordings
 from graphc.cli.terminal import console, show_report
-from graphc.client.session import StreamSession
-from graphc.errors import InputError, ModelError
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
 from graphc.spec.stream_schema import StreamSpec

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from graphc_runtime.session import StreamSession
 
 import graphc
-from graphc.client.session import StreamSession
 from graphc.ir.runtime import Session
 
 MODELS = ROOT / "examples" / "models"

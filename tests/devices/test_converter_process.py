@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from graphc_runtime.errors import TargetError
 
 from graphc.devices.runtimes import converter_process
 from graphc.devices.runtimes.converter_process import convert_apart
-from graphc.errors import TargetError
 
 REFUSES = """
 from graphc.devices.runtimes.converter_process import in_this_process
-from graphc.errors import TargetError
+from graphc_runtime.errors import TargetError
 def convert(word):
     raise TargetError(f"it knows no {word}", node="a (Loop)", hint="leave it out")
 in_this_process(convert, ["loop"])

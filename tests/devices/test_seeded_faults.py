@@ -12,13 +12,15 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from graphc_runtime.errors import InstallError, ModelError, TargetError
+from graphc_runtime.held_state import HeldOutput
+from graphc_runtime.native.ports import NativePort, Runner
 from onnx import numpy_helper
 
 from graphc.build.target_files import Wanted, make_target, static_model
-from graphc.devices.device import Converted, Device, NativePort, Runner, StreamingModel
-from graphc.devices.held_state import HeldOutput
+from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.registry import all_devices
-from graphc.errors import InstallError, ModelError, TargetError, ValidationError
+from graphc.errors import ValidationError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.passes.pipeline import Pipeline, PipelineResult

@@ -7,13 +7,14 @@ import time
 import numpy as np
 import onnx
 import pytest
+from graphc_runtime.errors import ModelError
 from lifting import model_of, random, weights
 
 from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import Reading, Told
 from graphc.discover.receptive_field import receptive_field
-from graphc.errors import ModelError, SpecError
+from graphc.errors import SpecError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift

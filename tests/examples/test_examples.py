@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, by_turns
 from example_models import ATTENTION, INPUTS, MODELS, SPECS
+from graphc_runtime.session import StreamSession
 from promise import lifted_at, streams_equal
 
 import graphc
-from graphc.client.session import StreamSession
 from graphc.discover.inspection import inspect_model
 from graphc.discover.reading import Told
 from graphc.ir.model import read_model

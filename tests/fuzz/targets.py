@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from graphc.client.first_values import first_value
-from graphc.client.manifest import FileInit, StateEntry, parse_manifest
-from graphc.client.stream_buffer import StreamBuffer
-from graphc.errors import GraphcError
+from graphc_runtime.errors import GraphcError
+from graphc_runtime.first_values import first_value
+from graphc_runtime.manifest import FileInit, StateEntry, parse_manifest
+from graphc_runtime.stream_buffer import StreamBuffer
+
 from graphc.ir.model import Model, read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphc_runtime.errors import ModelError
 from lifting import model_of, random, weights
 
 import graphc
@@ -14,7 +15,6 @@ import graphc.ir.external_weights
 import graphc.ir.runtime
 import graphc.ir.sizes
 import graphc.offline.reference
-from graphc.errors import ModelError
 from graphc.ir.external_weights import is_kept, loaded
 from graphc.ir.import_export import import_model
 from graphc.ir.model import read_model

@@ -9,10 +9,11 @@ import onnx
 import pytest
 from attention_texts import ARRAYS, BAND, LIMITS, PLACES, SCORES
 from conftest import ROOT
+from graphc_runtime.errors import StreamError
 from lifting import lifted_equal, model_of, random, refusal, weights
 
 import graphc
-from graphc.errors import SpecError, StreamError
+from graphc.errors import SpecError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.propagation.analysis import analyse

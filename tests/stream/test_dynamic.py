@@ -10,12 +10,12 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from graphc_runtime.errors import StreamError
+from graphc_runtime.session import StreamSession
 from onnx import TensorProto, helper
 
 import graphc
-from graphc.client.session import StreamSession
 from graphc.contract.length import Length
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Graph, Node, Variable
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session

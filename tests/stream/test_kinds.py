@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
 from lifting import model_of, random, refusal, weights
 from promise import streams_equal
 
 import graphc
-from graphc.errors import GraphcError, InputError, ModelError, StreamError
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from graphc_runtime.errors import InputError, StreamError
 from lifting import ends_before, lifted_equal, model_of, random, weights
 from promise import streams_equal
 
 from graphc.contract.length import Length
-from graphc.errors import InputError, StreamError
 from graphc.ir.model import Model, read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphc_runtime.errors import StreamError
 from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weights
 
-from graphc.errors import StreamError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from conftest import ROOT, by_turns
 from drawn_thresholds import draw_threshold_network
+from graphc_runtime.errors import ModelError, StreamError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lifting import model_of, weights
@@ -16,7 +17,7 @@ from networks import Seeded
 from promise import streams_equal
 
 from graphc.contract.length import Length
-from graphc.errors import ChunkMisfitError, ModelError, StreamError
+from graphc.errors import ChunkMisfitError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline

@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, by_turns
+from graphc_runtime.batch_session import BatchSession
+from graphc_runtime.errors import InputError
+from graphc_runtime.open_compiled import opened
+from graphc_runtime.session import StreamSession
 
 import graphc
-from graphc.client.batch_session import BatchSession
-from graphc.client.session import StreamSession, opened
-from graphc.errors import InputError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline

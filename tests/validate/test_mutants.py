@@ -11,9 +11,9 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import ROOT, SPEC, small_model
+from graphc_runtime.session import StreamSession
 
 from graphc.build.revalidate import mutants_of_spec
-from graphc.client.session import StreamSession
 from graphc.validate.mutants import mutants_of
 from graphc.validate.surgery import Parts
 

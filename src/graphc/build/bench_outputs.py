@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphc_runtime.session import StreamSession
+
 from graphc.build.output_files import output_paths
 from graphc.build.revalidate import compiled_session
-from graphc.client.session import StreamSession
 from graphc.errors import SpecError
 from graphc.ir.model import read_model
 from graphc.measure.bench import Latency, measure, measure_in_turns

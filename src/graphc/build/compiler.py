@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from graphc_runtime.errors import GraphcError
+from graphc_runtime.manifest import METADATA_KEY
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.build.output_files import check_output, output_paths
@@ -17,12 +20,9 @@ from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.static_ports import with_static_ports
 from graphc.build.target_files import Made, made_targets, report_entry, runtimes_of, wanted_targets
-from graphc.client.make_manifest import manifest_of, npz
-from graphc.client.manifest import METADATA_KEY, to_json
-from graphc.errors import GraphcError
+from graphc.client.make_manifest import manifest_of, npz, to_json
 from graphc.ir.external_weights import array_of, is_kept, loaded
 from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
-from graphc.ir.runtime import OP_LIBRARIES
 from graphc.ir.sizes import size_of
 from graphc.measure.bench import measure
 from graphc.measure.budget import check_budget

@@ -9,9 +9,11 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+from graphc_runtime.errors import ModelError
+from graphc_runtime.first_values import file_digest
+
 from graphc.build.sbom import metadata_of, normal
-from graphc.errors import ModelError
-from graphc.ir.model import check_file, digest, file_digest
+from graphc.ir.model import check_file, digest
 from graphc.ir.runtime import versions
 from graphc.spec.spec_file import SpecFile
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from graphc_runtime.errors import ModelError
+from graphc_runtime.session import StreamSession
+
 from graphc.build.output_files import output_paths
 from graphc.build.report import finite
-from graphc.client.session import StreamSession
-from graphc.errors import ModelError, SpecError
+from graphc.errors import SpecError
 from graphc.ir.model import read_model
 from graphc.measure.budget import drift_limit
 from graphc.measure.drift import float_session, long_stream

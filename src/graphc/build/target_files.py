@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.native.session import NativeSession
+from graphc_runtime.session import StreamSession
 
 from graphc.build.static_ports import with_static_ports
 from graphc.client.make_manifest import manifest_of
-from graphc.client.session import StreamSession
 from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
-from graphc.devices.native_session import NativeSession, onnx_ports, opened
+from graphc.devices.onnx_ports import onnx_ports, opened
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
 from graphc.ir.external_weights import loaded

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from graphc_runtime.errors import GraphcError
 
-from graphc.errors import GraphcError
 from graphc.system.escape import one_line
 from graphc.system.signals import ignore_interruptions, say_interrupted
 
@@ -128,7 +128,7 @@ def runs_models(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(op_libraries: tuple[Path, ...], **arguments: Any) -> None:
         if op_libraries:
-            from graphc.ir.runtime import load_op_library
+            from graphc_runtime.ort_model import load_op_library
 
             for path in op_libraries:
                 load_op_library(path)

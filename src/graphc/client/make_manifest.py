@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import zipfile
 from dataclasses import asdict
@@ -10,9 +11,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from graphc_runtime.manifest import FORMAT
 from numpy.typing import NDArray
 
-from graphc.client.manifest import FORMAT
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model, dims, dtype_name
 
@@ -134,3 +135,13 @@ def fill_of(value: Any) -> Any:
     if math.isinf(number):
         return "inf" if number > 0 else "-inf"
     return int(number) if value.dtype.kind in "iub" else number
+
+
+def to_json(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def first_values(model: Model) -> dict[str, NDArray[Any]]:
+    """What the states of a model start from, by input."""
+    assert model.signature is not None
+    return {s.input: s.init for s in model.signature.states}

@@ -6,28 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
+from graphc_runtime.manifest import StateKind
 from numpy.typing import NDArray
 
 from graphc.contract.length import Length
-
-StateKind = Literal[
-    "rnn_hidden",
-    "rnn_cell",
-    "scan_carry",
-    "conv_context",
-    "pool_context",
-    "delay_line",
-    "overlap_add",
-    "attention_key",
-    "attention_value",
-    "attention_context",
-    "running_sum",
-    "window",
-    "clock",
-    "given",
-]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 
+from graphc_runtime.errors import TargetError
+
 import graphc.devices.runtimes as folder
 from graphc.devices.device import Device
-from graphc.errors import SpecError, TargetError
+from graphc.errors import SpecError
 from graphc.spec.nearest import nearest
 
 GROUP = "graphc.targets"

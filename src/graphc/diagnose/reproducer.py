@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphc_runtime.ort_model import OP_LIBRARIES
 from ruamel.yaml import YAML
 
 from graphc.client.make_manifest import npz
@@ -16,7 +17,6 @@ from graphc.diagnose.shrink import Case
 from graphc.diagnose.testcase_reducer import Recipe, Reduced, Reducer, first_failure
 from graphc.errors import OutputError
 from graphc.ir.model import read_model
-from graphc.ir.runtime import OP_LIBRARIES
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile, load_spec

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import GraphcError, RunError
 from onnx import helper
 
-from graphc.errors import GraphcError
 from graphc.ir.import_export import FLOATS
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.reference import Offline

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from graphc_runtime.errors import GraphcError
+
 from graphc.diagnose.shrink import (
     Case,
     Shapes,
@@ -17,7 +19,6 @@ from graphc.diagnose.shrink import (
     with_output,
     without_node,
 )
-from graphc.errors import GraphcError
 from graphc.ir.graph import proto_label
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
+from graphc_runtime.errors import ModelError
 
 from graphc.discover.port_names import is_batch
 from graphc.discover.reading import InputReading, Reading
 from graphc.discover.time_axis import TimeAxis
-from graphc.errors import ModelError
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import Port

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import RunError
 
 from graphc.discover.trial_run import TrialRun
 from graphc.ir.graph import proto_label
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import Port
 

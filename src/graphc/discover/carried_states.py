@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from graphc_runtime.errors import RunError
 
 from graphc.discover.port_names import SOUNDS, says
 from graphc.discover.state_pairs import StatePair
 from graphc.discover.trial_run import Sizes, TrialRun, dim_key
-from graphc.ir.runtime import RunError
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import INTEGERS
 

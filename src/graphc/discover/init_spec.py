@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from graphc_runtime.errors import StreamError
+
 from graphc.discover.agreement import that_runs
 from graphc.discover.inspection import SECONDS
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import MOST_REASONS, USUAL_CHUNK, InputReading, Progress, Reading, Told, shape_text
-from graphc.errors import StreamError
 from graphc.ir.model import read_model
 from graphc.offline.reference import Offline
 from graphc.spec.stream_schema import InputSpec

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from graphc_runtime.errors import StreamError
 
 from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import InputReading, Progress, Reading, Told
 from graphc.discover.receptive_field import receptive_field
-from graphc.errors import StreamError
 from graphc.ir.graph import name_of, op_of
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of

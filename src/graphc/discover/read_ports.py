@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
+from graphc_runtime.errors import ModelError
 
 from graphc.discover.agreement import with_conflicts, with_shared_dims
 from graphc.discover.carried_states import carried_states
@@ -14,7 +15,7 @@ from graphc.discover.reading import TOLD, USUAL_CHUNK, InputReading, Progress, R
 from graphc.discover.state_pairs import StatePair, state_pairs
 from graphc.discover.time_axis import BY_CUSTOM, Candidate, TimeAxis, Watching
 from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
-from graphc.errors import ModelError, SpecError
+from graphc.errors import SpecError
 from graphc.offline.prepare import fix_sizes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
 from graphc.spec.nearest import nearest

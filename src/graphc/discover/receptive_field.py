@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from graphc_runtime.errors import RunError
 
 from graphc.discover.axis_response import disturbed
 from graphc.ir.graph import reads
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError
 from graphc.offline.feeds import Array
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StreamRole

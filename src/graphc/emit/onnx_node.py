@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import TargetError
 from numpy.typing import NDArray
-
-from graphc.errors import TargetError
 
 Array = NDArray[Any]
 Made = TypeVar("Made")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from graphc_runtime.errors import ModelError
 from onnx import AttributeProto, GraphProto, ModelProto
 
-from graphc.errors import ModelError
 from graphc.ir.external_weights import KeptValues, is_kept
 from graphc.ir.graph import DEFAULT_DOMAINS, Constant, Graph, Node, Variable
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import onnx
-
-from graphc.errors import ModelError
+from graphc_runtime.errors import ModelError
 
 MOST_NODES = 1_000_000
 Key = tuple[str, str]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from graphc_runtime.errors import ModelError
 
 from graphc.contract.signature import Signature
-from graphc.errors import ModelError
 from graphc.ir.external_weights import keep_in_files, kept_bytes
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
@@ -152,11 +152,6 @@ def short(err: Exception) -> str:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def dims(tensor: Any) -> list[int | str | None]:

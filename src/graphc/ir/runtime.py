@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from graphc_runtime.errors import ModelError, RunError, first_line
+from graphc_runtime.ort_model import PROVIDERS, OrtModel, Runs, session_options
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 from onnx.numpy_helper import to_array
 
-from graphc.errors import ModelError
 from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept
 from graphc.ir.sizes import PROTO_LIMIT, held_size
 
 Array = NDArray[Any]
 
-OP_LIBRARIES: list[Path] = []
 ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
@@ -28,30 +28,6 @@ ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "bool": np.dtype(np.bool_),
     **{name: np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-
-ort.set_default_logger_severity(4)
-
-
-def load_op_library(path: str | Path) -> None:
-    """Makes the custom ops of a library known to all sessions from now on. Its native code runs in this process.
-
-    Args:
-        path: a shared object that exports onnxruntime's ``RegisterCustomOps``.
-
-    Errors:
-        ModelError: no such file, or onnxruntime does not take it.
-    """
-    library = Path(path).resolve()
-    if not library.is_file():
-        raise ModelError("there is no such library of custom ops", where=str(path))
-    try:
-        ort.SessionOptions().register_custom_ops_library(str(library))
-    except Exception as err:
-        raise ModelError(
-            f"onnxruntime does not load this library of custom ops: {first_line(err)}", where=str(path)
-        ) from err
-    if library not in OP_LIBRARIES:
-        OP_LIBRARIES.append(library)
 
 
 def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
@@ -96,16 +72,7 @@ def save_in_ort_format(model: onnx.ModelProto, path: Path) -> None:
         raise RunError(first_line(err)) from err
 
 
-class RunError(Exception):
-    """onnxruntime did not load or run a graph. The text is its first line; ``hint`` a way out, where one is known."""
-
-    @property
-    def hint(self) -> str | None:
-        custom = "load the library of its custom ops: --op-library FILE, or graphc.load_op_library"
-        return custom if "is not a registered function/op" in str(self) else None
-
-
-class Session:
+class Session(OrtModel):
     """An onnxruntime session over a model in memory or on disk.
 
     Args:
@@ -130,64 +97,31 @@ class Session:
         exact: bool = False,
         varied: bool = False,
     ):
-        options = ort.SessionOptions()
+        options = session_options(threads, exact)
         options.enable_mem_pattern = not varied
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
         if not (optimize if prepack is None else prepack):
             options.add_session_config_entry("session.disable_prepacking", "1")
-        for library in OP_LIBRARIES:
-            options.register_custom_ops_library(str(library))
-        if exact:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            self.ort = self.open(model, options)
+            super().__init__(self.open(model, options))
         except Exception as err:
             raise RunError(first_line(err)) from err
-        self.input_names = [i.name for i in self.ort.get_inputs()]
-        self.output_names = [o.name for o in self.ort.get_outputs()]
-        self.shapes = {p.name: list(p.shape or []) for p in [*self.ort.get_inputs(), *self.ort.get_outputs()]}
 
     @staticmethod
     def open(model: onnx.ModelProto | Path, options: Any) -> Any:
-        providers = ["CPUExecutionProvider"]
         if isinstance(model, Path):
-            return ort.InferenceSession(str(model), options, providers=providers)
+            return ort.InferenceSession(str(model), options, providers=PROVIDERS)
         weights = handed_over(model)
         if weights:
             values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in weights.values()]
             options.add_external_initializers(list(weights), values)
             model = without(model, weights)
-        return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
-
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
-        """The outputs by name.
-
-        Errors:
-            RunError: the run failed.
-        """
-        wanted = list(self.output_names if outputs is None else outputs)
-        try:
-            return dict(zip(wanted, self.ort.run(wanted, dict(feeds)), strict=True))
-        except Exception as err:
-            raise RunError(first_line(err)) from err
+        return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
     def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
         """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
-
-
-class Runs(Protocol):
-    """A model that runs call by call: a Session, or one of another runtime behind the same calls."""
-
-    input_names: list[str]
-    output_names: list[str]
-    shapes: dict[str, list[int | str | None]]
-
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]: ...
 
 
 class Watched:
@@ -217,11 +151,6 @@ class Watched:
 
 def ort_dtype(text: str) -> np.dtype[Any] | None:
     return ORT_DTYPES.get(text.removeprefix("tensor(").removesuffix(")")) if text.startswith("tensor(") else None
-
-
-def first_line(err: Exception) -> str:
-    text = " ".join(str(err).split())
-    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exact: bool = False) -> Session:

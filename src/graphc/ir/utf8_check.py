@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import onnx
-
-from graphc.errors import ModelError
+from graphc_runtime.errors import ModelError
 
 TENSOR = onnx.TensorProto.DESCRIPTOR
 TEXTS_OF_TENSOR = [TENSOR.fields_by_name[name] for name in ("name", "doc_string", "external_data", "metadata_props")]

@@ -11,12 +11,13 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
 from numpy.typing import NDArray
 
-from graphc.client.session import Compiled, StreamSession
-from graphc.errors import ModelError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session, Watched
+from graphc.ir.runtime import Session, Watched
 from graphc.measure.quant_ranges import Histogram, Method, Range, chosen_range, outward
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recorded_stream

@@ -7,10 +7,10 @@ from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
+from graphc_runtime.errors import ModelError
+from graphc_runtime.manifest import PackedState, Scale, StateEntry
+from graphc_runtime.session import StreamSession
 
-from graphc.client.manifest import PackedState, Scale, StateEntry
-from graphc.client.session import StreamSession
-from graphc.errors import ModelError
 from graphc.ir.model import Model
 from graphc.measure.calibration import recorded_sequences
 from graphc.measure.drift_result import SILENCE_DB, TWICE, Array, Course, Drift, Rehearsal

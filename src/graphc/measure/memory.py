@@ -10,7 +10,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np
-from graphc.client.session import StreamSession
+from graphc_runtime.session import StreamSession
 
 def held():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
 
-from graphc.errors import ModelError
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_values import random_values
 from graphc.offline.reference import Offline

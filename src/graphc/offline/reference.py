@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
 
-from graphc.errors import ModelError
 from graphc.ir.external_weights import LARGE_MODEL
 from graphc.ir.import_export import FLOATS, import_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.ir.sizes import size_of
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
 
 from graphc.contract.signature import Signature
-from graphc.errors import ModelError, ValidationError
+from graphc.errors import ValidationError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recording_files

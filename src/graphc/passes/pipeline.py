@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from graphc_runtime.errors import GraphcError, ModelError
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 from graphc.contract.signature import Signature
-from graphc.errors import DefectError, GraphcError, ModelError, PassError
+from graphc.errors import DefectError, PassError
 from graphc.ir.model import Model
-from graphc.ir.runtime import OP_LIBRARIES
 from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import onnx
+from graphc_runtime.errors import GraphcError, RunError
 
-from graphc.errors import GraphcError
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.passes.pass_api import PassResult
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
+from graphc_runtime.errors import ModelError
 from pydantic import ValidationError as PydanticError
 
-from graphc.errors import ModelError, PassError
+from graphc.errors import PassError
 from graphc.ir.graph import opset_of
 from graphc.ir.model import Model
 from graphc.ir.verify import verify

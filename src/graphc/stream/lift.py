@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import Signature, StatePort, StreamOutput
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Graph, Tensor, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.ir.model import Model, frame_of
 from graphc.offline.reference import Offline

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import StatePort, StreamInput, StreamOutput
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin

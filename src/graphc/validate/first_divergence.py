@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import RunError
+from graphc_runtime.session import StreamSession
 
-from graphc.client.session import StreamSession
 from graphc.ir.masked_scale import scale_beside_masks
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Watched
+from graphc.ir.runtime import Watched
 from graphc.validate.run import ValidationStream, compiled_of, run_stream
 
 FAR = 1e-3

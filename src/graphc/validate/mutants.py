@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.manifest import LengthStep, StateEntry
 from numpy.typing import NDArray
 from onnx import helper
 
-from graphc.client.manifest import LengthStep, StateEntry
 from graphc.ir.shapes import inferred_types
 from graphc.validate.surgery import Parts, Surgery, with_graph
 from graphc.validate.validation_streams import CONTEXTS
@@ -81,10 +81,8 @@ def states_swapped(parts: Parts) -> Iterator[Mutant]:
 
             def make(one: StateEntry = one, other: StateEntry = other) -> Parts:
                 swapped = {one.input: other.output, other.input: one.output}
-                states = [
-                    s.model_copy(update={"output": swapped.get(s.input, s.output)}) for s in parts.manifest.states
-                ]
-                return replace(parts, manifest=parts.manifest.model_copy(update={"states": states}))
+                states = [replace(s, output=swapped.get(s.input, s.output)) for s in parts.manifest.states]
+                return replace(parts, manifest=replace(parts.manifest, states=states))
 
             yield Mutant("swapped", f"{one.input} and {other.input}", make)
 
@@ -263,7 +261,7 @@ def manifests_off_by_one(parts: Parts) -> Iterator[Mutant]:
 
             def make(index: int = index, update: dict[str, Any] = update) -> Parts:
                 outputs = list(parts.manifest.outputs)
-                outputs[index] = outputs[index].model_copy(update=update)
-                return replace(parts, manifest=parts.manifest.model_copy(update={"outputs": outputs}))
+                outputs[index] = replace(outputs[index], **update)
+                return replace(parts, manifest=replace(parts.manifest, outputs=outputs))
 
             yield Mutant(fault, output.name, make)

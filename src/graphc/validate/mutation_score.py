@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from graphc_runtime.errors import GraphcError, RunError
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
 
-from graphc.client.session import Compiled, StreamSession
-from graphc.errors import GraphcError
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, widened
 from graphc.validate.mutants import Mutant, mutants_of

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.held_state import read_all
+from graphc_runtime.manifest import Manifest, parse_manifest
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
+from graphc_runtime.stream_buffer import values_of
 
-from graphc.client.make_manifest import manifest_of
-from graphc.client.manifest import Manifest, parse_manifest, to_json
-from graphc.client.session import Compiled, StreamSession, first_values
-from graphc.client.stream_buffer import values_of
+from graphc.client.make_manifest import first_values, manifest_of, to_json
 from graphc.contract.signature import StatePort
-from graphc.devices.held_state import read_all
-from graphc.errors import ModelError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session, Watched
+from graphc.ir.runtime import Session, Watched
 from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, Difference, allowed, compare, scale_of, widened

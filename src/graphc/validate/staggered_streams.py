@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
-from graphc.client.batch_session import BatchSession
-from graphc.client.session import StreamSession
-from graphc.client.stream_buffer import Array, Arrays
+from graphc_runtime.batch_session import BatchSession
+from graphc_runtime.session import StreamSession
+from graphc_runtime.stream_buffer import Array, Arrays
 
 
 class Row:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.manifest import Manifest
 
-from graphc.client.manifest import Manifest
 from graphc.contract.signature import Signature
-from graphc.errors import ModelError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError
 from graphc.offline.recordings import recorded_stream
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole

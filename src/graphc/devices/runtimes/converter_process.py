@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from graphc.errors import TargetError
+from graphc_runtime.errors import TargetError
 
 LONGEST_S = 900
 REFUSED = "graphc refuses: "

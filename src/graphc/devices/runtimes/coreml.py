@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
-import numpy as np
 import onnx
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.coreml import open_runner
 
-from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
+from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.devices.runtimes.torch_runner import TorchRunner
-from graphc.errors import TargetError
-from graphc.system.silence import silent
 
 CONVERT = """
 import sys
@@ -58,25 +58,7 @@ class CoreMl(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        if not self.runs_here():
-            raise TargetError(
-                "Core ML runs on Apple's systems alone", hint="open the target there, or another one here"
-            )
-        return CoreMlRunner(path, outputs)
-
-
-class CoreMlRunner(Runner):
-    """Ports by their names."""
-
-    def __init__(self, path: Path, outputs: Mapping[str, NativePort]):
-        with silent():
-            import coremltools
-
-            self.model, self.outputs = coremltools.models.MLModel(str(path)), outputs
-
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
-        given = self.model.predict(dict(feeds))
-        return {name: np.asarray(given[port.name]) for name, port in self.outputs.items()}
+        return open_runner(path, inputs, outputs, threads)
 
 
 def build(source: str, written: str) -> None:

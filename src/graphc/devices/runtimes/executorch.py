@@ -8,13 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-import numpy as np
 import onnx
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.executorch import open_runner
 
-from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
+from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
-from graphc.errors import TargetError
-from graphc.system.silence import silent
 
 CONVERT = """
 import sys
@@ -46,28 +45,7 @@ class ExecuTorch(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        return ExecuTorchRunner(path, inputs, outputs)
-
-
-class ExecuTorchRunner(Runner):
-    """Ports by their place."""
-
-    def __init__(self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        with silent():
-            import torch
-            from executorch.runtime import Runtime
-
-            try:
-                self.method = Runtime.get().load_program(str(path)).load_method("forward")
-            except RuntimeError as err:
-                raise TargetError(f"ExecuTorch does not take the file: {str(err)[:300]}", where=str(path)) from err
-        self.from_numpy = torch.from_numpy
-        self.inputs = sorted(inputs, key=lambda name: inputs[name].index or 0)
-        self.outputs = sorted(outputs, key=lambda name: outputs[name].index or 0)
-
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
-        given = self.method.execute([self.from_numpy(feeds[name]) for name in self.inputs])
-        return {name: np.array(value.numpy()) for name, value in zip(self.outputs, given, strict=True)}
+        return open_runner(path, inputs, outputs, threads)
 
 
 def lower(source: str, written: str) -> None:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from graphc_runtime.errors import InstallError, TargetError
+from graphc_runtime.native.ports import Array, NativePort, Runner
+from graphc_runtime.native.runtimes.litert import open_runner
+from graphc_runtime.native.silence import silent
 
-from graphc.devices.device import (
-    Array,
-    Converted,
-    Device,
-    DeviceOptions,
-    NativePort,
-    QuantizingOptions,
-    Runner,
-    StreamingModel,
-)
-from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
+from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
 from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
-from graphc.errors import InstallError, TargetError
-from graphc.system.silence import silent
 
 Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
 RECIPES = {
@@ -65,71 +55,7 @@ class LiteRt(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        return LiteRtRunner(opened(path.read_bytes(), threads), inputs, outputs)
-
-
-class LiteRtRunner(Runner):
-    """Outputs are written into buffers of LiteRT; those of states go back as inputs without a copy.
-
-    Buffers are written and read as bytes, since LiteRT's Python interface knows few types.
-    """
-
-    def __init__(self, model: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        (signature,) = model.get_signature_list().values()
-        self.model, self.outputs = model, outputs
-        self.taken = [next((n for n, p in inputs.items() if p.name == name), "") for name in signature["inputs"]]
-        self.given = [next((n for n, p in outputs.items() if p.name == name), "") for name in signature["outputs"]]
-        if missing := {*inputs, *outputs} - {*self.taken, *self.given}:
-            raise TargetError(f"the file has no port {', '.join(sorted(missing)[:4])}")
-        self.own = dict(zip(self.taken, model.create_input_buffers(0), strict=True))
-        with silent():
-            for name, port in inputs.items():
-                self.own[name].write(np.zeros(port.shape, port.dtype).reshape(-1).view(np.int8))
-        self.sets = BufferSets(lambda: dict(zip(self.given, model.create_output_buffers(0), strict=True)))
-
-    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
-        taken = []
-        for name in self.taken:
-            value = feeds[name]
-            if type(value) is HeldOutput:
-                taken.append(value.holder.buffers[value.name])
-            else:
-                self.own[name].write(value.reshape(-1).view(np.int8))
-                taken.append(self.own[name])
-        written = self.sets.free()
-        self.model.run_by_index(0, taken, written.in_order)
-        return {name: HeldOutput(self, written, name) for name in self.given}
-
-    def read(self, holder: BufferSet, name: str) -> Array:
-        port = self.outputs[name]
-        size = math.prod(port.shape) * np.dtype(port.dtype).itemsize
-        return np.asarray(holder.buffers[name].read(size, np.int8).view(port.dtype).reshape(port.shape))
-
-
-def opened(content: bytes, threads: int) -> Any:
-    """The model, compiled for the CPU.
-
-    Errors:
-        TargetError: LiteRT does not take it.
-    """
-    with silent():
-        from ai_edge_litert.compiled_model import CompiledModel
-        from ai_edge_litert.cpu_options import CpuOptions
-        from ai_edge_litert.options import Options
-
-        options = Options(cpu_options=CpuOptions(num_threads=threads))
-        try:
-            return CompiledModel.from_buffer(content, environment=environment(), options=options)
-        except (RuntimeError, ValueError) as err:
-            raise TargetError(f"LiteRT does not take the converted model: {str(err).strip()[:300]}") from err
-
-
-@cache
-def environment() -> Any:
-    """What all models share. LiteRT says a word about each accelerator when one is made and when it goes."""
-    from ai_edge_litert.environment import Environment
-
-    return Environment.create()
+        return open_runner(path, inputs, outputs, threads)
 
 
 def native_ports(model: StreamingModel, flat: FlatFile) -> dict[str, NativePort]:

@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.openvino import open_runner
 
-from graphc.devices.device import (
-    Array,
-    Converted,
-    Device,
-    DeviceOptions,
-    NativePort,
-    QuantizingOptions,
-    Runner,
-    StreamingModel,
-)
-from graphc.devices.held_state import BufferSet, BufferSets, HeldOutput
+from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.emit.narrow_ports import with_narrow_ports
 from graphc.emit.swish_apart import with_swish_apart
-from graphc.errors import TargetError
 
 CONVERT = """
 import sys
@@ -35,8 +26,6 @@ from graphc.devices.runtimes.converter_process import in_this_process
 from graphc.devices.runtimes.openvino import write
 in_this_process(write, sys.argv[1:])
 """
-GONE = "a state is that of an earlier call, and OpenVINO has gone on"
-CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 
 
 class OpenVinoOptions(QuantizingOptions):
@@ -80,22 +69,7 @@ class OpenVino(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        core, settings = shared_core(), {**CPU, "INFERENCE_NUM_THREADS": threads}
-        try:
-            compiled = core.compile_model(core.read_model(path), "CPU", settings)
-        except RuntimeError as err:
-            raise TargetError(f"OpenVINO does not take the model: {' '.join(str(err).split())[-400:]}") from err
-        request = compiled.create_infer_request()
-        return (StatefulRunner if request.query_state() else OpenVinoRunner)(request, inputs, outputs)
-
-
-@cache
-def shared_core() -> Any:
-    """One for the process. OpenVINO's gives the main thread a stack for signals, and takes it away with itself: of two
-    that go in the order in which they came, the second leaves one that is gone, and the next signal crashes."""
-    import openvino as ov
-
-    return ov.Core()
+        return open_runner(path, inputs, outputs, threads)
 
 
 def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> None:
@@ -142,91 +116,6 @@ def quantized(model: Any, precision: str, folder: Path) -> Any:
             calls.append({name: held[f"arr_{i}"] for i, name in enumerate(names) if name in known})
     kind = nncf.ModelType.TRANSFORMER
     return nncf.quantize(model, nncf.Dataset(calls), subset_size=len(calls), model_type=kind)
-
-
-class OpenVinoRunner(Runner):
-    """Every port has a tensor; those of states are an output of one call and an input of the next.
-
-    An input that the model does not use is none of OpenVINO's.
-    """
-
-    def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        self.request = request
-        known = {name: port for port in request.model_inputs for name in port.get_names()}
-        self.inputs = {name: known[p.name] for name, p in inputs.items() if p.name in known}
-        self.own = {name: new_tensor(port) for name, port in self.inputs.items()}
-        known = {name: port for port in request.model_outputs for name in port.get_names()}
-        self.outputs = {name: known[p.name] for name, p in outputs.items() if p.name in known}
-        self.sets = BufferSets(lambda: {name: new_tensor(port) for name, port in self.outputs.items()})
-
-    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
-        written = self.sets.free()
-        for name, port in self.inputs.items():
-            self.request.set_tensor(port, self.tensor(name, feeds[name]))
-        for name, port in self.outputs.items():
-            self.request.set_tensor(port, written.buffers[name])
-        self.request.start_async()
-        self.request.wait()
-        return {name: HeldOutput(self, written, name) for name in self.outputs}
-
-    def read(self, holder: BufferSet, name: str) -> Array:
-        return np.array(holder.buffers[name].data)
-
-    def tensor(self, name: str, value: Any) -> Any:
-        if isinstance(value, HeldOutput):
-            return value.holder.buffers[value.name]
-        self.own[name].data[...] = value
-        return self.own[name]
-
-
-class StatefulRunner(Runner):
-    """States are variables of the request. A stream that goes on needs nothing of them; another one sets them."""
-
-    def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
-        self.request = request
-        variables = {state.name: state for state in request.query_state()}
-        self.taken, self.given = (
-            {name: variables[p.name] for name, p in side.items() if p.name in variables} for side in (inputs, outputs)
-        )
-        known = {name: port for port in request.model_inputs for name in port.get_names()}
-        self.own = {name: new_tensor(known[p.name]) for name, p in inputs.items() if p.name in known}
-        for name, tensor in self.own.items():
-            self.request.set_tensor(known[inputs[name].name], tensor)
-        known = {name: port for port in request.model_outputs for name in port.get_names()}
-        self.outputs = {name: known[p.name] for name, p in outputs.items() if p.name in known}
-        self.calls = 0
-
-    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
-        for name, variable in self.taken.items():
-            value = feeds[name]
-            if not isinstance(value, HeldOutput):
-                variable.state = new_like(value)
-            elif value.holder != self.calls:
-                raise RuntimeError(GONE)
-        for name, tensor in self.own.items():
-            tensor.data[...] = feeds[name]
-        self.request.start_async()
-        self.request.wait()
-        self.calls += 1
-        results: dict[str, Any] = {n: np.array(self.request.get_tensor(p).data) for n, p in self.outputs.items()}
-        return results | {name: HeldOutput(self, self.calls, name) for name in self.given}
-
-    def read(self, holder: int, name: str) -> Array:
-        if holder != self.calls:
-            raise RuntimeError(GONE)
-        return np.array(self.given[name].state.data)
-
-
-def new_tensor(port: Any) -> Any:
-    import openvino as ov
-
-    return ov.Tensor(port.element_type, ov.Shape([int(size) for size in port.shape]))
-
-
-def new_like(value: Array) -> Any:
-    import openvino as ov
-
-    return ov.Tensor(np.ascontiguousarray(value))
 
 
 DEVICE = OpenVino()

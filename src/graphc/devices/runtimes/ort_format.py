@@ -7,10 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from graphc.devices.device import Array, Converted, Device, NativePort, Runner, StreamingModel
+from graphc_runtime.errors import RunError, TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.ort import open_runner
+
+from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
-from graphc.errors import TargetError
-from graphc.ir.runtime import RunError, Session, save_in_ort_format
+from graphc.ir.runtime import save_in_ort_format
 
 LIST_OPS = """
 import sys
@@ -50,18 +53,7 @@ class OrtFormat(Device):
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        try:
-            return OrtRunner(Session(path, threads))
-        except RunError as err:
-            raise TargetError(f"onnxruntime does not open it: {err}", where=str(path)) from err
-
-
-class OrtRunner(Runner):
-    def __init__(self, session: Session):
-        self.session = session
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return self.session.run(feeds)
+        return open_runner(path, inputs, outputs, threads)
 
 
 DEVICE = OrtFormat()

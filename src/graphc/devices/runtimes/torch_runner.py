@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-
-from graphc.devices.device import Array, NativePort, Runner
+from graphc_runtime.native.ports import Array, NativePort, Runner
 
 
 class TorchRunner(Runner):

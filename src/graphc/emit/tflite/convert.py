@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import TargetError
 from onnx import numpy_helper
 
 import graphc.emit.tflite.rules as rules
@@ -20,7 +21,6 @@ from graphc.emit.tflite.flat_model import TYPES
 from graphc.emit.tflite.rule import RULES, Node
 from graphc.emit.tflite.rules.elementwise import cast_to
 from graphc.emit.tflite.value import Array, Order, Value, known, straight
-from graphc.errors import TargetError
 from graphc.ir.graph import opset_of
 
 for module in pkgutil.iter_modules(rules.__path__):

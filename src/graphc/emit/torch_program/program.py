@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from graphc_runtime.errors import TargetError
 from onnx import numpy_helper
 
 import graphc.emit.torch_program.rules as rules
 from graphc.emit.known_nodes import can_be_known, evaluated
 from graphc.emit.onnx_node import Array, attributes_of, label_of
 from graphc.emit.torch_program.rule import RULES, Node, Tensor
-from graphc.errors import TargetError
 from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
 

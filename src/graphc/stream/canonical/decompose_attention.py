@@ -9,8 +9,8 @@ from typing import NoReturn
 import numpy as np
 import onnx
 import onnx.inliner
+from graphc_runtime.errors import ModelError, StreamError
 
-from graphc.errors import ModelError, StreamError
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of, place_of
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes

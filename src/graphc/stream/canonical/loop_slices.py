@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import RunError
 
 from graphc.ir.graph import (
     Constant,
@@ -21,7 +22,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.errors import StreamError
+from graphc_runtime.errors import StreamError
+
 from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, label, reads, subgraphs
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Graph, Node, is_sparse, label, sorted_nodes
 from graphc.ir.import_export import import_model
 from graphc.offline.reference import Offline

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import ModelError, RunError
 
-from graphc.errors import ModelError
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Probe, shape_name
 from graphc.stream.evaluation.without_weights import hollow

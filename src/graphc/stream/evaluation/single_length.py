@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from graphc_runtime.errors import RunError, StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Node, is_sparse, label
-from graphc.ir.runtime import RunError
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Evaluation
 

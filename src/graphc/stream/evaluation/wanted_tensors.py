@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
-from graphc.errors import StreamError
 from graphc.ir.graph import Tensor, label, reads
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole

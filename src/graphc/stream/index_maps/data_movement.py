@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import RunError, StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts

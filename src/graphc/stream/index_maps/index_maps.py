@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, op_of
 from graphc.stream.facts.index_map import EntrySource, IndexMap
 from graphc.stream.facts.stream import Span, Stream

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from graphc_runtime.manifest import StateKind
 
-from graphc.contract.signature import StateKind
 from graphc.ir.graph import Graph, Node, Tensor
 from graphc.stream.facts.stream import Edge, Head, Span, Stream
 from graphc.stream.lowering.missing_frames import FrameMasks

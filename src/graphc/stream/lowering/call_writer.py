@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from graphc_runtime.manifest import StateKind
 
-from graphc.contract.signature import StateKind, StatePort, StateScale
+from graphc.contract.signature import StatePort, StateScale
 from graphc.errors import ChunkMisfitError
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, unused_name
 from graphc.stream.facts.stream import Stream

@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
-from graphc.errors import ChunkMisfitError, LengthError, StreamError
+from graphc.errors import ChunkMisfitError, LengthError
 from graphc.ir.graph import Node, label
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream

@@ -7,7 +7,8 @@ import pkgutil
 from collections.abc import Callable
 from functools import cache
 
-from graphc.errors import GraphcError
+from graphc_runtime.errors import GraphcError
+
 from graphc.ir.graph import Node
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Graph, Node, Tensor, label, sorted_nodes
 from graphc.ir.writer import Writer
 from graphc.stream.facts.time_constant import Array

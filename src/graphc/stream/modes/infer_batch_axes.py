@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import Signature
-from graphc.errors import StreamError
 from graphc.ir.model import Model
 from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds

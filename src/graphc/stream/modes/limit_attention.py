@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.errors import StreamError
+from graphc_runtime.errors import StreamError
+
 from graphc.ir.graph import Graph, Variable, label, name_of
 from graphc.ir.import_export import export_model
 from graphc.ir.writer import Writer

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import StatePort
-from graphc.errors import StreamError
 from graphc.ir.graph import (
     Node,
     Tensor,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from graphc_runtime.errors import RunError, StreamError
 
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.errors import StreamError
 from graphc.ir.graph import Constant, Variable, drop_dead, names_in, replace_tensor, sorted_nodes
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.changed_ports import dropped_inputs

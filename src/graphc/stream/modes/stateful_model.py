@@ -7,12 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from graphc_runtime.errors import ModelError, RunError, StreamError
 
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.errors import ModelError, StreamError
 from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, Role, StateRole, StepRole, StreamRole

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, StreamError, TooShortError
+from graphc_runtime.errors import StreamError
+
+from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, TooShortError
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, GraphcError, StreamError, TooShortError
+from graphc_runtime.errors import GraphcError, StreamError
+
+from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, TooShortError
 from graphc.ir.graph import Node, label, op_of
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import ScoreMatrix

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
-from graphc.errors import AbsoluteError, AbsoluteTableError, StreamError, TooShortError
+from graphc.errors import AbsoluteError, AbsoluteTableError, TooShortError
 from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, opset_of
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole

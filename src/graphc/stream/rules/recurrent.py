@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from graphc_runtime.manifest import StateKind
 
-from graphc.contract.signature import StateKind
 from graphc.ir.graph import Node, Tensor, with_attrs
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream, Untimed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.errors import StreamError
+from graphc_runtime.errors import StreamError
+
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder

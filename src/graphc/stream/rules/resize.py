@@ -7,10 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import onnx
+from graphc_runtime.errors import RunError
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import RunError, Session
+from graphc.ir.runtime import Session
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering

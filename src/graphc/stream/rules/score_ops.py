@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
-from graphc.errors import StreamError
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.attention.single_matrix_ops import arguments, follow, only_table
 from graphc.stream.facts.index_map import IndexMap

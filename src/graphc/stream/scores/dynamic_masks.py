@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 import numpy as np
+from graphc_runtime.errors import StreamError
 
-from graphc.errors import StreamError
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.facts.stream import Span, Stream

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.contract.signature import StateKind
+from graphc_runtime.manifest import StateKind
+
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix, SoftmaxSite

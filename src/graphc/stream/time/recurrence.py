@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from graphc_runtime.manifest import StateKind
 
-from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from graphc_runtime.manifest import StateKind
 
 from graphc.contract.length import Length
-from graphc.contract.signature import StateKind
 from graphc.ir.graph import Tensor
 from graphc.stream.boundary.run_constants import Core, run_core
 from graphc.stream.facts.stream import Edge, Head, Stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.client.manifest import FileInit, FillInit, Manifest, StateEntry
-from graphc.errors import ModelError
-from graphc.ir.model import file_digest
+from graphc_runtime.errors import ModelError
+from graphc_runtime.manifest import FileInit, FillInit, Manifest, StateEntry
 
 MAX_STATE_ELEMENTS = 2**31
 LARGEST_NPY_HEADER = 2**16
@@ -72,6 +72,12 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     if value.shape != shape or value.dtype != dtype:
         raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))
     return value
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def numpy_dtype(name: str) -> Any:

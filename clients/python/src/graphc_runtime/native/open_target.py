@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 
-from graphc.client.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
-from graphc.devices.device import NativePort, OnnxPort
-from graphc.devices.native_session import NativeSession, opened
-from graphc.devices.registry import device_named
-from graphc.errors import ModelError
+from graphc_runtime.errors import InstallError, ModelError, TargetError
+from graphc_runtime.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
+from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
+from graphc_runtime.native.session import NativeSession
+
+GROUP = "graphc.targets"
+BUILT_IN = ("coreml", "executorch", "litert", "mnn", "openvino", "ort", "tract")
+Opener = Callable[[Path, Mapping[str, NativePort], Mapping[str, NativePort], int], Runner]
 
 
 def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> NativeSession:
@@ -31,15 +36,46 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
     path = folder / entry.file
     if Path(entry.file).name != entry.file or path.is_symlink() or not path.exists():
         raise ModelError(f"the target '{target}' is '{entry.file}', which is no file beside the manifest")
-    device = device_named(target)
-    device.check_installed()
+    opener = opener_of(target)
     inputs, outputs = ports_of(manifest)
     native = {name: native_port(port) for name, port in entry.ports.items()}
     states = {s.input: s.output for s in manifest.states}
     for port in (*inputs, *outputs):
         check_native(target, port, native)
-    runner = opened(device, path, inputs, outputs, native, threads)
-    return NativeSession(device.name, runner, inputs, outputs, native, states)
+    try:
+        runner = opener(
+            path, {p.name: native[p.name] for p in inputs}, {p.name: native[p.name] for p in outputs}, threads
+        )
+    except ImportError as err:
+        raise InstallError(
+            f"the runtime of the target {target} is not installed", hint=f"pip install 'graphc-runtime[{target}]'"
+        ) from err
+    return NativeSession(target, runner, inputs, outputs, native, states)
+
+
+def opener_of(target: str) -> Opener:
+    """What opens the files of a target: a module of ``runtimes``, or a package's entry point of ``graphc.targets``.
+
+    Errors:
+        TargetError: there is none, or its package cannot be imported.
+    """
+    if target in BUILT_IN:
+        opener: Opener = importlib.import_module(f"graphc_runtime.native.runtimes.{target}").open_runner
+        return opener
+    for entry in entry_points(group=GROUP):
+        try:
+            device = entry.load().DEVICE
+        except Exception as err:
+            raise TargetError(
+                f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
+                hint="uninstall that package, or mend it",
+            ) from err
+        if device.name == target:
+            found: Opener = device.open
+            return found
+    raise TargetError(
+        f"the target '{target}' does not run here", hint="open another one, or install the package that it comes from"
+    )
 
 
 def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from graphc.client.first_values import first_values_in
-from graphc.client.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
-from graphc.client.open_target import open_target
-from graphc.client.stream_buffer import Array, Arrays, StreamBuffer, values_of
-from graphc.devices.held_state import read_all
-from graphc.errors import InputError, ModelError
-from graphc.ir.model import Model
-from graphc.ir.runtime import RunError, Runs, open_model
-
-MANIFEST_SUFFIX = ".manifest.json"
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
-
-    manifest: Manifest
-    runner: Runs
-    first: Arrays
+from graphc_runtime.calls import calls_of
+from graphc_runtime.errors import InputError
+from graphc_runtime.held_state import read_all
+from graphc_runtime.open_compiled import Compiled, opened
+from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer, values_of
 
 
 @dataclass(frozen=True)
@@ -65,12 +50,13 @@ class StreamSession(StreamBuffer):
         compiled = opened(model, threads, exact, target)
         super().__init__(compiled.manifest)
         self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
+        self.calls = calls_of(compiled.manifest, compiled.runner)
         self.reset()
 
     def reset(self) -> None:
         """Forgets the stream: states at their first values, buffers empty."""
         self.empty()
-        self.states = dict(self.first)
+        self.states: Mapping[str, Any] = dict(self.first)
         self.flushed = False
 
     def push(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
@@ -128,9 +114,8 @@ class StreamSession(StreamBuffer):
         absent = [name for name in self.statics if name not in self.values]
         if absent:
             raise InputError(f"the static input '{absent[0]}' was not given", hint="pass it with the first frames")
-        results, self.states = called(
-            self.manifest, self.runner, {**chunk, **self.values}, self.states, [valid] * (self.manifest.streams or 1)
-        )
+        feeds = {**chunk, **self.values} if self.values else chunk
+        results, self.states = self.calls.step(feeds, self.states, [valid] * (self.manifest.streams or 1))
         return results
 
     def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
@@ -151,108 +136,3 @@ class StreamSession(StreamBuffer):
         for frames in source:
             yield self.push(frames)
         yield self.flush()
-
-
-def called(
-    manifest: Manifest, runner: Runs, feeds: Arrays, states: Arrays, valid: Sequence[int]
-) -> tuple[Arrays, Arrays]:
-    """One call of a compiled model: its outputs, and the states of the next call.
-
-    Errors:
-        ModelError: the model does not run.
-    """
-    counts = {} if manifest.valid_frames is None else {manifest.valid_frames: np.array(valid, np.int64)}
-    try:
-        results = runner.run({**feeds, **states, **counts})
-    except RunError as err:
-        raise ModelError(f"the compiled model does not run: {err}") from err
-    return {o.name: results[o.name] for o in manifest.outputs}, {s.input: results[s.output] for s in manifest.states}
-
-
-def opened(model: str | Path | Compiled, threads: int, exact: bool = False, target: str | None = None) -> Compiled:
-    """A compiled model, read where a path is given, whose manifest fits it.
-
-    Errors:
-        ModelError: no compiled model, or a manifest or first values that lie.
-        InstallError: the target's runtime is not installed.
-        TargetError: it does not take its file.
-    """
-    if isinstance(model, Compiled):
-        compiled = model
-    else:
-        manifest, folder, path = locate(Path(model))
-        runner = (
-            open_model(path, str(path), threads, exact)
-            if target is None
-            else open_target(manifest, target, folder, threads)
-        )
-        compiled = Compiled(manifest, runner, first_values_in(manifest, folder))
-    check_ports(compiled.manifest, compiled.runner)
-    return compiled
-
-
-def check_ports(manifest: Manifest, runner: Runs) -> None:
-    """Refuses a manifest that does not fit its model.
-
-    Errors:
-        ModelError: names the ports.
-    """
-    taken = {s.input for s in manifest.states} | {i.name for i in manifest.inputs}
-    given = {s.output for s in manifest.states} | {o.name for o in manifest.outputs}
-    lost = (taken - set(runner.input_names)) | (given - set(runner.output_names))
-    if lost:
-        raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
-    for entry in [*manifest.inputs, *manifest.outputs]:
-        check_frames(entry, runner, manifest.chunk is None)
-
-
-def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
-    """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
-
-    Errors:
-        ModelError: names the port.
-    """
-    if entry.axis is not None and (
-        entry.axis >= len(entry.shape) or entry.shape[entry.axis] != entry.frames or (entry.frames is None) != dynamic
-    ):
-        raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
-    declared = runner.shapes.get(entry.name)
-    if declared and not (
-        len(declared) == len(entry.shape)
-        and all(not isinstance(d, int) or d == s for d, s in zip(declared, entry.shape, strict=True))
-    ):
-        raise ModelError(f"the manifest says that '{entry.name}' has the shape {entry.shape}, the model {declared}")
-
-
-def locate(path: Path) -> tuple[Manifest, Path, Path]:
-    """The manifest, its folder and the model of a path to either.
-
-    Errors:
-        ModelError: neither is there.
-    """
-    if path.name.endswith(MANIFEST_SUFFIX):
-        try:
-            text = path.read_bytes()
-        except OSError as err:
-            raise ModelError(f"the manifest cannot be read: {err.strerror}", where=str(path)) from err
-        model_path = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX) + ".onnx")
-        return parse_manifest(text, str(path)), path.parent, model_path
-    return manifest_in(path), path.parent, path
-
-
-def manifest_in(path: Path) -> Manifest:
-    try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except OSError as err:
-        raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
-    except Exception as err:
-        raise ModelError("not an ONNX file, or a truncated one", where=str(path)) from err
-    for prop in proto.metadata_props:
-        if prop.key == METADATA_KEY:
-            return parse_manifest(prop.value, str(path))
-    raise ModelError("not a model compiled by graphc: it holds no manifest", where=str(path))
-
-
-def first_values(model: Model) -> Arrays:
-    assert model.signature is not None
-    return {s.input: s.init for s in model.signature.states}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from graphc.client.manifest import Manifest
-from graphc.client.session import Compiled, called, opened
-from graphc.client.stream_buffer import Array, Arrays, StreamBuffer
-from graphc.errors import InputError, ModelError
+from graphc_runtime.calls import PlainCalls
+from graphc_runtime.errors import InputError, ModelError
+from graphc_runtime.manifest import Manifest
+from graphc_runtime.open_compiled import Compiled, opened
+from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer
 
 
 class Slot(StreamBuffer):
@@ -63,6 +64,7 @@ class BatchSession:
                 hint="compile it with a chunk and `stream: {batch: N, clocks: own}`, or use StreamSession",
             )
         self.manifest, self.runner, self.first = manifest, compiled.runner, compiled.first
+        self.calls = PlainCalls(manifest, compiled.runner)
         self.states = dict(compiled.first)
         self.slots = [Slot(manifest.of_one()) for _ in range(manifest.streams)]
         self.axes = {e.name: e.batch_axis for e in [*manifest.inputs, *manifest.outputs]}
@@ -112,7 +114,7 @@ class BatchSession:
         if taking:
             feeds = self.feeds(taking)
             valid = [real for _, real in calls]
-            results, states = called(self.manifest, self.runner, feeds, self.states, valid)
+            results, states = self.calls.step(feeds, self.states, valid)
             self.states = {n: self.mixed(n, v, states[n], taking) for n, v in self.states.items()}
             for number in taking:
                 self.slots[number].collect(self.rows(results, number), calls[number][0])

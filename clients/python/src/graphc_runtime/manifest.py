@@ -1,44 +1,64 @@
-"""The manifest: all that a client needs to know of a compiled model. ``make_manifest`` derives it."""
+"""The manifest: all that a client needs to know of a compiled model."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic import ValidationError as PydanticError
-
-from graphc.contract.signature import StateKind
-from graphc.errors import ModelError
+from graphc_runtime.checked_data import Bounds, DataError, checked
+from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.manifest/1"
 METADATA_KEY = "graphc.manifest"
-Frames = Annotated[int, Field(ge=0)] | None
-BatchAxis = Annotated[int, Field(ge=0)] | None
+Count = Annotated[int, Bounds(0)]
+Number = int | float
 Fill = float | Literal["inf", "-inf", "nan"]
+StateKind = Literal[
+    "rnn_hidden",
+    "rnn_cell",
+    "scan_carry",
+    "conv_context",
+    "pool_context",
+    "delay_line",
+    "overlap_add",
+    "attention_key",
+    "attention_value",
+    "attention_context",
+    "running_sum",
+    "window",
+    "clock",
+    "given",
+]
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-
-class LengthStep(Part):
+@dataclass(frozen=True)
+class LengthStep:
     """floor((mul * T + add) / div), never below 0."""
 
     mul: int
     add: int
-    div: Annotated[int, Field(ge=1)]
+    div: Annotated[int, Bounds(1)]
 
 
-class PortEntry(Part):
+@dataclass(frozen=True)
+class PortEntry:
+    """A stream port, or a static one.
+
+    Args:
+        axis: of its frames; None for a static port, or one that takes a frame a call.
+        frames: of a call; None where calls are of any size.
+        rate: its frames over those of the first stream input.
+    """
+
     name: str
-    axis: Annotated[int, Field(ge=0)] | None
-    frames: Frames
+    axis: Count | None
+    frames: Count | None
     shape: list[int | str | None]
     dtype: str
-    rate: tuple[int, int] | None = Field(default=None, strict=False)
-    batch_axis: BatchAxis = None
+    rate: tuple[int, int] | None = None
+    batch_axis: Count | None = None
 
     @property
     def is_step(self) -> bool:
@@ -60,12 +80,21 @@ class PortEntry(Part):
         return Fraction(*(self.rate or (1, 1)))
 
 
+@dataclass(frozen=True)
 class InputEntry(PortEntry):
-    pass
+    """A stream that the client feeds, or a value that it gives once."""
 
 
+@dataclass(frozen=True)
 class OutputEntry(PortEntry):
-    delay: Annotated[int, Field(ge=0, le=1_000_000)]
+    """What the model gives.
+
+    Args:
+        delay: the frames that come before its frame 0.
+        length: its offline frames, by steps from the number of input frames.
+    """
+
+    delay: Annotated[int, Bounds(0, 1_000_000)] = 0
     length: list[LengthStep] | None = None
 
     def length_of(self, frames: int) -> int:
@@ -75,95 +104,106 @@ class OutputEntry(PortEntry):
         return frames
 
 
-class FillInit(Part):
+@dataclass(frozen=True)
+class FillInit:
     fill: Fill
 
 
-class FileInit(Part):
+@dataclass(frozen=True)
+class FileInit:
     file: str
     key: str
 
 
-class Scale(Part):
+@dataclass(frozen=True)
+class Scale:
     """What the integers of a state stand for: scale * (value - zero_point), by the place on ``axis``."""
 
-    axis: Annotated[int, Field(ge=0)] | None
+    axis: Count | None
     scale: list[float]
     zero_point: list[int]
 
 
-class PackedState(Part):
+@dataclass(frozen=True)
+class PackedState:
     """One of several states in a port: what its own ports were named, and its entries on the pack's axis."""
 
     input: str
     output: str
+    size: Count
     node: str = ""
-    size: Annotated[int, Field(ge=0)]
     scale: Scale | None = None
 
 
-class Pack(Part):
-    axis: Annotated[int, Field(ge=0)]
+@dataclass(frozen=True)
+class Pack:
+    axis: Count
     parts: list[PackedState]
 
 
-class StateEntry(Part):
+@dataclass(frozen=True)
+class StateEntry:
+    """A pair of ports that the client carries from call to call, and the value of the first call."""
+
     input: str
     output: str
-    shape: list[Annotated[int, Field(ge=0)]]
+    shape: list[Count]
     dtype: str
     init: Literal["zeros"] | FillInit | FileInit
     kind: StateKind
     node: str = ""
-    batch_axis: BatchAxis = None
+    batch_axis: Count | None = None
     pack: Pack | None = None
     scale: Scale | None = None
 
 
-class NativePortEntry(Part):
+@dataclass(frozen=True)
+class NativePortEntry:
     """A port as a target's runtime has it; docs/targets/index.md says how a value becomes a native one."""
 
     name: str | None
-    index: Annotated[int, Field(ge=0)] | None
+    index: Count | None
     dtype: str
-    shape: list[Annotated[int, Field(ge=0)]]
-    permutation: list[Annotated[int, Field(ge=0)]] | None = None
+    shape: list[Count]
+    permutation: list[Count] | None = None
 
 
-class TargetEntry(Part):
+@dataclass(frozen=True)
+class TargetEntry:
     """The model as it was converted for a runtime, and what came of running it there."""
 
     file: str
     runtime: str
     ran: bool
-    snr_db: float | None = None
-    max_abs: float | None = None
+    snr_db: Number | None = None
+    max_abs: Number | None = None
     stateful: bool = False
-    ports: dict[str, NativePortEntry] = Field(default={})
+    ports: dict[str, NativePortEntry] = field(default_factory=dict)
 
 
-class Manifest(Part):
+@dataclass(frozen=True)
+class Manifest:
     """The ports of a compiled model (docs/manifest.md says what each field means)."""
 
     format: Literal["graphc.manifest/1"]
-    chunk: Annotated[int, Field(ge=1)] | None
-    chunk_multiple: Annotated[int, Field(ge=1)]
-    max_frames: Frames
+    chunk: Annotated[int, Bounds(1)] | None
+    chunk_multiple: Annotated[int, Bounds(1)]
+    max_frames: Count | None
     inputs: list[InputEntry]
     outputs: list[OutputEntry]
     states: list[StateEntry]
     valid_frames: str | None
-    frame_ms: float | int | None = None
+    frame_ms: Number | None = None
     window: int | None = None
     min_frames: int = 1
     lengths: Literal["proved", "tried"] = "proved"
     beyond: Literal["continues", "stops"] = "stops"
-    reset_s: float | int | None = None
-    streams: Annotated[int, Field(ge=1, le=4096)] | None = None
+    reset_s: Number | None = None
+    streams: Annotated[int, Bounds(1, 4096)] | None = None
     init_sha256: str | None = None
-    renamed: dict[str, str] = Field(default={})
-    dropped: dict[str, str] = Field(default={})
-    targets: dict[str, TargetEntry] = Field(default={})
+    renamed: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, TargetEntry] = field(default_factory=dict)
 
     @property
     def longest(self) -> int | None:
@@ -180,14 +220,14 @@ class Manifest(Part):
                 d // self.streams if a == entry.batch_axis and isinstance(d, int) else d
                 for a, d in enumerate(entry.shape)
             ]
-            return entry.model_copy(update={"shape": shape})
+            return replace(entry, shape=shape)
 
-        parts = {"inputs": [one(i) for i in self.inputs], "outputs": [one(o) for o in self.outputs]}
-        return self.model_copy(update={**parts, "states": [one(s) for s in self.states]})
-
-
-def to_json(data: Any) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return replace(
+            self,
+            inputs=[one(i) for i in self.inputs],
+            outputs=[one(o) for o in self.outputs],
+            states=[one(s) for s in self.states],
+        )
 
 
 def parse_manifest(text: str | bytes, where: str) -> Manifest:
@@ -197,8 +237,10 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
         ModelError: not JSON, another format, or a field that lies about its type.
     """
     try:
-        return Manifest.model_validate_json(text)
-    except PydanticError as err:
-        first = err.errors(include_url=False)[0]
-        place = ".".join(str(k) for k in first["loc"])
-        raise ModelError(f"not a manifest of graphc: {place}: {first['msg']}", where=where) from None
+        return checked(Manifest, json.loads(text, parse_constant=refused))
+    except (DataError, ValueError, RecursionError) as err:
+        raise ModelError(f"not a manifest of graphc: {err}", where=where) from None
+
+
+def refused(word: str) -> None:
+    raise DataError(f"{word} is no number of JSON")

@@ -1,0 +1,47 @@
+"""Streams models that graphc compiled. It needs numpy and the model's runtime, and nothing else.
+
+session = graphc_runtime.StreamSession("tagger.onnx")
+for frames in microphone:
+    print(session.push(frames))
+print(session.flush())
+
+onnxruntime reports on models and machines to its makers and stores a device id, unless the environment says otherwise
+when it is first imported; importing this says so (``ORT_DISABLE_TELEMETRY=1``) where nobody has set that variable.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from graphc_runtime.lazy_names import loaded_when_asked
+
+if TYPE_CHECKING:
+    from graphc_runtime.batch_session import BatchSession
+    from graphc_runtime.errors import GraphcError, InputError, InstallError, ModelError, TargetError
+    from graphc_runtime.ort_model import load_op_library
+    from graphc_runtime.session import Snapshot, StreamSession
+
+__all__ = [
+    "BatchSession",
+    "GraphcError",
+    "InputError",
+    "InstallError",
+    "ModelError",
+    "Snapshot",
+    "StreamSession",
+    "TargetError",
+    "load_op_library",
+]
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+HOMES = {
+    "BatchSession": "graphc_runtime.batch_session",
+    "Snapshot": "graphc_runtime.session",
+    "StreamSession": "graphc_runtime.session",
+    "load_op_library": "graphc_runtime.ort_model",
+}
+ERRORS = {name: "graphc_runtime.errors" for name in __all__ if name.endswith("Error")}
+
+__getattr__ = loaded_when_asked(__name__, HOMES | ERRORS)

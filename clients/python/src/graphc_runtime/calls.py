@@ -1,0 +1,153 @@
+"""Calls of a compiled model that carry its states: by values, or in place where onnxruntime has fixed sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from graphc_runtime.errors import ModelError, RunError, first_line
+from graphc_runtime.first_values import numpy_dtype
+from graphc_runtime.held_state import BufferSet, BufferSets
+from graphc_runtime.manifest import Manifest, PortEntry, StateEntry
+from graphc_runtime.ort_model import Array, OrtModel, Runs, value_over
+from graphc_runtime.stream_buffer import Arrays
+
+BOUND_KINDS = "fiub"
+
+
+class Calls(Protocol):
+    """A model that is called with chunks and states."""
+
+    def step(
+        self, feeds: Mapping[str, Array], states: Mapping[str, Any], valid: Sequence[int]
+    ) -> tuple[Arrays, Mapping[str, Any]]:
+        """One call: outputs, and the states of the next call.
+
+        Args:
+            feeds: stream inputs and static ones.
+            valid: real frames of the call, for each stream of a batch.
+
+        Errors:
+            ModelError: the model does not run.
+        """
+        ...
+
+
+def calls_of(manifest: Manifest, runner: Runs) -> Calls:
+    """The fastest calls that a model has."""
+    if type(runner) is OrtModel and BoundCalls.fits(manifest):
+        return BoundCalls(manifest, runner)
+    return PlainCalls(manifest, runner)
+
+
+class PlainCalls:
+    """Calls that take and give arrays, or what another runtime keeps."""
+
+    def __init__(self, manifest: Manifest, runner: Runs):
+        self.manifest, self.runner = manifest, runner
+
+    def step(
+        self, feeds: Mapping[str, Array], states: Mapping[str, Any], valid: Sequence[int]
+    ) -> tuple[Arrays, Mapping[str, Any]]:
+        manifest = self.manifest
+        counts = {} if manifest.valid_frames is None else {manifest.valid_frames: np.array(valid, np.int64)}
+        try:
+            results = self.runner.run({**feeds, **states, **counts})
+        except RunError as err:
+            raise ModelError(f"the compiled model does not run: {err}") from err
+        return {o.name: results[o.name] for o in manifest.outputs}, {
+            s.input: results[s.output] for s in manifest.states
+        }
+
+
+class BoundCalls:
+    """Calls on memory that is bound once. States are written into one of two sets of buffers and read from the other,
+    so that nothing copies them.
+
+    A binding is made for each pair of sets; more than two sets come up only while somebody holds earlier states.
+    """
+
+    def __init__(self, manifest: Manifest, runner: OrtModel):
+        self.session = runner.ort
+        self.states = [(s.input, s.output, tuple(s.shape), np.dtype(numpy_dtype(s.dtype))) for s in manifest.states]
+        self.taken = {i.name: blank(i.shape, i.dtype) for i in manifest.inputs}
+        self.given = {o.name: blank(o.shape, o.dtype) for o in manifest.outputs}
+        self.count = None if manifest.valid_frames is None else np.zeros(manifest.streams or 1, np.int64)
+        self.bound = {name: value_over(array) for name, array in (*self.taken.items(), *self.given.items())}
+        if manifest.valid_frames is not None and self.count is not None:
+            self.bound[manifest.valid_frames] = value_over(self.count)
+        self.inputs = [*self.taken, *([manifest.valid_frames] if manifest.valid_frames is not None else [])]
+        self.sets = BufferSets(self.new_set)
+        self.bindings: dict[tuple[int, int], Any] = {}
+
+    @staticmethod
+    def fits(manifest: Manifest) -> bool:
+        """Whether every port has a fixed size and a type that numpy shares with onnxruntime."""
+        ports: list[PortEntry | StateEntry] = [*manifest.inputs, *manifest.outputs, *manifest.states]
+        sized = all(isinstance(size, int) and size > 0 for port in ports for size in port.shape)
+        return sized and all(np.dtype(numpy_dtype(port.dtype)).kind in BOUND_KINDS for port in ports)
+
+    def new_set(self) -> dict[str, Any]:
+        arrays = {taken: np.zeros(shape, dtype) for taken, _, shape, dtype in self.states}
+        return {name: (array, value_over(array)) for name, array in arrays.items()}
+
+    def step(
+        self, feeds: Mapping[str, Array], states: Mapping[str, Any], valid: Sequence[int]
+    ) -> tuple[Arrays, Mapping[str, Any]]:
+        holder = states.holder if type(states) is BoundStates and states.owner is self else self.filled(states)
+        written = self.sets.free()
+        for name, buffer in self.taken.items():
+            buffer[...] = feeds[name]
+        if self.count is not None:
+            self.count[:] = valid
+        binding = self.bindings.get((id(holder), id(written))) or self.binding(holder, written)
+        try:
+            self.session.run_with_iobinding(binding)
+        except Exception as err:
+            raise ModelError(f"the compiled model does not run: {first_line(err)}") from err
+        return {name: buffer.copy() for name, buffer in self.given.items()}, BoundStates(self, written)
+
+    def filled(self, states: Mapping[str, Any]) -> BufferSet:
+        """A set that holds states from elsewhere."""
+        one = self.sets.free()
+        for name, (array, _) in one.buffers.items():
+            array[...] = states[name]
+        return one
+
+    def binding(self, holder: BufferSet, written: BufferSet) -> Any:
+        """The memory of a call from one set into another. Sets live as long as this does, so that ids stay theirs."""
+        made = self.session.io_binding()
+        for name in self.inputs:
+            made.bind_ortvalue_input(name, self.bound[name])
+        for name in self.given:
+            made.bind_ortvalue_output(name, self.bound[name])
+        for taken, given, _, _ in self.states:
+            made.bind_ortvalue_input(taken, holder.buffers[taken][1])
+            made.bind_ortvalue_output(given, written.buffers[taken][1])
+        self.bindings[id(holder), id(written)] = made
+        return made
+
+
+class BoundStates(Mapping[str, Array]):
+    """The states that a call left, by input; each is copied when somebody reads it."""
+
+    __slots__ = ("holder", "owner")
+
+    def __init__(self, owner: BoundCalls, holder: BufferSet):
+        self.owner, self.holder = owner, holder
+
+    def __getitem__(self, name: str) -> Array:
+        array: Array = self.holder.buffers[name][0]
+        return array.copy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.holder.buffers)
+
+    def __len__(self) -> int:
+        return len(self.holder.buffers)
+
+
+def blank(shape: Sequence[int | str | None], dtype: str) -> Array:
+    return np.zeros([int(size or 1) for size in shape], numpy_dtype(dtype))

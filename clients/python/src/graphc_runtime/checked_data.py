@@ -1,0 +1,105 @@
+"""Dataclasses out of JSON data, which is hostile until checked: every field by its type and bounds, none converted."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be."""
+
+    least: float
+    most: float = float("inf")
+
+
+class DataError(Exception):
+    """A field that lies about its type. The text begins with its place, such as ``inputs.0.axis``."""
+
+
+def checked(kind: type[Made], data: object, place: str = "") -> Made:
+    """A dataclass of JSON data. Names that it does not have are left out.
+
+    Errors:
+        DataError: a field that is missing, or of another type.
+    """
+    if not isinstance(data, dict):
+        raise DataError(f"{place or 'the file'}: {named(data)}, where an object is needed")
+    hints, found = hints_of(kind), {}  # type: ignore[arg-type]
+    for field in fields(kind):  # type: ignore[arg-type]
+        here = f"{place}.{field.name}" if place else field.name
+        if field.name in data:
+            found[field.name] = value_of(hints[field.name], data[field.name], here)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise DataError(f"{here}: it is missing")
+    return kind(**found)
+
+
+@cache
+def hints_of(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def value_of(hint: Any, data: object, place: str) -> Any:
+    """A value of a type: a number, a text, a dataclass, or lists, mappings and alternatives of these.
+
+    Errors:
+        DataError: it is none.
+    """
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        value = value_of(parts[0], data, place)
+        if value is not None and not parts[1].least <= value <= parts[1].most:
+            raise DataError(f"{place}: {value} is out of range")
+        return value
+    if origin in (Union, types.UnionType):
+        return alternative(parts, data, place)
+    if origin is Literal:
+        if isinstance(data, str) and data in parts:
+            return data
+        raise DataError(f"{place}: {named(data)}, where one of {', '.join(parts)} is needed")
+    if origin in (list, tuple):
+        if not isinstance(data, list) or (origin is tuple and len(data) != len(parts)):
+            raise DataError(f"{place}: {named(data)}, where a list is needed")
+        kinds = parts if origin is tuple else parts * len(data)
+        made = [value_of(kind, item, f"{place}.{i}") for i, (kind, item) in enumerate(zip(kinds, data, strict=True))]
+        return tuple(made) if origin is tuple else made
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise DataError(f"{place}: {named(data)}, where an object is needed")
+        return {key: value_of(parts[1], item, f"{place}.{key}") for key, item in data.items()}
+    if hasattr(hint, "__dataclass_fields__"):
+        return checked(hint, data, place)
+    return plain(hint, data, place)
+
+
+def alternative(kinds: tuple[Any, ...], data: object, place: str) -> Any:
+    """The first of several types that a value is of; the complaint is that of the last."""
+    if data is None and type(None) in kinds:
+        return None
+    wanted = [kind for kind in kinds if kind is not type(None)]
+    for kind in wanted[:-1]:
+        try:
+            return value_of(kind, data, place)
+        except DataError:
+            continue
+    return value_of(wanted[-1], data, place)
+
+
+def plain(kind: type, data: object, place: str) -> object:
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if isinstance(data, kind) and not (isinstance(data, bool) and kind is not bool):
+        return data
+    raise DataError(f"{place}: {named(data)}, where {kind.__name__} is needed")
+
+
+def named(data: object) -> str:
+    """A value, in so many words as a message has room for."""
+    text = repr(data)
+    return text if len(text) <= 40 else f"{text[:37]}..."

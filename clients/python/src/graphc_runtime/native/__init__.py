@@ -1,0 +1,1 @@
+"""Models on runtimes other than onnxruntime, by the native ports of a manifest."""

@@ -1,0 +1,1 @@
+"""One file a runtime, each with ``open_runner``."""

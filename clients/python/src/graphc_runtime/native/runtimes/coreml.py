@@ -1,0 +1,41 @@
+"""Core ML: https://apple.github.io/coremltools/."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import Array, NativePort, Runner
+from graphc_runtime.native.silence import silent
+
+
+def open_runner(
+    path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
+) -> Runner:
+    """A converted model, opened.
+
+    Errors:
+        TargetError: the runtime does not take it.
+    """
+    if platform.system() != "Darwin":
+        raise TargetError("Core ML runs on Apple's systems alone", hint="open the target there, or another one here")
+    return CoreMlRunner(path, outputs)
+
+
+class CoreMlRunner(Runner):
+    """Ports by their names."""
+
+    def __init__(self, path: Path, outputs: Mapping[str, NativePort]):
+        with silent():
+            import coremltools
+
+            self.model, self.outputs = coremltools.models.MLModel(str(path)), outputs
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        given = self.model.predict(dict(feeds))
+        return {name: np.asarray(given[port.name]) for name, port in self.outputs.items()}

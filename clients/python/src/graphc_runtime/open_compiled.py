@@ -1,0 +1,101 @@
+"""A compiled model of a path: its manifest, first values and runtime, which have to fit each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphc_runtime.errors import ModelError
+from graphc_runtime.first_values import first_values_in
+from graphc_runtime.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
+from graphc_runtime.native.open_target import open_target
+from graphc_runtime.ort_model import OrtModel, Runs, open_file
+from graphc_runtime.stream_buffer import Arrays
+
+MANIFEST_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
+
+    manifest: Manifest
+    runner: Runs
+    first: Arrays
+
+
+def opened(model: str | Path | Compiled, threads: int, exact: bool = False, target: str | None = None) -> Compiled:
+    """A compiled model, read where a path is given, whose manifest fits it.
+
+    Errors:
+        ModelError: no compiled model, or a manifest or first values that lie.
+        InstallError: the target's runtime is not installed.
+        TargetError: it does not take its file.
+    """
+    if isinstance(model, Compiled):
+        compiled = model
+    else:
+        compiled = of_path(Path(model), threads, exact, target)
+    check_ports(compiled.manifest, compiled.runner)
+    return compiled
+
+
+def check_ports(manifest: Manifest, runner: Runs) -> None:
+    """Refuses a manifest that does not fit its model.
+
+    Errors:
+        ModelError: names the ports.
+    """
+    taken = {s.input for s in manifest.states} | {i.name for i in manifest.inputs}
+    given = {s.output for s in manifest.states} | {o.name for o in manifest.outputs}
+    lost = (taken - set(runner.input_names)) | (given - set(runner.output_names))
+    if lost:
+        raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
+    for entry in [*manifest.inputs, *manifest.outputs]:
+        check_frames(entry, runner, manifest.chunk is None)
+
+
+def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
+    """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
+
+    Errors:
+        ModelError: names the port.
+    """
+    if entry.axis is not None and (
+        entry.axis >= len(entry.shape) or entry.shape[entry.axis] != entry.frames or (entry.frames is None) != dynamic
+    ):
+        raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
+    declared = runner.shapes.get(entry.name)
+    if declared and not (
+        len(declared) == len(entry.shape)
+        and all(not isinstance(d, int) or d == s for d, s in zip(declared, entry.shape, strict=True))
+    ):
+        raise ModelError(f"the manifest says that '{entry.name}' has the shape {entry.shape}, the model {declared}")
+
+
+def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compiled:
+    """A compiled model or its manifest, opened. A model's manifest stands in its metadata.
+
+    Errors:
+        ModelError: neither is there.
+    """
+    if path.name.endswith(MANIFEST_SUFFIX):
+        try:
+            text = path.read_bytes()
+        except OSError as err:
+            raise ModelError(f"the manifest cannot be read: {err.strerror}", where=str(path)) from err
+        manifest = parse_manifest(text, str(path))
+        stem = path.name.removesuffix(MANIFEST_SUFFIX)
+        model = None if target is not None else open_file(path.with_name(f"{stem}.onnx"), threads, exact)
+    else:
+        model = open_file(path, threads, exact)
+        manifest = manifest_in(model, path)
+    runner = model if model is not None and target is None else open_target(manifest, str(target), path.parent, threads)
+    return Compiled(manifest, runner, first_values_in(manifest, path.parent))
+
+
+def manifest_in(model: OrtModel, path: Path) -> Manifest:
+    text = model.metadata(METADATA_KEY)
+    if text is None:
+        raise ModelError("not a model compiled by graphc: it holds no manifest", where=str(path))
+    return parse_manifest(text, str(path))
