@@ -99,7 +99,7 @@ def rehearsal(
 
 def chunks_of(session: StreamSession, feeds: Feeds) -> Iterator[Feeds]:
     """The whole chunks of a stream."""
-    sizes = {n: session.frames_a_chunk(n) for n in session.streams}
+    sizes = {n: session.chunks[n] for n in session.streams}
     total = min(feeds[n].shape[session.streams[n].along or 0] // size for n, size in sizes.items())
     for index in range(total):
         chunk = {n: v for n, v in feeds.items() if n in session.statics}

@@ -75,18 +75,18 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
     parts: list[dict[str, Array]] = []
     session.push(statics)
     first = next(iter(streams))
-    total = streams[first].shape[session.streams[first].along or 0] // session.frames_a_chunk(first)
+    total = streams[first].shape[session.streams[first].along or 0] // session.chunks[first]
     done = 0
     for chunks in [1] * total if smallest else call_sizes(session, total):
         chunk = {}
         for name, value in streams.items():
-            count, axis = session.frames_a_chunk(name), session.streams[name].along or 0
+            count, axis = session.chunks[name], session.streams[name].along or 0
             chunk[name] = value.take(range(done * count, (done + chunks) * count), axis=axis)
         parts.append(session.push(chunk))
         done += chunks
     rest = {}
     for name, value in streams.items():
-        count, axis = session.frames_a_chunk(name), session.streams[name].along or 0
+        count, axis = session.chunks[name], session.streams[name].along or 0
         rest[name] = value.take(range(total * count, value.shape[axis]), axis=axis)
     session.push(rest)
     parts.append(session.flush())

@@ -44,6 +44,12 @@ def copied(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
+def cut(value: Array, frames: int, axis: int) -> tuple[Array, Array]:
+    """The first frames of a value, and the rest."""
+    before: tuple[slice, ...] = (slice(None),) * axis
+    return value[(*before, slice(frames))], value[(*before, slice(frames, None))]
+
+
 class StreamBuffer:
     """Cuts a stream's frames into calls by a manifest, and its outputs into the frames that are new.
 
@@ -59,9 +65,11 @@ class StreamBuffer:
         self.streams = {i.name: i for i in manifest.inputs if i.is_stream}
         self.statics = {i.name: i for i in manifest.inputs if not i.is_stream}
         self.outputs = {o.name: o for o in manifest.outputs}
+        self.dtypes = {i.name: np.dtype(numpy_dtype(i.dtype)) for i in manifest.inputs}
         if not self.streams:
             raise ModelError("the manifest names no stream input")
         self.chunk = manifest.chunk or manifest.chunk_multiple
+        self.chunks = {name: self.frames_of(name, self.chunk) for name in self.streams}
         self.empty()
 
     def empty(self) -> None:
@@ -112,7 +120,7 @@ class StreamBuffer:
         if entry is None:
             known = ", ".join([*self.streams, *self.statics])
             raise InputError(f"'{name}' is no input of the model", hint=f"known: {known}")
-        dtype = np.dtype(numpy_dtype(entry.dtype))
+        dtype = self.dtypes[name]
         if value.dtype != dtype:
             raise InputError(f"'{name}' is {value.dtype}, where the model takes {dtype}")
         given = list(value.shape)
@@ -151,16 +159,13 @@ class StreamBuffer:
             return entry.frames * input_frames // self.chunk
         return int(input_frames * entry.pace)
 
-    def frames_a_chunk(self, name: str) -> int:
-        return self.frames_of(name, self.chunk)
-
     def total_frames(self, partly: bool = False) -> int:
         """Frames so far, counted in frames of the chunk.
 
         Errors:
             InputError: the stream inputs have come to different times, and ``partly`` is not set.
         """
-        counts = {n: -(-self.pushed[n] * self.chunk // self.frames_a_chunk(n)) for n in self.streams}
+        counts = {n: -(-self.pushed[n] * self.chunk // self.chunks[n]) for n in self.streams}
         if not partly and len(set(counts.values())) > 1:
             raise InputError(f"the stream inputs end at different times: {dict(self.pushed)} frames")
         return max(counts.values())
@@ -182,7 +187,7 @@ class StreamBuffer:
     def ready(self) -> int:
         """Input frames of the call that can be made now: a chunk, or all whole chunks where calls differ; or 0."""
         chunks: int = min(
-            sum(p.shape[entry.along or 0] for p in self.buffers[name]) // self.frames_a_chunk(name)
+            sum(p.shape[entry.along or 0] for p in self.buffers[name]) // self.chunks[name]
             for name, entry in self.streams.items()
         )
         return (chunks if self.dynamic else min(chunks, 1)) * self.chunk
@@ -197,9 +202,12 @@ class StreamBuffer:
                 shape = [frames if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
                 chunk[name] = np.zeros(shape, numpy_dtype(entry.dtype))
                 continue
-            whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
-            head, rest = np.split(whole, [min(frames, whole.shape[axis])], axis=axis)
-            self.buffers[name] = [rest] if rest.shape[axis] else []
+            head = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+            if head.shape[axis] > frames:
+                head, rest = cut(head, frames, axis)
+                self.buffers[name] = [rest]
+            else:
+                self.buffers[name] = []
             missing = frames - head.shape[axis]
             if missing:
                 pads = [(0, missing if a == axis else 0) for a in range(head.ndim)]
@@ -238,7 +246,7 @@ class StreamBuffer:
             count = min(whole.shape[entry.along], max(0, entry.length_of(total) - self.returned[name]))
             self.returned[name] += count
             if count < whole.shape[entry.along]:
-                whole, rest = np.split(whole, [count], axis=entry.along)
+                whole, rest = cut(whole, count, entry.along)
                 self.waiting[name] = [rest]
             found[name] = whole
         return found
