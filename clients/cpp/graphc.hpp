@@ -1,0 +1,937 @@
+// Streams models that graphc compiled, with onnxruntime: one header, C++17, no exceptions, no other dependency.
+//
+//   graphc::Stream stream;
+//   if (!stream.open("tagger.onnx")) return fail(stream.error());
+//   while (const float* frames = next())                  // any number of frames, laid out as the offline model has them
+//     stream.push(frames, count), drain(stream.output());  // output().available() frames wait; take() hands them out
+//   stream.flush(), drain(stream.output());               // the tail
+//
+// The manifest in the model says how many frames a call takes, what is carried, what is dropped in front and what is cut
+// behind (docs/manifest.md). Link with onnxruntime's shared library; its headers are not needed.
+// After the first call nothing is allocated: buffers grow only while more frames wait than ever before.
+
+#ifndef GRAPHC_HPP
+#define GRAPHC_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace graphc {
+
+// ---------------------------------------------------------------------------------------------------------- JSON
+
+namespace json {
+
+struct Value {
+  enum class Kind { null, boolean, number, text, list, object };
+  Kind kind = Kind::null;
+  bool boolean = false;
+  double number = 0;
+  std::string text;
+  std::vector<Value> items;
+  std::vector<std::pair<std::string, Value>> fields;
+
+  const Value& operator[](const char* name) const {
+    static const Value none;
+    for (const auto& field : fields)
+      if (field.first == name) return field.second;
+    return none;
+  }
+  bool is_null() const { return kind == Kind::null; }
+  int64_t integer() const {
+    return std::abs(number) < 9.0e15 ? static_cast<int64_t>(number) : 0;
+  }
+};
+
+class Reader {
+ public:
+  Reader(const char* begin, const char* end) : at_(begin), end_(end) {}
+
+  bool read(Value& value) { return element(value, 0) && (space(), at_ == end_); }
+
+ private:
+  static constexpr int kDeepest = 64;
+  const char* at_;
+  const char* end_;
+
+  void space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\t' || *at_ == '\r')) ++at_;
+  }
+  bool taken(char wanted) {
+    space();
+    if (at_ == end_ || *at_ != wanted) return false;
+    ++at_;
+    return true;
+  }
+  bool word(const char* wanted) {
+    const size_t size = std::strlen(wanted);
+    if (static_cast<size_t>(end_ - at_) < size || std::strncmp(at_, wanted, size) != 0) return false;
+    at_ += size;
+    return true;
+  }
+  bool element(Value& value, int depth) {
+    space();
+    if (at_ == end_ || depth > kDeepest) return false;
+    if (*at_ == '{') return object(value, depth);
+    if (*at_ == '[') return list(value, depth);
+    if (*at_ == '"') return value.kind = Value::Kind::text, string(value.text);
+    if (word("null")) return true;
+    if (word("true")) return value.kind = Value::Kind::boolean, value.boolean = true;
+    if (word("false")) return value.kind = Value::Kind::boolean, true;
+    return number(value);
+  }
+  bool number(Value& value) {
+    std::string digits;
+    while (at_ != end_ && std::strchr("+-.0123456789eE", *at_) != nullptr && *at_ != 0) digits += *at_++;
+    char* rest = nullptr;
+    value.kind = Value::Kind::number;
+    value.number = std::strtod(digits.c_str(), &rest);
+    return !digits.empty() && *rest == 0;
+  }
+  bool object(Value& value, int depth) {
+    value.kind = Value::Kind::object;
+    ++at_;
+    if (taken('}')) return true;
+    do {
+      std::pair<std::string, Value> field;
+      space();
+      if (at_ == end_ || *at_ != '"' || !string(field.first) || !taken(':') || !element(field.second, depth + 1))
+        return false;
+      value.fields.push_back(std::move(field));
+    } while (taken(','));
+    return taken('}');
+  }
+  bool list(Value& value, int depth) {
+    value.kind = Value::Kind::list;
+    ++at_;
+    if (taken(']')) return true;
+    do {
+      value.items.emplace_back();
+      if (!element(value.items.back(), depth + 1)) return false;
+    } while (taken(','));
+    return taken(']');
+  }
+  bool hex(uint32_t& code) {
+    code = 0;
+    for (int i = 0; i < 4; ++i, ++at_) {
+      if (at_ == end_ || std::strchr("0123456789abcdefABCDEF", *at_) == nullptr || *at_ == 0) return false;
+      const char c = *at_;
+      code = code * 16 + static_cast<uint32_t>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+    }
+    return true;
+  }
+  static void utf8(std::string& text, uint32_t code) {
+    if (code < 0x80) {
+      text += static_cast<char>(code);
+      return;
+    }
+    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    static const uint32_t lead[] = {0, 0xC0, 0xE0, 0xF0};
+    text += static_cast<char>(lead[more] | (code >> (6 * more)));
+    while (more-- > 0) text += static_cast<char>(0x80 | ((code >> (6 * more)) & 0x3F));
+  }
+  bool string(std::string& text) {
+    text.clear();
+    for (++at_; at_ != end_ && *at_ != '"'; ++at_) {
+      if (*at_ != '\\') {
+        text += *at_;
+        continue;
+      }
+      if (++at_ == end_) return false;
+      static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+      if (*at_ == 'u') {
+        ++at_;
+        uint32_t code = 0, low = 0;
+        if (!hex(code)) return false;
+        if (code >= 0xD800 && code < 0xDC00) {
+          if (!word("\\u") || !hex(low) || low < 0xDC00 || low > 0xDFFF) return false;
+          code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        }
+        utf8(text, code);
+        --at_;
+      } else if (const char* place = std::strchr(from, *at_); place != nullptr && *at_ != 0) {
+        text += to[place - from];
+      } else {
+        return false;
+      }
+    }
+    return at_ != end_ && *at_++ == '"';
+  }
+};
+
+}  // namespace json
+
+// ------------------------------------------------------------------------------------------------------ manifest
+
+struct Type {
+  const char* name;
+  int onnx;
+  size_t bytes;
+};
+
+inline const Type* type_named(const std::string& name) {
+  static const Type types[] = {{"float32", 1, 4}, {"uint8", 2, 1},    {"int8", 3, 1},     {"uint16", 4, 2},
+                               {"int16", 5, 2},   {"int32", 6, 4},    {"int64", 7, 8},    {"bool", 9, 1},
+                               {"float16", 10, 2}, {"float64", 11, 8}, {"uint32", 12, 4},  {"uint64", 13, 8},
+                               {"bfloat16", 16, 2}};
+  for (const Type& type : types)
+    if (name == type.name) return &type;
+  return nullptr;
+}
+
+// A step of the offline length: floor((mul * T + add) / div), never below 0.
+struct LengthStep {
+  int64_t mul, add, div;
+};
+
+inline int64_t floor_div(int64_t a, int64_t b) { return a / b - ((a % b != 0) && ((a < 0) != (b < 0))); }
+
+struct Port {
+  std::string name;
+  const Type* type = nullptr;
+  std::vector<int64_t> shape;        // of a call
+  int axis = -1;                     // of its frames; -1: a whole value a call
+  bool step = false;                 // a frame is the whole value
+  bool fixed = false;                // a static input, or an output without time
+  int64_t frames = 1;                // of a call
+  int64_t rate_up = 1, rate_down = 1;  // its frames for each frame of the first stream input
+  int64_t delay = 0;
+  std::vector<LengthStep> length;
+
+  size_t count() const {
+    size_t total = 1;
+    for (int64_t size : shape) total *= static_cast<size_t>(size);
+    return total;
+  }
+  size_t bytes() const { return count() * type->bytes; }
+  size_t outer() const {
+    size_t total = 1;
+    for (int a = 0; a < axis; ++a) total *= static_cast<size_t>(shape[static_cast<size_t>(a)]);
+    return total;
+  }
+  size_t frame_bytes() const { return bytes() / static_cast<size_t>(frames); }
+  int64_t length_of(int64_t input_frames) const {
+    for (const LengthStep& s : length) input_frames = std::max<int64_t>(0, floor_div(s.mul * input_frames + s.add, s.div));
+    return input_frames;
+  }
+};
+
+struct State {
+  std::string input, output, file, key;
+  const Type* type = nullptr;
+  std::vector<int64_t> shape;
+  double fill = 0;
+  size_t count() const {
+    size_t total = 1;
+    for (int64_t size : shape) total *= static_cast<size_t>(size);
+    return total;
+  }
+};
+
+struct Manifest {
+  std::vector<Port> inputs, outputs;
+  std::vector<State> states;
+  std::string valid_frames;
+  int64_t chunk = 0, min_frames = 1, longest = -1, streams = 1;
+  double frame_ms = 0, reset_s = 0;
+
+  // Reads a manifest; `multiple` is the size of a call, in the smallest chunk, where calls may have any.
+  bool parse(const std::string& text, int64_t multiple, std::string& error) {
+    json::Value root;
+    if (!json::Reader(text.data(), text.data() + text.size()).read(root)) return error = "the manifest is no JSON", false;
+    if (root["format"].text != "graphc.manifest/1") return error = "not a manifest of graphc", false;
+    const bool any_size = root["chunk"].is_null();
+    chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
+    if (chunk < 1 || chunk > kLargest) return error = "the manifest's chunk is out of range", false;
+    for (const json::Value& entry : root["inputs"].items)
+      if (!port(entry, inputs, any_size, false, error)) return false;
+    for (const json::Value& entry : root["outputs"].items)
+      if (!port(entry, outputs, any_size, true, error)) return false;
+    for (const json::Value& entry : root["states"].items)
+      if (!state(entry, error)) return false;
+    valid_frames = root["valid_frames"].text;
+    min_frames = root["min_frames"].is_null() ? 1 : root["min_frames"].integer();
+    if (!root["max_frames"].is_null() && root["beyond"].text != "continues") longest = root["max_frames"].integer();
+    if (!root["streams"].is_null()) streams = std::max<int64_t>(1, std::min<int64_t>(root["streams"].integer(), 4096));
+    frame_ms = root["frame_ms"].number;
+    reset_s = root["reset_s"].number;
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kLargest = 1 << 30;
+
+  static bool sizes(const json::Value& list, std::vector<int64_t>& shape, int axis, int64_t frames) {
+    int64_t total = 1;
+    for (size_t a = 0; a < list.items.size(); ++a) {
+      const json::Value& size = list.items[a];
+      shape.push_back(static_cast<int>(a) == axis ? frames : size.kind == json::Value::Kind::number ? size.integer() : 1);
+      if (shape.back() < 0 || shape.back() > kLargest) return false;
+      if ((total *= std::max<int64_t>(1, shape.back())) > kLargest) return false;
+    }
+    return axis < static_cast<int>(shape.size());
+  }
+  bool port(const json::Value& entry, std::vector<Port>& side, bool any_size, bool output, std::string& error) {
+    Port made;
+    made.name = entry["name"].text;
+    made.type = type_named(entry["dtype"].text);
+    made.axis = entry["axis"].is_null() ? -1 : static_cast<int>(entry["axis"].integer());
+    const auto& rate = entry["rate"].items;
+    if (rate.size() == 2) made.rate_up = rate[0].integer(), made.rate_down = rate[1].integer();
+    made.step = made.axis < 0 && entry["frames"].integer() == 1;
+    made.fixed = made.axis < 0 && !made.step;
+    if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > 1 << 20) return error = made.name + " has no rate", false;
+    made.frames = made.axis < 0 ? 1 : any_size ? chunk * made.rate_up / made.rate_down : entry["frames"].integer();
+    if (made.frames < 1 || made.frames > kLargest) return error = "the frames of " + made.name + " are out of range", false;
+    made.delay = entry["delay"].integer();
+    for (const json::Value& s : entry["length"].items) {
+      made.length.push_back({s["mul"].integer(), s["add"].integer(), s["div"].integer()});
+      if (made.length.back().div < 1) return error = made.name + " has no length", false;
+    }
+    if (made.type == nullptr || !sizes(entry["shape"], made.shape, made.axis, made.frames) || (output && made.delay < 0))
+      return error = "the manifest's port " + made.name + " has no type or no sizes", false;
+    side.push_back(std::move(made));
+    return true;
+  }
+  bool state(const json::Value& entry, std::string& error) {
+    State made;
+    made.input = entry["input"].text;
+    made.output = entry["output"].text;
+    made.type = type_named(entry["dtype"].text);
+    const json::Value &init = entry["init"], &fill = init["fill"];
+    made.file = init["file"].text;
+    made.key = init["key"].text;
+    const double infinite = std::numeric_limits<double>::infinity();
+    made.fill = fill.text == "inf" ? infinite : fill.text == "-inf" ? -infinite : fill.number;
+    if (fill.text == "nan") made.fill = std::numeric_limits<double>::quiet_NaN();
+    if (made.type == nullptr || !sizes(entry["shape"], made.shape, -1, 0))
+      return error = "the manifest's state " + made.input + " has no type or no sizes", false;
+    states.push_back(std::move(made));
+    return true;
+  }
+};
+
+// --------------------------------------------------------------------------------------------------- first values
+
+inline bool read_file(const std::string& path, std::vector<char>& content) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return false;
+  char block[1 << 16];
+  size_t got = 0;
+  content.clear();
+  while ((got = std::fread(block, 1, sizeof block, file)) > 0) content.insert(content.end(), block, block + got);
+  const bool whole = std::ferror(file) == 0;
+  std::fclose(file);
+  return whole;
+}
+
+// The entries of one array in an .npz whose members are stored, as graphc writes it
+// (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+inline bool npz_entry(const std::vector<char>& zip, const std::string& key, size_t bytes, std::vector<char>& into) {
+  const auto number = [&](size_t at, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < size && at + i < zip.size(); ++i)
+      value |= static_cast<uint64_t>(static_cast<unsigned char>(zip[at + i])) << (8 * i);
+    return value;
+  };
+  const std::string wanted = key + ".npy";
+  for (size_t at = 0; at + 30 <= zip.size() && number(at, 4) == 0x04034b50;) {
+    const size_t name = number(at + 26, 2), more = number(at + 28, 2), held = number(at + 18, 4);
+    const size_t data = at + 30 + name + more;
+    if (data > zip.size() || held > zip.size() - data) return false;
+    if (number(at + 8, 2) == 0 && std::string(&zip[at + 30], name) == wanted && held >= 10) {
+      const size_t header = number(data + 6, 1) >= 2 ? 12 : 10;
+      const size_t head = number(data + 6, 1) >= 2 ? number(data + 8, 4) : number(data + 8, 2);
+      if (header + head > held || held - header - head != bytes) return false;
+      into.assign(&zip[data] + header + head, &zip[data] + held);
+      return true;
+    }
+    at = data + held;
+  }
+  return false;
+}
+
+template <typename T>
+void fill_with(std::vector<char>& bytes, double value) {
+  const T one = static_cast<T>(value);
+  for (size_t i = 0; i + sizeof one <= bytes.size(); i += sizeof one) std::memcpy(&bytes[i], &one, sizeof one);
+}
+
+inline uint16_t half_of(double value) {
+  if (std::isnan(value)) return 0x7e00;
+  if (std::isinf(value)) return value > 0 ? 0x7c00 : 0xfc00;
+  int exponent = 0;
+  const double fraction = std::frexp(std::abs(value), &exponent);
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  if (fraction == 0) return sign;
+  if (exponent > 16) return static_cast<uint16_t>(sign | 0x7c00);
+  if (exponent < -13) return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(std::ldexp(fraction, exponent + 24))));
+  return static_cast<uint16_t>(sign + ((exponent + 13) << 10) + static_cast<int>(std::nearbyint(std::ldexp(fraction, 11))));
+}
+
+inline bool first_value(const State& state, const std::string& folder, std::vector<char>& bytes, std::string& error) {
+  bytes.assign(state.count() * state.type->bytes, 0);
+  if (!state.file.empty()) {
+    std::vector<char> zip;
+    if (state.file.find_first_of("/\\") != std::string::npos || state.file[0] == '.' ||
+        !read_file(folder + state.file, zip) || !npz_entry(zip, state.key, bytes.size(), bytes))
+      return error = "the first value of " + state.input + " is not in " + state.file, false;
+    return true;
+  }
+  const std::string type = state.type->name;
+  if (state.fill == 0) return true;
+  if (type == "float32") fill_with<float>(bytes, state.fill);
+  else if (type == "float64") fill_with<double>(bytes, state.fill);
+  else if (type == "int64") fill_with<int64_t>(bytes, state.fill);
+  else if (type == "int32") fill_with<int32_t>(bytes, state.fill);
+  else if (type == "int16") fill_with<int16_t>(bytes, state.fill);
+  else if (type == "uint16") fill_with<uint16_t>(bytes, state.fill);
+  else if (type == "uint32") fill_with<uint32_t>(bytes, state.fill);
+  else if (type == "uint64") fill_with<uint64_t>(bytes, state.fill);
+  else if (type == "float16") {
+    const uint16_t half = half_of(state.fill);
+    for (size_t i = 0; i + 2 <= bytes.size(); i += 2) std::memcpy(&bytes[i], &half, 2);
+  } else if (state.type->bytes == 1) {
+    std::fill(bytes.begin(), bytes.end(), static_cast<char>(static_cast<int64_t>(state.fill)));
+  } else {
+    return error = "the first value of " + state.input + " is a number of " + type + ", which this client does not write", false;
+  }
+  return true;
+}
+
+// ------------------------------------------------------------------------------------------------------- backends
+
+// Memory that a runtime reads or writes, on a boundary of 64 bytes.
+class Memory {
+ public:
+  explicit Memory(size_t bytes = 0) : raw_(bytes + kAlign, 0), bytes_(bytes) {}
+  char* data() {
+    const auto place = reinterpret_cast<uintptr_t>(raw_.data());
+    return raw_.data() + (kAlign - place % kAlign) % kAlign;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr size_t kAlign = 64;
+  std::vector<char> raw_;
+  size_t bytes_;
+};
+
+struct Bound {
+  const char* name;
+  const Type* type;
+  const std::vector<int64_t>* shape;
+  char* data;
+  size_t bytes;
+};
+
+// A runtime. It is bound twice, since states change sides with each call: in turn 0 they go from one set of buffers into
+// the other, in turn 1 back.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual bool open(const std::string& path, int threads, std::string& manifest, std::string& error) = 0;
+  virtual bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) = 0;
+  virtual bool run(int turn, std::string& error) = 0;
+};
+
+#ifndef ORT_API_VERSION
+extern "C" const void* OrtGetApiBase();
+#endif
+
+// onnxruntime by its C interface: a table of functions whose places never change
+// (https://onnxruntime.ai/docs/api/c/struct_ort_api.html).
+class Onnxruntime : public Backend {
+ public:
+  Onnxruntime() = default;
+  Onnxruntime(const Onnxruntime&) = delete;
+  Onnxruntime& operator=(const Onnxruntime&) = delete;
+
+  ~Onnxruntime() override {
+    if (api_ == nullptr) return;
+    for (void* binding : binding_) release(kReleaseIoBinding, binding);
+    for (void* value : values_) release(kReleaseValue, value);
+    release(kReleaseRunOptions, run_options_);
+    release(kReleaseMemoryInfo, memory_);
+    release(kReleaseSession, session_);
+    release(kReleaseSessionOptions, options_);
+    release(kReleaseEnv, env_);
+  }
+
+  bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
+    struct Base {
+      const void* const* (*api)(uint32_t version);
+      const char* (*version)();
+    };
+    const auto* base = reinterpret_cast<const Base*>(OrtGetApiBase());
+    api_ = base->api(kVersion);
+    if (api_ == nullptr) return error = "onnxruntime is older than 1.14", false;
+    void *allocator = nullptr, *metadata = nullptr;
+    char* text = nullptr;
+    const bool opened =
+        done(call<int, const char*, void**>(kCreateEnv)(kErrors, "graphc", &env_), error) &&
+        done(call<void*>(kDisableTelemetryEvents)(env_), error) &&
+        done(call<void**>(kCreateSessionOptions)(&options_), error) &&
+        done(call<void*, int>(kSetIntraOpNumThreads)(options_, threads), error) &&
+        done(call<void*, const char*, const char*>(kAddSessionConfigEntry)(
+                 options_, "session.intra_op.allow_spinning", threads > 1 ? "1" : "0"), error) &&
+        done(create_session(path), error) && done(call<void**>(kCreateRunOptions)(&run_options_), error) &&
+        done(call<int, int, void**>(kCreateCpuMemoryInfo)(kDevice, kDefault, &memory_), error) &&
+        done(call<void**>(kGetAllocatorWithDefaultOptions)(&allocator), error) &&
+        done(call<void*, void**>(kSessionGetModelMetadata)(session_, &metadata), error) &&
+        done(call<void*, void*, const char*, char**>(kModelMetadataLookupCustomMetadataMap)(
+                 metadata, allocator, "graphc.manifest", &text), error);
+    if (text != nullptr) manifest = text, call<void*, void*>(kAllocatorFree)(allocator, text);
+    release(kReleaseModelMetadata, metadata);
+    if (opened && manifest.empty()) return error = path + " is no model compiled by graphc: it holds no manifest", false;
+    return opened;
+  }
+
+  bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
+    void*& binding = binding_[turn];
+    if (!done(call<void*, void**>(kCreateIoBinding)(session_, &binding), error)) return false;
+    for (const Bound& port : inputs)
+      if (!done(call<void*, const char*, const void*>(kBindInput)(binding, port.name, tensor(port, error)), error)) return false;
+    for (const Bound& port : outputs)
+      if (!done(call<void*, const char*, const void*>(kBindOutput)(binding, port.name, tensor(port, error)), error)) return false;
+    return true;
+  }
+
+  bool run(int turn, std::string& error) override {
+    return done(call<void*, const void*, const void*>(kRunWithBinding)(session_, run_options_, binding_[turn]), error);
+  }
+
+ private:
+  static constexpr uint32_t kVersion = 14;
+  static constexpr int kErrors = 3, kDevice = 0, kDefault = 0;
+  enum Place : size_t {
+    kGetErrorMessage = 2, kCreateEnv = 3, kDisableTelemetryEvents = 6, kCreateSession = 7, kCreateSessionOptions = 10,
+    kSetIntraOpNumThreads = 24, kCreateRunOptions = 39, kCreateTensorWithDataAsOrtValue = 49, kCreateCpuMemoryInfo = 69,
+    kAllocatorFree = 76, kGetAllocatorWithDefaultOptions = 78, kReleaseEnv = 92, kReleaseStatus = 93,
+    kReleaseMemoryInfo = 94, kReleaseSession = 95, kReleaseValue = 96, kReleaseRunOptions = 97,
+    kReleaseSessionOptions = 100, kSessionGetModelMetadata = 111, kModelMetadataLookupCustomMetadataMap = 116,
+    kReleaseModelMetadata = 118, kAddSessionConfigEntry = 130, kRunWithBinding = 133, kCreateIoBinding = 134,
+    kReleaseIoBinding = 135, kBindInput = 136, kBindOutput = 137
+  };
+  const void* const* api_ = nullptr;
+  void *env_ = nullptr, *options_ = nullptr, *session_ = nullptr, *memory_ = nullptr, *run_options_ = nullptr;
+  void* binding_[2] = {nullptr, nullptr};
+  std::vector<void*> values_;
+
+  template <typename... Args>
+  using Function = void* (*)(Args...);
+
+  template <typename... Args>
+  Function<Args...> call(Place place) const {
+    return reinterpret_cast<Function<Args...>>(reinterpret_cast<uintptr_t>(api_[place]));
+  }
+  void release(Place place, void* held) const {
+    if (held != nullptr) reinterpret_cast<void (*)(void*)>(reinterpret_cast<uintptr_t>(api_[place]))(held);
+  }
+  bool done(void* status, std::string& error) const {
+    if (status == nullptr) return true;
+    error = reinterpret_cast<const char* (*)(const void*)>(reinterpret_cast<uintptr_t>(api_[kGetErrorMessage]))(status);
+    release(kReleaseStatus, status);
+    return false;
+  }
+  void* create_session(const std::string& path) {
+#ifdef _WIN32
+    const std::wstring wide(path.begin(), path.end());
+    return call<void*, const wchar_t*, void*, void**>(kCreateSession)(env_, wide.c_str(), options_, &session_);
+#else
+    return call<void*, const char*, void*, void**>(kCreateSession)(env_, path.c_str(), options_, &session_);
+#endif
+  }
+  const void* tensor(const Bound& port, std::string& error) {
+    void* made = nullptr;
+    const auto create =
+        call<void*, void*, size_t, const int64_t*, size_t, int, void**>(kCreateTensorWithDataAsOrtValue);
+    if (!done(create(memory_, port.data, port.bytes, port.shape->data(), port.shape->size(), port.type->onnx, &made), error))
+      return nullptr;
+    values_.push_back(made);
+    return made;
+  }
+};
+
+// --------------------------------------------------------------------------------------------------------- frames
+
+// Frames that wait, one behind the other. It grows while more wait than ever before.
+class Frames {
+ public:
+  explicit Frames(size_t outer = 1, size_t inner_bytes = 0) : outer_(outer), inner_(inner_bytes) {}
+
+  size_t frame_bytes() const { return outer_ * inner_; }
+  int64_t count() const { return frame_bytes() == 0 ? empty_ : static_cast<int64_t>((end_ - begin_) / frame_bytes()); }
+  void clear() { begin_ = end_ = 0, empty_ = 0; }
+
+  void reserve(int64_t frames) { held_.resize(std::max(held_.size(), static_cast<size_t>(frames) * frame_bytes())); }
+
+  // Takes frames [first, first + count) of `data`, which is laid out as (outer, total, inner).
+  void put(const char* data, int64_t first, int64_t count, int64_t total) {
+    if (count <= 0) return;
+    if (frame_bytes() == 0) {
+      empty_ += count;
+      return;
+    }
+    const size_t bytes = static_cast<size_t>(count) * frame_bytes();
+    if (end_ + bytes > held_.size()) {
+      std::memmove(held_.data(), held_.data() + begin_, end_ - begin_);
+      end_ -= begin_, begin_ = 0;
+      if (end_ + bytes > held_.size()) held_.resize(std::max(end_ + bytes, 2 * held_.size()));
+    }
+    char* into = held_.data() + end_;
+    end_ += bytes;
+    if (outer_ == 1) {
+      std::memcpy(into, data + static_cast<size_t>(first) * inner_, bytes);
+      return;
+    }
+    for (int64_t f = first; f < first + count; ++f, into += frame_bytes())
+      spread(data + static_cast<size_t>(f) * inner_, static_cast<size_t>(total) * inner_, into, inner_);
+  }
+
+  // Hands out `count` frames into the first places of `into`, laid out as (outer, total, inner).
+  void take(char* into, int64_t count, int64_t total) {
+    if (frame_bytes() == 0) {
+      empty_ -= count;
+      return;
+    }
+    if (outer_ == 1) {
+      std::memcpy(into, held_.data() + begin_, static_cast<size_t>(count) * inner_);
+    } else {
+      const char* from = held_.data() + begin_;
+      for (int64_t f = 0; f < count; ++f, from += frame_bytes())
+        spread(from, inner_, into + static_cast<size_t>(f) * inner_, static_cast<size_t>(total) * inner_);
+    }
+    begin_ += static_cast<size_t>(count) * frame_bytes();
+    if (begin_ == end_) begin_ = end_ = 0;
+  }
+
+ private:
+  // Copies the parts of one frame, which lie so many bytes apart on each side.
+  void spread(const char* from, size_t from_step, char* into, size_t into_step) const {
+    if (inner_ == 4) {
+      for (size_t o = 0; o < outer_; ++o) std::memcpy(into + o * into_step, from + o * from_step, 4);
+    } else {
+      for (size_t o = 0; o < outer_; ++o) std::memcpy(into + o * into_step, from + o * from_step, inner_);
+    }
+  }
+
+  std::vector<char> held_;
+  size_t outer_, inner_, begin_ = 0, end_ = 0;
+  int64_t empty_ = 0;
+};
+
+// --------------------------------------------------------------------------------------------------------- stream
+
+// What a model gives: frames that wait to be taken.
+class Output {
+ public:
+  const Port& port() const { return *port_; }
+  size_t frame_bytes() const { return frames_.frame_bytes(); }
+  // Frames that surely exist: the end of the stream may yet cut others.
+  int64_t available() const {
+    if (port_->fixed) return frames_.count();
+    return std::max<int64_t>(0, std::min(frames_.count(), port_->length_of(seen_) - taken_));
+  }
+  // Copies so many frames, laid out as the offline model gives them, with `into` as large as that; false if fewer wait.
+  bool take(void* into, int64_t frames) {
+    if (frames < 0 || frames > available()) return false;
+    frames_.take(static_cast<char*>(into), frames, frames);
+    taken_ += frames;
+    return true;
+  }
+
+ private:
+  friend class Stream;
+  const Port* port_ = nullptr;
+  Frames frames_;
+  int64_t given_ = 0, taken_ = 0, seen_ = 0;
+};
+
+struct Options {
+  int threads = 1;
+  int64_t multiple = 1;  // of a model whose calls may have any size: how many of the smallest one call takes
+};
+
+class Stream {
+ public:
+  // Where a stream stands. It belongs to the stream that made it.
+  struct Snapshot {
+    std::vector<std::vector<char>> states, statics;
+    std::vector<Frames> inputs, outputs;
+    std::vector<int64_t> counts;
+    std::vector<bool> set;
+    bool flushed = false;
+  };
+
+  bool open(const std::string& path, const Options& options = {}) {
+    return open(path, std::make_unique<Onnxruntime>(), options);
+  }
+
+  bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
+    std::string text;
+    opened_ = false;
+    manifest_ = Manifest();
+    backend_ = std::move(backend);
+    if (!backend_->open(path, options.threads, text, error_) || !manifest_.parse(text, options.multiple, error_)) return false;
+    const size_t slash = path.find_last_of("/\\");
+    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+    if (!allocate(folder) || !bind()) return false;
+    opened_ = true;
+    reset();
+    return true;
+  }
+
+  const std::string& error() const { return error_; }
+  const Manifest& manifest() const { return manifest_; }
+  Output& output() { return outputs_.front(); }
+  Output* output(const std::string& name) {
+    for (Output& output : outputs_)
+      if (output.port().name == name) return &output;
+    return nullptr;
+  }
+
+  // Forgets the stream: states at their first values, nothing waits.
+  void reset() {
+    turn_ = 0, fed_ = 0, flushed_ = false;
+    for (size_t i = 0; i < first_.size(); ++i) std::memcpy(states_[0][i].data(), first_[i].data(), first_[i].size());
+    for (Input& input : inputs_) input.frames.clear(), input.pushed = 0, input.set = false;
+    for (Output& output : outputs_) output.frames_.clear(), output.given_ = output.taken_ = output.seen_ = 0;
+  }
+
+  // Takes frames of the first input, laid out as the offline model takes them, and makes every call that they fill.
+  bool push(const void* data, int64_t frames) { return feed(inputs_.front(), data, frames); }
+
+  // The same of a named input. A static input has one frame: its value.
+  bool push(const std::string& name, const void* data, int64_t frames = 1) {
+    for (Input& input : inputs_)
+      if (input.port->name == name) return feed(input, data, frames);
+    return error_ = "'" + name + "' is no input of the model", false;
+  }
+
+  // Ends the stream: pads the last call, and makes calls until every output is whole.
+  bool flush() {
+    if (!opened_ || flushed_) return error_ = "the stream has been flushed, or is not open", false;
+    const int64_t total = total_frames();
+    for (const Input& input : inputs_)
+      if (!input.port->fixed && frames_in(input) != total) return error_ = "the inputs end at different times", false;
+    if (!long_enough(total)) return false;
+    flushed_ = true;
+    while (lacking(total))
+      if (!call(std::min(std::max<int64_t>(total - fed_, 0), manifest_.chunk))) return false;
+    for (Output& output : outputs_) output.seen_ = total;
+    return true;
+  }
+
+  Snapshot snapshot() const {
+    Snapshot made;
+    for (const Memory& state : states_[turn_]) {
+      Memory& held = const_cast<Memory&>(state);
+      made.states.emplace_back(held.data(), held.data() + held.bytes());
+    }
+    made.counts.push_back(fed_);
+    for (const Input& input : inputs_) {
+      Memory& held = const_cast<Memory&>(input.memory);
+      made.inputs.push_back(input.frames);
+      made.statics.emplace_back(held.data(), held.data() + held.bytes());
+      made.counts.push_back(input.pushed);
+      made.set.push_back(input.set);
+    }
+    for (const Output& output : outputs_) {
+      made.outputs.push_back(output.frames_);
+      for (int64_t count : {output.given_, output.taken_, output.seen_}) made.counts.push_back(count);
+    }
+    made.flushed = flushed_;
+    return made;
+  }
+
+  bool resume(const Snapshot& held) {
+    if (held.states.size() != first_.size() || held.inputs.size() != inputs_.size() || held.outputs.size() != outputs_.size())
+      return error_ = "the snapshot is of another model", false;
+    for (size_t i = 0; i < first_.size(); ++i)
+      if (held.states[i].size() != first_[i].size()) return error_ = "the snapshot is of another model", false;
+    for (size_t i = 0; i < first_.size(); ++i) std::copy(held.states[i].begin(), held.states[i].end(), states_[turn_][i].data());
+    size_t at = 0;
+    fed_ = held.counts[at++];
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      inputs_[i].frames = held.inputs[i];
+      inputs_[i].pushed = held.counts[at++];
+      inputs_[i].set = held.set[i];
+      std::copy(held.statics[i].begin(), held.statics[i].end(), inputs_[i].memory.data());
+    }
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      outputs_[i].frames_ = held.outputs[i];
+      for (int64_t* count : {&outputs_[i].given_, &outputs_[i].taken_, &outputs_[i].seen_}) *count = held.counts[at++];
+    }
+    flushed_ = held.flushed;
+    return true;
+  }
+
+ private:
+  struct Input {
+    const Port* port = nullptr;
+    Memory memory;
+    Frames frames;
+    int64_t pushed = 0;
+    bool set = false;
+  };
+
+  Manifest manifest_;
+  std::unique_ptr<Backend> backend_;
+  std::string error_;
+  std::vector<Input> inputs_;
+  std::vector<Output> outputs_;
+  std::vector<Memory> results_, states_[2];
+  std::vector<std::vector<char>> first_;
+  Memory valid_;
+  std::vector<int64_t> valid_shape_;
+  size_t turn_ = 0;
+  int64_t fed_ = 0;
+  bool opened_ = false, flushed_ = false;
+
+  bool allocate(const std::string& folder) {
+    inputs_.clear(), outputs_.clear(), results_.clear(), first_.clear();
+    for (const Port& port : manifest_.inputs) {
+      Input made;
+      made.port = &port;
+      made.memory = Memory(port.bytes());
+      made.frames = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
+      made.frames.reserve(2 * port.frames);
+      inputs_.push_back(std::move(made));
+    }
+    for (const Port& port : manifest_.outputs) {
+      Output made;
+      made.port_ = &port;
+      made.frames_ = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
+      made.frames_.reserve(4 * port.frames);
+      outputs_.push_back(std::move(made));
+      results_.emplace_back(port.bytes());
+    }
+    for (std::vector<Memory>& side : states_) {
+      side.clear();
+      for (const State& state : manifest_.states) side.emplace_back(state.count() * state.type->bytes);
+    }
+    for (const State& state : manifest_.states) {
+      first_.emplace_back();
+      if (!first_value(state, folder, first_.back(), error_)) return false;
+    }
+    const bool streams = std::any_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return !i.port->fixed; });
+    if (!streams || outputs_.empty()) return error_ = "the manifest names no stream input, or no output", false;
+    valid_ = Memory(static_cast<size_t>(manifest_.streams) * sizeof(int64_t));
+    valid_shape_ = {manifest_.streams};
+    return true;
+  }
+
+  bool bind() {
+    for (size_t turn = 0; turn < 2; ++turn) {
+      std::vector<Bound> taken, given;
+      for (Input& i : inputs_) taken.push_back({i.port->name.c_str(), i.port->type, &i.port->shape, i.memory.data(), i.port->bytes()});
+      if (!manifest_.valid_frames.empty())
+        taken.push_back({manifest_.valid_frames.c_str(), type_named("int64"), &valid_shape_, valid_.data(), valid_.bytes()});
+      for (size_t i = 0; i < outputs_.size(); ++i) {
+        const Port& port = outputs_[i].port();
+        given.push_back({port.name.c_str(), port.type, &port.shape, results_[i].data(), port.bytes()});
+      }
+      for (size_t i = 0; i < manifest_.states.size(); ++i) {
+        const State& s = manifest_.states[i];
+        Memory &from = states_[turn][i], &to = states_[1 - turn][i];
+        taken.push_back({s.input.c_str(), s.type, &s.shape, from.data(), from.bytes()});
+        given.push_back({s.output.c_str(), s.type, &s.shape, to.data(), to.bytes()});
+      }
+      if (!backend_->bind(static_cast<int>(turn), taken, given, error_)) return false;
+    }
+    return true;
+  }
+
+  bool feed(Input& input, const void* data, int64_t frames) {
+    if (!opened_ || flushed_) return error_ = "the stream has been flushed, or is not open: reset() begins another", false;
+    if (frames < 0) return error_ = "fewer than no frames", false;
+    if (input.port->fixed) {
+      std::memcpy(input.memory.data(), data, input.memory.bytes());
+      input.set = true;
+      return true;
+    }
+    input.pushed += frames;
+    if (manifest_.longest >= 0 && total_frames() > manifest_.longest) {
+      input.pushed -= frames;
+      return error_ = "a stream of more than " + std::to_string(manifest_.longest) + " frames", false;
+    }
+    for (int64_t at = 0; at < frames;) {
+      const int64_t some = std::min(frames - at, std::max<int64_t>(1, input.port->frames - input.frames.count()));
+      input.frames.put(static_cast<const char*>(data), at, some, frames);
+      at += some;
+      while (ready())
+        if (!call(manifest_.chunk)) return false;
+    }
+    return true;
+  }
+
+  int64_t frames_in(const Input& input) const {
+    return -floor_div(-input.pushed * manifest_.chunk, input.port->frames);
+  }
+  int64_t total_frames() const {
+    int64_t most = 0;
+    for (const Input& input : inputs_)
+      if (!input.port->fixed) most = std::max(most, frames_in(input));
+    return most;
+  }
+  bool ready() const {
+    for (const Input& input : inputs_)
+      if (!input.port->fixed && input.frames.count() < input.port->frames) return false;
+    return true;
+  }
+  bool lacking(int64_t total) const {
+    if (total > fed_) return true;
+    for (const Output& output : outputs_)
+      if (!output.port().fixed && output.port().delay + output.port().length_of(total) > output.given_) return true;
+    return false;
+  }
+  bool long_enough(int64_t total) {
+    const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
+    if (total <= 0 || total >= manifest_.min_frames || std::none_of(outputs_.begin(), outputs_.end(), gives)) return true;
+    error_ = "a stream of " + std::to_string(total) + " frames, where the model is right from ";
+    error_ += std::to_string(manifest_.min_frames) + " frames on";
+    return false;
+  }
+
+  bool call(int64_t valid) {
+    for (Input& input : inputs_) {
+      if (input.port->fixed) {
+        if (!input.set) return error_ = "the static input '" + input.port->name + "' was not given", false;
+        continue;
+      }
+      const int64_t there = std::min(input.frames.count(), input.port->frames);
+      if (there < input.port->frames) std::memset(input.memory.data(), 0, input.memory.bytes());
+      input.frames.take(input.memory.data(), there, input.port->frames);
+    }
+    for (int64_t i = 0; i < manifest_.streams; ++i)
+      std::memcpy(valid_.data() + static_cast<size_t>(i) * sizeof valid, &valid, sizeof valid);
+    if (!backend_->run(static_cast<int>(turn_), error_)) return false;
+    turn_ = 1 - turn_;
+    fed_ += manifest_.chunk;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      Output& output = outputs_[i];
+      const int64_t frames = output.port().frames;
+      const int64_t early = output.port().fixed ? 0 : std::min(std::max<int64_t>(output.port().delay - output.given_, 0), frames);
+      output.given_ += frames;
+      output.seen_ = fed_;
+      output.frames_.put(results_[i].data(), early, frames - early, frames);
+    }
+    return true;
+  }
+};
+
+}  // namespace graphc
+
+#endif  // GRAPHC_HPP

@@ -1,0 +1,150 @@
+// Plays tables of recorded streams (clients/streams.py) and compares: streams TABLE...
+// Says for each how far it lies off, and how much was allocated behind the first calls.
+
+#include <new>
+
+#include "../graphc.hpp"
+
+namespace {
+std::atomic<bool> counting{false};
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+void* operator new(size_t size) {
+  if (counting) ++allocations;
+  if (void* made = std::malloc(size ? size : 1)) return made;
+  std::abort();
+}
+void operator delete(void* held) noexcept { std::free(held); }
+void operator delete(void* held, size_t) noexcept { std::free(held); }
+
+namespace {
+
+double number_at(const std::vector<char>& bytes, size_t i, const std::string& type) {
+  const auto as = [&](auto zero) {
+    std::memcpy(&zero, &bytes[i * sizeof zero], sizeof zero);
+    return static_cast<double>(zero);
+  };
+  if (type == "float32") return as(float());
+  if (type == "float64") return as(double());
+  if (type == "int64") return as(int64_t());
+  if (type == "int32") return as(int32_t());
+  if (type == "float16") return as(uint16_t());
+  return as(int8_t());
+}
+
+// The largest difference over the largest value; negative where the sizes differ.
+double distance(const std::vector<char>& got, const std::vector<char>& want, const std::string& type) {
+  if (got.size() != want.size()) return -1;
+  double worst = 0, scale = 1;
+  for (size_t i = 0; i < want.size() / graphc::type_named(type)->bytes; ++i) {
+    const double a = number_at(got, i, type), b = number_at(want, i, type);
+    if (std::isfinite(b)) scale = std::max(scale, std::abs(b));
+    if (a != b && !(std::isnan(a) && std::isnan(b))) worst = std::max(worst, std::isfinite(a - b) ? std::abs(a - b) : 1e9);
+  }
+  return worst / scale;
+}
+
+bool play(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  std::vector<char> text, fed, want;
+  graphc::json::Value table;
+  if (!graphc::read_file(path, text) || !graphc::json::Reader(text.data(), text.data() + text.size()).read(table) ||
+      !graphc::read_file(folder + table["input"].text, fed)) {
+    std::printf("%s: cannot be read\n", path.c_str());
+    return false;
+  }
+  graphc::Stream stream;
+  if (!stream.open(folder + table["model"].text)) {
+    std::printf("%s: %s\n", path.c_str(), stream.error().c_str());
+    return false;
+  }
+  size_t at = 0;
+  graphc::Stream::Snapshot held;
+  for (const auto& step : table["steps"].items) {
+    const std::string what = step.items[0].text;
+    bool done = true;
+    if (what == "push") {
+      const std::string name = step.items[1].text;
+      const int64_t frames = step.items[2].integer();
+      const auto& inputs = stream.manifest().inputs;
+      const auto port = std::find_if(inputs.begin(), inputs.end(), [&](const graphc::Port& p) { return p.name == name; });
+      done = port != inputs.end() && stream.push(name, fed.data() + at, frames);
+      if (done) at += port->frame_bytes() * static_cast<size_t>(frames);
+    } else if (what == "snapshot") {
+      held = stream.snapshot();
+    } else if (what == "resume") {
+      done = stream.resume(held);
+    } else if (what == "reset") {
+      stream.reset();
+    } else {
+      done = stream.flush();
+    }
+    if (!done) {
+      std::printf("%s: %s: %s\n", path.c_str(), what.c_str(), stream.error().c_str());
+      return false;
+    }
+  }
+  bool right = true;
+  for (const auto& entry : table["outputs"].items) {
+    graphc::Output* output = stream.output(entry["name"].text);
+    const int64_t frames = entry["frames"].integer();
+    double off = -1;
+    if (output != nullptr && output->available() == frames && graphc::read_file(folder + entry["file"].text, want)) {
+      std::vector<char> got(output->frame_bytes() * static_cast<size_t>(frames));
+      output->take(got.data(), frames);
+      off = distance(got, want, entry["dtype"].text);
+    }
+    if (off < 0 || off > 1e-6) {
+      std::printf("%s: %s: ", path.c_str(), entry["name"].text.c_str());
+      if (off < 0) std::printf("%lld frames, where %lld are right\n", output ? static_cast<long long>(output->available()) : -1LL, static_cast<long long>(frames));
+      else std::printf("off by %.2g\n", off);
+      right = false;
+    }
+  }
+  return right;
+}
+
+// onnxruntime, whose own allocations are not counted.
+class Uncounted : public graphc::Onnxruntime {
+ public:
+  bool run(int turn, std::string& error) override {
+    const bool before = counting.exchange(false);
+    const bool done = graphc::Onnxruntime::run(turn, error);
+    counting = before;
+    return done;
+  }
+};
+
+// Allocations of a hundred calls behind the first ten, everything taken out after each.
+int64_t allocated(const std::string& model) {
+  graphc::Stream stream;
+  if (!stream.open(model, std::make_unique<Uncounted>())) return -1;
+  std::vector<std::vector<char>> chunks, taken;
+  for (const auto& port : stream.manifest().inputs) chunks.emplace_back(port.bytes(), 0);
+  for (const auto& port : stream.manifest().outputs) taken.emplace_back(4 * port.bytes(), 0);
+  for (int turn = 0; turn < 110; ++turn) {
+    if (turn == 10) allocations = 0, counting = true;
+    for (size_t i = 0; i < chunks.size(); ++i)
+      if (turn == 0 || !stream.manifest().inputs[i].fixed)
+        if (!stream.push(stream.manifest().inputs[i].name, chunks[i].data(), stream.manifest().inputs[i].frames)) return -1;
+    for (size_t i = 0; i < taken.size(); ++i)
+      if (graphc::Output* output = stream.output(stream.manifest().outputs[i].name)) output->take(taken[i].data(), output->available());
+  }
+  counting = false;
+  return allocations;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  int wrong = 0;
+  if (count == 3 && std::string(words[1]) == "--allocations") {
+    std::printf("%lld\n", static_cast<long long>(allocated(words[2])));
+    return 0;
+  }
+  for (int i = 1; i < count; ++i) wrong += play(words[i]) ? 0 : 1;
+  std::printf("%d of %d streams are right\n", count - 1 - wrong, count - 1);
+  return wrong ? 1 : 0;
+}

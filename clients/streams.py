@@ -1,0 +1,167 @@
+"""Writes the table of recorded streams: what a client of any language has to give, model by model.
+
+``python clients/streams.py FOLDER MODEL …`` takes compiled models and writes beside copies of them, for each stream,
+``STEM.N.stream.json``:
+
+    {"format": "graphc.streams/1", "model": "tagger.onnx", "input": "tagger.0.in.bin",
+     "steps": [["push", "features", 7], ["snapshot"], ["push", "features", 9], ["resume"], ["flush"]],
+     "outputs": [{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.0.log_probs.bin"}]}
+
+A client makes the steps in order. A push takes the next bytes of the input file: so many frames, laid out as the
+offline model takes them; a static input is pushed once, as one frame. ``resume`` goes back to the last snapshot.
+``reset`` begins another stream. Behind the last step every output holds ``frames`` frames; their bytes, in one piece laid
+out as the offline model gives them, are in ``file``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc_runtime import StreamSession
+
+Array = NDArray[Any]
+STREAMS = 3
+
+
+class Recorder:
+    """One stream through the Python client, step by step."""
+
+    def __init__(self, session: StreamSession, rng: np.random.Generator):
+        self.session, self.rng = session, rng
+        self.steps: list[list[str | int]] = []
+        self.fed: list[bytes] = []
+        self.begin()
+
+    def begin(self) -> None:
+        self.session.reset()
+        self.got: dict[str, list[Array]] = {name: [] for name in self.session.outputs}
+
+    def keep(self, new: dict[str, Array]) -> None:
+        for name, value in new.items():
+            self.got[name].append(value)
+
+    def push(self, name: str, value: Array, frames: int) -> None:
+        self.steps.append(["push", name, frames])
+        self.fed.append(np.ascontiguousarray(value).tobytes())
+        self.keep(self.session.push({name: value}))
+
+    def statics(self) -> None:
+        for name, entry in self.session.statics.items():
+            self.push(name, self.drawn([int(s or 1) for s in entry.shape], entry.dtype), 1)
+
+    def drawn(self, shape: list[int], dtype: str) -> Array:
+        if dtype == "bool":
+            return self.rng.integers(0, 2, shape).astype(bool)
+        if np.dtype(dtype).kind in "iu":
+            return self.rng.integers(0, 5, shape).astype(dtype)
+        return self.rng.standard_normal(shape).astype(dtype)
+
+    def frames_of(self, frames: dict[str, int]) -> None:
+        """Pushes so many frames of each stream input."""
+        for name, count in frames.items():
+            entry = self.session.streams[name]
+            shape = [int(s or 1) for s in entry.shape]
+            if entry.is_step:
+                shape = [count, *shape]
+            else:
+                shape[entry.axis or 0] = count
+            self.push(name, self.drawn(shape, entry.dtype), count)
+
+    def some(self, chunks: float) -> dict[str, int]:
+        """Frames of each input that last as long as so many calls; the same length for all."""
+        whole = max(1, round(chunks * self.session.chunk))
+        sizes = self.session.chunks
+        if len(sizes) > 1:
+            whole = -(-whole // self.session.chunk) * self.session.chunk
+        return {name: whole * size // self.session.chunk or 1 for name, size in sizes.items()}
+
+    def excursion(self) -> None:
+        """Goes somewhere else and comes back."""
+        held, kept = self.session.snapshot(), {name: list(parts) for name, parts in self.got.items()}
+        self.steps.append(["snapshot"])
+        self.frames_of(self.some(1.7))
+        self.steps.append(["resume"])
+        self.session.resume(held)
+        self.got = kept
+
+    def reset(self) -> None:
+        self.steps.append(["reset"])
+        self.begin()
+
+    def flush(self) -> None:
+        self.steps.append(["flush"])
+        self.keep(self.session.flush())
+
+    def outputs(self) -> dict[str, Array]:
+        found = {}
+        for name, entry in self.session.outputs.items():
+            axis = entry.along
+            parts = [np.atleast_1d(v) for v in self.got[name]] if axis is None else self.got[name]
+            found[name] = np.concatenate(parts, axis=axis or 0)
+        return found
+
+
+def recorded(session: StreamSession, seed: int) -> Recorder:
+    """A stream in pushes of sizes drawn at random: the first from one go, the second after a reset and an excursion,
+    and others that end before or behind a call's end."""
+    rng = np.random.default_rng(seed)
+    one = Recorder(session, rng)
+    least = session.manifest.min_frames / session.chunk
+    if seed == 1:
+        one.statics()
+        one.frames_of(one.some(1.3 + least))
+        one.reset()
+    one.statics()
+    for part in range(3 + 2 * seed):
+        one.frames_of(one.some(float(rng.uniform(0.1, 2.2)) + (least if part == 0 else 0)))
+        if seed == 1 and part == 2:
+            one.excursion()
+    one.flush()
+    return one
+
+
+def write_streams(model: Path, folder: Path) -> list[Path]:
+    """The streams of one compiled model, into a folder; the paths of their tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem, session = model.stem, StreamSession(model)
+    for beside in model.parent.glob(f"{stem}.*"):
+        if beside.suffix in (".onnx", ".npz", ".data") or beside.name.endswith(".manifest.json"):
+            shutil.copy(beside, folder)
+    written = []
+    for seed in range(STREAMS):
+        one = recorded(session, seed)
+        name = f"{stem}.{seed}"
+        (folder / f"{name}.in.bin").write_bytes(b"".join(one.fed))
+        entries = []
+        for output, value in one.outputs().items():
+            file = f"{name}.{len(entries)}.out.bin"
+            (folder / file).write_bytes(np.ascontiguousarray(value).tobytes())
+            entry = session.outputs[output]
+            rows = entry.shape[0] if entry.along is None and entry.shape and isinstance(entry.shape[0], int) else 1
+            frames = value.shape[entry.along or 0] if entry.along is not None else len(value) // max(1, rows)
+            entries.append({"name": output, "dtype": str(value.dtype), "frames": frames, "file": file})
+        table = {"format": "graphc.streams/1", "model": model.name, "input": f"{name}.in.bin"}
+        path = folder / f"{name}.stream.json"
+        path.write_text(json.dumps({**table, "steps": one.steps, "outputs": entries}) + "\n")
+        written.append(path)
+    return written
+
+
+def main() -> int:
+    if len(sys.argv) < 3:
+        print(__doc__)
+        return 2
+    for model in sys.argv[2:]:
+        print(*write_streams(Path(model), Path(sys.argv[1])), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
