@@ -11,6 +11,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from graphc_runtime.errors import StreamError
+from graphc_runtime.calls import PlainCalls
 from graphc_runtime.session import StreamSession
 from onnx import TensorProto, helper
 
@@ -58,7 +59,7 @@ def test_whole_utterance_in_one_call_and_any_calls_are_equal(tmp_path: Path) -> 
             calls.append(feeds["features"].shape[1])
             return runner.run(feeds)
 
-    session.runner = Counted()  # type: ignore[assignment]
+    session.calls = PlainCalls(session.manifest, Counted())  # type: ignore[arg-type]
     whole = session.run(x)["log_probs"]
     assert calls[0] == 40 * multiple
     assert len(calls) == 2

@@ -1,0 +1,6 @@
+// Streams models that graphc compiled.
+
+export {StreamSession} from './stream.js';
+export {GraphcError, readManifest} from './manifest.js';
+export {Ring} from './ring.js';
+export {openMicrophone, playFile} from './microphone.js';

@@ -1,0 +1,83 @@
+// The manifest of a compiled model, checked: docs/manifest.md of graphc says what each field means.
+
+const FORMAT = 'graphc.manifest/1';
+const LARGEST = 2 ** 30;
+
+/** What a client says no with: a manifest, a model or frames that do not fit. */
+export class GraphcError extends Error {
+  name = 'GraphcError';
+}
+
+const ARRAYS = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
+  float16: globalThis.Float16Array ?? Uint16Array,
+};
+
+/** The typed array of a dtype as a manifest writes it. */
+export function arrayOf(dtype) {
+  const found = Object.hasOwn(ARRAYS, dtype) ? ARRAYS[dtype] : undefined;
+  if (!found) throw new GraphcError(`'${dtype}' is no dtype that this client knows`);
+  return found;
+}
+
+/** The manifest of a text, every field that the client uses checked. */
+export function readManifest(text) {
+  let data;
+  try {
+    data = typeof text === 'string' ? JSON.parse(text) : text;
+  } catch (error) {
+    throw new GraphcError(`the manifest is no JSON: ${error.message}`);
+  }
+  if (data?.format !== FORMAT) throw new GraphcError('not a manifest of graphc');
+  whole(data.chunk_multiple, 'chunk_multiple', 1);
+  if (data.chunk !== null) whole(data.chunk, 'chunk', 1);
+  for (const list of ['inputs', 'outputs', 'states'])
+    if (!Array.isArray(data[list])) throw new GraphcError(`the manifest's ${list} are no list`);
+  return data;
+}
+
+/** A port as a client uses it, for calls of so many input frames. */
+export function portOf(entry, chunk) {
+  const step = entry.axis === null && entry.frames === 1;
+  const fixed = entry.axis === null && !step;
+  const [up, down] = entry.rate ?? [1, 1];
+  const frames = entry.axis === null ? 1 : entry.frames ?? Math.floor((chunk * up) / down);
+  const shape = entry.shape.map((size, axis) => (axis === entry.axis ? frames : Number.isInteger(size) ? size : 1));
+  for (const size of shape) whole(size, `shape of ${entry.name}`, 0);
+  whole(frames, `frames of ${entry.name}`, 1);
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (count > LARGEST) throw new GraphcError(`the port '${entry.name}' has ${count} entries`);
+  const outer = entry.axis === null ? 1 : shape.slice(0, entry.axis).reduce((product, size) => product * size, 1);
+  const width = count / frames;
+  return {
+    name: entry.name,
+    dtype: entry.dtype,
+    Array: arrayOf(entry.dtype),
+    axis: entry.axis,
+    step,
+    fixed,
+    frames,
+    shape,
+    count,
+    outer,
+    width,
+    delay: entry.delay ?? 0,
+    length: (total) =>
+      (entry.length ?? []).reduce((n, s) => Math.max(0, Math.floor((s.mul * n + s.add) / s.div)), total),
+  };
+}
+
+function whole(value, name, least) {
+  if (!Number.isInteger(value) || value < least || value > LARGEST)
+    throw new GraphcError(`the manifest's ${name} is ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,2 @@
+export async function openMicrophone() {}
+export async function playFile() {}

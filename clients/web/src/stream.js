@@ -1,0 +1,190 @@
+// Runs a compiled model on a stream: cuts frames into calls, carries states, drops the delay, flushes the tail.
+
+import {firstValue} from './first_values.js';
+import {Frames} from './frames.js';
+import {GraphcError, arrayOf, portOf, readManifest} from './manifest.js';
+
+export class StreamSession {
+  /**
+   * Opens a compiled model.
+   * @param ort the module onnxruntime-web
+   * @param url of the manifest, STEM.manifest.json; the model and its files lie beside it
+   * @param options multiple: of a model whose calls may have any size, how many of the smallest one call takes;
+   *   session: options of onnxruntime
+   */
+  static async open(ort, url, {multiple = 1, session: more = {}} = {}) {
+    const manifest = readManifest(await (await fetched(url)).text());
+    const stem = String(url).replace(/\.manifest\.json(\?.*)?$/, '');
+    const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
+    const files = {};
+    for (const name of names) {
+      if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is no file beside the manifest`);
+      files[name] = await (await fetched(new URL(name, new URL(url, globalThis.location?.href)))).arrayBuffer();
+    }
+    const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
+    return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, session: more});
+  }
+
+  /** The same of a manifest and a model in memory; `files` are the bytes of files that the manifest names. */
+  static async create(ort, manifest, model, {files = {}, multiple = 1, session: more = {}} = {}) {
+    const session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
+    return new StreamSession(ort, session, readManifest(manifest), files, multiple);
+  }
+
+  constructor(ort, session, manifest, files, multiple) {
+    this.ort = ort;
+    this.session = session;
+    this.manifest = manifest;
+    this.chunk = manifest.chunk ?? manifest.chunk_multiple * multiple;
+    this.inputs = manifest.inputs.map((entry) => portOf(entry, this.chunk));
+    this.outputs = manifest.outputs.map((entry) => portOf(entry, this.chunk));
+    if (!this.inputs.some((port) => !port.fixed)) throw new GraphcError('the manifest names no stream input');
+    const lost = [...this.inputs, ...manifest.states.map((s) => ({name: s.input}))]
+      .map((port) => port.name)
+      .filter((name) => !session.inputNames.includes(name));
+    if (lost.length) throw new GraphcError(`the model has no port ${lost.join(', ')}, which the manifest names`);
+    this.first = manifest.states.map((state) => this.tensor(state.dtype, firstValue(state, files), state.shape));
+    this.waiting = new Map(this.inputs.map((port) => [port.name, new Frames(port)]));
+    this.ready = new Map(this.outputs.map((port) => [port.name, new Frames(port)]));
+    this.reset();
+  }
+
+  /** Forgets the stream: states at their first values, nothing waits. */
+  reset() {
+    this.states = this.first;
+    this.statics = new Map();
+    this.pushed = new Map(this.inputs.map((port) => [port.name, 0]));
+    this.given = new Map(this.outputs.map((port) => [port.name, 0]));
+    this.taken = new Map(this.outputs.map((port) => [port.name, 0]));
+    for (const frames of [...this.waiting.values(), ...this.ready.values()]) frames.clear();
+    this.fed = 0;
+    this.flushed = false;
+  }
+
+  /**
+   * Takes frames of the stream inputs and gives the output frames that are new.
+   * @param frames a typed array, where there is one stream input, or arrays by name, of any number of frames, laid out
+   *   as the offline model takes them; a static input is given once, with the first frames
+   */
+  async push(frames) {
+    if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
+    for (const [name, value] of Object.entries(this.named(frames))) this.accept(name, value);
+    while (this.inputs.every((port) => port.fixed || this.waiting.get(port.name).count >= port.frames))
+      await this.call(this.chunk);
+    return this.new_frames(this.fed);
+  }
+
+  /** Ends the stream: pads the last call, makes calls until every output is whole, and gives the rest. */
+  async flush() {
+    if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
+    const total = this.total();
+    const ends = this.inputs.filter((port) => !port.fixed).map((port) => this.frames_in(port));
+    if (new Set(ends).size > 1) throw new GraphcError('the inputs end at different times');
+    const least = this.manifest.min_frames ?? 1;
+    const gives = this.outputs.some((port) => port.fixed || port.length(total) > 0);
+    if (total > 0 && total < least && gives)
+      throw new GraphcError(`a stream of ${total} frames, where the model is right from ${least} frames on`);
+    this.flushed = true;
+    const lacks = (port) => !port.fixed && port.delay + port.length(total) > this.given.get(port.name);
+    while (total > this.fed || this.outputs.some(lacks)) await this.call(Math.min(Math.max(total - this.fed, 0), this.chunk));
+    return this.new_frames(total);
+  }
+
+  /** Where the stream stands; `resume` goes back there, as often as wanted. */
+  snapshot() {
+    const copies = (frames) => new Map([...frames].map(([name, one]) => [name, one.copy()]));
+    const held = {states: this.states, statics: new Map(this.statics), fed: this.fed, flushed: this.flushed};
+    const counts = {pushed: new Map(this.pushed), given: new Map(this.given), taken: new Map(this.taken)};
+    return {session: this.session, ...held, ...counts, waiting: copies(this.waiting), ready: copies(this.ready)};
+  }
+
+  resume(held) {
+    if (held?.session !== this.session) throw new GraphcError('the snapshot is of another session');
+    for (const name of ['statics', 'pushed', 'given', 'taken']) this[name] = new Map(held[name]);
+    for (const name of ['waiting', 'ready']) this[name] = new Map([...held[name]].map(([key, one]) => [key, one.copy()]));
+    Object.assign(this, {states: held.states, fed: held.fed, flushed: held.flushed});
+  }
+
+  named(frames) {
+    if (!ArrayBuffer.isView(frames)) return frames ?? {};
+    const streams = this.inputs.filter((port) => !port.fixed);
+    if (streams.length !== 1) throw new GraphcError(`there are ${streams.length} stream inputs: pass them by name`);
+    return {[streams[0].name]: frames};
+  }
+
+  accept(name, value) {
+    const port = this.inputs.find((one) => one.name === name);
+    if (!port) throw new GraphcError(`'${name}' is no input of the model`);
+    if (!(value instanceof port.Array)) throw new GraphcError(`'${name}' is no ${port.Array.name}, as ${port.dtype} is`);
+    if (port.fixed) {
+      if (value.length !== port.count) throw new GraphcError(`'${name}' has ${value.length} entries of ${port.count}`);
+      this.statics.set(name, this.tensor(port.dtype, value.slice(), port.shape));
+      return;
+    }
+    const frames = value.length / port.width;
+    if (!Number.isInteger(frames)) throw new GraphcError(`'${name}' is no whole frames of ${port.width} entries`);
+    const before = this.pushed.get(name);
+    this.pushed.set(name, before + frames);
+    const longest = this.manifest.beyond === 'continues' ? null : this.manifest.max_frames;
+    if (longest !== null && this.total() > longest) {
+      this.pushed.set(name, before);
+      throw new GraphcError(`a stream of more than ${longest} frames`);
+    }
+    this.waiting.get(name).put(value, 0, frames, frames);
+  }
+
+  async call(valid) {
+    const feeds = {};
+    for (const port of this.inputs) {
+      if (port.fixed) {
+        const value = this.statics.get(port.name);
+        if (!value) throw new GraphcError(`the static input '${port.name}' was not given`);
+        feeds[port.name] = value;
+        continue;
+      }
+      const frames = this.waiting.get(port.name);
+      const chunk = frames.take(new port.Array(port.count), Math.min(frames.count, port.frames), port.frames);
+      feeds[port.name] = this.tensor(port.dtype, chunk, port.shape);
+    }
+    this.manifest.states.forEach((state, i) => (feeds[state.input] = this.states[i]));
+    if (this.manifest.valid_frames) {
+      const counts = new BigInt64Array(this.manifest.streams ?? 1).fill(BigInt(valid));
+      feeds[this.manifest.valid_frames] = this.tensor('int64', counts, [counts.length]);
+    }
+    const results = await this.session.run(feeds);
+    this.states = this.manifest.states.map((state) => results[state.output]);
+    this.fed += this.chunk;
+    for (const port of this.outputs) {
+      const given = this.given.get(port.name);
+      const early = port.fixed ? 0 : Math.min(Math.max(port.delay - given, 0), port.frames);
+      this.given.set(port.name, given + port.frames);
+      this.ready.get(port.name).put(results[port.name].data, early, port.frames - early, port.frames);
+    }
+  }
+
+  /** What waits and surely exists behind so many input frames, by output: its entries and its frames. */
+  new_frames(total) {
+    const found = {};
+    for (const port of this.outputs) {
+      const frames = this.ready.get(port.name);
+      const taken = this.taken.get(port.name);
+      const count = port.fixed ? frames.count : Math.max(0, Math.min(frames.count, port.length(total) - taken));
+      this.taken.set(port.name, taken + count);
+      found[port.name] = {frames: count, data: frames.take(new port.Array(count * port.width), count, count)};
+    }
+    return found;
+  }
+
+  frames_in(port) {
+    return Math.ceil((this.pushed.get(port.name) * this.chunk) / port.frames);
+  }
+
+  total() {
+    return Math.max(...this.inputs.filter((port) => !port.fixed).map((port) => this.frames_in(port)));
+  }
+
+  tensor(dtype, data, shape) {
+    arrayOf(dtype);
+    return new this.ort.Tensor(dtype, data, shape);
+  }
+}
