@@ -9,8 +9,8 @@
 
 A client makes the steps in order. A push takes the next bytes of the input file: so many frames, laid out as the
 offline model takes them; a static input is pushed once, as one frame. ``resume`` goes back to the last snapshot.
-``reset`` begins another stream. Behind the last step every output holds ``frames`` frames; their bytes, in one piece laid
-out as the offline model gives them, are in ``file``.
+``reset`` begins another stream. Behind the last step every output holds ``frames`` frames; their bytes, in one piece
+laid out as the offline model gives them, are in ``file``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from graphc_runtime import StreamSession
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 STREAMS = 3

@@ -1,7 +1,7 @@
 """What authors of targets import (docs/targets/add-a-target.md)."""
 
 from graphc_runtime.errors import TargetError
-from graphc_runtime.held_state import HeldOutput
+from graphc_runtime.native.held_state import HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 
 from graphc.devices.by_rules import DeviceByRules, Finding, Seen

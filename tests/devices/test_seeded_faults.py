@@ -13,7 +13,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from graphc_runtime.errors import InstallError, ModelError, TargetError
-from graphc_runtime.held_state import HeldOutput
+from graphc_runtime.native.held_state import HeldOutput
 from graphc_runtime.native.ports import NativePort, Runner
 from onnx import numpy_helper
 

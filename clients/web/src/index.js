@@ -3,4 +3,4 @@
 export {StreamSession} from './stream.js';
 export {GraphcError, readManifest} from './manifest.js';
 export {Ring} from './ring.js';
-export {openMicrophone, playFile} from './microphone.js';
+export {openMicrophone, openWorker, playFile} from './microphone.js';

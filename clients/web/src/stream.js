@@ -188,3 +188,9 @@ export class StreamSession {
     return new this.ort.Tensor(dtype, data, shape);
   }
 }
+
+async function fetched(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new GraphcError(`${url}: ${answer.status} ${answer.statusText}`);
+  return answer;
+}

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.held_state import read_all
 from graphc_runtime.manifest import Manifest, parse_manifest
+from graphc_runtime.native.held_state import read_all
 from graphc_runtime.open_compiled import Compiled
 from graphc_runtime.session import StreamSession
 from graphc_runtime.stream_buffer import values_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc_runtime.errors import RunError
-from graphc_runtime.held_state import HeldOutput, HeldState
+from graphc_runtime.native.held_state import HeldOutput, HeldState
 from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 
 

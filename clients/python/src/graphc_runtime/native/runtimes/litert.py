@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc_runtime.errors import TargetError
-from graphc_runtime.held_state import BufferSet, BufferSets, HeldOutput
+from graphc_runtime.native.held_state import BufferSet, BufferSets, HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, Runner
 from graphc_runtime.native.silence import silent
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphc_runtime.errors import TargetError
-from graphc_runtime.held_state import BufferSet, BufferSets, HeldOutput
+from graphc_runtime.native.held_state import BufferSet, BufferSets, HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, Runner
 
 GONE = "a state is that of an earlier call, and OpenVINO has gone on"

@@ -1,0 +1,1 @@
+"""What ``graphc client`` copies into a project: the header, the web package, and the programs around them."""

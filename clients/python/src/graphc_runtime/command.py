@@ -1,0 +1,166 @@
+"""``graphc-stream MODEL [FILE]``: streams a file or noise through a compiled model; says what comes, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc_runtime.errors import GraphcError, InputError
+from graphc_runtime.session import StreamSession
+from graphc_runtime.stream_buffer import Arrays, cut
+
+Array = NDArray[Any]
+NOISE_CALLS = 50
+LINES = 8
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="graphc-stream", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("model", type=Path, help="a model that graphc compiled, or its manifest")
+    parser.add_argument(
+        "file", type=Path, nargs="?", help="a .wav of 16 bits for a model of samples, or an .npy; noise if none"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="an .npz that gets every output whole")
+    parser.add_argument("--target", help="the runtime, one of the manifest's targets; onnxruntime if none")
+    options = parser.parse_args(words)
+    try:
+        streamed(options)
+    except GraphcError as err:
+        print(f"graphc-stream: error: {err}", file=sys.stderr)
+        return err.exit_code
+    except OSError as err:
+        print(f"graphc-stream: error: {err.filename}: {err.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def streamed(options: argparse.Namespace) -> None:
+    session = StreamSession(options.model, target=options.target)
+    feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
+    whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
+    spent: list[float] = []
+    lines = 0
+    for frames in pieces(session, feeds):
+        start = time.perf_counter()
+        new = session.push(frames)
+        spent.append(time.perf_counter() - start)
+        keep(whole, new)
+        lines += 1
+        if lines <= LINES:
+            print(said(session, new))
+    start = time.perf_counter()
+    rest = session.flush()
+    spent.append(time.perf_counter() - start)
+    keep(whole, rest)
+    if lines > LINES:
+        print(f"… {lines - LINES} more calls")
+    print(f"tail: {said(session, rest)}")
+    print(summary(session, feeds, spent))
+    if options.output is not None:
+        arrays: dict[str, Any] = {n: np.concatenate(v, axis=session.outputs[n].along or 0) for n, v in whole.items()}
+        np.savez(options.output, **arrays)
+        print(f"wrote {options.output}")
+
+
+def first_stream(session: StreamSession) -> str:
+    if len(session.streams) + len(session.statics) > 1:
+        raise InputError(
+            f"the model takes {', '.join([*session.streams, *session.statics])}, and a file holds one of them",
+            hint="write the loop: graphc client MODEL --language python -o DIR",
+        )
+    return next(iter(session.streams))
+
+
+def drawn(session: StreamSession) -> Arrays:
+    """Noise of some calls for every input."""
+    rng = np.random.default_rng(0)
+    feeds = {}
+    for name, entry in {**session.statics, **session.streams}.items():
+        shape = [int(size or 1) for size in entry.shape]
+        if entry.is_step:
+            shape = [NOISE_CALLS, *shape]
+        elif entry.axis is not None:
+            shape[entry.axis] = NOISE_CALLS * session.chunks[name]
+        dtype = session.dtypes[name]
+        feeds[name] = rng.standard_normal(shape).astype(dtype) if dtype.kind == "f" else np.zeros(shape, dtype)
+    return feeds
+
+
+def read(session: StreamSession, path: Path) -> Array:
+    """The frames of a file, in the shape of the stream input.
+
+    Errors:
+        InputError: no .wav of 16 bits and no .npy, or one that does not fit.
+    """
+    name = first_stream(session)
+    entry = session.streams[name]
+    if path.suffix == ".npy":
+        try:
+            return np.asarray(np.load(path, allow_pickle=False))
+        except ValueError as err:
+            raise InputError(f"not an .npy file: {err}", where=str(path)) from err
+    try:
+        with wave.open(str(path), "rb") as file:
+            width, channels = file.getsampwidth(), file.getnchannels()
+            raw = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as err:
+        raise InputError(f"not a .wav file: {err}", where=str(path)) from err
+    shape = [-1 if axis == entry.axis else int(size or 1) for axis, size in enumerate(entry.shape)]
+    if width != 2 or channels != 1 or entry.axis is None or any(size not in (1, -1) for size in shape):
+        raise InputError(
+            f"a .wav of {channels} channels and {8 * width} bits, where '{name}' takes {entry.shape}",
+            hint="a model of samples takes one channel of 16 bits; features come from an .npy",
+            where=str(path),
+        )
+    return (np.frombuffer(raw, "<i2") / np.float32(32768)).astype(np.float32).reshape(shape)
+
+
+def pieces(session: StreamSession, feeds: Arrays) -> Iterator[Arrays]:
+    """A call's frames of every input, one behind the other; static inputs come with the first."""
+    rest = {name: value for name, value in feeds.items() if name in session.streams}
+    first = {name: value for name, value in feeds.items() if name in session.statics}
+    while any(value.shape[session.streams[name].along or 0] for name, value in rest.items()):
+        piece = dict(first)
+        first = {}
+        for name, value in rest.items():
+            piece[name], rest[name] = cut(value, session.chunks[name], session.streams[name].along or 0)
+        yield piece
+
+
+def keep(whole: dict[str, list[Array]], new: Arrays) -> None:
+    for name, value in new.items():
+        whole[name].append(np.atleast_1d(value))
+
+
+def said(session: StreamSession, new: Arrays) -> str:
+    parts = []
+    for name, value in new.items():
+        entry = session.outputs[name]
+        frames = value.shape[entry.along] if entry.along is not None else len(np.atleast_1d(value))
+        level = f", rms {np.sqrt(np.mean(np.square(value.astype(np.float64)))):.4g}" if value.size else ""
+        parts.append(f"{name}: {frames} frames{level}")
+    return "; ".join(parts)
+
+
+def summary(session: StreamSession, feeds: Arrays, spent: list[float]) -> str:
+    name = next(iter(session.streams))
+    frames = feeds[name].shape[session.streams[name].along or 0]
+    text = f"{frames} frames of {name} in {len(spent)} calls, {np.median(spent) * 1000:.3f} ms a call"
+    if session.manifest.frame_ms:
+        heard = frames * session.chunk / session.chunks[name] * session.manifest.frame_ms / 1000
+        text += f", {sum(spent) / heard:.4f} of real time"
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

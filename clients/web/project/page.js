@@ -1,0 +1,141 @@
+// The page: one model, the microphone or a file, what comes out, and whether the device keeps up.
+
+import {openMicrophone, openWorker, playFile} from './graphc/index.js';
+
+const query = new URLSearchParams(location.search);
+const settings = await (await fetch('./client.json')).json();
+const manifestUrl = new URL(query.get('model') ?? settings.manifest, location.href).href;
+const rate = Number(query.get('rate') ?? settings.rate);
+const at = (id) => document.getElementById(id);
+const manifest = await (await fetch(manifestUrl)).json();
+const stream = manifest.outputs[0];
+const width = 960;
+let stop = null;
+
+at('title').textContent = decodeURIComponent(manifestUrl.split('/').at(-1).replace('.manifest.json', ''));
+at('about').textContent = `${rate} samples a second, ${manifest.chunk ?? manifest.chunk_multiple} a call, ${manifest.states.length} states`;
+at('output-name').textContent = `Output: ${stream.name}`;
+const per_frame = stream.rate ? stream.rate[1] / stream.rate[0] : 1;
+at('delay').textContent = `${(((stream.delay * per_frame) / rate) * 1000).toFixed(0)} ms`;
+
+class Strip {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.pen = canvas.getContext('2d');
+    this.x = 0;
+  }
+
+  column(paint) {
+    if (this.x >= width) {
+      this.pen.drawImage(this.canvas, -width / 2, 0);
+      this.pen.clearRect(width / 2, 0, width / 2, this.canvas.height);
+      this.x = width / 2;
+    }
+    paint(this.pen, this.x++, this.canvas.height);
+  }
+}
+
+const levels = new Strip(at('level'));
+const outputs = new Strip(at('output'));
+let low = 0;
+let high = 1e-6;
+
+function drawOutput({frames, data}) {
+  const rows = frames ? data.length / frames : 0;
+  const inner = stream.axis === null ? rows : stream.shape.slice(stream.axis + 1).reduce((n, s) => n * s, 1);
+  for (let f = 0; f < frames; f++)
+    outputs.column((pen, x, height) => {
+      if (rows === 1) {
+        const value = Number(data[f]);
+        [low, high] = [Math.min(low, value), Math.max(high, value)];
+        const y = height - ((value - low) / (high - low)) * height;
+        pen.fillStyle = '#2456a6';
+        pen.fillRect(x, Math.min(y, height - 2), 1, 2);
+        return;
+      }
+      for (let r = 0; r < rows; r++) {
+        const value = Number(data[(Math.floor(r / inner) * frames + f) * inner + (r % inner)]);
+        if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+        const light = Math.round(255 * (1 - (value - low) / (high - low || 1)));
+        pen.fillStyle = `rgb(${light}, ${Math.min(255, light + 20)}, 255)`;
+        pen.fillRect(x, Math.floor((r * height) / rows), 1, Math.ceil(height / rows));
+      }
+    });
+}
+
+let heard = [];
+
+function drawLevel(power) {
+  heard.push(power);
+  const calls = Math.max(1, Math.round(rate / 50 / (manifest.chunk ?? manifest.chunk_multiple)));
+  if (heard.length < calls) return;
+  const decibel = 10 * Math.log10(heard.reduce((sum, one) => sum + one, 0) / heard.length + 1e-9);
+  heard = [];
+  levels.column((pen, x, height) => {
+    const tall = Math.max(1, ((decibel + 80) / 80) * height);
+    pen.fillStyle = '#3a9d5d';
+    pen.fillRect(x, height - tall, 1, tall);
+  });
+}
+
+function see(message) {
+  if (message.kind === 'stopped') say(message.reason);
+  if (message.kind === 'done') {
+    document.body.dataset.state = 'done';
+    at('stop').hidden = true;
+  }
+  if (message.kind !== 'output') return;
+  const {outputs: calls, levels: powers, stats} = message;
+  powers.forEach(drawLevel);
+  for (const found of calls) {
+    drawOutput(found[stream.name]);
+    window.received.push(found[stream.name]);
+  }
+  window.stats = stats;
+  at('heard').textContent = `${stats.heard_s.toFixed(1)} s`;
+  at('call').textContent = `${(stats.busy_ms / stats.calls).toFixed(2)} ms`;
+  at('rtf').textContent = (stats.busy_ms / 1000 / Math.max(stats.heard_s, 1e-9)).toFixed(3);
+  at('behind').textContent = `${Math.max(0, stats.behind_s * 1000).toFixed(0)} ms`;
+  at('lost').textContent = String(stats.lost + stats.dropped);
+}
+
+function say(text) {
+  at('said').textContent = text;
+}
+
+async function opened() {
+  say('');
+  window.received = [];
+  document.body.dataset.state = 'running';
+  const ort = new URL(settings.ort, location.href).href;
+  const behind = query.get('behind') ?? 'drop';
+  const live = await openWorker({manifest: manifestUrl, ort, rate, behind, most_s: 2}, see);
+  at('stop').hidden = false;
+  return live;
+}
+
+at('microphone').onclick = async () => {
+  try {
+    const live = await opened();
+    stop = await openMicrophone(live);
+  } catch (error) {
+    say(String(error.message ?? error));
+  }
+};
+
+at('stop').onclick = async () => {
+  await stop?.();
+  stop = null;
+};
+
+window.play = async (bytes, at_once = false) => playFile(await opened(), bytes, {at_once});
+
+at('file').onchange = async ({target}) => {
+  try {
+    await window.play(await target.files[0].arrayBuffer());
+  } catch (error) {
+    say(String(error.message ?? error));
+  }
+};
+
+document.body.dataset.state = 'ready';

@@ -1,0 +1,95 @@
+/** What a client says no with: a manifest, a model or frames that do not fit. */
+export class GraphcError extends Error {}
+
+export type Samples =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array;
+
+/** Frames of an output, laid out as the offline model gives them. */
+export interface Found {
+  frames: number;
+  data: Samples;
+}
+
+export interface Port {
+  readonly name: string;
+  readonly dtype: string;
+  readonly axis: number | null;
+  readonly fixed: boolean;
+  readonly frames: number;
+  readonly shape: readonly number[];
+  readonly width: number;
+  readonly delay: number;
+}
+
+export interface Options {
+  /** Of a model whose calls may have any size: how many of the smallest one call takes. */
+  multiple?: number;
+  /** Options of onnxruntime's session. */
+  session?: object;
+  /** Bytes of files that the manifest names, by name. */
+  files?: Record<string, ArrayBuffer | Uint8Array>;
+}
+
+export interface Manifest {
+  readonly format: 'graphc.manifest/1';
+  readonly chunk: number | null;
+  readonly chunk_multiple: number;
+  readonly frame_ms: number | null;
+  readonly [field: string]: unknown;
+}
+
+export type Snapshot = {readonly fed: number};
+
+export class StreamSession {
+  static open(ort: object, manifest: string | URL, options?: Options): Promise<StreamSession>;
+  static create(ort: object, manifest: string | Manifest, model: Uint8Array, options?: Options): Promise<StreamSession>;
+  readonly manifest: Manifest;
+  readonly chunk: number;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  reset(): void;
+  push(frames: Samples | Record<string, Samples>): Promise<Record<string, Found>>;
+  flush(): Promise<Record<string, Found>>;
+  snapshot(): Snapshot;
+  resume(snapshot: Snapshot): void;
+}
+
+export function readManifest(text: string | object): Manifest;
+
+/** Samples between two threads that never wait for each other. */
+export class Ring {
+  constructor(samples: number, memory?: SharedArrayBuffer);
+  static over(memory: SharedArrayBuffer): Ring;
+  readonly memory: SharedArrayBuffer;
+  readonly waiting: number;
+  readonly lost: number;
+  write(samples: Float32Array): number;
+  read(into: Float32Array): number;
+}
+
+export interface Live {
+  readonly worker: Worker;
+  readonly memory: SharedArrayBuffer | null;
+  readonly rate: number;
+}
+
+export interface LiveOptions {
+  manifest: string;
+  ort: string;
+  rate: number;
+  behind?: 'drop' | 'stop' | 'wait';
+  most_s?: number;
+}
+
+export function openWorker(options: LiveOptions, see: (message: {kind: string; [field: string]: unknown}) => void): Promise<Live>;
+export function openMicrophone(live: Live): Promise<() => Promise<void>>;
+export function playFile(live: Live, bytes: ArrayBuffer, options?: {at_once?: boolean}): Promise<number>;

@@ -1,0 +1,22 @@
+// An AudioWorklet that hands on what it hears: into a ring in shared memory, or block by block where pages have none.
+
+import {Ring} from './ring.js';
+
+registerProcessor(
+  'graphc-tap',
+  class extends AudioWorkletProcessor {
+    constructor(options) {
+      super();
+      const {memory} = options.processorOptions ?? {};
+      this.ring = memory ? Ring.over(memory) : null;
+    }
+
+    process([channels]) {
+      const samples = channels?.[0];
+      if (!samples) return true;
+      if (this.ring) this.ring.write(samples);
+      else this.port.postMessage(samples.slice());
+      return true;
+    }
+  },
+);

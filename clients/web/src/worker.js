@@ -1,0 +1,102 @@
+// The worker beside a page: reads samples, makes calls, posts what is new and how it keeps up.
+//
+// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s}, {kind: 'samples', samples}, {kind: 'end'}, and
+// posts {kind: 'open', …}, {kind: 'output', outputs, levels, stats}, {kind: 'stopped', reason}, {kind: 'done'}.
+
+import {GraphcError} from './manifest.js';
+import {Ring} from './ring.js';
+import {StreamSession} from './stream.js';
+
+const POLL_MS = 4;
+const POST_MS = 25;
+let live = null;
+
+class Live {
+  constructor(session, {memory, rate, behind = 'drop', most_s = 1}) {
+    this.session = session;
+    this.ring = memory ? Ring.over(memory) : new Ring(Math.ceil(8 * most_s * rate), undefined);
+    this.rate = rate;
+    this.behind = behind;
+    this.most = Math.ceil(most_s * rate);
+    this.port = session.inputs.find((port) => !port.fixed);
+    if (this.port.width !== 1) throw new GraphcError(`'${this.port.name}' takes frames of ${this.port.width} numbers, not samples`);
+    this.block = new Float32Array(this.port.frames);
+    this.stats = {calls: 0, busy_ms: 0, heard_s: 0, dropped: 0, lost: 0, behind_s: 0};
+    this.found = [];
+    this.levels = [];
+    this.posted = 0;
+    this.ended = false;
+  }
+
+  async run() {
+    for (;;) {
+      this.keep_up();
+      const waiting = this.ring.waiting;
+      if (waiting >= this.block.length || (this.ended && waiting > 0)) {
+        const count = this.ring.read(this.block);
+        await this.step(() => this.session.push(this.block.subarray(0, count)), count);
+      } else if (this.ended) {
+        await this.step(() => this.session.flush(), 0);
+        this.post();
+        postMessage({kind: 'done'});
+        return;
+      } else {
+        this.post();
+        await new Promise((wake) => setTimeout(wake, POLL_MS));
+      }
+    }
+  }
+
+  /** What to do where more waits than `most_s`: drop the oldest, stop, or wait for better times. */
+  keep_up() {
+    const over = this.ring.waiting - this.most;
+    if (over <= 0 || this.ended || this.behind === 'wait') return;
+    if (this.behind === 'stop') throw new GraphcError(`the device is ${(this.ring.waiting / this.rate).toFixed(2)} s behind`);
+    this.stats.dropped += this.ring.read(new Float32Array(over));
+  }
+
+  async step(call, samples) {
+    const start = performance.now();
+    const outputs = await call();
+    const now = performance.now();
+    this.stats.busy_ms += now - start;
+    this.stats.calls += 1;
+    this.stats.heard_s += samples / this.rate;
+    this.found.push(outputs);
+    if (samples) this.levels.push(power(this.block.subarray(0, samples)));
+    if (now - this.posted > POST_MS) this.post();
+  }
+
+  /** Says what is new since the last word: outputs of every call, and the mean square of what each one heard. */
+  post() {
+    if (!this.found.length) return;
+    this.posted = performance.now();
+    this.stats.lost = this.ring.lost;
+    this.stats.behind_s = this.ring.waiting / this.rate;
+    postMessage({kind: 'output', outputs: this.found, levels: this.levels, stats: {...this.stats}});
+    this.found = [];
+    this.levels = [];
+  }
+}
+
+function power(samples) {
+  let sum = 0;
+  for (const sample of samples) sum += sample * sample;
+  return sum / samples.length;
+}
+
+async function opened(message) {
+  const ort = await import(message.ort);
+  ort.env.wasm.numThreads = 1;
+  const session = await StreamSession.open(ort, message.manifest);
+  live = new Live(session, message);
+  const outputs = session.outputs.map(({name, frames, width, delay, fixed}) => ({name, frames, width, delay, fixed}));
+  postMessage({kind: 'open', chunk: session.chunk, states: session.states.length, outputs});
+  await live.run();
+}
+
+onmessage = ({data}) => {
+  if (data.kind === 'open') opened(data).catch((error) => postMessage({kind: 'stopped', reason: String(error.message ?? error)}));
+  if (data.kind === 'samples') live?.ring.write(data.samples);
+  if (data.kind === 'end' && live) live.ended = true;
+};

@@ -1,0 +1,7 @@
+import {StreamSession, type Found} from '../src/index.js';
+
+export async function tagged(ort: object, frames: Float32Array): Promise<Found | undefined> {
+  const session = await StreamSession.open(ort, 'tagger.manifest.json', {multiple: 2});
+  const {log_probs} = await session.push({features: frames});
+  return session.outputs.length > 1 ? (await session.flush())['other'] : log_probs;
+}

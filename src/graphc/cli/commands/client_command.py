@@ -1,0 +1,31 @@
+"""Writes a small project that streams a compiled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphc.build.client_project import NEXT, PROJECTS, compiled_files, project_of
+from graphc.cli.command import Failures, command
+from graphc.errors import OutputError
+from graphc.system.files import write_all
+
+
+@click.command("client")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--language", type=click.Choice(sorted(PROJECTS)), required=True, help="That of the device.")
+@click.option("-o", "folder", type=click.Path(path_type=Path), required=True, help="The folder to write; a new one.")
+@command
+def client_command(failures: Failures, output: Path, language: str, folder: Path) -> None:
+    """Write a small project that streams what was compiled, OUTPUT, and runs as it is.
+
+    \b
+    graphc client tagger.onnx --language cpp -o app
+    make -C app run
+    """
+    made = project_of(compiled_files(output), language)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError("it is there already", where=str(folder), hint="give another folder, or remove it")
+    write_all({folder / name: content for name, content in made.items()})
+    click.echo(f"wrote {len(made)} files to {folder}; to stream: {NEXT[language].format(folder=folder)}")
