@@ -1,18 +1,18 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks docs quickstart test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks docs quickstart web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
 	$(BIN)/python examples/quickstart.py
 
-test: .venv/.tested
+test: .venv/.tested web
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-nightly: .venv/.tested
+nightly: .venv/.tested web
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/stream/test_promise.py
 	$(MAKE) docs trust real exporters targets wheel floor
@@ -94,5 +94,12 @@ floor:
 	$(BIN)/python -m pip install -q -e '.[test]'
 	touch $@
 
+# What the tests of the web client need, where there is node; they say so where there is none.
+web: clients/web/node_modules/.made
+
+clients/web/node_modules/.made: clients/web/package.json
+	if command -v npm >/dev/null; then cd clients/web && npm install --silent --no-fund --no-audit --no-package-lock; fi
+	mkdir -p $(@D) && touch $@
+
 clean:
-	rm -rf .venv out build dist *.egg-info
+	rm -rf clients/web/node_modules .venv out build dist *.egg-info

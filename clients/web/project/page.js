@@ -43,24 +43,40 @@ let high = 1e-6;
 function drawOutput({frames, data}) {
   const rows = frames ? data.length / frames : 0;
   const inner = stream.axis === null ? rows : stream.shape.slice(stream.axis + 1).reduce((n, s) => n * s, 1);
-  for (let f = 0; f < frames; f++)
-    outputs.column((pen, x, height) => {
-      if (rows === 1) {
-        const value = Number(data[f]);
-        [low, high] = [Math.min(low, value), Math.max(high, value)];
-        const y = height - ((value - low) / (high - low)) * height;
-        pen.fillStyle = '#2456a6';
-        pen.fillRect(x, Math.min(y, height - 2), 1, 2);
-        return;
-      }
-      for (let r = 0; r < rows; r++) {
-        const value = Number(data[(Math.floor(r / inner) * frames + f) * inner + (r % inner)]);
-        if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-        const light = Math.round(255 * (1 - (value - low) / (high - low || 1)));
-        pen.fillStyle = `rgb(${light}, ${Math.min(255, light + 20)}, 255)`;
-        pen.fillRect(x, Math.floor((r * height) / rows), 1, Math.ceil(height / rows));
-      }
-    });
+  for (let f = 0; f < frames; f++) {
+    if (rows === 1) drawNumber(Number(data[f]));
+    else drawColumn((r) => Number(data[(Math.floor(r / inner) * frames + f) * inner + (r % inner)]), rows);
+  }
+}
+
+/** Rows of numbers as shades: the larger, the darker. */
+function drawColumn(number, rows) {
+  outputs.column((pen, x, height) => {
+    for (let r = 0; r < rows; r++) {
+      const value = number(r);
+      if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+      const light = Math.round(255 * (1 - (value - low) / (high - low)));
+      pen.fillStyle = `rgb(${light}, ${Math.min(255, light + 20)}, 255)`;
+      pen.fillRect(x, Math.floor((r * height) / rows), 1, Math.ceil(height / rows));
+    }
+  });
+}
+
+const a_column = Math.max(1, Math.round(rate / 50 / per_frame));
+let numbers = [];
+
+/** One number a frame as a line; of many frames a column has the lowest and the highest. */
+function drawNumber(value) {
+  numbers.push(value);
+  if (numbers.length < a_column) return;
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  numbers = [];
+  [low, high] = [Math.min(low, least), Math.max(high, most)];
+  outputs.column((pen, x, height) => {
+    const y = (one) => height - ((one - low) / (high - low)) * height;
+    pen.fillStyle = '#2456a6';
+    pen.fillRect(x, Math.min(y(most), height - 2), 1, Math.max(2, y(least) - y(most)));
+  });
 }
 
 let heard = [];
@@ -103,13 +119,13 @@ function say(text) {
   at('said').textContent = text;
 }
 
-async function opened() {
+async function opened(at_once = false) {
   say('');
   window.received = [];
   document.body.dataset.state = 'running';
   const ort = new URL(settings.ort, location.href).href;
-  const behind = query.get('behind') ?? 'drop';
-  const live = await openWorker({manifest: manifestUrl, ort, rate, behind, most_s: 2}, see);
+  const behind = at_once ? 'wait' : query.get('behind') ?? 'drop';
+  const live = await openWorker({manifest: manifestUrl, ort, rate, behind, most_s: at_once ? 60 : 2}, see);
   at('stop').hidden = false;
   return live;
 }
@@ -128,7 +144,7 @@ at('stop').onclick = async () => {
   stop = null;
 };
 
-window.play = async (bytes, at_once = false) => playFile(await opened(), bytes, {at_once});
+window.play = async (bytes, at_once = false) => playFile(await opened(at_once), bytes, {at_once});
 
 at('file').onchange = async ({target}) => {
   try {

@@ -1,0 +1,251 @@
+"""Clients in C++ and for the web: the table of recorded streams, and projects that are written, built and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from commands import graphc as command
+from conftest import ROOT
+
+import graphc
+from graphc.discover.init_spec import starter_spec
+
+CLIENTS = ROOT / "clients"
+MODELS = ROOT / "examples" / "models"
+CAPI = Path(onnxruntime.__file__).parent / "capi"
+BY_DAY = ("conformer_lookahead.torchscript", "cross_attention.dynamo", "wake_word.torchscript")
+OFF_IN_A_BROWSER = 2e-6
+NODE = shutil.which("node")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+WEB = CLIENTS / "web" / "node_modules"
+needs_cmake = pytest.mark.skipif(
+    shutil.which("cmake") is None or shutil.which("g++") is None, reason="cmake and g++ are not installed"
+)
+needs_node = pytest.mark.skipif(
+    NODE is None or not (WEB / "onnxruntime-web").is_dir(), reason="node is not installed, or `make web` was not run"
+)
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or not (WEB / "playwright-core").is_dir(), reason="chromium or playwright-core is not installed"
+)
+pytestmark = pytest.mark.xdist_group("clients")
+
+
+def run(*words: str | Path, cwd: Path | None = None, **more: str) -> str:
+    done = subprocess.run(
+        [str(w) for w in words], cwd=cwd, env={**os.environ, **more}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def compiled(folder: Path, name: str, chunk: int | str = 16, more: str = "") -> Path:
+    spec, source = folder / "spec.yaml", MODELS / f"{name}.onnx"
+    if "batch" in more:
+        model = onnx.load(source)
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+        source = folder / "source.onnx"
+        onnx.save(model, source)
+    spec.write_text(
+        f"version: 1\nmodel: {source}\noutput: out.onnx\nstream: {{chunk: {chunk}{more}}}\n"
+        "passes: [lift_state, fold_constants, simplify, fuse]\n"
+    )
+    graphc.compile(spec)
+    return folder / "out.onnx"
+
+
+def by_init(folder: Path, name: str) -> Path:
+    """An example as ``graphc init`` compiles it."""
+    (folder / "spec.yaml").write_text(starter_spec(MODELS / f"{name}.onnx", folder).text)
+    report = graphc.compile(folder / "spec.yaml")
+    return folder / next(name for name in report.data["outputs"] if name.endswith(".onnx"))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The test programs, built with the address sanitizer and the one of undefined behaviour."""
+    folder = tmp_path_factory.mktemp("build")
+    run(
+        "cmake",
+        "-S",
+        CLIENTS / "cpp",
+        "-B",
+        folder,
+        f"-DONNXRUNTIME={CAPI}",
+        "-DGRAPHC_SANITIZE=address,undefined",
+        "-DCMAKE_BUILD_TYPE=Debug",
+    )
+    run("cmake", "--build", folder, "--target", "streams")
+    yield folder / "streams"
+
+
+def table(folder: Path, model: Path) -> list[Path]:
+    return [Path(line) for line in run(sys.executable, CLIENTS / "streams.py", folder / "table", model).splitlines()]
+
+
+def play_in_both(program: Path | None, tables: list[Path]) -> None:
+    """Plays tables in C++ and in Node."""
+    if program is not None:
+        assert f"{len(tables)} of {len(tables)} streams are right" in run(program, *tables)
+    else:
+        done = run("node", "--test", "tests/streams.test.js", cwd=CLIENTS / "web", GRAPHC_STREAMS=str(tables[0].parent))
+        assert f"# pass {len(tables)}" in done
+
+
+@needs_cmake
+@pytest.mark.parametrize("name", BY_DAY)
+def test_an_example_streams_equal_in_cpp(program: Path, tmp_path: Path, name: str) -> None:
+    play_in_both(program, table(tmp_path, by_init(tmp_path, name)))
+
+
+@needs_node
+@pytest.mark.parametrize("name", BY_DAY)
+def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
+    play_in_both(None, table(tmp_path, by_init(tmp_path, name)))
+
+
+@needs_cmake
+@needs_node
+@pytest.mark.parametrize(
+    ("name", "chunk", "more"),
+    [
+        ("tcn.torchscript", "dynamic", ""),
+        ("lstm_tagger.torchscript", 4, ", batch: 2, clocks: own"),
+        ("attention_half.torchscript", 16, ""),
+    ],
+)
+def test_calls_of_any_size_batches_and_halves_stream_equal(
+    program: Path, tmp_path: Path, name: str, chunk: int | str, more: str
+) -> None:
+    tables = table(tmp_path, compiled(tmp_path, name, chunk, more))
+    play_in_both(program, tables)
+    play_in_both(None, tables)
+
+
+@pytest.mark.nightly
+@needs_cmake
+@needs_node
+@pytest.mark.parametrize("name", sorted(p.stem for p in MODELS.glob("*.onnx")))
+def test_every_example_streams_equal_in_both(program: Path, tmp_path: Path, name: str) -> None:
+    tables = table(tmp_path, by_init(tmp_path, name))
+    play_in_both(program, tables)
+    play_in_both(None, tables)
+
+
+@needs_cmake
+def test_nothing_is_allocated_after_the_first_calls(program: Path, tmp_path: Path) -> None:
+    for name in ("conformer_lookahead.torchscript", "quartznet.torchscript"):
+        assert run(program, "--allocations", compiled(tmp_path, name)).strip() == "0"
+
+
+@needs_cmake
+def test_a_client_says_what_is_wrong(program: Path, tmp_path: Path) -> None:
+    (tables, *_) = table(tmp_path, compiled(tmp_path, "lstm_tagger.torchscript"))
+    broken = json.loads(tables.read_text())
+    for model, said in (("nothing.onnx", "nothing.onnx"), ("plain.onnx", "holds no manifest")):
+        shutil.copy(MODELS / "lstm_tagger.torchscript.onnx", tables.parent / "plain.onnx")
+        tables.write_text(json.dumps(broken | {"model": model}))
+        done = subprocess.run([program, tables], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert said in done.stdout
+
+
+@needs_cmake
+@pytest.mark.parametrize("name", ["cross_attention.torchscript"])
+def test_a_project_in_cpp_is_built_and_runs_by_two_commands(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "app"
+    said = command("client", by_init(tmp_path, name), "--language", "cpp", "-o", folder)
+    assert said.returncode == 0
+    assert f"make -C {folder} run" in said.stdout
+    assert "tail: " in run("make", "-C", folder, "run")
+
+
+def test_a_project_in_python_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    made = command("client", compiled(tmp_path, "cross_attention.torchscript"), "--language", "python", "-o", folder)
+    assert made.returncode == 0
+    shown = run(sys.executable, "stream.py", cwd=folder)
+    assert "y (1, 16, 16)" in shown
+    assert shown.splitlines()[-1] == "tail: y (1, 0, 16)"
+    again = command("client", tmp_path / "out.onnx", "--language", "python", "-o", folder)
+    assert again.returncode == 2
+    assert "it is there already" in again.stderr
+
+
+def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:
+    model = compiled(tmp_path, "codec.torchscript", 320, ", frame_ms: 0.0625, inputs: {wave: {axis: 2}}")
+    sound = sound_in(tmp_path)
+    shown = run(sys.executable, "-m", "graphc_runtime.command", model, sound, "-o", tmp_path / "out.npz")
+    assert "48000 frames of wave in 151 calls" in shown
+    assert "of real time" in shown
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["decoded"].shape == (1, 1, 48000)
+
+
+@needs_node
+@needs_browser
+def test_a_page_hears_a_file_and_gives_what_python_gives(tmp_path: Path) -> None:
+    model = compiled(tmp_path, "codec.torchscript", 320, ", frame_ms: 0.0625, inputs: {wave: {axis: 2}}")
+    folder, sound = tmp_path / "page", sound_in(tmp_path)
+    assert command("client", model, "--language", "web", "-o", folder).returncode == 0
+    (folder / "node_modules").symlink_to(WEB, target_is_directory=True)
+    picture = tmp_path / "page.png"
+    drive = ("node", "tests/drive_page.js", folder, sound, picture)
+    seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
+    assert seen["said"] == []
+    assert seen["complaint"] == ""
+    assert seen["isolated"] is True
+    assert seen["stats"]["lost"] == seen["stats"]["dropped"] == 0
+    with wave.open(str(sound)) as file:
+        samples = np.frombuffer(file.readframes(10**6), "<i2") / np.float32(32768)
+    want = graphc.StreamSession(model).run(samples[None, None].astype(np.float32))["decoded"].ravel()
+    assert np.abs(np.array(seen["values"]) - want).max() < OFF_IN_A_BROWSER * max(1, np.abs(want).max())
+    assert picture.stat().st_size > 10_000
+
+
+def sound_in(folder: Path) -> Path:
+    """Three seconds of a tone that rises and swells, and a little noise."""
+    path, t = folder / "sound.wav", np.arange(48_000) / 16_000
+    tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t) * np.abs(np.sin(3 * np.pi * t))
+    samples = tone + 0.01 * np.random.default_rng(0).standard_normal(t.size)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_python_needs_numpy_and_onnxruntime_alone(tmp_path: Path) -> None:
+    """In a process that finds no other package."""
+    model = compiled(tmp_path, "lstm_tagger.torchscript")
+    for package in ("numpy", "onnxruntime"):
+        for found in CAPI.parent.parent.glob(f"{package}*"):
+            (tmp_path / "packages").mkdir(exist_ok=True)
+            (tmp_path / "packages" / found.name).symlink_to(found)
+    program = (
+        "import sys, numpy as np, graphc_runtime\n"
+        f"session = graphc_runtime.StreamSession({str(model)!r})\n"
+        "print(session.run(np.zeros((1, 33, 40), np.float32))['log_probs'].shape)\n"
+    )
+    paths = f"{tmp_path / 'packages'}{os.pathsep}{CLIENTS / 'python' / 'src'}"
+    shown = run(sys.executable, "-S", "-c", program, cwd=tmp_path, PYTHONPATH=paths)
+    assert shown.strip() == "(1, 33, 10)"
+
+
+def test_the_two_distributions_have_one_version() -> None:
+    own, device = (
+        next(line for line in (folder / "pyproject.toml").read_text().splitlines() if line.startswith("version"))
+        for folder in (ROOT, CLIENTS / "python")
+    )
+    assert own == device
