@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphc_runtime.batch_session import BatchSession
     from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
     from graphc_runtime.ort_model import load_op_library
-    from graphc_runtime.session import StreamSession
+    from graphc_runtime.session import ResetInSilence, StreamSession
 
     from graphc.build.compiler import Options
     from graphc.build.report import Report
@@ -35,6 +35,7 @@ __all__ = [
     "OutputError",
     "PassError",
     "Report",
+    "ResetInSilence",
     "SpecError",
     "StreamError",
     "StreamSession",
@@ -63,6 +64,7 @@ HOMES = {
     "BatchSession": "graphc_runtime.batch_session",
     "Options": "graphc.build.compiler",
     "Report": "graphc.build.report",
+    "ResetInSilence": "graphc_runtime.session",
     "StreamSession": "graphc_runtime.session",
     "load_op_library": "graphc_runtime.ort_model",
     "transform": "graphc.passes.transform",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_model
+from conftest import ROOT, small_model
 
 import graphc
 from graphc import InputError, ModelError, StreamSession
@@ -130,3 +130,37 @@ def test_first_values_never_load_a_pickle(compiled: Path) -> None:
     path.write_text(path.read_text().replace('"init": "zeros"', '"init": {"file": "evil.npz", "key": "a"}', 1))
     with pytest.raises(ModelError, match="cannot be read"):
         StreamSession(path)
+
+
+def test_thirty_minutes_reset_in_silences_give_what_their_parts_give_offline(tmp_path: Path) -> None:
+    """A tagger at 100 frames a second; every 50 s two seconds are silent."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
+        "stream: {chunk: 50, frame_ms: 10}\npasses: [lift_state, fold_constants, simplify, fuse]\n"
+    )
+    graphc.compile(spec)
+    x = np.random.default_rng(0).standard_normal((1, 30 * 60 * 100, 40)).astype(np.float32)
+    for second in range(0, 30 * 60, 50):
+        x[:, second * 100 : (second + 2) * 100] = 0
+    session = StreamSession(tmp_path / "out.onnx", reset=graphc.ResetInSilence(below=0.01, after_s=60))
+    got = [session.push(part)["log_probs"] for part in np.split(x, 30 * 60 * 4, axis=1)]
+    got.append(session.flush()["log_probs"])
+    alone, want, begin = StreamSession(tmp_path / "out.onnx"), [], 0
+    for end in [*range(10025, x.shape[1], 10_000), x.shape[1]]:
+        want.append(alone.run(x[:, begin:end])["log_probs"])
+        begin = end
+    assert len(want) > 15
+    assert np.allclose(np.concatenate(got, axis=1), np.concatenate(want, axis=1), atol=1e-5)
+
+
+def test_a_reset_needs_the_time_of_a_frame(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
+        "stream: {chunk: 50}\npasses: [lift_state]\n"
+    )
+    graphc.compile(spec)
+    with pytest.raises(ModelError, match="how long a frame lasts") as caught:
+        StreamSession(tmp_path / "out.onnx", reset=graphc.ResetInSilence(below=0.01, after_s=60))
+    assert "stream.frame_ms" in (caught.value.hint or "")

@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import onnxruntime
 from graphc_runtime.errors import ModelError
 from graphc_runtime.manifest import Manifest, OutputEntry, PortEntry
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX, of_path
@@ -74,7 +74,8 @@ def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
 
 
 def cpp_project(compiled: CompiledFiles) -> dict[str, bytes]:
-    capi = Path(onnxruntime.__file__).parent / "capi"
+    package = find_spec("onnxruntime")
+    capi = Path(package.origin).parent / "capi" if package is not None and package.origin else ""
     return {
         "main.cpp": rendered("cpp/project/main.cpp.jinja", compiled),
         "CMakeLists.txt": source("cpp/project/CMakeLists.txt"),

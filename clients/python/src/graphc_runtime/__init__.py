@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphc_runtime.batch_session import BatchSession
     from graphc_runtime.errors import GraphcError, InputError, InstallError, ModelError, TargetError
     from graphc_runtime.ort_model import load_op_library
-    from graphc_runtime.session import Snapshot, StreamSession
+    from graphc_runtime.session import ResetInSilence, Snapshot, StreamSession
 
 __all__ = [
     "BatchSession",
@@ -28,6 +28,7 @@ __all__ = [
     "InputError",
     "InstallError",
     "ModelError",
+    "ResetInSilence",
     "Snapshot",
     "StreamSession",
     "TargetError",
@@ -38,6 +39,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 HOMES = {
     "BatchSession": "graphc_runtime.batch_session",
+    "ResetInSilence": "graphc_runtime.session",
     "Snapshot": "graphc_runtime.session",
     "StreamSession": "graphc_runtime.session",
     "load_op_library": "graphc_runtime.ort_model",

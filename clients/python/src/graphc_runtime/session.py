@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from graphc_runtime.calls import calls_of
-from graphc_runtime.errors import InputError
+from graphc_runtime.errors import InputError, ModelError
+from graphc_runtime.manifest import Manifest, PortEntry
 from graphc_runtime.native.held_state import read_all
 from graphc_runtime.open_compiled import Compiled, opened
 from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer, values_of
@@ -25,6 +27,24 @@ class Snapshot:
     buffer: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class ResetInSilence:
+    """Begins another stream in a silence: the tail of the one that ends comes with the frames of that push.
+
+    Args:
+        below: frames of the first stream input are silent below this root mean square; or what says so of them.
+        after_s: seconds that a stream lasts at least; the manifest's ``reset_s`` if None.
+    """
+
+    below: float | Callable[[Array], bool]
+    after_s: float | None = None
+
+    def is_silent(self, frames: Array) -> bool:
+        if callable(self.below):
+            return bool(self.below(frames))
+        return bool(np.sqrt(np.mean(np.square(frames.astype(np.float64)))) < self.below)
+
+
 class StreamSession(StreamBuffer):
     """Runs a compiled model on a stream: buffers frames to chunks, carries states, drops the delay, flushes the tail.
 
@@ -34,9 +54,11 @@ class StreamSession(StreamBuffer):
         threads: onnxruntime's intra-op threads.
         exact: compute quantized products in float, as ONNX defines them, not in integers.
         target: the runtime to run it on, one of the spec's ``targets``; None for onnxruntime.
+        reset: whether to begin another stream in a silence, for models that drift.
 
     Errors:
-        ModelError: no compiled model, a manifest that does not fit it, or one without this target.
+        ModelError: no compiled model, a manifest that does not fit it, or one without this target; ``reset`` without
+            the time of a frame, or without a time to reset after.
         InstallError: the target's runtime is not installed.
 
     Example:
@@ -46,11 +68,20 @@ class StreamSession(StreamBuffer):
         rest = session.flush()
     """
 
-    def __init__(self, model: str | Path | Compiled, threads: int = 1, exact: bool = False, target: str | None = None):
+    def __init__(
+        self,
+        model: str | Path | Compiled,
+        threads: int = 1,
+        exact: bool = False,
+        target: str | None = None,
+        reset: ResetInSilence | None = None,
+    ):
         compiled = opened(model, threads, exact, target)
         super().__init__(compiled.manifest)
         self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
         self.calls = calls_of(compiled.manifest, compiled.runner)
+        self.silence = reset
+        self.longest_s = math.inf if reset is None else longest_s(reset, compiled.manifest)
         self.reset()
 
     def reset(self) -> None:
@@ -77,7 +108,25 @@ class StreamSession(StreamBuffer):
             self.take(name, np.asarray(value))
         while ready := self.ready():
             self.collect(self.call(self.cut_chunk(ready), ready), ready)
-        return self.taken_out(self.fed)
+        new = self.taken_out(self.fed)
+        return new if self.silence is None else self.perhaps_reset(new, frames, named)
+
+    def perhaps_reset(
+        self, new: Arrays, frames: Array | Mapping[str, Array] | None, named: Mapping[str, Array]
+    ) -> Arrays:
+        """What is new, with the tail behind it where the stream has lasted long enough and ends in silence."""
+        assert self.silence is not None
+        first, total = next(iter(self.streams)), self.total_frames(partly=True)
+        pushed = self.named(frames, named).get(first)
+        lasted = total * (self.manifest.frame_ms or 0) / 1000
+        if pushed is None or not np.size(pushed) or lasted < self.longest_s or total < self.manifest.min_frames:
+            return new
+        if not self.silence.is_silent(np.asarray(pushed)):
+            return new
+        values, rest = self.values, self.flush()
+        self.reset()
+        self.values = values
+        return {name: joined(new[name], rest[name], entry) for name, entry in self.outputs.items()}
 
     def flush(self) -> Arrays:
         """Ends the stream: pads the last chunk, feeds zeros until every output is whole, and returns the rest."""
@@ -124,7 +173,7 @@ class StreamSession(StreamBuffer):
         first = self.push(frames, **named)
         rest = self.flush()
         return {
-            name: np.concatenate([first[name], rest[name]], axis=entry.along)
+            name: joined(first[name], rest[name], entry)
             if entry.is_stream
             else (values_of(rest[name], entry) or values_of(first[name], entry) or [first[name]])[-1]
             for name, entry in self.outputs.items()
@@ -136,3 +185,22 @@ class StreamSession(StreamBuffer):
         for frames in source:
             yield self.push(frames)
         yield self.flush()
+
+
+def joined(first: Array, rest: Array, entry: PortEntry) -> Array:
+    """Frames of an output, and those behind them."""
+    return np.concatenate([np.atleast_1d(first), np.atleast_1d(rest)], axis=entry.along or 0)
+
+
+def longest_s(reset: ResetInSilence, manifest: Manifest) -> float:
+    """Seconds after which a stream may end.
+
+    Errors:
+        ModelError: nothing says how long a frame or a stream lasts.
+    """
+    seconds = manifest.reset_s if reset.after_s is None else reset.after_s
+    if manifest.frame_ms is None:
+        raise ModelError("nothing says how long a frame lasts", hint="set stream.frame_ms and compile again")
+    if seconds is None:
+        raise ModelError("nothing says after which time to reset", hint="give ResetInSilence an after_s")
+    return float(seconds)
