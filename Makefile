@@ -71,6 +71,7 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/revisions.py
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/conformer_on_targets.py
+	$(BIN)/python benchmarks/clients.py
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from conformer import Size, Twin, conformer
-from graphc_runtime.native.session import NativeSession
 from streaming_twin import export_twin, export_whole, twin_runner
 from targets import is_here
 
 import graphc
 from graphc.devices.registry import all_devices
+from graphc_runtime.native.session import NativeSession
 
 ROUNDS, CALLS = 30, 20
 VARIANTS = {

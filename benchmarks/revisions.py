@@ -120,14 +120,13 @@ def networks(count: int) -> None:
 
 def proved() -> None:
     """Prints of how many examples the lengths are proved, and what stands in the way of the others."""
-    from graphc_runtime.errors import StreamError
-
     from graphc.errors import SpecError
     from graphc.ir.model import read_model
     from graphc.offline.prepare import offline_of
     from graphc.spec.spec_file import load_spec
     from graphc.spec.stream_schema import InputSpec, StreamSpec
     from graphc.stream.propagation.analysis import analyse
+    from graphc_runtime.errors import StreamError
 
     guesses = (
         None,

@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from graphc_runtime.errors import GraphcError, InstallError, StreamError
-
 import graphc
 from graphc.devices.registry import all_devices
 from graphc.discover.init_spec import starter_spec
+from graphc_runtime.errors import GraphcError, InstallError, StreamError
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
 

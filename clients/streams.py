@@ -9,7 +9,8 @@
 
 A client makes the steps in order. A push takes the next bytes of the input file: so many frames, laid out as the
 offline model takes them; a static input is pushed once, as one frame. ``resume`` goes back to the last snapshot.
-``reset`` begins another stream. Behind the last step every output holds ``frames`` frames; their bytes, in one piece
+``reset`` begins another stream. A table with ``"reset": {"below": 0.01, "after_s": 2.5}`` is of a client that begins
+another stream in a silence. Behind the last step every output holds ``frames`` frames; their bytes, in one piece
 laid out as the offline model gives them, are in ``file``.
 """
 
@@ -18,12 +19,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graphc_runtime import StreamSession
 from numpy.typing import NDArray
+
+from graphc_runtime import ResetInSilence, StreamSession
 
 Array = NDArray[Any]
 STREAMS = 3
@@ -126,6 +129,32 @@ def recorded(session: StreamSession, seed: int) -> Recorder:
     return one
 
 
+def with_silences(session: StreamSession) -> Recorder:
+    """A stream that is reset in two silences."""
+    one = Recorder(session, np.random.default_rng(STREAMS))
+    one.statics()
+    for _ in range(2):
+        one.frames_of(one.some(3.4 + session.manifest.min_frames / session.chunk))
+        for name, frames in one.some(1.2).items():
+            entry = session.streams[name]
+            shape = [frames if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
+            one.push(name, np.zeros([frames, *shape] if entry.is_step else shape, entry.dtype), frames)
+    one.frames_of(one.some(1.9 + session.manifest.min_frames / session.chunk))
+    one.flush()
+    return one
+
+
+def streams_of(model: Path) -> Iterator[tuple[Recorder, dict[str, Any]]]:
+    """The streams of a model, and what their tables say of the client."""
+    session = StreamSession(model)
+    for seed in range(STREAMS):
+        yield recorded(session, seed), {}
+    if session.manifest.frame_ms is not None and next(iter(session.dtypes.values())) == np.float32:
+        after_s = 2 * session.chunk * session.manifest.frame_ms / 1000
+        reset = ResetInSilence(below=0.01, after_s=after_s)
+        yield with_silences(StreamSession(model, reset=reset)), {"reset": {"below": 0.01, "after_s": after_s}}
+
+
 def write_streams(model: Path, folder: Path) -> list[Path]:
     """The streams of one compiled model, into a folder; the paths of their tables."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,9 +163,8 @@ def write_streams(model: Path, folder: Path) -> list[Path]:
         if beside.suffix in (".onnx", ".npz", ".data") or beside.name.endswith(".manifest.json"):
             shutil.copy(beside, folder)
     written = []
-    for seed in range(STREAMS):
-        one = recorded(session, seed)
-        name = f"{stem}.{seed}"
+    for number, (one, client) in enumerate(streams_of(model)):
+        name = f"{stem}.{number}"
         (folder / f"{name}.in.bin").write_bytes(b"".join(one.fed))
         entries = []
         for output, value in one.outputs().items():
@@ -146,7 +174,7 @@ def write_streams(model: Path, folder: Path) -> list[Path]:
             rows = entry.shape[0] if entry.along is None and entry.shape and isinstance(entry.shape[0], int) else 1
             frames = value.shape[entry.along or 0] if entry.along is not None else len(value) // max(1, rows)
             entries.append({"name": output, "dtype": str(value.dtype), "frames": frames, "file": file})
-        table = {"format": "graphc.streams/1", "model": model.name, "input": f"{name}.in.bin"}
+        table = {"format": "graphc.streams/1", "model": model.name, "input": f"{name}.in.bin", **client}
         path = folder / f"{name}.stream.json"
         path.write_text(json.dumps({**table, "steps": one.steps, "outputs": entries}) + "\n")
         written.append(path)

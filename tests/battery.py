@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from graphc_runtime.errors import RunError
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
@@ -34,6 +33,7 @@ from graphc.ir.runtime import Session
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, Rewrite
 from graphc.rewriting.scene import Scene
+from graphc_runtime.errors import RunError
 
 ODD_DTYPES = ("float8", "bfloat16", "int4", "uint4", "int2", "uint2", "float4")
 ODD_BITS = {"float8": 8, "bfloat16": 16, "int4": 4, "int2": 2}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from graphc_runtime.errors import StreamError
 from promise import streams_equal
 
 from graphc.ir.model import Model
@@ -14,6 +13,7 @@ from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of
+from graphc_runtime.errors import StreamError
 
 
 def model_of(

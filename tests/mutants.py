@@ -38,10 +38,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="", help="only specs whose name holds this")
     arguments = parser.parse_args()
-    from graphc_runtime.errors import GraphcError
-
     import graphc
     from graphc.build.revalidate import mutants_of_spec
+    from graphc_runtime.errors import GraphcError
 
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="graphc-mutants-") as scratch:

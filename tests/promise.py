@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, StreamError
 
 from graphc.ir.model import Model
 from graphc.ir.verify import verify
@@ -24,6 +23,7 @@ from graphc.targets.registry import target_named
 from graphc.validate.compare import compare
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.errors import ModelError, StreamError
 
 SHORTEST = 20
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graphc_runtime.errors import RunError
 from numpy.typing import NDArray
 
 from graphc import StreamSession
@@ -15,6 +14,7 @@ from graphc.ir.graph import Tensor
 from graphc.ir.model import Model, read_model
 from graphc.ir.runtime import Session
 from graphc.offline.relax import without_stale_shapes
+from graphc_runtime.errors import RunError
 
 Array = NDArray[Any]
 SMALLEST_CODEBOOK = 8

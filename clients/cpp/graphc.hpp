@@ -15,15 +15,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -575,6 +578,11 @@ class Frames {
   int64_t count() const { return frame_bytes() == 0 ? empty_ : static_cast<int64_t>((end_ - begin_) / frame_bytes()); }
   void clear() { begin_ = end_ = 0, empty_ = 0; }
 
+  void drop_last(int64_t frames) {
+    end_ -= static_cast<size_t>(frames) * frame_bytes();
+    if (frame_bytes() == 0) empty_ -= frames;
+  }
+
   void reserve(int64_t frames) { held_.resize(std::max(held_.size(), static_cast<size_t>(frames) * frame_bytes())); }
 
   // Takes frames [first, first + count) of `data`, which is laid out as (outer, total, inner).
@@ -584,20 +592,16 @@ class Frames {
       empty_ += count;
       return;
     }
-    const size_t bytes = static_cast<size_t>(count) * frame_bytes();
-    if (end_ + bytes > held_.size()) {
-      std::memmove(held_.data(), held_.data() + begin_, end_ - begin_);
-      end_ -= begin_, begin_ = 0;
-      if (end_ + bytes > held_.size()) held_.resize(std::max(end_ + bytes, 2 * held_.size()));
-    }
-    char* into = held_.data() + end_;
-    end_ += bytes;
-    if (outer_ == 1) {
-      std::memcpy(into, data + static_cast<size_t>(first) * inner_, bytes);
-      return;
-    }
+    if (outer_ == 1) return put_rows(data + static_cast<size_t>(first) * inner_, count);
+    char* into = room_for(count);
     for (int64_t f = first; f < first + count; ++f, into += frame_bytes())
       spread(data + static_cast<size_t>(f) * inner_, static_cast<size_t>(total) * inner_, into, inner_);
+  }
+
+  // Takes frames that lie one behind the other, whatever the model's layout.
+  void put_rows(const char* data, int64_t count) {
+    if (frame_bytes() == 0) empty_ += count;
+    else std::memcpy(room_for(count), data, static_cast<size_t>(count) * frame_bytes());
   }
 
   // Hands out `count` frames into the first places of `into`, laid out as (outer, total, inner).
@@ -618,6 +622,17 @@ class Frames {
   }
 
  private:
+  char* room_for(int64_t frames) {
+    const size_t bytes = static_cast<size_t>(frames) * frame_bytes();
+    if (end_ + bytes > held_.size()) {
+      std::memmove(held_.data(), held_.data() + begin_, end_ - begin_);
+      end_ -= begin_, begin_ = 0;
+      if (end_ + bytes > held_.size()) held_.resize(std::max(end_ + bytes, 2 * held_.size()));
+    }
+    end_ += bytes;
+    return held_.data() + end_ - bytes;
+  }
+
   // Copies the parts of one frame, which lie so many bytes apart on each side.
   void spread(const char* from, size_t from_step, char* into, size_t into_step) const {
     if (inner_ == 4) {
@@ -642,13 +657,15 @@ class Output {
   // Frames that surely exist: the end of the stream may yet cut others.
   int64_t available() const {
     if (port_->fixed) return frames_.count();
-    return std::max<int64_t>(0, std::min(frames_.count(), port_->length_of(seen_) - taken_));
+    return earlier_ + std::max<int64_t>(0, std::min(frames_.count() - earlier_, port_->length_of(seen_) - taken_));
   }
   // Copies so many frames, laid out as the offline model gives them, with `into` as large as that; false if fewer wait.
   bool take(void* into, int64_t frames) {
     if (frames < 0 || frames > available()) return false;
     frames_.take(static_cast<char*>(into), frames, frames);
-    taken_ += frames;
+    const int64_t old = std::min(frames, earlier_);
+    earlier_ -= old;
+    taken_ += frames - old;
     return true;
   }
 
@@ -656,12 +673,23 @@ class Output {
   friend class Stream;
   const Port* port_ = nullptr;
   Frames frames_;
-  int64_t given_ = 0, taken_ = 0, seen_ = 0;
+  int64_t given_ = 0, taken_ = 0, seen_ = 0, earlier_ = 0;
+
+  // The stream has ended: what waits stays, and that of another stream comes behind it.
+  void begin_anew() {
+    const int64_t whole = available();
+    frames_.drop_last(frames_.count() - whole);
+    given_ = taken_ = seen_ = 0;
+    earlier_ = port_->fixed ? 0 : whole;
+  }
 };
 
 struct Options {
   int threads = 1;
   int64_t multiple = 1;  // of a model whose calls may have any size: how many of the smallest one call takes
+  // Begins another stream in a silence, where frames of the first input have a root mean square below `reset_below` and
+  // the stream has lasted so many seconds (those of the manifest if 0). The tail comes first. 0: never.
+  double reset_below = 0, reset_after_s = 0;
 };
 
 class Stream {
@@ -684,10 +712,16 @@ class Stream {
     opened_ = false;
     manifest_ = Manifest();
     backend_ = std::move(backend);
+    options_ = options;
     if (!backend_->open(path, options.threads, text, error_) || !manifest_.parse(text, options.multiple, error_)) return false;
     const size_t slash = path.find_last_of("/\\");
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
     if (!allocate(folder) || !bind()) return false;
+    if (options.reset_below > 0) {
+      if (options_.reset_after_s <= 0) options_.reset_after_s = manifest_.reset_s;
+      if (manifest_.frame_ms <= 0 || options_.reset_after_s <= 0 || inputs_.front().port->type->onnx != 1)
+        return error_ = "resets need a first input of float32, the manifest's frame_ms, and a time to reset after", false;
+    }
     opened_ = true;
     reset();
     return true;
@@ -704,19 +738,29 @@ class Stream {
 
   // Forgets the stream: states at their first values, nothing waits.
   void reset() {
-    turn_ = 0, fed_ = 0, flushed_ = false;
-    for (size_t i = 0; i < first_.size(); ++i) std::memcpy(states_[0][i].data(), first_[i].data(), first_[i].size());
-    for (Input& input : inputs_) input.frames.clear(), input.pushed = 0, input.set = false;
-    for (Output& output : outputs_) output.frames_.clear(), output.given_ = output.taken_ = output.seen_ = 0;
+    begin();
+    for (Input& input : inputs_) input.set = false;
+    for (Output& output : outputs_) {
+      output.frames_.clear();
+      output.given_ = output.taken_ = output.seen_ = output.earlier_ = 0;
+    }
   }
 
   // Takes frames of the first input, laid out as the offline model takes them, and makes every call that they fill.
-  bool push(const void* data, int64_t frames) { return feed(inputs_.front(), data, frames); }
+  bool push(const void* data, int64_t frames) {
+    return feed(inputs_.front(), data, frames) && perhaps_reset(data, frames);
+  }
+
+  // The same of frames that lie one behind the other in memory, as a ring has them, whatever the model's layout.
+  bool push_rows(const void* data, int64_t frames) {
+    return feed(inputs_.front(), data, frames, true) && perhaps_reset(data, frames);
+  }
 
   // The same of a named input. A static input has one frame: its value.
   bool push(const std::string& name, const void* data, int64_t frames = 1) {
     for (Input& input : inputs_)
-      if (input.port->name == name) return feed(input, data, frames);
+      if (input.port->name == name)
+        return feed(input, data, frames) && (&input != &inputs_.front() || perhaps_reset(data, frames));
     return error_ = "'" + name + "' is no input of the model", false;
   }
 
@@ -750,7 +794,7 @@ class Stream {
     }
     for (const Output& output : outputs_) {
       made.outputs.push_back(output.frames_);
-      for (int64_t count : {output.given_, output.taken_, output.seen_}) made.counts.push_back(count);
+      for (int64_t count : {output.given_, output.taken_, output.seen_, output.earlier_}) made.counts.push_back(count);
     }
     made.flushed = flushed_;
     return made;
@@ -772,7 +816,8 @@ class Stream {
     }
     for (size_t i = 0; i < outputs_.size(); ++i) {
       outputs_[i].frames_ = held.outputs[i];
-      for (int64_t* count : {&outputs_[i].given_, &outputs_[i].taken_, &outputs_[i].seen_}) *count = held.counts[at++];
+      Output& output = outputs_[i];
+      for (int64_t* count : {&output.given_, &output.taken_, &output.seen_, &output.earlier_}) *count = held.counts[at++];
     }
     flushed_ = held.flushed;
     return true;
@@ -788,6 +833,7 @@ class Stream {
   };
 
   Manifest manifest_;
+  Options options_;
   std::unique_ptr<Backend> backend_;
   std::string error_;
   std::vector<Input> inputs_;
@@ -854,7 +900,27 @@ class Stream {
     return true;
   }
 
-  bool feed(Input& input, const void* data, int64_t frames) {
+  void begin() {
+    turn_ = 0, fed_ = 0, flushed_ = false;
+    for (size_t i = 0; i < first_.size(); ++i) std::memcpy(states_[0][i].data(), first_[i].data(), first_[i].size());
+    for (Input& input : inputs_) input.frames.clear(), input.pushed = 0;
+  }
+
+  bool perhaps_reset(const void* data, int64_t frames) {
+    if (options_.reset_below <= 0 || frames <= 0) return true;
+    const int64_t total = total_frames();
+    if (static_cast<double>(total) * manifest_.frame_ms / 1000 < options_.reset_after_s || total < manifest_.min_frames) return true;
+    const size_t count = static_cast<size_t>(frames) * inputs_.front().port->frame_bytes() / sizeof(float);
+    double sum = 0;
+    for (size_t i = 0; i < count; ++i) sum += std::pow(static_cast<double>(static_cast<const float*>(data)[i]), 2);
+    if (std::sqrt(sum / static_cast<double>(count)) >= options_.reset_below) return true;
+    if (!flush()) return false;
+    for (Output& output : outputs_) output.begin_anew();
+    begin();
+    return true;
+  }
+
+  bool feed(Input& input, const void* data, int64_t frames, bool rows = false) {
     if (!opened_ || flushed_) return error_ = "the stream has been flushed, or is not open: reset() begins another", false;
     if (frames < 0) return error_ = "fewer than no frames", false;
     if (input.port->fixed) {
@@ -869,7 +935,9 @@ class Stream {
     }
     for (int64_t at = 0; at < frames;) {
       const int64_t some = std::min(frames - at, std::max<int64_t>(1, input.port->frames - input.frames.count()));
-      input.frames.put(static_cast<const char*>(data), at, some, frames);
+      const char* from = static_cast<const char*>(data);
+      if (rows) input.frames.put_rows(from + static_cast<size_t>(at) * input.frames.frame_bytes(), some);
+      else input.frames.put(from, at, some, frames);
       at += some;
       while (ready())
         if (!call(manifest_.chunk)) return false;
@@ -929,6 +997,128 @@ class Stream {
       output.frames_.put(results_[i].data(), early, frames - early, frames);
     }
     return true;
+  }
+};
+
+// ----------------------------------------------------------------------------------------------------------- live
+
+// Frames between two threads that never wait for each other: one writes, one reads.
+class Ring {
+ public:
+  Ring(size_t frame_bytes, size_t frames) : frame_(frame_bytes), size_(frames), held_(frame_bytes * frames) {}
+
+  size_t waiting() const noexcept { return written_.load(std::memory_order_acquire) - read_.load(std::memory_order_acquire); }
+
+  // Writes as many frames as there is room for; how many.
+  size_t write(const void* data, size_t frames) noexcept {
+    const size_t at = written_.load(std::memory_order_relaxed), count = std::min(frames, size_ - waiting());
+    move(at, count, [&](size_t place, size_t from, size_t some) {
+      std::memcpy(&held_[place * frame_], static_cast<const char*>(data) + from * frame_, some * frame_);
+    });
+    written_.store(at + count, std::memory_order_release);
+    return count;
+  }
+
+  // Reads as many frames as wait, at most so many; how many. They are dropped where `into` is null.
+  size_t read(void* into, size_t most) noexcept {
+    const size_t at = read_.load(std::memory_order_relaxed), count = std::min(most, waiting());
+    if (into != nullptr)
+      move(at, count, [&](size_t place, size_t to, size_t some) {
+        std::memcpy(static_cast<char*>(into) + to * frame_, &held_[place * frame_], some * frame_);
+      });
+    read_.store(at + count, std::memory_order_release);
+    return count;
+  }
+
+ private:
+  template <typename Move>
+  void move(size_t at, size_t count, const Move& part) const noexcept {
+    const size_t place = at % size_, first = std::min(count, size_ - place);
+    if (first > 0) part(place, 0, first);
+    if (count > first) part(0, first, count - first);
+  }
+
+  size_t frame_, size_;
+  std::vector<char> held_;
+  std::atomic<size_t> written_{0}, read_{0};
+};
+
+// A stream between an audio callback, which only calls feed(), and a worker thread, which makes the calls.
+// Frames lie one behind the other.
+class Live {
+ public:
+  // What the worker does when more than `most_frames` wait: goes on with all of them, drops the oldest, or stops.
+  enum class Behind { wait, drop, stop };
+
+  Live(Stream& stream, int64_t most_frames, Behind behind = Behind::drop)
+      : stream_(stream),
+        port_(stream.manifest().inputs.front()),
+        behind_(behind),
+        most_(static_cast<size_t>(most_frames)),
+        ring_(port_.frame_bytes(), 2 * most_ + 1),
+        block_(port_.bytes()) {}
+  ~Live() { finish(); }
+  Live(const Live&) = delete;
+  Live& operator=(const Live&) = delete;
+
+  // Starts the worker. It calls `heard` after every push, with the stream, whose outputs are there to be taken.
+  void start(std::function<void(Stream&)> heard) {
+    heard_ = std::move(heard);
+    worker_ = std::thread([this] { work(); });
+  }
+
+  // Takes frames from an audio callback: no lock, no allocation, no exception. How many found room; others are lost.
+  size_t feed(const void* frames, size_t count) noexcept {
+    const size_t taken = ring_.write(frames, count);
+    if (taken < count) lost_.fetch_add(count - taken, std::memory_order_relaxed);
+    return taken;
+  }
+
+  // Ends the stream: the worker makes the calls that are left, and hands out the tail.
+  void finish() {
+    finished_ = true;
+    if (worker_.joinable()) worker_.join();
+  }
+
+  size_t behind() const noexcept { return ring_.waiting(); }           // frames that wait
+  size_t lost() const noexcept { return lost_; }                       // frames that found no room
+  size_t dropped() const noexcept { return dropped_; }                 // frames that the worker left out
+  bool stopped() const noexcept { return stopped_; }                   // the worker has stopped; error() says why
+  const std::string& error() const { return error_; }
+
+ private:
+  Stream& stream_;
+  const Port& port_;
+  Behind behind_;
+  size_t most_;
+  Ring ring_;
+  std::vector<char> block_;
+  std::function<void(Stream&)> heard_;
+  std::thread worker_;
+  std::string error_;
+  std::atomic<size_t> lost_{0}, dropped_{0};
+  std::atomic<bool> finished_{false}, stopped_{false};
+
+  void work() {
+    for (;;) {
+      const bool last = finished_;
+      const size_t waiting = ring_.waiting();
+      if (waiting > most_ && !last && behind_ == Behind::drop) dropped_ += ring_.read(nullptr, waiting - most_);
+      if (waiting > most_ && !last && behind_ == Behind::stop) return stop("the device does not keep up");
+      if (const size_t some = ring_.read(block_.data(), static_cast<size_t>(port_.frames)); some > 0) {
+        if (!stream_.push_rows(block_.data(), static_cast<int64_t>(some))) return stop(stream_.error());
+        heard_(stream_);
+      } else if (last) {
+        if (!stream_.flush()) return stop(stream_.error());
+        return heard_(stream_);
+      } else {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  }
+  void stop(const std::string& why) {
+    error_ = why;
+    stopped_ = true;
   }
 };
 

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 from graphc_runtime.lazy_names import loaded_when_asked
 
 if TYPE_CHECKING:
-    from graphc_runtime.batch_session import BatchSession
-    from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
-    from graphc_runtime.ort_model import load_op_library
-    from graphc_runtime.session import ResetInSilence, StreamSession
-
     from graphc.build.compiler import Options
     from graphc.build.report import Report
     from graphc.errors import OutputError, PassError, SpecError, ValidationError
     from graphc.passes.transform import transform
+    from graphc_runtime.batch_session import BatchSession
+    from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
+    from graphc_runtime.ort_model import load_op_library
+    from graphc_runtime.session import ResetInSilence, StreamSession
 
 __all__ = [
     "BatchSession",

@@ -1,6 +1,3 @@
-from graphc_runtime.errors import GraphcError, ModelError, RunError, StreamError
-from graphc_runtime.manifest import StateKind
-
 from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, port_changes
 from graphc.errors import PassError
 from graphc.ir.external_weights import loaded
@@ -63,6 +60,8 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.system.files import write_all
 from graphc.targets.registry import all_targets, target_with
 from graphc.targets.target import Target
+from graphc_runtime.errors import GraphcError, ModelError, RunError, StreamError
+from graphc_runtime.manifest import StateKind
 
 __all__ = [
     "RANDOM_OPS",

@@ -9,9 +9,6 @@ A rule is registered when its module is imported: from a package of the entry po
 folder that a spec names in ``pass_paths``.
 """
 
-from graphc_runtime.errors import StreamError
-from graphc_runtime.manifest import StateKind
-
 from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.facts import Fact
@@ -30,6 +27,8 @@ from graphc.stream.time.conv_window import spatial_window
 from graphc.stream.time.per_frame_operands import per_frame_operands
 from graphc.stream.time.recurrence import Carry, aligned
 from graphc.stream.time.window import Window, window_over
+from graphc_runtime.errors import StreamError
+from graphc_runtime.manifest import StateKind
 
 __all__ = [
     "AttentionSpan",

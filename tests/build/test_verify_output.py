@@ -11,12 +11,12 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import SPEC
-from graphc_runtime.errors import ModelError
-from graphc_runtime.session import StreamSession
 from learned_start import learned_start
 from one_error import one_line
 
 from graphc.build.sbom import components
+from graphc_runtime.errors import ModelError
+from graphc_runtime.session import StreamSession
 
 Project = Callable[..., Path]
 

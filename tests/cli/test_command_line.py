@@ -19,12 +19,12 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import SPEC, small_model
-from graphc_runtime.session import StreamSession
 from one_error import one_line
 from onnx import TensorProto, helper
 
 from graphc.cli.command import Failures
 from graphc.cli.main import SUMMARIES, cli
+from graphc_runtime.session import StreamSession
 
 Project = Callable[..., Path]
 OUTPUTS = {"model.stream.onnx", "model.stream.manifest.json", "model.stream.report.json", "model.stream.report.html"}

@@ -10,8 +10,9 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import small_model
-from graphc_runtime.session import StreamSession
 from lifting import model_of, random, weights
+
+from graphc_runtime.session import StreamSession
 
 
 def test_inspect_marks_what_it_guesses_and_takes_another_reading(tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ from conftest import ROOT, SPEC, small_model
 from hostile_models import MODELS, external
 
 sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
-from graphc_runtime.errors import InputError, ModelError
-from graphc_runtime.session import StreamSession
 from targets import TARGETS
 
 import graphc
@@ -35,6 +33,8 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
 from graphc.spec.stream_schema import StreamSpec
 from graphc.system.escape import one_line
+from graphc_runtime.errors import InputError, ModelError
+from graphc_runtime.session import StreamSession
 
 ENDLESS = {"endless_loop"}
 FINE = {"deep_branches", "node_of_many_inputs"}

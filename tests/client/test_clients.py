@@ -85,7 +85,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "-DGRAPHC_SANITIZE=address,undefined",
         "-DCMAKE_BUILD_TYPE=Debug",
     )
-    run("cmake", "--build", folder, "--target", "streams")
+    run("cmake", "--build", folder, "--target", "streams", "live", "-j", "2")
     yield folder / "streams"
 
 
@@ -120,6 +120,7 @@ def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
     ("name", "chunk", "more"),
     [
         ("tcn.torchscript", "dynamic", ""),
+        ("conformer_lookahead.torchscript", 8, ", frame_ms: 10"),
         ("lstm_tagger.torchscript", 4, ", batch: 2, clocks: own"),
         ("attention_half.torchscript", 16, ""),
     ],
@@ -146,6 +147,25 @@ def test_every_example_streams_equal_in_both(program: Path, tmp_path: Path, name
 def test_nothing_is_allocated_after_the_first_calls(program: Path, tmp_path: Path) -> None:
     for name in ("conformer_lookahead.torchscript", "quartznet.torchscript"):
         assert run(program, "--allocations", compiled(tmp_path, name)).strip() == "0"
+
+
+@needs_cmake
+@pytest.mark.parametrize("name", ["lstm_tagger.torchscript", "tcn.torchscript"])
+def test_a_worker_beside_an_audio_thread_gives_all_of_it_and_says_when_it_is_too_slow(
+    program: Path, tmp_path: Path, name: str
+) -> None:
+    assert run(program.with_name("live"), compiled(tmp_path, name)).strip() == "right"
+
+
+@pytest.mark.nightly
+@needs_cmake
+def test_openvino_streams_equal_in_cpp(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="pip install 'graphc[openvino]'")
+    model = compiled(tmp_path, "conformer_lookahead.torchscript", 16, "}\ntargets: [openvino]\nvalidate: {")
+    folder, package = tmp_path / "build", Path(openvino.__file__).parent
+    run("cmake", "-S", CLIENTS / "cpp", "-B", folder, f"-DONNXRUNTIME={CAPI}", f"-DOPENVINO={package}")
+    run("cmake", "--build", folder, "--target", "openvino")
+    assert "off by" in run(folder / "openvino", model.with_suffix(""))
 
 
 @needs_cmake

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from graphc_runtime.session import StreamSession
 
 import graphc
 from graphc.ir.runtime import Session
+from graphc_runtime.session import StreamSession
 
 MODELS = ROOT / "examples" / "models"
 BLANK = 0

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import TargetError
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
+
+from graphc_runtime.errors import TargetError
 
 SEVERAL = {"Concat", "Gemm", "GatherElements", "Gather", "MatMul", "Max", "Min", "Where", "PRelu", "Sum", "Mean"}
 BY_TWO = {"Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "Mul", "Or", "Pow"}

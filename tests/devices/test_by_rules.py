@@ -10,11 +10,11 @@ import onnx
 import pytest
 from commands import graphc as command
 from conftest import ROOT
-from graphc_runtime.errors import TargetError
 
 import graphc
 from graphc.devices.by_rules import DeviceByRules, nodes_of
 from graphc.devices.registry import all_devices
+from graphc_runtime.errors import TargetError
 
 MODELS = ROOT / "examples" / "models"
 

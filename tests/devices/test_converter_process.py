@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from graphc_runtime.errors import TargetError
 
 from graphc.devices.runtimes import converter_process
 from graphc.devices.runtimes.converter_process import convert_apart
+from graphc_runtime.errors import TargetError
 
 REFUSES = """
 from graphc.devices.runtimes.converter_process import in_this_process

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 import pytest
-from graphc_runtime.native.silence import silent
 from op_cases import Array, equal_cases
 
 from graphc.emit.tflite.convert import rules_of_ops, to_tflite
+from graphc_runtime.native.silence import silent
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed: pip install 'graphc[litert]'")
 

@@ -12,9 +12,6 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from graphc_runtime.errors import InstallError, ModelError, TargetError
-from graphc_runtime.native.held_state import HeldOutput
-from graphc_runtime.native.ports import NativePort, Runner
 from onnx import numpy_helper
 
 from graphc.build.target_files import Wanted, make_target, static_model
@@ -28,6 +25,9 @@ from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.schema import TargetSpec
 from graphc.spec.spec_file import load_spec
+from graphc_runtime.errors import InstallError, ModelError, TargetError
+from graphc_runtime.native.held_state import HeldOutput
+from graphc_runtime.native.ports import NativePort, Runner
 
 MODELS = ROOT / "examples" / "models"
 Array = np.ndarray[Any, Any]

@@ -14,14 +14,14 @@ import onnxruntime as ort
 import pytest
 from commands import graphc as command
 from conftest import ROOT
-from graphc_runtime.errors import InstallError, ModelError, TargetError
-from graphc_runtime.native.ports import NativePort, Runner
 
 import graphc
 from graphc.devices import registry
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
+from graphc_runtime.errors import InstallError, ModelError, TargetError
+from graphc_runtime.native.ports import NativePort, Runner
 
 MODELS = ROOT / "examples" / "models"
 EXAMPLES = ("lstm_tagger.dynamo", "conformer_lookahead.torchscript", "quartznet.torchscript")

@@ -7,7 +7,6 @@ import time
 import numpy as np
 import onnx
 import pytest
-from graphc_runtime.errors import ModelError
 from lifting import model_of, random, weights
 
 from graphc.discover.agreement import that_runs
@@ -20,6 +19,7 @@ from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.system.deadline import TimeOverError, at_most
+from graphc_runtime.errors import ModelError
 
 HIDDEN = 8
 

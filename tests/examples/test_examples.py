@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from conftest import ROOT, by_turns
 from example_models import ATTENTION, INPUTS, MODELS, SPECS
-from graphc_runtime.session import StreamSession
 from promise import lifted_at, streams_equal
 
 import graphc
@@ -22,6 +21,7 @@ from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import run_stream, session_of
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.session import StreamSession
 
 QUANTIZED = {".".join(reversed(p.stem.split("."))): p for p in (ROOT / "specs" / "quantized").glob("*.yaml")}
 

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from graphc_runtime.errors import GraphcError
-from graphc_runtime.first_values import first_value
-from graphc_runtime.manifest import FileInit, StateEntry, parse_manifest
-from graphc_runtime.stream_buffer import StreamBuffer
-
 from graphc.ir.model import Model, read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import array_file
@@ -17,6 +12,10 @@ from graphc.passes.plan import make_plan
 from graphc.passes.registry import load_registry
 from graphc.spec.spec_file import load_spec
 from graphc.spec.stream_schema import StreamSpec
+from graphc_runtime.errors import GraphcError
+from graphc_runtime.first_values import first_value
+from graphc_runtime.manifest import FileInit, StateEntry, parse_manifest
+from graphc_runtime.stream_buffer import StreamBuffer
 
 REGISTRY = load_registry()
 MOST_ELEMENTS = 2**20

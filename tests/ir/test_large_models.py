@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphc_runtime.errors import ModelError
 from lifting import model_of, random, weights
 
 import graphc
@@ -20,6 +19,7 @@ from graphc.ir.import_export import import_model
 from graphc.ir.model import read_model
 from graphc.ir.runtime import Session, handed_over
 from graphc.ir.sizes import size_of
+from graphc_runtime.errors import ModelError
 
 SPEC = """
 version: 1

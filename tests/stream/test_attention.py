@@ -9,7 +9,6 @@ import onnx
 import pytest
 from attention_texts import ARRAYS, BAND, LIMITS, PLACES, SCORES
 from conftest import ROOT
-from graphc_runtime.errors import StreamError
 from lifting import lifted_equal, model_of, random, refusal, weights
 
 import graphc
@@ -17,6 +16,7 @@ from graphc.errors import SpecError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.propagation.analysis import analyse
+from graphc_runtime.errors import StreamError
 
 
 def attention(mask: str = "", scores: str = "s", **arrays: np.ndarray) -> onnx.ModelProto:

@@ -10,9 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from graphc_runtime.errors import StreamError
-from graphc_runtime.calls import PlainCalls
-from graphc_runtime.session import StreamSession
 from onnx import TensorProto, helper
 
 import graphc
@@ -25,6 +22,9 @@ from graphc.stream.facts.time_axes import Frame
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.modes.dynamic_chunk import SAMPLES, Families
 from graphc.stream.scores.dynamic_masks import query_side
+from graphc_runtime.calls import PlainCalls
+from graphc_runtime.errors import StreamError
+from graphc_runtime.session import StreamSession
 
 CONFORMER = ROOT / "examples" / "models" / "conformer_lookahead.dynamo.onnx"
 SPEC = """

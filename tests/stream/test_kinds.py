@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
 from lifting import model_of, random, refusal, weights
 from promise import streams_equal
 
@@ -19,6 +18,7 @@ from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of
+from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
 
 PICTURES = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=0)})
 

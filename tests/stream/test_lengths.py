@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from graphc_runtime.errors import InputError, StreamError
 from lifting import ends_before, lifted_equal, model_of, random, weights
 from promise import streams_equal
 
@@ -18,6 +17,7 @@ from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of
+from graphc_runtime.errors import InputError, StreamError
 
 INTS = {
     "zero": np.array(0),

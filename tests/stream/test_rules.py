@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphc_runtime.errors import StreamError
 from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weights
 
 from graphc.offline.prepare import offline_of
@@ -12,6 +11,7 @@ from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
 from graphc.validate.run import session_of
+from graphc_runtime.errors import StreamError
 
 
 def test_causal_conv_has_no_delay_and_keeps_its_context() -> None:

@@ -9,7 +9,6 @@ import onnx
 import pytest
 from conftest import ROOT, by_turns
 from drawn_thresholds import draw_threshold_network
-from graphc_runtime.errors import ModelError, StreamError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lifting import model_of, weights
@@ -49,6 +48,7 @@ from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
 from graphc.validate.run import session_of
+from graphc_runtime.errors import ModelError, StreamError
 
 HELD_OUT = (41, 67, 97)
 NUMBERS = {

@@ -12,10 +12,6 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, by_turns
-from graphc_runtime.batch_session import BatchSession
-from graphc_runtime.errors import InputError
-from graphc_runtime.open_compiled import opened
-from graphc_runtime.session import StreamSession
 
 import graphc
 from graphc.ir.model import read_model
@@ -24,6 +20,10 @@ from graphc.offline.reference import Offline
 from graphc.spec.spec_file import load_spec
 from graphc.validate.run import run_stream
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.batch_session import BatchSession
+from graphc_runtime.errors import InputError
+from graphc_runtime.open_compiled import opened
+from graphc_runtime.session import StreamSession
 
 FRAMES = 157
 EXACT = 2e-5

@@ -11,11 +11,11 @@ import onnx
 import pytest
 from commands import graphc
 from conftest import ROOT, SPEC, small_model
-from graphc_runtime.session import StreamSession
 
 from graphc.build.revalidate import mutants_of_spec
 from graphc.validate.mutants import mutants_of
 from graphc.validate.surgery import Parts
+from graphc_runtime.session import StreamSession
 
 Project = Callable[..., Path]
 CONFORMER = ROOT / "examples" / "models" / "conformer.dynamo.onnx"

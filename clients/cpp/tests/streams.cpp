@@ -56,7 +56,10 @@ bool play(const std::string& path) {
     return false;
   }
   graphc::Stream stream;
-  if (!stream.open(folder + table["model"].text)) {
+  graphc::Options options;
+  options.reset_below = table["reset"]["below"].number;
+  options.reset_after_s = table["reset"]["after_s"].number;
+  if (!stream.open(folder + table["model"].text, options)) {
     std::printf("%s: %s\n", path.c_str(), stream.error().c_str());
     return false;
   }

@@ -37,6 +37,8 @@ export interface Options {
   session?: object;
   /** Bytes of files that the manifest names, by name. */
   files?: Record<string, ArrayBuffer | Uint8Array>;
+  /** Begins another stream in a silence, below this root mean square, after so many seconds. */
+  reset?: {below: number; after_s?: number};
 }
 
 export interface Manifest {

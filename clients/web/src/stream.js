@@ -10,9 +10,10 @@ export class StreamSession {
    * @param ort the module onnxruntime-web
    * @param url of the manifest, STEM.manifest.json; the model and its files lie beside it
    * @param options multiple: of a model whose calls may have any size, how many of the smallest one call takes;
-   *   session: options of onnxruntime
+   *   session: options of onnxruntime; reset: {below, after_s}, begins another stream in a silence, where frames of the
+   *   first input have a root mean square below that and the stream has lasted so long (the manifest's reset_s if none)
    */
-  static async open(ort, url, {multiple = 1, session: more = {}} = {}) {
+  static async open(ort, url, {multiple = 1, session: more = {}, reset = null} = {}) {
     const manifest = readManifest(await (await fetched(url)).text());
     const stem = String(url).replace(/\.manifest\.json(\?.*)?$/, '');
     const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
@@ -22,16 +23,16 @@ export class StreamSession {
       files[name] = await (await fetched(new URL(name, new URL(url, globalThis.location?.href)))).arrayBuffer();
     }
     const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
-    return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, session: more});
+    return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, session: more, reset});
   }
 
   /** The same of a manifest and a model in memory; `files` are the bytes of files that the manifest names. */
-  static async create(ort, manifest, model, {files = {}, multiple = 1, session: more = {}} = {}) {
+  static async create(ort, manifest, model, {files = {}, multiple = 1, session: more = {}, reset = null} = {}) {
     const session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
-    return new StreamSession(ort, session, readManifest(manifest), files, multiple);
+    return new StreamSession(ort, session, readManifest(manifest), files, multiple, reset);
   }
 
-  constructor(ort, session, manifest, files, multiple) {
+  constructor(ort, session, manifest, files, multiple, reset) {
     this.ort = ort;
     this.session = session;
     this.manifest = manifest;
@@ -46,6 +47,9 @@ export class StreamSession {
     this.first = manifest.states.map((state) => this.tensor(state.dtype, firstValue(state, files), state.shape));
     this.waiting = new Map(this.inputs.map((port) => [port.name, new Frames(port)]));
     this.ready = new Map(this.outputs.map((port) => [port.name, new Frames(port)]));
+    this.silence = reset && {below: reset.below, after_s: reset.after_s ?? manifest.reset_s};
+    if (this.silence && !(manifest.frame_ms > 0 && this.silence.after_s > 0))
+      throw new GraphcError("resets need the manifest's frame_ms, and a time to reset after");
     this.reset();
   }
 
@@ -68,10 +72,30 @@ export class StreamSession {
    */
   async push(frames) {
     if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
-    for (const [name, value] of Object.entries(this.named(frames))) this.accept(name, value);
+    const given = this.named(frames);
+    for (const [name, value] of Object.entries(given)) this.accept(name, value);
     while (this.inputs.every((port) => port.fixed || this.waiting.get(port.name).count >= port.frames))
       await this.call(this.chunk);
-    return this.new_frames(this.fed);
+    const found = this.new_frames(this.fed);
+    return this.silence && this.may_end(given) ? this.anew(found) : found;
+  }
+
+  /** Whether the stream has lasted long enough, and what was pushed last is silent. */
+  may_end(given) {
+    const first = given[this.inputs.find((port) => !port.fixed).name];
+    const total = this.total();
+    const lasted = (total * this.manifest.frame_ms) / 1000;
+    if (!first?.length || lasted < this.silence.after_s || total < (this.manifest.min_frames ?? 1)) return false;
+    return Math.sqrt(first.reduce((sum, one) => sum + Number(one) ** 2, 0) / first.length) < this.silence.below;
+  }
+
+  /** Ends the stream and begins another; what was found, with the tail behind it. */
+  async anew(found) {
+    const statics = this.statics;
+    const rest = await this.flush();
+    this.reset();
+    this.statics = statics;
+    return Object.fromEntries(this.outputs.map((port) => [port.name, joined(port, found[port.name], rest[port.name])]));
   }
 
   /** Ends the stream: pads the last call, makes calls until every output is whole, and gives the rest. */
@@ -193,4 +217,12 @@ async function fetched(url) {
   const answer = await fetch(url);
   if (!answer.ok) throw new GraphcError(`${url}: ${answer.status} ${answer.statusText}`);
   return answer;
+}
+
+/** Frames of an output, and those behind them. */
+function joined(port, first, rest) {
+  const frames = first.frames + rest.frames;
+  const both = new Frames({...port, frames: Math.max(1, frames)});
+  for (const part of [first, rest]) both.put(part.data, 0, part.frames, part.frames);
+  return {frames, data: both.take(new port.Array(frames * port.width), frames, frames)};
 }

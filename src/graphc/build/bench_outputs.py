@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphc_runtime.session import StreamSession
-
 from graphc.build.output_files import output_paths
 from graphc.build.revalidate import compiled_session
 from graphc.errors import SpecError
@@ -17,6 +15,7 @@ from graphc.measure.memory import memory_of
 from graphc.offline.prepare import offline_of
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile, load_spec
+from graphc_runtime.session import StreamSession
 
 SECONDS = 30.0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+
 from graphc_runtime.errors import ModelError
 from graphc_runtime.manifest import Manifest, OutputEntry, PortEntry
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX, of_path

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import GraphcError
-from graphc_runtime.manifest import METADATA_KEY
-from graphc_runtime.ort_model import OP_LIBRARIES
 
 from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.build.output_files import check_output, output_paths
@@ -38,6 +35,9 @@ from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
+from graphc_runtime.errors import GraphcError
+from graphc_runtime.manifest import METADATA_KEY
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 PROVENANCE_KEY = "graphc.provenance"
 SMALLEST_EXTERNAL = 1024

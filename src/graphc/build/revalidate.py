@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from graphc_runtime.errors import ModelError
-from graphc_runtime.session import StreamSession
-
 from graphc.build.output_files import output_paths
 from graphc.build.report import finite
 from graphc.errors import SpecError
@@ -38,6 +35,8 @@ from graphc.validate.validation_streams import (
     draw_lengths,
     recorded_trials,
 )
+from graphc_runtime.errors import ModelError
+from graphc_runtime.session import StreamSession
 
 
 def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:

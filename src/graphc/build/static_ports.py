@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import RunError
 
 from graphc.ir.runtime import Session
+from graphc_runtime.errors import RunError
 
 
 def with_static_ports(proto: onnx.ModelProto, manifest: Mapping[str, Any]) -> onnx.ModelProto:

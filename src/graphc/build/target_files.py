@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.native.session import NativeSession
-from graphc_runtime.session import StreamSession
 
 from graphc.build.static_ports import with_static_ports
 from graphc.client.make_manifest import manifest_of
@@ -33,6 +31,8 @@ from graphc.system.files import write_all
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.on_device import compare_on_device
 from graphc.validate.run import Feeds, recorded, session_of
+from graphc_runtime.native.session import NativeSession
+from graphc_runtime.session import StreamSession
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import GraphcError, ModelError
-from graphc_runtime.first_values import file_digest
-from graphc_runtime.manifest import METADATA_KEY
 
 from graphc.build.compiler import PROVENANCE_KEY
 from graphc.build.fingerprint import is_output_name, own_digest, package_versions, spec_digest
 from graphc.build.output_files import SUFFIXES
 from graphc.build.report import FORMAT
 from graphc.spec.spec_file import load_spec
+from graphc_runtime.errors import GraphcError, ModelError
+from graphc_runtime.first_values import file_digest
+from graphc_runtime.manifest import METADATA_KEY
 
 LARGEST_REPORT = 200_000_000
 

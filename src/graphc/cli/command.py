@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from graphc_runtime.errors import GraphcError
 
 from graphc.system.escape import one_line
 from graphc.system.signals import ignore_interruptions, say_interrupted
+from graphc_runtime.errors import GraphcError
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141

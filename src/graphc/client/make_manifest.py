@@ -11,11 +11,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from graphc_runtime.manifest import FORMAT
 from numpy.typing import NDArray
 
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model, dims, dtype_name
+from graphc_runtime.manifest import FORMAT
 
 
 def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

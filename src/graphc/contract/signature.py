@@ -8,10 +8,10 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
-from graphc_runtime.manifest import StateKind
 from numpy.typing import NDArray
 
 from graphc.contract.length import Length
+from graphc_runtime.manifest import StateKind
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
-from graphc_runtime.errors import TargetError
-from graphc_runtime.native.ports import NativePort, Runner
 
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, Runner
 
 TABLES = "graphc.devices.tables"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
+from pydantic import BaseModel, ConfigDict
+
 from graphc_runtime.errors import InstallError
 from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
-from pydantic import BaseModel, ConfigDict
 
 CALIBRATION_CALLS = 300
 

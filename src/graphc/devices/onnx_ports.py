@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
-from graphc_runtime.errors import TargetError
-from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 
 from graphc.devices.device import Device
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 
 
 def opened(

@@ -7,12 +7,11 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 
-from graphc_runtime.errors import TargetError
-
 import graphc.devices.runtimes as folder
 from graphc.devices.device import Device
 from graphc.errors import SpecError
 from graphc.spec.nearest import nearest
+from graphc_runtime.errors import TargetError
 
 GROUP = "graphc.targets"
 

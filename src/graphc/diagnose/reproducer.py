@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphc_runtime.ort_model import OP_LIBRARIES
 from ruamel.yaml import YAML
 
 from graphc.client.make_manifest import npz
@@ -21,6 +20,7 @@ from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.system.files import write_all
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 NOTES = """\
 {text}

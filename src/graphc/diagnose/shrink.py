@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import GraphcError, RunError
 from onnx import helper
 
 from graphc.ir.import_export import FLOATS
@@ -19,6 +18,7 @@ from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import CountsRole, StaticRole, StreamRole
 from graphc.spec.stream_schema import InputSpec, StreamSpec
+from graphc_runtime.errors import GraphcError, RunError
 
 LENGTHS = 3
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graphc_runtime.errors import GraphcError
-
 from graphc.diagnose.shrink import (
     Case,
     Shapes,
@@ -27,6 +25,7 @@ from graphc.passes.plan import Plan
 from graphc.spec.schema import ValidateSpec
 from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.run import ValidationStream
+from graphc_runtime.errors import GraphcError
 
 DEEPEST_CUT = 24
 MOST_BYPASSES = 300

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
-from graphc_runtime.errors import ModelError
 
 from graphc.discover.port_names import is_batch
 from graphc.discover.reading import InputReading, Reading
@@ -16,6 +15,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import Port
 from graphc.spec.stream_schema import InputSpec
 from graphc.system.deadline import TimeOverError, at_most
+from graphc_runtime.errors import ModelError
 
 RUNS = "the model runs at other lengths along it, and not along the axis that looked like time"
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError
 
 from graphc.discover.trial_run import TrialRun
 from graphc.ir.graph import proto_label
 from graphc.ir.runtime import Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import Port
+from graphc_runtime.errors import RunError
 
 MOST_ELEMENTS = 24_000_000
 PLACES = (0.15, 0.3, 0.5, 0.7, 0.85)

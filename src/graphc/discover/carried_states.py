@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from graphc_runtime.errors import RunError
 
 from graphc.discover.port_names import SOUNDS, says
 from graphc.discover.state_pairs import StatePair
 from graphc.discover.trial_run import Sizes, TrialRun, dim_key
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import INTEGERS
+from graphc_runtime.errors import RunError
 
 CALLS = {"sound": (512, 576, 480, 320, 256, 160, 1536, 640, 1600), "frames": (16, 8, 4, 32, 64, 100, 2, 1)}
 SEEN, NEAR, NEAR_IN_INTEGERS = 1e-6, 1e-3, 0.1

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from graphc_runtime.errors import StreamError
-
 from graphc.discover.agreement import that_runs
 from graphc.discover.inspection import SECONDS
 from graphc.discover.read_ports import read_ports
@@ -22,6 +20,7 @@ from graphc.stream.modes.stateful_model import given_stream
 from graphc.stream.propagation.analysis import analyse
 from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc.system.escape import one_line
+from graphc_runtime.errors import StreamError
 
 CALLS_A_WINDOW = 10
 MOST_UNLIKE = 3

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import StreamError
 
 from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
@@ -22,6 +21,7 @@ from graphc.stream.modes.sliding_clip import slide
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.stream.propagation.analysis import Analysis, analyse
 from graphc.system.deadline import Clock, TimeOverError, at_most
+from graphc_runtime.errors import StreamError
 
 SECONDS = 30.0
 LONGEST_VALUE, MOST_METADATA = 60, 12

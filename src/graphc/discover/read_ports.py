@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
-from graphc_runtime.errors import ModelError
 
 from graphc.discover.agreement import with_conflicts, with_shared_dims
 from graphc.discover.carried_states import carried_states
@@ -20,6 +19,7 @@ from graphc.offline.prepare import fix_sizes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
 from graphc.spec.nearest import nearest
 from graphc.spec.stream_schema import InputSpec
+from graphc_runtime.errors import ModelError
 
 WATCHED_S = 15.0
 SHORTEST_CALL = 8

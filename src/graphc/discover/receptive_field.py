@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from graphc_runtime.errors import RunError
 
 from graphc.discover.axis_response import disturbed
 from graphc.ir.graph import reads
@@ -13,6 +12,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StreamRole
 from graphc.stream.facts.stream import Stream
 from graphc.stream.propagation.analysis import Analysis
+from graphc_runtime.errors import RunError
 
 ENDLESS = ("rnn_hidden", "rnn_cell", "scan_carry", "running_sum")
 DISTURBANCES = 3

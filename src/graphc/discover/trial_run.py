@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.discover.port_names import FEATURES, LENGTHS, RATES, SOUNDS, STATES, TIMES, dim_says, is_batch, says
 from graphc.ir.import_export import import_model
@@ -19,6 +18,7 @@ from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import without_stale_shapes
 from graphc.spec.input_roles import INTEGERS, Port, graph_ports
+from graphc_runtime.errors import ModelError, RunError
 
 FRAMES = (64, 100, 16, 200, 400, 8, 32, 1000, 512, 576, 1600, 1)
 SAMPLES = (16000, 4000, 512, 576, 1600, 1536, 480, 256, 160, 64, 48000, 61440, 1)

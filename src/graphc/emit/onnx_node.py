@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import TargetError
 from numpy.typing import NDArray
+
+from graphc_runtime.errors import TargetError
 
 Array = NDArray[Any]
 Made = TypeVar("Made")

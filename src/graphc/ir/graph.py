@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import onnx_graphsurgeon as gs
-from graphc_runtime.errors import ModelError
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
+
+from graphc_runtime.errors import ModelError
 
 Graph = gs.Graph
 Node = gs.Node

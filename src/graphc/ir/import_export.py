@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from graphc_runtime.errors import ModelError
 from onnx import AttributeProto, GraphProto, ModelProto
 
 from graphc.ir.external_weights import KeptValues, is_kept
 from graphc.ir.graph import DEFAULT_DOMAINS, Constant, Graph, Node, Variable
+from graphc_runtime.errors import ModelError
 
 LazyValues = gs.ir.tensor.LazyValues
 FIRST_IR_WITH_DEFAULTS = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import onnx
+
 from graphc_runtime.errors import ModelError
 
 MOST_NODES = 1_000_000

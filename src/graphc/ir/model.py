@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from graphc_runtime.errors import ModelError
 
 from graphc.contract.signature import Signature
 from graphc.ir.external_weights import keep_in_files, kept_bytes
@@ -19,6 +18,7 @@ from graphc.ir.import_export import export_model, import_model
 from graphc.ir.inlining_limits import check_functions
 from graphc.ir.sizes import size_of
 from graphc.ir.utf8_check import check_texts
+from graphc_runtime.errors import ModelError
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20
 LARGEST_PROTOBUF = 2**31

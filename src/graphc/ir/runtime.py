@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from graphc_runtime.errors import ModelError, RunError, first_line
-from graphc_runtime.ort_model import PROVIDERS, OrtModel, Runs, session_options
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 from onnx.numpy_helper import to_array
 
 from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept
 from graphc.ir.sizes import PROTO_LIMIT, held_size
+from graphc_runtime.errors import ModelError, RunError, first_line
+from graphc_runtime.ort_model import PROVIDERS, OrtModel, Runs, session_options
 
 Array = NDArray[Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import onnx
+
 from graphc_runtime.errors import ModelError
 
 TENSOR = onnx.TensorProto.DESCRIPTOR

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from graphc_runtime.session import StreamSession
 
 from graphc.measure.energy import EnergyCounter
 from graphc.offline.reference import Offline
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.session import StreamSession
 
 WARM_UP_CALLS = 5
 TURNS = 20

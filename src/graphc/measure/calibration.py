@@ -11,9 +11,6 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.open_compiled import Compiled
-from graphc_runtime.session import StreamSession
 from numpy.typing import NDArray
 
 from graphc.ir.model import Model
@@ -24,6 +21,9 @@ from graphc.offline.recordings import recorded_stream
 from graphc.offline.reference import Offline
 from graphc.validate.run import compiled_of, stream_all
 from graphc.validate.validation_streams import streamed, with_silence
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]

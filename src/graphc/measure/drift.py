@@ -7,9 +7,6 @@ from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
-from graphc_runtime.errors import ModelError
-from graphc_runtime.manifest import PackedState, Scale, StateEntry
-from graphc_runtime.session import StreamSession
 
 from graphc.ir.model import Model
 from graphc.measure.calibration import recorded_sequences
@@ -21,6 +18,9 @@ from graphc.offline.reference import Offline
 from graphc.spec.schema import DriftSpec
 from graphc.validate.run import session_of
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.errors import ModelError
+from graphc_runtime.manifest import PackedState, Scale, StateEntry
+from graphc_runtime.session import StreamSession
 
 Progress = Callable[[int, int], None]
 MOST_POINTS = 300

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_values import random_values
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import graph_ports
+from graphc_runtime.errors import ModelError, RunError
 
 
 def whole_feeds(source: onnx.ModelProto, offline: Offline | None, count: int, seed: int) -> list[Feeds]:

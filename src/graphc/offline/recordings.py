@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import InputError
 from numpy.typing import NDArray
 
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StepRole, StreamRole
 from graphc.system.files import files_in
+from graphc_runtime.errors import InputError
 
 Array = NDArray[Any]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.ir.external_weights import LARGE_MODEL
 from graphc.ir.import_export import FLOATS, import_model
@@ -23,6 +22,7 @@ from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import relax
 from graphc.spec.input_roles import TIME_ONLY, CountsRole, MaskRole, Role, StateRole, StepRole, StreamRole, graph_ports
 from graphc.system.parallel import side_by_side
+from graphc_runtime.errors import ModelError, RunError
 
 COMMON_LENGTHS = (32, 64, 100, 128, 200, 256, 400, 512, 1000, 1024, 2048, 4096, 8192, 16000, 16384, 32768, 65536)
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 256, 320, 512, 640, 1024)

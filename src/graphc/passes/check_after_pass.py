@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.contract.signature import Signature
 from graphc.errors import ValidationError
@@ -39,6 +38,7 @@ from graphc.validate.validation_streams import (
     draw_trials,
     recorded_trials,
 )
+from graphc_runtime.errors import ModelError, RunError
 
 Progress = Callable[[str, int, int], None]
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import GraphcError, ModelError
-from graphc_runtime.ort_model import OP_LIBRARIES
 
 from graphc.contract.signature import Signature
 from graphc.errors import DefectError, PassError
@@ -33,6 +31,8 @@ from graphc.validate.run import (
     ValidationStream,
     sight_of,
 )
+from graphc_runtime.errors import GraphcError, ModelError
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 OWN_PASSES = "graphc_passes"
 ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import onnx
-from graphc_runtime.errors import GraphcError, RunError
 
 from graphc.ir.runtime import Session
 from graphc.passes.pass_api import PassResult
+from graphc_runtime.errors import GraphcError, RunError
 
 
 def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:

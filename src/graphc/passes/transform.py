@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
-from graphc_runtime.errors import ModelError
 from pydantic import ValidationError as PydanticError
 
 from graphc.errors import PassError
@@ -17,6 +16,7 @@ from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
 from graphc.spec.nearest import nearest
 from graphc.targets.registry import target_named
+from graphc_runtime.errors import ModelError
 
 
 def transform(

@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import Signature, StatePort, StreamOutput
 from graphc.ir.graph import Constant, Graph, Tensor, drop_dead, name_of, names_in, reads, sorted_nodes
@@ -31,6 +30,7 @@ from graphc.stream.ports import (
     stream_input,
 )
 from graphc.stream.propagation.analysis import Analysis, analyse
+from graphc_runtime.errors import StreamError
 
 MOST_LENGTHS = 100_000
 

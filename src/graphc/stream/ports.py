@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import StatePort, StreamInput, StreamOutput
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
@@ -14,6 +13,7 @@ from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.propagation.analysis import Analysis
+from graphc_runtime.errors import StreamError
 
 
 def input_tensors(analysis: Analysis) -> dict[str, Tensor]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError
-from graphc_runtime.session import StreamSession
 
 from graphc.ir.masked_scale import scale_beside_masks
 from graphc.ir.model import Model
 from graphc.ir.runtime import Watched
 from graphc.validate.run import ValidationStream, compiled_of, run_stream
+from graphc_runtime.errors import RunError
+from graphc_runtime.session import StreamSession
 
 FAR = 1e-3
 

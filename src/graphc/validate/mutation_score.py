@@ -9,9 +9,6 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from graphc_runtime.errors import GraphcError, RunError
-from graphc_runtime.open_compiled import Compiled
-from graphc_runtime.session import StreamSession
 
 from graphc.ir.runtime import Session
 from graphc.spec.schema import ToleranceSpec
@@ -19,6 +16,9 @@ from graphc.validate.compare import Array, Difference, widened
 from graphc.validate.mutants import Mutant, mutants_of
 from graphc.validate.run import ValidationStream, allowance, compare_all, of_stream, stream_all
 from graphc.validate.surgery import Parts
+from graphc_runtime.errors import GraphcError, RunError
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
 
 Verdict = Literal["caught", "hidden", "harmless", "missed"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.manifest import OutputEntry
-from graphc_runtime.session import StreamSession
 
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, compare, worst_of
 from graphc.validate.run import Feeds, RecordedCall, ValidationStream, compare_all, recorded, run_stream
+from graphc_runtime.manifest import OutputEntry
+from graphc_runtime.session import StreamSession
 
 
 def compare_on_device(

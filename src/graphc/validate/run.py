@@ -9,12 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.manifest import Manifest, parse_manifest
-from graphc_runtime.native.held_state import read_all
-from graphc_runtime.open_compiled import Compiled
-from graphc_runtime.session import StreamSession
-from graphc_runtime.stream_buffer import values_of
 
 from graphc.client.make_manifest import first_values, manifest_of, to_json
 from graphc.contract.signature import StatePort
@@ -24,6 +18,12 @@ from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, Difference, allowed, compare, scale_of, widened
 from graphc.validate.staggered_streams import run_apart
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.manifest import Manifest, parse_manifest
+from graphc_runtime.native.held_state import read_all
+from graphc_runtime.open_compiled import Compiled
+from graphc_runtime.session import StreamSession
+from graphc_runtime.stream_buffer import values_of
 
 SIGHT = 10.0
 CALLS_TO_SHOW = 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from graphc_runtime.batch_session import BatchSession
 from graphc_runtime.session import StreamSession
 from graphc_runtime.stream_buffer import Array, Arrays

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.manifest import Manifest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from graphc_runtime.manifest import Manifest
 
 Array = NDArray[Any]
 

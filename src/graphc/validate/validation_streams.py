@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.manifest import Manifest
 
 from graphc.contract.signature import Signature
 from graphc.ir.model import Model
@@ -19,6 +17,8 @@ from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole
 from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
 from graphc.validate.run import Feeds, ValidationStream, run_stream, session_of
+from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.manifest import Manifest
 
 DRAWS = 40
 LONGEST_STEP = 64

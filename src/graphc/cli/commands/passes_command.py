@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import click
-from graphc_runtime.errors import GraphcError
 
 from graphc.cli.command import JSON, Failures, command
 from graphc.passes.pass_api import Pass
 from graphc.passes.registry import load_registry
 from graphc.spec.schema import ToleranceSpec
+from graphc_runtime.errors import GraphcError
 
 
 @click.command("passes")

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 import onnx
-from graphc_runtime.errors import TargetError
-from graphc_runtime.native.ports import NativePort, Runner
-from graphc_runtime.native.runtimes.coreml import open_runner
 
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.devices.runtimes.torch_runner import TorchRunner
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.coreml import open_runner
 
 CONVERT = """
 import sys

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import onnx
-from graphc_runtime.native.ports import NativePort, Runner
-from graphc_runtime.native.runtimes.executorch import open_runner
 
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.executorch import open_runner
 
 CONVERT = """
 import sys

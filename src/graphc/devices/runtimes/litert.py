@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+
+from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
+from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
 from graphc_runtime.errors import InstallError, TargetError
 from graphc_runtime.native.ports import Array, NativePort, Runner
 from graphc_runtime.native.runtimes.litert import open_runner
 from graphc_runtime.native.silence import silent
-
-from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
-from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
 
 Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
 RECIPES = {

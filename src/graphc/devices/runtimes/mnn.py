@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import onnx
-from graphc_runtime.errors import TargetError
-from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
-from graphc_runtime.native.runtimes.mnn import open_runner
 
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
+from graphc_runtime.native.runtimes.mnn import open_runner
 
 CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 NARROWED = {"int64": "int32", "bool": "int32"}

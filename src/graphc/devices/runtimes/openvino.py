@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import TargetError
-from graphc_runtime.native.ports import NativePort, Runner
-from graphc_runtime.native.runtimes.openvino import open_runner
 
 from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.emit.narrow_ports import with_narrow_ports
 from graphc.emit.swish_apart import with_swish_apart
+from graphc_runtime.errors import TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.openvino import open_runner
 
 CONVERT = """
 import sys

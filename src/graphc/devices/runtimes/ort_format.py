@@ -7,13 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from graphc_runtime.errors import RunError, TargetError
-from graphc_runtime.native.ports import NativePort, Runner
-from graphc_runtime.native.runtimes.ort import open_runner
-
 from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.ir.runtime import save_in_ort_format
+from graphc_runtime.errors import RunError, TargetError
+from graphc_runtime.native.ports import NativePort, Runner
+from graphc_runtime.native.runtimes.ort import open_runner
 
 LIST_OPS = """
 import sys

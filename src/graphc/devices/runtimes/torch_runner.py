@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 from graphc_runtime.native.ports import Array, NativePort, Runner
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from graphc.devices.device import Converted, Device, StreamingModel
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.tract import open_runner
-
-from graphc.devices.device import Converted, Device, StreamingModel
 
 
 class Tract(Device):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import TargetError
 from onnx import numpy_helper
 
 import graphc.emit.tflite.rules as rules
@@ -22,6 +21,7 @@ from graphc.emit.tflite.rule import RULES, Node
 from graphc.emit.tflite.rules.elementwise import cast_to
 from graphc.emit.tflite.value import Array, Order, Value, known, straight
 from graphc.ir.graph import opset_of
+from graphc_runtime.errors import TargetError
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from graphc_runtime.errors import TargetError
 from onnx import numpy_helper
 
 import graphc.emit.torch_program.rules as rules
@@ -19,6 +18,7 @@ from graphc.emit.onnx_node import Array, attributes_of, label_of
 from graphc.emit.torch_program.rule import RULES, Node, Tensor
 from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
+from graphc_runtime.errors import TargetError
 
 for module in pkgutil.iter_modules(rules.__path__):
     importlib.import_module(f"{rules.__name__}.{module.name}")

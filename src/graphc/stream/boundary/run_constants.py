@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError, StreamError
 
 from graphc.ir.graph import Graph, Node, Tensor
 from graphc.ir.import_export import export_model
@@ -14,6 +13,7 @@ from graphc.ir.runtime import Session
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
+from graphc_runtime.errors import RunError, StreamError
 
 Core = Callable[[Builder, Tensor], Sequence[Tensor | None]]
 

@@ -9,12 +9,12 @@ from typing import NoReturn
 import numpy as np
 import onnx
 import onnx.inliner
-from graphc_runtime.errors import ModelError, StreamError
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of, place_of
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
+from graphc_runtime.errors import ModelError, StreamError
 
 SCHEMA_FUNCTIONS = ("Attention", "RotaryEmbedding")
 CONTRIB = ("MultiHeadAttention", "Attention")

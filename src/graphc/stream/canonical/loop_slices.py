@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError
 
 from graphc.ir.graph import (
     Constant,
@@ -25,6 +24,7 @@ from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
+from graphc_runtime.errors import RunError
 
 TURNS = 300
 MOST_TURNS = 50_000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from graphc_runtime.errors import StreamError
-
 from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, label, reads, subgraphs
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluation.time_only import values_read
+from graphc_runtime.errors import StreamError
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:

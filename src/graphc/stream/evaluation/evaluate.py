@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.ir.graph import Constant, Graph, Node, is_sparse, label, sorted_nodes
 from graphc.ir.import_export import import_model
@@ -29,6 +28,7 @@ from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.time_only import TimeOnly, time_only_nodes
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array, GraphConstant, TimeConstant
+from graphc_runtime.errors import StreamError
 
 LONGEST_TRIED = 100_000
 MOST_DOUBLINGS = 6

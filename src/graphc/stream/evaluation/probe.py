@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model
@@ -15,6 +14,7 @@ from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Probe, shape_name
 from graphc.stream.evaluation.without_weights import hollow
 from graphc.stream.facts.time_constant import Array
+from graphc_runtime.errors import ModelError, RunError
 
 
 def probe_of(

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.ir.graph import Graph
 from graphc.ir.runtime import Session
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.symbolic.formulas import Shared
 from graphc.system.parallel import side_by_side
+from graphc_runtime.errors import ModelError, RunError
 
 
 @dataclass(frozen=True)

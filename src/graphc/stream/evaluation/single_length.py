@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from graphc_runtime.errors import RunError, StreamError
 
 from graphc.ir.graph import Constant, Node, is_sparse, label
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Evaluation
+from graphc_runtime.errors import RunError, StreamError
 
 LARGEST_READ = 4096
 

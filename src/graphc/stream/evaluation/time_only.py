@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import ModelError, RunError
 
 from graphc.ir.graph import Graph, Node, Tensor, reads
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.facts.time_constant import Array
+from graphc_runtime.errors import ModelError, RunError
 
 SHAPE_OPS = ("Shape", "Size")
 

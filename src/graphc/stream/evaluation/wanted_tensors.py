@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor, label, reads
@@ -17,6 +16,7 @@ from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
+from graphc_runtime.errors import StreamError
 
 
 def longest(length: Length, frames: int) -> int:

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError, StreamError
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label
 from graphc.ir.import_export import export_model
@@ -16,6 +15,7 @@ from graphc.ir.runtime import Session
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
+from graphc_runtime.errors import RunError, StreamError
 
 PLAIN_MOVERS = (
     "Identity",

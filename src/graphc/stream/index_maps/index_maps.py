@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.ir.graph import Node, Tensor, op_of
 from graphc.stream.facts.index_map import EntrySource, IndexMap
@@ -23,6 +22,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.scores.score_matrix import emit_nothing
+from graphc_runtime.errors import StreamError
 
 MOST_ENTRIES = 50_000_000
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from graphc_runtime.manifest import StateKind
 
 from graphc.contract.signature import StatePort, StateScale
 from graphc.errors import ChunkMisfitError
@@ -16,6 +15,7 @@ from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, un
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import DEFAULT
+from graphc_runtime.manifest import StateKind
 
 
 def frames_in_chunk(chunk: int, stream: Stream) -> int:

@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
 from graphc.errors import ChunkMisfitError, LengthError
@@ -22,6 +21,7 @@ from graphc.stream.symbolic.domain.lengths import length_of
 from graphc.stream.symbolic.domain.space import NoFormulaError, bounded
 from graphc.stream.symbolic.proof import Proof, Query
 from graphc.stream.symbolic.queries.questions import Kept
+from graphc_runtime.errors import StreamError
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ import pkgutil
 from collections.abc import Callable
 from functools import cache
 
-from graphc_runtime.errors import GraphcError
-
 from graphc.ir.graph import Node
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc_runtime.errors import GraphcError
 
 Rule = Callable[[Node, Facts], Lowering]
 RULES: dict[str, tuple[Rule, str]] = {}

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import StreamError
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, label, sorted_nodes
 from graphc.ir.writer import Writer
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import ONE_SIZE_HINT
+from graphc_runtime.errors import StreamError
 
 SAMPLES = (1, 2, 3, 5)
 DEGREE = 2

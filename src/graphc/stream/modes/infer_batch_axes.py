@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import Signature
 from graphc.ir.model import Model
@@ -16,6 +15,7 @@ from graphc.ir.runtime import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.stream.facts.time_constant import Array
+from graphc_runtime.errors import StreamError
 
 CALLS_AFTER_DELAY = 3
 SCALES = (8.0, 1.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from graphc_runtime.errors import StreamError
-
 from graphc.ir.graph import Graph, Variable, label, name_of
 from graphc.ir.import_export import export_model
 from graphc.ir.writer import Writer
@@ -12,6 +10,7 @@ from graphc.stream.facts.scores import SoftmaxSite
 from graphc.stream.lowering.options import AttentionLimit, LiftOptions
 from graphc.stream.propagation.analysis import analyse
 from graphc.stream.scores.constant_scores import lowest_of
+from graphc_runtime.errors import StreamError
 
 
 def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.signature import StatePort
 from graphc.ir.graph import (
@@ -33,6 +32,7 @@ from graphc.stream.evaluation.time_only import SHAPE_OPS
 from graphc.stream.lowering.frame_by_frame import is_elementwise
 from graphc.stream.modes.infer_batch_axes import BatchLayout, BatchObservation, look, needed
 from graphc.stream.modes.vmap_clock import EachStream
+from graphc_runtime.errors import StreamError
 
 SHARED_CLOCK_HINT = "leave out stream.clocks: all streams then begin together"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from graphc_runtime.errors import RunError, StreamError
 
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
@@ -15,6 +14,7 @@ from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.changed_ports import dropped_inputs
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
+from graphc_runtime.errors import RunError, StreamError
 
 
 def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = None) -> Model:

@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from graphc_runtime.errors import ModelError, RunError, StreamError
 
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
@@ -17,6 +16,7 @@ from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, Role, StateRole, StepRole, StreamRole
 from graphc.stream.changed_ports import dropped_inputs
+from graphc_runtime.errors import ModelError, RunError, StreamError
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphc_runtime.errors import StreamError
-
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, TooShortError
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
@@ -21,6 +19,7 @@ from graphc.stream.propagation.promise import LATER, Promise, promise_of, start_
 from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.domain.space import Patience
 from graphc.stream.symbolic.proof import ENDLESS, Proof
+from graphc_runtime.errors import StreamError
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000

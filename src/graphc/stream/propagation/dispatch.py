@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from graphc_runtime.errors import GraphcError, StreamError
-
 from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, TooShortError
 from graphc.ir.graph import Node, label, op_of
 from graphc.stream.facts.index_map import IndexMap
@@ -17,6 +15,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_final_state, refuse_whole_length
 from graphc.stream.lowering.rule import rule_for
 from graphc.stream.time.subgraphs import tensors_outside
+from graphc_runtime.errors import GraphcError, StreamError
 
 SPREADING = ("Expand", "Tile")
 QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")

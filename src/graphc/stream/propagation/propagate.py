@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
 from graphc.errors import AbsoluteError, AbsoluteTableError, TooShortError
@@ -35,6 +34,7 @@ from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Steady
 from graphc.stream.symbolic.sources import sizes_of
+from graphc_runtime.errors import StreamError
 
 SIZING = ("Reshape", "Expand", "Tile", "Resize")
 RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")

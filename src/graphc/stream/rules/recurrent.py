@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from graphc_runtime.manifest import StateKind
 
 from graphc.ir.graph import Node, Tensor, with_attrs
 from graphc.stream.facts.facts import Fact
@@ -18,6 +17,7 @@ from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre, Uniform
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
+from graphc_runtime.manifest import StateKind
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc_runtime.errors import StreamError
-
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
@@ -14,6 +12,7 @@ from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.lowering.rule import stream_rule
+from graphc_runtime.errors import StreamError
 
 
 @stream_rule("Reshape", "Flatten")

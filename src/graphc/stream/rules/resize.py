@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 import onnx
-from graphc_runtime.errors import RunError
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.ir.import_export import export_model
@@ -19,6 +18,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Window, window_over, windowed_fact
+from graphc_runtime.errors import RunError
 
 PROBED_FRAMES = 12
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
@@ -29,6 +28,7 @@ from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import conjunction, disjunction, each, mask_facts_of
 from graphc.stream.scores.score_matrix import built, emit_nothing, pairwise, score_matrix_of
 from graphc.stream.symbolic.queries.questions import AllAre
+from graphc_runtime.errors import StreamError
 
 
 @score_rule(*UNARY, *BROADCAST, *CONTRIB)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NoReturn
 
 import numpy as np
-from graphc_runtime.errors import StreamError
 
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.scores import ScoreMatrix
@@ -20,6 +19,7 @@ from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import ONE_SIZE_HINT
+from graphc_runtime.errors import StreamError
 
 Spans = tuple[Span, Span]
 

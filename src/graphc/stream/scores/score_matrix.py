@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc_runtime.manifest import StateKind
-
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix, SoftmaxSite
@@ -22,6 +20,7 @@ from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
 from graphc.stream.scores.table_invariants import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
+from graphc_runtime.manifest import StateKind
 
 
 def frame_of(facts: Facts) -> Frame:

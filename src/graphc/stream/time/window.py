@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from graphc_runtime.manifest import StateKind
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
@@ -15,6 +14,7 @@ from graphc.stream.facts.stream import Edge, Head, Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
+from graphc_runtime.manifest import StateKind
 
 
 @dataclass(frozen=True)
