@@ -1,11 +1,17 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: benchmarks docs quickstart web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks docs page quickstart web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
 	$(BIN)/python examples/quickstart.py
+
+page: .venv/.installed
+	$(BIN)/graphc compile examples/page.yaml
+	rm -rf out/page
+	$(BIN)/graphc client out/codec.onnx --language web -o out/page
+	npm start --silent --prefix out/page -- $(PORT)
 
 test: .venv/.tested web
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
@@ -93,7 +99,7 @@ floor:
 
 .venv/.tested: .venv/.made pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test]'
-	touch $@
+	touch .venv/.installed $@
 
 # What the tests of the web client need, where there is node; they say so where there is none.
 web: clients/web/node_modules/.made

@@ -28,7 +28,7 @@ ORDER = (
     "emit",
     "devices",
     "offline",
-    "client",
+    "manifest",
     "stream",
     "validate",
     "measure",

@@ -28,13 +28,16 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-PAGES = sorted(p.relative_to(ROOT) for kind in ("tutorials", "how-to") for p in (ROOT / "docs" / kind).glob("*.md"))
+PAGES = sorted(
+    p.relative_to(ROOT) for kind in ("tutorials", "how-to", "clients") for p in (ROOT / "docs" / kind).glob("*.md")
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_page_runs_as_it_is_printed(page: Path, tmp_path: Path) -> None:
     """Blocks with a title are files; commands run one after the other, and print every line that the page shows."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("examples", "clients"):
+        (tmp_path / name).symlink_to(ROOT / name)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "300"}
     fences = re.findall(r'```(\w+)(?: title="([^"]+)")?\n(.*?)```', (ROOT / page).read_text(), re.DOTALL)

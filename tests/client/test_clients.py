@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import wave
@@ -180,16 +182,6 @@ def test_a_client_says_what_is_wrong(program: Path, tmp_path: Path) -> None:
         assert said in done.stdout
 
 
-@needs_cmake
-@pytest.mark.parametrize("name", ["cross_attention.torchscript"])
-def test_a_project_in_cpp_is_built_and_runs_by_two_commands(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / "app"
-    said = command("client", by_init(tmp_path, name), "--language", "cpp", "-o", folder)
-    assert said.returncode == 0
-    assert f"make -C {folder} run" in said.stdout
-    assert "tail: " in run("make", "-C", folder, "run")
-
-
 def test_a_project_in_python_runs(tmp_path: Path) -> None:
     folder = tmp_path / "app"
     made = command("client", compiled(tmp_path, "cross_attention.torchscript"), "--language", "python", "-o", folder)
@@ -231,6 +223,48 @@ def test_a_page_hears_a_file_and_gives_what_python_gives(tmp_path: Path) -> None
     want = graphc.StreamSession(model).run(samples[None, None].astype(np.float32))["decoded"].ravel()
     assert np.abs(np.array(seen["values"]) - want).max() < OFF_IN_A_BROWSER * max(1, np.abs(want).max())
     assert picture.stat().st_size > 10_000
+
+
+def readme_block(language: str, first: str) -> list[str]:
+    """The commands of the README's block that begins so."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    block = next(text for text in blocks if text.removeprefix("$ ").startswith(first))
+    return [line.removeprefix("$ ") for line in block.splitlines() if language == "sh" or line.startswith("$ ")]
+
+
+@needs_cmake
+def test_the_readme_streams_in_the_terminal_by_one_command_and_in_cpp_by_two(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    spec = next(t for t in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+    (tmp_path / "out" / "tagger.yaml").write_text(spec.replace("../examples", str(ROOT / "examples")))
+    graphc.compile(tmp_path / "out" / "tagger.yaml")
+    terminal, *in_cpp = readme_block("console", "graphc-stream")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    assert "tail: log_probs: 0 frames" in run(*terminal.split(), cwd=tmp_path, PATH=path)
+    assert len(in_cpp) == 2
+    for words in in_cpp:
+        said = run(*words.split(), cwd=tmp_path, PATH=path)
+    assert "tail: log_probs: 0 frames" in said
+
+
+@needs_node
+@needs_browser
+@pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="`make` has not set up .venv")
+def test_the_readme_streams_in_a_page_by_one_command(tmp_path: Path) -> None:
+    (words,) = readme_block("sh", "make page")
+    server = subprocess.Popen(
+        [*words.split(), "PORT=0"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert server.stdout is not None
+        url = next(line.strip() for line in server.stdout if line.startswith("http://"))
+        drive = ("node", "tests/drive_page.js", url, sound_in(tmp_path))
+        seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    assert seen["frames"] == 48_000
+    assert seen["said"] == []
 
 
 def sound_in(folder: Path) -> Path:

@@ -1,5 +1,5 @@
 // Drives a page that `graphc client --language web` wrote, in a headless browser, with a file of sound:
-// node tests/drive_page.js FOLDER SOUND.wav [PICTURE.png]. Prints, as JSON, what the page received and how fast.
+// node tests/drive_page.js FOLDER-OR-URL SOUND.wav [PICTURE.png]. Prints, as JSON, what the page received and how fast.
 
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
@@ -7,8 +7,8 @@ import path from 'node:path';
 import {chromium} from 'playwright-core';
 
 const [folder, sound, picture] = process.argv.slice(2);
-const server = spawn(process.execPath, ['serve.js', '0'], {cwd: folder});
-const url = await new Promise((resolve) => server.stdout.once('data', (line) => resolve(String(line).trim())));
+const server = folder.startsWith('http') ? null : spawn(process.execPath, ['serve.js', '0'], {cwd: folder});
+const url = server ? await new Promise((resolve) => server.stdout.once('data', (line) => resolve(String(line).trim()))) : folder;
 const browser = await chromium.launch({executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required']});
 const said = [];
 try {
@@ -34,5 +34,5 @@ try {
   console.log(JSON.stringify({samples, said, ...found}));
 } finally {
   await browser.close();
-  server.kill();
+  server?.kill();
 }

@@ -17,10 +17,10 @@ from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.static_ports import with_static_ports
 from graphc.build.target_files import Made, made_targets, report_entry, runtimes_of, wanted_targets
-from graphc.client.make_manifest import manifest_of, npz, to_json
 from graphc.ir.external_weights import array_of, is_kept, loaded
 from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
 from graphc.ir.sizes import size_of
+from graphc.manifest.make_manifest import manifest_of, npz, to_json
 from graphc.measure.bench import measure
 from graphc.measure.budget import check_budget
 from graphc.measure.drift import float_session, long_stream

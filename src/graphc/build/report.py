@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from graphc.build.plots import bar_plot, level_plot, line_plot
-from graphc.client.make_manifest import to_json
+from graphc.manifest.make_manifest import to_json
 
 FORMAT = "graphc.report/1"
 

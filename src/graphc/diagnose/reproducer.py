@@ -11,11 +11,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graphc.client.make_manifest import npz
 from graphc.diagnose.shrink import Case
 from graphc.diagnose.testcase_reducer import Recipe, Reduced, Reducer, first_failure
 from graphc.errors import OutputError
 from graphc.ir.model import read_model
+from graphc.manifest.make_manifest import npz
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile, load_spec

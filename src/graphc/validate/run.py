@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.client.make_manifest import first_values, manifest_of, to_json
 from graphc.contract.signature import StatePort
 from graphc.ir.model import Model
 from graphc.ir.runtime import Session, Watched
+from graphc.manifest.make_manifest import first_values, manifest_of, to_json
 from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, Difference, allowed, compare, scale_of, widened

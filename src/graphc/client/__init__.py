@@ -1,1 +1,0 @@
-"""The manifest and the clients that stream by it. Imports ir."""
