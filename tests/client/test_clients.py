@@ -252,17 +252,17 @@ def test_the_readme_streams_in_the_terminal_by_one_command_and_in_cpp_by_two(tmp
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="`make` has not set up .venv")
 def test_the_readme_streams_in_a_page_by_one_command(tmp_path: Path) -> None:
     (words,) = readme_block("sh", "make page")
-    server = subprocess.Popen(
-        [*words.split(), "PORT=0"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        assert server.stdout is not None
-        url = next(line.strip() for line in server.stdout if line.startswith("http://"))
-        drive = ("node", "tests/drive_page.js", url, sound_in(tmp_path))
-        seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+    command_line = [*words.split(), "PORT=0"]
+    with subprocess.Popen(
+        command_line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            url = next(line.strip() for line in server.stdout if line.startswith("http://"))
+            drive = ("node", "tests/drive_page.js", url, sound_in(tmp_path))
+            seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
     assert seen["frames"] == 48_000
     assert seen["said"] == []
 
