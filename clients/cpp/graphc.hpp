@@ -248,19 +248,20 @@ struct Manifest {
   std::string valid_frames;
   int64_t chunk = 0, min_frames = 1, longest = -1, streams = 1;
   double frame_ms = 0, reset_s = 0;
+  bool any_size = false;  // a call may take any multiple of the smallest chunk
 
   // Reads a manifest; `multiple` is the size of a call, in the smallest chunk, where calls may have any.
   bool parse(const std::string& text, int64_t multiple, std::string& error) {
     json::Value root;
     if (!json::Reader(text.data(), text.data() + text.size()).read(root)) return error = "the manifest is no JSON", false;
     if (root["format"].text != "graphc.manifest/1") return error = "not a manifest of graphc", false;
-    const bool any_size = root["chunk"].is_null();
+    any_size = root["chunk"].is_null();
     chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
     if (chunk < 1 || chunk > kLargest) return error = "the manifest's chunk is out of range", false;
     for (const json::Value& entry : root["inputs"].items)
-      if (!port(entry, inputs, any_size, false, error)) return false;
+      if (!port(entry, inputs, false, error)) return false;
     for (const json::Value& entry : root["outputs"].items)
-      if (!port(entry, outputs, any_size, true, error)) return false;
+      if (!port(entry, outputs, true, error)) return false;
     for (const json::Value& entry : root["states"].items)
       if (!state(entry, error)) return false;
     valid_frames = root["valid_frames"].text;
@@ -285,7 +286,7 @@ struct Manifest {
     }
     return axis < static_cast<int>(shape.size());
   }
-  bool port(const json::Value& entry, std::vector<Port>& side, bool any_size, bool output, std::string& error) {
+  bool port(const json::Value& entry, std::vector<Port>& side, bool output, std::string& error) {
     Port made;
     made.name = entry["name"].text;
     made.type = type_named(entry["dtype"].text);
@@ -439,8 +440,8 @@ struct Bound {
   size_t bytes;
 };
 
-// A runtime. It is bound twice, since states change sides with each call: in turn 0 they go from one set of buffers into
-// the other, in turn 1 back.
+// A runtime. It is bound for turns: in an even turn states go from one set of buffers into the other, in the odd one behind
+// it back. Turns 2 and 3 are larger calls, of models whose calls may have any size.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -463,7 +464,7 @@ class Onnxruntime : public Backend {
 
   ~Onnxruntime() override {
     if (api_ == nullptr) return;
-    for (void* binding : binding_) release(kReleaseIoBinding, binding);
+    for (void* binding : bindings_) release(kReleaseIoBinding, binding);
     for (void* value : values_) release(kReleaseValue, value);
     release(kReleaseRunOptions, run_options_);
     release(kReleaseMemoryInfo, memory_);
@@ -502,7 +503,7 @@ class Onnxruntime : public Backend {
   }
 
   bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
-    void*& binding = binding_[turn];
+    void*& binding = bindings_[turn];
     if (!done(call<void*, void**>(kCreateIoBinding)(session_, &binding), error)) return false;
     for (const Bound& port : inputs)
       if (!done(call<void*, const char*, const void*>(kBindInput)(binding, port.name, tensor(port, error)), error)) return false;
@@ -512,7 +513,7 @@ class Onnxruntime : public Backend {
   }
 
   bool run(int turn, std::string& error) override {
-    return done(call<void*, const void*, const void*>(kRunWithBinding)(session_, run_options_, binding_[turn]), error);
+    return done(call<void*, const void*, const void*>(kRunWithBinding)(session_, run_options_, bindings_[turn]), error);
   }
 
  private:
@@ -529,7 +530,7 @@ class Onnxruntime : public Backend {
   };
   const void* const* api_ = nullptr;
   void *env_ = nullptr, *options_ = nullptr, *session_ = nullptr, *memory_ = nullptr, *run_options_ = nullptr;
-  void* binding_[2] = {nullptr, nullptr};
+  void* bindings_[4] = {nullptr, nullptr, nullptr, nullptr};
   std::vector<void*> values_;
 
   template <typename... Args>
@@ -686,7 +687,9 @@ class Output {
 
 struct Options {
   int threads = 1;
-  int64_t multiple = 1;  // of a model whose calls may have any size: how many of the smallest one call takes
+  // Of a model whose calls may have any size: how many of the smallest chunk one call takes, and how many of such calls a
+  // larger one takes where so much waits; 1: none.
+  int64_t multiple = 1, catch_up = 1;
   // Begins another stream in a silence, where frames of the first input have a root mean square below `reset_below` and
   // the stream has lasted so many seconds (those of the manifest if 0). The tail comes first. 0: never.
   double reset_below = 0, reset_after_s = 0;
@@ -716,7 +719,8 @@ class Stream {
     if (!backend_->open(path, options.threads, text, error_) || !manifest_.parse(text, options.multiple, error_)) return false;
     const size_t slash = path.find_last_of("/\\");
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-    if (!allocate(folder) || !bind()) return false;
+    larger_ = manifest_.any_size ? std::max<int64_t>(1, options.catch_up) : 1;
+    if (!allocate(folder) || !bind(1) || (larger_ > 1 && !bind(larger_))) return false;
     if (options.reset_below > 0) {
       if (options_.reset_after_s <= 0) options_.reset_after_s = manifest_.reset_s;
       if (manifest_.frame_ms <= 0 || options_.reset_after_s <= 0 || inputs_.front().port->type->onnx != 1)
@@ -729,6 +733,7 @@ class Stream {
 
   const std::string& error() const { return error_; }
   const Manifest& manifest() const { return manifest_; }
+  int64_t larger() const { return larger_; }  // chunks of the larger calls
   Output& output() { return outputs_.front(); }
   Output* output(const std::string& name) {
     for (Output& output : outputs_)
@@ -838,7 +843,9 @@ class Stream {
   std::string error_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
-  std::vector<Memory> results_, states_[2];
+  std::vector<Memory> results_, states_[2], more_inputs_, more_results_;
+  std::vector<std::vector<int64_t>> more_shapes_;  // those that are being bound
+  int64_t larger_ = 1;
   std::vector<std::vector<char>> first_;
   Memory valid_;
   std::vector<int64_t> valid_shape_;
@@ -848,21 +855,24 @@ class Stream {
 
   bool allocate(const std::string& folder) {
     inputs_.clear(), outputs_.clear(), results_.clear(), first_.clear();
+    more_inputs_.clear(), more_results_.clear();
     for (const Port& port : manifest_.inputs) {
       Input made;
       made.port = &port;
       made.memory = Memory(port.bytes());
       made.frames = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
-      made.frames.reserve(2 * port.frames);
+      made.frames.reserve(2 * port.frames * larger_);
       inputs_.push_back(std::move(made));
+      more_inputs_.emplace_back(larger_ > 1 ? port.bytes() * static_cast<size_t>(larger_) : 0);
     }
     for (const Port& port : manifest_.outputs) {
       Output made;
       made.port_ = &port;
       made.frames_ = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
-      made.frames_.reserve(4 * port.frames);
+      made.frames_.reserve(4 * port.frames * larger_);
       outputs_.push_back(std::move(made));
       results_.emplace_back(port.bytes());
+      more_results_.emplace_back(larger_ > 1 ? port.bytes() * static_cast<size_t>(larger_) : 0);
     }
     for (std::vector<Memory>& side : states_) {
       side.clear();
@@ -879,23 +889,33 @@ class Stream {
     return true;
   }
 
-  bool bind() {
+  // Binds both turns of calls that take so many chunks.
+  bool bind(int64_t chunks) {
+    more_shapes_.clear();
+    const auto bound = [&](const Port& port, Memory& one, Memory& more) {
+      std::vector<int64_t> shape = port.shape;
+      if (port.axis >= 0) shape[static_cast<size_t>(port.axis)] *= chunks;
+      more_shapes_.push_back(shape);
+      const bool whole = chunks == 1 || port.axis < 0;
+      Memory& memory = whole ? one : more;
+      return Bound{port.name.c_str(), port.type, nullptr, memory.data(), memory.bytes()};
+    };
     for (size_t turn = 0; turn < 2; ++turn) {
       std::vector<Bound> taken, given;
-      for (Input& i : inputs_) taken.push_back({i.port->name.c_str(), i.port->type, &i.port->shape, i.memory.data(), i.port->bytes()});
+      more_shapes_.clear();
+      for (size_t i = 0; i < inputs_.size(); ++i) taken.push_back(bound(*inputs_[i].port, inputs_[i].memory, more_inputs_[i]));
+      for (size_t i = 0; i < outputs_.size(); ++i) given.push_back(bound(outputs_[i].port(), results_[i], more_results_[i]));
+      for (size_t i = 0; i < taken.size(); ++i) taken[i].shape = &more_shapes_[i];
+      for (size_t i = 0; i < given.size(); ++i) given[i].shape = &more_shapes_[inputs_.size() + i];
       if (!manifest_.valid_frames.empty())
         taken.push_back({manifest_.valid_frames.c_str(), type_named("int64"), &valid_shape_, valid_.data(), valid_.bytes()});
-      for (size_t i = 0; i < outputs_.size(); ++i) {
-        const Port& port = outputs_[i].port();
-        given.push_back({port.name.c_str(), port.type, &port.shape, results_[i].data(), port.bytes()});
-      }
       for (size_t i = 0; i < manifest_.states.size(); ++i) {
         const State& s = manifest_.states[i];
         Memory &from = states_[turn][i], &to = states_[1 - turn][i];
         taken.push_back({s.input.c_str(), s.type, &s.shape, from.data(), from.bytes()});
         given.push_back({s.output.c_str(), s.type, &s.shape, to.data(), to.bytes()});
       }
-      if (!backend_->bind(static_cast<int>(turn), taken, given, error_)) return false;
+      if (!backend_->bind(static_cast<int>(turn + (chunks > 1 ? 2 : 0)), taken, given, error_)) return false;
     }
     return true;
   }
@@ -934,13 +954,15 @@ class Stream {
       return error_ = "a stream of more than " + std::to_string(manifest_.longest) + " frames", false;
     }
     for (int64_t at = 0; at < frames;) {
-      const int64_t some = std::min(frames - at, std::max<int64_t>(1, input.port->frames - input.frames.count()));
+      const int64_t some = std::min(frames - at, std::max<int64_t>(1, larger_ * input.port->frames - input.frames.count()));
       const char* from = static_cast<const char*>(data);
       if (rows) input.frames.put_rows(from + static_cast<size_t>(at) * input.frames.frame_bytes(), some);
       else input.frames.put(from, at, some, frames);
       at += some;
-      while (ready())
-        if (!call(manifest_.chunk)) return false;
+      while (ready(1)) {
+        const int64_t chunks = ready(larger_) ? larger_ : 1;
+        if (!call(chunks * manifest_.chunk, chunks)) return false;
+      }
     }
     return true;
   }
@@ -954,9 +976,9 @@ class Stream {
       if (!input.port->fixed) most = std::max(most, frames_in(input));
     return most;
   }
-  bool ready() const {
+  bool ready(int64_t chunks) const {
     for (const Input& input : inputs_)
-      if (!input.port->fixed && input.frames.count() < input.port->frames) return false;
+      if (!input.port->fixed && input.frames.count() < chunks * input.port->frames) return false;
     return true;
   }
   bool lacking(int64_t total) const {
@@ -973,28 +995,32 @@ class Stream {
     return false;
   }
 
-  bool call(int64_t valid) {
-    for (Input& input : inputs_) {
+  // One call that takes so many chunks, of which so many frames are real.
+  bool call(int64_t valid, int64_t chunks = 1) {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      Input& input = inputs_[i];
       if (input.port->fixed) {
         if (!input.set) return error_ = "the static input '" + input.port->name + "' was not given", false;
         continue;
       }
-      const int64_t there = std::min(input.frames.count(), input.port->frames);
-      if (there < input.port->frames) std::memset(input.memory.data(), 0, input.memory.bytes());
-      input.frames.take(input.memory.data(), there, input.port->frames);
+      Memory& memory = chunks == 1 ? input.memory : more_inputs_[i];
+      const int64_t frames = chunks * input.port->frames, there = std::min(input.frames.count(), frames);
+      if (there < frames) std::memset(memory.data(), 0, memory.bytes());
+      input.frames.take(memory.data(), there, frames);
     }
     for (int64_t i = 0; i < manifest_.streams; ++i)
       std::memcpy(valid_.data() + static_cast<size_t>(i) * sizeof valid, &valid, sizeof valid);
-    if (!backend_->run(static_cast<int>(turn_), error_)) return false;
+    if (!backend_->run(static_cast<int>(turn_ + (chunks > 1 ? 2 : 0)), error_)) return false;
     turn_ = 1 - turn_;
-    fed_ += manifest_.chunk;
+    fed_ += chunks * manifest_.chunk;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Output& output = outputs_[i];
-      const int64_t frames = output.port().frames;
+      const bool timed = output.port().axis >= 0;
+      const int64_t frames = output.port().frames * (timed ? chunks : 1);
       const int64_t early = output.port().fixed ? 0 : std::min(std::max<int64_t>(output.port().delay - output.given_, 0), frames);
       output.given_ += frames;
       output.seen_ = fed_;
-      output.frames_.put(results_[i].data(), early, frames - early, frames);
+      output.frames_.put((chunks == 1 || !timed ? results_[i] : more_results_[i]).data(), early, frames - early, frames);
     }
     return true;
   }
@@ -1047,7 +1073,8 @@ class Ring {
 // Frames lie one behind the other.
 class Live {
  public:
-  // What the worker does when more than `most_frames` wait: goes on with all of them, drops the oldest, or stops.
+  // What the worker does when more than `most_frames` wait: goes on with all of them (in larger calls, by the option
+  // catch_up), drops the oldest, or stops.
   enum class Behind { wait, drop, stop };
 
   Live(Stream& stream, int64_t most_frames, Behind behind = Behind::drop)
@@ -1056,7 +1083,7 @@ class Live {
         behind_(behind),
         most_(static_cast<size_t>(most_frames)),
         ring_(port_.frame_bytes(), 2 * most_ + 1),
-        block_(port_.bytes()) {}
+        block_(port_.bytes() * static_cast<size_t>(stream.larger())) {}
   ~Live() { finish(); }
   Live(const Live&) = delete;
   Live& operator=(const Live&) = delete;
@@ -1105,7 +1132,7 @@ class Live {
       const size_t waiting = ring_.waiting();
       if (waiting > most_ && !last && behind_ == Behind::drop) dropped_ += ring_.read(nullptr, waiting - most_);
       if (waiting > most_ && !last && behind_ == Behind::stop) return stop("the device does not keep up");
-      if (const size_t some = ring_.read(block_.data(), static_cast<size_t>(port_.frames)); some > 0) {
+      if (const size_t some = ring_.read(block_.data(), block_.size() / port_.frame_bytes()); some > 0) {
         if (!stream_.push_rows(block_.data(), static_cast<int64_t>(some))) return stop(stream_.error());
         heard_(stream_);
       } else if (last) {

@@ -47,7 +47,7 @@ class OpenVino : public Backend {
  private:
   ov::Core core_;
   ov::CompiledModel model_;
-  ov::InferRequest requests_[2];
+  ov::InferRequest requests_[2];  // converted models have calls of one size
 
   // OpenVINO has no port for an input that the model does not use.
   bool taken(const char* name) const {

@@ -60,8 +60,8 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.system.files import write_all
 from graphc.targets.registry import all_targets, target_with
 from graphc.targets.target import Target
+from graphc_runtime.contract.manifest import StateKind
 from graphc_runtime.errors import GraphcError, ModelError, RunError, StreamError
-from graphc_runtime.manifest import StateKind
 
 __all__ = [
     "RANDOM_OPS",

@@ -27,8 +27,8 @@ from graphc.stream.time.conv_window import spatial_window
 from graphc.stream.time.per_frame_operands import per_frame_operands
 from graphc.stream.time.recurrence import Carry, aligned
 from graphc.stream.time.window import Window, window_over
+from graphc_runtime.contract.manifest import StateKind
 from graphc_runtime.errors import StreamError
-from graphc_runtime.manifest import StateKind
 
 __all__ = [
     "AttentionSpan",

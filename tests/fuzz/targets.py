@@ -12,9 +12,9 @@ from graphc.passes.plan import make_plan
 from graphc.passes.registry import load_registry
 from graphc.spec.spec_file import load_spec
 from graphc.spec.stream_schema import StreamSpec
+from graphc_runtime.contract.first_values import first_value
+from graphc_runtime.contract.manifest import FileInit, StateEntry, parse_manifest
 from graphc_runtime.errors import GraphcError
-from graphc_runtime.first_values import first_value
-from graphc_runtime.manifest import FileInit, StateEntry, parse_manifest
 from graphc_runtime.stream_buffer import StreamBuffer
 
 REGISTRY = load_registry()

@@ -10,13 +10,20 @@ std::atomic<bool> counting{false};
 std::atomic<int64_t> allocations{0};
 }  // namespace
 
-void* operator new(size_t size) {
+// Not inlined: the compiler would see malloc and free behind new and delete, and complain.
+#if defined(__GNUC__)
+#define GRAPHC_APART __attribute__((noinline))
+#else
+#define GRAPHC_APART
+#endif
+
+GRAPHC_APART void* operator new(size_t size) {
   if (counting) ++allocations;
   if (void* made = std::malloc(size ? size : 1)) return made;
   std::abort();
 }
-void operator delete(void* held) noexcept { std::free(held); }
-void operator delete(void* held, size_t) noexcept { std::free(held); }
+GRAPHC_APART void operator delete(void* held) noexcept { std::free(held); }
+GRAPHC_APART void operator delete(void* held, size_t) noexcept { std::free(held); }
 
 namespace {
 
@@ -59,6 +66,7 @@ bool play(const std::string& path) {
   graphc::Options options;
   options.reset_below = table["reset"]["below"].number;
   options.reset_after_s = table["reset"]["after_s"].number;
+  options.catch_up = table["catch_up"].is_null() ? 1 : table["catch_up"].integer();
   if (!stream.open(folder + table["model"].text, options)) {
     std::printf("%s: %s\n", path.c_str(), stream.error().c_str());
     return false;

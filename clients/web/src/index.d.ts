@@ -33,6 +33,8 @@ export interface Port {
 export interface Options {
   /** Of a model whose calls may have any size: how many of the smallest one call takes. */
   multiple?: number;
+  /** How many of such calls one may take at most, where so much waits. */
+  catch_up?: number;
   /** Options of onnxruntime's session. */
   session?: object;
   /** Bytes of files that the manifest names, by name. */
@@ -90,6 +92,7 @@ export interface LiveOptions {
   rate: number;
   behind?: 'drop' | 'stop' | 'wait';
   most_s?: number;
+  catch_up?: number;
 }
 
 export function openWorker(options: LiveOptions, see: (message: {kind: string; [field: string]: unknown}) => void): Promise<Live>;

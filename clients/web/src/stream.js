@@ -10,10 +10,11 @@ export class StreamSession {
    * @param ort the module onnxruntime-web
    * @param url of the manifest, STEM.manifest.json; the model and its files lie beside it
    * @param options multiple: of a model whose calls may have any size, how many of the smallest one call takes;
+   *   catch_up: how many of such calls one may take at most, where so much waits;
    *   session: options of onnxruntime; reset: {below, after_s}, begins another stream in a silence, where frames of the
    *   first input have a root mean square below that and the stream has lasted so long (the manifest's reset_s if none)
    */
-  static async open(ort, url, {multiple = 1, session: more = {}, reset = null} = {}) {
+  static async open(ort, url, {multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
     const manifest = readManifest(await (await fetched(url)).text());
     const stem = String(url).replace(/\.manifest\.json(\?.*)?$/, '');
     const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
@@ -23,20 +24,21 @@ export class StreamSession {
       files[name] = await (await fetched(new URL(name, new URL(url, globalThis.location?.href)))).arrayBuffer();
     }
     const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
-    return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, session: more, reset});
+    return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, catch_up, session: more, reset});
   }
 
   /** The same of a manifest and a model in memory; `files` are the bytes of files that the manifest names. */
-  static async create(ort, manifest, model, {files = {}, multiple = 1, session: more = {}, reset = null} = {}) {
+  static async create(ort, manifest, model, {files = {}, multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
     const session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
-    return new StreamSession(ort, session, readManifest(manifest), files, multiple, reset);
+    return new StreamSession(ort, session, readManifest(manifest), {files, multiple, catch_up, reset});
   }
 
-  constructor(ort, session, manifest, files, multiple, reset) {
+  constructor(ort, session, manifest, {files, multiple, catch_up, reset}) {
     this.ort = ort;
     this.session = session;
     this.manifest = manifest;
     this.chunk = manifest.chunk ?? manifest.chunk_multiple * multiple;
+    this.most = manifest.chunk === null ? Math.max(1, catch_up) : 1;
     this.inputs = manifest.inputs.map((entry) => portOf(entry, this.chunk));
     this.outputs = manifest.outputs.map((entry) => portOf(entry, this.chunk));
     if (!this.inputs.some((port) => !port.fixed)) throw new GraphcError('the manifest names no stream input');
@@ -74,8 +76,8 @@ export class StreamSession {
     if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
     const given = this.named(frames);
     for (const [name, value] of Object.entries(given)) this.accept(name, value);
-    while (this.inputs.every((port) => port.fixed || this.waiting.get(port.name).count >= port.frames))
-      await this.call(this.chunk);
+    for (let chunks = this.chunks_ready(); chunks > 0; chunks = this.chunks_ready())
+      await this.call(chunks * this.chunk, chunks);
     const found = this.new_frames(this.fed);
     return this.silence && this.may_end(given) ? this.anew(found) : found;
   }
@@ -157,7 +159,13 @@ export class StreamSession {
     this.waiting.get(name).put(value, 0, frames, frames);
   }
 
-  async call(valid) {
+  /** Chunks that the next call can take. */
+  chunks_ready() {
+    const whole = (port) => Math.floor(this.waiting.get(port.name).count / port.frames);
+    return Math.min(this.most, ...this.inputs.filter((port) => !port.fixed).map(whole));
+  }
+
+  async call(valid, chunks = 1) {
     const feeds = {};
     for (const port of this.inputs) {
       if (port.fixed) {
@@ -167,8 +175,9 @@ export class StreamSession {
         continue;
       }
       const frames = this.waiting.get(port.name);
-      const chunk = frames.take(new port.Array(port.count), Math.min(frames.count, port.frames), port.frames);
-      feeds[port.name] = this.tensor(port.dtype, chunk, port.shape);
+      const wanted = port.frames * chunks;
+      const chunk = frames.take(new port.Array(port.count * chunks), Math.min(frames.count, wanted), wanted);
+      feeds[port.name] = this.tensor(port.dtype, chunk, port.shape.map((size, a) => (a === port.axis ? wanted : size)));
     }
     this.manifest.states.forEach((state, i) => (feeds[state.input] = this.states[i]));
     if (this.manifest.valid_frames) {
@@ -177,12 +186,13 @@ export class StreamSession {
     }
     const results = await this.session.run(feeds);
     this.states = this.manifest.states.map((state) => results[state.output]);
-    this.fed += this.chunk;
+    this.fed += chunks * this.chunk;
     for (const port of this.outputs) {
       const given = this.given.get(port.name);
-      const early = port.fixed ? 0 : Math.min(Math.max(port.delay - given, 0), port.frames);
-      this.given.set(port.name, given + port.frames);
-      this.ready.get(port.name).put(results[port.name].data, early, port.frames - early, port.frames);
+      const frames = port.frames * (port.axis === null ? 1 : chunks);
+      const early = port.fixed ? 0 : Math.min(Math.max(port.delay - given, 0), frames);
+      this.given.set(port.name, given + frames);
+      this.ready.get(port.name).put(results[port.name].data, early, frames - early, frames);
     }
   }
 

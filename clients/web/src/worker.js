@@ -1,6 +1,6 @@
 // The worker beside a page: reads samples, makes calls, posts what is new and how it keeps up.
 //
-// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s}, {kind: 'samples', samples}, {kind: 'end'}, and
+// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples}, {kind: 'end'}, and
 // posts {kind: 'open', …}, {kind: 'output', outputs, levels, stats}, {kind: 'stopped', reason}, {kind: 'done'}.
 
 import {GraphcError} from './manifest.js';
@@ -20,7 +20,7 @@ class Live {
     this.most = Math.ceil(most_s * rate);
     this.port = session.inputs.find((port) => !port.fixed);
     if (this.port.width !== 1) throw new GraphcError(`'${this.port.name}' takes frames of ${this.port.width} numbers, not samples`);
-    this.block = new Float32Array(this.port.frames);
+    this.block = new Float32Array(this.port.frames * session.most);
     this.stats = {calls: 0, busy_ms: 0, heard_s: 0, dropped: 0, lost: 0, behind_s: 0};
     this.found = [];
     this.levels = [];
@@ -32,8 +32,9 @@ class Live {
     for (;;) {
       this.keep_up();
       const waiting = this.ring.waiting;
-      if (waiting >= this.block.length || (this.ended && waiting > 0)) {
-        const count = this.ring.read(this.block);
+      if (waiting >= this.port.frames || (this.ended && waiting > 0)) {
+        const whole = Math.floor(waiting / this.port.frames) * this.port.frames;
+        const count = this.ring.read(this.block.subarray(0, Math.min(this.block.length, whole || waiting)));
         await this.step(() => this.session.push(this.block.subarray(0, count)), count);
       } else if (this.ended) {
         await this.step(() => this.session.flush(), 0);
@@ -88,7 +89,7 @@ function power(samples) {
 async function opened(message) {
   const ort = await import(message.ort);
   ort.env.wasm.numThreads = 1;
-  const session = await StreamSession.open(ort, message.manifest);
+  const session = await StreamSession.open(ort, message.manifest, {catch_up: message.catch_up ?? 1});
   live = new Live(session, message);
   const outputs = session.outputs.map(({name, frames, width, delay, fixed}) => ({name, frames, width, delay, fixed}));
   postMessage({kind: 'open', chunk: session.chunk, states: session.states.length, outputs});

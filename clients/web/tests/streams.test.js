@@ -12,14 +12,14 @@ const folder = process.env.GRAPHC_STREAMS ?? '';
 const tables = folder ? fs.readdirSync(folder).filter((name) => name.endsWith('.stream.json')).sort() : [];
 const sessions = new Map();
 
-async function sessionOf(model, reset) {
-  if (reset || !sessions.has(model)) {
+async function sessionOf(model, {reset, catch_up}) {
+  if (reset || catch_up || !sessions.has(model)) {
     const stem = path.join(folder, model.replace(/\.onnx$/, ''));
     const files = Object.fromEntries(
       fs.existsSync(`${stem}.init.npz`) ? [[path.basename(`${stem}.init.npz`), fs.readFileSync(`${stem}.init.npz`)]] : [],
     );
     const manifest = fs.readFileSync(`${stem}.manifest.json`, 'utf8');
-    sessions.set(model, await StreamSession.create(ort, manifest, new Uint8Array(fs.readFileSync(`${stem}.onnx`)), {files, reset}));
+    sessions.set(model, await StreamSession.create(ort, manifest, new Uint8Array(fs.readFileSync(`${stem}.onnx`)), {files, reset, catch_up}));
   }
   return sessions.get(model);
 }
@@ -39,7 +39,7 @@ for (const name of tables)
   test(name, async () => {
     const table = JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8'));
     const fed = fs.readFileSync(path.join(folder, table.input));
-    const session = await sessionOf(table.model, table.reset);
+    const session = await sessionOf(table.model, table);
     session.reset();
     let at = 0;
     let held;

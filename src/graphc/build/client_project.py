@@ -15,8 +15,8 @@ from typing import Any
 
 import jinja2
 
+from graphc_runtime.contract.manifest import Manifest, OutputEntry, PortEntry
 from graphc_runtime.errors import ModelError
-from graphc_runtime.manifest import Manifest, OutputEntry, PortEntry
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX, of_path
 from graphc_runtime.stream_buffer import StreamBuffer
 

@@ -35,8 +35,8 @@ from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
+from graphc_runtime.contract.manifest import METADATA_KEY
 from graphc_runtime.errors import GraphcError
-from graphc_runtime.manifest import METADATA_KEY
 from graphc_runtime.ort_model import OP_LIBRARIES
 
 PROVENANCE_KEY = "graphc.provenance"

@@ -13,8 +13,8 @@ from graphc.build.sbom import metadata_of, normal
 from graphc.ir.model import check_file, digest
 from graphc.ir.runtime import versions
 from graphc.spec.spec_file import SpecFile
+from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.errors import ModelError
-from graphc_runtime.first_values import file_digest
 
 PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 

@@ -13,9 +13,9 @@ from graphc.build.fingerprint import is_output_name, own_digest, package_version
 from graphc.build.output_files import SUFFIXES
 from graphc.build.report import FORMAT
 from graphc.spec.spec_file import load_spec
+from graphc_runtime.contract.first_values import file_digest
+from graphc_runtime.contract.manifest import METADATA_KEY
 from graphc_runtime.errors import GraphcError, ModelError
-from graphc_runtime.first_values import file_digest
-from graphc_runtime.manifest import METADATA_KEY
 
 LARGEST_REPORT = 200_000_000
 

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from graphc.contract.length import Length
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model, dims, dtype_name
-from graphc_runtime.manifest import FORMAT
+from graphc_runtime.contract.manifest import FORMAT
 
 
 def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

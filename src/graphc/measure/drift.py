@@ -18,8 +18,8 @@ from graphc.offline.reference import Offline
 from graphc.spec.schema import DriftSpec
 from graphc.validate.run import session_of
 from graphc.validate.validation_streams import streamed
+from graphc_runtime.contract.manifest import PackedState, Scale, StateEntry
 from graphc_runtime.errors import ModelError
-from graphc_runtime.manifest import PackedState, Scale, StateEntry
 from graphc_runtime.session import StreamSession
 
 Progress = Callable[[int, int], None]

@@ -20,7 +20,7 @@ from onnx import helper
 from graphc.ir.shapes import inferred_types
 from graphc.validate.surgery import Parts, Surgery, with_graph
 from graphc.validate.validation_streams import CONTEXTS
-from graphc_runtime.manifest import LengthStep, StateEntry
+from graphc_runtime.contract.manifest import LengthStep, StateEntry
 
 Array = NDArray[Any]
 COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")

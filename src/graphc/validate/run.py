@@ -18,8 +18,8 @@ from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, Difference, allowed, compare, scale_of, widened
 from graphc.validate.staggered_streams import run_apart
+from graphc_runtime.contract.manifest import Manifest, parse_manifest
 from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.manifest import Manifest, parse_manifest
 from graphc_runtime.native.held_state import read_all
 from graphc_runtime.open_compiled import Compiled
 from graphc_runtime.session import StreamSession

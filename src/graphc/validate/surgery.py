@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from graphc_runtime.manifest import Manifest
+from graphc_runtime.contract.manifest import Manifest
 
 Array = NDArray[Any]
 

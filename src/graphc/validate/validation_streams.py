@@ -17,8 +17,8 @@ from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole
 from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
 from graphc.validate.run import Feeds, ValidationStream, run_stream, session_of
+from graphc_runtime.contract.manifest import Manifest
 from graphc_runtime.errors import ModelError, RunError
-from graphc_runtime.manifest import Manifest
 
 DRAWS = 40
 LONGEST_STEP = 64

@@ -19,6 +19,7 @@ from graphc_runtime.lazy_names import loaded_when_asked
 if TYPE_CHECKING:
     from graphc_runtime.batch_session import BatchSession
     from graphc_runtime.errors import GraphcError, InputError, InstallError, ModelError, TargetError
+    from graphc_runtime.live import Live
     from graphc_runtime.ort_model import load_op_library
     from graphc_runtime.session import ResetInSilence, Snapshot, StreamSession
 
@@ -27,6 +28,7 @@ __all__ = [
     "GraphcError",
     "InputError",
     "InstallError",
+    "Live",
     "ModelError",
     "ResetInSilence",
     "Snapshot",
@@ -39,6 +41,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 HOMES = {
     "BatchSession": "graphc_runtime.batch_session",
+    "Live": "graphc_runtime.live",
     "ResetInSilence": "graphc_runtime.session",
     "Snapshot": "graphc_runtime.session",
     "StreamSession": "graphc_runtime.session",

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from graphc_runtime.calls import PlainCalls
+from graphc_runtime.contract.manifest import Manifest
 from graphc_runtime.errors import InputError, ModelError
-from graphc_runtime.manifest import Manifest
 from graphc_runtime.open_compiled import Compiled, opened
 from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from graphc_runtime.contract.first_values import numpy_dtype
+from graphc_runtime.contract.manifest import Manifest, PortEntry, StateEntry
 from graphc_runtime.errors import ModelError, RunError, first_line
-from graphc_runtime.first_values import numpy_dtype
-from graphc_runtime.manifest import Manifest, PortEntry, StateEntry
 from graphc_runtime.native.held_state import BufferSet, BufferSets
 from graphc_runtime.ort_model import Array, OrtModel, Runs, value_over
 from graphc_runtime.stream_buffer import Arrays

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphc_runtime.contract.first_values import first_values_in
+from graphc_runtime.contract.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
 from graphc_runtime.errors import ModelError
-from graphc_runtime.first_values import first_values_in
-from graphc_runtime.manifest import METADATA_KEY, Manifest, PortEntry, parse_manifest
 from graphc_runtime.native.open_target import open_target
 from graphc_runtime.ort_model import OrtModel, Runs, open_file
 from graphc_runtime.stream_buffer import Arrays

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from graphc_runtime.calls import calls_of
+from graphc_runtime.contract.manifest import Manifest, PortEntry
 from graphc_runtime.errors import InputError, ModelError
-from graphc_runtime.manifest import Manifest, PortEntry
 from graphc_runtime.native.held_state import read_all
 from graphc_runtime.open_compiled import Compiled, opened
 from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer, values_of

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc_runtime.contract.first_values import numpy_dtype
+from graphc_runtime.contract.manifest import Manifest, PortEntry
 from graphc_runtime.errors import InputError, ModelError
-from graphc_runtime.first_values import numpy_dtype
-from graphc_runtime.manifest import Manifest, PortEntry
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

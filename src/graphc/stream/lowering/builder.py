@@ -8,7 +8,7 @@ from graphc.ir.graph import Graph, Node, Tensor
 from graphc.stream.facts.stream import Edge, Head, Span, Stream
 from graphc.stream.lowering.missing_frames import FrameMasks
 from graphc.stream.lowering.quantized_cache import cache_scale_of
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 INT64_MAX = np.iinfo(np.int64).max
 

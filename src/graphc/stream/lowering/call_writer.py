@@ -15,7 +15,7 @@ from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, un
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import DEFAULT
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 
 def frames_in_chunk(chunk: int, stream: Stream) -> int:

@@ -17,7 +17,7 @@ from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.symbolic.queries.questions import AllAre, Uniform
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 SEQUENCE_LENS, FIRST_HIDDEN, FIRST_CELL = 4, 5, 6
 

@@ -20,7 +20,7 @@ from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
 from graphc.stream.scores.table_invariants import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 
 def frame_of(facts: Facts) -> Frame:

@@ -13,7 +13,7 @@ from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import INT64_MAX, Builder
 from graphc.stream.lowering.node_facts import Facts
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from graphc.stream.facts.stream import Edge, Head, Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts
-from graphc_runtime.manifest import StateKind
+from graphc_runtime.contract.manifest import StateKind
 
 
 @dataclass(frozen=True)

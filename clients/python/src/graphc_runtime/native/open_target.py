@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from graphc_runtime.contract.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
 from graphc_runtime.errors import InstallError, ModelError, TargetError
-from graphc_runtime.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
 from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 from graphc_runtime.native.session import NativeSession
 

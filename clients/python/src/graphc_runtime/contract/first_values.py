@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc_runtime.contract.manifest import FileInit, FillInit, Manifest, StateEntry
 from graphc_runtime.errors import ModelError
-from graphc_runtime.manifest import FileInit, FillInit, Manifest, StateEntry
 
 MAX_STATE_ELEMENTS = 2**31
 LARGEST_NPY_HEADER = 2**16

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from graphc_runtime.checked_data import Bounds, DataError, checked
+from graphc_runtime.contract.checked_data import Bounds, DataError, checked
 from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.manifest/1"

@@ -1,0 +1,1 @@
+"""The manifest, and the first values that it names: hostile until checked."""

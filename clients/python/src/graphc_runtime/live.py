@@ -1,0 +1,112 @@
+"""A stream between an audio callback, which only feeds, and a worker thread, which makes the calls."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc_runtime.errors import GraphcError, InputError, ModelError
+from graphc_runtime.session import StreamSession
+from graphc_runtime.stream_buffer import Arrays, cut
+
+Array = NDArray[Any]
+Behind = Literal["wait", "drop", "stop"]
+
+
+class Live:
+    """Runs a session of one stream input in a thread of its own.
+
+    Args:
+        session: where the stream goes.
+        heard: takes what is new, in the worker's thread.
+        most: frames that may wait.
+        behind: what to do where more wait: go on with all of them (at once, where calls have any size), drop the
+            oldest, or stop.
+
+    Attributes:
+        dropped: frames that were left out.
+        error: why the worker has stopped; None while it runs.
+
+    Example:
+        live = Live(session, show, most=32_000)
+        sounddevice.InputStream(callback=lambda samples, *_: live.feed(samples.T[None].copy())).start()
+        …
+        live.finish()
+    """
+
+    def __init__(self, session: StreamSession, heard: Callable[[Arrays], object], most: int, behind: Behind = "drop"):
+        if len(session.streams) != 1:
+            raise InputError(f"a live stream has one input, and the model has {len(session.streams)}")
+        (self.name,) = session.streams
+        self.session, self.heard, self.most, self.policy = session, heard, most, behind
+        self.axis = session.streams[self.name].along or 0
+        self.waiting: deque[Array] = deque()
+        self.change = threading.Condition()
+        self.frames = self.dropped = 0
+        self.finished = False
+        self.error: GraphcError | None = None
+        self.worker = threading.Thread(target=self.work, name="graphc", daemon=True)
+        self.worker.start()
+
+    @property
+    def behind(self) -> int:
+        """Frames that wait."""
+        return self.frames
+
+    def feed(self, frames: Array) -> None:
+        """Takes frames, laid out as the offline model has them. They are not copied."""
+        with self.change:
+            self.waiting.append(frames)
+            self.frames += frames.shape[self.axis]
+            self.change.notify()
+
+    def finish(self) -> None:
+        """Ends the stream: waits until the worker has handed out the tail.
+
+        Errors:
+            GraphcError: the worker has stopped.
+        """
+        with self.change:
+            self.finished = True
+            self.change.notify()
+        self.worker.join()
+        if self.error is not None:
+            raise self.error
+
+    def work(self) -> None:
+        try:
+            while (frames := self.next_frames()) is not None:
+                self.heard(self.session.push(frames))
+            self.heard(self.session.flush())
+        except GraphcError as err:
+            self.error = err
+
+    def next_frames(self) -> Array | None:
+        """All that waits, once there is something; None at the end.
+
+        Errors:
+            ModelError: the device does not keep up, and the option says to stop.
+        """
+        with self.change:
+            self.change.wait_for(lambda: self.waiting or self.finished)
+            if not self.waiting:
+                return None
+            parts, over = list(self.waiting), 0 if self.finished else self.frames - self.most
+            self.waiting.clear()
+            seconds = self.frames * (self.session.manifest.frame_ms or 0) / 1000
+            self.frames = 0
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self.axis)
+        if over > 0 and self.policy == "stop":
+            raise ModelError(
+                f"the device does not keep up: {over + self.most} frames waited" + f", {seconds:.2f} s" * (seconds > 0),
+                hint="take a larger chunk, a faster target, or behind='drop'",
+            )
+        if over > 0 and self.policy == "drop":
+            self.dropped += over
+            _, whole = cut(whole, over, self.axis)
+        return whole
