@@ -111,7 +111,7 @@ def test_an_example_streams_equal_in_cpp(program: Path, tmp_path: Path, name: st
 
 
 @needs_node
-@pytest.mark.parametrize("name", BY_DAY)
+@pytest.mark.parametrize("name", BY_DAY[:2])
 def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
     play_in_both(None, table(tmp_path, by_init(tmp_path, name)))
 
@@ -124,7 +124,7 @@ def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
         ("tcn.torchscript", "dynamic", ""),
         ("conformer_lookahead.torchscript", 8, ", frame_ms: 10"),
         ("lstm_tagger.torchscript", 4, ", batch: 2, clocks: own"),
-        ("attention_half.torchscript", 16, ""),
+        pytest.param("attention_half.torchscript", 16, "", marks=pytest.mark.nightly),
     ],
 )
 def test_calls_of_any_size_batches_and_halves_stream_equal(
@@ -204,27 +204,6 @@ def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:
         assert found["decoded"].shape == (1, 1, 48000)
 
 
-@needs_node
-@needs_browser
-def test_a_page_hears_a_file_and_gives_what_python_gives(tmp_path: Path) -> None:
-    model = compiled(tmp_path, "codec.torchscript", 320, ", frame_ms: 0.0625, inputs: {wave: {axis: 2}}")
-    folder, sound = tmp_path / "page", sound_in(tmp_path)
-    assert command("client", model, "--language", "web", "-o", folder).returncode == 0
-    (folder / "node_modules").symlink_to(WEB, target_is_directory=True)
-    picture = tmp_path / "page.png"
-    drive = ("node", "tests/drive_page.js", folder, sound, picture)
-    seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
-    assert seen["said"] == []
-    assert seen["complaint"] == ""
-    assert seen["isolated"] is True
-    assert seen["stats"]["lost"] == seen["stats"]["dropped"] == 0
-    with wave.open(str(sound)) as file:
-        samples = np.frombuffer(file.readframes(10**6), "<i2") / np.float32(32768)
-    want = graphc.StreamSession(model).run(samples[None, None].astype(np.float32))["decoded"].ravel()
-    assert np.abs(np.array(seen["values"]) - want).max() < OFF_IN_A_BROWSER * max(1, np.abs(want).max())
-    assert picture.stat().st_size > 10_000
-
-
 def readme_block(language: str, first: str) -> list[str]:
     """The commands of the README's block that begins so."""
     blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -259,12 +238,21 @@ def test_the_readme_streams_in_a_page_by_one_command(tmp_path: Path) -> None:
         try:
             assert server.stdout is not None
             url = next(line.strip() for line in server.stdout if line.startswith("http://"))
-            drive = ("node", "tests/drive_page.js", url, sound_in(tmp_path))
+            sound, picture = sound_in(tmp_path), tmp_path / "page.png"
+            drive = ("node", "tests/drive_page.js", url, sound, picture)
             seen = json.loads(run(*drive, cwd=CLIENTS / "web", CHROMIUM=str(CHROMIUM)))
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-    assert seen["frames"] == 48_000
     assert seen["said"] == []
+    assert seen["complaint"] == ""
+    assert seen["isolated"] is True
+    assert seen["stats"]["lost"] == seen["stats"]["dropped"] == 0
+    with wave.open(str(sound)) as file:
+        samples = np.frombuffer(file.readframes(10**6), "<i2") / np.float32(32768)
+    session = graphc.StreamSession(ROOT / "out" / "codec.onnx")
+    want = session.run(samples[None, None].astype(np.float32))["decoded"].ravel()
+    assert np.abs(np.array(seen["values"]) - want).max() < OFF_IN_A_BROWSER * max(1, np.abs(want).max())
+    assert picture.stat().st_size > 10_000
 
 
 def sound_in(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,16 +32,17 @@ from graphc_runtime.native.ports import NativePort, Runner
 MODELS = ROOT / "examples" / "models"
 Array = np.ndarray[Any, Any]
 Results = dict[str, Array]
-RUNTIMES = [
-    ("openvino", {}),
+RUNTIMES: list[tuple[str, dict[str, Any]]] = [
     ("litert", {}),
+    ("openvino", {}),
     ("tract", {}),
-    pytest.param("openvino", {"stateful": True}, marks=pytest.mark.nightly),
-    pytest.param("ort", {}, marks=pytest.mark.nightly),
-    pytest.param("mnn", {}, marks=pytest.mark.nightly),
-    pytest.param("executorch", {}, marks=pytest.mark.nightly),
-    pytest.param("coreml", {}, marks=pytest.mark.nightly),
+    ("openvino", {"stateful": True}),
+    ("ort", {}),
+    ("mnn", {}),
+    ("executorch", {}),
+    ("coreml", {}),
 ]
+BY_DAY = {"litert": None, "openvino": 4, "tract": 4}
 
 
 @dataclass
@@ -202,15 +203,29 @@ def attempt(compiled: Compiled, target: Wanted, folder: Path) -> None:
     make_target(target, folder / "out.onnx", compiled.proto, compiled.proto, result, offline)
 
 
+def cases(faults: Iterable[str]) -> list[Any]:
+    """Every fault on every runtime; by day all on the first, a few on the next two."""
+    made = []
+    for index, (name, options) in enumerate(RUNTIMES):
+        for number, fault in enumerate(faults):
+            by_day = index < len(BY_DAY) and number < (BY_DAY[name] or len(RESULTS))
+            marks = [] if by_day else [pytest.mark.nightly]
+            made.append(
+                pytest.param(name, options, fault, marks=marks, id=f"{name}{'-stateful' * len(options)}-{fault}")
+            )
+    return made
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("name", "options"), RUNTIMES)
-def test_a_right_result_passes(compiled: Compiled, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "options", "fault"), cases(["none"]))
+def test_a_right_result_passes(
+    compiled: Compiled, tmp_path: Path, name: str, options: dict[str, Any], fault: str
+) -> None:
     attempt(compiled, wanted(name, options, of_results=lambda results, call, silent: results), tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("fault", RESULTS)
-@pytest.mark.parametrize(("name", "options"), RUNTIMES)
+@pytest.mark.parametrize(("name", "options", "fault"), cases(RESULTS))
 def test_a_wrong_result_does_not(
     compiled: Compiled, tmp_path: Path, name: str, options: dict[str, Any], fault: str
 ) -> None:
@@ -221,8 +236,7 @@ def test_a_wrong_result_does_not(
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("fault", MODELS_OF_THE_CONVERTER)
-@pytest.mark.parametrize(("name", "options"), RUNTIMES)
+@pytest.mark.parametrize(("name", "options", "fault"), cases(MODELS_OF_THE_CONVERTER))
 def test_a_wrong_conversion_does_not(
     compiled: Compiled, tmp_path: Path, name: str, options: dict[str, Any], fault: str
 ) -> None:

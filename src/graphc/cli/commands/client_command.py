@@ -18,12 +18,7 @@ from graphc.system.files import write_all
 @click.option("-o", "folder", type=click.Path(path_type=Path), required=True, help="The folder to write; a new one.")
 @command
 def client_command(failures: Failures, output: Path, language: str, folder: Path) -> None:
-    """Write a small project that streams what was compiled, OUTPUT, and runs as it is.
-
-    \b
-    graphc client tagger.onnx --language cpp -o app
-    make -C app run
-    """
+    """Write a small project that streams what was compiled: C++, Python or a web page."""
     made = project_of(compiled_files(output), language)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError("it is there already", where=str(folder), hint="give another folder, or remove it")
