@@ -53,3 +53,11 @@ def test_package_streams_equal(path: Path) -> None:
         if "streamed" in kept:
             frames = FIRST_FRAMES_ONLY.get(path.stem, got.shape[1])
             np.testing.assert_allclose(got[:, :frames], kept["streamed"][:, :frames], atol=1e-4)
+
+
+def test_a_model_that_takes_a_few_lengths_alone_streams_equal() -> None:
+    """An export that runs at 234 to 241 frames, where its slow time has 31 frames at all."""
+    path = ROOT / "examples" / "packages" / "nemotron.onnx"
+    offline = offline_of(read_model(path), StreamSpec(chunk=1, inputs={"features": FEATURES}))
+    verdict = streams_equal(offline, session_of(lifted_at(analyse(offline), 1)), [240])
+    assert verdict.kind == "equal", verdict.detail

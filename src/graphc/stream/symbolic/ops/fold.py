@@ -145,13 +145,16 @@ def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
     """A tensor with its entries in the same order, in other axes; lengths at which they do not fit are outside.
 
     Errors:
-        NoFormulaError: an axis that follows the length is merged behind another, or split within.
+        NoFormulaError: an axis that follows the length is merged behind another, or split within; or the entries fit up
+            to some length only, where trying is faster than a formula.
     """
     some = some_entries([*tensor.sizes, *sizes])
     try:
         groups = groups_of(tensor.sizes, sizes, some)
     except NoFormulaError:
         fits = fitting(tensor.sizes, sizes)
+        if fits.is_bounded():
+            raise
         groups = groups_of(tensor.sizes, sizes, fits)
         tensor = replace(tensor, outside=(tensor.outside | (some - fits)).coalesce())
     if tensor.folded is not None:
