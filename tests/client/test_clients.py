@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,6 @@ needs_node = pytest.mark.skipif(
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or not (WEB / "playwright-core").is_dir(), reason="chromium or playwright-core is not installed"
 )
-pytestmark = pytest.mark.xdist_group("clients")
 
 
 def run(*words: str | Path, cwd: Path | None = None, **more: str) -> str:
@@ -73,22 +72,19 @@ def by_init(folder: Path, name: str) -> Path:
     return folder / next(name for name in report.data["outputs"] if name.endswith(".onnx"))
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The test programs, built with the address sanitizer and the one of undefined behaviour."""
-    folder = tmp_path_factory.mktemp("build")
-    run(
-        "cmake",
-        "-S",
-        CLIENTS / "cpp",
-        "-B",
-        folder,
-        f"-DONNXRUNTIME={CAPI}",
-        "-DGRAPHC_SANITIZE=address,undefined",
-        "-DCMAKE_BUILD_TYPE=Debug",
-    )
-    run("cmake", "--build", folder, "--target", "streams", "live", "-j", "2")
-    yield folder / "streams"
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test programs, with the address sanitizer and the one of undefined behaviour; workers share one build."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder = shared / "clients_in_cpp"
+    with (shared / "clients_in_cpp.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "live").exists():
+            settings = (f"-DONNXRUNTIME={CAPI}", "-DGRAPHC_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug")
+            run("cmake", "-S", CLIENTS / "cpp", "-B", folder, *settings)
+            run("cmake", "--build", folder, "--target", "streams", "live", "-j", "2")
+    return folder / "streams"
 
 
 def table(folder: Path, model: Path) -> list[Path]:
