@@ -290,13 +290,18 @@ struct Manifest {
     Port made;
     made.name = entry["name"].text;
     made.type = type_named(entry["dtype"].text);
-    made.axis = entry["axis"].is_null() ? -1 : static_cast<int>(entry["axis"].integer());
+    const int64_t axis = entry["axis"].is_null() ? -1 : entry["axis"].integer();
+    const auto& shape = entry["shape"].items;
+    if (axis < -1 || axis >= static_cast<int64_t>(shape.size())) return error = made.name + " has no such axis", false;
+    made.axis = static_cast<int>(axis);
     const auto& rate = entry["rate"].items;
     if (rate.size() == 2) made.rate_up = rate[0].integer(), made.rate_down = rate[1].integer();
     made.step = made.axis < 0 && entry["frames"].integer() == 1;
     made.fixed = made.axis < 0 && !made.step;
     if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > 1 << 20) return error = made.name + " has no rate", false;
     made.frames = made.axis < 0 ? 1 : any_size ? chunk * made.rate_up / made.rate_down : entry["frames"].integer();
+    const bool lies = made.axis >= 0 && !any_size && shape[static_cast<size_t>(axis)].integer() != made.frames;
+    if (lies) return error = "the shape and the frames of " + made.name + " differ", false;
     if (made.frames < 1 || made.frames > kLargest) return error = "the frames of " + made.name + " are out of range", false;
     made.delay = entry["delay"].integer();
     for (const json::Value& s : entry["length"].items) {
@@ -922,7 +927,7 @@ class Stream {
 
   void begin() {
     turn_ = 0, fed_ = 0, flushed_ = false;
-    for (size_t i = 0; i < first_.size(); ++i) std::memcpy(states_[0][i].data(), first_[i].data(), first_[i].size());
+    for (size_t i = 0; i < first_.size(); ++i) std::copy(first_[i].begin(), first_[i].end(), states_[0][i].data());
     for (Input& input : inputs_) input.frames.clear(), input.pushed = 0;
   }
 

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import wave
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -198,6 +200,33 @@ def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:
     assert "of real time" in shown
     with np.load(tmp_path / "out.npz") as found:
         assert found["decoded"].shape == (1, 1, 48000)
+
+
+LIES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "the shape and the frames of features differ": lambda m: m["inputs"][0].update(axis=2),
+    "features has no such axis": lambda m: m["inputs"][0].update(axis=10**12),
+    "the manifest's chunk is out of range": lambda m: m.update(chunk=-1),
+    "has no type or no sizes": lambda m: m["states"][0].update(dtype="string"),
+    "features has no rate": lambda m: m["inputs"][0].update(rate=[1, 0]),
+    "not a manifest of graphc": lambda m: m.update(format="another"),
+}
+
+
+@needs_cmake
+@pytest.mark.parametrize("said", LIES)
+def test_a_manifest_that_lies_is_refused_in_cpp(program: Path, tmp_path: Path, said: str) -> None:
+    model = onnx.load(compiled(tmp_path, "lstm_tagger.torchscript"))
+    held = next(p for p in model.metadata_props if p.key == "graphc.manifest")
+    manifest = json.loads(held.value)
+    LIES[said](manifest)
+    held.value = json.dumps(manifest)
+    onnx.save(model, tmp_path / "lies.onnx")
+    (tmp_path / "in.bin").write_bytes(b"")
+    (tmp_path / "lies.stream.json").write_text('{"model": "lies.onnx", "input": "in.bin", "steps": [], "outputs": []}')
+    done = subprocess.run([program, tmp_path / "lies.stream.json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert done.stderr == ""
 
 
 def readme_block(language: str, first: str) -> list[str]:

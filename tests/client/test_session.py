@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +165,19 @@ def test_a_reset_needs_the_time_of_a_frame(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="how long a frame lasts") as caught:
         StreamSession(tmp_path / "out.onnx", reset=graphc.ResetInSilence(below=0.01, after_s=60))
     assert "stream.frame_ms" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("field", ["rate", "frames"])
+def test_a_stream_of_which_calls_take_nothing_is_refused(tmp_path: Path, field: str) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
+        "stream: {chunk: 5}\npasses: [lift_state]\n"
+    )
+    graphc.compile(spec)
+    path = tmp_path / "out.manifest.json"
+    data = json.loads(path.read_text())
+    data["inputs"][0][field] = [1, 0] if field == "rate" else 0
+    path.write_text(json.dumps(data))
+    with pytest.raises(ModelError, match="out of range|take no frames"):
+        StreamSession(path)

@@ -53,6 +53,8 @@ export function portOf(entry, chunk) {
   const [up, down] = entry.rate ?? [1, 1];
   const frames = entry.axis === null ? 1 : entry.frames ?? Math.floor((chunk * up) / down);
   const shape = entry.shape.map((size, axis) => (axis === entry.axis ? frames : Number.isInteger(size) ? size : 1));
+  if (entry.axis !== null && !(entry.axis in entry.shape && (entry.frames === null || entry.shape[entry.axis] === frames)))
+    throw new GraphcError(`the shape and the frames of '${entry.name}' differ`);
   for (const size of shape) whole(size, `shape of ${entry.name}`, 0);
   whole(frames, `frames of ${entry.name}`, 1);
   const count = shape.reduce((product, size) => product * size, 1);

@@ -57,7 +57,7 @@ class StreamBuffer:
         manifest: of the compiled model.
 
     Errors:
-        ModelError: the manifest names no stream input.
+        ModelError: the manifest names no stream input, or one of which a call takes nothing.
     """
 
     def __init__(self, manifest: Manifest):
@@ -70,6 +70,10 @@ class StreamBuffer:
             raise ModelError("the manifest names no stream input")
         self.chunk = manifest.chunk or manifest.chunk_multiple
         self.chunks = {name: self.frames_of(name, self.chunk) for name in self.streams}
+        if not all(self.chunks.values()):
+            raise ModelError(
+                f"the manifest's calls take no frames of {', '.join(n for n, c in self.chunks.items() if not c)}"
+            )
         self.empty()
 
     def empty(self) -> None:

@@ -13,6 +13,7 @@ from graphc_runtime.errors import ModelError
 FORMAT = "graphc.manifest/1"
 METADATA_KEY = "graphc.manifest"
 Count = Annotated[int, Bounds(0)]
+Positive = Annotated[int, Bounds(1)]
 Number = int | float
 Fill = float | Literal["inf", "-inf", "nan"]
 StateKind = Literal[
@@ -39,7 +40,7 @@ class LengthStep:
 
     mul: int
     add: int
-    div: Annotated[int, Bounds(1)]
+    div: Positive
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PortEntry:
     frames: Count | None
     shape: list[int | str | None]
     dtype: str
-    rate: tuple[int, int] | None = None
+    rate: tuple[Positive, Positive] | None = None
     batch_axis: Count | None = None
 
     @property
@@ -186,8 +187,8 @@ class Manifest:
     """The ports of a compiled model (docs/manifest.md says what each field means)."""
 
     format: Literal["graphc.manifest/1"]
-    chunk: Annotated[int, Bounds(1)] | None
-    chunk_multiple: Annotated[int, Bounds(1)]
+    chunk: Positive | None
+    chunk_multiple: Positive
     max_frames: Count | None
     inputs: list[InputEntry]
     outputs: list[OutputEntry]
