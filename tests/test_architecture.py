@@ -175,7 +175,9 @@ def test_packages_are_listed_as_the_folders_are() -> None:
         ".".join((name, *p.relative_to(root).parts))
         for name, root in (("graphc", SOURCE), ("graphc_passes", ROOT / "passes"), ("graphc_runtime", RUNTIME))
         for p in {f.parent for f in root.rglob("*.py")}
-    } | {"graphc_clients"}
+    }
+    copied = ("cpp", "cpp/project", "python/project", "web/project", "web/src")
+    folders |= {"graphc_clients", *(f"graphc_clients.{name.replace('/', '.')}" for name in copied)}
     assert set(project["tool"]["setuptools"]["packages"]) == folders
 
 
