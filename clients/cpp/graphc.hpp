@@ -662,7 +662,7 @@ class Output {
   size_t frame_bytes() const { return frames_.frame_bytes(); }
   // Frames that surely exist: the end of the stream may yet cut others.
   int64_t available() const {
-    if (port_->fixed) return frames_.count();
+    if (port_ == nullptr || port_->fixed) return frames_.count();
     return earlier_ + std::max<int64_t>(0, std::min(frames_.count() - earlier_, port_->length_of(seen_) - taken_));
   }
   // Copies so many frames, laid out as the offline model gives them, with `into` as large as that; false if fewer wait.
@@ -718,6 +718,8 @@ class Stream {
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
     std::string text;
     opened_ = false;
+    if (path.size() > 5 && path.compare(path.size() - 5, 5, ".json") == 0)
+      return error_ = path + " is a manifest: give the model beside it, which holds it too", false;
     manifest_ = Manifest();
     backend_ = std::move(backend);
     options_ = options;
@@ -739,7 +741,7 @@ class Stream {
   const std::string& error() const { return error_; }
   const Manifest& manifest() const { return manifest_; }
   int64_t larger() const { return larger_; }  // chunks of the larger calls
-  Output& output() { return outputs_.front(); }
+  Output& output() { return outputs_.empty() ? none_ : outputs_.front(); }
   Output* output(const std::string& name) {
     for (Output& output : outputs_)
       if (output.port().name == name) return &output;
@@ -758,16 +760,17 @@ class Stream {
 
   // Takes frames of the first input, laid out as the offline model takes them, and makes every call that they fill.
   bool push(const void* data, int64_t frames) {
-    return feed(inputs_.front(), data, frames) && perhaps_reset(data, frames);
+    return is_open() && feed(inputs_.front(), data, frames) && perhaps_reset(data, frames);
   }
 
   // The same of frames that lie one behind the other in memory, as a ring has them, whatever the model's layout.
   bool push_rows(const void* data, int64_t frames) {
-    return feed(inputs_.front(), data, frames, true) && perhaps_reset(data, frames);
+    return is_open() && feed(inputs_.front(), data, frames, true) && perhaps_reset(data, frames);
   }
 
   // The same of a named input. A static input has one frame: its value.
   bool push(const std::string& name, const void* data, int64_t frames = 1) {
+    if (!is_open()) return false;
     for (Input& input : inputs_)
       if (input.port->name == name)
         return feed(input, data, frames) && (&input != &inputs_.front() || perhaps_reset(data, frames));
@@ -776,7 +779,7 @@ class Stream {
 
   // Ends the stream: pads the last call, and makes calls until every output is whole.
   bool flush() {
-    if (!opened_ || flushed_) return error_ = "the stream has been flushed, or is not open", false;
+    if (!is_open()) return false;
     const int64_t total = total_frames();
     for (const Input& input : inputs_)
       if (!input.port->fixed && frames_in(input) != total) return error_ = "the inputs end at different times", false;
@@ -848,6 +851,7 @@ class Stream {
   std::string error_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
+  Output none_;  // of a stream that is not open
   std::vector<Memory> results_, states_[2], more_inputs_, more_results_;
   std::vector<std::vector<int64_t>> more_shapes_;  // those that are being bound
   int64_t larger_ = 1;
@@ -925,6 +929,12 @@ class Stream {
     return true;
   }
 
+  bool is_open() {
+    if (!opened_) return error_ = "no model is open", false;
+    if (flushed_) return error_ = "the stream has been flushed: reset() begins another", false;
+    return true;
+  }
+
   void begin() {
     turn_ = 0, fed_ = 0, flushed_ = false;
     for (size_t i = 0; i < first_.size(); ++i) std::copy(first_[i].begin(), first_[i].end(), states_[0][i].data());
@@ -946,13 +956,14 @@ class Stream {
   }
 
   bool feed(Input& input, const void* data, int64_t frames, bool rows = false) {
-    if (!opened_ || flushed_) return error_ = "the stream has been flushed, or is not open: reset() begins another", false;
-    if (frames < 0) return error_ = "fewer than no frames", false;
+    if (frames < 0) return error_ = "a push of " + std::to_string(frames) + " frames", false;
     if (input.port->fixed) {
       std::memcpy(input.memory.data(), data, input.memory.bytes());
       input.set = true;
       return true;
     }
+    for (const Input& other : inputs_)
+      if (other.port->fixed && !other.set) return error_ = "the static input '" + other.port->name + "' comes first", false;
     input.pushed += frames;
     if (manifest_.longest >= 0 && total_frames() > manifest_.longest) {
       input.pushed -= frames;
@@ -1004,10 +1015,7 @@ class Stream {
   bool call(int64_t valid, int64_t chunks = 1) {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       Input& input = inputs_[i];
-      if (input.port->fixed) {
-        if (!input.set) return error_ = "the static input '" + input.port->name + "' was not given", false;
-        continue;
-      }
+      if (input.port->fixed) continue;
       Memory& memory = chunks == 1 ? input.memory : more_inputs_[i];
       const int64_t frames = chunks * input.port->frames, there = std::min(input.frames.count(), frames);
       if (there < frames) std::memset(memory.data(), 0, memory.bytes());

@@ -24,6 +24,7 @@ from conftest import ROOT
 
 import graphc
 from graphc.discover.init_spec import starter_spec
+from graphc_runtime.command import main as stream_command
 
 CLIENTS = ROOT / "clients"
 MODELS = ROOT / "examples" / "models"
@@ -198,7 +199,7 @@ def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:
     model = compiled(tmp_path, "codec.torchscript", 320, ", frame_ms: 0.0625, inputs: {wave: {axis: 2}}")
     sound = sound_in(tmp_path)
     shown = run(sys.executable, "-m", "graphc_runtime.command", model, sound, "-o", tmp_path / "out.npz")
-    assert "48000 frames of wave in 151 calls" in shown
+    assert "48000 frames of wave in 150 pushes" in shown
     assert "of real time" in shown
     with np.load(tmp_path / "out.npz") as found:
         assert found["decoded"].shape == (1, 1, 48000)
@@ -318,3 +319,54 @@ def test_the_two_distributions_have_one_version() -> None:
         for folder in (ROOT, CLIENTS / "python")
     )
     assert own == device
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("flat.npy", "'features' has the shape [4000]"),
+        ("wide.npy", "save it as float32 [1, any, 40]"),
+        ("double.npy", "'features' is float64, where the model takes float32"),
+        ("empty.npy", "not an .npy file of numbers, or a truncated one"),
+        ("none.npy", "No such file"),
+        ("sound.wav", "'features' takes features [1, 'any', 40], not samples"),
+        ("text.json", "neither an .npy nor a .wav file"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, said: str
+) -> None:
+    model = compiled(tmp_path, "lstm_tagger.torchscript")
+    np.save(tmp_path / "flat.npy", np.zeros(4000, np.float32))
+    np.save(tmp_path / "wide.npy", np.zeros((1, 100, 39), np.float32))
+    np.save(tmp_path / "double.npy", np.zeros((1, 100, 40)))
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "text.json").write_text("{}")
+    sound_in(tmp_path)
+    assert stream_command([str(model), str(tmp_path / file)]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert file in shown
+    assert shown.count("\n") == 1
+
+
+def test_a_sound_of_another_rate_and_no_frames_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = compiled(tmp_path, "codec.torchscript", 320, ", frame_ms: 0.125, inputs: {wave: {axis: 2}}")
+    assert stream_command([str(model), str(sound_in(tmp_path))]) == 2
+    assert "it has 16000 samples a second, where the model takes 8000" in capsys.readouterr().err
+    np.save(tmp_path / "none.npy", np.zeros((1, 1, 0), np.float32))
+    assert stream_command([str(model), str(tmp_path / "none.npy")]) == 0
+    assert "0 frames of wave in 0 pushes" in capsys.readouterr().out
+    assert stream_command([str(model), "-o", str(tmp_path / "out.txt")]) == 2
+    assert "is no .npz" in capsys.readouterr().err
+
+
+def test_a_push_that_is_refused_takes_nothing(tmp_path: Path) -> None:
+    session = graphc.StreamSession(compiled(tmp_path, "cross_attention.torchscript"))
+    features, context = np.zeros((1, 16, 20), np.float32), np.zeros((1, 7, 10), np.float32)
+    with pytest.raises(graphc.InputError, match="'context' was not given"):
+        session.push(features=features)
+    with pytest.raises(graphc.InputError, match="has the shape"):
+        session.push(features=features, context=context[:, :3])
+    heard = session.push(features=features, context=context)["y"].shape[1]
+    assert heard + session.flush()["y"].shape[1] == 16

@@ -21,7 +21,7 @@ export class StreamSession {
     const files = {};
     for (const name of names) {
       if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is no file beside the manifest`);
-      files[name] = await (await fetched(new URL(name, new URL(url, globalThis.location?.href)))).arrayBuffer();
+      files[name] = await (await fetched(String(url).replace(/[^/]*$/, '') + name)).arrayBuffer();
     }
     const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
     return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, catch_up, session: more, reset});
@@ -29,7 +29,12 @@ export class StreamSession {
 
   /** The same of a manifest and a model in memory; `files` are the bytes of files that the manifest names. */
   static async create(ort, manifest, model, {files = {}, multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
-    const session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
+    let session;
+    try {
+      session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
+    } catch (error) {
+      throw new GraphcError(`onnxruntime does not open the model: ${error.message ?? error}`);
+    }
     return new StreamSession(ort, session, readManifest(manifest), {files, multiple, catch_up, reset});
   }
 
@@ -75,6 +80,9 @@ export class StreamSession {
   async push(frames) {
     if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
     const given = this.named(frames);
+    for (const [name, value] of Object.entries(given)) this.check(name, value);
+    const absent = this.inputs.find((port) => port.fixed && !this.statics.has(port.name) && !(port.name in given));
+    if (absent) throw new GraphcError(`the static input '${absent.name}' was not given: pass it with the first frames`);
     for (const [name, value] of Object.entries(given)) this.accept(name, value);
     for (let chunks = this.chunks_ready(); chunks > 0; chunks = this.chunks_ready())
       await this.call(chunks * this.chunk, chunks);
@@ -132,23 +140,29 @@ export class StreamSession {
   }
 
   named(frames) {
-    if (!ArrayBuffer.isView(frames)) return frames ?? {};
+    if (frames === null || typeof frames !== 'object' || Array.isArray(frames))
+      throw new GraphcError('push takes a typed array, or typed arrays by name');
+    if (!ArrayBuffer.isView(frames)) return frames;
     const streams = this.inputs.filter((port) => !port.fixed);
     if (streams.length !== 1) throw new GraphcError(`there are ${streams.length} stream inputs: pass them by name`);
     return {[streams[0].name]: frames};
   }
 
-  accept(name, value) {
+  check(name, value) {
     const port = this.inputs.find((one) => one.name === name);
     if (!port) throw new GraphcError(`'${name}' is no input of the model`);
     if (!(value instanceof port.Array)) throw new GraphcError(`'${name}' is no ${port.Array.name}, as ${port.dtype} is`);
+    if (port.fixed && value.length !== port.count) throw new GraphcError(`'${name}' has ${value.length} entries of ${port.count}`);
+    if (value.length % port.width) throw new GraphcError(`'${name}' is no whole frames of ${port.width} entries`);
+  }
+
+  accept(name, value) {
+    const port = this.inputs.find((one) => one.name === name);
     if (port.fixed) {
-      if (value.length !== port.count) throw new GraphcError(`'${name}' has ${value.length} entries of ${port.count}`);
       this.statics.set(name, this.tensor(port.dtype, value.slice(), port.shape));
       return;
     }
     const frames = value.length / port.width;
-    if (!Number.isInteger(frames)) throw new GraphcError(`'${name}' is no whole frames of ${port.width} entries`);
     const before = this.pushed.get(name);
     this.pushed.set(name, before + frames);
     const longest = this.manifest.beyond === 'continues' ? null : this.manifest.max_frames;
@@ -169,9 +183,7 @@ export class StreamSession {
     const feeds = {};
     for (const port of this.inputs) {
       if (port.fixed) {
-        const value = this.statics.get(port.name);
-        if (!value) throw new GraphcError(`the static input '${port.name}' was not given`);
-        feeds[port.name] = value;
+        feeds[port.name] = this.statics.get(port.name);
         continue;
       }
       const frames = this.waiting.get(port.name);
@@ -223,7 +235,17 @@ export class StreamSession {
   }
 }
 
+/** What lies at a URL, or in Node in a file. */
 async function fetched(url) {
+  const local = globalThis.process?.versions?.node && !/^(https?|data|blob):/.test(String(url));
+  if (local) {
+    const {readFile} = await import('node:fs/promises');
+    try {
+      return new Response(await readFile(String(url).startsWith('file:') ? new URL(url) : url));
+    } catch (error) {
+      throw new GraphcError(`${url}: ${error.message}`);
+    }
+  }
   const answer = await fetch(url);
   if (!answer.ok) throw new GraphcError(`${url}: ${answer.status} ${answer.statusText}`);
   return answer;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import wave
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc_runtime.contract.manifest import PortEntry
 from graphc_runtime.errors import GraphcError, InputError
 from graphc_runtime.session import StreamSession
 from graphc_runtime.stream_buffer import Arrays, cut
 
 Array = NDArray[Any]
 NOISE_CALLS = 50
+WRONG_RATE = 0.005
 LINES = 8
 
 
@@ -36,6 +39,9 @@ def main(words: list[str] | None = None) -> int:
     except GraphcError as err:
         print(f"graphc-stream: error: {err}", file=sys.stderr)
         return err.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as err:
         print(f"graphc-stream: error: {err.filename}: {err.strerror}", file=sys.stderr)
         return 2
@@ -45,6 +51,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def streamed(options: argparse.Namespace) -> None:
+    if options.output is not None and options.output.suffix != ".npz":
+        raise InputError(f"'{options.output}' is no .npz", hint="outputs are kept in an .npz")
     session = StreamSession(options.model, target=options.target)
     feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
     whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
@@ -63,7 +71,7 @@ def streamed(options: argparse.Namespace) -> None:
     spent.append(time.perf_counter() - start)
     keep(whole, rest)
     if lines > LINES:
-        print(f"… {lines - LINES} more calls")
+        print(f"… {lines - LINES} more pushes")
     print(f"tail: {said(session, rest)}")
     print(summary(session, feeds, spent))
     if options.output is not None:
@@ -106,23 +114,40 @@ def read(session: StreamSession, path: Path) -> Array:
     entry = session.streams[name]
     if path.suffix == ".npy":
         try:
-            return np.asarray(np.load(path, allow_pickle=False))
-        except ValueError as err:
-            raise InputError(f"not an .npy file: {err}", where=str(path)) from err
+            value = np.asarray(np.load(path, allow_pickle=False))
+        except (ValueError, EOFError) as err:
+            raise InputError("not an .npy file of numbers, or a truncated one", where=str(path)) from err
+        try:
+            session.fitting(name, value)
+        except InputError as err:
+            hint = err.hint or f"save it as {session.dtypes[name]} [{', '.join(str(s) for s in wanted(entry))}]"
+            raise InputError(err.reason, hint=hint, where=str(path)) from None
+        return value
     try:
         with wave.open(str(path), "rb") as file:
-            width, channels = file.getsampwidth(), file.getnchannels()
+            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
             raw = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as err:
-        raise InputError(f"not a .wav file: {err}", where=str(path)) from err
+        raise InputError("neither an .npy nor a .wav file", where=str(path)) from err
     shape = [-1 if axis == entry.axis else int(size or 1) for axis, size in enumerate(entry.shape)]
-    if width != 2 or channels != 1 or entry.axis is None or any(size not in (1, -1) for size in shape):
+    if entry.axis is None or any(size not in (1, -1) for size in shape):
         raise InputError(
-            f"a .wav of {channels} channels and {8 * width} bits, where '{name}' takes {entry.shape}",
-            hint="a model of samples takes one channel of 16 bits; features come from an .npy",
-            where=str(path),
+            f"'{name}' takes features {wanted(entry)}, not samples", hint="give them in an .npy", where=str(path)
+        )
+    if width != 2 or channels != 1:
+        raise InputError(f"it has {channels} channels of {8 * width} bits", hint="save one of 16 bits", where=str(path))
+    if session.manifest.frame_ms and abs(rate * session.manifest.frame_ms / 1000 - 1) > WRONG_RATE:
+        heard = round(1000 / session.manifest.frame_ms)
+        raise InputError(
+            f"it has {rate} samples a second, where the model takes {heard}", hint="resample it", where=str(path)
         )
     return (np.frombuffer(raw, "<i2") / np.float32(32768)).astype(np.float32).reshape(shape)
+
+
+def wanted(entry: PortEntry) -> list[int | str | None]:
+    """The shape of any number of frames."""
+    shape: list[int | str | None] = ["any" if a == entry.axis else s for a, s in enumerate(entry.shape)]
+    return ["any", *shape] if entry.is_step else shape
 
 
 def pieces(session: StreamSession, feeds: Arrays) -> Iterator[Arrays]:
@@ -155,8 +180,8 @@ def said(session: StreamSession, new: Arrays) -> str:
 def summary(session: StreamSession, feeds: Arrays, spent: list[float]) -> str:
     name = next(iter(session.streams))
     frames = feeds[name].shape[session.streams[name].along or 0]
-    text = f"{frames} frames of {name} in {len(spent)} calls, {np.median(spent) * 1000:.3f} ms a call"
-    if session.manifest.frame_ms:
+    text = f"{frames} frames of {name} in {len(spent) - 1} pushes, {np.median(spent) * 1000:.3f} ms a push"
+    if session.manifest.frame_ms and frames:
         heard = frames * session.chunk / session.chunks[name] * session.manifest.frame_ms / 1000
         text += f", {sum(spent) / heard:.4f} of real time"
     return text

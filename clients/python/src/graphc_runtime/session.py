@@ -104,8 +104,12 @@ class StreamSession(StreamBuffer):
         """
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
-        for name, value in self.named(frames, named).items():
-            self.take(name, np.asarray(value))
+        given = {name: np.asarray(value) for name, value in self.named(frames, named).items()}
+        for name, value in given.items():
+            self.fitting(name, value)
+        self.check_statics(given)
+        for name, value in given.items():
+            self.take(name, value)
         while ready := self.ready():
             self.collect(self.call(self.cut_chunk(ready), ready), ready)
         new = self.taken_out(self.fed)
@@ -160,12 +164,20 @@ class StreamSession(StreamBuffer):
 
     def call(self, chunk: Arrays, valid: int) -> Arrays:
         """One call: exactly a chunk in, the outputs out, the states carried."""
-        absent = [name for name in self.statics if name not in self.values]
-        if absent:
-            raise InputError(f"the static input '{absent[0]}' was not given", hint="pass it with the first frames")
+        self.check_statics({})
         feeds = {**chunk, **self.values} if self.values else chunk
         results, self.states = self.calls.step(feeds, self.states, [valid] * (self.manifest.streams or 1))
         return results
+
+    def check_statics(self, given: Mapping[str, Array]) -> None:
+        """Refuses frames that come before the static inputs.
+
+        Errors:
+            InputError: names the one that is absent.
+        """
+        for name in self.statics:
+            if name not in self.values and name not in given:
+                raise InputError(f"the static input '{name}' was not given", hint="pass it with the first frames")
 
     def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
         """A whole stream from its start: reset, push, flush. Outputs without time are those of the last call."""

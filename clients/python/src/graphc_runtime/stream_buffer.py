@@ -114,11 +114,11 @@ class StreamBuffer:
         calls = math.ceil(max(lacking) / self.chunk)
         return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
 
-    def take(self, name: str, value: Array) -> None:
-        """Takes frames of one stream input, or the value of a static one.
+    def fitting(self, name: str, value: Array) -> Array:
+        """Frames of one stream input, or the value of a static one, in the shape that is buffered.
 
         Errors:
-            InputError: a name, shape or dtype that does not fit, or too many frames.
+            InputError: a name, shape or dtype that does not fit.
         """
         entry = self.streams.get(name) or self.statics.get(name)
         if entry is None:
@@ -141,12 +141,23 @@ class StreamBuffer:
                 f"'{name}' has the shape {given}, where the model takes {entry.shape}",
                 hint=f"several frames are one array of [{frames}]" if entry.is_step else None,
             )
+        return value
+
+    def take(self, name: str, value: Array) -> None:
+        """Takes frames of one stream input, or the value of a static one.
+
+        Errors:
+            InputError: a name, shape or dtype that does not fit, or too many frames; nothing is taken then.
+        """
+        value = self.fitting(name, value)
+        entry = self.streams.get(name) or self.statics[name]
         if entry.along is None:
             self.values[name] = value
             return
         self.pushed[name] += value.shape[entry.along]
         limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
+            self.pushed[name] -= value.shape[entry.along]
             raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() in time")
         if value.shape[entry.along]:
             self.buffers[name].append(value)
