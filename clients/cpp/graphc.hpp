@@ -969,6 +969,10 @@ class Stream {
       input.pushed -= frames;
       return error_ = "a stream of more than " + std::to_string(manifest_.longest) + " frames", false;
     }
+    if (!rows && frames == input.port->frames && input.frames.count() == 0 && is_alone(input)) {
+      std::memcpy(input.memory.data(), data, input.memory.bytes());
+      return call(manifest_.chunk, 1, true);
+    }
     for (int64_t at = 0; at < frames;) {
       const int64_t some = std::min(frames - at, std::max<int64_t>(1, larger_ * input.port->frames - input.frames.count()));
       const char* from = static_cast<const char*>(data);
@@ -983,6 +987,9 @@ class Stream {
     return true;
   }
 
+  bool is_alone(const Input& input) const {
+    return std::all_of(inputs_.begin(), inputs_.end(), [&](const Input& i) { return &i == &input || i.port->fixed; });
+  }
   int64_t frames_in(const Input& input) const {
     return -floor_div(-input.pushed * manifest_.chunk, input.port->frames);
   }
@@ -1011,11 +1018,11 @@ class Stream {
     return false;
   }
 
-  // One call that takes so many chunks, of which so many frames are real.
-  bool call(int64_t valid, int64_t chunks = 1) {
+  // One call that takes so many chunks, of which so many frames are real. `filled`: they are in place.
+  bool call(int64_t valid, int64_t chunks = 1, bool filled = false) {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       Input& input = inputs_[i];
-      if (input.port->fixed) continue;
+      if (input.port->fixed || filled) continue;
       Memory& memory = chunks == 1 ? input.memory : more_inputs_[i];
       const int64_t frames = chunks * input.port->frames, there = std::min(input.frames.count(), frames);
       if (there < frames) std::memset(memory.data(), 0, memory.bytes());

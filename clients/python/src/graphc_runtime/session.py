@@ -104,12 +104,11 @@ class StreamSession(StreamBuffer):
         """
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
-        given = {name: np.asarray(value) for name, value in self.named(frames, named).items()}
-        for name, value in given.items():
-            self.fitting(name, value)
+        named_frames = self.named(frames, named)
+        given = {name: self.fitting(name, np.asarray(value)) for name, value in named_frames.items()}
         self.check_statics(given)
         for name, value in given.items():
-            self.take(name, value)
+            self.keep(name, value)
         while ready := self.ready():
             self.collect(self.call(self.cut_chunk(ready), ready), ready)
         new = self.taken_out(self.fed)

@@ -149,7 +149,14 @@ class StreamBuffer:
         Errors:
             InputError: a name, shape or dtype that does not fit, or too many frames; nothing is taken then.
         """
-        value = self.fitting(name, value)
+        self.keep(name, self.fitting(name, value))
+
+    def keep(self, name: str, value: Array) -> None:
+        """The same of what fits.
+
+        Errors:
+            InputError: too many frames; nothing is taken then.
+        """
         entry = self.streams.get(name) or self.statics[name]
         if entry.along is None:
             self.values[name] = value
