@@ -133,14 +133,16 @@ def test_first_values_never_load_a_pickle(compiled: Path) -> None:
         StreamSession(path)
 
 
+def tagger(folder: Path, stream: str, passes: str) -> None:
+    spec = folder / "spec.yaml"
+    model = ROOT / "examples" / "models" / "lstm_tagger.torchscript.onnx"
+    spec.write_text(f"version: 1\nmodel: {model}\noutput: out.onnx\nstream: {stream}\npasses: [{passes}]\n")
+    graphc.compile(spec)
+
+
 def test_thirty_minutes_reset_in_silences_give_what_their_parts_give_offline(tmp_path: Path) -> None:
     """A tagger at 100 frames a second; every 50 s two seconds are silent."""
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(
-        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
-        "stream: {chunk: 50, frame_ms: 10}\npasses: [lift_state, fold_constants, simplify, fuse]\n"
-    )
-    graphc.compile(spec)
+    tagger(tmp_path, "{chunk: 50, frame_ms: 10}", "lift_state, fold_constants, simplify, fuse")
     x = np.random.default_rng(0).standard_normal((1, 30 * 60 * 100, 40)).astype(np.float32)
     for second in range(0, 30 * 60, 50):
         x[:, second * 100 : (second + 2) * 100] = 0
@@ -156,12 +158,7 @@ def test_thirty_minutes_reset_in_silences_give_what_their_parts_give_offline(tmp
 
 
 def test_a_reset_needs_the_time_of_a_frame(tmp_path: Path) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(
-        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
-        "stream: {chunk: 50}\npasses: [lift_state]\n"
-    )
-    graphc.compile(spec)
+    tagger(tmp_path, "{chunk: 50}", "lift_state")
     with pytest.raises(ModelError, match="how long a frame lasts") as caught:
         StreamSession(tmp_path / "out.onnx", reset=graphc.ResetInSilence(below=0.01, after_s=60))
     assert "stream.frame_ms" in (caught.value.hint or "")
@@ -169,12 +166,7 @@ def test_a_reset_needs_the_time_of_a_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["rate", "frames"])
 def test_a_stream_of_which_calls_take_nothing_is_refused(tmp_path: Path, field: str) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(
-        f"version: 1\nmodel: {ROOT}/examples/models/lstm_tagger.torchscript.onnx\noutput: out.onnx\n"
-        "stream: {chunk: 5}\npasses: [lift_state]\n"
-    )
-    graphc.compile(spec)
+    tagger(tmp_path, "{chunk: 5}", "lift_state")
     path = tmp_path / "out.manifest.json"
     data = json.loads(path.read_text())
     data["inputs"][0][field] = [1, 0] if field == "rate" else 0

@@ -98,8 +98,8 @@ class BatchSession:
         slot = self.stream(number)
         if slot.finished:
             raise InputError(f"the stream {number} is finished")
-        for name, value in slot.named(frames, named).items():
-            slot.take(name, np.asarray(value))
+        for name, value in slot.all_fitting(slot.named(frames, named)).items():
+            slot.keep(name, value)
 
     def finish(self, number: int) -> None:
         """Says that no more frames of a stream will come; the steps that follow give its tail and free its place."""

@@ -57,21 +57,19 @@ def streamed(options: argparse.Namespace) -> None:
     feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
     whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
     spent: list[float] = []
-    lines = 0
     for frames in pieces(session, feeds):
         start = time.perf_counter()
         new = session.push(frames)
         spent.append(time.perf_counter() - start)
         keep(whole, new)
-        lines += 1
-        if lines <= LINES:
+        if len(spent) <= LINES:
             print(said(session, new))
+    if len(spent) > LINES:
+        print(f"… {len(spent) - LINES} more pushes")
     start = time.perf_counter()
     rest = session.flush()
     spent.append(time.perf_counter() - start)
     keep(whole, rest)
-    if lines > LINES:
-        print(f"… {lines - LINES} more pushes")
     print(f"tail: {said(session, rest)}")
     print(summary(session, feeds, spent))
     if options.output is not None:

@@ -81,7 +81,7 @@ class StreamSession(StreamBuffer):
         self.compiled, self.runner, self.first = compiled, compiled.runner, compiled.first
         self.calls = calls_of(compiled.manifest, compiled.runner)
         self.silence = reset
-        self.longest_s = math.inf if reset is None else longest_s(reset, compiled.manifest)
+        self.reset_after_s = math.inf if reset is None else reset_after_s(reset, compiled.manifest)
         self.reset()
 
     def reset(self) -> None:
@@ -104,27 +104,25 @@ class StreamSession(StreamBuffer):
         """
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
-        named_frames = self.named(frames, named)
-        given = {name: self.fitting(name, np.asarray(value)) for name, value in named_frames.items()}
+        pushed = self.named(frames, named)
+        given = self.all_fitting(pushed)
         self.check_statics(given)
         for name, value in given.items():
             self.keep(name, value)
         while ready := self.ready():
             self.collect(self.call(self.cut_chunk(ready), ready), ready)
         new = self.taken_out(self.fed)
-        return new if self.silence is None else self.perhaps_reset(new, frames, named)
+        return new if self.silence is None else self.perhaps_reset(new, pushed)
 
-    def perhaps_reset(
-        self, new: Arrays, frames: Array | Mapping[str, Array] | None, named: Mapping[str, Array]
-    ) -> Arrays:
+    def perhaps_reset(self, new: Arrays, pushed: Mapping[str, Array]) -> Arrays:
         """What is new, with the tail behind it where the stream has lasted long enough and ends in silence."""
         assert self.silence is not None
         first, total = next(iter(self.streams)), self.total_frames(partly=True)
-        pushed = self.named(frames, named).get(first)
+        heard = pushed.get(first)
         lasted = total * (self.manifest.frame_ms or 0) / 1000
-        if pushed is None or not np.size(pushed) or lasted < self.longest_s or total < self.manifest.min_frames:
+        if heard is None or not np.size(heard) or lasted < self.reset_after_s or total < self.manifest.min_frames:
             return new
-        if not self.silence.is_silent(np.asarray(pushed)):
+        if not self.silence.is_silent(np.asarray(heard)):
             return new
         values, rest = self.values, self.flush()
         self.reset()
@@ -203,7 +201,7 @@ def joined(first: Array, rest: Array, entry: PortEntry) -> Array:
     return np.concatenate([np.atleast_1d(first), np.atleast_1d(rest)], axis=entry.along or 0)
 
 
-def longest_s(reset: ResetInSilence, manifest: Manifest) -> float:
+def reset_after_s(reset: ResetInSilence, manifest: Manifest) -> float:
     """Seconds after which a stream may end.
 
     Errors:

@@ -143,16 +143,16 @@ class StreamBuffer:
             )
         return value
 
-    def take(self, name: str, value: Array) -> None:
-        """Takes frames of one stream input, or the value of a static one.
+    def all_fitting(self, named: Mapping[str, Array]) -> Arrays:
+        """The same of several inputs. Nothing is buffered, so that a push which is refused takes nothing.
 
         Errors:
-            InputError: a name, shape or dtype that does not fit, or too many frames; nothing is taken then.
+            InputError: one of them does not fit.
         """
-        self.keep(name, self.fitting(name, value))
+        return {name: self.fitting(name, np.asarray(value)) for name, value in named.items()}
 
     def keep(self, name: str, value: Array) -> None:
-        """The same of what fits.
+        """Buffers frames that fit, or the value of a static input.
 
         Errors:
             InputError: too many frames; nothing is taken then.
