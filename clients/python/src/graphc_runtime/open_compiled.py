@@ -97,5 +97,9 @@ def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compil
 def manifest_in(model: OrtModel, path: Path) -> Manifest:
     text = model.metadata(METADATA_KEY)
     if text is None:
-        raise ModelError("not a model compiled by graphc: it holds no manifest", where=str(path))
+        raise ModelError(
+            "not a model compiled by graphc: it holds no manifest",
+            where=str(path),
+            hint="compile it, and give the output: graphc compile SPEC",
+        )
     return parse_manifest(text, str(path))
