@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 
 from graphc.cli.main import cli
 from graphc.passes.registry import load_registry
+from graphc.spec.options import option_lines
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -39,7 +40,10 @@ def passes() -> str:
     for name in registry:
         cls = registry[name]
         parts.append(f"## {name}\n\n{as_markdown(cls.manual())}\n")
-        rows = [f"| `{option}` | {field.description} |" for option, field in cls.Config.model_fields.items()]
+        rows = [
+            f"| {'&emsp;' * depth}`{option.partition(' ')[0]}` | {does} |"
+            for depth, option, does in option_lines(cls.Config)
+        ]
         if rows:
             parts.append("\n".join(["| option | |", "| --- | --- |", *rows, ""]))
     return "\n".join(parts)

@@ -314,6 +314,7 @@ def test_validate_sees_a_damaged_output(project: Project) -> None:
 def test_passes_and_schema() -> None:
     listed = graphc("passes").stdout
     assert [line.split()[0] for line in listed.splitlines()] == [
+        "attach_front_end",
         "convert_float",
         "fold_constants",
         "fuse",

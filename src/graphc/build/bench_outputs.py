@@ -9,10 +9,11 @@ from typing import Any
 from graphc.build.output_files import output_paths
 from graphc.build.revalidate import compiled_session
 from graphc.errors import SpecError
-from graphc.ir.model import read_model
 from graphc.measure.bench import Latency, measure, measure_in_turns
 from graphc.measure.memory import memory_of
 from graphc.offline.prepare import offline_of
+from graphc.passes.plan import source_of
+from graphc.passes.registry import load_registry
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc_runtime.session import StreamSession
@@ -32,7 +33,7 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
     spec_file = load_spec(path)
     session = compiled_session(spec_file)
     assert spec_file.spec.stream is not None
-    offline = offline_of(read_model(spec_file.model_path), spec_file.spec.stream, spec_file)
+    offline = offline_of(source_of(spec_file, load_registry()), spec_file.spec.stream, spec_file)
     if not targets:
         latency = measure(session, offline, calls, SECONDS)
         return {"spec": str(path), **latency.as_dict(), "lines": [line_of(path.name, latency)]}

@@ -76,11 +76,14 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     outputs = output_paths(spec_file)
     if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
-    source = read_model(spec_file.model_path)
+    exported = read_model(spec_file.model_path)
+    source = plan.source(exported, spec_file.folder)
     stream, validation = spec_file.spec.stream, spec_file.spec.validation
     offline = offline_of(source, stream, spec_file) if stream is not None else None
-    pipeline = Pipeline(source, plan, stream, validation, offline, options.progress, spec_file.folder)
-    data = started(spec_file, source, fingerprint)
+    pipeline = Pipeline(
+        source, plan, stream, validation, offline, options.progress, spec_file.folder, exported=exported
+    )
+    data = started(spec_file, exported, fingerprint)
     try:
         result = pipeline.run()
         record_result(data, result, offline)

@@ -18,7 +18,7 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.pipeline import Pipeline
-from graphc.passes.plan import config_of, is_lossy, make_plan
+from graphc.passes.plan import config_of, is_lossy, make_plan, source_of
 from graphc.passes.registry import load_registry, registry_of
 from graphc.spec.schema import DriftSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile, load_spec
@@ -92,7 +92,7 @@ def recheck_of(path: Path) -> Recheck:
     session = compiled_session(spec_file, exact=not lossy)
     spec = spec_file.spec
     assert spec.stream is not None
-    source = read_model(spec_file.model_path)
+    source = source_of(spec_file, registry)
     offline = as_asked(spec_file, offline_of(source, spec.stream, spec_file))
     window = session.manifest.window
     reference: Reference
@@ -183,7 +183,7 @@ def drift_of(
     compiled = compiled_session(spec_file)
     spec = spec_file.spec
     assert spec.stream is not None
-    offline = offline_of(read_model(spec_file.model_path), spec.stream, spec_file)
+    offline = offline_of(source_of(spec_file, registry_of(spec_file, allowed)), spec.stream, spec_file)
     exact = float_session(pipeline_of(spec_file, offline, allowed, progress).until_lossy())
     asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})
     folder = spec_file.folder
@@ -208,8 +208,9 @@ def pipeline_of(
     """
     spec = spec_file.spec
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
-    source = read_model(spec_file.model_path)
-    return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, spec_file.folder)
+    exported = read_model(spec_file.model_path)
+    source, folder = plan.source(exported, spec_file.folder), spec_file.folder
+    return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, folder, exported=exported)
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:

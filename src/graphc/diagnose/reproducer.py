@@ -52,8 +52,8 @@ def bisect_spec(
         raise OutputError("it is not empty", where=str(folder), hint="name a new folder for the reproduction")
     spec = spec_file.spec
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
-    recipe = Recipe(plan, spec.validation, spec_file.folder)
-    case = Case(read_model(spec_file.model_path), spec.stream)
+    recipe = Recipe(plan.behind_source(), spec.validation, spec_file.folder)
+    case = Case(plan.source(read_model(spec_file.model_path), spec_file.folder), spec.stream)
     found = first_failure(recipe, case)
     if found is None:
         line = f"{path.name}: every pass holds; if what was compiled does not, compile it again"

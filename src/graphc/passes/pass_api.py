@@ -104,6 +104,19 @@ class Pass(ABC, Generic[C]):
     def warm_up(self) -> None:
         """Begins what takes long to start, before the first pass of a compilation runs; waits for nothing."""
 
+    def source(self, config: C, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+        """The model with other inputs, where the pass gives it some: what the stream section of a spec is about.
+
+        A pass that has this comes before those that have it not; ``run`` makes the same change.
+
+        Args:
+            folder: the spec's, to which paths in options are relative.
+
+        Errors:
+            PassError: the options do not fit the model.
+        """
+        return model
+
     def reference(self, config: C, offline: Offline) -> Offline | None:
         """The offline model as the options of this pass change what equal means; None where they do not.
 

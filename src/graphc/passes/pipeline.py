@@ -59,6 +59,8 @@ class Pipeline:
     Args:
         progress: takes (what, done, total).
         folder: the spec's, for the paths in options.
+        source: the model that the stream section is about.
+        exported: the model as it was read, where passes give it other inputs.
     """
 
     source: onnx.ModelProto
@@ -75,6 +77,7 @@ class Pipeline:
     running: str = ""
     failing: ValidationStream | None = None
     lifted: tuple[onnx.ModelProto, Signature] | None = None
+    exported: onnx.ModelProto | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -200,8 +203,8 @@ class Pipeline:
                 )
             model = given_stream(self.offline, self.stream.chunk, self.stream.frame_ms)
             return model, model.proto()
-        model = Model.of(self.source)
-        return model, self.source
+        exported = self.exported or self.source
+        return Model.of(exported), exported
 
     def step(
         self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, checks: Checks

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import onnx
+
+from graphc.ir.model import read_model
 from graphc.passes.pass_api import Pass, PassConfig
 from graphc.passes.registry import Registry
 from graphc.spec.options import read_options
@@ -30,6 +33,10 @@ class PlannedPass:
     def name(self) -> str:
         return self.instance.name
 
+    @property
+    def changes_inputs(self) -> bool:
+        return has_source(type(self.instance))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -40,6 +47,39 @@ class Plan:
         """The files that options of passes name; of folders all that is in them."""
         texts = [text for planned in self.passes for text in planned.instance.reads(planned.config)]
         return [path for text in texts for path in files_in(folder / text)]
+
+    def source(self, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+        """The model that the stream section is about: the exported one, with other inputs where passes give it some.
+
+        Errors:
+            PassError: the options of a pass do not fit the model.
+        """
+        for planned in self.passes:
+            model = planned.instance.source(planned.config, model, folder)
+        return model
+
+    def behind_source(self) -> Plan:
+        """The passes that run on that model."""
+        return replace(self, passes=tuple(p for p in self.passes if not p.changes_inputs))
+
+
+def has_source(cls: type[Pass[Any]]) -> bool:
+    """Whether a pass gives a model other inputs."""
+    return cls.source is not Pass.source
+
+
+def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
+    """The model that the stream section of a spec is about, read from its file.
+
+    Errors:
+        SpecError: an option of a pass that gives the model other inputs.
+        GraphcError: the model cannot be used, or the options do not fit it.
+    """
+    model = read_model(spec_file.model_path)
+    for index, entry in enumerate(spec_file.spec.passes):
+        if entry.name in registry and has_source(cls := registry[entry.name]):
+            model = cls().source(config_of(spec_file, index, cls, entry.options), model, spec_file.folder)
+    return model
 
 
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
@@ -72,6 +112,10 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             raise spec_file.error(keys, f"'{entry.name}' stands here twice", "leave one out")
         if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
             raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
+        if has_source(cls) and any(not p.changes_inputs for p in planned):
+            raise spec_file.error(
+                keys, f"'{entry.name}' gives the model other inputs", "put it before all other passes"
+            )
         streaming = streaming or cls.gives == "streaming"
         lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
         tolerance = merged_tolerance(entry.tolerance, cls.tolerance, lossiest, spec.validation.tolerance)
@@ -82,6 +126,11 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             ("stream",),
             "nothing makes this model a stream",
             "put lift_state among the passes, or name its state ports under stream.states",
+        )
+    lifts = any(p.instance.gives == "streaming" for p in planned)
+    if spec.stream is not None and not lifts and planned and planned[0].changes_inputs:
+        raise spec_file.error(
+            ("passes",), f"'{planned[0].name}' gives a model other inputs before it streams", "add lift_state behind it"
         )
     wanted = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
     for name in wanted:

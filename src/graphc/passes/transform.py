@@ -13,6 +13,7 @@ from graphc.ir.graph import opset_of
 from graphc.ir.model import Model
 from graphc.ir.verify import verify
 from graphc.passes.pass_api import PassContext
+from graphc.passes.plan import has_source
 from graphc.passes.registry import load_registry
 from graphc.spec.nearest import nearest
 from graphc.targets.registry import target_named
@@ -43,6 +44,8 @@ def transform(
         cls = registry[name]
         if cls.requires == "streaming" or cls.gives == "streaming":
             raise PassError(f"'{name}' needs a stream", hint="use a spec and graphc.compile")
+        if has_source(cls):
+            raise PassError(f"'{name}' gives the model other inputs", hint="use a spec and graphc.compile")
         try:
             config = cls.Config.model_validate({k: v for k, v in options.items() if k != "tolerance"})
         except PydanticError as err:

@@ -10,6 +10,7 @@ import click
 from graphc.cli.command import JSON, Failures, command
 from graphc.passes.pass_api import Pass
 from graphc.passes.registry import load_registry
+from graphc.spec.options import option_lines
 from graphc.spec.schema import ToleranceSpec
 from graphc_runtime.errors import GraphcError
 
@@ -48,13 +49,8 @@ def show_manual(name: str, cls: type[Pass[Any]]) -> None:
     takes = {"any": "any model", "offline": "an offline model", "streaming": "a streaming model"}[cls.requires]
     click.echo(f"Takes {takes} and gives {gives}, {promise}.\n")
     click.echo("Options:" if cls.Config.model_fields else "Options: none, but tolerance")
-    for option, field in cls.Config.model_fields.items():
-        default = (
-            ""
-            if field.is_required()
-            else f" (default {json.dumps(field.get_default(call_default_factory=True), default=str)})"
-        )
-        click.echo(f"    {option}{default}: {field.description or ''}")
+    for depth, option, does in option_lines(cls.Config):
+        click.echo(f"    {'    ' * depth}{option}{': ' if does else ''}{does}")
     if parts := cls.parts():
         click.echo("\nParts:")
         width = max(len(part) for part in parts)

@@ -1,0 +1,104 @@
+"""What a front end is: frames cut out of samples, a spectrum, bands, a logarithm, a linear map of what that gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Edge = Literal["zeros", "reflect", "symmetric"]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How frames are cut: frame f is the ``size`` samples from ``f * hop - before`` on.
+
+    Args:
+        size: samples of a frame.
+        hop: samples from one frame to the next.
+        before: samples that stand in front of the first.
+        behind: samples that stand behind the last.
+        edge: what those are: zeros, or the signal mirrored at its outermost sample or beside it.
+    """
+
+    size: int
+    hop: int
+    before: int = 0
+    behind: int = 0
+    edge: Edge = "zeros"
+
+
+@dataclass(frozen=True)
+class Energy:
+    """The logarithm of a frame's energy among the features, before its window and pre-emphasis.
+
+    Args:
+        row: the feature that holds it.
+        centred: whether the mean of the frame is taken off first.
+    """
+
+    row: int
+    centred: bool
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Features as a function of samples: ``gain * matrix @ log(guard(bands @ |spectrum @ frame|^power)) + offset``.
+
+    Args:
+        name: the kind, as a spec names it.
+        rate: samples in a second.
+        framing: how frames are cut.
+        spectrum: the linear map of a frame to real and imaginary parts, [2, bins, size].
+        bands: what each feature takes of each bin, [features, bins].
+        power: 2 for squared magnitudes, 1 for magnitudes.
+        emphasis: y[n] = x[n] - emphasis * x[n - 1] over the whole signal, before frames are cut.
+        guard: what keeps the logarithm finite: the larger of value and ``floor``, or their sum.
+        floor: the number of the guard, one or one for each feature.
+        logarithm: whether there is one.
+        energy: the feature that is the frame's energy.
+        matrix: a linear map of the logarithms, [outputs, features].
+        gain: [outputs], or one number.
+        offset: [outputs], or one number.
+        scale: what samples are multiplied by first.
+        notes: sentences about options that training had and a stream has not.
+    """
+
+    name: str
+    rate: int
+    framing: Framing
+    spectrum: Array
+    bands: Array
+    power: Literal[1, 2] = 2
+    emphasis: float = 0.0
+    guard: Literal["max", "add"] = "max"
+    floor: Array | float = 0.0
+    logarithm: bool = True
+    energy: Energy | None = None
+    matrix: Array | None = None
+    gain: Array | float = 1.0
+    offset: Array | float = 0.0
+    scale: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> int:
+        """Features of a frame."""
+        return len(self.bands if self.matrix is None else self.matrix)
+
+    @property
+    def frame_ms(self) -> float:
+        """Milliseconds from one frame to the next."""
+        return 1000.0 * self.framing.hop / self.rate
+
+    def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
+        """The same with given means taken off and divided by given deviations, each [features]."""
+        return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
+
+
+def spread(value: Array | float, count: int) -> NDArray[Any]:
+    """One number, or one for each feature, as [count]."""
+    return np.broadcast_to(np.asarray(value, np.float64), (count,))

@@ -1,0 +1,96 @@
+"""What mel spectrograms of torchaudio and librosa have in common: a centred transform, bands and a logarithm."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from graphc_passes._front_ends.front_end import Array, Edge, Framing, FrontEnd
+from graphc_passes._front_ends.mel_filters import Scale, mel_filters
+from graphc_passes._front_ends.options import KindOptions
+from graphc_passes._front_ends.spectrum import centred, cosines, fourier
+from pydantic import Field
+from scipy.signal import get_window
+
+PADDING: dict[str, Edge] = {"constant": "zeros", "reflect": "reflect", "symmetric": "symmetric"}
+
+
+class CentredOptions(KindOptions):
+    win_length: int | None = Field(default=None, gt=1, description="samples; n_fft where it is left out")
+    center: bool = True
+    pad_mode: Literal["constant", "reflect", "symmetric"] = "reflect"
+    power: float = Field(default=2.0, description="1 or 2")
+    n_mels: int = Field(default=128, ge=1, le=1000)
+    norm: Literal["slaney"] | None = None
+    log: Literal["db", "natural", "none"] = Field(default="db", description="decibels, ln, or the bands as they are")
+    guard: Literal["max", "add"] = Field(default="max", description="how the floor keeps a logarithm finite")
+    amin: float = Field(default=1e-10, gt=0, description="the floor of the bands before the logarithm")
+    ref: float = Field(default=1.0, gt=0, description="what 0 dB are; of log: db alone")
+    top_db: float | None = Field(default=None, description="null alone: it is below the maximum of the utterance")
+    n_mfcc: int | None = Field(default=None, ge=1, description="cepstra instead of bands")
+    dct_norm: Literal["ortho"] | None = "ortho"
+    lifter: float = Field(default=0.0, ge=0)
+
+    def made(
+        self, rate: int, fft: int, hop: int, window: str, low: float, high: float, scale: Scale, gain: float = 1.0
+    ) -> FrontEnd:
+        """The front end of these options.
+
+        Args:
+            window: a periodic one, by scipy's name.
+            gain: what the spectrum is multiplied by.
+
+        Errors:
+            PassError: an option that a stream cannot have, or one that fits no other.
+        """
+        size = self.win_length or fft
+        if size > fft:
+            raise self.refuse("win_length", f"{size} is more than n_fft {fft}", "raise n_fft")
+        if not low < high <= rate / 2:
+            raise self.refuse("n_mels", f"bands from {low:g} to {high:g} Hz", "end them within half the sampling rate")
+        if self.power not in (1.0, 2.0):
+            raise self.refuse("power", f"{self.power:g} is neither 1 nor 2", "use 1 or 2")
+        if self.top_db is not None:
+            raise self.refuse(
+                "top_db",
+                f"{self.top_db:g} counts from the maximum of the whole utterance, which no stream knows",
+                "set top_db: null; amin is a floor that a stream has",
+            )
+        if self.n_mfcc is not None and self.n_mfcc > self.n_mels:
+            raise self.refuse("n_mfcc", f"{self.n_mfcc} of {self.n_mels} bands", "raise n_mels")
+        side = fft // 2 if self.center else 0
+        shape = centred(get_window(window, size, fftbins=True), fft)
+        loud, offset = self.decibels()
+        return FrontEnd(
+            self.kind(),
+            rate,
+            Framing(fft, hop, side, side, PADDING[self.pad_mode] if self.center else "zeros"),
+            fourier(shape, fft) * gain,
+            mel_filters(rate, fft, self.n_mels, low, high, scale, self.norm),
+            power=2 if self.power == 2.0 else 1,
+            guard=self.guard,
+            floor=self.amin,
+            logarithm=self.log != "none",
+            matrix=None if self.n_mfcc is None else self.cepstra(self.n_mfcc) * loud,
+            gain=loud if self.n_mfcc is None else 1.0,
+            offset=offset if self.n_mfcc is None else self.cepstra(self.n_mfcc) @ np.full(self.n_mels, offset),
+        )
+
+    def decibels(self) -> tuple[float, float]:
+        """What the natural logarithm is multiplied by, and what is added."""
+        if self.log != "db":
+            return 1.0, 0.0
+        multiplier = 10.0 if self.power == 2.0 else 20.0
+        return multiplier / np.log(10.0), -multiplier * np.log10(max(self.amin, self.ref))
+
+    def cepstra(self, count: int) -> Array:
+        table = cosines(count, self.n_mels)
+        if self.dct_norm is None:
+            table = table * np.sqrt(2.0 * self.n_mels)
+            table[0] *= np.sqrt(2.0)
+        return lifter_of(count, self.lifter)[:, None] * table
+
+
+def lifter_of(count: int, order: float) -> Array:
+    """librosa's lifter counts cepstra from 1."""
+    return np.ones(count) if order == 0.0 else 1.0 + order / 2.0 * np.sin(np.pi * np.arange(1, count + 1) / order)

@@ -1,0 +1,42 @@
+"""Kaldi's filter bank, as compute-fbank-feats, kaldi-native-fbank and torchaudio.compliance.kaldi make it."""
+
+from __future__ import annotations
+
+import numpy as np
+from graphc_passes._front_ends.front_end import FrontEnd
+from graphc_passes._front_ends.kinds.kaldi_frames import EPSILON, KaldiOptions
+
+
+class KaldiFbank(KaldiOptions):
+    use_log_fbank: bool = True
+    use_power: bool = True
+
+    @classmethod
+    def kind(cls) -> str:
+        return "kaldi_fbank"
+
+    def front_end(self) -> FrontEnd:
+        """Errors:
+        PassError: an option that a stream cannot have.
+        """
+        self.refuse_what_no_stream_has()
+        bands, energy, floor = self.filters(), None, np.asarray(EPSILON)
+        if self.use_energy:
+            if not self.use_log_fbank or not (self.use_power or self.raw_energy):
+                raise self.refuse(
+                    "use_energy",
+                    "is the logarithm of a power, beside features that are none",
+                    "leave the energy out, or set use_log_fbank and use_power",
+                )
+            bands, energy, floor = self.with_energy(bands, len(bands) if self.htk_compat else 0)
+        return FrontEnd(
+            self.kind(),
+            round(self.sample_frequency),
+            self.framing(),
+            self.spectrum(),
+            bands,
+            power=2 if self.use_power else 1,
+            floor=floor,
+            logarithm=self.use_log_fbank,
+            energy=energy,
+        )

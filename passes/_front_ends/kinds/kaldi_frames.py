@@ -1,0 +1,159 @@
+"""What Kaldi's filter banks and cepstra have in common: its frames, its windows, its mel scale.
+
+Options are those of Kaldi's ``--config`` files, with underscores (feat/feature-window.h, feat/mel-computations.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from graphc_passes._front_ends.front_end import Array, Energy, Framing
+from graphc_passes._front_ends.mel_filters import kaldi_filters
+from graphc_passes._front_ends.options import KindOptions
+from graphc_passes._front_ends.spectrum import fourier, power_of_two
+from pydantic import Field, model_validator
+
+EPSILON = float(np.finfo(np.float32).eps)
+WindowType = Literal["povey", "hanning", "hamming", "sine", "rectangular", "blackman"]
+
+
+class KaldiOptions(KindOptions):
+    sample_frequency: float = Field(default=16000.0, gt=0, le=1e6)
+    frame_length: float = Field(default=25.0, gt=0, le=1e4, description="milliseconds")
+    frame_shift: float = Field(default=10.0, gt=0, le=1e4, description="milliseconds")
+    dither: float = Field(default=0.0, description="0 alone: noise is no part of a model")
+    preemphasis_coefficient: float = Field(default=0.97, ge=0, le=1)
+    remove_dc_offset: bool = True
+    window_type: WindowType = "povey"
+    blackman_coeff: float = 0.42
+    round_to_power_of_two: bool = True
+    snip_edges: bool = Field(default=True, description="false: frames reach over both ends, where samples are mirrored")
+    num_mel_bins: int = Field(default=23, ge=3, le=1000)
+    low_freq: float = Field(default=20.0, ge=0)
+    high_freq: float = Field(default=0.0, description="0 and below: so far from half the sampling rate")
+    htk_mode: bool = False
+    use_energy: bool = False
+    energy_floor: float = Field(default=0.0, ge=0)
+    raw_energy: bool = Field(default=True, description="the energy before pre-emphasis and window")
+    htk_compat: bool = Field(default=False, description="the energy, or C0, comes last")
+    subtract_mean: bool = Field(default=False, description="false alone: see cmvn")
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.partition("#")[0].strip()
+            if not words:
+                continue
+            name, _, value = words.removeprefix("--").partition("=")
+            if not words.startswith("--") or not name:
+                raise ValueError(f"line {number} is no --option=value")
+            name = name.strip().replace("-", "_")
+            found[name] = converted(cls, name, value.strip())
+        return found
+
+    @model_validator(mode="after")
+    def sizes_fit(self) -> Self:
+        if self.size < 2 or self.hop < 1:
+            raise ValueError("a frame has two samples or more, and a shift one")
+        if not self.low_freq < self.high <= self.sample_frequency / 2:
+            raise ValueError("low_freq lies below high_freq, and high_freq within half the sampling rate")
+        return self
+
+    @property
+    def size(self) -> int:
+        return int(self.sample_frequency * 0.001 * self.frame_length)
+
+    @property
+    def hop(self) -> int:
+        return int(self.sample_frequency * 0.001 * self.frame_shift)
+
+    @property
+    def high(self) -> float:
+        return self.high_freq if self.high_freq > 0 else self.sample_frequency / 2 + self.high_freq
+
+    @property
+    def fft(self) -> int:
+        return power_of_two(self.size) if self.round_to_power_of_two else self.size
+
+    def refuse_what_no_stream_has(self) -> None:
+        """Refuses noise and statistics of the whole utterance.
+
+        Errors:
+            PassError: an option asks for them.
+        """
+        if self.dither != 0.0:
+            raise self.refuse(
+                "dither", f"{self.dither:g} adds noise, which no two runs share", "set dither: 0 beside config"
+            )
+        if self.subtract_mean:
+            raise self.refuse(
+                "subtract_mean",
+                "takes off the mean of the whole utterance, which no stream knows",
+                "give the statistics of the training set, or a running mean: see cmvn",
+            )
+
+    def framing(self) -> Framing:
+        if self.snip_edges:
+            return Framing(self.size, self.hop)
+        before = self.size // 2 - self.hop // 2
+        return Framing(self.size, self.hop, before, self.hop // 2 - self.hop + self.size - before, "symmetric")
+
+    def frame_matrix(self) -> Array:
+        """Removal of the mean, pre-emphasis and window of one frame, [size, size]."""
+        n = self.size
+        matrix = np.eye(n) - 1.0 / n if self.remove_dc_offset else np.eye(n)
+        emphasis = np.eye(n) - self.preemphasis_coefficient * np.eye(n, k=-1)
+        emphasis[0, 0] = 1.0 - self.preemphasis_coefficient
+        return np.asarray(np.diag(self.window()) @ emphasis @ matrix)
+
+    def window(self) -> Array:
+        place = 2.0 * np.pi * np.arange(self.size) / (self.size - 1)
+        hanning = 0.5 - 0.5 * np.cos(place)
+        windows = {
+            "povey": hanning**0.85,
+            "hanning": hanning,
+            "hamming": 0.54 - 0.46 * np.cos(place),
+            "sine": np.sin(0.5 * place),
+            "rectangular": np.ones(self.size),
+            "blackman": self.blackman_coeff - 0.5 * np.cos(place) + (0.5 - self.blackman_coeff) * np.cos(2.0 * place),
+        }
+        return np.asarray(windows[self.window_type])
+
+    def spectrum(self) -> Array:
+        return fourier(self.frame_matrix(), self.fft)
+
+    def filters(self) -> Array:
+        return kaldi_filters(
+            self.sample_frequency, self.fft, self.num_mel_bins, self.low_freq, self.high, self.htk_mode
+        )
+
+    def with_energy(self, bands: Array, row: int) -> tuple[Array, Energy | None, Array]:
+        """The bands with a row for the energy, how that is computed where not by the bands, and the floors."""
+        bands = np.insert(bands, row, 0.0, axis=0)
+        floors = np.full(len(bands), EPSILON)
+        floors[row] = max(EPSILON, self.energy_floor)
+        if self.raw_energy:
+            return bands, Energy(row, self.remove_dc_offset), floors
+        bands[row] = 2.0 / self.fft
+        bands[row, 0] = 1.0 / self.fft
+        if self.fft % 2 == 0:
+            bands[row, -1] = 1.0 / self.fft
+        return bands, None, floors
+
+
+def converted(options: type[KaldiOptions], name: str, value: str) -> Any:
+    """A value of a configuration file as its option has it; an unknown option stays text."""
+    field = options.model_fields.get(name)
+    if field is None or field.annotation is str:
+        return value
+    if field.annotation is bool:
+        if value not in ("true", "false", ""):
+            raise ValueError(f"--{name.replace('_', '-')} is true or false, not {value}")
+        return value != "false"
+    if field.annotation in (int, float):
+        number: int | float = field.annotation(value)
+        return number
+    return value

@@ -1,0 +1,39 @@
+"""librosa's melspectrogram, with power_to_db or a logarithm behind it, and its mfcc."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from graphc_passes._front_ends.front_end import FrontEnd
+from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
+from graphc_passes._front_ends.options import yaml_mapping
+from pydantic import Field
+
+
+class LibrosaMel(CentredOptions):
+    sr: int = Field(default=22050, gt=0)
+    n_fft: int = Field(default=2048, gt=1, le=65536)
+    hop_length: int = Field(default=512, gt=0, description="samples")
+    window: Literal["hann", "hamming", "blackman", "bartlett", "boxcar"] = "hann"
+    pad_mode: Literal["constant", "reflect", "symmetric"] = "constant"
+    fmin: float = Field(default=0.0, ge=0)
+    fmax: float | None = Field(default=None, gt=0)
+    htk: bool = False
+    norm: Literal["slaney"] | None = "slaney"
+
+    @classmethod
+    def kind(cls) -> str:
+        return "librosa_mel"
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        return yaml_mapping(text)
+
+    def front_end(self) -> FrontEnd:
+        """Errors:
+        PassError: an option that a stream cannot have.
+        """
+        scale: Literal["htk", "slaney"] = "htk" if self.htk else "slaney"
+        high = self.fmax or self.sr / 2
+        return self.made(self.sr, self.n_fft, self.hop_length, self.window, self.fmin, high, scale)

@@ -1,0 +1,134 @@
+"""NeMo's mel spectrogram (AudioToMelSpectrogramPreprocessor, FilterbankFeatures), as it runs outside training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from graphc_passes._front_ends.front_end import Array, Framing, FrontEnd
+from graphc_passes._front_ends.mel_filters import mel_filters
+from graphc_passes._front_ends.options import KindOptions, yaml_mapping
+from graphc_passes._front_ends.spectrum import centred, fourier, power_of_two
+from pydantic import Field
+from scipy.signal import get_window
+
+from graphc.api import PassConfig
+
+TRAINING_ALONE = (
+    "_target_",
+    "cls",
+    "params",
+    "max_duration",
+    "rng",
+    "nb_augmentation_prob",
+    "nb_max_freq",
+    "use_grads",
+)
+SMALLEST = {"tiny": float(np.finfo(np.float32).tiny), "eps": float(np.finfo(np.float32).eps)}
+
+
+class FixedStatistics(PassConfig):
+    fixed_mean: list[float]
+    fixed_std: list[float]
+
+
+class NemoMel(KindOptions):
+    sample_rate: int = Field(default=16000, gt=0)
+    window_size: float = Field(default=0.02, gt=0, le=10, description="seconds")
+    window_stride: float = Field(default=0.01, gt=0, le=10, description="seconds")
+    n_window_size: int | None = Field(default=None, gt=1, description="samples, instead of window_size")
+    n_window_stride: int | None = Field(default=None, gt=0, description="samples, instead of window_stride")
+    window: Literal["hann", "hamming", "blackman", "bartlett", "none"] | None = "hann"
+    normalize: str | FixedStatistics | None = Field(
+        default="per_feature", description="NA, or fixed_mean and fixed_std of the training set"
+    )
+    n_fft: int | None = Field(default=None, gt=1, le=65536)
+    preemph: float | None = Field(default=0.97, ge=0, le=1)
+    features: int = Field(default=64, ge=1, le=1000)
+    lowfreq: float = Field(default=0.0, ge=0)
+    highfreq: float | None = Field(default=None, gt=0)
+    log: bool = True
+    log_zero_guard_type: Literal["add", "clamp"] = "add"
+    log_zero_guard_value: float | Literal["tiny", "eps"] = 2.0**-24
+    dither: float = Field(default=1e-5, description="of training alone")
+    pad_to: int = Field(default=16, description="of batches alone")
+    pad_value: float = Field(default=0.0, description="of batches alone")
+    frame_splicing: int = Field(default=1, description="1 alone")
+    exact_pad: bool = Field(default=False, description="false alone")
+    mag_power: float = 2.0
+    mel_norm: Literal["slaney"] | None = "slaney"
+
+    @classmethod
+    def kind(cls) -> str:
+        return "nemo_mel"
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        """The section ``preprocessor`` of a model's configuration, or that section alone."""
+        found = yaml_mapping(text)
+        found = found.get("model", found)
+        section = found.get("preprocessor", found)
+        if not isinstance(section, dict) or "features" not in section:
+            raise ValueError("it has no section 'preprocessor' with 'features'")
+        return {name: value for name, value in section.items() if name not in TRAINING_ALONE}
+
+    def front_end(self) -> FrontEnd:
+        """Errors:
+        PassError: an option that a stream cannot have.
+        """
+        self.refuse_what_no_stream_has()
+        size = self.n_window_size or int(self.window_size * self.sample_rate)
+        hop = self.n_window_stride or int(self.window_stride * self.sample_rate)
+        fft = self.n_fft or power_of_two(size)
+        if fft < size:
+            raise self.refuse("n_fft", f"{fft} is less than a window of {size} samples", "raise it")
+        shape = "boxcar" if self.window in (None, "none") else str(self.window)
+        guard = self.log_zero_guard_value
+        front = FrontEnd(
+            self.kind(),
+            self.sample_rate,
+            Framing(fft, hop, fft // 2, fft - hop - fft // 2),
+            fourier(centred(get_window(shape, size, fftbins=False), fft), fft),
+            mel_filters(
+                self.sample_rate,
+                fft,
+                self.features,
+                self.lowfreq,
+                self.highfreq or self.sample_rate / 2,
+                "slaney",
+                self.mel_norm,
+            ),
+            power=2 if self.mag_power == 2.0 else 1,
+            emphasis=self.preemph or 0.0,
+            guard="add" if self.log_zero_guard_type == "add" else "max",
+            floor=SMALLEST[guard] if isinstance(guard, str) else guard,
+            logarithm=self.log,
+            notes=self.notes(),
+        )
+        if isinstance(self.normalize, FixedStatistics):
+            return front.normalised(*self.statistics(self.normalize))
+        return front
+
+    def notes(self) -> tuple[str, ...]:
+        return (f"dither {self.dither:g} is of training alone",) if self.dither else ()
+
+    def statistics(self, given: FixedStatistics) -> tuple[Array, Array]:
+        if len(given.fixed_mean) != self.features or len(given.fixed_std) != self.features:
+            raise self.refuse("normalize", f"it takes {self.features} means and deviations", "give one a feature")
+        return np.asarray(given.fixed_mean), np.asarray(given.fixed_std)
+
+    def refuse_what_no_stream_has(self) -> None:
+        if self.normalize in ("per_feature", "all_features"):
+            raise self.refuse(
+                "normalize",
+                f"{self.normalize} takes the statistics of the whole utterance, which no stream knows",
+                "train with normalize: NA as NeMo's streaming models do, give fixed_mean and fixed_std, or set "
+                "normalize: NA here and a running cmvn: {window: 600}",
+            )
+        if self.exact_pad:
+            raise self.refuse("exact_pad", "is not among what graphc builds", "export with exact_pad: false")
+        if self.frame_splicing != 1:
+            raise self.refuse("frame_splicing", "is not among what graphc builds", "stack frames in the model")
+        if self.mag_power not in (1.0, 2.0):
+            raise self.refuse("mag_power", f"{self.mag_power:g} is neither 1 nor 2", "use 1 or 2")

@@ -1,0 +1,51 @@
+"""The features of openWakeWord: its melspectrogram.onnx, and the x / 10 + 2 that its code puts behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from graphc_passes._front_ends.front_end import Framing, FrontEnd
+from graphc_passes._front_ends.mel_filters import mel_filters
+from graphc_passes._front_ends.options import KindOptions, yaml_mapping
+from graphc_passes._front_ends.spectrum import centred, fourier
+from pydantic import Field
+from scipy.signal import get_window
+
+RATE, FFT, WINDOW, HOP, BANDS = 16000, 512, 400, 160, 32
+LOW, HIGH, FLOOR = 60.0, 3800.0, 1e-10
+
+
+class OpenwakewordMel(KindOptions):
+    top_db: float | None = Field(default=None, description="null alone: it is below the maximum of what is heard")
+
+    @classmethod
+    def kind(cls) -> str:
+        return "openwakeword_mel"
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        return yaml_mapping(text)
+
+    def front_end(self) -> FrontEnd:
+        """Errors:
+        PassError: top_db.
+        """
+        if self.top_db is not None:
+            raise self.refuse(
+                "top_db",
+                "counts from the maximum of the samples of one call, which no front end of single frames knows",
+                "leave it out, or compile melspectrogram.onnx itself with stream.window: 1760 and chunk: 1280",
+            )
+        return FrontEnd(
+            self.kind(),
+            RATE,
+            Framing(FFT, HOP),
+            fourier(centred(get_window("hann", WINDOW), FFT), FFT),
+            mel_filters(RATE, FFT, BANDS, LOW, HIGH, "slaney", "slaney"),
+            floor=FLOOR,
+            gain=1.0 / np.log(10.0),
+            offset=2.0,
+            notes=("the package's floor of 80 dB below the loudest band of a call is left out",),
+        )

@@ -1,0 +1,60 @@
+"""torchaudio's MelSpectrogram, with AmplitudeToDB or a logarithm behind it, and its MFCC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from graphc_passes._front_ends.front_end import FrontEnd
+from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
+from graphc_passes._front_ends.options import yaml_mapping
+from pydantic import Field
+from scipy.signal import get_window
+
+WINDOWS = {"hann": "hann", "hamming": "hamming", "blackman": "blackman", "bartlett": "bartlett", "ones": "boxcar"}
+
+
+class TorchaudioMel(CentredOptions):
+    sample_rate: int = Field(default=16000, gt=0)
+    n_fft: int = Field(default=400, gt=1, le=65536)
+    hop_length: int | None = Field(default=None, gt=0, description="samples; half a window where it is left out")
+    f_min: float = Field(default=0.0, ge=0)
+    f_max: float | None = Field(default=None, gt=0)
+    pad: int = Field(default=0, description="0 alone")
+    window: Literal["hann", "hamming", "blackman", "bartlett", "ones"] = Field(default="hann", description="window_fn")
+    normalized: bool | Literal["window", "frame_length"] = False
+    mel_scale: Literal["htk", "slaney"] = "htk"
+
+    @classmethod
+    def kind(cls) -> str:
+        return "torchaudio_mel"
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        return yaml_mapping(text)
+
+    def front_end(self) -> FrontEnd:
+        """Errors:
+        PassError: an option that a stream cannot have.
+        """
+        if self.pad:
+            raise self.refuse("pad", "zeros around the utterance are not among what graphc builds", "set pad: 0")
+        size = self.win_length or self.n_fft
+        return self.made(
+            self.sample_rate,
+            self.n_fft,
+            self.hop_length or size // 2,
+            WINDOWS[self.window],
+            self.f_min,
+            self.f_max or self.sample_rate / 2,
+            self.mel_scale,
+            self.gain(size),
+        )
+
+    def gain(self, size: int) -> float:
+        if self.normalized == "frame_length":
+            return float(self.n_fft**-0.5)
+        if self.normalized:
+            return float(np.sum(get_window(WINDOWS[self.window], size) ** 2) ** -0.5)
+        return 1.0

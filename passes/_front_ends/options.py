@@ -1,0 +1,78 @@
+"""What the options of all kinds have in common: a file that they may come from, and how a kind says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graphc.api import PassConfig, PassError, nearest
+
+MOST_CONFIG_BYTES = 1_000_000
+
+
+class KindOptions(PassConfig):
+    """Options named as the library of a kind names them; those given in the spec go before those of a file."""
+
+    config: str | None = Field(default=None, description="a file of the library to take the other options from")
+
+    @classmethod
+    def kind(cls) -> str:
+        raise NotImplementedError
+
+    @classmethod
+    def from_text(cls, text: str) -> Mapping[str, Any]:
+        """The options that a configuration file of the library holds.
+
+        Errors:
+            ValueError: it is none.
+        """
+        raise NotImplementedError
+
+    def with_file(self, folder: Path) -> Self:
+        """The same options with those of the file, where one is named.
+
+        Errors:
+            PassError: the file cannot be read, is none, or holds an option that is unknown or does not fit.
+        """
+        if self.config is None:
+            return self
+        path = folder / self.config
+        try:
+            if path.stat().st_size > MOST_CONFIG_BYTES:
+                raise ValueError("it is larger than a configuration")
+            found = dict(self.from_text(path.read_text()))
+        except OSError as err:
+            raise PassError(f"{self.kind()}.config: the file cannot be read: {err.strerror}", where=str(path)) from err
+        except (ValueError, YAMLError) as err:
+            raise PassError(f"{self.kind()}.config: not a configuration: {err}", where=str(path)) from err
+        given = {name: getattr(self, name) for name in self.model_fields_set if name != "config"}
+        try:
+            return type(self).model_validate({**found, **given})
+        except ValidationError as err:
+            first = err.errors(include_url=False)[0]
+            name = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden":
+                hint = nearest(name, list(type(self).model_fields))
+                raise PassError(f"{self.kind()}: unknown option '{name}'", where=str(path), hint=hint) from None
+            raise PassError(f"{self.kind()}.{name}: {first['msg'].lower()}", where=str(path)) from None
+
+    def refuse(self, option: str, reason: str, hint: str) -> PassError:
+        """What is raised where a stream cannot have an option."""
+        return PassError(f"attach_front_end: {self.kind()}.{option}: {reason}", hint=hint)
+
+
+def yaml_mapping(text: str) -> Mapping[str, Any]:
+    """The mapping that a YAML or JSON text is.
+
+    Errors:
+        ValueError: it is none.
+    """
+    found = YAML(typ="safe", pure=True).load(text)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no mapping of options")
+    return found
