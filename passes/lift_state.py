@@ -135,7 +135,8 @@ class LiftState(Pass[LiftStateOptions]):
                     f"lift_state.{key} changes how a model is lifted, and stream.window takes the model as it is",
                     hint=f"leave out window, or lift_state.{key}",
                 )
-            lifted = api.slide(offline, stream.window, stream.chunk, stream.frame_ms)
+            whole = (offline, stream.window, stream.chunk, stream.frame_ms)
+            lifted = api.slide_by_lift(*whole) or api.slide(*whole)
         else:
             settings = config.settings()
             offline = api.limit_attention(offline, settings) or offline
@@ -151,7 +152,7 @@ class LiftState(Pass[LiftStateOptions]):
         assert signature is not None
         size = sum(s.nbytes for s in signature.states)
         stays += api.port_changes(signature.renamed, signature.dropped)
-        stays.append(promised(signature) if stream.window is None else of_a_window(stream.window))
+        stays.append(promised(signature) if stream.window is None else of_a_window(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
 
@@ -174,9 +175,11 @@ def promised(signature: Signature) -> str:
     return f"proved equal for every length from {least} to {most} frames; {beyond} (`graphc inspect` says what ends it)"
 
 
-def of_a_window(frames: int) -> str:
+def of_a_window(signature: Signature) -> str:
+    kept = any(s.kind == "window" for s in signature.states)
+    how = "" if kept else ", and computes the new ones alone: nothing in the model looks at where the window ends"
     return (
-        f"each call gives what the offline model gives for the last {frames} frames; "
+        f"each call gives what the offline model gives for the last {signature.window} frames{how}; "
         "a call that the end of a stream cuts short has zeros behind it"
     )
 

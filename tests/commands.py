@@ -22,7 +22,7 @@ LOADED = (
     "graphc.discover.init_spec",
     "graphc.stream.lift",
     "graphc.stream.modes.limit_attention",
-    "graphc.stream.modes.sliding_clip",
+    "graphc.stream.windows.sliding_clip",
     *(
         m.name
         for package in (graphc_passes, graphc.stream.rules)

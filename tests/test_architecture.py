@@ -63,6 +63,7 @@ STREAM_ORDER = (
     "modes",
     "ports",
     "lift",
+    "windows",
 )
 LISTS = {"emit/tflite/rules", "emit/torch_program/rules", "stream/rules", "stream/symbolic/ops", "passes/_rewrites"}
 MOST_FILES = 12

@@ -55,8 +55,9 @@ from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.modes.input_cache import cache_inputs
 from graphc.stream.modes.limit_attention import limit_attention
 from graphc.stream.modes.per_stream_clocks import per_stream_clocks
-from graphc.stream.modes.sliding_clip import slide
 from graphc.stream.propagation.analysis import analyse
+from graphc.stream.windows.lifted_window import slide_by_lift
+from graphc.stream.windows.sliding_clip import slide
 from graphc.system.files import write_all
 from graphc.targets.registry import all_targets, target_with
 from graphc.targets.target import Target
@@ -147,6 +148,7 @@ __all__ = [
     "scalar_of",
     "size_of",
     "slide",
+    "slide_by_lift",
     "sorted_nodes",
     "standard",
     "static_shapes",

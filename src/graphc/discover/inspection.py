@@ -17,9 +17,9 @@ from graphc.ir.sizes import size_of
 from graphc.offline.reference import Offline
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
-from graphc.stream.modes.sliding_clip import slide
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.stream.propagation.analysis import Analysis, analyse
+from graphc.stream.windows.sliding_clip import slide
 from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc_runtime.errors import StreamError
 

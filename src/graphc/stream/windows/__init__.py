@@ -1,0 +1,1 @@
+"""A clip model over the last frames of a stream. Imports lift."""
