@@ -39,6 +39,7 @@ ORDER = (
     "target_api",
     "diagnose",
     "build",
+    "pipelines",
     "discover",
     "cli",
     "__init__",

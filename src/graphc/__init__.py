@@ -46,14 +46,19 @@ __all__ = [
 
 
 def compile(spec_path: str | Path, options: Options | None = None) -> Report:  # noqa: A001
-    """Compiles a spec and writes its outputs; what ``graphc compile`` calls.
+    """Compiles a spec, or a pipeline of several, and writes its outputs; what ``graphc compile`` calls.
 
     Errors:
         GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
     """
-    from graphc.spec.spec_file import load_spec
+    from graphc.spec.spec_file import PipelineFile, load_any_spec
 
-    spec_file = load_spec(spec_path)
+    spec_file = load_any_spec(spec_path)
+    if isinstance(spec_file, PipelineFile):
+        from graphc.build.report import Report
+        from graphc.pipelines.compile_pipeline import compile_pipeline
+
+        return Report(compile_pipeline(spec_file, options))
     from graphc.build.compiler import compile_spec
 
     return compile_spec(spec_file, options)

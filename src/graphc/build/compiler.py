@@ -16,9 +16,9 @@ from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.static_ports import with_static_ports
-from graphc.build.target_files import Made, made_targets, report_entry, runtimes_of, wanted_targets
+from graphc.build.target_files import Made, Wanted, made_targets, report_entry, runtimes_of, wanted_targets
 from graphc.ir.external_weights import array_of, is_kept, loaded
-from graphc.ir.model import EXTERNAL_DATA_LIMIT, digest, read_model
+from graphc.ir.model import EXTERNAL_DATA_LIMIT, Model, digest, read_model
 from graphc.ir.sizes import size_of
 from graphc.manifest.make_manifest import manifest_of, npz, to_json
 from graphc.measure.bench import measure
@@ -30,7 +30,7 @@ from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Progress
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
-from graphc.passes.plan import make_plan
+from graphc.passes.plan import Plan, make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
@@ -60,6 +60,26 @@ class Options:
     progress: Progress = lambda what, done, total: None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A compilation that can begin: what a spec asks for, checked, and a hash of all that its outputs depend on."""
+
+    spec_file: SpecFile
+    plan: Plan
+    targets: list[Wanted]
+    fingerprint: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What a compilation made: the files, not yet written, the model, and the record."""
+
+    files: dict[Path, bytes]
+    model: Model
+    proto: onnx.ModelProto
+    data: dict[str, Any]
+
+
 def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     """Compiles a spec and writes its outputs, whole or not at all.
 
@@ -67,15 +87,42 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
         GraphcError: every kind; ``exit_code`` is the command's status.
     """
     options = options or Options()
+    prepared = prepare(spec_file, options)
+    if not options.force and (earlier := is_up_to_date(output_paths(spec_file), prepared.fingerprint)) is not None:
+        return Report({**earlier, "up_to_date": True})
+    made = compiled(prepared, options)
+    write_all(made.files)
+    return Report(made.data)
+
+
+def prepare(spec_file: SpecFile, options: Options) -> Prepared:
+    """Checks all that can be checked before the model is read.
+
+    Errors:
+        SpecError: passes, options or outputs that do not fit.
+        ModelError: the model's file cannot be read.
+    """
     registry = registry_of(spec_file, options.allow_pass_paths)
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
     targets = wanted_targets(spec_file)
     read = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
     fingerprint = fingerprint_of(spec_file, registry.files, read) | runtimes_of(targets)
-    outputs = output_paths(spec_file)
-    if not options.force and (earlier := is_up_to_date(outputs, fingerprint)) is not None:
-        return Report({**earlier, "up_to_date": True})
+    return Prepared(spec_file, plan, targets, fingerprint)
+
+
+def compiled(prepared: Prepared, options: Options) -> Compilation:
+    """Runs the passes and makes the files; writes none but the report of a failure, where one is asked for.
+
+    Errors:
+        GraphcError: every kind.
+    """
+    spec_file, plan, targets, outputs = (
+        prepared.spec_file,
+        prepared.plan,
+        prepared.targets,
+        output_paths(prepared.spec_file),
+    )
     exported = read_model(spec_file.model_path)
     source = plan.source(exported, spec_file.folder)
     stream, validation = spec_file.spec.stream, spec_file.spec.validation
@@ -83,7 +130,7 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     pipeline = Pipeline(
         source, plan, stream, validation, offline, options.progress, spec_file.folder, exported=exported
     )
-    data = started(spec_file, exported, fingerprint)
+    data = started(spec_file, exported, prepared.fingerprint)
     try:
         result = pipeline.run()
         record_result(data, result, offline)
@@ -101,8 +148,7 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
             write_all({options.report_on_failure: Report(data).json().encode()})
         raise
     finish_files(files, outputs, data)
-    write_all(files)
-    return Report(data)
+    return Compilation(files, result.model, result.proto, data)
 
 
 def recordings_of(spec_file: SpecFile) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -10,21 +11,34 @@ from pydantic import ValidationError as PydanticError
 from graphc.errors import SpecError
 from graphc.spec.messages import first_error, plain_words
 from graphc.spec.nearest import nearest
+from graphc.spec.pipeline_schema import LinkSpec, PipelineFileSpec, PipelineSpec, PrimeSpec, StageSpec, TriggerSpec
 from graphc.spec.schema import BudgetSpec, DriftSpec, LatencySpec, Spec, ToleranceSpec, ValidateSpec
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
 from graphc.spec.yaml_source import YamlFile, read_yaml
 
 
-class SpecFile:
-    """A spec and where it stands: resolves its paths, and gives file, line and column for every complaint."""
+class Located:
+    """What a YAML file holds: gives file, line and column for every complaint."""
 
-    def __init__(self, spec: Spec, source: YamlFile):
-        self.spec = spec
+    def __init__(self, source: YamlFile):
         self.source = source
 
     @property
     def folder(self) -> Path:
         return self.source.path.parent
+
+    def error(self, keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
+        """An error at the value under ``keys``."""
+        where, path = self.source.place(keys)
+        return SpecError(f"{path}: {reason}" if path else reason, hint=hint, where=where)
+
+
+class SpecFile(Located):
+    """A spec and where it stands: resolves its paths."""
+
+    def __init__(self, spec: Spec, source: YamlFile):
+        super().__init__(source)
+        self.spec = spec
 
     @property
     def model_path(self) -> Path:
@@ -34,14 +48,44 @@ class SpecFile:
     def output_path(self) -> Path:
         return self.folder / self.spec.output
 
-    def error(self, keys: tuple[str | int, ...], reason: str, hint: str | None = None) -> SpecError:
-        """An error at the value under ``keys``."""
-        where, path = self.source.place(keys)
-        return SpecError(f"{path}: {reason}" if path else reason, hint=hint, where=where)
+
+class PipelineFile(Located):
+    """A spec of several models and where it stands."""
+
+    def __init__(self, spec: PipelineFileSpec, source: YamlFile):
+        super().__init__(source)
+        self.spec = spec
+
+    @property
+    def output_folder(self) -> Path:
+        return self.folder / self.spec.output
+
+    def stage_file(self, name: str) -> SpecFile:
+        """The spec of a stage, whose output goes to the pipeline's folder.
+
+        Errors:
+            SpecError: as ``load_spec`` has it.
+        """
+        file = load_spec(self.folder / self.spec.pipeline.stages[name].spec)
+        output = os.path.relpath(self.output_folder.resolve() / f"{name}.onnx", file.folder.resolve())
+        return SpecFile(file.spec.model_copy(update={"output": output}), file.source)
 
 
 def load_spec(path: str | Path) -> SpecFile:
-    """Reads and checks a spec. No model is opened.
+    """Reads and checks a spec of one model, which is not opened.
+
+    Errors:
+        SpecError: with file, line, column, the key's path and, for an unknown key, the nearest right one; or a spec of
+            several models.
+    """
+    found = load_any_spec(path)
+    if isinstance(found, PipelineFile):
+        raise found.error(("pipeline",), "a spec of one model is needed", "name the spec of one of its stages")
+    return found
+
+
+def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
+    """Reads and checks a spec of one model, or of several.
 
     Errors:
         SpecError: with file, line, column, the key's path and, for an unknown key, the nearest right one.
@@ -49,11 +93,15 @@ def load_spec(path: str | Path) -> SpecFile:
     if not is_text(str(path)):
         raise SpecError("the spec's name is not UTF-8", where=ascii(str(path)))
     source = read_yaml(Path(path))
+    if isinstance(source.data, dict) and "pipeline" in source.data:
+        try:
+            return PipelineFile(PipelineFileSpec.model_validate(source.data), source)
+        except PydanticError as err:
+            raise first_complaint(err, source, PipelineFileSpec) from None
     try:
-        spec = Spec.model_validate(source.data)
+        return SpecFile(Spec.model_validate(source.data), source)
     except PydanticError as err:
-        raise first_complaint(err, source) from None
-    return SpecFile(spec, source)
+        raise first_complaint(err, source, Spec) from None
 
 
 def is_text(name: str) -> bool:
@@ -61,13 +109,13 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def first_complaint(err: PydanticError, source: YamlFile) -> SpecError:
+def first_complaint(err: PydanticError, source: YamlFile, root: type[BaseModel]) -> SpecError:
     first = first_error(err.errors(include_url=False))
     keys = source.existing(tuple(k for k in first["loc"]))
     where, path = source.place(keys)
     missing = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        known = known_keys(source.existing(tuple(first["loc"]))[:-1])
+        known = known_keys(source.existing(tuple(first["loc"]))[:-1], root)
         return SpecError(f"{path}: unknown key", hint=nearest(missing, known), where=where)
     if first["type"] == "missing":
         within = f"{path}: " if path else ""
@@ -76,9 +124,9 @@ def first_complaint(err: PydanticError, source: YamlFile) -> SpecError:
     return SpecError(f"{path}: {message}" if path else message, where=where)
 
 
-def known_keys(keys: tuple[str | int, ...]) -> list[str]:
+def known_keys(keys: tuple[str | int, ...], root: type[BaseModel]) -> list[str]:
     """The keys that may stand under a path of the spec."""
-    here: type[BaseModel] | None = Spec
+    here: type[BaseModel] | None = root
     table: dict[str, type[BaseModel]] = {
         "stream": StreamSpec,
         "validate": ValidateSpec,
@@ -89,6 +137,14 @@ def known_keys(keys: tuple[str | int, ...]) -> list[str]:
         "inputs": InputSpec,
         "states": StateSpec,
     }
+    if root is PipelineFileSpec:
+        table = {
+            "pipeline": PipelineSpec,
+            "stages": StageSpec,
+            "inputs": LinkSpec,
+            "decoder": TriggerSpec,
+            "prime": PrimeSpec,
+        }
     for key in keys:
         here = table.get(str(key), here)
     assert here is not None

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from graphc_runtime.errors import GraphcError, InputError, InstallError, ModelError, TargetError
     from graphc_runtime.live import Live
     from graphc_runtime.ort_model import load_op_library
+    from graphc_runtime.pipeline.pipeline import Event, Pipeline
     from graphc_runtime.session import ResetInSilence, Snapshot, StreamSession
 
 __all__ = [
     "BatchSession",
+    "Event",
     "GraphcError",
     "InputError",
     "InstallError",
     "Live",
     "ModelError",
+    "Pipeline",
     "ResetInSilence",
     "Snapshot",
     "StreamSession",
@@ -41,7 +44,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 HOMES = {
     "BatchSession": "graphc_runtime.batch_session",
+    "Event": "graphc_runtime.pipeline.pipeline",
     "Live": "graphc_runtime.live",
+    "Pipeline": "graphc_runtime.pipeline.pipeline",
     "ResetInSilence": "graphc_runtime.session",
     "Snapshot": "graphc_runtime.session",
     "StreamSession": "graphc_runtime.session",

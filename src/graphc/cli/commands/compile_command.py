@@ -12,7 +12,7 @@ import click
 
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show_lines
 from graphc.errors import OutputError, SpecError
-from graphc.spec.spec_file import SpecFile, load_spec
+from graphc.spec.spec_file import PipelineFile, SpecFile, load_any_spec
 from graphc.system.escape import one_line
 from graphc.system.files import write_all
 
@@ -48,7 +48,10 @@ def compile_command(
     reports: list[Any] = []
     for spec in specs:
         with failures.caught():
-            spec_file = load_spec(spec)
+            spec_file = load_any_spec(spec)
+            if isinstance(spec_file, PipelineFile):
+                reports.append(compiled_pipeline(spec_file, targets, depfile, force, allowed))
+                continue
             if targets:
                 spec_file = with_targets(spec_file, targets)
             from graphc.build.compiler import Options, compile_spec, dependencies
@@ -71,6 +74,30 @@ def compile_command(
         click.echo(json.dumps(reports[0] if len(specs) == 1 and reports else reports, indent=1))
     if depfile is not None and rules:
         write_all({depfile: "".join(rules).encode()})
+
+
+def compiled_pipeline(
+    file: PipelineFile, targets: Sequence[str], depfile: Path | None, force: bool, allowed: tuple[Path, ...]
+) -> dict[str, Any]:
+    """The record of a pipeline's compilation.
+
+    Errors:
+        SpecError: an option that is of one model alone.
+        GraphcError: every kind.
+    """
+    for option, given in (("--target", targets), ("--depfile", depfile)):
+        if given:
+            raise file.error(("pipeline",), f"{option} is for one model", "compile the specs of its stages")
+    from graphc.build.compiler import Options
+    from graphc.cli.terminal import ProgressBar, console
+    from graphc.pipelines.compile_pipeline import compile_pipeline
+
+    with ProgressBar(file.source.path.name) as bar:
+        record = compile_pipeline(file, Options(force, allowed, progress=bar))
+    if console.is_terminal:
+        state = "up to date" if record.get("up_to_date") else f"{len(record['stages'])} stages joined"
+        click.echo(f"{file.source.path.name}: {state}: {os.path.relpath(file.output_folder)}")
+    return record
 
 
 def with_targets(spec_file: SpecFile, names: Sequence[str]) -> SpecFile:

@@ -1,0 +1,1 @@
+"""Pipelines: several models joined to one, and what decides at the end."""

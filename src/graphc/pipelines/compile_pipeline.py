@@ -1,0 +1,215 @@
+"""From the spec of a pipeline to its folder: every stage compiled, all of them joined, what decides written beside."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphc.build.compiler import Compilation, Options, Prepared, compiled, prepare, set_metadata
+from graphc.build.fingerprint import own_digest
+from graphc.build.report import finite
+from graphc.build.static_ports import with_static_ports
+from graphc.errors import ValidationError
+from graphc.ir.model import Model, digest
+from graphc.manifest.make_manifest import manifest_of, npz, to_json
+from graphc.pipelines.links import Link, links_of
+from graphc.pipelines.merge import merged
+from graphc.spec.pipeline_schema import PrimeSpec
+from graphc.spec.spec_file import PipelineFile
+from graphc.system.files import write_all
+from graphc.validate.run import session_of
+from graphc_runtime.contract.first_values import file_digest
+from graphc_runtime.contract.manifest import METADATA_KEY, parse_manifest
+from graphc_runtime.pipeline.manifest import FORMAT, PIPELINE_MANIFEST
+from graphc_runtime.session import StreamSession
+
+REPORT = "pipeline.report.json"
+REPORT_FORMAT = "graphc.pipeline.report/1"
+CALLS = 40
+NEAR = 1e-4
+
+
+def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict[str, Any]:
+    """Compiles the stages of a pipeline and joins them; writes its folder, whole or not at all.
+
+    Returns:
+        The record that stands in pipeline.report.json.
+
+    Errors:
+        GraphcError: every kind, as of the stages.
+    """
+    options = options or Options()
+    folder = file.output_folder
+    prepared = {name: prepare(file.stage_file(name), options) for name in file.spec.pipeline.stages}
+    fingerprint = fingerprint_of(file, prepared)
+    if not options.force and (earlier := up_to_date(folder, fingerprint)) is not None:
+        return {**earlier, "up_to_date": True}
+    made: dict[str, Compilation] = {}
+    for name, stage in prepared.items():
+        options.progress(name, len(made), len(prepared) + 1)
+        made[name] = compiled(stage, options)
+    options.progress("join", len(prepared), len(prepared) + 1)
+    manifests = {
+        n: parse_manifest(m.files[folder_path(folder, f"{n}.manifest.json", m.files)], n) for n, m in made.items()
+    }
+    links = links_of(file, manifests)
+    model, proto = merged(file, {n: (m.model, m.proto) for n, m in made.items()}, links)
+    largest = check_joined(file, made, links, session_of(model, proto))
+    if file.spec.pipeline.prime is not None:
+        prime(file, model, session_of(model, proto), file.spec.pipeline.prime)
+    files = {path: content for m in made.values() for path, content in m.files.items()}
+    files |= joined_files(folder, name_of(file), model, proto)
+    files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, manifests)).encode()
+    record = finite(
+        {
+            "format": REPORT_FORMAT,
+            "fingerprint": fingerprint,
+            "joined_max_abs": largest,
+            "stages": {n: m.data for n, m in made.items()},
+            "outputs": {p.name: digest(content) for p, content in files.items()},
+        }
+    )
+    files[folder / REPORT] = to_json(record).encode()
+    write_all(files)
+    return dict(record)
+
+
+def folder_path(folder: Path, name: str, files: Mapping[Path, bytes]) -> Path:
+    """The path under which a file of that name stands among some."""
+    return next(path for path in files if path.name == name)
+
+
+def name_of(file: PipelineFile) -> str:
+    """The name of the joined model: that of the folder."""
+    return file.output_folder.resolve().name
+
+
+def fingerprint_of(file: PipelineFile, prepared: Mapping[str, Prepared]) -> dict[str, Any]:
+    """Hashes of all that the folder depends on."""
+    return {
+        "pipeline": digest(file.spec.model_dump_json(by_alias=True).encode()),
+        "stages": {name: stage.fingerprint for name, stage in prepared.items()},
+        "compiler": own_digest(),
+    }
+
+
+def up_to_date(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The earlier record, where it was written for the same fingerprint and all files still have their hashes."""
+    try:
+        record: dict[str, Any] = json.loads((folder / REPORT).read_bytes())
+        if record["fingerprint"] != json.loads(json.dumps(fingerprint)):
+            return None
+        fresh = all(Path(n).name == n and file_digest(folder / n) == sha for n, sha in record["outputs"].items())
+        return record if fresh else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def check_joined(
+    file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], joined: StreamSession
+) -> float:
+    """Runs some calls of the joined model beside its stages; the largest difference.
+
+    Errors:
+        ValidationError: it is more than rounding.
+    """
+    stages = {name: session_of(m.model, m.proto) for name, m in made.items()}
+    rng = np.random.default_rng(0)
+    largest = 0.0
+    for _ in range(CALLS):
+        feeds = {
+            link.name: rng.standard_normal(link.taken).astype(link.entry.dtype) for link in links if link.source is None
+        }
+        given: dict[tuple[str, str], Any] = {}
+        for name, session in stages.items():
+            own = {
+                link.entry.name: link.apply(
+                    feeds[link.name] if link.source is None else given[link.source[0], link.source[1].name]
+                )
+                for link in links
+                if link.stage == name
+            }
+            given |= {(name, output): value for output, value in session.push(own).items()}
+        for output, value in joined.push(feeds).items():
+            stage, _, source = file.spec.pipeline.outputs.get(output, f"{list(stages)[-1]}.{output}").partition(".")
+            want = given[stage, source]
+            difference = float(np.max(np.abs(value - want), initial=0.0))
+            if not difference <= NEAR * max(1.0, float(np.max(np.abs(want), initial=0.0))):
+                raise ValidationError(
+                    f"the joined model gives '{output}' {difference:g} away from its stages one by one",
+                    hint="this is a defect of graphc: please report the pipeline",
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def prime(file: PipelineFile, model: Model, session: StreamSession, spec: PrimeSpec) -> None:
+    """Makes the states that some noise leaves behind the first values of a model.
+
+    Errors:
+        SpecError: nothing says how long a frame lasts.
+    """
+    signature = model.signature
+    assert signature is not None
+    if signature.frame_ms is None:
+        keys = ("pipeline", "prime")
+        raise file.error(keys, "nothing says how long a frame lasts", "set stream.frame_ms in the first stage's spec")
+    for samples in noise_calls(session, spec, signature.frame_ms):
+        session.push(samples)
+    states = session.snapshot().states
+    kept = (replace(s, init=np.asarray(states[s.input])) if s.kind != "clock" else s for s in signature.states)
+    model.signature = replace(signature, states=tuple(kept))
+
+
+def noise_calls(session: StreamSession, spec: PrimeSpec, frame_ms: float) -> Iterator[dict[str, Any]]:
+    """Uniform noise in calls, the same in every compilation: numpy's default generator, seed 0."""
+    rng = np.random.default_rng(0)
+    for _ in range(math.ceil(spec.seconds * 1000 / (session.chunk * frame_ms))):
+        yield {
+            name: rng.uniform(-spec.level, spec.level, [int(s or 1) for s in entry.shape]).astype(session.dtypes[name])
+            for name, entry in session.streams.items()
+        }
+
+
+def joined_files(folder: Path, stem: str, model: Model, proto: onnx.ModelProto) -> dict[Path, bytes]:
+    """The joined model, its manifest and its first values."""
+    manifest, arrays = manifest_of(model, stem)
+    files: dict[Path, bytes] = {}
+    if arrays:
+        files[folder / f"{stem}.init.npz"] = npz(arrays)
+        manifest["init_sha256"] = digest(files[folder / f"{stem}.init.npz"])
+    files[folder / f"{stem}.manifest.json"] = to_json(manifest).encode()
+    written = with_static_ports(proto, manifest)
+    set_metadata(written, METADATA_KEY, json.dumps(manifest, sort_keys=True))
+    files[folder / f"{stem}.onnx"] = written.SerializeToString(deterministic=True)
+    return files
+
+
+def pipeline_manifest(
+    file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], manifests: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a client needs to know of the pipeline: the joined model, the stages and how they meet, and the decoder."""
+    spec = file.spec.pipeline
+    return {
+        "format": FORMAT,
+        "kind": spec.kind,
+        "model": f"{name_of(file)}.onnx",
+        "stages": [
+            {
+                "name": name,
+                "model": f"{name}.onnx",
+                "manifest": json.loads(m.files[folder_path(file.output_folder, f"{name}.manifest.json", m.files)]),
+                "inputs": {link.entry.name: link.spec.model_dump() for link in links if link.stage == name},
+            }
+            for name, m in made.items()
+        ],
+        "outputs": spec.outputs,
+        "decoder": None if spec.decoder is None else spec.decoder.model_dump(),
+    }

@@ -1,0 +1,162 @@
+"""How the ports of stages meet: which output fills which input, checked against what a call gives and takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.errors import SpecError
+from graphc.spec.nearest import nearest
+from graphc.spec.pipeline_schema import LinkSpec
+from graphc.spec.spec_file import PipelineFile
+from graphc_runtime.contract.manifest import InputEntry, Manifest, OutputEntry
+
+
+@dataclass(frozen=True)
+class Link:
+    """What fills an input of a stage in each call.
+
+    Args:
+        stage: the one whose input it is.
+        entry: that input.
+        source: the stage and the output it comes from; None where it is an input of the pipeline.
+        name: of that input.
+        shape: what one call of the source gives, or takes.
+    """
+
+    stage: str
+    entry: InputEntry
+    source: tuple[str, OutputEntry] | None
+    name: str
+    shape: tuple[int, ...]
+    spec: LinkSpec
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return call_shape(self.entry)
+
+    def apply(self, value: NDArray[Any]) -> NDArray[Any]:
+        """The input of a call, out of what the source gives in it."""
+        if self.spec.permutation is not None:
+            value = np.transpose(value, self.spec.permutation)
+        value = value.reshape(self.taken)
+        if (self.spec.scale, self.spec.offset) != (1.0, 0.0):
+            value = value * np.asarray(self.spec.scale, value.dtype) + np.asarray(self.spec.offset, value.dtype)
+        return value
+
+
+def call_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
+    """The shape of a port in one call."""
+    return tuple(int(size) for size in entry.shape if isinstance(size, int))
+
+
+def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link]:
+    """Where every input of every stage comes from, in the order of the stages.
+
+    Errors:
+        SpecError: a name that is none, a stage that is no earlier one, or a call that gives more or less than the next
+            takes, or later than it.
+    """
+    found: list[Link] = []
+    before: list[str] = []
+    for stage, entry in file.spec.pipeline.stages.items():
+        manifest = manifests[stage]
+        check_stage(file, stage, manifest)
+        names = [i.name for i in manifest.inputs]
+        for name in entry.inputs:
+            if name not in names:
+                keys = ("pipeline", "stages", stage, "inputs", name)
+                raise file.error(keys, f"'{name}' is no input of the stage", nearest(name, names))
+        for port in manifest.inputs:
+            spec = entry.inputs.get(port.name, LinkSpec.model_validate({"from": port.name}))
+            found.append(link_of(file, stage, port, spec, before, manifests))
+        before.append(stage)
+    return found
+
+
+def check_stage(file: PipelineFile, stage: str, manifest: Manifest) -> None:
+    """Refuses a stage that does not answer each call with what belongs to it.
+
+    Errors:
+        SpecError: calls of any size, a clock for each stream of a batch, or a tail that has to be told.
+    """
+    keys = ("pipeline", "stages", stage)
+    if manifest.chunk is None:
+        raise file.error(keys, "its calls have any size", "give stream.chunk a number in its spec")
+    if manifest.streams is not None:
+        raise file.error(keys, "each stream of its batch has a clock of its own", "set clocks: shared in its spec")
+    if manifest.valid_frames is not None:
+        raise file.error(
+            keys,
+            "it has to be told which frames of its last call are real, and the stages before it do not know",
+            "use padding in front alone, or a window: stream.window in its spec",
+        )
+
+
+def link_of(
+    file: PipelineFile,
+    stage: str,
+    port: InputEntry,
+    spec: LinkSpec,
+    before: Sequence[str],
+    manifests: Mapping[str, Manifest],
+) -> Link:
+    keys = ("pipeline", "stages", stage, "inputs", port.name)
+    source, _, output = spec.source.partition(".")
+    if not output or (source not in manifests and "." in port.name):
+        if not before:
+            return Link(stage, port, None, spec.source, call_shape(port), spec)
+        raise file.error(
+            keys,
+            f"'{spec.source}' is an input of the pipeline, which its first stage alone has",
+            f"name an output of an earlier stage, as in `{port.name}: {before[-1]}.OUTPUT`",
+        )
+    if source not in before:
+        raise file.error(keys, f"'{source}' is no earlier stage", nearest(source, list(before)))
+    outputs = {o.name: o for o in manifests[source].outputs}
+    if output not in outputs:
+        raise file.error(keys, f"'{output}' is no output of '{source}'", nearest(output, list(outputs)))
+    given = outputs[output]
+    if given.delay:
+        raise file.error(
+            keys,
+            f"'{output}' of '{source}' comes {given.delay} frames late, which a stage behind it would take for frames",
+            "put both models into one ONNX graph and compile that: a lift keeps account of delays",
+        )
+    link = Link(stage, port, (source, given), spec.source, call_shape(given), spec)
+    check_shapes(link, file.error(keys, "", None))
+    return link
+
+
+def check_shapes(link: Link, error: SpecError) -> None:
+    """Refuses what does not fill an input.
+
+    Errors:
+        SpecError: another number of values, another type, or axes in an order that are none.
+    """
+    assert link.source is not None
+    given, taken = link.shape, link.taken
+    reason = None
+    if link.source[1].dtype != link.entry.dtype:
+        reason = f"it gives {link.source[1].dtype}, and {link.entry.dtype} is taken"
+    elif math.prod(given) != math.prod(taken):
+        reason = f"a call gives {list(given)}, and a call takes {list(taken)}"
+    elif link.spec.permutation is not None and sorted(link.spec.permutation) != list(range(len(given))):
+        reason = f"{link.spec.permutation} is no order of {len(given)} axes"
+    elif (link.spec.permutation is None) and wide(given) != wide(taken):
+        reason = f"a call gives {list(given)}, and a call takes {list(taken)}: the order of axes is not the same"
+    if reason is not None:
+        raise SpecError(
+            f"{error.reason}{reason}",
+            where=error.where,
+            hint="set the chunks of both specs so that one call feeds one call, or give a permutation",
+        )
+
+
+def wide(shape: Sequence[int]) -> list[int]:
+    return [size for size in shape if size != 1]
