@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
+SOUND ?= examples/wake_word/alexa.wav
 
-.PHONY: benchmarks docs page quickstart web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
@@ -12,6 +13,23 @@ page: .venv/.installed
 	rm -rf out/page
 	$(BIN)/graphc client out/codec.onnx --language web -o out/page
 	npm start --silent --prefix out/page -- $(PORT)
+
+wake_word: wake_word_compiled
+	$(BIN)/graphc-stream out/alexa $(SOUND)
+
+wake_word_cpp: wake_word_compiled
+	rm -rf out/alexa_cpp
+	$(BIN)/graphc client out/alexa --language cpp -o out/alexa_cpp
+	$(MAKE) --silent -C out/alexa_cpp run FILE=$(abspath $(SOUND))
+
+wake_word_page: wake_word_compiled
+	rm -rf out/alexa_page
+	$(BIN)/graphc client out/alexa --language web -o out/alexa_page
+	npm start --silent --prefix out/alexa_page -- $(PORT)
+
+wake_word_compiled: .venv/.installed
+	$(BIN)/python examples/wake_word/fetch.py
+	$(BIN)/graphc compile examples/wake_word/alexa.yaml
 
 test: .venv/.tested web
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo

@@ -1,21 +1,25 @@
 // The page: one model, the microphone or a file, what comes out, and whether the device keeps up.
 
-import {openMicrophone, openWorker, playFile} from './graphc/index.js';
+import {Trigger, openMicrophone, openWorker, playFile, readPipeline} from './graphc/index.js';
 
 const query = new URLSearchParams(location.search);
 const settings = await (await fetch('./client.json')).json();
-const manifestUrl = new URL(query.get('model') ?? settings.manifest, location.href).href;
+const pipelineUrl = settings.pipeline && !query.get('model') ? new URL(settings.pipeline, location.href).href : null;
+const pipeline = pipelineUrl && readPipeline(await (await fetch(pipelineUrl)).text(), pipelineUrl);
+const manifestUrl = pipeline?.manifest ?? new URL(query.get('model') ?? settings.manifest, location.href).href;
 const rate = Number(query.get('rate') ?? settings.rate);
 const at = (id) => document.getElementById(id);
 const manifest = await (await fetch(manifestUrl)).json();
-const stream = manifest.outputs[0];
+const decoder = pipeline?.decoder;
+const trigger = decoder && new Trigger(decoder, ((manifest.chunk ?? 0) * (manifest.frame_ms ?? 0)) / 1000);
+const stream = manifest.outputs.find((one) => one.name === decoder?.score) ?? manifest.outputs[0];
 const width = 960;
 let stop = null;
 
 at('title').textContent = decodeURIComponent(manifestUrl.split('/').at(-1).replace('.manifest.json', ''));
 at('about').textContent = `${rate} samples a second, ${manifest.chunk ?? manifest.chunk_multiple} a call, ${manifest.states.length} states`;
 at('output-name').textContent = `Output: ${stream.name}`;
-const per_frame = stream.rate ? stream.rate[1] / stream.rate[0] : 1;
+const per_frame = stream.rate ? stream.rate[1] / stream.rate[0] : stream.axis === null ? manifest.chunk ?? 1 : 1;
 at('delay').textContent = `${(((stream.delay * per_frame) / rate) * 1000).toFixed(0)} ms`;
 
 class Strip {
@@ -38,7 +42,7 @@ class Strip {
 const levels = new Strip(at('level'));
 const outputs = new Strip(at('output'));
 let low = 0;
-let high = 1e-6;
+let high = decoder ? Math.max(1, 1.25 * decoder.threshold) : 1e-6;
 
 function drawOutput({frames, data}) {
   const rows = frames ? data.length / frames : 0;
@@ -75,7 +79,11 @@ function drawNumber(value) {
   outputs.column((pen, x, height) => {
     const y = (one) => height - ((one - low) / (high - low)) * height;
     pen.fillStyle = '#2456a6';
-    pen.fillRect(x, Math.min(y(most), height - 2), 1, Math.max(2, y(least) - y(most)));
+    const base = decoder ? low : least;
+    pen.fillRect(x, Math.min(y(most), height - 2), 1, Math.max(2, y(base) - y(most)));
+    if (!decoder) return;
+    pen.fillStyle = '#c8781e';
+    pen.fillRect(x, y(decoder.threshold), 1, 1);
   });
 }
 
@@ -94,6 +102,18 @@ function drawLevel(power) {
   });
 }
 
+/** The scores of some calls: what was heard goes to the list, the last on top. */
+function listen({frames, data}) {
+  for (let call = 0; call < frames; call++) {
+    const score = Number(data[(call * data.length) / frames + decoder.place]);
+    if (!trigger.heard(score)) continue;
+    window.events.push({seconds: trigger.seconds, score});
+    const line = document.createElement('li');
+    line.textContent = `${trigger.seconds.toFixed(2)} s, score ${score.toFixed(3)}`;
+    at('events').prepend(line);
+  }
+}
+
 function see(message) {
   if (message.kind === 'stopped') say(message.reason);
   if (message.kind === 'done') {
@@ -105,6 +125,7 @@ function see(message) {
   powers.forEach(drawLevel);
   for (const found of calls) {
     drawOutput(found[stream.name]);
+    if (trigger) listen(found[stream.name]);
     window.received.push(found[stream.name]);
   }
   window.stats = stats;
@@ -122,6 +143,9 @@ function say(text) {
 async function opened(at_once = false) {
   say('');
   window.received = [];
+  window.events = [];
+  trigger?.reset();
+  at('events').replaceChildren();
   document.body.dataset.state = 'running';
   const ort = new URL(settings.ort, location.href).href;
   const behind = at_once ? 'wait' : query.get('behind') ?? 'drop';
@@ -154,4 +178,5 @@ at('file').onchange = async ({target}) => {
   }
 };
 
+at('trigger').hidden = !trigger;
 document.body.dataset.state = 'ready';

@@ -51,6 +51,37 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
+export interface Decoder {
+  readonly score: string;
+  readonly place: number;
+  readonly threshold: number;
+  readonly smoothing: number;
+  readonly patience: number;
+  readonly refractory_s: number;
+  readonly warm_up: number;
+}
+
+export interface PipelineManifest {
+  readonly format: 'graphc.pipeline/1';
+  readonly kind: string;
+  readonly model: string;
+  /** The URL of the joined model's manifest. */
+  readonly manifest: string;
+  readonly decoder: Decoder | null;
+}
+
+/** Reads a pipeline.manifest.json that lies at a URL. */
+export function readPipeline(text: string, url: string | URL): PipelineManifest;
+
+/** When scores mean that something was heard. */
+export class Trigger {
+  constructor(entry: Decoder, call_s: number);
+  readonly seconds: number;
+  readonly level: number;
+  heard(score: number): boolean;
+  reset(): void;
+}
+
 export type Snapshot = {readonly fed: number};
 
 export class StreamSession {

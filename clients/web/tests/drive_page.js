@@ -26,6 +26,7 @@ try {
   const found = await page.evaluate(() => ({
     isolated: window.crossOriginIsolated,
     stats: window.stats,
+    events: window.events,
     frames: window.received.reduce((sum, one) => sum + one.frames, 0),
     values: window.received.flatMap((one) => Array.from(one.data, Number)),
     complaint: document.getElementById('said').textContent,

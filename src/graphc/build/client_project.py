@@ -7,7 +7,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ import jinja2
 from graphc_runtime.contract.manifest import Manifest, OutputEntry, PortEntry
 from graphc_runtime.errors import ModelError
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX, of_path
+from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST, read_pipeline
 from graphc_runtime.stream_buffer import StreamBuffer
 
 RESERVED = frozenset(
@@ -26,7 +27,18 @@ RESERVED = frozenset(
 )
 NOISE_IN_CPP = "static_cast<{}>(((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0 - 1.0)"
 CPP = {"float32": "float", "float64": "double", "bool": "bool", "float16": "uint16_t", "bfloat16": "uint16_t"}
-WEB_SOURCES = ("first_values", "frames", "index", "manifest", "microphone", "ring", "stream", "tap", "worker")
+WEB_SOURCES = (
+    "first_values",
+    "frames",
+    "index",
+    "manifest",
+    "microphone",
+    "ring",
+    "stream",
+    "tap",
+    "trigger",
+    "worker",
+)
 WEB_RUNTIME = "1.30.0"
 SAMPLE_RATE = 16_000
 
@@ -38,19 +50,28 @@ class CompiledFiles:
     Args:
         stem: of its files' names.
         files: the model, its manifest, and what both name, by file name.
+        pipeline: whether it is the joined model of a pipeline, whose manifest is among the files.
     """
 
     stem: str
     manifest: Manifest
     files: dict[str, bytes]
+    pipeline: bool = False
+
+    @property
+    def rate(self) -> int:
+        """Frames of the first stream input in a second."""
+        return round(1000 / self.manifest.frame_ms) if self.manifest.frame_ms else SAMPLE_RATE
 
 
 def compiled_files(path: Path) -> CompiledFiles:
-    """What a device needs of a compiled model, or of the manifest beside it.
+    """What a device needs of a compiled model, of the manifest beside it, or of a pipeline's folder.
 
     Errors:
         ModelError: no compiled model, or a file that is not there.
     """
+    if path.is_dir() or path.name == PIPELINE_MANIFEST:
+        return pipeline_files(path)
     stem = path.name.removesuffix(MANIFEST_SUFFIX).removesuffix(".onnx")
     model = path.with_name(f"{stem}.onnx")
     manifest = of_path(model, 1, False, None).manifest
@@ -62,6 +83,25 @@ def compiled_files(path: Path) -> CompiledFiles:
         raise ModelError(f"it cannot be read: {err.strerror}", where=str(err.filename)) from err
 
 
+def pipeline_files(path: Path) -> CompiledFiles:
+    """What a device needs of a pipeline: the joined model, and what decides. Its stages stay where they are.
+
+    Errors:
+        ModelError: no pipeline, or one without a trigger.
+    """
+    pipeline, model = read_pipeline(path)
+    if pipeline.decoder is None:
+        raise ModelError(
+            f"a pipeline of kind {pipeline.kind} decides nothing",
+            where=str(path),
+            hint=f"make a client of its joined model: {model.name}",
+        )
+    compiled = compiled_files(model)
+    kept = {**asdict(pipeline), "stages": []}
+    files = {**compiled.files, PIPELINE_MANIFEST: (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode()}
+    return replace(compiled, files=files, pipeline=True)
+
+
 def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
     """The files of a project, by their paths in it."""
     return {**compiled.files, **PROJECTS[language](compiled)}
@@ -69,7 +109,7 @@ def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
 
 def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
     return {
-        "stream.py": rendered("python/project/stream.py.jinja", compiled),
+        "stream.py": rendered(f"python/project/{'pipeline' if compiled.pipeline else 'stream'}.py.jinja", compiled),
         "requirements.txt": b"graphc-runtime\n",
     }
 
@@ -77,8 +117,10 @@ def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
 def cpp_project(compiled: CompiledFiles) -> dict[str, bytes]:
     package = find_spec("onnxruntime")
     capi = Path(package.origin).parent / "capi" if package is not None and package.origin else ""
+    trigger = {"graphc/graphc_trigger.hpp": source("cpp/graphc_trigger.hpp")} if compiled.pipeline else {}
     return {
-        "main.cpp": rendered("cpp/project/main.cpp.jinja", compiled),
+        **trigger,
+        "main.cpp": rendered(f"cpp/project/{'pipeline' if compiled.pipeline else 'main'}.cpp.jinja", compiled),
         "CMakeLists.txt": source("cpp/project/CMakeLists.txt"),
         "Makefile": rendered("cpp/project/Makefile.jinja", compiled, onnxruntime=str(capi)),
         "graphc/CMakeLists.txt": source("cpp/CMakeLists.txt"),
@@ -90,7 +132,8 @@ def web_project(compiled: CompiledFiles) -> dict[str, bytes]:
     settings = {
         "manifest": f"{compiled.stem}{MANIFEST_SUFFIX}",
         "ort": "node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs",
-        "rate": round(1000 / compiled.manifest.frame_ms) if compiled.manifest.frame_ms else SAMPLE_RATE,
+        "rate": compiled.rate,
+        **({"pipeline": PIPELINE_MANIFEST} if compiled.pipeline else {}),
     }
     package = {
         "name": "stream",
@@ -139,9 +182,10 @@ def rendered(name: str, compiled: CompiledFiles, **more: Any) -> bytes:
     return text.rstrip("\n").encode() + b"\n"
 
 
-def names_of(compiled: CompiledFiles) -> dict[str, str]:
+def names_of(compiled: CompiledFiles) -> dict[str, Any]:
     name = f"{compiled.stem}.onnx"
-    return {"python_model": ascii(name), "cpp_model": cpp_text(name)}
+    chunk = compiled.manifest.chunk or compiled.manifest.chunk_multiple
+    return {"python_model": ascii(name), "cpp_model": cpp_text(name), "rate": compiled.rate, "chunk": chunk}
 
 
 def cpp_text(text: str) -> str:

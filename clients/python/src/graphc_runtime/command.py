@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from graphc_runtime.contract.manifest import PortEntry
 from graphc_runtime.errors import GraphcError, InputError
+from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST
+from graphc_runtime.pipeline.pipeline import Pipeline
 from graphc_runtime.session import StreamSession
 from graphc_runtime.stream_buffer import Arrays, cut
 
@@ -27,7 +29,9 @@ LINES = 8
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="graphc-stream", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument("model", type=Path, help="a model that graphc compiled, or its manifest")
+    parser.add_argument(
+        "model", type=Path, help="a model that graphc compiled, its manifest, or the folder of a pipeline"
+    )
     parser.add_argument(
         "file", type=Path, nargs="?", help="a .wav of 16 bits for a model of samples, or an .npy; noise if none"
     )
@@ -35,7 +39,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--target", help="the runtime, one of the manifest's targets; onnxruntime if none")
     options = parser.parse_args(words)
     try:
-        streamed(options)
+        if options.model.is_dir() or options.model.name == PIPELINE_MANIFEST:
+            decided(options)
+        else:
+            streamed(options)
     except GraphcError as err:
         print(f"graphc-stream: error: {err}", file=sys.stderr)
         return err.exit_code
@@ -50,9 +57,45 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
+def decided(options: argparse.Namespace) -> None:
+    """Streams through a pipeline, and says what it heard and when."""
+    check_output(options.output)
+    if options.target is not None:
+        raise InputError("a pipeline runs in onnxruntime", hint="leave --target out")
+    pipeline = Pipeline(options.model)
+    session = pipeline.session
+    feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
+    whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
+    spent: list[float] = []
+    heard = 0
+    for frames in [*pieces(session, feeds), None]:
+        start = time.perf_counter()
+        events = pipeline.flush() if frames is None else pipeline.push(frames[first_stream(session)])
+        spent.append(time.perf_counter() - start)
+        keep(whole, pipeline.outputs)
+        for event in events:
+            print(f"{pipeline.name}: heard at {event.seconds:.2f} s, score {event.score:.3f}", flush=True)
+        heard += len(events)
+    if pipeline.trigger is not None and not heard:
+        print(f"{pipeline.name}: not heard")
+    print(summary(session, feeds, spent))
+    write_outputs(session, whole, options.output)
+
+
+def check_output(path: Path | None) -> None:
+    if path is not None and path.suffix != ".npz":
+        raise InputError(f"'{path}' is no .npz", hint="outputs are kept in an .npz")
+
+
+def write_outputs(session: StreamSession, whole: dict[str, list[Array]], path: Path | None) -> None:
+    if path is not None:
+        arrays: dict[str, Any] = {n: np.concatenate(v, axis=session.outputs[n].along or 0) for n, v in whole.items()}
+        np.savez(path, **arrays)
+        print(f"wrote {path}")
+
+
 def streamed(options: argparse.Namespace) -> None:
-    if options.output is not None and options.output.suffix != ".npz":
-        raise InputError(f"'{options.output}' is no .npz", hint="outputs are kept in an .npz")
+    check_output(options.output)
     session = StreamSession(options.model, target=options.target)
     feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
     whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
@@ -72,10 +115,7 @@ def streamed(options: argparse.Namespace) -> None:
     keep(whole, rest)
     print(f"tail: {said(session, rest)}")
     print(summary(session, feeds, spent))
-    if options.output is not None:
-        arrays: dict[str, Any] = {n: np.concatenate(v, axis=session.outputs[n].along or 0) for n, v in whole.items()}
-        np.savez(options.output, **arrays)
-        print(f"wrote {options.output}")
+    write_outputs(session, whole, options.output)
 
 
 def first_stream(session: StreamSession) -> str:

@@ -32,6 +32,7 @@ class Pipeline:
         threads: onnxruntime's.
 
     Attributes:
+        name: of the joined model.
         session: the joined model's.
         outputs: what it gave with the last push.
 
@@ -47,6 +48,7 @@ class Pipeline:
 
     def __init__(self, path: str | Path, threads: int = 1):
         self.manifest, model = read_pipeline(Path(path))
+        self.name = model.stem
         self.session = StreamSession(model, threads=threads)
         self.outputs: Arrays = {}
         self.trigger: Trigger | None = None

@@ -1,0 +1,129 @@
+// A pipeline that graphc compiled and that ends in a trigger: samples in, events out. It needs graphc.hpp beside it.
+//
+//   graphc::Pipeline pipeline;
+//   if (!pipeline.open("alexa")) …pipeline.error()…          // the folder, with pipeline.manifest.json in it
+//   pipeline.push(samples, count, [](const graphc::Event& event) { …event.seconds, event.score… });
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graphc.hpp"
+
+namespace graphc {
+
+struct Event {
+  double seconds = 0, score = 0;  // seconds from the begin of the stream
+};
+
+// When scores mean that something was heard: the mean of the last `smoothing` reaches `threshold` in `patience` calls
+// behind each other, and the last event is `refractory_s` seconds ago.
+class Trigger {
+ public:
+  std::string output;
+  size_t place = 0;
+
+  bool parse(const json::Value& entry, double call_s, std::string& error) {
+    output = entry["score"].text;
+    threshold_ = entry["threshold"].number;
+    refractory_s_ = entry["refractory_s"].number;
+    const int64_t numbers[] = {entry["place"].integer(), entry["smoothing"].integer(), entry["patience"].integer(), entry["warm_up"].integer()};
+    if (output.empty() || numbers[0] < 0 || numbers[1] < 1 || numbers[1] > 1000000 || numbers[2] < 1 || numbers[3] < 0)
+      return error = "the pipeline's decoder is none", false;
+    if (!(call_s > 0)) return error = "nothing says how long a call lasts", false;
+    place = static_cast<size_t>(numbers[0]);
+    last_.assign(static_cast<size_t>(numbers[1]), 0.0);
+    patience_ = numbers[2], warm_up_ = numbers[3], call_s_ = call_s;
+    reset();
+    return true;
+  }
+
+  void reset() {
+    std::fill(last_.begin(), last_.end(), 0.0);
+    calls_ = reached_ = 0;
+    silent_until_ = 0;
+  }
+
+  double seconds() const { return static_cast<double>(calls_) * call_s_; }
+
+  // Takes the score of the next call.
+  bool heard(double score) {
+    last_[static_cast<size_t>(calls_) % last_.size()] = calls_ < warm_up_ ? 0.0 : score;
+    ++calls_;
+    double sum = 0;
+    for (double one : last_) sum += one;
+    reached_ = sum / static_cast<double>(last_.size()) >= threshold_ ? reached_ + 1 : 0;
+    if (reached_ < patience_ || seconds() < silent_until_) return false;
+    silent_until_ = seconds() + refractory_s_;
+    return true;
+  }
+
+ private:
+  std::vector<double> last_;
+  double threshold_ = 0, refractory_s_ = 0, call_s_ = 0, silent_until_ = 0;
+  int64_t patience_ = 1, warm_up_ = 0, calls_ = 0, reached_ = 0;
+};
+
+class Pipeline {
+ public:
+  // Opens the folder of a pipeline.
+  bool open(const std::string& folder, const Options& options = {}) {
+    std::vector<char> text;
+    json::Value root;
+    const std::string base = folder.empty() || folder.back() == '/' ? folder : folder + "/";
+    if (!read_file(base + "pipeline.manifest.json", text)) return error_ = base + "pipeline.manifest.json cannot be read", false;
+    if (!json::Reader(text.data(), text.data() + text.size()).read(root) || root["format"].text != "graphc.pipeline/1")
+      return error_ = "not the manifest of a pipeline", false;
+    const std::string& model = root["model"].text;
+    if (model.empty() || model.find_first_of("/\\") != std::string::npos) return error_ = "it names a model outside its folder", false;
+    if (!stream_.open(base + model, options)) return error_ = stream_.error(), false;
+    name_ = model.substr(0, model.rfind('.'));
+    const Manifest& manifest = stream_.manifest();
+    if (!trigger_.parse(root["decoder"], static_cast<double>(manifest.chunk) * manifest.frame_ms / 1000, error_)) return false;
+    scores_ = stream_.output(trigger_.output);
+    if (scores_ == nullptr || std::string(scores_->port().type->name) != "float32" ||
+        trigger_.place >= scores_->frame_bytes() / sizeof(float))
+      return error_ = "the model gives no score '" + trigger_.output + "'", false;
+    row_.resize(scores_->frame_bytes() / sizeof(float));
+    return true;
+  }
+
+  const std::string& error() const { return error_; }
+  const std::string& name() const { return name_; }
+  Stream& stream() { return stream_; }
+
+  void reset() { stream_.reset(), trigger_.reset(); }
+
+  // Takes samples, any number of them; `heard` takes every event.
+  template <typename Heard>
+  bool push(const float* samples, int64_t count, Heard&& heard) {
+    return stream_.push(samples, count) ? decide(heard) : (error_ = stream_.error(), false);
+  }
+
+  // Ends the stream.
+  template <typename Heard>
+  bool flush(Heard&& heard) {
+    return stream_.flush() ? decide(heard) : (error_ = stream_.error(), false);
+  }
+
+ private:
+  Stream stream_;
+  Trigger trigger_;
+  Output* scores_ = nullptr;
+  std::vector<float> row_;
+  std::string error_, name_;
+
+  template <typename Heard>
+  bool decide(Heard&& heard) {
+    while (scores_->available() > 0 && scores_->take(row_.data(), 1)) {
+      const double score = static_cast<double>(row_[trigger_.place]);
+      if (trigger_.heard(score)) heard(Event{trigger_.seconds(), score});
+    }
+    return true;
+  }
+};
+
+}  // namespace graphc

@@ -1,0 +1,61 @@
+// When scores mean that something was heard.
+
+import {GraphcError} from './manifest.js';
+
+export class Trigger {
+  /**
+   * @param entry the decoder of a pipeline.manifest.json
+   * @param call_s seconds of a call
+   */
+  constructor(entry, call_s) {
+    const whole = (value, least) => Number.isInteger(value) && value >= least;
+    const fits = whole(entry?.place, 0) && whole(entry.smoothing, 1) && whole(entry.patience, 1) && whole(entry.warm_up, 0);
+    if (!fits || !Number.isFinite(entry.threshold) || !(entry.refractory_s >= 0)) throw new GraphcError("the pipeline's decoder is none");
+    if (!(call_s > 0)) throw new GraphcError('nothing says how long a call lasts');
+    this.entry = entry;
+    this.call_s = call_s;
+    this.reset();
+  }
+
+  /** Begins another stream. */
+  reset() {
+    this.last = [];
+    this.calls = 0;
+    this.reached = 0;
+    this.silent_until = 0;
+  }
+
+  /** Seconds from the begin of the stream to the end of the last call. */
+  get seconds() {
+    return this.calls * this.call_s;
+  }
+
+  /** The mean of the last scores. */
+  get level() {
+    return this.last.reduce((sum, one) => sum + one, 0) / this.entry.smoothing;
+  }
+
+  /** Takes the score of the next call; says whether it means something. */
+  heard(score) {
+    this.last.push(this.calls < this.entry.warm_up ? 0 : score);
+    if (this.last.length > this.entry.smoothing) this.last.shift();
+    this.calls += 1;
+    this.reached = this.level >= this.entry.threshold ? this.reached + 1 : 0;
+    if (this.reached < this.entry.patience || this.seconds < this.silent_until) return false;
+    this.silent_until = this.seconds + this.entry.refractory_s;
+    return true;
+  }
+}
+
+/** Reads the manifest of a pipeline, and where its joined model's manifest lies. */
+export function readPipeline(text, url) {
+  let data;
+  try {
+    data = typeof text === 'string' ? JSON.parse(text) : text;
+  } catch {
+    throw new GraphcError('the manifest of the pipeline is no JSON');
+  }
+  const model = data?.format === 'graphc.pipeline/1' ? data.model : null;
+  if (typeof model !== 'string' || /[/\\]/.test(model) || !model.endsWith('.onnx')) throw new GraphcError('not the manifest of a pipeline');
+  return {...data, manifest: new URL(`${model.slice(0, -'.onnx'.length)}.manifest.json`, url).href};
+}
