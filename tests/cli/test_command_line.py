@@ -383,10 +383,10 @@ def test_init_says_so_where_an_exact_lift_is_refused(project: Project, tmp_path:
 
 def test_weights_of_a_large_model_go_to_a_file_beside_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is two gigabytes; here it is lowered."""
-    import graphc.build.compiler
+    import graphc.manifest.model_files
 
-    monkeypatch.setattr(graphc.build.compiler, "EXTERNAL_DATA_LIMIT", 1000)
-    monkeypatch.setattr(graphc.build.compiler, "SMALLEST_EXTERNAL", 64)
+    monkeypatch.setattr(graphc.manifest.model_files, "EXTERNAL_DATA_LIMIT", 1000)
+    monkeypatch.setattr(graphc.manifest.model_files, "SMALLEST_EXTERNAL", 64)
     spec = project()
     report = graphc.compile(spec)
     out = spec.parent / "out"

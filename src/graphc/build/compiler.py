@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,10 @@ from graphc.build.fingerprint import fingerprint_of, is_up_to_date
 from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
-from graphc.build.static_ports import with_static_ports
-from graphc.build.target_files import Made, Wanted, made_targets, report_entry, runtimes_of, wanted_targets
-from graphc.ir.external_weights import array_of, is_kept, loaded
-from graphc.ir.model import EXTERNAL_DATA_LIMIT, Model, digest, read_model
+from graphc.build.target_files import Wanted, made_targets, report_entry, runtimes_of, wanted_targets
+from graphc.ir.model import Model, digest, read_model
 from graphc.ir.sizes import size_of
-from graphc.manifest.make_manifest import manifest_of, npz, to_json
+from graphc.manifest.model_files import model_files
 from graphc.measure.bench import measure
 from graphc.measure.budget import check_budget
 from graphc.measure.drift import float_session, long_stream
@@ -35,12 +33,10 @@ from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
-from graphc_runtime.contract.manifest import METADATA_KEY
 from graphc_runtime.errors import GraphcError
 from graphc_runtime.ort_model import OP_LIBRARIES
 
 PROVENANCE_KEY = "graphc.provenance"
-SMALLEST_EXTERNAL = 1024
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,11 @@ def compiled(prepared: Prepared, options: Options) -> Compilation:
             follow_drift(data, spec_file, offline, result, options.progress)
         made = made_targets(targets, pipeline, result, outputs["model"], options.progress)
         data["targets"] = {name: report_entry(m) for name, m in made.items()}
-        files = model_files(spec_file, result, data, made)
+        metadata = {PROVENANCE_KEY: json.dumps(provenance(data), sort_keys=True)}
+        entries = {name: m.entry for name, m in made.items()}
+        files = model_files(outputs["model"], result.model, result.proto, metadata, entries)
+        for m in made.values():
+            files |= m.files
         size = sum(len(c) for p, c in files.items() if p in (outputs["model"], outputs["data"]))
         check_budget(data, spec_file, result.proto, size)
     except GraphcError as err:
@@ -233,53 +233,6 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     data["latency"] = measure(session_of(result.model, result.proto), offline).as_dict()
 
 
-def model_files(
-    spec_file: SpecFile, result: PipelineResult, data: dict[str, Any], targets: Mapping[str, Made]
-) -> dict[Path, bytes]:
-    """The model, where it streams its manifest and first values, and the files of its targets."""
-    paths = output_paths(spec_file)
-    proto = onnx.ModelProto()
-    proto.CopyFrom(result.proto)
-    files: dict[Path, bytes] = {}
-    set_metadata(proto, PROVENANCE_KEY, json.dumps(provenance(data), sort_keys=True))
-    if result.model.signature is not None:
-        manifest, arrays = manifest_of(result.model, paths["model"].stem)
-        if arrays:
-            files[paths["init"]] = npz(arrays)
-            manifest["init_sha256"] = digest(files[paths["init"]])
-        if targets:
-            manifest["targets"] = {name: made.entry for name, made in targets.items()}
-        files[paths["manifest"]] = to_json(manifest).encode()
-        proto = with_static_ports(proto, manifest)
-        set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
-    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
-        files[paths["data"]] = moved_out(proto, paths["data"].name)
-    proto = loaded(proto)
-    files[paths["model"]] = proto.SerializeToString(deterministic=True)
-    for made in targets.values():
-        files |= made.files
-    return files
-
-
-def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
-    """Moves the larger weights out of a model into one file beside it; returns that file's content."""
-    parts: list[bytes] = []
-    offset = 0
-    for tensor in proto.graph.initializer:
-        data = array_of(tensor).tobytes() if is_kept(tensor) else tensor.raw_data
-        if len(data) < SMALLEST_EXTERNAL:
-            continue
-        parts.append(data)
-        entries = {"location": location, "offset": str(offset), "length": str(len(data))}
-        offset += len(data)
-        tensor.ClearField("raw_data")
-        del tensor.external_data[:]
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in entries.items():
-            tensor.external_data.add(key=key, value=value)
-    return b"".join(parts)
-
-
 def provenance(data: dict[str, Any]) -> dict[str, Any]:
     print_ = data["fingerprint"]
     return {
@@ -288,14 +241,6 @@ def provenance(data: dict[str, Any]) -> dict[str, Any]:
         "model_sha256": print_["model"],
         "passes": [{"name": p["name"], "options": p["options"]} for p in data["passes"]],
     }
-
-
-def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:
-    for prop in proto.metadata_props:
-        if prop.key == key:
-            prop.value = value
-            return
-    proto.metadata_props.add(key=key, value=value)
 
 
 def follow_drift(

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graphc.manifest.model_files import paths_beside
 from graphc.spec.spec_file import SpecFile
-
-SUFFIXES = {
-    "init": ".init.npz",
-    "manifest": ".manifest.json",
-    "report": ".report.json",
-    "page": ".report.html",
-    "data": ".onnx.data",
-    "model": ".onnx",
-}
 
 
 def check_output(spec_file: SpecFile) -> None:
@@ -29,5 +21,4 @@ def check_output(spec_file: SpecFile) -> None:
 
 
 def output_paths(spec_file: SpecFile) -> dict[str, Path]:
-    stem = spec_file.output_path.with_suffix("")
-    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
+    return paths_beside(spec_file.output_path)

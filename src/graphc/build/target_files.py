@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.build.static_ports import with_static_ports
 from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
 from graphc.devices.onnx_ports import onnx_ports, opened
 from graphc.devices.registry import all_devices
@@ -19,6 +18,7 @@ from graphc.errors import SpecError, ValidationError
 from graphc.ir.external_weights import loaded
 from graphc.ir.model import Model
 from graphc.manifest.make_manifest import manifest_of
+from graphc.manifest.static_ports import with_static_ports
 from graphc.measure.bench import Latency, measure
 from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Progress

@@ -10,8 +10,8 @@ import onnx
 
 from graphc.build.compiler import PROVENANCE_KEY
 from graphc.build.fingerprint import is_output_name, own_digest, package_versions, spec_digest
-from graphc.build.output_files import SUFFIXES
 from graphc.build.report import FORMAT
+from graphc.manifest.model_files import SUFFIXES
 from graphc.spec.spec_file import load_spec
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import METADATA_KEY

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from graphc.build.compiler import Compilation, Options, Prepared, compiled, prepare, set_metadata
+from graphc.build.compiler import Compilation, Options, Prepared, compiled, prepare
 from graphc.build.fingerprint import own_digest
 from graphc.build.report import finite
-from graphc.build.static_ports import with_static_ports
 from graphc.errors import ValidationError
 from graphc.ir.model import Model, digest
-from graphc.manifest.make_manifest import manifest_of, npz, to_json
+from graphc.manifest.make_manifest import to_json
+from graphc.manifest.model_files import model_files
 from graphc.pipelines.links import Link, links_of
 from graphc.pipelines.merge import merged
 from graphc.spec.pipeline_schema import PrimeSpec
@@ -26,7 +25,7 @@ from graphc.spec.spec_file import PipelineFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
 from graphc_runtime.contract.first_values import file_digest
-from graphc_runtime.contract.manifest import METADATA_KEY, parse_manifest
+from graphc_runtime.contract.manifest import parse_manifest
 from graphc_runtime.pipeline.manifest import FORMAT, PIPELINE_MANIFEST
 from graphc_runtime.session import StreamSession
 
@@ -65,7 +64,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     if file.spec.pipeline.prime is not None:
         prime(file, model, session_of(model, proto), file.spec.pipeline.prime)
     files = {path: content for m in made.values() for path, content in m.files.items()}
-    files |= joined_files(folder, name_of(file), model, proto)
+    files |= model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
     files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, manifests)).encode()
     record = finite(
         {
@@ -176,20 +175,6 @@ def noise_calls(session: StreamSession, spec: PrimeSpec, frame_ms: float) -> Ite
             name: rng.uniform(-spec.level, spec.level, [int(s or 1) for s in entry.shape]).astype(session.dtypes[name])
             for name, entry in session.streams.items()
         }
-
-
-def joined_files(folder: Path, stem: str, model: Model, proto: onnx.ModelProto) -> dict[Path, bytes]:
-    """The joined model, its manifest and its first values."""
-    manifest, arrays = manifest_of(model, stem)
-    files: dict[Path, bytes] = {}
-    if arrays:
-        files[folder / f"{stem}.init.npz"] = npz(arrays)
-        manifest["init_sha256"] = digest(files[folder / f"{stem}.init.npz"])
-    files[folder / f"{stem}.manifest.json"] = to_json(manifest).encode()
-    written = with_static_ports(proto, manifest)
-    set_metadata(written, METADATA_KEY, json.dumps(manifest, sort_keys=True))
-    files[folder / f"{stem}.onnx"] = written.SerializeToString(deterministic=True)
-    return files
 
 
 def pipeline_manifest(

@@ -1,0 +1,94 @@
+"""A model as files: its manifest inside and beside it, first values apart, large weights in a file of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from graphc.ir.external_weights import array_of, is_kept, loaded
+from graphc.ir.model import EXTERNAL_DATA_LIMIT, Model, digest
+from graphc.ir.sizes import size_of
+from graphc.manifest.make_manifest import manifest_of, npz, to_json
+from graphc.manifest.static_ports import with_static_ports
+from graphc_runtime.contract.manifest import METADATA_KEY
+
+SMALLEST_EXTERNAL = 1024
+SUFFIXES = {
+    "init": ".init.npz",
+    "manifest": ".manifest.json",
+    "report": ".report.json",
+    "page": ".report.html",
+    "data": ".onnx.data",
+    "model": ".onnx",
+}
+
+
+def paths_beside(model: Path) -> dict[str, Path]:
+    """The files of a compilation, by what they hold; ``model`` is the one that ends in .onnx."""
+    stem = model.with_suffix("")
+    return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
+
+
+def model_files(
+    path: Path, model: Model, written: onnx.ModelProto, metadata: Mapping[str, str], targets: Mapping[str, Any]
+) -> dict[Path, bytes]:
+    """The model, and where it streams its manifest and first values.
+
+    Args:
+        path: of the model.
+        written: the model as ONNX.
+        metadata: what else the model holds.
+        targets: entries of the manifest.
+    """
+    paths = paths_beside(path)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(written)
+    files: dict[Path, bytes] = {}
+    for key, value in metadata.items():
+        set_metadata(proto, key, value)
+    if model.signature is not None:
+        manifest, arrays = manifest_of(model, paths["model"].stem)
+        if arrays:
+            files[paths["init"]] = npz(arrays)
+            manifest["init_sha256"] = digest(files[paths["init"]])
+        if targets:
+            manifest["targets"] = dict(targets)
+        files[paths["manifest"]] = to_json(manifest).encode()
+        proto = with_static_ports(proto, manifest)
+        set_metadata(proto, METADATA_KEY, json.dumps(manifest, sort_keys=True))
+    if size_of(proto) >= EXTERNAL_DATA_LIMIT:
+        files[paths["data"]] = moved_out(proto, paths["data"].name)
+    proto = loaded(proto)
+    files[paths["model"]] = proto.SerializeToString(deterministic=True)
+    return files
+
+
+def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
+    """Moves the larger weights out of a model into one file beside it; returns that file's content."""
+    parts: list[bytes] = []
+    offset = 0
+    for tensor in proto.graph.initializer:
+        data = array_of(tensor).tobytes() if is_kept(tensor) else tensor.raw_data
+        if len(data) < SMALLEST_EXTERNAL:
+            continue
+        parts.append(data)
+        entries = {"location": location, "offset": str(offset), "length": str(len(data))}
+        offset += len(data)
+        tensor.ClearField("raw_data")
+        del tensor.external_data[:]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)
+    return b"".join(parts)
+
+
+def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:
+    for prop in proto.metadata_props:
+        if prop.key == key:
+            prop.value = value
+            return
+    proto.metadata_props.add(key=key, value=value)
