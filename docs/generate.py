@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 
 from graphc.cli.main import cli
 from graphc.passes.registry import load_registry
-from graphc.spec.options import option_lines
+from graphc.spec.nested_options import option_lines
 
 
 def on_files(files: Files, config: Any) -> Files:

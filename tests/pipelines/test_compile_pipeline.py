@@ -19,12 +19,11 @@ PIPELINE = """
 version: 1
 output: out/pair
 pipeline:
-  kind: trigger
   stages:
     bands: {spec: bands.yaml, inputs: {x: {from: samples, scale: 0.5}}}
     word: {spec: word.yaml, inputs: {x: {from: bands.y, permutation: [0, 2, 1], offset: 1}}}
   outputs: {score: word.y}
-  decoder: {score: score, threshold: 0.5, refractory_s: 0}
+  trigger: {score: score, threshold: 0.5, refractory_s: 0}
 """
 SPEC = """
 version: 1
@@ -81,7 +80,7 @@ def test_the_folder_is_whole(project: Path) -> None:
 
 
 def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
-    text = PIPELINE.replace("  decoder:", "  prime: {seconds: 0.2, level: 0.5}\n  decoder:")
+    text = PIPELINE.replace("  trigger:", "  prime: {seconds: 0.2, level: 0.5}\n  trigger:")
     (project / "pair.yaml").write_text(text)
     graphc.compile(project / "pair.yaml")
     primed = StreamSession(project / "out" / "pair" / "pair.onnx")
@@ -105,8 +104,9 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("[0, 2, 1]", "[0, 1, 1]", "is no order of 3 axes"),
         ("score: word.y", "score: word.z", "'word.z' is none of bands.y, word.y"),
         ("spec: word.yaml", "spec: bands.yaml", "a call gives [1, 3, 4], and a call takes [1, 8]"),
-        ("  decoder: {", "  decoder: {treshold: 1, ", "did you mean 'threshold'"),
-        ("kind: trigger", "kind: chain", "goes without a decoder"),
+        ("  trigger: {", "  trigger: {treshold: 1, ", "did you mean 'threshold'"),
+        ("score: score,", "score: scores,", "'scores' is no output of the pipeline; did you mean 'score'"),
+        ("  trigger: {", "  ctc: {scores: score}\n  trigger: {", "give one of trigger, ctc and transducer"),
         ("word: {spec", "word/2: {spec", "is no name of a stage"),
         ("spec: word.yaml", "spec: pair.yaml", "a spec of one model is needed"),
         ("spec: word.yaml", "spec: none.yaml", "No such file"),
@@ -148,7 +148,7 @@ def test_what_takes_one_model_says_so(project: Path, words: tuple[str, ...]) -> 
     [
         ({"model": "../pair.onnx"}, "outside its folder"),
         ({"format": "graphc.pipeline/2"}, "where one of graphc.pipeline/1 is needed"),
-        ({"decoder": None}, "says not when"),
+        ({"decoder": None}, "is a trigger and has no decoder"),
         ({"stages": 3}, "stages: 3, where a list is needed"),
     ],
 )

@@ -7,7 +7,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,13 +50,13 @@ class CompiledFiles:
     Args:
         stem: of its files' names.
         files: the model, its manifest, and what both name, by file name.
-        pipeline: whether it is the joined model of a pipeline, whose manifest is among the files.
+        decoder: what decides, where it is the joined model of a pipeline, whose manifest is among the files.
     """
 
     stem: str
     manifest: Manifest
     files: dict[str, bytes]
-    pipeline: bool = False
+    decoder: str | None = None
 
     @property
     def rate(self) -> int:
@@ -84,32 +84,46 @@ def compiled_files(path: Path) -> CompiledFiles:
 
 
 def pipeline_files(path: Path) -> CompiledFiles:
-    """What a device needs of a pipeline: the joined model, and what decides. Its stages stay where they are.
+    """What a device needs of a pipeline: the joined model, what decides, and the stages that it calls by itself.
 
     Errors:
-        ModelError: no pipeline, or one without a trigger.
+        ModelError: no pipeline, or one without a decoder.
     """
-    pipeline, model = read_pipeline(path)
-    if pipeline.decoder is None:
+    pipeline, folder = read_pipeline(path)
+    if pipeline.kind == "chain":
         raise ModelError(
-            f"a pipeline of kind {pipeline.kind} decides nothing",
-            where=str(path),
-            hint=f"make a client of its joined model: {model.name}",
+            "a chain decides nothing", where=str(path), hint=f"make a client of its joined model: {pipeline.model}"
         )
-    compiled = compiled_files(model)
-    kept = {**asdict(pipeline), "stages": []}
-    files = {**compiled.files, PIPELINE_MANIFEST: (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode()}
-    return replace(compiled, files=files, pipeline=True)
+    compiled = compiled_files(folder / pipeline.model)
+    called = set() if pipeline.transducer is None else {pipeline.transducer.joiner.stage}
+    if pipeline.transducer is not None and pipeline.transducer.predictor is not None:
+        called.add(pipeline.transducer.predictor.stage)
+    data = json.loads((folder / PIPELINE_MANIFEST).read_bytes())
+    data["stages"] = [stage for stage in data["stages"] if stage["name"] in called]
+    files = {**compiled.files, PIPELINE_MANIFEST: (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()}
+    for stage in data["stages"]:
+        beside = [folder / stage["model"], folder / f"{stage['name']}.init.npz"]
+        files |= {p.name: p.read_bytes() for p in beside if p.exists()}
+    return replace(compiled, files=files, decoder=pipeline.kind)
 
 
 def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
-    """The files of a project, by their paths in it."""
+    """The files of a project, by their paths in it.
+
+    Errors:
+        ModelError: a decoder that the language has not.
+    """
+    if compiled.decoder not in (None, "trigger") and language != "python":
+        raise ModelError(
+            f"{language} has no decoder of kind {compiled.decoder}",
+            hint=f"take --language python, or make a client of the joined model: {compiled.stem}.onnx",
+        )
     return {**compiled.files, **PROJECTS[language](compiled)}
 
 
 def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
     return {
-        "stream.py": rendered(f"python/project/{'pipeline' if compiled.pipeline else 'stream'}.py.jinja", compiled),
+        "stream.py": rendered(f"python/project/{'pipeline' if compiled.decoder else 'stream'}.py.jinja", compiled),
         "requirements.txt": b"graphc-runtime\n",
     }
 
@@ -117,10 +131,10 @@ def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
 def cpp_project(compiled: CompiledFiles) -> dict[str, bytes]:
     package = find_spec("onnxruntime")
     capi = Path(package.origin).parent / "capi" if package is not None and package.origin else ""
-    trigger = {"graphc/graphc_trigger.hpp": source("cpp/graphc_trigger.hpp")} if compiled.pipeline else {}
+    trigger = {"graphc/graphc_trigger.hpp": source("cpp/graphc_trigger.hpp")} if compiled.decoder else {}
     return {
         **trigger,
-        "main.cpp": rendered(f"cpp/project/{'pipeline' if compiled.pipeline else 'main'}.cpp.jinja", compiled),
+        "main.cpp": rendered(f"cpp/project/{'pipeline' if compiled.decoder else 'main'}.cpp.jinja", compiled),
         "CMakeLists.txt": source("cpp/project/CMakeLists.txt"),
         "Makefile": rendered("cpp/project/Makefile.jinja", compiled, onnxruntime=str(capi)),
         "graphc/CMakeLists.txt": source("cpp/CMakeLists.txt"),
@@ -133,7 +147,7 @@ def web_project(compiled: CompiledFiles) -> dict[str, bytes]:
         "manifest": f"{compiled.stem}{MANIFEST_SUFFIX}",
         "ort": "node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs",
         "rate": compiled.rate,
-        **({"pipeline": PIPELINE_MANIFEST} if compiled.pipeline else {}),
+        **({"pipeline": PIPELINE_MANIFEST} if compiled.decoder else {}),
     }
     package = {
         "name": "stream",
@@ -185,7 +199,8 @@ def rendered(name: str, compiled: CompiledFiles, **more: Any) -> bytes:
 def names_of(compiled: CompiledFiles) -> dict[str, Any]:
     name = f"{compiled.stem}.onnx"
     chunk = compiled.manifest.chunk or compiled.manifest.chunk_multiple
-    return {"python_model": ascii(name), "cpp_model": cpp_text(name), "rate": compiled.rate, "chunk": chunk}
+    model = {"python_model": ascii(name), "cpp_model": cpp_text(name), "decoder": compiled.decoder}
+    return {**model, "rate": compiled.rate, "chunk": chunk}
 
 
 def cpp_text(text: str) -> str:

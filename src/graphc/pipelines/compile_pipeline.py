@@ -18,14 +18,16 @@ from graphc.errors import ValidationError
 from graphc.ir.model import Model, digest
 from graphc.manifest.make_manifest import to_json
 from graphc.manifest.model_files import model_files
+from graphc.pipelines.decoders import decoder_entry, table_files
 from graphc.pipelines.links import Link, links_of
 from graphc.pipelines.merge import merged
+from graphc.pipelines.token_tables import read_tokens
 from graphc.spec.pipeline_schema import PrimeSpec
 from graphc.spec.spec_file import PipelineFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
 from graphc_runtime.contract.first_values import file_digest
-from graphc_runtime.contract.manifest import parse_manifest
+from graphc_runtime.contract.manifest import Manifest, parse_manifest
 from graphc_runtime.pipeline.manifest import FORMAT, PIPELINE_MANIFEST
 from graphc_runtime.session import StreamSession
 
@@ -55,17 +57,19 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
         options.progress(name, len(made), len(prepared) + 1)
         made[name] = compiled(stage, options)
     options.progress("join", len(prepared), len(prepared) + 1)
-    manifests = {
-        n: parse_manifest(m.files[folder_path(folder, f"{n}.manifest.json", m.files)], n) for n, m in made.items()
-    }
-    links = links_of(file, manifests)
-    model, proto = merged(file, {n: (m.model, m.proto) for n, m in made.items()}, links)
-    largest = check_joined(file, made, links, session_of(model, proto))
+    streaming = {name: made[name] for name in file.spec.pipeline.joined}
+    links = links_of(file, {name: manifest_in(file, name, m) for name, m in streaming.items()})
+    model, proto = merged(file, {n: (m.model, m.proto) for n, m in streaming.items()}, links)
+    largest = check_joined(file, streaming, links, session_of(model, proto))
     if file.spec.pipeline.prime is not None:
         prime(file, model, session_of(model, proto), file.spec.pipeline.prime)
     files = {path: content for m in made.values() for path, content in m.files.items()}
     files |= model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
-    files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, manifests)).encode()
+    signature = model.signature
+    assert signature is not None
+    tokens = next((read_tokens(path) for path in table_files(file)), None)
+    decoder = decoder_entry(file, signature, made, tokens)
+    files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, decoder)).encode()
     record = finite(
         {
             "format": REPORT_FORMAT,
@@ -80,9 +84,20 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     return dict(record)
 
 
-def folder_path(folder: Path, name: str, files: Mapping[Path, bytes]) -> Path:
-    """The path under which a file of that name stands among some."""
-    return next(path for path in files if path.name == name)
+def manifest_text(name: str, made: Compilation) -> bytes | None:
+    """The manifest of a stage; None where it does not stream."""
+    return next((content for path, content in made.files.items() if path.name == f"{name}.manifest.json"), None)
+
+
+def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:
+    """Errors:
+    SpecError: the stage does not stream.
+    """
+    text = manifest_text(name, made)
+    if text is None:
+        keys = ("pipeline", "stages", name)
+        raise file.error(keys, "it does not stream", "give its spec a stream section, and lift_state among its passes")
+    return parse_manifest(text, name)
 
 
 def name_of(file: PipelineFile) -> str:
@@ -95,6 +110,7 @@ def fingerprint_of(file: PipelineFile, prepared: Mapping[str, Prepared]) -> dict
     return {
         "pipeline": digest(file.spec.model_dump_json(by_alias=True).encode()),
         "stages": {name: stage.fingerprint for name, stage in prepared.items()},
+        "tokens": [file_digest(path) for path in table_files(file) if path.is_file()],
         "compiler": own_digest(),
     }
 
@@ -178,7 +194,7 @@ def noise_calls(session: StreamSession, spec: PrimeSpec, frame_ms: float) -> Ite
 
 
 def pipeline_manifest(
-    file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], manifests: Mapping[str, Any]
+    file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], decoder: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What a client needs to know of the pipeline: the joined model, the stages and how they meet, and the decoder."""
     spec = file.spec.pipeline
@@ -190,11 +206,11 @@ def pipeline_manifest(
             {
                 "name": name,
                 "model": f"{name}.onnx",
-                "manifest": json.loads(m.files[folder_path(file.output_folder, f"{name}.manifest.json", m.files)]),
+                "manifest": json.loads(manifest_text(name, m) or "null"),
                 "inputs": {link.entry.name: link.spec.model_dump() for link in links if link.stage == name},
             }
             for name, m in made.items()
         ],
         "outputs": spec.outputs,
-        "decoder": None if spec.decoder is None else spec.decoder.model_dump(),
+        "decoder": decoder,
     }

@@ -64,8 +64,8 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
     """
     found: list[Link] = []
     before: list[str] = []
-    for stage, entry in file.spec.pipeline.stages.items():
-        manifest = manifests[stage]
+    for stage, manifest in manifests.items():
+        entry = file.spec.pipeline.stages[stage]
         check_stage(file, stage, manifest)
         names = [i.name for i in manifest.inputs]
         for name in entry.inputs:
@@ -90,7 +90,7 @@ def check_stage(file: PipelineFile, stage: str, manifest: Manifest) -> None:
         raise file.error(keys, "its calls have any size", "give stream.chunk a number in its spec")
     if manifest.streams is not None:
         raise file.error(keys, "each stream of its batch has a clock of its own", "set clocks: shared in its spec")
-    if manifest.valid_frames is not None:
+    if manifest.valid_frames is not None and len(file.spec.pipeline.joined) > 1:
         raise file.error(
             keys,
             "it has to be told which frames of its last call are real, and the stages before it do not know",

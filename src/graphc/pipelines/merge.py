@@ -164,7 +164,8 @@ def merged_signature(
         states += [prefixed(s, stage) for s in signature.states]
         shapes |= {f"{stage}/{name}": shape for name, shape in signature.shapes.items()}
         if signature.max_frames is not None:
-            longest.append(signature.max_frames // signature.chunk * first.chunk)
+            longest.append(signature.max_frames * first.chunk // signature.chunk)
+    (alone, only) = next(iter(signatures.items())) if len(signatures) == 1 else ("", None)
     found = []
     for name, (stage, output) in outputs.items():
         signature = signatures[stage]
@@ -181,6 +182,8 @@ def merged_signature(
         inputs=entries,
         outputs=tuple(found),
         states=tuple(states),
+        valid_frames=f"{alone}/{only.valid_frames}" if only is not None and only.valid_frames else None,
+        min_frames=1 if only is None else only.min_frames,
         max_frames=min(longest, default=None),
         continues=all(s.continues for s in signatures.values()),
         frame_ms=first.frame_ms,

@@ -51,6 +51,69 @@ class TriggerSpec(Strict):
     warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="so many first scores count as 0")
 
 
+class TextSpec(Strict):
+    """How tokens become text, and where an utterance ends."""
+
+    blank: Annotated[int, Field(ge=0)] = Field(default=0, description="the token that stands for nothing")
+    tokens: str | None = Field(
+        default=None,
+        description="the table of tokens, relative to the pipeline's folder: .txt with one a line (with its number "
+        "behind it, or not), .json with their numbers, or a SentencePiece .model",
+    )
+    space: str = Field(default="▁", description="what stands for a space in tokens")
+    endpoint_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="seconds of blanks behind a token that end an utterance; states then begin anew"
+    )
+
+
+class CtcSpec(TextSpec):
+    """Greedy decoding: the likeliest token of each frame, repetitions and blanks left out."""
+
+    scores: str = Field(description="the output of the pipeline that holds a score for each token, frame by frame")
+
+
+class PredictorSpec(Strict):
+    """The network that makes a state of the tokens so far."""
+
+    stage: str
+    token: str = Field(description="its input for the last token, or the last of as many as the input has entries")
+    output: str
+
+
+class JoinerSpec(Strict):
+    """The network that makes scores of an encoder frame and a predictor's output, or of the last token itself."""
+
+    stage: str
+    encoder: str = Field(description="its input for a frame of the encoder")
+    predictor: str | None = Field(default=None, description="its input for the predictor's output")
+    token: str | None = Field(default=None, description="its input for the last token, where it has a predictor inside")
+    output: str = Field(description="a score for each token")
+
+    @model_validator(mode="after")
+    def one_past(self) -> JoinerSpec:
+        if (self.predictor is None) == (self.token is None):
+            raise ValueError("give exactly one of predictor and token")
+        return self
+
+
+class TransducerSpec(TextSpec):
+    """Greedy decoding: tokens of each frame until a blank."""
+
+    encoder: str = Field(description="the output of the pipeline that holds frames of the encoder")
+    predictor: PredictorSpec | None = None
+    joiner: JoinerSpec
+    start: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="the token before the first; the blank where it is left out"
+    )
+    most_symbols: Frames = Field(default=10, description="tokens of a frame, at most")
+
+    @model_validator(mode="after")
+    def joiner_fits(self) -> TransducerSpec:
+        if (self.predictor is None) != (self.joiner.predictor is None):
+            raise ValueError("a predictor goes with joiner.predictor")
+        return self
+
+
 class PrimeSpec(Strict):
     """What the states begin with: as if so much faint noise had been heard before the first frame."""
 
@@ -63,12 +126,13 @@ class PrimeSpec(Strict):
 class PipelineSpec(Strict):
     """Stages in the order in which they run."""
 
-    kind: Literal["trigger", "chain"]
     stages: dict[str, Annotated[StageSpec, BeforeValidator(as_stage, json_schema_input_type=str | dict[str, Any])]] = (
         Field(min_length=1)
     )
     outputs: dict[str, str] = Field(default={}, description="names of outputs, each STAGE.OUTPUT; the last stage's")
-    decoder: TriggerSpec | None = None
+    trigger: TriggerSpec | None = None
+    ctc: CtcSpec | None = None
+    transducer: TransducerSpec | None = None
     prime: PrimeSpec | None = Field(
         default=None, description="begin as if noise had been heard, where zeros are nothing that the models know"
     )
@@ -82,10 +146,37 @@ class PipelineSpec(Strict):
         return value
 
     @model_validator(mode="after")
-    def decoder_fits(self) -> PipelineSpec:
-        if (self.decoder is not None) != (self.kind == "trigger"):
-            raise ValueError(f"kind: {self.kind} goes {'with' if self.kind == 'trigger' else 'without'} a decoder")
+    def one_decoder(self) -> PipelineSpec:
+        if sum(decoder is not None for decoder in (self.trigger, self.ctc, self.transducer)) > 1:
+            raise ValueError("give one of trigger, ctc and transducer, or none")
         return self
+
+    @model_validator(mode="after")
+    def networks_are_stages(self) -> PipelineSpec:
+        unknown = [name for name in self.networks if name not in self.stages]
+        if unknown:
+            raise ValueError(f"the transducer names stages that are none: {', '.join(unknown)}")
+        if not self.joined:
+            raise ValueError("no stage is left beside those of the transducer")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """What stands at the end: one of the decoders, or nothing."""
+        return next((k for k in ("trigger", "ctc", "transducer") if getattr(self, k) is not None), "chain")
+
+    @property
+    def networks(self) -> list[str]:
+        """The stages that the decoder calls by itself."""
+        if self.transducer is None:
+            return []
+        predictor = self.transducer.predictor
+        return [*([predictor.stage] if predictor is not None else []), self.transducer.joiner.stage]
+
+    @property
+    def joined(self) -> list[str]:
+        """The stages that are joined to one model."""
+        return [name for name in self.stages if name not in self.networks]
 
 
 class PipelineFileSpec(Strict):

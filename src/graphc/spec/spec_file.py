@@ -11,9 +11,9 @@ from pydantic import ValidationError as PydanticError
 from graphc.errors import SpecError
 from graphc.spec.messages import first_error, plain_words
 from graphc.spec.nearest import nearest
-from graphc.spec.pipeline_schema import LinkSpec, PipelineFileSpec, PipelineSpec, PrimeSpec, StageSpec, TriggerSpec
-from graphc.spec.schema import BudgetSpec, DriftSpec, LatencySpec, Spec, ToleranceSpec, ValidateSpec
-from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
+from graphc.spec.nested_options import options_at
+from graphc.spec.pipeline_schema import PipelineFileSpec
+from graphc.spec.schema import Spec
 from graphc.spec.yaml_source import YamlFile, read_yaml
 
 
@@ -115,37 +115,10 @@ def first_complaint(err: PydanticError, source: YamlFile, root: type[BaseModel])
     where, path = source.place(keys)
     missing = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        known = known_keys(source.existing(tuple(first["loc"]))[:-1], root)
+        known = options_at(root, list(first["loc"][:-1]))
         return SpecError(f"{path}: unknown key", hint=nearest(missing, known), where=where)
     if first["type"] == "missing":
         within = f"{path}: " if path else ""
         return SpecError(f"{within}the key '{missing}' is missing", where=where)
     message = plain_words(first)
     return SpecError(f"{path}: {message}" if path else message, where=where)
-
-
-def known_keys(keys: tuple[str | int, ...], root: type[BaseModel]) -> list[str]:
-    """The keys that may stand under a path of the spec."""
-    here: type[BaseModel] | None = root
-    table: dict[str, type[BaseModel]] = {
-        "stream": StreamSpec,
-        "validate": ValidateSpec,
-        "budget": BudgetSpec,
-        "drift": DriftSpec,
-        "latency_ms": LatencySpec,
-        "tolerance": ToleranceSpec,
-        "inputs": InputSpec,
-        "states": StateSpec,
-    }
-    if root is PipelineFileSpec:
-        table = {
-            "pipeline": PipelineSpec,
-            "stages": StageSpec,
-            "inputs": LinkSpec,
-            "decoder": TriggerSpec,
-            "prime": PrimeSpec,
-        }
-    for key in keys:
-        here = table.get(str(key), here)
-    assert here is not None
-    return [field.alias or name for name, field in here.model_fields.items()]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphc_runtime.live import Live
     from graphc_runtime.ort_model import load_op_library
     from graphc_runtime.pipeline.pipeline import Event, Pipeline
+    from graphc_runtime.pipeline.text import Transcript
     from graphc_runtime.session import ResetInSilence, Snapshot, StreamSession
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Snapshot",
     "StreamSession",
     "TargetError",
+    "Transcript",
     "load_op_library",
 ]
 
@@ -50,6 +52,7 @@ HOMES = {
     "ResetInSilence": "graphc_runtime.session",
     "Snapshot": "graphc_runtime.session",
     "StreamSession": "graphc_runtime.session",
+    "Transcript": "graphc_runtime.pipeline.text",
     "load_op_library": "graphc_runtime.ort_model",
 }
 ERRORS = {name: "graphc_runtime.errors" for name in __all__ if name.endswith("Error")}

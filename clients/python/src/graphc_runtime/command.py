@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 import wave
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from graphc_runtime.contract.manifest import PortEntry
 from graphc_runtime.errors import GraphcError, InputError
 from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST
-from graphc_runtime.pipeline.pipeline import Pipeline
+from graphc_runtime.pipeline.pipeline import Event, Pipeline
+from graphc_runtime.pipeline.text import Transcript
 from graphc_runtime.session import StreamSession
 from graphc_runtime.stream_buffer import Arrays, cut
 
@@ -74,12 +76,29 @@ def decided(options: argparse.Namespace) -> None:
         spent.append(time.perf_counter() - start)
         keep(whole, pipeline.outputs)
         for event in events:
-            print(f"{pipeline.name}: heard at {event.seconds:.2f} s, score {event.score:.3f}", flush=True)
+            show(f"{pipeline.name}: {told(event)}", isinstance(event, Event) or event.final)
         heard += len(events)
-    if pipeline.trigger is not None and not heard:
-        print(f"{pipeline.name}: not heard")
+    if pipeline.decoder is not None and not heard:
+        print(f"{pipeline.name}: {'not heard' if pipeline.manifest.trigger is not None else 'nothing understood'}")
     print(summary(session, feeds, spent))
     write_outputs(session, whole, options.output)
+
+
+def show(line: str, final: bool) -> None:
+    """Prints what stays; what may change is written over by the next line, and on a terminal alone."""
+    if final:
+        print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)
+    elif sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        print(f"\r\033[K{line if len(line) < width else '…' + line[2 - width :]}", end="", flush=True)
+
+
+def told(event: Event | Transcript) -> str:
+    """What was heard or understood, in a line."""
+    if isinstance(event, Event):
+        return f"heard at {event.seconds:.2f} s, score {event.score:.3f}"
+    what = event.text or " ".join(map(str, event.tokens))
+    return f"{event.seconds:.2f} s{', final' if event.final else ''}: {what}"
 
 
 def check_output(path: Path | None) -> None:

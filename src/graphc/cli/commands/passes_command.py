@@ -10,7 +10,7 @@ import click
 from graphc.cli.command import JSON, Failures, command
 from graphc.passes.pass_api import Pass
 from graphc.passes.registry import load_registry
-from graphc.spec.options import option_lines
+from graphc.spec.nested_options import option_lines
 from graphc.spec.schema import ToleranceSpec
 from graphc_runtime.errors import GraphcError
 

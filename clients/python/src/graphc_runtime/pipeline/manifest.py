@@ -13,6 +13,7 @@ from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.pipeline/1"
 PIPELINE_MANIFEST = "pipeline.manifest.json"
+DECODERS = ("trigger", "ctc", "transducer")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,61 @@ class TriggerEntry:
 
 
 @dataclass(frozen=True)
+class TextEntry:
+    """How tokens become text, and where an utterance ends.
+
+    Args:
+        blank: the token that stands for nothing.
+        tokens: the text of every token; None where there is no table.
+        space: what stands for a space in them.
+        endpoint_s: seconds of blanks behind a token that end an utterance; None for the end of the stream alone.
+    """
+
+    blank: Count
+    tokens: list[str] | None
+    space: str
+    endpoint_s: Annotated[Number, Bounds(0)] | None
+
+
+@dataclass(frozen=True)
+class CtcEntry(TextEntry):
+    """The likeliest token of each frame of ``scores``, repetitions and blanks left out."""
+
+    scores: str
+
+
+@dataclass(frozen=True)
+class PredictorEntry:
+    """A stage that takes the last tokens, as many as its input has entries, and gives a state of them."""
+
+    stage: str
+    token: str
+    output: str
+
+
+@dataclass(frozen=True)
+class JoinerEntry:
+    """A stage that makes scores of an encoder frame and a predictor's output, or the last tokens themselves."""
+
+    stage: str
+    encoder: str
+    output: str
+    predictor: str | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class TransducerEntry(TextEntry):
+    """Tokens of each frame of ``encoder`` until a blank, ``most_symbols`` at most; ``start`` is before the first."""
+
+    encoder: str
+    joiner: JoinerEntry
+    most_symbols: Positive
+    predictor: PredictorEntry | None = None
+    start: Count | None = None
+
+
+@dataclass(frozen=True)
 class LinkEntry:
     """Where an input of a stage comes from: STAGE.OUTPUT or an input of the pipeline.
 
@@ -51,34 +107,37 @@ class LinkEntry:
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One of the models, as it stands beside the joined one; its manifest, and where its inputs come from."""
+    """One of the models: its file, its manifest where it streams, and where its inputs come from."""
 
     name: str
     model: str
-    manifest: Manifest
+    manifest: Manifest | None = None
     inputs: dict[str, LinkEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PipelineManifest:
-    """A pipeline (docs/manifest.md says what each field means).
+    """A pipeline (docs/pipelines.md says what each field means).
 
     Args:
         model: the file of the joined model, in the same folder.
+        trigger: the decoder, where that is the kind; so are the others.
     """
 
     format: Literal["graphc.pipeline/1"]
-    kind: Literal["trigger", "chain"]
+    kind: Literal["trigger", "ctc", "transducer", "chain"]
     model: str
     stages: list[StageEntry]
-    decoder: TriggerEntry | None = None
+    trigger: TriggerEntry | None = None
+    ctc: CtcEntry | None = None
+    transducer: TransducerEntry | None = None
 
 
 def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
-    """The manifest of a pipeline's folder, or of that file, and the path of its joined model.
+    """The manifest of a pipeline's folder, or of that file, and the folder.
 
     Errors:
-        ModelError: it cannot be read, is none, or names a model outside its folder.
+        ModelError: it cannot be read, is none, or names a file outside its folder.
     """
     file = path / PIPELINE_MANIFEST if path.is_dir() else path
     try:
@@ -90,11 +149,14 @@ def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
             hint="compile it: graphc compile PIPELINE.yaml",
         ) from err
     try:
-        manifest = checked(PipelineManifest, json.loads(text, parse_constant=refused))
+        data = json.loads(text, parse_constant=refused)
+        kind = data.get("kind") if isinstance(data, dict) else None
+        manifest = checked(PipelineManifest, {**data, kind: data.get("decoder")} if kind in DECODERS else data)
     except (DataError, ValueError, RecursionError) as err:
         raise ModelError(f"not the manifest of a pipeline: {err}", where=str(file)) from None
-    if Path(manifest.model).name != manifest.model:
-        raise ModelError(f"it names a model outside its folder: '{manifest.model}'", where=str(file))
-    if manifest.kind == "trigger" and manifest.decoder is None:
-        raise ModelError("it is a trigger and says not when", where=str(file))
-    return manifest, file.with_name(manifest.model)
+    for name in [manifest.model, *(stage.model for stage in manifest.stages)]:
+        if Path(name).name != name:
+            raise ModelError(f"it names a model outside its folder: '{name}'", where=str(file))
+    if manifest.kind in DECODERS and getattr(manifest, manifest.kind) is None:
+        raise ModelError(f"it is a {manifest.kind} and has no decoder", where=str(file))
+    return manifest, file.parent

@@ -1,8 +1,10 @@
-"""A pipeline on a stream: samples in, decisions out."""
+"""A pipeline on a stream: samples in, decisions or text out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc_runtime.errors import ModelError
-from graphc_runtime.pipeline.manifest import read_pipeline
+from graphc_runtime.pipeline.ctc import GreedyCtc
+from graphc_runtime.pipeline.manifest import CtcEntry, TransducerEntry, read_pipeline
+from graphc_runtime.pipeline.network import Network
+from graphc_runtime.pipeline.text import Transcript, Utterance
+from graphc_runtime.pipeline.transducer import GreedyTransducer
 from graphc_runtime.pipeline.trigger import Trigger
 from graphc_runtime.session import StreamSession
-from graphc_runtime.stream_buffer import Arrays, values_of
+from graphc_runtime.stream_buffer import Arrays, cut, values_of
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Pipeline:
         outputs: what it gave with the last push.
 
     Errors:
-        ModelError: no pipeline, or one whose manifest does not fit its model.
+        ModelError: no pipeline, or one whose manifest does not fit its models.
 
     Example:
         pipeline = Pipeline("out/alexa")
@@ -47,54 +55,163 @@ class Pipeline:
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
-        self.manifest, model = read_pipeline(Path(path))
-        self.name = model.stem
-        self.session = StreamSession(model, threads=threads)
+        self.manifest, folder = read_pipeline(Path(path))
+        self.name = Path(self.manifest.model).stem
+        self.session = StreamSession(folder / self.manifest.model, threads=threads)
         self.outputs: Arrays = {}
-        self.trigger: Trigger | None = None
-        entry = self.manifest.decoder
-        if entry is not None:
-            frame_ms = self.session.manifest.frame_ms
-            if entry.score not in self.session.outputs or frame_ms is None:
-                raise ModelError(
-                    f"the model gives no '{entry.score}'" if frame_ms else "nothing says how long a frame lasts",
-                    where=str(path),
-                    hint="set stream.frame_ms in the first stage's spec, and compile again",
-                )
-            self.trigger = Trigger(entry, self.session.chunk * frame_ms / 1000)
+        self.decoder: TriggerDecoder | TextDecoder | None = None
+        if self.manifest.trigger is not None:
+            self.decoder = TriggerDecoder(self.session, Trigger(self.manifest.trigger, call_seconds(self.session)))
+        elif (ctc := self.manifest.ctc) is not None:
+            self.decoder = TextDecoder(self.session, ctc, ctc.scores, GreedyCtc(ctc))
+        elif (entry := self.manifest.transducer) is not None:
+            names = [entry.joiner.stage, *([entry.predictor.stage] if entry.predictor else [])]
+            stages = {s.name: s for s in self.manifest.stages}
+            if lost := [name for name in names if name not in stages]:
+                raise ModelError(f"the decoder names stages that are none: {', '.join(lost)}", where=str(path))
+            networks = {name: Network(stages[name], folder, threads) for name in names}
+            self.decoder = TextDecoder(self.session, entry, entry.encoder, GreedyTransducer(entry, networks))
 
     def reset(self) -> None:
         """Begins another stream."""
         self.session.reset()
-        if self.trigger is not None:
-            self.trigger.reset()
+        if self.decoder is not None:
+            self.decoder.reset()
 
-    def push(self, samples: NDArray[Any]) -> list[Event]:
-        """Takes samples, any number of them; gives what was heard.
+    def push(self, frames: Array) -> list[Event | Transcript]:
+        """Takes samples (or what the pipeline takes), any number of them; gives what was heard or understood.
+
+        Where an utterance ends, states begin anew, and its last transcript is final.
 
         Errors:
             InputError: samples that do not fit.
         """
-        self.outputs = self.session.push(samples)
-        return self.decided(self.outputs)
+        found: list[Event | Transcript] = []
+        parts: list[Arrays] = []
+        for piece in self.pieces(frames):
+            parts.append(self.session.push(piece))
+            found += self.decided(parts[-1])
+            if isinstance(self.decoder, TextDecoder) and self.decoder.utterance.ended:
+                parts.append(self.session.flush())
+                found += [*self.decided(parts[-1]), *self.decoder.finish()]
+                self.session.reset()
+        self.outputs = self.behind_each_other(parts)
+        if isinstance(self.decoder, TextDecoder):
+            found += self.decoder.utterance.transcript(final=False)
+        return found
 
-    def flush(self) -> list[Event]:
+    def flush(self) -> list[Event | Transcript]:
         """Ends the stream."""
         self.outputs = self.session.flush()
-        return self.decided(self.outputs)
+        found = self.decided(self.outputs)
+        return [*found, *self.decoder.finish()] if isinstance(self.decoder, TextDecoder) else found
 
-    def decided(self, outputs: Arrays) -> list[Event]:
-        if self.trigger is None:
-            return []
+    def decided(self, outputs: Arrays) -> list[Event | Transcript]:
+        return [] if self.decoder is None else list(self.decoder.take(outputs))
+
+    def pieces(self, frames: Array) -> Iterator[Array]:
+        """Frames of one call each, so that an utterance that ends in the middle ends there."""
+        (name, *others) = self.session.streams
+        axis = self.session.streams[name].along or 0
+        if others or not isinstance(frames, np.ndarray) or frames.ndim <= axis:
+            yield frames
+            return
+        while frames.shape[axis] > self.session.chunk:
+            piece, frames = cut(frames, self.session.chunk, axis)
+            yield piece
+        yield frames
+
+    def behind_each_other(self, parts: list[Arrays]) -> Arrays:
+        """The outputs of several pushes."""
+        return {
+            name: parts[0][name]
+            if len(parts) == 1
+            else np.concatenate([np.atleast_1d(p[name]) for p in parts], axis=entry.along or 0)
+            for name, entry in self.session.outputs.items()
+        }
+
+
+class TriggerDecoder:
+    """Looks at the score of every call."""
+
+    def __init__(self, session: StreamSession, trigger: Trigger):
+        self.trigger = trigger
+        self.output = output_of(session, trigger.entry.score)
+
+    def reset(self) -> None:
+        self.trigger.reset()
+
+    def take(self, outputs: Arrays) -> Iterator[Event]:
+        """Errors:
+        ModelError: a call gives too few scores.
+        """
         entry = self.trigger.entry
-        found = []
-        for value in values_of(outputs[entry.score], self.session.outputs[entry.score]):
+        for value in values_of(outputs[entry.score], self.output):
             scores = np.ravel(value)
-            if not scores.size:
-                continue
-            if entry.place >= scores.size:
+            if scores.size and entry.place >= scores.size:
                 raise ModelError(f"a call gives {scores.size} scores, none at place {entry.place}")
-            score = float(scores[entry.place])
-            if self.trigger.heard(score):
-                found.append(Event(self.trigger.seconds, score))
+            if scores.size and self.trigger.heard(score := float(scores[entry.place])):
+                yield Event(self.trigger.seconds, score)
+
+
+class TextDecoder:
+    """Looks at every frame of an output."""
+
+    def __init__(
+        self,
+        session: StreamSession,
+        entry: CtcEntry | TransducerEntry,
+        output: str,
+        greedy: GreedyCtc | GreedyTransducer,
+    ):
+        port = output_of(session, output)
+        if port.along is None:
+            raise ModelError(f"the output '{output}' has no frames")
+        self.name, self.axis, self.greedy = output, port.along, greedy
+        frame_s = (session.manifest.frame_ms or 0.0) / 1000 / float(port.pace or Fraction(1))
+        if entry.endpoint_s is not None and not frame_s:
+            raise ModelError("nothing says how long a frame lasts", hint="set stream.frame_ms, and compile again")
+        self.utterance = Utterance(entry, frame_s)
+
+    def reset(self) -> None:
+        self.utterance.frames = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.utterance.begin()
+        self.greedy.begin()
+
+    def take(self, outputs: Arrays) -> list[Transcript]:
+        """Takes frames; what they say is told once all of a push are there."""
+        for frame in np.moveaxis(outputs[self.name], self.axis, 0):
+            self.utterance.frame(self.greedy.tokens(frame))
+        return []
+
+    def finish(self) -> list[Transcript]:
+        """The last transcript of an utterance; the next begins."""
+        found = self.utterance.transcript(final=True)
+        self.begin()
         return found
+
+
+def output_of(session: StreamSession, name: str) -> Any:
+    """Errors:
+    ModelError: the model has no such output.
+    """
+    if name not in session.outputs:
+        raise ModelError(f"the model gives no '{name}'")
+    return session.outputs[name]
+
+
+def call_seconds(session: StreamSession) -> float:
+    """Seconds of a call.
+
+    Errors:
+        ModelError: nothing says it.
+    """
+    if session.manifest.frame_ms is None:
+        raise ModelError(
+            "nothing says how long a frame lasts",
+            hint="set stream.frame_ms in the first stage's spec, and compile again",
+        )
+    return session.chunk * session.manifest.frame_ms / 1000

@@ -1,0 +1,282 @@
+"""Streams to text: the tokens of a stream are those of the whole utterance, by the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from commands import graphc as command
+from conftest import ROOT
+from one_error import one_line
+from tests.front_ends.cases import references
+
+import graphc
+from graphc.errors import SpecError
+from graphc.ir.model import read_model
+from graphc.ir.runtime import Session
+from graphc.passes.plan import source_of
+from graphc.passes.registry import load_registry
+from graphc.pipelines.token_tables import read_tokens
+from graphc.spec.spec_file import load_spec
+from graphc_runtime import Pipeline, Transcript
+from graphc_runtime.pipeline.ctc import GreedyCtc
+from graphc_runtime.pipeline.manifest import CtcEntry
+from graphc_runtime.pipeline.text import Utterance, text_of
+
+EXAMPLES = ROOT / "examples" / "pipelines"
+MODELS = ROOT / "examples" / "models"
+BY_DAY, BY_NIGHT = 12, 200
+BLANK_OF_CTC = 28
+Decode = Callable[[np.ndarray], list[int]]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example pipelines, compiled; without endpoints they decode a stream as one utterance."""
+    folder = tmp_path_factory.mktemp("text")
+    for path in EXAMPLES.iterdir():
+        text = path.read_text().replace("../models", str(MODELS)).replace("../../out", "out")
+        (folder / path.name).write_text(text)
+    for name in ("ctc", "transducer"):
+        text = (folder / f"{name}.yaml").read_text()
+        (folder / f"{name}_whole.yaml").write_text(
+            "\n".join(
+                line for line in text.replace(f"out/{name}", f"out/{name}_whole").splitlines() if "endpoint" not in line
+            )
+        )
+        graphc.compile(folder / f"{name}_whole.yaml")
+        graphc.compile(folder / f"{name}.yaml")
+    return folder
+
+
+def offline_ctc(folder: Path) -> Decode:
+    session = Session(source_of(load_spec(folder / "quartznet.yaml"), load_registry()))
+
+    def decode(samples: np.ndarray) -> list[int]:
+        best = session.run({"samples": samples})["log_probs"][0].argmax(axis=0)
+        return [int(token) for token, _ in groupby(best) if token != BLANK_OF_CTC]
+
+    return decode
+
+
+def offline_transducer(folder: Path) -> Decode:
+    encoder, predictor, joiner = (
+        Session(read_model(MODELS / f"rnnt_{part}.torchscript.onnx")) for part in ("encoder", "predictor", "joiner")
+    )
+
+    def decode(features: np.ndarray) -> list[int]:
+        state = {"h": np.zeros((1, 1, 32), np.float32), "c": np.zeros((1, 1, 32), np.float32)}
+        found: list[int] = []
+        token = 0
+        moved = True
+        encoded = encoder.run({"features": features})["encoder"]
+        for frame in np.split(encoded, encoded.shape[1], axis=1):
+            for _ in range(4):
+                if moved:
+                    run = predictor.run({"tokens": np.array([[token]]), **state})
+                    state, moved = {"h": run["h_next"], "c": run["c_next"]}, False
+                token = int(joiner.run({"encoder": frame, "predictor": run["predicted"]})["logits"].argmax())
+                if token == 0:
+                    break
+                found.append(token)
+                moved = True
+        return found
+
+    return decode
+
+
+def utterances(kind: str, count: int) -> Iterator[np.ndarray]:
+    """Random and spoken ones: noise, and a recording at all levels with noise over it; of features, shifted random."""
+    rng = np.random.default_rng(7)
+    speech = np.tile(references()["signal/speech"], 3)
+    for number in range(count):
+        if kind == "transducer":
+            yield (rng.standard_normal((1, 4 * int(rng.integers(10, 60)), 20)) * rng.uniform(1, 4)).astype(np.float32)
+            continue
+        samples = rng.standard_normal(int(rng.integers(4000, 28000)))
+        samples *= np.repeat(10 ** rng.uniform(-4, -0.3, 35), 800)[: len(samples)]
+        if number % 2:
+            start = int(rng.integers(0, 8000))
+            spoken = speech[start : start + len(samples)]
+            samples = 0.1 * samples[: len(spoken)] + spoken * rng.uniform(0.1, 1)
+        yield samples[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [BY_DAY, pytest.param(BY_NIGHT, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind", ["ctc", "transducer"])
+def test_tokens_of_a_stream_are_those_of_the_whole(compiled: Path, kind: str, count: int) -> None:
+    decode = (offline_ctc if kind == "ctc" else offline_transducer)(compiled)
+    pipeline = Pipeline(compiled / "out" / f"{kind}_whole")
+    rng, lengths = np.random.default_rng(1), []
+    for frames in utterances(kind, count):
+        pipeline.reset()
+        told: list[Transcript] = []
+        at = 0
+        while at < frames.shape[1]:
+            size = int(rng.integers(1, 3000 if kind == "ctc" else 50))
+            told += pipeline.push(frames[:, at : at + size])
+            at += size
+        told += pipeline.flush()
+        want = decode(frames)
+        assert list(told[-1].tokens if told else ()) == want
+        assert [t.final for t in told] == [False] * (len(told) - 1) + [True] * bool(told)
+        lengths.append(len(want))
+    assert np.mean(lengths) > 3
+
+
+def test_an_utterance_that_ends_begins_anew(compiled: Path) -> None:
+    """Each final transcript is what the offline model makes of its own samples alone."""
+    decode, pipeline = offline_ctc(compiled), Pipeline(compiled / "out" / "ctc")
+    assert pipeline.decoder is not None
+    rng = np.random.default_rng(3)
+    loud = [rng.standard_normal(8000) * 0.3 for _ in range(3)]
+    samples = np.concatenate([part for one in loud for part in (one, np.zeros(24000))])[None].astype(np.float32)
+    pipeline.decoder.utterance.entry = replaced(pipeline)
+    begun, ends = 0, []
+    for at in range(0, samples.shape[1], 640):
+        for told in pipeline.push(samples[:, at : at + 640]):
+            if told.final:
+                ends.append((begun, at + 640, told.tokens))
+                begun = at + 640
+    for start, end, tokens in ends:
+        assert list(tokens) == decode(samples[:, start:end])
+    assert len(ends) >= 2
+
+
+def replaced(pipeline: Pipeline) -> CtcEntry:
+    """The decoder's entry with an endpoint so short that noise has some."""
+    from dataclasses import replace
+
+    assert pipeline.manifest.ctc is not None
+    return replace(pipeline.manifest.ctc, endpoint_s=0.04)
+
+
+def entry(**more: object) -> CtcEntry:
+    return CtcEntry(**{"blank": 0, "tokens": None, "space": "▁", "endpoint_s": None, "scores": "s", **more})  # type: ignore[arg-type]
+
+
+def test_repetitions_and_blanks_are_left_out() -> None:
+    greedy = GreedyCtc(entry())
+    frames = np.eye(3)[[0, 1, 1, 0, 1, 2, 2, 0, 0, 2]]
+    assert [t for frame in frames for t in greedy.tokens(frame)] == [1, 1, 2, 2]
+
+
+def test_pieces_become_text() -> None:
+    table = ["", "▁hel", "lo", "▁w", "<0xC3>", "<0xB6>", "rld"]
+    assert text_of([1, 2, 3, 4, 5, 6], entry(tokens=table)) == "hello wörld"
+    assert text_of([1, 99], entry(tokens=table)) == "hel"
+    assert text_of([1, 2], entry()) == ""
+
+
+def test_silence_behind_a_token_ends_an_utterance() -> None:
+    utterance = Utterance(entry(endpoint_s=0.3), 0.1)
+    for tokens in ([], [], [], [], [5], []):
+        utterance.frame(tokens)
+        assert not utterance.ended
+    utterance.frame([])
+    utterance.frame([])
+    assert utterance.ended
+    assert utterance.transcript(final=True) == [Transcript("", (5,), pytest.approx(0.5), True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tokens.txt", "<blk> 0\n▁a 1\nb 2\n"),
+        ("tokens.txt", "b 2\n▁a 1\n<blk> 0\n"),
+        ("tokens.txt", "<blk>\n▁a\nb\n"),
+        ("vocab.json", '{"▁a": 1, "b": 2, "<blk>": 0}'),
+        ("vocab.json", '["<blk>", "▁a", "b"]'),
+    ],
+)
+def test_tables_of_tokens_as_toolkits_write_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_tokens(tmp_path / name) == ["<blk>", "▁a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("vocab.json", "{"), ("vocab.json", '{"a": "b"}'), ("vocab.json", '{"a": 99999999}')]
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SpecError, match="not a table of tokens"):
+        read_tokens(tmp_path / name)
+    with pytest.raises(SpecError, match="cannot be read"):
+        read_tokens(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("encoder: encoder\n", "encoder: encoded\n", "'encoded' is no output of the pipeline; did you mean 'encoder'"),
+        ("token: tokens", "token: token", "'token' is no input of 'predictor'; did you mean 'tokens'"),
+        ("output: logits", "output: logit", "'logit' is no output of 'joiner'; did you mean 'logits'"),
+        ("stage: joiner", "stage: join", "the transducer names stages that are none: join"),
+        ("predictor: predictor, ", "", "give exactly one of predictor and token"),
+    ],
+)
+def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: str, message: str) -> None:
+    text = (compiled / "transducer.yaml").read_text()
+    assert old in text
+    (compiled / "wrong.yaml").write_text(text.replace(old, new, 1).replace("out/transducer", "out/wrong"))
+    done = command("compile", compiled / "wrong.yaml")
+    assert done.returncode == 2
+    assert message in one_line(done)
+
+
+def test_a_joiner_with_its_predictor_inside(tmp_path: Path) -> None:
+    """As NeMo exports it: one network takes a frame and the last token, and carries its states past tokens alone."""
+    nodes = """
+        e = Cast <to=1> (targets) f = Reshape (e, one) n = Add (states, f) g = Add (n, row)
+        s = Mul (encoder_outputs, g) outputs = Sub (s, base) output_states = Identity (n)
+    """
+    header = '<ir_version: 8, opset_import: ["" : 17]>'
+    ports = "float[1,5,1] encoder_outputs, int32[1,1] targets, int32[1] target_length, float[1,1,1] states"
+    joint = onnx.parser.parse_model(
+        f"{header} g ({ports}) => (float[1,5,1] outputs, float[1,1,1] output_states) {{{nodes}}}"
+    )
+    weights = {
+        "one": np.array([1, 1, 1]),
+        "row": np.arange(5, dtype=np.float32).reshape(1, 5, 1),
+        "base": np.float32(0.25),
+    }
+    joint.graph.initializer.extend(onnx.numpy_helper.from_array(v, n) for n, v in weights.items())
+    onnx.save(joint, tmp_path / "joint.onnx")
+    encoder = onnx.parser.parse_model(f"{header} g (float[1,5,T] x) => (float[1,5,T] y) {{ y = Relu (x) }}")
+    onnx.save(encoder, tmp_path / "encoder.onnx")
+    (tmp_path / "encoder.yaml").write_text(
+        "{version: 1, model: encoder.onnx, output: e.onnx, passes: [lift_state], stream: {chunk: 2, frame_ms: 10}}"
+    )
+    (tmp_path / "joint.yaml").write_text(
+        "{version: 1, model: joint.onnx, output: j.onnx, passes: [fold_constants], stream: {chunk: 1, inputs: "
+        "{encoder_outputs: {axis: 2}, targets: {static: true, range: [0, 4]}, target_length: {static: true, range: [1, 1]}}, "
+        "states: [{input: states, output: output_states}]}}"
+    )
+    (tmp_path / "pipe.yaml").write_text(
+        "{version: 1, output: out/pipe, pipeline: {stages: {encoder: encoder.yaml, joint: joint.yaml}, transducer: "
+        "{encoder: y, joiner: {stage: joint, encoder: encoder_outputs, token: targets, output: outputs}, most_symbols: 3}}}"
+    )
+    graphc.compile(tmp_path / "pipe.yaml")
+    session = Session(joint)
+    x = np.random.default_rng(0).standard_normal((1, 5, 21)).astype(np.float32)
+    state, last, want = np.zeros((1, 1, 1), np.float32), 0, []
+    for frame in np.split(np.maximum(x, 0), 21, axis=2):
+        for _ in range(3):
+            feeds = {"encoder_outputs": frame, "targets": np.array([[last]], np.int32), "states": state}
+            run = session.run({**feeds, "target_length": np.array([1], np.int32)})
+            token = int(run["outputs"].argmax())
+            if token == 0:
+                break
+            state, last = run["output_states"], token
+            want.append(token)
+    pipeline = Pipeline(tmp_path / "out" / "pipe")
+    told = [*pipeline.push(x), *pipeline.flush()]
+    assert list(told[-1].tokens) == want
+    assert len(want) > 5
+    manifest = json.loads((tmp_path / "out" / "pipe" / "pipeline.manifest.json").read_text())
+    assert manifest["kind"] == "transducer"
