@@ -106,7 +106,7 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("spec: word.yaml", "spec: bands.yaml", "a call gives [1, 3, 4], and a call takes [1, 8]"),
         ("  trigger: {", "  trigger: {treshold: 1, ", "did you mean 'threshold'"),
         ("score: score,", "score: scores,", "'scores' is no output of the pipeline; did you mean 'score'"),
-        ("  trigger: {", "  ctc: {scores: score}\n  trigger: {", "give one of trigger, ctc and transducer"),
+        ("  trigger: {", "  ctc: {scores: score}\n  trigger: {", "give one of trigger, ctc, transducer, denoise"),
         ("word: {spec", "word/2: {spec", "is no name of a stage"),
         ("spec: word.yaml", "spec: pair.yaml", "a spec of one model is needed"),
         ("spec: word.yaml", "spec: none.yaml", "No such file"),

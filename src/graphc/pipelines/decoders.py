@@ -34,6 +34,12 @@ def decoder_entry(
         if joined.frame_ms is None:
             raise no_time(file, "trigger")
         return spec.trigger.model_dump()
+    if spec.denoise is not None:
+        port = output_of(file, ("denoise", "samples"), spec.denoise.samples, outputs)
+        if port.axis is None or port.rate != 1:
+            keys = ("pipeline", "denoise", "samples")
+            raise file.error(keys, f"'{port.name}' gives {port.rate} frames for each sample that goes in")
+        return spec.denoise.model_dump()
     decoder = spec.ctc or spec.transducer
     if decoder is None:
         return None

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from graphc.spec.fields import Finite, Frames, NonNegative, Strict
 
+KINDS = ("trigger", "ctc", "transducer", "denoise")
+
 
 class LinkSpec(Strict):
     """Where a stage's input comes from: an output of an earlier stage, as STAGE.OUTPUT, or an input of the pipeline."""
@@ -114,6 +116,12 @@ class TransducerSpec(TextSpec):
         return self
 
 
+class DenoiseSpec(Strict):
+    """Sound comes out."""
+
+    samples: str = Field(description="the output of the pipeline that holds samples, as many as go in")
+
+
 class PrimeSpec(Strict):
     """What the states begin with: as if so much faint noise had been heard before the first frame."""
 
@@ -133,6 +141,7 @@ class PipelineSpec(Strict):
     trigger: TriggerSpec | None = None
     ctc: CtcSpec | None = None
     transducer: TransducerSpec | None = None
+    denoise: DenoiseSpec | None = None
     prime: PrimeSpec | None = Field(
         default=None, description="begin as if noise had been heard, where zeros are nothing that the models know"
     )
@@ -147,8 +156,8 @@ class PipelineSpec(Strict):
 
     @model_validator(mode="after")
     def one_decoder(self) -> PipelineSpec:
-        if sum(decoder is not None for decoder in (self.trigger, self.ctc, self.transducer)) > 1:
-            raise ValueError("give one of trigger, ctc and transducer, or none")
+        if sum(getattr(self, kind) is not None for kind in KINDS) > 1:
+            raise ValueError(f"give one of {', '.join(KINDS)}, or none")
         return self
 
     @model_validator(mode="after")
@@ -163,7 +172,7 @@ class PipelineSpec(Strict):
     @property
     def kind(self) -> str:
         """What stands at the end: one of the decoders, or nothing."""
-        return next((k for k in ("trigger", "ctc", "transducer") if getattr(self, k) is not None), "chain")
+        return next((kind for kind in KINDS if getattr(self, kind) is not None), "chain")
 
     @property
     def networks(self) -> list[str]:

@@ -37,7 +37,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "file", type=Path, nargs="?", help="a .wav of 16 bits for a model of samples, or an .npy; noise if none"
     )
-    parser.add_argument("-o", "--output", type=Path, help="an .npz that gets every output whole")
+    parser.add_argument("-o", "--output", type=Path, help="an .npz that gets every output whole; of a denoiser a .wav")
     parser.add_argument("--target", help="the runtime, one of the manifest's targets; onnxruntime if none")
     options = parser.parse_args(words)
     try:
@@ -61,10 +61,11 @@ def main(words: list[str] | None = None) -> int:
 
 def decided(options: argparse.Namespace) -> None:
     """Streams through a pipeline, and says what it heard and when."""
-    check_output(options.output)
     if options.target is not None:
         raise InputError("a pipeline runs in onnxruntime", hint="leave --target out")
     pipeline = Pipeline(options.model)
+    sound = pipeline.manifest.denoise
+    check_output(options.output, ".npz" if sound is None else ".wav")
     session = pipeline.session
     feeds = drawn(session) if options.file is None else {first_stream(session): read(session, options.file)}
     whole: dict[str, list[Array]] = {name: [] for name in session.outputs}
@@ -81,7 +82,10 @@ def decided(options: argparse.Namespace) -> None:
     if pipeline.decoder is not None and not heard:
         print(f"{pipeline.name}: {'not heard' if pipeline.manifest.trigger is not None else 'nothing understood'}")
     print(summary(session, feeds, spent))
-    write_outputs(session, whole, options.output)
+    if sound is None:
+        write_outputs(session, whole, options.output)
+    elif options.output is not None:
+        write_sound(session, np.concatenate([np.ravel(part) for part in whole[sound.samples]]), options.output)
 
 
 def show(line: str, final: bool) -> None:
@@ -101,9 +105,19 @@ def told(event: Event | Transcript) -> str:
     return f"{event.seconds:.2f} s{', final' if event.final else ''}: {what}"
 
 
-def check_output(path: Path | None) -> None:
-    if path is not None and path.suffix != ".npz":
-        raise InputError(f"'{path}' is no .npz", hint="outputs are kept in an .npz")
+def check_output(path: Path | None, suffix: str = ".npz") -> None:
+    if path is not None and path.suffix != suffix:
+        raise InputError(f"'{path}' is no {suffix}", hint=f"outputs are kept in a {suffix}")
+
+
+def write_sound(session: StreamSession, samples: Array, path: Path) -> None:
+    """Writes samples as a .wav of 16 bits, at the rate of what went in."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(round(1000 / (session.manifest.frame_ms or 1.0)))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    print(f"wrote {path}")
 
 
 def write_outputs(session: StreamSession, whole: dict[str, list[Array]], path: Path | None) -> None:

@@ -13,7 +13,7 @@ from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.pipeline/1"
 PIPELINE_MANIFEST = "pipeline.manifest.json"
-DECODERS = ("trigger", "ctc", "transducer")
+DECODERS = ("trigger", "ctc", "transducer", "denoise")
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,13 @@ class TransducerEntry(TextEntry):
 
 
 @dataclass(frozen=True)
+class DenoiseEntry:
+    """Sound comes out: the output that holds samples."""
+
+    samples: str
+
+
+@dataclass(frozen=True)
 class LinkEntry:
     """Where an input of a stage comes from: STAGE.OUTPUT or an input of the pipeline.
 
@@ -125,12 +132,13 @@ class PipelineManifest:
     """
 
     format: Literal["graphc.pipeline/1"]
-    kind: Literal["trigger", "ctc", "transducer", "chain"]
+    kind: Literal["trigger", "ctc", "transducer", "denoise", "chain"]
     model: str
     stages: list[StageEntry]
     trigger: TriggerEntry | None = None
     ctc: CtcEntry | None = None
     transducer: TransducerEntry | None = None
+    denoise: DenoiseEntry | None = None
 
 
 def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
