@@ -29,7 +29,9 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 PAGES = sorted(
-    p.relative_to(ROOT) for kind in ("tutorials", "how-to", "clients") for p in (ROOT / "docs" / kind).glob("*.md")
+    p.relative_to(ROOT)
+    for kind in ("tutorials", "how-to", "clients", "front-ends")
+    for p in (ROOT / "docs" / kind).glob("*.md")
 )
 
 

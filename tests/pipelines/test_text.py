@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -154,6 +155,20 @@ def replaced(pipeline: Pipeline) -> CtcEntry:
 
     assert pipeline.manifest.ctc is not None
     return replace(pipeline.manifest.ctc, endpoint_s=0.04)
+
+
+def test_a_transducer_of_transformers_says_what_its_own_generate_says() -> None:
+    """The tutorial's models: samples to text, by one recording that they know."""
+    folder = ROOT / "examples" / "transcript"
+    graphc.compile(folder / "transcript.yaml")
+    pipeline = Pipeline(ROOT / "out" / "transcript")
+    with wave.open(str(ROOT / "examples" / "wake_word" / "alexa.wav")) as file:
+        samples = (np.frombuffer(file.readframes(10**7), "<i2") / np.float32(32768))[None]
+    told = [t for at in range(0, samples.shape[1], 3000) for t in pipeline.push(samples[:, at : at + 3000])]
+    last = [*told, *pipeline.flush()][-1]
+    assert isinstance(last, Transcript)
+    assert list(last.tokens) == np.load(folder / "reference.npz")["tokens"].tolist()
+    assert last.text == "alexa turn off the light alexa"
 
 
 def entry(**more: object) -> CtcEntry:

@@ -28,6 +28,17 @@ TRAINING_ALONE = (
 SMALLEST = {"tiny": float(np.finfo(np.float32).tiny), "eps": float(np.finfo(np.float32).eps)}
 
 
+EXTRACTORS = {"ParakeetFeatureExtractor": "per_feature", "NemotronAsrStreamingFeatureExtractor": "NA"}
+OF_TRANSFORMERS = {
+    "feature_size": "features",
+    "sampling_rate": "sample_rate",
+    "hop_length": "n_window_stride",
+    "win_length": "n_window_size",
+    "n_fft": "n_fft",
+    "preemphasis": "preemph",
+}
+
+
 class FixedStatistics(PassConfig):
     fixed_mean: list[float]
     fixed_std: list[float]
@@ -65,8 +76,10 @@ class NemoMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The section ``preprocessor`` of a model's configuration, or that section alone."""
+        """The section ``preprocessor`` of a model's configuration or that alone; or transformers' extractor."""
         found = yaml_mapping(text)
+        if "feature_extractor_type" in found:
+            return of_transformers(found)
         found = found.get("model", found)
         section = found.get("preprocessor", found)
         if not isinstance(section, dict) or "features" not in section:
@@ -132,3 +145,18 @@ class NemoMel(KindOptions):
             raise self.refuse("frame_splicing", "is not among what graphc builds", "stack frames in the model")
         if self.mag_power not in (1.0, 2.0):
             raise self.refuse("mag_power", f"{self.mag_power:g} is neither 1 nor 2", "use 1 or 2")
+
+
+def of_transformers(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a preprocessor_config.json of transformers.
+
+    Errors:
+        ValueError: another extractor, or constants that are rounded.
+    """
+    extractor = found["feature_extractor_type"]
+    if extractor not in EXTRACTORS:
+        raise ValueError(f"the extractor is {extractor}, and known are {', '.join(EXTRACTORS)}")
+    if found.get("mel_filters_dtype", "float32") != "float32":
+        raise ValueError(f"its filters are rounded to {found['mel_filters_dtype']}")
+    options = {name: found[key] for key, name in OF_TRANSFORMERS.items() if key in found}
+    return {**options, "normalize": EXTRACTORS[extractor]}
