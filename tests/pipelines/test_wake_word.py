@@ -36,7 +36,7 @@ needs_clone = pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="`make` h
 def folder() -> Path:
     """The compiled pipeline."""
     try:
-        runpy.run_path(str(EXAMPLE / "fetch.py"))["fetch"](EXAMPLE / "models")
+        runpy.run_path(str(EXAMPLE / "fetch.py"))["fetch"](ROOT / "out" / "wake_word")
     except subprocess.CalledProcessError:
         pytest.skip("the wheel of openwakeword cannot be fetched from PyPI")
     graphc.compile(EXAMPLE / "alexa.yaml")

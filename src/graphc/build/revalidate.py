@@ -183,8 +183,10 @@ def drift_of(
     compiled = compiled_session(spec_file)
     spec = spec_file.spec
     assert spec.stream is not None
-    offline = offline_of(source_of(spec_file, registry_of(spec_file, allowed)), spec.stream, spec_file)
-    exact = float_session(pipeline_of(spec_file, offline, allowed, progress).until_lossy())
+    pipeline = pipeline_of(spec_file, None, allowed, progress)
+    offline = pipeline.offline
+    assert offline is not None
+    exact = float_session(pipeline.until_lossy())
     asked = (spec.validation.drift or DriftSpec()).model_copy(update={"minutes": minutes})
     folder = spec_file.folder
     if recordings:
@@ -199,9 +201,12 @@ def drift_of(
 
 
 def pipeline_of(
-    spec_file: SpecFile, offline: Offline, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
+    spec_file: SpecFile, offline: Offline | None, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
 ) -> Pipeline:
     """The passes of a spec over its model, to be run again.
+
+    Args:
+        offline: the model as reference; None for that of the spec.
 
     Errors:
         GraphcError: the spec or the model cannot be used.
@@ -210,6 +215,8 @@ def pipeline_of(
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
     exported = read_model(spec_file.model_path)
     source, folder = plan.source(exported, spec_file.folder), spec_file.folder
+    if offline is None and spec.stream is not None:
+        offline = offline_of(source, spec.stream, spec_file)
     return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, folder, exported=exported)
 
 
