@@ -33,10 +33,11 @@ EXAMPLES = ROOT / "examples" / "pipelines"
 MODELS = ROOT / "examples" / "models"
 BY_DAY, BY_NIGHT = 12, 200
 BLANK_OF_CTC = 28
+pytestmark = pytest.mark.xdist_group("text")
 Decode = Callable[[np.ndarray], list[int]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example pipelines, compiled; without endpoints they decode a stream as one utterance."""
     folder = tmp_path_factory.mktemp("text")

@@ -18,7 +18,7 @@ from graphc.errors import ValidationError
 from graphc.ir.model import Model, digest
 from graphc.manifest.make_manifest import to_json
 from graphc.manifest.model_files import model_files
-from graphc.pipelines.decoders import decoder_entry, table_files
+from graphc.pipelines.decoders import check_networks, decoder_entry, table_files
 from graphc.pipelines.links import Link, links_of
 from graphc.pipelines.merge import merged
 from graphc.pipelines.token_tables import read_tokens
@@ -52,6 +52,8 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     fingerprint = fingerprint_of(file, prepared)
     if not options.force and (earlier := up_to_date(folder, fingerprint)) is not None:
         return {**earlier, "up_to_date": True}
+    check_networks(file)
+    tokens = next((read_tokens(path) for path in table_files(file)), None)
     made: dict[str, Compilation] = {}
     for name, stage in prepared.items():
         options.progress(name, len(made), len(prepared) + 1)
@@ -67,8 +69,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     files |= model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
     signature = model.signature
     assert signature is not None
-    tokens = next((read_tokens(path) for path in table_files(file)), None)
-    decoder = decoder_entry(file, signature, made, tokens)
+    decoder = decoder_entry(file, signature, tokens)
     files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, decoder)).encode()
     record = finite(
         {

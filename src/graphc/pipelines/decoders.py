@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graphc.build.compiler import Compilation
 from graphc.contract.signature import Signature, StreamOutput
+from graphc.ir.model import read_model
 from graphc.spec.nearest import nearest
 from graphc.spec.pipeline_schema import TransducerSpec
 from graphc.spec.spec_file import PipelineFile
@@ -19,9 +19,7 @@ def table_files(file: PipelineFile) -> list[Path]:
     return [file.folder / d.tokens for d in (spec.ctc, spec.transducer) if d is not None and d.tokens is not None]
 
 
-def decoder_entry(
-    file: PipelineFile, joined: Signature, made: Mapping[str, Compilation], tokens: list[str] | None
-) -> dict[str, Any] | None:
+def decoder_entry(file: PipelineFile, joined: Signature, tokens: list[str] | None) -> dict[str, Any] | None:
     """The decoder of a manifest; None of a chain.
 
     Errors:
@@ -50,8 +48,6 @@ def decoder_entry(
         raise file.error(("pipeline", name, key), f"'{output}' has no frames: it gives a value for each call")
     if decoder.endpoint_s is not None and joined.frame_ms is None:
         raise no_time(file, f"{name}.endpoint_s")
-    if spec.transducer is not None:
-        check_networks(file, spec.transducer, made)
     return {**decoder.model_dump(), "tokens": tokens}
 
 
@@ -77,17 +73,21 @@ def no_time(file: PipelineFile, what: str) -> Exception:
     )
 
 
-def check_networks(file: PipelineFile, spec: TransducerSpec, made: Mapping[str, Compilation]) -> None:
-    """Refuses ports that the predictor and the joiner have not.
+def check_networks(file: PipelineFile) -> None:
+    """Refuses ports that the exported predictor and joiner have not, before anything is compiled.
 
     Errors:
         SpecError: with the nearest right name.
+        ModelError: a model cannot be read.
     """
+    spec = file.spec.pipeline.transducer
+    if spec is None:
+        return
     sides = [("joiner", spec.joiner, ("encoder", "predictor", "token"))]
     if spec.predictor is not None:
         sides.append(("predictor", spec.predictor, ("token",)))  # type: ignore[arg-type]
     for side, entry, inputs in sides:
-        graph = made[entry.stage].proto.graph
+        graph = read_model(file.stage_file(entry.stage).model_path).graph
         ports = {"in": [p.name for p in graph.input], "out": [p.name for p in graph.output]}
         for key, direction in [*((key, "in") for key in inputs), ("output", "out")]:
             name = getattr(entry, key)
