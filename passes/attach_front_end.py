@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import onnx
-from graphc_passes._front_ends.front_end import FrontEnd
+from graphc_passes._front_ends.front_end import PREFIX, FrontEnd, makes_features
 from graphc_passes._front_ends.kinds.kaldi_fbank import KaldiFbank
 from graphc_passes._front_ends.kinds.kaldi_mfcc import KaldiMfcc
 from graphc_passes._front_ends.kinds.librosa_mel import LibrosaMel
@@ -24,7 +24,6 @@ from pydantic import Field, model_validator
 
 from graphc.api import Model, Pass, PassConfig, PassContext, PassError, PassResult, register_pass
 
-PREFIX = "front_end"
 KINDS = ("kaldi_fbank", "kaldi_mfcc", "nemo_mel", "whisper_mel", "torchaudio_mel", "librosa_mel", "openwakeword_mel")
 
 
@@ -108,7 +107,7 @@ class AttachFrontEnd(Pass[FrontEndOptions]):
     def run(self, model: Model, config: FrontEndOptions, context: PassContext) -> PassResult:
         front = config.front_end(context.folder)
         made = attached(model.proto(), config, front)
-        written = sum(n.name.startswith(f"{PREFIX}/") for n in made.graph.node)
+        written = sum(makes_features(n.name) for n in made.graph.node)
         notes = [
             f"{front.name}: {front.features} features every {front.frame_ms:g} ms, {front.framing.size} samples each",
             *front.notes,
@@ -129,7 +128,7 @@ def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -
     layout = layout_of(port, front.features, config.time_axis, config.feature_axis)
     taken = {p.name for p in (*graph.input, *graph.output, *graph.initializer)} - {port.name}
     taken |= {name for node in graph.node for name in node.output}
-    if config.samples in taken or any(name.startswith(f"{PREFIX}/") for name in taken):
+    if config.samples in taken or any(makes_features(name) for name in taken):
         raise PassError(
             f"attach_front_end.samples: the model already has a tensor '{config.samples}', or a front end",
             hint="name the new input otherwise",

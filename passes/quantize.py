@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from graphc_passes._front_ends.front_end import makes_features
 from graphc_passes._quantize.calibration import ranges_seen, streams_of
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.decompose_gemm import is_scaled, named, plain_products, products_and_sums, unfused_products
@@ -163,8 +164,8 @@ def makes_products(config: QuantizeOptions, target: Target) -> bool:
 
 def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
     """Nodes that onnxruntime's quantizers may not have: by a constant of another dtype than float32, MatMuls by one of
-    more than two axes (they make what does not run), all MatMuls where Gemm alone is to be quantized, and LSTMs where
-    the target does not run their integer form."""
+    more than two axes (they make what does not run), all MatMuls where Gemm alone is to be quantized, LSTMs where the
+    target does not run their integer form, and what makes features, whose powers span more decades than integers."""
     floats = ["LSTM"] if config.mode == "dynamic" and not target.has(INTEGER_LSTM) else []
     every = makes_products(config, target) and "MatMul" not in config.chosen_ops
     found: list[str] = []
@@ -175,7 +176,9 @@ def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
         deep = node.op == "MatMul" and weight is not None and len(weight.shape) > 2
         if config.mode == "weight_only":
             other = deep = False
-        if node.op in floats or (node.op in config.chosen_ops and (other or deep)) or (every and node.op == "MatMul"):
+        unfitting = node.op in config.chosen_ops and (other or deep)
+        kept = node.op in floats or (every and node.op == "MatMul") or makes_features(node.name)
+        if kept or unfitting:
             found.append(node.name)
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+PREFIX = "front_end"
 Edge = Literal["zeros", "reflect", "symmetric"]
 
 
@@ -97,6 +98,11 @@ class FrontEnd:
     def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
         """The same with given means taken off and divided by given deviations, each [features]."""
         return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
+
+
+def makes_features(name: str) -> bool:
+    """Whether a node of that name is one of a front end."""
+    return name.startswith(f"{PREFIX}/")
 
 
 def spread(value: Array | float, count: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from graphc_passes._front_ends.front_end import makes_features
 from graphc_passes._quantize.options import DYNAMIC_OPS, KNOWN, WEIGHT_OPS, QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
@@ -44,6 +45,8 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
     op = node.op
     if node.name in config.exclude_nodes:
         return "exclude_nodes names it"
+    if makes_features(node.name):
+        return "it makes features, whose powers span more decades than integers"
     if node.name in by_budget:
         return "the budget leaves it in float"
     if op == "MatMul" and len(weight.shape) > 2:

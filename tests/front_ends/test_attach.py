@@ -209,3 +209,16 @@ def test_the_example_streams_samples(tmp_path: Path) -> None:
     bands = run(made(reads_features(["batch", "frames", 40]), scale=32768.0), samples)[0]
     want = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"mel": bands})[0]
     np.testing.assert_allclose(streamed, want, atol=1e-5)
+
+
+def test_features_stay_in_float_where_the_model_is_quantized(tmp_path: Path) -> None:
+    spec = tmp_path / "keyword.yaml"
+    spec.write_text(
+        f"version: 1\nmodel: {ROOT / 'examples' / 'models' / 'keyword_dscnn.torchscript.onnx'}\noutput: k.onnx\n"
+        "stream: {chunk: 1280}\npasses:\n  - attach_front_end: {kaldi_fbank: {num_mel_bins: 40}, scale: 32768}\n"
+        "  - lift_state\n  - fuse\n  - quantize: {tolerance: {snr_db: 40}}\n"
+    )
+    report = library.compile(spec).data
+    kept = [note for note in report["passes"][-1]["notes"] if "powers span more decades" in note]
+    assert len(kept) == 2
+    assert report["passes"][-1]["counts"]["weights in integers"] == 1

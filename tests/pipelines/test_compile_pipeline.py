@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
 from commands import graphc as command
+from conftest import ROOT
 from one_error import one_line
+from ruamel.yaml import YAML
 from transforming import model_of, random
 
 import graphc
@@ -158,3 +161,24 @@ def test_a_manifest_that_lies_is_refused(project: Path, change: dict[str, object
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ModelError, match=message):
         Pipeline(file.parent)
+
+
+def test_the_terminal_says_what_each_stage_did(project: Path) -> None:
+    done = command("compile", "-v", project / "pair.yaml")
+    assert done.returncode == 0
+    assert "bands: lift_state: 1 states" in done.stdout
+    assert "word: lift_state: 1 states" in done.stdout
+
+
+def test_the_schema_of_pipelines_takes_the_examples() -> None:
+    schema = json.loads(command("schema", "--pipeline").stdout)
+    for path in (
+        "wake_word/alexa",
+        "pipelines/ctc",
+        "pipelines/transducer",
+        "denoise/denoise",
+        "transcript/transcript",
+    ):
+        jsonschema.validate(YAML(typ="safe").load((ROOT / "examples" / f"{path}.yaml").read_text()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"version": 1, "output": "o", "pipeline": {"stages": {}}}, schema)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from graphc.spec.fields import Finite, Frames, NonNegative, Positive, Strict
 from graphc.spec.stream_schema import StreamSpec
@@ -206,8 +206,8 @@ def merged_tolerance(*layers: ToleranceSpec | None) -> ToleranceSpec:
     return EXACT
 
 
-def json_schema() -> dict[str, Any]:
-    """The spec's JSON Schema."""
-    schema = Spec.model_json_schema(by_alias=True)
+def json_schema(spec: type[BaseModel] = Spec) -> dict[str, Any]:
+    """The JSON Schema of a spec."""
+    schema = spec.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema

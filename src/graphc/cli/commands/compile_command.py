@@ -50,7 +50,9 @@ def compile_command(
         with failures.caught():
             spec_file = load_any_spec(spec)
             if isinstance(spec_file, PipelineFile):
-                reports.append(compiled_pipeline(spec_file, targets, depfile, force, allowed))
+                record = compiled_pipeline(spec_file, targets, depfile, force, allowed)
+                reports.append(record)
+                show_stages(spec.name, record, verbose and not as_json)
                 continue
             if targets:
                 spec_file = with_targets(spec_file, targets)
@@ -98,6 +100,15 @@ def compiled_pipeline(
         state = "up to date" if record.get("up_to_date") else f"{len(record['stages'])} stages joined"
         click.echo(f"{file.source.path.name}: {state}: {os.path.relpath(file.output_folder)}")
     return record
+
+
+def show_stages(name: str, record: dict[str, Any], verbose: bool) -> None:
+    """What the passes of every stage warn of, and what each did where that is asked for."""
+    for stage, data in record["stages"].items() if not record.get("up_to_date") else ():
+        for line in warnings_of(data):
+            click.echo(f"graphc: warning: {name}: {stage}: {one_line(line)}", err=True)
+        if verbose:
+            show_lines([f"{stage}: {line}" for line in pass_notes(data)])
 
 
 def with_targets(spec_file: SpecFile, names: Sequence[str]) -> SpecFile:
