@@ -26,12 +26,12 @@ class KindOptions(PassConfig):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The options that a configuration file of the library holds.
+        """The options that a configuration file of the library holds; a mapping of them, where it has no other form.
 
         Errors:
             ValueError: it is none.
         """
-        raise NotImplementedError
+        return yaml_mapping(text)
 
     def with_file(self, folder: Path) -> Self:
         """The same options with those of the file, where one is named.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from graphc_passes._front_ends.front_end import FrontEnd
 from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
-from graphc_passes._front_ends.options import yaml_mapping
 from pydantic import Field
 
 
@@ -25,10 +23,6 @@ class LibrosaMel(CentredOptions):
     @classmethod
     def kind(cls) -> str:
         return "librosa_mel"
-
-    @classmethod
-    def from_text(cls, text: str) -> Mapping[str, Any]:
-        return yaml_mapping(text)
 
     def front_end(self) -> FrontEnd:
         """Errors:

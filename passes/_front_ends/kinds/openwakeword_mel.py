@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from graphc_passes._front_ends.front_end import Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import mel_filters
-from graphc_passes._front_ends.options import KindOptions, yaml_mapping
+from graphc_passes._front_ends.options import KindOptions
 from graphc_passes._front_ends.spectrum import centred, fourier
 from pydantic import Field
 from scipy.signal import get_window
@@ -23,10 +20,6 @@ class OpenwakewordMel(KindOptions):
     @classmethod
     def kind(cls) -> str:
         return "openwakeword_mel"
-
-    @classmethod
-    def from_text(cls, text: str) -> Mapping[str, Any]:
-        return yaml_mapping(text)
 
     def front_end(self) -> FrontEnd:
         """Errors:

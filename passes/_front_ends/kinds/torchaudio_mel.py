@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from graphc_passes._front_ends.front_end import FrontEnd
 from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
-from graphc_passes._front_ends.options import yaml_mapping
 from pydantic import Field
 from scipy.signal import get_window
 
@@ -29,10 +27,6 @@ class TorchaudioMel(CentredOptions):
     @classmethod
     def kind(cls) -> str:
         return "torchaudio_mel"
-
-    @classmethod
-    def from_text(cls, text: str) -> Mapping[str, Any]:
-        return yaml_mapping(text)
 
     def front_end(self) -> FrontEnd:
         """Errors:
