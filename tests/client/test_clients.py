@@ -103,6 +103,7 @@ def play_in_both(program: Path | None, tables: list[Path]) -> None:
         assert f"# pass {len(tables)}" in done
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 @pytest.mark.parametrize("name", BY_DAY)
 def test_an_example_streams_equal_in_cpp(program: Path, tmp_path: Path, name: str) -> None:
@@ -115,6 +116,7 @@ def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
     play_in_both(None, table(tmp_path, by_init(tmp_path, name)))
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 @needs_node
 @pytest.mark.parametrize(
@@ -134,6 +136,7 @@ def test_calls_of_any_size_batches_and_halves_stream_equal(
     play_in_both(None, tables)
 
 
+@pytest.mark.xdist_group("cpp")
 @pytest.mark.nightly
 @needs_cmake
 @needs_node
@@ -146,12 +149,14 @@ def test_every_example_streams_equal_in_both(program: Path, tmp_path: Path, name
         play_in_both(None, tables)
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 def test_nothing_is_allocated_after_the_first_calls(program: Path, tmp_path: Path) -> None:
     for name in ("conformer_lookahead.torchscript", "quartznet.torchscript"):
         assert run(program, "--allocations", compiled(tmp_path, name)).strip() == "0"
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 @pytest.mark.parametrize("name", ["lstm_tagger.torchscript", "tcn.torchscript"])
 def test_a_worker_beside_an_audio_thread_gives_all_of_it_and_says_when_it_is_too_slow(
@@ -171,6 +176,7 @@ def test_openvino_streams_equal_in_cpp(tmp_path: Path) -> None:
     assert "off by" in run(folder / "openvino", model.with_suffix(""))
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 def test_a_client_says_what_is_wrong(program: Path, tmp_path: Path) -> None:
     (tables, *_) = table(tmp_path, compiled(tmp_path, "lstm_tagger.torchscript"))
@@ -215,6 +221,7 @@ LIES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.mark.xdist_group("cpp")
 @needs_cmake
 @pytest.mark.parametrize("said", LIES)
 def test_a_manifest_that_lies_is_refused_in_cpp(program: Path, tmp_path: Path, said: str) -> None:
@@ -254,6 +261,7 @@ def test_the_readme_streams_in_the_terminal_by_one_command_and_in_cpp_by_two(tmp
     assert "tail: log_probs: 0 frames" in said
 
 
+@pytest.mark.nightly
 @needs_node
 @needs_browser
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="`make` has not set up .venv")

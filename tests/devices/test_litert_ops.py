@@ -15,6 +15,7 @@ from graphc_runtime.native.silence import silent
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed: pip install 'graphc[litert]'")
 
 NO_CASE = {"Cast"}
+pytestmark = pytest.mark.xdist_group("onnx_cases")
 
 
 def given(model: onnx.ModelProto, fed: dict[str, Array]) -> Iterator[Array]:

@@ -15,6 +15,7 @@ from graphc.emit.torch_program.program import program_of  # noqa: E402
 from graphc.emit.torch_program.rule import RULES  # noqa: E402
 
 NO_CASE = {"Cast"}
+pytestmark = pytest.mark.xdist_group("onnx_cases")
 
 
 def given(model: onnx.ModelProto, fed: dict[str, Array]) -> Iterator[Array]:
