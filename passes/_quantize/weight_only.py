@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphc.api import Constant, Model, Node, PassError, Target, Variable, names_in, unused_name, weight_of
 
 FIRST_BLOCKED = 21
+FLOAT_PRODUCTS, INTEGER_PRODUCTS = 0, 4
 FIRST_PER_AXIS = 13
 SMALLEST = 64
 OUTPUT_AXIS = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1, "LSTM": 1, "GRU": 1, "RNN": 1, "Gather": 0}
@@ -43,8 +44,9 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     given.CopyFrom(proto)
     with quietly():
         bits = 4 if config.weights == "int4" else 8
+        level = INTEGER_PRODUCTS if own and config.products == "int8" else FLOAT_PRODUCTS
         how = DefaultWeightOnlyQuantConfig(
-            block_size=config.block, is_symmetric=True, accuracy_level=0, quant_format=form, bits=bits
+            block_size=config.block, is_symmetric=True, accuracy_level=level, quant_format=form, bits=bits
         )
         quantizer = MatMulNBitsQuantizer(given, nodes_to_exclude=excluded, algo_config=how)
         quantizer.process()

@@ -180,6 +180,19 @@ def test_weights_alone_of_any_op(tmp_path: Path) -> None:
     assert "DequantizeLinear" in ops(tmp_path)
 
 
+def levels_of_products(folder: Path) -> set[int]:
+    """The ``accuracy_level`` of every MatMulNBits of the compiled model."""
+    nodes = [n for n in onnx.load(folder / "out.onnx").graph.node if n.op_type == "MatMulNBits"]
+    return {onnx.helper.get_node_attr_value(n, "accuracy_level") for n in nodes}
+
+
+def test_products_in_float_where_they_are_asked_for() -> None:
+    model = model_of("y = MatMul (x, w)", "float[4,64] x", w=random(64, 64))
+    options = {"mode": "weight_only", "weights": "int4", "block": 32, "products": "float"}
+    (node,) = graphc.transform(model, [{"quantize": options}], "onnxruntime").graph.node
+    assert "accuracy_level" not in {a.name for a in node.attribute}
+
+
 def test_weights_in_blocks(tmp_path: Path) -> None:
     report = compiled(
         tmp_path,
@@ -189,6 +202,7 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
         "onnxruntime",
     )
     assert ops(tmp_path).count("MatMulNBits") >= 14
+    assert levels_of_products(tmp_path) == {4}, "products are of integers, the fast ones"
     assert report["passes"][-1]["counts"]["weights in integers"] >= 14
     with pytest.raises(
         PassError, match=r"block needs opset 21, the model has \d+; set target: onnxruntime, or leave block"
@@ -203,6 +217,7 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
     [
         ("weights: int4", "int4 goes with mode: weight_only and a block"),
         ("block: 32", "block goes with mode: weight_only"),
+        ("mode: weight_only, products: float", "products goes with a block"),
         ("mode: weight_only, block: 48", "block is a power of two"),
         ("mode: static, ops: [LSTM]", "static has no form of LSTM; known: MatMul, Gemm, Conv, ConvTranspose"),
         ("calibration: {frames: [9, 3]}", "the smaller first"),
