@@ -138,7 +138,7 @@ def test_a_stage_that_is_late_is_refused(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("validate",), ("bench",), ("compile", "--target", "tract"), ("compile", "--depfile", "d")]
+    "words", [("validate", "--mutants"), ("bench",), ("compile", "--target", "tract"), ("compile", "--depfile", "d")]
 )
 def test_what_takes_one_model_says_so(project: Path, words: tuple[str, ...]) -> None:
     done = command(*words, project / "pair.yaml", cwd=project)
@@ -161,6 +161,14 @@ def test_a_manifest_that_lies_is_refused(project: Path, change: dict[str, object
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ModelError, match=message):
         Pipeline(file.parent)
+
+
+def test_validate_streams_every_stage_anew(project: Path) -> None:
+    graphc.compile(project / "pair.yaml")
+    done = command("validate", project / "pair.yaml")
+    assert done.returncode == 0
+    assert "pair.yaml: bands: y: equal" in done.stdout
+    assert "pair.yaml: word: y: equal" in done.stdout
 
 
 def test_the_terminal_says_what_each_stage_did(project: Path) -> None:

@@ -80,13 +80,12 @@ class Recheck:
         return draw_lengths(self.reference, asked.model_copy(update=changed), self.session.manifest)
 
 
-def recheck_of(path: Path) -> Recheck:
+def recheck_of(spec_file: SpecFile) -> Recheck:
     """The outputs of a spec and their reference.
 
     Errors:
-        GraphcError: the spec, the model or the outputs cannot be used.
+        GraphcError: the model or the outputs cannot be used.
     """
-    spec_file = load_spec(path)
     registry = load_registry([])
     lossy = any(is_lossy(p, registry.get(p.name)) for p in spec_file.spec.passes)
     session = compiled_session(spec_file, exact=not lossy)
@@ -109,23 +108,26 @@ def recheck_of(path: Path) -> Recheck:
     return Recheck(spec_file, session, offline, reference, tolerance, lossy)
 
 
-def validate_spec(path: Path) -> dict[str, Any]:
+def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
     """Streams the compiled model against the offline model on fresh random streams.
 
+    Args:
+        name: what lines begin with.
+
     Errors:
-        GraphcError: the spec, the model or the outputs cannot be used.
+        GraphcError: the model or the outputs cannot be used.
     """
-    checked = recheck_of(path)
+    checked = recheck_of(spec_file)
     trials = checked.trials()
     found = worst_of(compare_session(checked.session, trials, checked.tolerance))
     lines = [
-        f"{path.name}: {d.output}: {'equal' if d.holds else 'NOT EQUAL'}: largest error {d.max_abs:.3g}"
+        f"{name}: {d.output}: {'equal' if d.holds else 'NOT EQUAL'}: largest error {d.max_abs:.3g}"
         + (f", SNR {d.snr_db:.1f} dB" if d.snr_db is not None else "")
         + ("" if d.holds else f": {d.reason}" + (f" at frame {d.frame}" if d.frame is not None else ""))
         for d in found
     ]
     return {
-        "spec": str(path),
+        "spec": str(spec_file.source.path),
         "holds": all(d.holds for d in found),
         "frames": [t.frames for t in trials],
         "outputs": [d.as_dict() for d in found],
@@ -142,7 +144,7 @@ def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str
     Errors:
         GraphcError: the spec or the model cannot be used.
     """
-    checked = recheck_of(path)
+    checked = recheck_of(load_spec(path))
     pipeline = pipeline_of(checked.spec_file, checked.offline, allowed, progress)
     model = pipeline.until_lossy()
     if model is None:

@@ -10,6 +10,8 @@ from graphc.build.revalidate import drift_of, mutants_of_spec, validate_spec
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show
 from graphc.cli.terminal import ProgressBar
 from graphc.diagnose.reproducer import bisect_spec
+from graphc.pipelines.validate_pipeline import validate_pipeline
+from graphc.spec.spec_file import PipelineFile, load_any_spec
 
 
 @click.command("validate")
@@ -53,7 +55,11 @@ def validate_command(
                 with ProgressBar(spec.name) as bar:
                     found = bisect_spec(spec, bisect, allowed, bar)
             elif minutes is None:
-                found = validate_spec(spec)
+                file = load_any_spec(spec)
+                if isinstance(file, PipelineFile):
+                    found = validate_pipeline(file)
+                else:
+                    found = validate_spec(file, spec.name)
             else:
                 with ProgressBar(spec.name) as bar:
                     found = drift_of(spec, minutes, recordings, allowed, bar)
