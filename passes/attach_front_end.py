@@ -20,7 +20,7 @@ from graphc_passes._front_ends.put_in_front import counted, counting_inputs, dim
 from graphc_passes._front_ends.statistics import Cmvn, write_running
 from graphc_passes._front_ends.write_nodes import NodeWriter, samples_port, write_features
 from onnx import TensorProto
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from graphc.api import Model, Pass, PassConfig, PassContext, PassError, PassResult, register_pass
 
@@ -28,6 +28,8 @@ KINDS = ("kaldi_fbank", "kaldi_mfcc", "nemo_mel", "whisper_mel", "torchaudio_mel
 
 
 class FrontEndOptions(PassConfig):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     kaldi_fbank: KaldiFbank | None = Field(default=None, description="Kaldi's filter bank")
     kaldi_mfcc: KaldiMfcc | None = Field(default=None, description="Kaldi's cepstra")
     nemo_mel: NemoMel | None = Field(default=None, description="NeMo's mel spectrogram")
@@ -36,9 +38,12 @@ class FrontEndOptions(PassConfig):
     librosa_mel: LibrosaMel | None = Field(default=None, description="librosa's melspectrogram, or its mfcc")
     openwakeword_mel: OpenwakewordMel | None = Field(default=None, description="openWakeWord's features")
     input: str | None = Field(default=None, description="the input that takes features; the only one that fits")
-    samples: str = Field(default="samples", description="the name of the input in its place")
+    samples: str = Field(default="samples", min_length=1, description="the name of the input in its place")
     scale: float = Field(
-        default=1.0, gt=0, description="what samples are multiplied by first; 32768 where training had 16-bit numbers"
+        default=1.0,
+        ge=1e-9,
+        le=1e9,
+        description="what samples are multiplied by first; 32768 where training had 16-bit numbers",
     )
     cmvn: Cmvn | None = Field(default=None, description="normalisation of the features")
     time_axis: int | None = Field(default=None, description="of that input")
@@ -115,6 +120,14 @@ class AttachFrontEnd(Pass[FrontEndOptions]):
         return PassResult(model.with_proto(made), notes, {"nodes": written})
 
 
+def free_shapes(graph: onnx.GraphProto) -> None:
+    """Forgets the sizes that an exporter wrote down for one length, which onnxruntime would believe."""
+    del graph.value_info[:]
+    for output in graph.output:
+        for axis, dim in enumerate(output.type.tensor_type.shape.dim):
+            dim.dim_param = dim.dim_param or f"{output.name}_{axis}"
+
+
 def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -> onnx.ModelProto:
     """A model that takes samples where it took features.
 
@@ -124,6 +137,7 @@ def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -
     made = onnx.ModelProto()
     made.CopyFrom(model)
     graph = made.graph
+    free_shapes(graph)
     port = feature_input(made, config.input, front.features)
     layout = layout_of(port, front.features, config.time_axis, config.feature_axis)
     taken = {p.name for p in (*graph.input, *graph.output, *graph.initializer)} - {port.name}

@@ -33,14 +33,14 @@ def mel_to_hz(mel: Array, scale: Scale) -> Array:
 
 
 def mel_filters(
-    rate: float, fft: int, count: int, low: float, high: float, scale: Scale, norm: Literal["slaney"] | None
+    bins: Array, count: int, low: float, high: float, scale: Scale, norm: Literal["slaney"] | None
 ) -> Array:
-    """Triangles whose sides are straight over Hz, [count, fft // 2 + 1], as librosa and torchaudio make them.
+    """Triangles whose sides are straight over Hz, [count, bins], as librosa and torchaudio make them.
 
     Args:
+        bins: the frequency of each.
         norm: "slaney" divides each by half its width in Hz, so that all have one area.
     """
-    bins = np.linspace(0.0, rate / 2.0, fft // 2 + 1)
     corners = mel_to_hz(np.linspace(hz_to_mel(low, scale), hz_to_mel(high, scale), count + 2), scale)
     up = (bins[None] - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     down = (corners[2:, None] - bins[None]) / (corners[2:] - corners[1:-1])[:, None]
@@ -48,20 +48,25 @@ def mel_filters(
     return filters * (2.0 / (corners[2:] - corners[:-2]))[:, None] if norm == "slaney" else filters
 
 
+def bins_of(rate: float, fft: int) -> Array:
+    """The frequencies of a transform of real samples."""
+    return np.arange(fft // 2 + 1) * rate / fft
+
+
 def kaldi_filters(rate: float, fft: int, count: int, low: float, high: float, htk: bool) -> Array:
     """Triangles whose sides are straight over mel, [count, fft // 2 + 1], as Kaldi's ``MelBanks`` makes them.
 
-    The bin of the Nyquist frequency is in none. ``htk`` leaves bin 0 out of the first as ``--htk-mode`` does.
+    The bin of the Nyquist frequency is in none. ``htk`` leaves the lowest bin out of the first as ``--htk-mode`` does.
     """
-    bins = kaldi_mel(np.arange(fft // 2 + 1) * rate / fft)
+    bins = kaldi_mel(bins_of(rate, fft))
     corners = np.linspace(kaldi_mel(low), kaldi_mel(high), count + 2)
     left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (bins - left) / (centre - left)
     falling = (right - bins) / (right - centre)
     filters = np.where((bins > left) & (bins < right), np.where(bins <= centre, rising, falling), 0.0)
     filters[:, -1] = 0.0
-    if htk and kaldi_mel(low) != 0.0:
-        filters[0, 0] = 0.0
+    if htk and low != 0.0:
+        filters[0, np.flatnonzero(filters[0])[:1]] = 0.0
     return filters
 
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graphc.api import PassConfig, PassError, nearest
 
 MOST_CONFIG_BYTES = 1_000_000
+MOST_SAMPLES = 4096
+WITHIN = "begin them below where they end, and end them within half the sampling rate"
+Samples = Annotated[int, Field(gt=0, le=1_000_000)]
+Size = Annotated[int, Field(gt=1, le=MOST_SAMPLES, description=f"samples, {MOST_SAMPLES} at most")]
 
 
 class KindOptions(PassConfig):
     """Options named as the library of a kind names them; those given in the spec go before those of a file."""
 
-    config: str | None = Field(default=None, description="a file of the library to take the other options from")
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    config: str | None = Field(
+        min_length=1, default=None, description="a file of the library to take the other options from"
+    )
 
     @classmethod
     def kind(cls) -> str:
@@ -43,12 +51,10 @@ class KindOptions(PassConfig):
             return self
         path = folder / self.config
         try:
-            if path.stat().st_size > MOST_CONFIG_BYTES:
-                raise ValueError("it is larger than a configuration")
-            found = dict(self.from_text(path.read_text()))
+            found = dict(self.from_text(text_of(path, MOST_CONFIG_BYTES)))
         except OSError as err:
             raise PassError(f"{self.kind()}.config: the file cannot be read: {err.strerror}", where=str(path)) from err
-        except (ValueError, YAMLError) as err:
+        except (ValueError, YAMLError, RecursionError) as err:
             raise PassError(f"{self.kind()}.config: not a configuration: {err}", where=str(path)) from err
         given = {name: getattr(self, name) for name in self.model_fields_set if name != "config"}
         try:
@@ -64,6 +70,20 @@ class KindOptions(PassConfig):
     def refuse(self, option: str, reason: str, hint: str) -> PassError:
         """What is raised where a stream cannot have an option."""
         return PassError(f"attach_front_end: {self.kind()}.{option}: {reason}", hint=hint)
+
+
+def text_of(path: Path, most: int) -> str:
+    """The text of a file.
+
+    Errors:
+        OSError: it cannot be read.
+        ValueError: no regular file, or larger than so many bytes.
+    """
+    if path.stat().st_size > most:
+        raise ValueError(f"it is larger than {most} bytes")
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.read_text()
 
 
 def yaml_mapping(text: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import onnx
 from graphc_passes._front_ends.write_nodes import NodeWriter
 from onnx import TensorProto, helper
 
-from graphc.api import PassError, nearest
+from graphc.api import PassError, looks_like_batch, nearest
 
 INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 
@@ -75,6 +75,8 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
             )
         feature_axis = sized[0]
     feature_axis %= rank
+    if not isinstance(dims[feature_axis], int) and features in dims:
+        raise PassError(f"{where} has its {features} features on another axis than {feature_axis}", hint="leave it out")
     size = dims[feature_axis]
     if isinstance(size, int) and size != features:
         raise PassError(
@@ -84,7 +86,8 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
     if time is None:
         wide = [a for a in rest if dims[a] != 1]
         free = [a for a in wide if not isinstance(dims[a], int)]
-        later = [a for a in free if a != 0] or free or wide
+        named = [a for a in free if not looks_like_batch(dims[a])]
+        later = named if len(named) == 1 or len(free) > 1 else free or wide
         if len(later) != 1:
             raise PassError(f"{where} may have its time on several axes", hint="name it, as in `time_axis: 1`")
         time = later[0]

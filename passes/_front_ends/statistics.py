@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from graphc_passes._front_ends.front_end import Array
+from graphc_passes._front_ends.options import text_of
 from graphc_passes._front_ends.write_nodes import NodeWriter
-from pydantic import Field, model_validator
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, model_validator
 
 from graphc.api import PassConfig, PassError
 
 MOST_BYTES = 10_000_000
 SMALLEST_VARIANCE = 1e-10
+SMALLEST_DEVIATION, LARGEST_MEAN = 1e-4, 1e4
 
 
 class Cmvn(PassConfig):
     """Given means and deviations, a file of them, or a window of frames whose mean is taken off."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     mean: list[float] | None = Field(default=None, description="one a feature")
     std: list[float] | None = Field(default=None, description="one a feature; ones where it is left out")
@@ -53,9 +59,12 @@ class Cmvn(PassConfig):
         if mean.shape != (features,) or deviation.shape != (features,):
             sizes = f"{mean.size} means and {deviation.size} deviations for {features} features"
             raise PassError(f"attach_front_end: cmvn: {sizes}", hint="give one of each for every feature")
-        if not np.all(np.isfinite(mean)) or not np.all(deviation > 0.0):
+        small, large = SMALLEST_DEVIATION, LARGEST_MEAN
+        if not np.all(np.abs(mean) <= large) or not np.all((deviation >= small) & (deviation <= large)):
             raise PassError(
-                "attach_front_end: cmvn: a mean is not finite, or a deviation not positive", hint="correct the numbers"
+                f"attach_front_end: cmvn: means lie within -{large:g} and {large:g}, deviations within {small:g} and "
+                f"{large:g}, and some of these do not",
+                hint="correct the numbers",
             )
         return mean, deviation
 
@@ -69,25 +78,36 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
         PassError: the file cannot be read or holds neither.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("it is larger than statistics are")
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as found:
-                return np.asarray(found["mean"], np.float64).ravel(), np.asarray(found["std"], np.float64).ravel()
-        data = json.loads(path.read_text())
+            if not path.is_file() or path.stat().st_size > MOST_BYTES:
+                raise ValueError("no regular file, or larger than statistics are")
+            with np.load(path, allow_pickle=False) as arrays:
+                return real(arrays["mean"]), real(arrays["std"])
+        data = json.loads(text_of(path, MOST_BYTES))
         if "mean_stat" in data:
+            if not float(data["frame_num"]) > 0:
+                raise ValueError("frame_num is no number of frames")
             mean = np.asarray(data["mean_stat"], np.float64) / float(data["frame_num"])
             variance = np.asarray(data["var_stat"], np.float64) / float(data["frame_num"]) - mean**2
             return mean, np.sqrt(np.maximum(variance, SMALLEST_VARIANCE))
         return np.asarray(data["mean"], np.float64), np.asarray(data["std"], np.float64)
     except OSError as err:
         raise PassError(f"cmvn.file: the file cannot be read: {err.strerror}", where=str(path)) from err
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as err:
+    except (ValueError, KeyError, TypeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile) as err:
         raise PassError(
             f"cmvn.file: no statistics: {type(err).__name__}: {err}",
             where=str(path),
             hint="JSON with mean and std, or with mean_stat, var_stat and frame_num; or .npz with mean and std",
         ) from err
+
+
+def real(values: NDArray[Any]) -> Array:
+    """Errors:
+    ValueError: no real numbers.
+    """
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"{values.dtype} are no real numbers")
+    return np.asarray(values, np.float64).ravel()
 
 
 def write_running(writer: NodeWriter, cmvn: Cmvn, features: str) -> str:

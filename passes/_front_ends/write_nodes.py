@@ -11,8 +11,11 @@ from graphc_passes._front_ends.front_end import FrontEnd, spread
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from graphc.api import PassError
+
 AXES_AS_INPUT = {"Unsqueeze": 13, "Squeeze": 13, "ReduceL2": 18}
 PADS_AS_INPUT = 11
+LARGEST_EXPONENT = 60.0
 
 
 class NodeWriter:
@@ -133,7 +136,13 @@ def factors(front: FrontEnd) -> NDArray[np.float64]:
         return np.ones(count)
     if not front.logarithm:
         return np.array(spread(front.gain, count))
-    return np.asarray(np.exp(spread(front.offset, count) / spread(front.gain, count)))
+    exponents = spread(front.offset, count) / spread(front.gain, count)
+    if np.abs(exponents).max() > LARGEST_EXPONENT:
+        raise PassError(
+            "attach_front_end: a mean lies so far from 0 that float32 cannot hold what it is the logarithm of",
+            hint="give means and deviations of the features as this front end makes them",
+        )
+    return np.asarray(np.exp(exponents))
 
 
 def write_energy(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, cut: dict[str, Any]) -> str:

@@ -43,6 +43,7 @@ from graphc.rewriting.operands import is_float, is_last, scalar_of, value_of, we
 from graphc.rewriting.pattern import Match, Pattern
 from graphc.rewriting.rewrite import STAGES, PatternRewrite, Rewrite, Stage, register_rewrite, rewrites_for
 from graphc.rewriting.scene import Scene
+from graphc.spec.input_roles import looks_like_batch
 from graphc.spec.nearest import nearest
 from graphc.spec.schema import ToleranceSpec
 from graphc.stream.canonical.inline_subgraph import inline_branch
@@ -125,6 +126,7 @@ __all__ = [
     "lift_dynamic",
     "limit_attention",
     "loaded",
+    "looks_like_batch",
     "names_in",
     "nbytes",
     "nearest",

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from graphc_passes._front_ends.front_end import Array, Edge, Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import Scale, mel_filters
-from graphc_passes._front_ends.options import KindOptions
+from graphc_passes._front_ends.options import WITHIN, KindOptions, Size
 from graphc_passes._front_ends.spectrum import centred, cosines, fourier
 from pydantic import Field
 from scipy.signal import get_window
@@ -16,27 +16,40 @@ PADDING: dict[str, Edge] = {"constant": "zeros", "reflect": "reflect", "symmetri
 
 
 class CentredOptions(KindOptions):
-    win_length: int | None = Field(default=None, gt=1, description="samples; n_fft where it is left out")
+    win_length: Size | None = Field(default=None, description="samples; n_fft where it is left out")
     center: bool = True
     pad_mode: Literal["constant", "reflect", "symmetric"] = "reflect"
     power: float = Field(default=2.0, description="1 or 2")
     n_mels: int = Field(default=128, ge=1, le=1000)
     norm: Literal["slaney"] | None = None
     log: Literal["db", "natural", "none"] = Field(default="db", description="decibels, ln, or the bands as they are")
+    stype: Literal["power", "magnitude"] = Field(
+        default="power", description="of log: db: 10 or 20 times the logarithm, as power_to_db or amplitude_to_db"
+    )
     guard: Literal["max", "add"] = Field(default="max", description="how the floor keeps a logarithm finite")
     amin: float = Field(default=1e-10, gt=0, description="the floor of the bands before the logarithm")
     ref: float = Field(default=1.0, gt=0, description="what 0 dB are; of log: db alone")
     top_db: float | None = Field(default=None, description="null alone: it is below the maximum of the utterance")
     n_mfcc: int | None = Field(default=None, ge=1, description="cepstra instead of bands")
     dct_norm: Literal["ortho"] | None = "ortho"
-    lifter: float = Field(default=0.0, ge=0)
+    lifter: float = Field(default=0.0, ge=0, le=1e6)
 
     def made(
-        self, rate: int, fft: int, hop: int, window: str, low: float, high: float, scale: Scale, gain: float = 1.0
+        self,
+        rate: int,
+        bins: Array,
+        fft: int,
+        hop: int,
+        window: str,
+        low: float,
+        high: float,
+        scale: Scale,
+        gain: float = 1.0,
     ) -> FrontEnd:
         """The front end of these options.
 
         Args:
+            bins: their frequencies.
             window: a periodic one, by scipy's name.
             gain: what the spectrum is multiplied by.
 
@@ -47,7 +60,7 @@ class CentredOptions(KindOptions):
         if size > fft:
             raise self.refuse("win_length", f"{size} is more than n_fft {fft}", "raise n_fft")
         if not low < high <= rate / 2:
-            raise self.refuse("n_mels", f"bands from {low:g} to {high:g} Hz", "end them within half the sampling rate")
+            raise self.refuse("n_mels", f"bands from {low:g} to {high:g} Hz", WITHIN)
         if self.power not in (1.0, 2.0):
             raise self.refuse("power", f"{self.power:g} is neither 1 nor 2", "use 1 or 2")
         if self.top_db is not None:
@@ -66,7 +79,7 @@ class CentredOptions(KindOptions):
             rate,
             Framing(fft, hop, side, side, PADDING[self.pad_mode] if self.center else "zeros"),
             fourier(shape, fft) * gain,
-            mel_filters(rate, fft, self.n_mels, low, high, scale, self.norm),
+            mel_filters(bins, self.n_mels, low, high, scale, self.norm),
             power=2 if self.power == 2.0 else 1,
             guard=self.guard,
             floor=self.amin,
@@ -80,7 +93,7 @@ class CentredOptions(KindOptions):
         """What the natural logarithm is multiplied by, and what is added."""
         if self.log != "db":
             return 1.0, 0.0
-        multiplier = 10.0 if self.power == 2.0 else 20.0
+        multiplier = 10.0 if self.stype == "power" else 20.0
         return multiplier / np.log(10.0), -multiplier * np.log10(max(self.amin, self.ref))
 
     def cepstra(self, count: int) -> Array:

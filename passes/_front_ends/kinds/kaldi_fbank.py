@@ -22,7 +22,7 @@ class KaldiFbank(KaldiOptions):
         self.refuse_what_no_stream_has()
         bands, energy, floor = self.filters(), None, np.asarray(EPSILON)
         if self.use_energy:
-            if not self.use_log_fbank or not (self.use_power or self.raw_energy):
+            if not self.use_log_fbank or not self.use_power:
                 raise self.refuse(
                     "use_energy",
                     "is the logarithm of a power, beside features that are none",

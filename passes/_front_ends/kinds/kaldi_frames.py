@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from graphc_passes._front_ends.front_end import Array, Energy, Framing
 from graphc_passes._front_ends.mel_filters import kaldi_filters
-from graphc_passes._front_ends.options import KindOptions
+from graphc_passes._front_ends.options import MOST_SAMPLES, KindOptions
 from graphc_passes._front_ends.spectrum import fourier, power_of_two
 from pydantic import Field, model_validator
 
@@ -50,14 +50,20 @@ class KaldiOptions(KindOptions):
             name, _, value = words.removeprefix("--").partition("=")
             if not words.startswith("--") or not name:
                 raise ValueError(f"line {number} is no --option=value")
+            if name.strip() == "config":
+                raise ValueError(f"line {number} names another file, which is not followed: put its options here")
             name = name.strip().replace("-", "_")
             found[name] = converted(cls, name, value.strip())
         return found
 
     @model_validator(mode="after")
     def sizes_fit(self) -> Self:
-        if self.size < 2 or self.hop < 1:
-            raise ValueError("a frame has two samples or more, and a shift one")
+        if not 2 <= self.fft <= MOST_SAMPLES or self.size < 2 or self.hop < 1:
+            raise ValueError(f"a frame has 2 to {MOST_SAMPLES} samples, and a shift one or more")
+        if self.fft % 2:
+            raise ValueError(f"a frame of {self.size} samples is odd: set round_to_power_of_two")
+        if not self.snip_edges and self.hop > self.size:
+            raise ValueError("with snip_edges: false frames are no shorter than their shift")
         if not self.low_freq < self.high <= self.sample_frequency / 2:
             raise ValueError("low_freq lies below high_freq, and high_freq within half the sampling rate")
         return self

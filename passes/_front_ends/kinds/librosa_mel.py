@@ -6,13 +6,15 @@ from typing import Literal
 
 from graphc_passes._front_ends.front_end import FrontEnd
 from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
+from graphc_passes._front_ends.mel_filters import bins_of
+from graphc_passes._front_ends.options import Samples, Size
 from pydantic import Field
 
 
 class LibrosaMel(CentredOptions):
-    sr: int = Field(default=22050, gt=0)
-    n_fft: int = Field(default=2048, gt=1, le=65536)
-    hop_length: int = Field(default=512, gt=0, description="samples")
+    sr: Samples = 22050
+    n_fft: Size = 2048
+    hop_length: Samples = Field(default=512, description="samples")
     window: Literal["hann", "hamming", "blackman", "bartlett", "boxcar"] = "hann"
     pad_mode: Literal["constant", "reflect", "symmetric"] = "constant"
     fmin: float = Field(default=0.0, ge=0)
@@ -30,4 +32,5 @@ class LibrosaMel(CentredOptions):
         """
         scale: Literal["htk", "slaney"] = "htk" if self.htk else "slaney"
         high = self.fmax or self.sr / 2
-        return self.made(self.sr, self.n_fft, self.hop_length, self.window, self.fmin, high, scale)
+        bins = bins_of(self.sr, self.n_fft)
+        return self.made(self.sr, bins, self.n_fft, self.hop_length, self.window, self.fmin, high, scale)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from graphc_passes._front_ends.front_end import Array, Framing, FrontEnd
-from graphc_passes._front_ends.mel_filters import mel_filters
-from graphc_passes._front_ends.options import KindOptions, yaml_mapping
+from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
+from graphc_passes._front_ends.options import MOST_SAMPLES, WITHIN, KindOptions, Samples, Size, yaml_mapping
 from graphc_passes._front_ends.spectrum import centred, fourier, power_of_two
 from pydantic import Field
 from scipy.signal import get_window
@@ -45,23 +45,23 @@ class FixedStatistics(PassConfig):
 
 
 class NemoMel(KindOptions):
-    sample_rate: int = Field(default=16000, gt=0)
+    sample_rate: Samples = 16000
     window_size: float = Field(default=0.02, gt=0, le=10, description="seconds")
     window_stride: float = Field(default=0.01, gt=0, le=10, description="seconds")
-    n_window_size: int | None = Field(default=None, gt=1, description="samples, instead of window_size")
-    n_window_stride: int | None = Field(default=None, gt=0, description="samples, instead of window_stride")
+    n_window_size: Size | None = Field(default=None, description="samples, instead of window_size")
+    n_window_stride: Samples | None = Field(default=None, description="samples, instead of window_stride")
     window: Literal["hann", "hamming", "blackman", "bartlett", "none"] | None = "hann"
     normalize: str | FixedStatistics | None = Field(
         default="per_feature", description="NA, or fixed_mean and fixed_std of the training set"
     )
-    n_fft: int | None = Field(default=None, gt=1, le=65536)
+    n_fft: Size | None = None
     preemph: float | None = Field(default=0.97, ge=0, le=1)
     features: int = Field(default=64, ge=1, le=1000)
     lowfreq: float = Field(default=0.0, ge=0)
     highfreq: float | None = Field(default=None, gt=0)
     log: bool = True
     log_zero_guard_type: Literal["add", "clamp"] = "add"
-    log_zero_guard_value: float | Literal["tiny", "eps"] = 2.0**-24
+    log_zero_guard_value: Annotated[float, Field(gt=0)] | Literal["tiny", "eps"] = 2.0**-24
     dither: float = Field(default=1e-5, description="of training alone")
     pad_to: int = Field(default=16, description="of batches alone")
     pad_value: float = Field(default=0.0, description="of batches alone")
@@ -80,9 +80,11 @@ class NemoMel(KindOptions):
         found = yaml_mapping(text)
         if "feature_extractor_type" in found:
             return of_transformers(found)
-        found = found.get("model", found)
-        section = found.get("preprocessor", found)
-        if not isinstance(section, dict) or "features" not in section:
+        for key in ("model", "preprocessor"):
+            inner = found.get(key, found)
+            found = inner if isinstance(inner, dict) else {}
+        section = found
+        if "features" not in section:
             raise ValueError("it has no section 'preprocessor' with 'features'")
         return {name: value for name, value in section.items() if name not in TRAINING_ALONE}
 
@@ -94,8 +96,13 @@ class NemoMel(KindOptions):
         size = self.n_window_size or int(self.window_size * self.sample_rate)
         hop = self.n_window_stride or int(self.window_stride * self.sample_rate)
         fft = self.n_fft or power_of_two(size)
+        if not 1 < fft <= MOST_SAMPLES or hop < 1:
+            raise self.refuse("window_size", f"{size} samples, {hop} apart", f"2 to {MOST_SAMPLES} make a frame")
         if fft < size:
             raise self.refuse("n_fft", f"{fft} is less than a window of {size} samples", "raise it")
+        high = self.highfreq or self.sample_rate / 2
+        if not self.lowfreq < high <= self.sample_rate / 2:
+            raise self.refuse("highfreq", f"bands from {self.lowfreq:g} to {high:g} Hz", WITHIN)
         shape = "boxcar" if self.window in (None, "none") else str(self.window)
         guard = self.log_zero_guard_value
         front = FrontEnd(
@@ -103,15 +110,7 @@ class NemoMel(KindOptions):
             self.sample_rate,
             Framing(fft, hop, fft // 2, fft - hop - fft // 2),
             fourier(centred(get_window(shape, size, fftbins=False), fft), fft),
-            mel_filters(
-                self.sample_rate,
-                fft,
-                self.features,
-                self.lowfreq,
-                self.highfreq or self.sample_rate / 2,
-                "slaney",
-                self.mel_norm,
-            ),
+            mel_filters(bins_of(self.sample_rate, fft), self.features, self.lowfreq, high, "slaney", self.mel_norm),
             power=2 if self.mag_power == 2.0 else 1,
             emphasis=self.preemph or 0.0,
             guard="add" if self.log_zero_guard_type == "add" else "max",
@@ -154,7 +153,7 @@ def of_transformers(found: Mapping[str, Any]) -> Mapping[str, Any]:
         ValueError: another extractor, or constants that are rounded.
     """
     extractor = found["feature_extractor_type"]
-    if extractor not in EXTRACTORS:
+    if not isinstance(extractor, str) or extractor not in EXTRACTORS:
         raise ValueError(f"the extractor is {extractor}, and known are {', '.join(EXTRACTORS)}")
     if found.get("mel_filters_dtype", "float32") != "float32":
         raise ValueError(f"its filters are rounded to {found['mel_filters_dtype']}")

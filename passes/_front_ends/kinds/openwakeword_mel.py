@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from graphc_passes._front_ends.front_end import Framing, FrontEnd
-from graphc_passes._front_ends.mel_filters import mel_filters
+from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
 from graphc_passes._front_ends.options import KindOptions
 from graphc_passes._front_ends.spectrum import centred, fourier
 from pydantic import Field
@@ -36,7 +36,7 @@ class OpenwakewordMel(KindOptions):
             RATE,
             Framing(FFT, HOP),
             fourier(centred(get_window("hann", WINDOW), FFT), FFT),
-            mel_filters(RATE, FFT, BANDS, LOW, HIGH, "slaney", "slaney"),
+            mel_filters(bins_of(RATE, FFT), BANDS, LOW, HIGH, "slaney", "slaney"),
             floor=FLOOR,
             gain=1.0 / np.log(10.0),
             offset=2.0,

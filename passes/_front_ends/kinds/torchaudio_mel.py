@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from graphc_passes._front_ends.front_end import FrontEnd
 from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
+from graphc_passes._front_ends.options import Samples, Size
 from pydantic import Field
 from scipy.signal import get_window
 
@@ -14,9 +15,9 @@ WINDOWS = {"hann": "hann", "hamming": "hamming", "blackman": "blackman", "bartle
 
 
 class TorchaudioMel(CentredOptions):
-    sample_rate: int = Field(default=16000, gt=0)
-    n_fft: int = Field(default=400, gt=1, le=65536)
-    hop_length: int | None = Field(default=None, gt=0, description="samples; half a window where it is left out")
+    sample_rate: Samples = 16000
+    n_fft: Size = 400
+    hop_length: Samples | None = Field(default=None, description="samples; half a window where it is left out")
     f_min: float = Field(default=0.0, ge=0)
     f_max: float | None = Field(default=None, gt=0)
     pad: int = Field(default=0, description="0 alone")
@@ -37,11 +38,12 @@ class TorchaudioMel(CentredOptions):
         size = self.win_length or self.n_fft
         return self.made(
             self.sample_rate,
+            np.linspace(0.0, self.sample_rate // 2, self.n_fft // 2 + 1),
             self.n_fft,
             self.hop_length or size // 2,
             WINDOWS[self.window],
             self.f_min,
-            self.f_max or self.sample_rate / 2,
+            self.f_max or float(self.sample_rate // 2),
             self.mel_scale,
             self.gain(size),
         )

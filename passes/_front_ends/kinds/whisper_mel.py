@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from graphc_passes._front_ends.front_end import Framing, FrontEnd
-from graphc_passes._front_ends.mel_filters import mel_filters
-from graphc_passes._front_ends.options import KindOptions, yaml_mapping
+from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
+from graphc_passes._front_ends.options import KindOptions, Samples, Size, yaml_mapping
 from graphc_passes._front_ends.spectrum import fourier
 from pydantic import Field
 from scipy.signal import get_window
@@ -21,12 +21,15 @@ READ = ("feature_size", "sampling_rate", "hop_length", "n_fft", "dither")
 
 class WhisperMel(KindOptions):
     feature_size: int = Field(default=80, ge=1, le=1000)
-    sampling_rate: int = Field(default=16000, ge=16000)
-    hop_length: int = Field(default=160, gt=0)
-    n_fft: int = Field(default=400, gt=1, le=65536)
+    sampling_rate: int = Field(default=16000, ge=16000, le=1_000_000)
+    hop_length: Samples = 160
+    n_fft: Size = 400
     dither: float = Field(default=0.0, description="0 alone")
     peak: float | None = Field(
-        default=None, description="log10 of the loudest band, in place of the utterance's own maximum; 1.5 is usual"
+        default=None,
+        ge=-20,
+        le=20,
+        description="log10 of the loudest band, in place of the utterance's own maximum; 1.5 is usual",
     )
 
     @classmethod
@@ -58,7 +61,7 @@ class WhisperMel(KindOptions):
             self.sampling_rate,
             Framing(fft, hop, fft // 2, fft - hop - fft // 2, "reflect"),
             fourier(np.diag(get_window("hann", fft)), fft),
-            mel_filters(self.sampling_rate, fft, self.feature_size, 0.0, HIGHEST_HZ, "slaney", "slaney"),
+            mel_filters(bins_of(self.sampling_rate, fft), self.feature_size, 0.0, HIGHEST_HZ, "slaney", "slaney"),
             floor=max(FLOOR, 10.0 ** (self.peak - RANGE)),
             gain=scale,
             offset=1.0,
