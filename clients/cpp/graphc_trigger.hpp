@@ -27,16 +27,18 @@ class Trigger {
   size_t place = 0;
 
   bool parse(const json::Value& entry, double call_s, std::string& error) {
+    int64_t first = 0, smoothing = 0;
     output = entry["score"].text;
     threshold_ = entry["threshold"].number;
     refractory_s_ = entry["refractory_s"].number;
-    const int64_t numbers[] = {entry["place"].integer(), entry["smoothing"].integer(), entry["patience"].integer(), entry["warm_up"].integer()};
-    if (output.empty() || numbers[0] < 0 || numbers[1] < 1 || numbers[1] > 1000000 || numbers[2] < 1 || numbers[3] < 0)
+    const bool numbers = entry["threshold"].kind == json::Value::Kind::number && entry["refractory_s"].kind == json::Value::Kind::number;
+    if (output.empty() || !numbers || !(refractory_s_ >= 0 && refractory_s_ <= 1e9) || !whole(entry["place"], 0, first) ||
+        !whole(entry["smoothing"], 1, smoothing) || !whole(entry["patience"], 1, patience_) || !whole(entry["warm_up"], 0, warm_up_))
       return error = "the pipeline's decoder is none", false;
     if (!(call_s > 0)) return error = "nothing says how long a call lasts", false;
-    place = static_cast<size_t>(numbers[0]);
-    last_.assign(static_cast<size_t>(numbers[1]), 0.0);
-    patience_ = numbers[2], warm_up_ = numbers[3], call_s_ = call_s;
+    place = static_cast<size_t>(first);
+    last_.assign(static_cast<size_t>(smoothing), 0.0);
+    call_s_ = call_s;
     reset();
     return true;
   }
@@ -65,6 +67,12 @@ class Trigger {
   std::vector<double> last_;
   double threshold_ = 0, refractory_s_ = 0, call_s_ = 0, silent_until_ = 0;
   int64_t patience_ = 1, warm_up_ = 0, calls_ = 0, reached_ = 0;
+
+  static bool whole(const json::Value& value, int64_t least, int64_t& number) {
+    if (value.kind != json::Value::Kind::number || !(value.number >= static_cast<double>(least) && value.number <= 1e6)) return false;
+    number = value.integer();
+    return static_cast<double>(number) == value.number;
+  }
 };
 
 class Pipeline {
@@ -77,6 +85,7 @@ class Pipeline {
     if (!read_file(base + "pipeline.manifest.json", text)) return error_ = base + "pipeline.manifest.json cannot be read", false;
     if (!json::Reader(text.data(), text.data() + text.size()).read(root) || root["format"].text != "graphc.pipeline/1")
       return error_ = "not the manifest of a pipeline", false;
+    if (root["kind"].text != "trigger") return error_ = "the pipeline is no trigger", false;
     const std::string& model = root["model"].text;
     if (model.empty() || model.find_first_of("/\\") != std::string::npos) return error_ = "it names a model outside its folder", false;
     if (!stream_.open(base + model, options)) return error_ = stream_.error(), false;

@@ -54,6 +54,7 @@ CASES = {
     "kaldi_fbank_blackman": kaldi(
         window_type="blackman", remove_dc_offset=False, round_to_power_of_two=False, frame_length=20.0
     ),
+    "kaldi_fbank_htk": kaldi(htk_mode=True),
     "kaldi_mfcc": kaldi("kaldi_mfcc"),
     "kaldi_mfcc_htk": kaldi("kaldi_mfcc", snip_edges=False, use_energy=False, htk_compat=True),
     "librosa_mel": librosa(**SPEECH, n_mels=80),
@@ -61,6 +62,8 @@ CASES = {
     "librosa_mel_magnitude": librosa(
         1.0, **SPEECH, win_length=400, n_mels=40, htk=True, norm=None, pad_mode="reflect", power=1.0, log="none"
     ),
+    "librosa_mel_odd": librosa(sr=16000, n_fft=401, hop_length=160, n_mels=40),
+    "librosa_mel_of_magnitudes": librosa(**SPEECH, n_mels=40, power=1.0),
     "librosa_mfcc": librosa(**SPEECH, n_mels=40, n_mfcc=20, lifter=22.0),
     "torchaudio_mel": torchaudio(DECIBELS, n_mels=64),
     "torchaudio_mel_slaney": torchaudio(
@@ -74,6 +77,9 @@ CASES = {
         log="natural",
         guard="add",
         amin=1e-6,
+    ),
+    "torchaudio_mel_odd": torchaudio(
+        2 * DECIBELS, sample_rate=11025, n_fft=301, hop_length=110, n_mels=40, power=1.0, stype="magnitude"
     ),
     "torchaudio_mfcc": torchaudio(n_mels=64, n_mfcc=40, log="natural", guard="add", amin=1e-6),
     "whisper_mel": Case({"whisper_mel": {"peak": 0.0}}, unit=1.0 / (4.0 * np.log(10.0)), library="transformers"),

@@ -69,6 +69,7 @@ def kaldi() -> dict[str, Features]:
         "kaldi_fbank_late_energy": run("Fbank", {}, bins, use_energy=True, raw_energy=False),
         "kaldi_fbank_magnitude": run("Fbank", {"window_type": "hamming"}, bins, use_power=False),
         "kaldi_fbank_blackman": run("Fbank", plain, bins),
+        "kaldi_fbank_htk": run("Fbank", {}, {**bins, "htk_mode": True}),
         "kaldi_mfcc": run("Mfcc", {}, {}),
         "kaldi_mfcc_htk": run("Mfcc", {"snip_edges": False}, {}, use_energy=False, htk_compat=True),
     }
@@ -88,6 +89,8 @@ def librosa_features() -> dict[str, Features]:
         "librosa_mel": lambda x: decibels(x, **speech, n_mels=80).T,
         "librosa_mel_defaults": lambda x: decibels(x, sr=22050).T,
         "librosa_mel_magnitude": lambda x: mel(y=x, **speech, **plain).T,
+        "librosa_mel_odd": lambda x: decibels(x, sr=RATE, n_fft=401, hop_length=160, n_mels=40).T,
+        "librosa_mel_of_magnitudes": lambda x: decibels(x, **speech, n_mels=40, power=1.0).T,
         "librosa_mfcc": lambda x: librosa.feature.mfcc(S=decibels(x, **speech, n_mels=40), n_mfcc=20, lifter=22).T,
     }
 
@@ -100,10 +103,12 @@ def torchaudio_features() -> dict[str, Features]:
         return lambda x: behind(module(torch.tensor(x))).numpy().T
 
     speech = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 80}
+    odd = transforms.MelSpectrogram(sample_rate=11025, n_fft=301, hop_length=110, n_mels=40, power=1.0)
     slaney = transforms.MelSpectrogram(**speech, mel_scale="slaney", norm="slaney", normalized=True)
     return {
         "torchaudio_mel": run(transforms.MelSpectrogram(n_mels=64), transforms.AmplitudeToDB()),
         "torchaudio_mel_slaney": run(slaney, lambda mel: (mel + 1e-6).log()),
+        "torchaudio_mel_odd": run(odd, transforms.AmplitudeToDB("magnitude")),
         "torchaudio_mfcc": run(transforms.MFCC(n_mfcc=40, log_mels=True, melkwargs={"n_mels": 64})),
     }
 

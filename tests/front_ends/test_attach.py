@@ -79,6 +79,20 @@ def test_inputs_that_count_frames_are_computed() -> None:
     np.testing.assert_array_equal(counted, [out.shape[1]] * 2)
 
 
+def test_time_is_the_open_axis_that_is_not_the_batch_by_its_name() -> None:
+    assert made(reads_features(["time", "batch", 40])).graph.node[-2].attribute[0].ints == [2, 0, 1]
+    with pytest.raises(PassError, match="may have its time on several axes"):
+        made(reads_features(["s0", "s1", 40]))
+
+
+def test_sizes_that_hold_one_length_are_forgotten() -> None:
+    model = reads_features(["batch", "frames", 40])
+    model.graph.value_info.append(helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 60, 40]))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 60
+    assert not made(model).graph.value_info
+    assert run(made(model), noise(9999))[0].shape[1] == 60
+
+
 def test_an_input_of_whole_numbers_can_stay_one() -> None:
     model = reads_features(["batch", "frames", 40])
     model.graph.input.append(helper.make_tensor_value_info("language", TensorProto.INT64, ["batch"]))
@@ -130,6 +144,7 @@ def test_options_come_from_the_file_of_a_team(
         ("--num-mel-bin=40\n", "unknown option 'num_mel_bin'"),
         ("--dither=1.0\n", "dither: 1 adds noise"),
         ("--num-mel-bins=1\n", "greater than or equal to 3"),
+        ("--config=other.conf\n", "line 1 names another file, which is not followed"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -174,13 +189,33 @@ def test_a_running_mean_is_that_of_the_frames_heard_last() -> None:
         ("{kaldi_fbank: {num_mel_bins: 40}, input: feature}", "did you mean 'features'"),
         ("{kaldi_fbank: {num_mel_bins: 40}, samples: out}", "already has a tensor 'out'"),
         ("{kaldi_fbank: {config: missing.conf}}", "the file cannot be read: No such file"),
+        ("{kaldi_fbank: {config: /dev/zero}}", "no regular file"),
+        ("{kaldi_fbank: {config: ''}}", "at least 1 character"),
+        ("{kaldi_fbank: {frame_length: 25.07, round_to_power_of_two: false}}", "a frame of 401 samples is odd"),
+        ("{kaldi_fbank: {frame_length: 1000}}", "a frame has 2 to 4096 samples"),
+        ("{kaldi_fbank: {frame_shift: 26, snip_edges: false}}", "no shorter than their shift"),
+        ("{kaldi_fbank: {use_energy: true, use_power: false}}", "is the logarithm of a power"),
+        ("{kaldi_fbank: {blackman_coeff: .nan}}", "finite number"),
+        ("{nemo_mel: {features: 40, normalize: NA, highfreq: 90000}}", "within half the sampling rate"),
+        ("{nemo_mel: {features: 40, normalize: NA, log_zero_guard_value: -1}}", "log_zero_guard_value"),
+        ("{librosa_mel: {n_mels: 40, n_fft: 16384}}", "less than or equal to 4096"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, scale: .inf}", "scale"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, samples: ''}", "at least 1 character"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, feature_axis: 1}", "has its 40 features on another axis than 1"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.json}}", "frame_num is no number of frames"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.npz}}", "no statistics: BadZipFile"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_way_out(tmp_path: Path, options: str, message: str) -> None:
     onnx.save(reads_features(["batch", "frames", 40]), tmp_path / "model.onnx")
     (tmp_path / "spec.yaml").write_text(SPEC % f"{{attach_front_end: {options}}}")
+    (tmp_path / "cmvn.json").write_text(json.dumps({"mean_stat": [1.0] * 40, "var_stat": [2.0] * 40, "frame_num": -5}))
+    (tmp_path / "cmvn.npz").write_bytes(b"PK\x03\x04 and no more")
     done = graphc("compile", tmp_path / "spec.yaml")
     assert done.returncode == 2
+    assert (
+        "spec.yaml:" in done.stderr or "cmvn." in done.stderr or "missing.conf" in done.stderr or "/dev" in done.stderr
+    )
     assert message in one_line(done)
     assert not (tmp_path / "out").exists()
 

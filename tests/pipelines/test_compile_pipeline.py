@@ -113,12 +113,20 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("word: {spec", "word/2: {spec", "is no name of a stage"),
         ("spec: word.yaml", "spec: pair.yaml", "a spec of one model is needed"),
         ("spec: word.yaml", "spec: none.yaml", "No such file"),
+        ("out/pair", "out/word", "'word' is taken"),
+        ("out/pair", "out/pipeline", "'pipeline' is taken"),
+        ("threshold: 0.5", "threshold: 0.5, place: 1", "a call gives 1 scores"),
+        ("scale: 0.5", "scale: 1.0e300", "less than or equal to"),
+        ("{score: word.y}", "{score: word.y, bands: bands.y}", None),
     ],
 )
-def test_what_does_not_meet_is_refused_at_its_place(project: Path, old: str, new: str, message: str) -> None:
+def test_what_does_not_meet_is_refused_at_its_place(project: Path, old: str, new: str, message: str | None) -> None:
     assert old in PIPELINE
     (project / "pair.yaml").write_text(PIPELINE.replace(old, new, 1))
     done = command("compile", project / "pair.yaml")
+    if message is None:
+        assert done.returncode == 0, done.stderr
+        return
     assert done.returncode == 2
     assert message in one_line(done)
     assert not (project / "out").exists()
@@ -153,8 +161,27 @@ def test_what_takes_one_model_says_so(project: Path, words: tuple[str, ...]) -> 
         ({"format": "graphc.pipeline/2"}, "where one of graphc.pipeline/1 is needed"),
         ({"decoder": None}, "is a trigger and has no decoder"),
         ({"stages": 3}, "stages: 3, where a list is needed"),
+        ({"model": "a\0b"}, "outside its folder"),
+        ({"kind": "transducer", "decoder": {"encoder": "y"}}, "is missing"),
     ],
 )
+def test_scores_of_several_frames_a_call_are_refused(project: Path) -> None:
+    plain = model_of(BANDS, "float[1,T] x", one=np.array([1]), w=random(1, 1, 6))
+    onnx.save(plain, project / "bands.onnx")
+    (project / "bands.yaml").write_text(SPEC % ("bands", CHUNK, 0.5, "", 1))
+    (project / "one.yaml").write_text(
+        "{version: 1, output: out/one, pipeline: {stages: {bands: bands.yaml}, trigger: {score: y}}}"
+    )
+    assert "a trigger looks at one score a call" in one_line(command("compile", project / "one.yaml"))
+
+
+def test_a_stage_that_fails_is_named(project: Path) -> None:
+    (project / "word.yaml").write_text(
+        (project / "word.yaml").read_text().replace("frame_ms: 1,", "frame_ms: 1, batch: 3,")
+    )
+    assert "word.yaml" in one_line(command("compile", project / "pair.yaml"))
+
+
 def test_a_manifest_that_lies_is_refused(project: Path, change: dict[str, object], message: str) -> None:
     graphc.compile(project / "pair.yaml")
     file = project / "out" / "pair" / "pipeline.manifest.json"

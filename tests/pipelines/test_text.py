@@ -140,14 +140,19 @@ def test_an_utterance_that_ends_begins_anew(compiled: Path) -> None:
     samples = np.concatenate([part for one in loud for part in (one, np.zeros(24000))])[None].astype(np.float32)
     pipeline.decoder.utterance.entry = replaced(pipeline)
     begun, ends = 0, []
-    for at in range(0, samples.shape[1], 640):
-        for told in pipeline.push(samples[:, at : at + 640]):
+    for at in range(0, samples.shape[1], 1280):
+        for told in pipeline.push(samples[:, at : at + 1280]):
             if told.final:
-                ends.append((begun, at + 640, told.tokens))
-                begun = at + 640
-    for start, end, tokens in ends:
-        assert list(tokens) == decode(samples[:, start:end])
+                ends.append((begun, at + 1280, told))
+                begun = at + 1280
+    for start, end, told in ends:
+        assert list(told.tokens) == decode(samples[:, start:end])
     assert len(ends) >= 2
+    for piece in (500, 3000, samples.shape[1]):
+        pipeline.reset()
+        pieces = [samples[:, at : at + piece] for at in range(0, samples.shape[1], piece)]
+        finals = [told for one in pieces for told in pipeline.push(one) if told.final]
+        assert finals == [told for _, _, told in ends], "however the sound is cut"
 
 
 def replaced(pipeline: Pipeline) -> CtcEntry:
@@ -234,11 +239,14 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, text: str) -> No
         ("output: logits", "output: logit", "'logit' is no output of 'joiner'; did you mean 'logits'"),
         ("stage: joiner", "stage: join", "the transducer names stages that are none: join"),
         ("predictor: predictor, ", "", "give exactly one of predictor and token"),
+        ("blank: 0", "blank: 99", "there are 29 tokens, from 0 on"),
+        ("blank: 0", "blank: 0\n    tokens: short.txt", "the table has 3 tokens, and the model scores 29"),
     ],
 )
 def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: str, message: str) -> None:
     text = (compiled / "transducer.yaml").read_text()
     assert old in text
+    (compiled / "short.txt").write_text("a\nb\nc\n")
     (compiled / "wrong.yaml").write_text(text.replace(old, new, 1).replace("out/transducer", "out/wrong"))
     done = command("compile", compiled / "wrong.yaml")
     assert done.returncode == 2

@@ -8,7 +8,7 @@ export class Trigger {
    * @param call_s seconds of a call
    */
   constructor(entry, call_s) {
-    const whole = (value, least) => Number.isInteger(value) && value >= least;
+    const whole = (value, least) => Number.isInteger(value) && value >= least && value <= 1e6;
     const fits = whole(entry?.place, 0) && whole(entry.smoothing, 1) && whole(entry.patience, 1) && whole(entry.warm_up, 0);
     if (!fits || !Number.isFinite(entry.threshold) || !(entry.refractory_s >= 0)) throw new GraphcError("the pipeline's decoder is none");
     if (!(call_s > 0)) throw new GraphcError('nothing says how long a call lasts');

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from graphc_passes._front_ends.front_end import FrontEnd
-from graphc_passes._front_ends.kinds.kaldi_frames import EPSILON, KaldiOptions
+from graphc_passes._front_ends.kinds.kaldi_frames import KaldiOptions
 
 
 class KaldiFbank(KaldiOptions):
@@ -20,7 +20,7 @@ class KaldiFbank(KaldiOptions):
         PassError: an option that a stream cannot have.
         """
         self.refuse_what_no_stream_has()
-        bands, energy, floor = self.filters(), None, np.asarray(EPSILON)
+        bands, energy, floor = self.filters(), None, np.asarray(self.floor)
         if self.use_energy:
             if not self.use_log_fbank or not self.use_power:
                 raise self.refuse(

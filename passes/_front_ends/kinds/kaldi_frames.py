@@ -33,7 +33,7 @@ class KaldiOptions(KindOptions):
     num_mel_bins: int = Field(default=23, ge=3, le=1000)
     low_freq: float = Field(default=20.0, ge=0)
     high_freq: float = Field(default=0.0, description="0 and below: so far from half the sampling rate")
-    htk_mode: bool = False
+    htk_mode: bool = Field(default=False, description="bands of less than 1 count as 1, and one bin fewer, as in HTK")
     use_energy: bool = False
     energy_floor: float = Field(default=0.0, ge=0)
     raw_energy: bool = Field(default=True, description="the energy before pre-emphasis and window")
@@ -128,6 +128,11 @@ class KaldiOptions(KindOptions):
         }
         return np.asarray(windows[self.window_type])
 
+    @property
+    def floor(self) -> float:
+        """What the logarithm of a band is taken of at least."""
+        return 1.0 if self.htk_mode else EPSILON
+
     def spectrum(self) -> Array:
         return fourier(self.frame_matrix(), self.fft)
 
@@ -139,7 +144,7 @@ class KaldiOptions(KindOptions):
     def with_energy(self, bands: Array, row: int) -> tuple[Array, Energy | None, Array]:
         """The bands with a row for the energy, how that is computed where not by the bands, and the floors."""
         bands = np.insert(bands, row, 0.0, axis=0)
-        floors = np.full(len(bands), EPSILON)
+        floors = np.full(len(bands), self.floor)
         floors[row] = max(EPSILON, self.energy_floor)
         if self.raw_energy:
             return bands, Energy(row, self.remove_dc_offset), floors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from graphc_passes._front_ends.front_end import FrontEnd
-from graphc_passes._front_ends.kinds.kaldi_frames import EPSILON, KaldiOptions
+from graphc_passes._front_ends.kinds.kaldi_frames import KaldiOptions
 from graphc_passes._front_ends.spectrum import cosines, lifter
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class KaldiMfcc(KaldiOptions):
         self.refuse_what_no_stream_has()
         if self.num_ceps > self.num_mel_bins:
             raise self.refuse("num_ceps", f"{self.num_ceps} of {self.num_mel_bins} bands", "raise num_mel_bins")
-        bands, energy, floor = self.filters(), None, np.asarray(EPSILON)
+        bands, energy, floor = self.filters(), None, np.asarray(self.floor)
         matrix = lifter(self.num_ceps, self.cepstral_lifter)[:, None] * cosines(self.num_ceps, self.num_mel_bins)
         if self.use_energy:
             bands, energy, floor = self.with_energy(bands, 0)

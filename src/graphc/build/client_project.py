@@ -178,6 +178,12 @@ NEXT = {
 }
 
 
+def how_to_run(compiled: CompiledFiles, language: str, folder: Path) -> str:
+    """The command that streams: noise, or for a pipeline a recording."""
+    recording = {"cpp": " FILE=$PWD/SOUND.wav", "python": " SOUND.wav", "web": ""}[language] if compiled.decoder else ""
+    return NEXT[language].format(folder=folder) + recording
+
+
 def source(name: str) -> bytes:
     return files("graphc_clients").joinpath(name).read_bytes()
 

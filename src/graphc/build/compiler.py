@@ -120,7 +120,7 @@ def compiled(prepared: Prepared, options: Options) -> Compilation:
         output_paths(prepared.spec_file),
     )
     exported = read_model(spec_file.model_path)
-    source = plan.source(exported, spec_file.folder)
+    source = plan.source(exported, spec_file)
     stream, validation = spec_file.spec.stream, spec_file.spec.validation
     offline = offline_of(source, stream, spec_file) if stream is not None else None
     pipeline = Pipeline(

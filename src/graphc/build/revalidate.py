@@ -216,7 +216,7 @@ def pipeline_of(
     spec = spec_file.spec
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
     exported = read_model(spec_file.model_path)
-    source, folder = plan.source(exported, spec_file.folder), spec_file.folder
+    source, folder = plan.source(exported, spec_file), spec_file.folder
     if offline is None and spec.stream is not None:
         offline = offline_of(source, spec.stream, spec_file)
     return Pipeline(source, plan, spec.stream, spec.validation, offline, progress, folder, exported=exported)

@@ -53,7 +53,7 @@ def bisect_spec(
     spec = spec_file.spec
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
     recipe = Recipe(plan.behind_source(), spec.validation, spec_file.folder)
-    case = Case(plan.source(read_model(spec_file.model_path), spec_file.folder), spec.stream)
+    case = Case(plan.source(read_model(spec_file.model_path), spec_file), spec.stream)
     found = first_failure(recipe, case)
     if found is None:
         line = f"{path.name}: every pass holds; if what was compiled does not, compile it again"

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from graphc.errors import PassError
 from graphc.ir.model import read_model
 from graphc.passes.pass_api import Pass, PassConfig
 from graphc.passes.registry import Registry
@@ -48,14 +49,15 @@ class Plan:
         texts = [text for planned in self.passes for text in planned.instance.reads(planned.config)]
         return [path for text in texts for path in files_in(folder / text)]
 
-    def source(self, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    def source(self, model: onnx.ModelProto, spec_file: SpecFile) -> onnx.ModelProto:
         """The model that the stream section is about: the exported one, with other inputs where passes give it some.
 
         Errors:
             PassError: the options of a pass do not fit the model.
         """
-        for planned in self.passes:
-            model = planned.instance.source(planned.config, model, folder)
+        for index, planned in enumerate(self.passes):
+            if planned.changes_inputs:
+                model = changed(spec_file, index, planned.instance, planned.config, model)
         return model
 
     def behind_source(self) -> Plan:
@@ -78,8 +80,23 @@ def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
     model = read_model(spec_file.model_path)
     for index, entry in enumerate(spec_file.spec.passes):
         if entry.name in registry and has_source(cls := registry[entry.name]):
-            model = cls().source(config_of(spec_file, index, cls, entry.options), model, spec_file.folder)
+            model = changed(spec_file, index, cls(), config_of(spec_file, index, cls, entry.options), model)
     return model
+
+
+def changed(
+    spec_file: SpecFile, index: int, instance: Pass[Any], config: PassConfig, model: onnx.ModelProto
+) -> onnx.ModelProto:
+    """What a pass makes of a model's inputs.
+
+    Errors:
+        PassError: the options do not fit the model; with the pass's place in the spec.
+    """
+    try:
+        return instance.source(config, model, spec_file.folder)
+    except PassError as err:
+        err.where = err.where or spec_file.source.place(("passes", index))[0]
+        raise
 
 
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:

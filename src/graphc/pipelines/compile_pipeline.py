@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,16 @@ from graphc.errors import ValidationError
 from graphc.ir.model import Model, digest
 from graphc.manifest.make_manifest import to_json
 from graphc.manifest.model_files import model_files
-from graphc.pipelines.decoders import check_networks, decoder_entry, table_files
+from graphc.pipelines.decoders import check_networks, decoder_entry, table_files, tokens_of
 from graphc.pipelines.links import Link, links_of
 from graphc.pipelines.merge import merged
-from graphc.pipelines.token_tables import read_tokens
 from graphc.spec.pipeline_schema import PrimeSpec
-from graphc.spec.spec_file import PipelineFile
+from graphc.spec.spec_file import PipelineFile, SpecFile
 from graphc.system.files import write_all
 from graphc.validate.run import session_of
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import Manifest, parse_manifest
+from graphc_runtime.errors import GraphcError
 from graphc_runtime.pipeline.manifest import FORMAT, PIPELINE_MANIFEST
 from graphc_runtime.session import StreamSession
 
@@ -48,16 +49,27 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     """
     options = options or Options()
     folder = file.output_folder
-    prepared = {name: prepare(file.stage_file(name), options) for name in file.spec.pipeline.stages}
+    if name_of(file) in (*file.spec.pipeline.stages, "pipeline"):
+        raise file.error(
+            ("output",),
+            f"the joined model is named like the folder, and '{name_of(file)}' is taken",
+            "name it otherwise",
+        )
+    prepared = {}
+    for name in file.spec.pipeline.stages:
+        stage_file = file.stage_file(name)
+        with placed(stage_file):
+            prepared[name] = prepare(stage_file, options)
     fingerprint = fingerprint_of(file, prepared)
     if not options.force and (earlier := up_to_date(folder, fingerprint)) is not None:
         return {**earlier, "up_to_date": True}
-    check_networks(file)
-    tokens = next((read_tokens(path) for path in table_files(file)), None)
+    tokens = tokens_of(file)
+    check_networks(file, tokens)
     made: dict[str, Compilation] = {}
     for name, stage in prepared.items():
         options.progress(name, len(made), len(prepared) + 1)
-        made[name] = compiled(stage, options)
+        with placed(stage.spec_file):
+            made[name] = compiled(stage, options)
     options.progress("join", len(prepared), len(prepared) + 1)
     streaming = {name: made[name] for name in file.spec.pipeline.joined}
     links = links_of(file, {name: manifest_in(file, name, m) for name, m in streaming.items()})
@@ -66,10 +78,10 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     if file.spec.pipeline.prime is not None:
         prime(file, model, session_of(model, proto), file.spec.pipeline.prime)
     files = {path: content for m in made.values() for path, content in m.files.items()}
-    files |= model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
-    signature = model.signature
-    assert signature is not None
-    decoder = decoder_entry(file, signature, tokens)
+    written = model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
+    joined = parse_manifest(written[folder / f"{name_of(file)}.manifest.json"], "the joined model")
+    files |= written
+    decoder = decoder_entry(file, joined, tokens)
     files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, decoder)).encode()
     record = finite(
         {
@@ -99,6 +111,16 @@ def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:
         keys = ("pipeline", "stages", name)
         raise file.error(keys, "it does not stream", "give its spec a stream section, and lift_state among its passes")
     return parse_manifest(text, name)
+
+
+@contextmanager
+def placed(stage: SpecFile) -> Iterator[None]:
+    """Says which stage an error is of, where it does not say itself."""
+    try:
+        yield
+    except GraphcError as err:
+        err.where = err.where or str(stage.source.path)
+        raise
 
 
 def name_of(file: PipelineFile) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graphc.contract.signature import Signature, StreamOutput
+from graphc.errors import SpecError
 from graphc.ir.model import read_model
+from graphc.pipelines.token_tables import read_tokens
 from graphc.spec.nearest import nearest
-from graphc.spec.pipeline_schema import TransducerSpec
+from graphc.spec.pipeline_schema import CtcSpec, TransducerSpec, TriggerSpec
 from graphc.spec.spec_file import PipelineFile
+from graphc_runtime.contract.manifest import Manifest, OutputEntry
 
 
 def table_files(file: PipelineFile) -> list[Path]:
@@ -19,46 +22,54 @@ def table_files(file: PipelineFile) -> list[Path]:
     return [file.folder / d.tokens for d in (spec.ctc, spec.transducer) if d is not None and d.tokens is not None]
 
 
-def decoder_entry(file: PipelineFile, joined: Signature, tokens: list[str] | None) -> dict[str, Any] | None:
-    """The decoder of a manifest; None of a chain.
+def tokens_of(file: PipelineFile) -> list[str] | None:
+    """The table of tokens, where the decoder has one.
 
     Errors:
-        SpecError: a name that is no port, or nothing that says how long a frame lasts where seconds count.
+        SpecError: it is none.
+    """
+    return next((read_tokens(path) for path in table_files(file)), None)
+
+
+def decoder_entry(file: PipelineFile, joined: Manifest, tokens: list[str] | None) -> dict[str, Any] | None:
+    """The decoder of a manifest; None of a chain.
+
+    Args:
+        joined: the manifest of the joined model.
+
+    Errors:
+        SpecError: a name that is no port, a number that is none of its scores, or nothing that says how long a frame
+            lasts where seconds count.
     """
     spec = file.spec.pipeline
     outputs = {o.name: o for o in joined.outputs}
     if spec.trigger is not None:
-        output_of(file, ("trigger", "score"), spec.trigger.score, outputs)
-        if joined.frame_ms is None:
-            raise no_time(file, "trigger")
+        check_trigger(file, spec.trigger, output_of(file, ("trigger", "score"), spec.trigger.score, outputs), joined)
         return spec.trigger.model_dump()
     if spec.denoise is not None:
         port = output_of(file, ("denoise", "samples"), spec.denoise.samples, outputs)
-        if port.axis is None or port.rate != 1:
+        if port.axis is None or port.pace != 1:
             keys = ("pipeline", "denoise", "samples")
-            raise file.error(keys, f"'{port.name}' gives {port.rate} frames for each sample that goes in")
+            raise file.error(keys, f"'{port.name}' gives {port.pace} frames for each sample that goes in")
         return spec.denoise.model_dump()
-    decoder = spec.ctc or spec.transducer
-    if decoder is None:
-        return None
-    name = "ctc" if spec.ctc is not None else "transducer"
-    key, output = ("scores", spec.ctc.scores) if spec.ctc is not None else ("encoder", encoder_of(spec.transducer))
-    port = output_of(file, (name, key), output, outputs)
-    if port.axis is None and not port.step:
-        raise file.error(("pipeline", name, key), f"'{output}' has no frames: it gives a value for each call")
-    if decoder.endpoint_s is not None and joined.frame_ms is None:
-        raise no_time(file, f"{name}.endpoint_s")
-    return {**decoder.model_dump(), "tokens": tokens}
+    if spec.ctc is not None:
+        port = output_of(file, ("ctc", "scores"), spec.ctc.scores, outputs)
+        check_text(file, "ctc", spec.ctc, port, joined)
+        check_tokens(file, "ctc", spec.ctc, math.prod(frame_of(port)), tokens)
+        return {**spec.ctc.model_dump(), "tokens": tokens}
+    if spec.transducer is not None:
+        port = output_of(file, ("transducer", "encoder"), spec.transducer.encoder, outputs)
+        check_text(file, "transducer", spec.transducer, port, joined)
+        return {**spec.transducer.model_dump(), "tokens": tokens}
+    return None
 
 
-def encoder_of(spec: TransducerSpec | None) -> str:
-    assert spec is not None
-    return spec.encoder
+def frame_of(port: OutputEntry) -> list[int]:
+    """The sizes of one frame of an output."""
+    return [int(size) for axis, size in enumerate(port.shape) if axis != port.axis and isinstance(size, int)]
 
 
-def output_of(
-    file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Mapping[str, StreamOutput]
-) -> StreamOutput:
+def output_of(file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Mapping[str, OutputEntry]) -> OutputEntry:
     """Errors:
     SpecError: the pipeline has no such output.
     """
@@ -67,17 +78,61 @@ def output_of(
     return outputs[name]
 
 
-def no_time(file: PipelineFile, what: str) -> Exception:
+def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, joined: Manifest) -> None:
+    """Refuses scores that are not one set a call, a place that is none of them, and time that nobody knows."""
+    if joined.frame_ms is None:
+        raise no_time(file, "trigger")
+    if port.axis is not None and port.frames != 1:
+        raise file.error(
+            ("pipeline", "trigger", "score"),
+            f"a call gives {port.frames} frames of '{port.name}', and a trigger looks at one score a call",
+            "set the chunks so that a call gives one frame",
+        )
+    count = math.prod(frame_of(port))
+    if spec.place >= count:
+        raise file.error(("pipeline", "trigger", "place"), f"a call gives {count} scores, from place 0 on")
+
+
+def check_text(
+    file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, port: OutputEntry, joined: Manifest
+) -> None:
+    """Refuses an output without frames, and an endpoint in seconds that nobody knows."""
+    if not port.is_stream:
+        key = "scores" if kind == "ctc" else "encoder"
+        raise file.error(
+            ("pipeline", kind, key), f"'{port.name}' has no frames: it gives a value for each call", "name another"
+        )
+    if spec.endpoint_s is not None and joined.frame_ms is None:
+        raise no_time(file, f"{kind}.endpoint_s")
+
+
+def check_tokens(
+    file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, count: int, tokens: list[str] | None
+) -> None:
+    """Refuses tokens that are none of the scores, and a table that lacks more than the blank."""
+    start = spec.start if isinstance(spec, TransducerSpec) else None
+    for key, token in (("blank", spec.blank), ("start", start)):
+        if token is not None and token >= count:
+            raise file.error(("pipeline", kind, key), f"there are {count} tokens, from 0 on", "correct the number")
+    if tokens is not None and len(tokens) < count - 1:
+        raise file.error(
+            ("pipeline", kind, "tokens"),
+            f"the table has {len(tokens)} tokens, and the model scores {count}",
+            "take the table of this model; the blank alone may be absent",
+        )
+
+
+def no_time(file: PipelineFile, what: str) -> SpecError:
     return file.error(
         ("pipeline",), f"{what} counts seconds, and nothing says how long a frame lasts", "set stream.frame_ms"
     )
 
 
-def check_networks(file: PipelineFile) -> None:
+def check_networks(file: PipelineFile, tokens: list[str] | None) -> None:
     """Refuses ports that the exported predictor and joiner have not, before anything is compiled.
 
     Errors:
-        SpecError: with the nearest right name.
+        SpecError: with the nearest right name; or tokens that the joiner does not score.
         ModelError: a model cannot be read.
     """
     spec = file.spec.pipeline.transducer
@@ -95,3 +150,6 @@ def check_networks(file: PipelineFile) -> None:
                 keys = ("pipeline", "transducer", side, key)
                 what = "input" if direction == "in" else "output"
                 raise file.error(keys, f"'{name}' is no {what} of '{entry.stage}'", nearest(name, ports[direction]))
+        dims = next(p.type.tensor_type.shape.dim for p in graph.output if p.name == entry.output)
+        if side == "joiner" and dims and dims[-1].HasField("dim_value"):
+            check_tokens(file, "transducer", spec, dims[-1].dim_value, tokens)

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from graphc.spec.fields import Finite, Frames, NonNegative, Strict
+from graphc.spec.fields import Finite, Strict
 
+InFloats = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
+Few = Annotated[int, Field(ge=0, le=1_000_000)]
+Some = Annotated[int, Field(ge=1, le=1_000_000)]
 KINDS = ("trigger", "ctc", "transducer", "denoise")
 
 
@@ -18,8 +21,8 @@ class LinkSpec(Strict):
     permutation: list[Annotated[int, Field(ge=0)]] | None = Field(
         default=None, description="the order in which the axes of the output come before they fill the input"
     )
-    scale: Finite = Field(default=1.0, description="what values are multiplied by")
-    offset: Finite = Field(default=0.0, description="what is added then")
+    scale: InFloats = Field(default=1.0, description="what values are multiplied by")
+    offset: InFloats = Field(default=0.0, description="what is added then")
 
 
 def as_link(value: object) -> object:
@@ -45,12 +48,14 @@ class TriggerSpec(Strict):
     """When a score means that something was heard."""
 
     score: str = Field(description="the output of the pipeline that holds scores, one call each")
-    place: Annotated[int, Field(ge=0)] = Field(default=0, description="which of the scores of a call")
+    place: Few = Field(default=0, description="which of the scores of a call")
     threshold: Finite = 0.5
-    smoothing: Frames = Field(default=1, description="the mean of so many last scores is what is compared")
-    patience: Frames = Field(default=1, description="so many calls behind each other reach the threshold")
-    refractory_s: NonNegative = Field(default=1.0, description="seconds after a trigger in which there is no other")
-    warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="so many first scores count as 0")
+    smoothing: Some = Field(default=1, description="the mean of so many last scores is what is compared")
+    patience: Some = Field(default=1, description="so many calls behind each other reach the threshold")
+    refractory_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(
+        default=1.0, description="seconds after a trigger in which there is no other"
+    )
+    warm_up: Few = Field(default=0, description="so many first scores count as 0")
 
 
 class TextSpec(Strict):
@@ -107,7 +112,7 @@ class TransducerSpec(TextSpec):
     start: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="the token before the first; the blank where it is left out"
     )
-    most_symbols: Frames = Field(default=10, description="tokens of a frame, at most")
+    most_symbols: Some = Field(default=10, description="tokens of a frame, at most")
 
     @model_validator(mode="after")
     def joiner_fits(self) -> TransducerSpec:

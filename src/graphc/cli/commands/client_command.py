@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from graphc.build.client_project import NEXT, PROJECTS, compiled_files, project_of
+from graphc.build.client_project import PROJECTS, compiled_files, how_to_run, project_of
 from graphc.cli.command import Failures, command
 from graphc.errors import OutputError
 from graphc.system.files import write_all
@@ -19,8 +19,9 @@ from graphc.system.files import write_all
 @command
 def client_command(failures: Failures, output: Path, language: str, folder: Path) -> None:
     """Write a small project that streams what was compiled: C++, Python or a web page."""
-    made = project_of(compiled_files(output), language)
+    compiled = compiled_files(output)
+    made = project_of(compiled, language)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError("it is there already", where=str(folder), hint="give another folder, or remove it")
     write_all({folder / name: content for name, content in made.items()})
-    click.echo(f"wrote {len(made)} files to {folder}; to stream: {NEXT[language].format(folder=folder)}")
+    click.echo(f"wrote {len(made)} files to {folder}; to stream: {how_to_run(compiled, language, folder)}")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from graphc_runtime.contract.checked_data import Bounds, DataError, checked
-from graphc_runtime.contract.manifest import Count, Manifest, Number, Positive, refused
+from graphc_runtime.contract.manifest import Count, Manifest, Number, refused
 from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.pipeline/1"
 PIPELINE_MANIFEST = "pipeline.manifest.json"
+Few = Annotated[int, Bounds(0, 1_000_000)]
+Token = Annotated[int, Bounds(0, 2**31 - 1)]
 DECODERS = ("trigger", "ctc", "transducer", "denoise")
 
 
@@ -29,12 +31,12 @@ class TriggerEntry:
     """
 
     score: str
-    place: Count
+    place: Few
     threshold: Number
-    smoothing: Positive
-    patience: Positive
-    refractory_s: Annotated[Number, Bounds(0)]
-    warm_up: Count
+    smoothing: Annotated[int, Bounds(1, 1_000_000)]
+    patience: Annotated[int, Bounds(1, 1_000_000)]
+    refractory_s: Annotated[Number, Bounds(0, 1e9)]
+    warm_up: Few
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TextEntry:
         endpoint_s: seconds of blanks behind a token that end an utterance; None for the end of the stream alone.
     """
 
-    blank: Count
+    blank: Token
     tokens: list[str] | None
     space: str
     endpoint_s: Annotated[Number, Bounds(0)] | None
@@ -87,9 +89,15 @@ class TransducerEntry(TextEntry):
 
     encoder: str
     joiner: JoinerEntry
-    most_symbols: Positive
+    most_symbols: Annotated[int, Bounds(1, 1_000_000)]
     predictor: PredictorEntry | None = None
-    start: Count | None = None
+    start: Token | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the joiner takes what there is: a predictor's output, or the last token."""
+        inside = self.joiner.token is not None
+        return inside == (self.predictor is None) == (self.joiner.predictor is None)
 
 
 @dataclass(frozen=True)
@@ -163,8 +171,10 @@ def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
     except (DataError, ValueError, RecursionError) as err:
         raise ModelError(f"not the manifest of a pipeline: {err}", where=str(file)) from None
     for name in [manifest.model, *(stage.model for stage in manifest.stages)]:
-        if Path(name).name != name:
+        if Path(name).name != name or not name.isprintable():
             raise ModelError(f"it names a model outside its folder: '{name}'", where=str(file))
     if manifest.kind in DECODERS and getattr(manifest, manifest.kind) is None:
         raise ModelError(f"it is a {manifest.kind} and has no decoder", where=str(file))
+    if manifest.transducer is not None and not manifest.transducer.fits:
+        raise ModelError("its joiner takes neither a predictor's output nor a token alone", where=str(file))
     return manifest, file.parent

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc_runtime.contract.first_values import first_values_in
-from graphc_runtime.errors import ModelError
+from graphc_runtime.errors import ModelError, RunError
 from graphc_runtime.ort_model import open_file
 from graphc_runtime.pipeline.manifest import StageEntry
 
@@ -90,5 +90,8 @@ class Network:
     ) -> tuple[Array, dict[str, Array]]:
         """One output of a call, and the states behind it. Inputs that count hold 1."""
         counts = {name: np.full(self.shapes[name], 1, self.types[name]) for name in self.counting}
-        found = self.model.run({**feeds, **states, **counts}, [output, *self.carried.values()])
+        try:
+            found = self.model.run({**feeds, **states, **counts}, [output, *self.carried.values()])
+        except RunError as err:
+            raise ModelError(f"the stage '{self.name}' does not run: {err}") from err
         return found[output], {name: found[after] for name, after in self.carried.items()}

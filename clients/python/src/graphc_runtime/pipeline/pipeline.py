@@ -110,16 +110,18 @@ class Pipeline:
         return [] if self.decoder is None else list(self.decoder.take(outputs))
 
     def pieces(self, frames: Array) -> Iterator[Array]:
-        """Frames of one call each, so that an utterance that ends in the middle ends there."""
+        """Frames up to the next call each, so that an utterance that ends in the middle ends with its call."""
         (name, *others) = self.session.streams
         axis = self.session.streams[name].along or 0
         if others or not isinstance(frames, np.ndarray) or frames.ndim <= axis:
             yield frames
             return
-        while frames.shape[axis] > self.session.chunk:
-            piece, frames = cut(frames, self.session.chunk, axis)
+        while True:
+            waiting = self.session.total_frames(partly=True) - self.session.fed
+            piece, frames = cut(frames, self.session.chunk - waiting, axis)
             yield piece
-        yield frames
+            if not frames.shape[axis]:
+                return
 
     def behind_each_other(self, parts: list[Arrays]) -> Arrays:
         """The outputs of several pushes."""
