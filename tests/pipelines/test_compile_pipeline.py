@@ -198,6 +198,17 @@ def test_validate_streams_every_stage_anew(project: Path) -> None:
     assert "pair.yaml: word: y: equal" in done.stdout
 
 
+def test_verify_takes_the_folder(project: Path) -> None:
+    graphc.compile(project / "pair.yaml")
+    folder = project / "out" / "pair"
+    assert "files are as they were written" in command("verify", folder).stdout
+    (folder / "word.onnx").write_bytes(b"another")
+    done = command("verify", folder)
+    assert done.returncode == 1
+    assert "word.onnx is not the file that was written" in done.stdout
+    assert "the report cannot be read" in one_line(command("verify", project))
+
+
 def test_the_terminal_says_what_each_stage_did(project: Path) -> None:
     done = command("compile", "-v", project / "pair.yaml")
     assert done.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,14 @@ def stem_of(path: Path) -> str:
     return path.name.removesuffix(suffix)
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(
+    path: Path, form: str = FORMAT, parts: Sequence[str] = ("outputs", "fingerprint", "spec_path")
+) -> dict[str, Any]:
+    """A record of a compilation.
+
+    Errors:
+        ModelError: it cannot be read, or is none.
+    """
     try:
         if path.stat().st_size > LARGEST_REPORT:
             raise ModelError("the report is too large to be one", where=str(path))
@@ -58,8 +66,7 @@ def read_report(path: Path) -> dict[str, Any]:
         ) from err
     except (ValueError, RecursionError) as err:
         raise ModelError("the report is not JSON", where=str(path)) from err
-    parts = ("outputs", "fingerprint", "spec_path")
-    if not isinstance(report, dict) or report.get("format") != FORMAT or not all(p in report for p in parts):
+    if not isinstance(report, dict) or report.get("format") != form or not all(p in report for p in parts):
         raise ModelError("not a report of graphc compile", where=str(path))
     if not isinstance(report["outputs"], dict) or not isinstance(report["fingerprint"], dict):
         raise ModelError("not a report of graphc compile", where=str(path))

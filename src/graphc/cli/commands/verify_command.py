@@ -8,6 +8,7 @@ import click
 
 from graphc.build.verify_output import verify_output
 from graphc.cli.command import JSON, Failures, command, show
+from graphc.pipelines.verify_pipeline import verify_pipeline
 
 
 @click.command("verify")
@@ -15,10 +16,10 @@ from graphc.cli.command import JSON, Failures, command, show
 @JSON
 @command
 def verify_command(failures: Failures, outputs: tuple[Path, ...], as_json: bool) -> None:
-    """Check compiled models against their own records; say what changed since they were made."""
+    """Check compiled models, or folders of pipelines, against their own records; say what changed since they were made."""
     for output in outputs:
         with failures.caught():
-            found = verify_output(output)
+            found = verify_pipeline(output) if output.is_dir() else verify_output(output)
             show(found, as_json)
             if not found["holds"]:
                 failures.status = max(failures.status, 1)
