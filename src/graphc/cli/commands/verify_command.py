@@ -16,7 +16,7 @@ from graphc.pipelines.verify_pipeline import verify_pipeline
 @JSON
 @command
 def verify_command(failures: Failures, outputs: tuple[Path, ...], as_json: bool) -> None:
-    """Check compiled models, or folders of pipelines, against their own records; say what changed since they were made."""
+    """Check compiled models, or folders of pipelines, against their own records; say what changed since."""
     for output in outputs:
         with failures.caught():
             found = verify_pipeline(output) if output.is_dir() else verify_output(output)
