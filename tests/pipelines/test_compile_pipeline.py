@@ -165,10 +165,11 @@ def test_scores_of_several_frames_a_call_are_refused(project: Path) -> None:
 
 
 def test_a_stage_that_fails_is_named(project: Path) -> None:
-    (project / "word.yaml").write_text(
-        (project / "word.yaml").read_text().replace("frame_ms: 1,", "frame_ms: 1, batch: 3,")
-    )
-    assert "word.yaml" in one_line(command("compile", project / "pair.yaml"))
+    onnx.save(model_of("y = ReduceMean <axes=[1]> (x)", "float[1,T] x"), project / "bands.onnx")
+    (project / "bands.yaml").write_text(SPEC % ("bands", CHUNK, 0.5, "", 1))
+    done = command("compile", project / "pair.yaml")
+    assert done.returncode == 3
+    assert "bands.yaml: node" in one_line(done)
 
 
 @pytest.mark.parametrize(

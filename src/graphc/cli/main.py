@@ -20,7 +20,7 @@ SUMMARIES = {
     "init": "Write a commented spec for a model; guesses are marked.",
     "validate": "Compare what was compiled with the offline model, on random streams.",
     "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
-    "verify": "Check compiled models against their own records; say what changed since they were made.",
+    "verify": "Check compiled models, or folders of pipelines, against their own records; say what changed since.",
     "passes": "List the passes, or show one with its options.",
     "targets": "List the runtimes for targets and which run here, or show one with its options and ops.",
     "schema": "Print the JSON Schema of a spec.",
