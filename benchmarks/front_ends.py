@@ -31,7 +31,9 @@ SHARED = ("kaldi_fbank", "nemo_mel", "whisper_mel", "torchaudio_mel_slaney", "li
 
 
 def hop_of(name: str) -> int:
-    return {"torchaudio_mel": 200, "torchaudio_mfcc": 200, "librosa_mel_defaults": 512}.get(name, 160)
+    return {"torchaudio_mel_odd": 110, "torchaudio_mel": 200, "torchaudio_mfcc": 200, "librosa_mel_defaults": 512}.get(
+        name, 160
+    )
 
 
 def streamed(folder: Path, name: str, case: Case) -> graphc.StreamSession:

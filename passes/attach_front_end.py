@@ -66,7 +66,7 @@ class FrontEndOptions(PassConfig):
             PassError: an option that a stream cannot have, or a file that does not fit.
         """
         kind = next(getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None)
-        front: FrontEnd = replace(kind.with_file(folder).front_end(), scale=self.scale)
+        front: FrontEnd = replace(kind.with_file(folder).front_end().trimmed(), scale=self.scale)
         if self.cmvn is not None and self.cmvn.window is None:
             front = front.normalised(*self.cmvn.statistics(front.features, folder))
         return front

@@ -95,6 +95,17 @@ class FrontEnd:
         """Milliseconds from one frame to the next."""
         return 1000.0 * self.framing.hop / self.rate
 
+    def trimmed(self) -> FrontEnd:
+        """The same with frames of the samples that their window does not make zero, where none is cut off for that."""
+        weighty = np.flatnonzero(np.any(self.spectrum != 0.0, axis=(0, 1)))
+        first, last = int(weighty[0]), int(weighty[-1])
+        front, back = first, self.framing.size - 1 - last
+        before, behind = self.framing.before - front, self.framing.behind - back
+        if self.energy is not None or before < 0 or behind < 0 or (front, back) == (0, 0):
+            return self
+        framing = replace(self.framing, size=last + 1 - first, before=before, behind=behind)
+        return replace(self, framing=framing, spectrum=self.spectrum[:, :, first : last + 1])
+
     def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
         """The same with given means taken off and divided by given deviations, each [features]."""
         return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
