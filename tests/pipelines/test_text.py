@@ -24,7 +24,7 @@ from graphc.passes.plan import source_of
 from graphc.passes.registry import load_registry
 from graphc.pipelines.token_tables import read_tokens
 from graphc.spec.spec_file import load_spec
-from graphc_runtime import Pipeline, Transcript
+from graphc_runtime import ModelError, Pipeline, Transcript
 from graphc_runtime.pipeline.ctc import GreedyCtc
 from graphc_runtime.pipeline.manifest import CtcEntry
 from graphc_runtime.pipeline.text import Utterance, text_of
@@ -251,6 +251,31 @@ def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: s
     done = command("compile", compiled / "wrong.yaml")
     assert done.returncode == 2
     assert message in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"predictor": None}, "neither a predictor's output nor a token"),
+        (
+            {"joiner": {"stage": "joiner", "encoder": "encoder", "token": "", "output": "logits"}, "predictor": None},
+            "neither",
+        ),
+        ({"joiner": {"stage": "join", "encoder": "e", "predictor": "p", "output": "o"}}, "stages that are none: join"),
+        ({"start": 2**63}, "out of range"),
+        ({"encoder": "other"}, "the model gives no 'other'"),
+    ],
+)
+def test_a_transducer_that_lies_is_refused(compiled: Path, change: dict[str, object], message: str) -> None:
+    file = compiled / "out" / "transducer" / "pipeline.manifest.json"
+    text = file.read_text()
+    data = json.loads(text)
+    try:
+        file.write_text(json.dumps({**data, "decoder": {**data["decoder"], **change}}))
+        with pytest.raises(ModelError, match=message):
+            Pipeline(file.parent)
+    finally:
+        file.write_text(text)
 
 
 def test_a_joiner_with_its_predictor_inside(tmp_path: Path) -> None:

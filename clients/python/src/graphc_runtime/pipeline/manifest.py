@@ -96,8 +96,8 @@ class TransducerEntry(TextEntry):
     @property
     def fits(self) -> bool:
         """Whether the joiner takes what there is: a predictor's output, or the last token."""
-        inside = self.joiner.token is not None
-        return inside == (self.predictor is None) == (self.joiner.predictor is None)
+        inside = bool(self.joiner.token)
+        return inside == (self.predictor is None) == (not self.joiner.predictor)
 
 
 @dataclass(frozen=True)
