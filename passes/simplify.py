@@ -22,9 +22,10 @@ from graphc.api import (
     PassContext,
     PassResult,
     inferred_types,
-    loaded,
     register_pass,
     size_of,
+    weights_as_inputs,
+    with_weights_put_back,
 )
 
 GROWTH_LIMIT = 64_000_000
@@ -174,8 +175,9 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
         return "the process of onnxsim ended"
     with tempfile.TemporaryDirectory(dir=base) as folder:
         source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
-        external = size_of(proto) > 2**31 - 2**20
-        onnx.save_model(loaded(proto), source, save_as_external_data=external, location="in.data")
+        fed, kept = weights_as_inputs(proto)
+        external = size_of(fed) > 2**31 - 2**20
+        onnx.save_model(fed, source, save_as_external_data=external, location="in.data")
         complaint = WORKER.ask(source, target, config)
         if complaint:
             return complaint
@@ -183,7 +185,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
             return "onnxsim wrote nothing"
         if target.stat().st_size > source.stat().st_size + GROWTH_LIMIT:
             return f"onnxsim made it grow to {target.stat().st_size} bytes"
-        return onnx.load(target)
+        return with_weights_put_back(onnx.load(target), kept)
 
 
 def port_complaint(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:

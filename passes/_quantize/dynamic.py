@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import onnx
-from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly, weight_type
+from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly, weight_type, with_values
 from graphc_passes._quantize.options import QuantizeOptions
 
 FIRST_DYNAMIC = 11
@@ -20,8 +20,7 @@ def dynamic(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str]
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
     opset_at_least(proto, FIRST_DYNAMIC, "mode: dynamic", "export the model at a later opset")
-    given = onnx.ModelProto()
-    given.CopyFrom(proto)
+    given = with_values(proto)
     with quietly():
         quantizer = ONNXQuantizer(
             given,

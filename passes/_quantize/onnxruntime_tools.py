@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import PassError, opset_of
+from graphc.api import PassError, loaded, opset_of
 
 
 def weight_type(config: QuantizeOptions) -> Any:
@@ -53,6 +53,16 @@ def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str)
     opset = opset_of(proto)
     if opset < oldest:
         raise PassError(f"quantize: {what} needs opset {oldest}, the model has {opset}", hint=way_out)
+
+
+def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that the quantizers may change, with all its weights in itself, which they read."""
+    whole = loaded(proto)
+    if whole is not proto:
+        return whole
+    given = onnx.ModelProto()
+    given.CopyFrom(proto)
+    return given
 
 
 def with_ports_of(made: onnx.ModelProto, proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
-from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type
+from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type, with_values
 from graphc_passes._quantize.options import QuantizeOptions
 
 from graphc.api import Constant, Model, Target, opset_of
@@ -67,7 +66,7 @@ def static(
         "UseQDQContribOps": wide and opset < FIRST_INT16,
     }
     common = (weight_type(config), activation_type(config), TensorsData(CalibrationMethod.MinMax, ranges))
-    given = copy.deepcopy(proto)
+    given = with_values(proto)
     known = {v.name for v in [*given.graph.value_info, *given.graph.input, *given.graph.output]}
     given.graph.value_info.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in singles if name not in known

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from graphc_passes._quantize.contrib import NBITS, other_target
-from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly
+from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly, with_values
 from graphc_passes._quantize.options import QuantizeOptions
 from numpy.typing import NDArray
 
@@ -40,8 +40,7 @@ def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[st
     if form == QuantFormat.QDQ:
         hint = f"{other_target(NBITS)}leave block out or export the model at a later opset"
         opset_at_least(proto, FIRST_BLOCKED, "block", hint)
-    given = onnx.ModelProto()
-    given.CopyFrom(proto)
+    given = with_values(proto)
     with quietly():
         bits = 4 if config.weights == "int4" else 8
         level = INTEGER_PRODUCTS if own and config.products == "int8" else FLOAT_PRODUCTS

@@ -1,6 +1,5 @@
 from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, port_changes
 from graphc.errors import PassError
-from graphc.ir.external_weights import loaded
 from graphc.ir.graph import (
     RANDOM_OPS,
     Constant,
@@ -34,6 +33,7 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import Session
 from graphc.ir.shapes import inferred_types, static_shapes
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.weight_files import loaded, weights_as_inputs, with_weights_put_back
 from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
@@ -160,6 +160,8 @@ __all__ = [
     "unused_name",
     "value_of",
     "weight_of",
+    "weights_as_inputs",
     "with_attrs",
+    "with_weights_put_back",
     "write_all",
 ]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +15,26 @@ import pytest
 from lifting import model_of, random, weights
 
 import graphc
-import graphc.ir.external_weights
-import graphc.ir.runtime
-import graphc.ir.sizes
+import graphc.ir.weights.external_weights
+import graphc.ir.weights.made_weights
 import graphc.offline.reference
-from graphc.ir.external_weights import is_kept, loaded
-from graphc.ir.import_export import import_model
+from graphc.errors import OutputError
+from graphc.ir.graph import Constant
+from graphc.ir.import_export import export_model, import_model
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session, handed_over
+from graphc.ir.runtime import Session
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.made_weights import with_made_weights
+from graphc.ir.weights.weight_files import (
+    KeptArray,
+    is_kept,
+    keep,
+    loaded,
+    scratch_of_its_own,
+    weights_as_inputs,
+    with_weights_put_back,
+)
+from graphc.system.scratch_files import PREFIX, new_scratch, remove_left_behind
 from graphc_runtime.errors import ModelError
 
 SPEC = """
@@ -32,8 +48,13 @@ passes: [lift_state, fold_constants, fuse, simplify, {quantize: {tolerance: {snr
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(graphc.ir.external_weights, "LARGE_MODEL", 1000)
-    monkeypatch.setattr(graphc.ir.external_weights, "SMALLEST_KEPT", 200)
+    for module in (graphc.ir.weights.external_weights, graphc.ir.weights.made_weights):
+        monkeypatch.setattr(module, "LARGE_MODEL", 1000)
+        monkeypatch.setattr(module, "SMALLEST_KEPT", 200)
+    monkeypatch.setattr(graphc.ir.weights.made_weights, "SMALLEST", 200)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(graphc.offline.reference, "LARGE_MODEL", 1000)
     (tmp_path / "models").mkdir()
     save(tmp_path / "models" / "m.onnx")
@@ -62,19 +83,114 @@ def test_large_weights_are_read_from_their_file(folder: Path) -> None:
     assert loaded(light).graph.initializer[0].raw_data == whole.graph.initializer[0].raw_data
 
 
-def test_what_protobuf_cannot_hold_is_handed_over_beside_the_model(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_inside_the_model_are_put_aside(folder: Path) -> None:
     whole = onnx.load(folder / "models" / "m.onnx")
+    onnx.save_model(whole, folder / "models" / "m.onnx")
+    with scratch_of_its_own():
+        light = read_model(folder / "models" / "m.onnx")
+        assert {t.name for t in light.graph.initializer if is_kept(t)} == {"w", "v"}
+        assert len(left_in(folder)) == 1
+        assert loaded(light).graph.initializer[0].raw_data == whole.graph.initializer[0].raw_data
+    assert not left_in(folder)
+
+
+def test_a_weight_in_a_file_is_read_only_and_not_written_again(folder: Path) -> None:
+    with scratch_of_its_own():
+        graph = import_model(read_model(folder / "models" / "m.onnx"))
+        weight = graph.tensors()["v"]
+        assert isinstance(weight, Constant)
+        assert isinstance(weight.values, KeptArray)
+        with pytest.raises(ValueError, match="read-only"):
+            weight.values[0, 0] = 1
+        again = keep(weight.values)
+        assert not left_in(folder)
+        np.testing.assert_array_equal(again.load(), weight.values)
+        twice = keep(weight.values * 2)
+        assert len(left_in(folder)) == 1
+        np.testing.assert_array_equal(twice.load(), weight.values * 2)
+
+
+def test_what_a_pass_makes_of_weights_is_put_aside_at_export(folder: Path) -> None:
+    model = read_model(folder / "models" / "m.onnx")
+    graph = import_model(model)
+    weight = graph.tensors()["v"]
+    assert isinstance(weight, Constant)
+    weight.values = np.asarray(weight.values) * 2
+    with scratch_of_its_own():
+        made = export_model(graph, model)
+        assert {t.name for t in made.graph.initializer if is_kept(t)} == {"w", "v"}
+        x = {"x": random(1, 2, 9)}
+        np.testing.assert_array_equal(Session(made).run(x)["y"], Session(loaded(made)).run(x)["y"])
+
+
+def test_weights_made_of_weights_are_worked_out_once(folder: Path) -> None:
+    body = "t = Transpose <perm=[1,0]> (v) d = Add (t, t) m = MatMul (x, d) k = Reshape (d, s) y = Add (m, b)"
+    model = weights(model_of(body), v=random(32, 9), b=random(32), s=np.array([-1]))
+    path = folder / "models" / "made.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="made.data", size_threshold=100)
+    whole = onnx.load(path)
+    known: dict[bytes, np.ndarray] = {}
+    with scratch_of_its_own():
+        light = read_model(path)
+        made = with_made_weights(light, known)
+        assert [n.op_type for n in made.graph.node if n.op_type in ("Transpose", "Add")] == ["Add"]
+        assert "v" not in {t.name for t in made.graph.initializer}
+        x = {"x": random(1, 2, 9)}
+        np.testing.assert_array_equal(Session(made).run(x)["y"], Session(whole).run(x)["y"])
+        before = {key: id(value) for key, value in known.items()}
+        with_made_weights(light, known)
+        assert {key: id(value) for key, value in known.items()} == before
+
+
+def test_tools_are_given_weights_as_inputs(folder: Path) -> None:
+    model = read_model(folder / "models" / "m.onnx")
+    fed, kept = weights_as_inputs(model)
+    assert [p.name for p in fed.graph.input] == ["x", "w", "v"]
+    assert [t.name for t in fed.graph.initializer] == ["b"]
     x = {"x": random(1, 2, 9)}
-    want = Session(whole).run(x)["y"]
-    monkeypatch.setattr(graphc.ir.runtime, "PROTO_LIMIT", 1000)
-    monkeypatch.setattr(graphc.ir.sizes, "PROTO_LIMIT", 1000)
-    monkeypatch.setattr(graphc.ir.runtime, "SMALLEST_KEPT", 200)
-    assert set(handed_over(whole)) == {"w", "v"}
-    before = whole.SerializeToString()
-    np.testing.assert_array_equal(Session(whole).run(x)["y"], want)
-    assert whole.SerializeToString() == before
+    np.testing.assert_array_equal(
+        Session(with_weights_put_back(fed, kept)).run(x)["y"], Session(loaded(model)).run(x)["y"]
+    )
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list((folder / "temporary").glob(f"{PREFIX}*"))
+
+
+def test_a_full_disk_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "none"))
+    with scratch_of_its_own(), pytest.raises(OutputError, match="weights cannot be put aside"):
+        keep(np.zeros(400))
+
+
+def test_what_dead_processes_left_is_removed(folder: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for number in (ended.pid, os.getpid(), 1):
+        (folder / "temporary" / f"{PREFIX}{number}-x").write_bytes(b"weights")
+    mine = new_scratch()
+    assert {p.name for p in left_in(folder)} == {f"{PREFIX}{os.getpid()}-x", f"{PREFIX}1-x", mine.name}
+    remove_left_behind()
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_of_a_command(folder: Path, how: signal.Signals | None) -> None:
+    code = (
+        "import os, sys, signal, numpy as np\n"
+        "import graphc.cli.main as command\n"
+        "from graphc.ir.weights.weight_files import keep\n"
+        "def run(limit):\n"
+        "    keep(np.zeros(400))\n"
+        f"    {'os.kill(os.getpid(), signal.' + how.name + ')' if how else 'pass'}\n"
+        "    raise SystemExit(0)\n"
+        "command.run = run\n"
+        "from graphc.cli.child_process import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert (done.returncode == 0) == (how is None), done.stderr
+    assert not left_in(folder)
 
 
 def test_every_pass_takes_a_large_model(folder: Path) -> None:

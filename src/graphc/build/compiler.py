@@ -16,8 +16,9 @@ from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.target_files import Wanted, made_targets, report_entry, runtimes_of, wanted_targets
-from graphc.ir.model import Model, digest, read_model
+from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.weight_files import scratch_of_its_own
 from graphc.manifest.model_files import model_files
 from graphc.measure.bench import measure
 from graphc.measure.budget import check_budget
@@ -31,7 +32,7 @@ from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
 from graphc.passes.plan import Plan, make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
-from graphc.system.files import write_all
+from graphc.system.files import Content, digest, write_all
 from graphc.validate.run import session_of
 from graphc_runtime.errors import GraphcError
 from graphc_runtime.ort_model import OP_LIBRARIES
@@ -70,7 +71,7 @@ class Prepared:
 class Compilation:
     """What a compilation made: the files, not yet written, the model, and the record."""
 
-    files: dict[Path, bytes]
+    files: dict[Path, Content]
     model: Model
     proto: onnx.ModelProto
     data: dict[str, Any]
@@ -86,8 +87,9 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     prepared = prepare(spec_file, options)
     if not options.force and (earlier := is_up_to_date(output_paths(spec_file), prepared.fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
-    made = compiled(prepared, options)
-    write_all(made.files)
+    with scratch_of_its_own():
+        made = compiled(prepared, options)
+        write_all(made.files)
     return Report(made.data)
 
 
@@ -261,7 +263,7 @@ def follow_drift(
     result.model.signature = replace(signature, reset_s=drift.reset_s)
 
 
-def finish_files(files: dict[Path, bytes], outputs: dict[str, Path], data: dict[str, Any]) -> None:
+def finish_files(files: dict[Path, Content], outputs: dict[str, Path], data: dict[str, Any]) -> None:
     """Adds the page and the report, which lists the hashes of all other files; the model comes last."""
     model = files.pop(outputs["model"])
     folder = outputs["model"].parent

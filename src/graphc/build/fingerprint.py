@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from graphc.build.sbom import metadata_of, normal
-from graphc.ir.model import check_file, digest
+from graphc.ir.model import check_file
 from graphc.ir.runtime import versions
 from graphc.spec.spec_file import SpecFile
+from graphc.system.files import digest
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.errors import ModelError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +15,8 @@ from graphc.devices.device import Converted, Device, DeviceOptions, StreamingMod
 from graphc.devices.onnx_ports import onnx_ports, opened
 from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
-from graphc.ir.external_weights import loaded
 from graphc.ir.model import Model
+from graphc.ir.weights.weight_files import loaded
 from graphc.manifest.make_manifest import manifest_of
 from graphc.manifest.static_ports import with_static_ports
 from graphc.measure.bench import Latency, measure
@@ -27,7 +27,7 @@ from graphc.spec.nearest import nearest
 from graphc.spec.options import read_options
 from graphc.spec.schema import TargetSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
-from graphc.system.files import write_all
+from graphc.system.files import Content, write_all
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.on_device import compare_on_device
 from graphc.validate.run import Feeds, recorded, session_of
@@ -58,7 +58,7 @@ class Made:
     """
 
     entry: dict[str, Any]
-    files: dict[Path, bytes]
+    files: Mapping[Path, Content]
     differences: list[Difference]
     latency: Latency | None
     findings: list[dict[str, Any]] | None = None

@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 
+from graphc.system.scratch_files import remove_scratch_of
 from graphc.system.signals import INTERRUPT, hear_the_parent_only, say, say_interrupted
 
 PR_SET_PDEATHSIG = 1
@@ -26,7 +27,9 @@ def main() -> None:
     parent = os.getpid()
     child = os.fork()
     if child:
-        os._exit(wait_for(child, waited))
+        status = wait_for(child, waited)
+        remove_scratch_of(child)
+        os._exit(status)
     die_with_parent(parent)
     hear_the_parent_only()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

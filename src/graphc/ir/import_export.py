@@ -10,8 +10,9 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import AttributeProto, GraphProto, ModelProto
 
-from graphc.ir.external_weights import KeptValues, is_kept
 from graphc.ir.graph import DEFAULT_DOMAINS, Constant, Graph, Node, Variable
+from graphc.ir.weights.external_weights import keep_weights
+from graphc.ir.weights.weight_files import KeptValues, is_kept
 from graphc_runtime.errors import ModelError
 
 LazyValues = gs.ir.tensor.LazyValues
@@ -129,6 +130,13 @@ def export_model(graph: Graph, like: ModelProto) -> ModelProto:
     """
     for node in graph.nodes:
         node.name = node.name or ""
+    try:
+        keep_weights(graph)
+    except OSError as err:
+        raise ModelError(
+            f"the weights find no room in the folder of temporary files: {err.strerror}",
+            hint="set TMPDIR to a folder on a larger disk",
+        ) from err
     try:
         model: ModelProto = gs.export_onnx(graph, do_type_check=False)
     except Exception as err:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.contract.signature import Signature
-from graphc.ir.external_weights import keep_in_files, kept_bytes
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
 from graphc.ir.inlining_limits import check_functions
 from graphc.ir.sizes import size_of
 from graphc.ir.utf8_check import check_texts
+from graphc.ir.weights.external_weights import keep_in_files, move_to_files
+from graphc.ir.weights.weight_files import kept_bytes
 from graphc_runtime.errors import ModelError
 
 EXTERNAL_DATA_LIMIT = 2**31 - 2**20
@@ -103,6 +103,14 @@ def read_model(path: Path) -> onnx.ModelProto:
     except Exception as err:
         raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
     check(proto, where)
+    try:
+        move_to_files(proto)
+    except OSError as err:
+        raise ModelError(
+            f"its weights find no room in the folder of temporary files: {err.strerror}",
+            where=where,
+            hint="set TMPDIR to a folder on a larger disk",
+        ) from err
     return proto
 
 
@@ -148,10 +156,6 @@ def check(proto: onnx.ModelProto, where: str) -> None:
 def short(err: Exception) -> str:
     text = " ".join(str(err).split())
     return text if len(text) <= 300 else text[:297] + "..."
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def dims(tensor: Any) -> list[int | str | None]:

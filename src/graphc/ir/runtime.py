@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import onnx
 import onnxruntime as ort
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
-from onnx.numpy_helper import to_array
 
-from graphc.ir.external_weights import PLAIN_TYPES, SMALLEST_KEPT, array_of, is_kept
-from graphc.ir.sizes import PROTO_LIMIT, held_size
+from graphc.ir.weights.weight_files import ROOT, beside_root, has_kept
 from graphc_runtime.errors import ModelError, RunError, first_line
 from graphc_runtime.ort_model import PROVIDERS, OrtModel, Runs, session_options
 
 Array = NDArray[Any]
+FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"  # onnxruntime_session_options_config_keys.h
 
 ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "float": np.dtype(np.float32),
@@ -28,31 +27,6 @@ ORT_DTYPES: dict[str, np.dtype[Any]] = {
     "bool": np.dtype(np.bool_),
     **{name: np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-
-
-def handed_over(model: onnx.ModelProto) -> dict[str, Array]:
-    """The weights that onnxruntime is given beside a model: kept ones, and large ones that protobuf cannot hold."""
-    weights = model.graph.initializer
-    found = {t.name: array_of(t) for t in weights if is_kept(t)}
-    if held_size(model) >= PROTO_LIMIT:
-        found |= {
-            t.name: to_array(t) for t in weights if t.data_type in PLAIN_TYPES and len(t.raw_data) >= SMALLEST_KEPT
-        }
-    return found
-
-
-def without(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
-    """The model whose weights of these names are external data, as onnxruntime wants what it is given instead."""
-    marked = onnx.ModelProto()
-    marked.CopyFrom(model)
-    for tensor in marked.graph.initializer:
-        if tensor.name not in names:
-            continue
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        if not is_kept(tensor):
-            tensor.ClearField("raw_data")
-            tensor.external_data.add(key="location", value="beside")
-    return marked
 
 
 def save_in_ort_format(model: onnx.ModelProto, path: Path) -> None:
@@ -80,7 +54,8 @@ class Session(OrtModel):
         threads: intra-op threads; results depend on them only in rounding.
         optimize: let onnxruntime rewrite the graph at load.
         prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
-        varied: its inputs come in many sizes, so that no memory is planned for any of them.
+        varied: its inputs come in many sizes, so that no memory is planned for any of them; beside weights that lie in
+            files none is held between runs either.
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
             kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
 
@@ -112,11 +87,10 @@ class Session(OrtModel):
     def open(model: onnx.ModelProto | Path, options: Any) -> Any:
         if isinstance(model, Path):
             return ort.InferenceSession(str(model), options, providers=PROVIDERS)
-        weights = handed_over(model)
-        if weights:
-            values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(v)) for v in weights.values()]
-            options.add_external_initializers(list(weights), values)
-            model = without(model, weights)
+        if has_kept(model):
+            options.add_session_config_entry(FOLDER_OF_WEIGHTS, ROOT)
+            options.enable_cpu_mem_arena = options.enable_mem_pattern
+            model = beside_root(model)
         return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
     def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:

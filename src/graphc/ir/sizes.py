@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from graphc.ir.external_weights import kept_bytes
+from graphc.ir.weights.weight_files import kept_bytes
 
 PROTO_LIMIT = 2**31 - 2**20
 

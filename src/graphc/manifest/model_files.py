@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
-from graphc.ir.external_weights import array_of, is_kept, loaded
-from graphc.ir.model import EXTERNAL_DATA_LIMIT, Model, digest
+from graphc.ir.model import EXTERNAL_DATA_LIMIT, Model
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.weight_files import ALIGNED, array_of, is_kept, loaded, placed
 from graphc.manifest.make_manifest import manifest_of, npz, to_json
 from graphc.manifest.static_ports import with_static_ports
+from graphc.system.files import Buffer, Content, Pieces, digest
 from graphc_runtime.contract.manifest import METADATA_KEY
 
 SMALLEST_EXTERNAL = 1024
@@ -35,7 +37,7 @@ def paths_beside(model: Path) -> dict[str, Path]:
 
 def model_files(
     path: Path, model: Model, written: onnx.ModelProto, metadata: Mapping[str, str], targets: Mapping[str, Any]
-) -> dict[Path, bytes]:
+) -> dict[Path, Content]:
     """The model, and where it streams its manifest and first values.
 
     Args:
@@ -47,7 +49,7 @@ def model_files(
     paths = paths_beside(path)
     proto = onnx.ModelProto()
     proto.CopyFrom(written)
-    files: dict[Path, bytes] = {}
+    files: dict[Path, Content] = {}
     for key, value in metadata.items():
         set_metadata(proto, key, value)
     if model.signature is not None:
@@ -67,23 +69,23 @@ def model_files(
     return files
 
 
-def moved_out(proto: onnx.ModelProto, location: str) -> bytes:
-    """Moves the larger weights out of a model into one file beside it; returns that file's content."""
-    parts: list[bytes] = []
-    offset = 0
+def moved_out(proto: onnx.ModelProto, location: str) -> Pieces:
+    """Moves the larger weights out of a model into one file beside it, at places that memory can map; that file."""
+    parts: list[Buffer] = []
+    end = 0
     for tensor in proto.graph.initializer:
-        data = array_of(tensor).tobytes() if is_kept(tensor) else tensor.raw_data
-        if len(data) < SMALLEST_EXTERNAL:
+        data = (
+            memoryview(array_of(tensor).ravel().view(np.uint8).data) if is_kept(tensor) else memoryview(tensor.raw_data)
+        )
+        if data.nbytes < SMALLEST_EXTERNAL:
             continue
-        parts.append(data)
-        entries = {"location": location, "offset": str(offset), "length": str(len(data))}
-        offset += len(data)
+        offset = -(-end // ALIGNED) * ALIGNED
+        parts += [bytes(offset - end), data]
+        end = offset + data.nbytes
         tensor.ClearField("raw_data")
-        del tensor.external_data[:]
+        placed(tensor, location, offset, data.nbytes)
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in entries.items():
-            tensor.external_data.add(key=key, value=value)
-    return b"".join(parts)
+    return Pieces(tuple(parts))
 
 
 def set_metadata(proto: onnx.ModelProto, key: str, value: str) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.ir.external_weights import LARGE_MODEL
 from graphc.ir.import_export import FLOATS, import_model
 from graphc.ir.runtime import Session
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.external_weights import LARGE_MODEL
+from graphc.ir.weights.made_weights import with_made_weights
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import relax
@@ -46,6 +47,7 @@ class Offline:
         accepted: lengths at which it runs.
         empty: lengths at which it runs and gives an empty output.
         batch_axes: of the inputs that have an axis for the streams of a batch.
+        made_weights: the weights that its nodes make of others, as far as they are worked out.
         tester: tells whether the model gives something at a length, where another session runs it anyway.
     """
 
@@ -57,6 +59,7 @@ class Offline:
     accepted: set[int] = field(default_factory=set)
     empty: set[int] = field(default_factory=set)
     batch_axes: Mapping[str, int] = field(default_factory=dict)
+    made_weights: dict[bytes, Array] = field(default_factory=dict)
     tester: Callable[[int], bool] | None = None
 
     def gives_something(self, frames: int) -> bool:
@@ -84,9 +87,10 @@ class Offline:
     @property
     def session(self) -> Session:
         if self._session is None:
-            prepack = size_of(self.model) < LARGE_MODEL
+            large = size_of(self.model) >= LARGE_MODEL
             try:
-                self._session = Session(self.model, prepack=prepack, exact=True, varied=True)
+                model = with_made_weights(self.model, self.made_weights) if large else self.model
+                self._session = Session(model, exact=True, varied=True)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
         return self._session
@@ -179,8 +183,30 @@ class Offline:
                 self.empty.add(frames)
         except (RunError, ValueError):
             runs = False
+        return self.note(frames, runs)
+
+    def note(self, frames: int, runs: bool) -> bool:
         (self.accepted if runs else self.refused).add(frames)
         return runs
+
+    def tried(self, frames: int, feeds: Feeds) -> dict[str, Any] | None:
+        """The offline outputs of a stream of so many frames, or None where the model does not take that length.
+
+        It is run once, where ``accepts`` and ``run`` would run it twice.
+        """
+        if frames in self.refused:
+            return None
+        try:
+            outputs = self.run(feeds)
+        except RunError:
+            self.note(frames, False)
+            return None
+        if any(np.size(v) == 0 for v in outputs.values()):
+            self.empty.add(frames)
+            self.note(frames, False)
+            return None
+        self.note(frames, True)
+        return outputs
 
     def try_all(self, lengths: Iterable[int]) -> None:
         """Tries several lengths side by side, of which ``accepts`` will be asked."""

@@ -80,6 +80,7 @@ class Checks:
         if not self.trials:
             self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
             record.warnings += one_number_alone(self.trials)
+            self.forget_offline()
         if self.as_exported is not None and not self.last_outputs:
             record.reference_change = worst_of(distances(self.as_exported, self.trials))
         if planned.lossy and not self.lossy and self.spec.paths:
@@ -104,10 +105,16 @@ class Checks:
         reference = self.reference(signature)
         self.trials = recorded_trials(reference, files, frame_ms, signature.smallest, signature)
         self.last_outputs = []
+        self.forget_offline()
         if self.last_stream is not None:
             proto, before = self.last_stream
             exact = session_of(Model.of(proto, before), proto, exact=True)
             self.last_outputs = stream_all(exact, [t.feeds for t in self.trials])
+
+    def forget_offline(self) -> None:
+        """Frees the session of a large model: what the reference gives is known now."""
+        if self.offline is not None:
+            self.offline.release_session()
 
     def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
         """How far a quantized model that no pass quantized moves in the integer kernels of this machine."""

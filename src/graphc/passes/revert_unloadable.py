@@ -7,8 +7,18 @@ from dataclasses import replace
 import onnx
 
 from graphc.ir.runtime import Session
+from graphc.ir.weights.weight_files import has_kept
 from graphc.passes.pass_api import PassResult
 from graphc_runtime.errors import GraphcError, RunError
+
+
+def load(proto: onnx.ModelProto) -> None:
+    """Opens a session; no weight of a large model is read for it.
+
+    Errors:
+        RunError: onnxruntime does not take the model.
+    """
+    Session(proto, prepack=not has_kept(proto))
 
 
 def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:
@@ -18,13 +28,13 @@ def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult
     """
     try:
         proto = result.model.proto()
-        Session(proto)
+        load(proto)
     except (GraphcError, RunError) as err:
         reason = str(err)
     else:
         return replace(result, proto=proto)
     try:
-        Session(before)
+        load(before)
     except RunError:
         return result
     return PassResult(

@@ -16,7 +16,8 @@ from graphc.build.compiler import Compilation, Options, Prepared, compiled, prep
 from graphc.build.fingerprint import own_digest
 from graphc.build.report import finite
 from graphc.errors import ValidationError
-from graphc.ir.model import Model, digest
+from graphc.ir.model import Model
+from graphc.ir.weights.weight_files import scratch_of_its_own
 from graphc.manifest.make_manifest import to_json
 from graphc.manifest.model_files import model_files
 from graphc.pipelines.decoders import check_networks, decoder_entry, table_files, tokens_of
@@ -24,7 +25,7 @@ from graphc.pipelines.links import Link, links_of
 from graphc.pipelines.merge import merged
 from graphc.spec.pipeline_schema import PrimeSpec
 from graphc.spec.spec_file import PipelineFile, SpecFile
-from graphc.system.files import write_all
+from graphc.system.files import digest, read, write_all
 from graphc.validate.run import session_of
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import Manifest, parse_manifest
@@ -38,6 +39,7 @@ CALLS = 40
 NEAR = 1e-4
 
 
+@scratch_of_its_own()
 def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict[str, Any]:
     """Compiles the stages of a pipeline and joins them; writes its folder, whole or not at all.
 
@@ -79,7 +81,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
         prime(file, model, session_of(model, proto), file.spec.pipeline.prime)
     files = {path: content for m in made.values() for path, content in m.files.items()}
     written = model_files(folder / f"{name_of(file)}.onnx", model, proto, {}, {})
-    joined = parse_manifest(written[folder / f"{name_of(file)}.manifest.json"], "the joined model")
+    joined = parse_manifest(read(written[folder / f"{name_of(file)}.manifest.json"]), "the joined model")
     files |= written
     decoder = decoder_entry(file, joined, tokens)
     files[folder / PIPELINE_MANIFEST] = to_json(pipeline_manifest(file, made, links, decoder)).encode()
@@ -99,7 +101,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
 
 def manifest_text(name: str, made: Compilation) -> bytes | None:
     """The manifest of a stage; None where it does not stream."""
-    return next((content for path, content in made.files.items() if path.name == f"{name}.manifest.json"), None)
+    return next((read(content) for path, content in made.files.items() if path.name == f"{name}.manifest.json"), None)
 
 
 def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.ir.external_weights import KeptValues
 from graphc.ir.graph import Constant, Tensor, constant_of, is_sparse
+from graphc.ir.weights.weight_files import KeptValues
 from graphc.rewriting.scene import Array
 
 

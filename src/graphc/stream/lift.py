@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from graphc.contract.signature import Signature, StatePort, StreamOutput
 from graphc.ir.graph import Constant, Graph, Tensor, drop_dead, name_of, names_in, reads, sorted_nodes
 from graphc.ir.model import Model, frame_of
@@ -176,11 +174,11 @@ def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: d
     known = analysis.evaluation.known.get(tensor.name)
     if known is None or known.steady is None:
         return None
-    kept = kept_integers(tensor, np.asarray(known.steady), analysis.evaluation, builder)
+    kept = kept_integers(tensor, known.steady, analysis.evaluation, builder)
     if kept is not None:
         builder.tensors[tensor.name] = kept
         return kept
-    return builder.constant(np.asarray(known.steady), tensor.name + "/value")
+    return builder.constant(known.steady, tensor.name + "/value")
 
 
 def live(graph: Graph, states: list[StatePort]) -> tuple[list[StatePort], list[StatePort]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import secrets
@@ -11,12 +12,44 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from graphc.errors import OutputError
 from graphc.system.signals import interruptions_raised, uninterrupted
 
+Buffer = bytes | memoryview
 MOVER = "import json, os, sys\nfor old, new in json.load(sys.stdin): os.replace(old, new)\n"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The content of a file that memory need not hold: its parts, one after the other."""
+
+    parts: tuple[Buffer, ...]
+
+    def __len__(self) -> int:
+        return sum(memoryview(part).nbytes for part in self.parts)
+
+
+Content = bytes | Pieces
+
+
+def parts_of(content: Content) -> tuple[Buffer, ...]:
+    return content.parts if isinstance(content, Pieces) else (content,)
+
+
+def read(content: Content) -> bytes:
+    """All of a content, in memory."""
+    return b"".join(parts_of(content))
+
+
+def digest(content: Content) -> str:
+    """The SHA-256 of a content, as hexadecimal digits."""
+    found = hashlib.sha256()
+    for part in parts_of(content):
+        found.update(part)
+    return found.hexdigest()
 
 
 def files_in(path: Path) -> list[Path]:
@@ -25,7 +58,7 @@ def files_in(path: Path) -> list[Path]:
 
 
 @interruptions_raised()
-def write_all(files: Mapping[Path, bytes]) -> None:
+def write_all(files: Mapping[Path, Content]) -> None:
     """Writes every file beside its place first, and only then puts all of them there, in the order given.
 
     Whoever writes into the same folders meanwhile waits. A process that is killed leaves the old files or the new ones,
@@ -46,7 +79,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
                     waiting[temporary] = path
                     with temporary.open("xb") as file:
-                        file.write(content)
+                        for part in parts_of(content):
+                            file.write(part)
                         file.flush()
                         os.fsync(file.fileno())
                 for path in files:

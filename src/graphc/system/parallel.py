@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -26,6 +27,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
         return [work(item) for item in told]
     pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(work, told))
+        contexts = [copy_context() for _ in told]
+        return list(pool.map(lambda context, item: context.run(work, item), contexts, told))
     finally:
         pool.shutdown(cancel_futures=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,12 +55,16 @@ class WholeReference:
         self.offline = offline
 
     def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
-        if not self.offline.accepts(frames):
+        if frames in self.offline.refused:
             return None
-        feeds = self.offline.draw(frames, rng)
+        try:
+            feeds = self.offline.draw(frames, rng)
+        except ValueError:
+            return None
         if frames >= SILENT_FROM:
             feeds = with_silence(self.offline, feeds, frames)
-        return self.of(frames, feeds)
+        want = self.offline.tried(frames, feeds)
+        return None if want is None else ValidationStream(frames, streamed(self.offline, feeds), want)
 
     def of(self, frames: int, feeds: Feeds) -> ValidationStream:
         return ValidationStream(frames, streamed(self.offline, feeds), self.offline.run(feeds))
@@ -212,13 +216,12 @@ def draw(
         middle = (low + high) // 2
         short = 2 * min(chunk, longest) // 3 | 1
         wishes[:3] = [max(low, n) for n in (ends.full(high), short, ends.begun(middle))]
-    known = sorted(reference.offline.some_lengths())
     trials: list[ValidationStream] = []
-    for wish in [*wishes, *known]:
-        if not shortest <= wish <= most:
-            continue
+    for wish in wished(wishes, reference.offline):
         if len(trials) == spec.sequences:
             break
+        if not shortest <= wish <= most:
+            continue
         try:
             trial = reference.trial(wish, rng)
         except RunError as err:
@@ -236,6 +239,12 @@ def draw(
             hint="say what values its inputs take: stream.inputs.NAME.range",
         )
     return trials
+
+
+def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
+    """The lengths drawn, and where those do not suffice, some that the model is known to take."""
+    yield from drawn
+    yield from sorted(offline.some_lengths())
 
 
 def recorded_trials(

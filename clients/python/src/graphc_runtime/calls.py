@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,7 +80,7 @@ class BoundCalls:
         if manifest.valid_frames is not None and self.count is not None:
             self.bound[manifest.valid_frames] = value_over(self.count)
         self.inputs = [*self.taken, *([manifest.valid_frames] if manifest.valid_frames is not None else [])]
-        self.sets = BufferSets(self.new_set)
+        self.sets = BufferSets(partial(new_set, self.states))
         self.bindings: dict[tuple[int, int], Any] = {}
 
     @staticmethod
@@ -88,10 +89,6 @@ class BoundCalls:
         ports: list[PortEntry | StateEntry] = [*manifest.inputs, *manifest.outputs, *manifest.states]
         sized = all(isinstance(size, int) and size > 0 for port in ports for size in port.shape)
         return sized and all(np.dtype(numpy_dtype(port.dtype)).kind in BOUND_KINDS for port in ports)
-
-    def new_set(self) -> dict[str, Any]:
-        arrays = {taken: np.zeros(shape, dtype) for taken, _, shape, dtype in self.states}
-        return {name: (array, value_over(array)) for name, array in arrays.items()}
 
     def step(
         self, feeds: Mapping[str, Array], states: Mapping[str, Any], valid: Sequence[int]
@@ -147,6 +144,12 @@ class BoundStates(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.holder.buffers)
+
+
+def new_set(states: Sequence[tuple[str, str, tuple[int, ...], np.dtype[Any]]]) -> dict[str, Any]:
+    """Memory for the states that a call writes. It does not refer to the session, which goes with its last user."""
+    arrays = {taken: np.zeros(shape, dtype) for taken, _, shape, dtype in states}
+    return {name: (array, value_over(array)) for name, array in arrays.items()}
 
 
 def blank(shape: Sequence[int | str | None], dtype: str) -> Array:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, is_sparse, label, sorted_nodes
 from graphc.ir.import_export import import_model
+from graphc.ir.weights.made_weights import MadeWeights
 from graphc.offline.reference import Offline
 from graphc.stream.canonical.canonicalize import make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
@@ -104,6 +106,7 @@ class Start:
         self.model = inlined(offline.model)
         self.graph = import_model(self.model)
         self.conditions: list[str] = []
+        self.made = MadeWeights(known=offline.made_weights)
         self.prepare()
 
     def prepare(self) -> None:
@@ -113,8 +116,9 @@ class Start:
         self.data, self.static = reachable(graph, self.offline)
         carried = self.data | self.static
         self.branches = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in carried}
-        wanted = frontier(graph, carried) | set(self.branches)
-        self.probe, self.dtypes = probe_of(graph, self.model, wanted, carried, self.offline)
+        self.made.work_out(graph, self.model)
+        wanted = (frontier(graph, carried) | set(self.branches)) - set(self.made.values)
+        self.probe, self.dtypes = probe_of(graph, self.model, wanted, carried, self.made, self.offline)
         self.offline.tester = self.probe.gives_something
 
     def at(self, lengths: tuple[int, ...]) -> Evaluation:
@@ -128,7 +132,11 @@ class Start:
             known: dict[str, TimeConstant] = {
                 name: TimeConstant(tuple(run[name] for run in values), name) for name in self.probe.wanted
             }
+            known |= {
+                n: GraphConstant(partial(self.made.values.__getitem__, n), len(lengths)) for n in self.made.values
+            }
             all_shapes = {**shapes, **{name: tuple(run[name].shape for run in values) for name in self.probe.wanted}}
+            all_shapes |= {name: (value.shape,) * len(lengths) for name, value in self.made.values.items()}
             rewritten = (
                 make_plainer(graph, all_shapes)
                 or pad_by_edges(graph, shapes)

@@ -10,6 +10,7 @@ import onnx
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session
+from graphc.ir.weights.made_weights import MadeWeights, put_in
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Probe, shape_name
 from graphc.stream.evaluation.without_weights import hollow
@@ -18,7 +19,12 @@ from graphc_runtime.errors import ModelError, RunError
 
 
 def probe_of(
-    graph: Graph, like: onnx.ModelProto, wanted: set[str], carried: set[str], offline: Offline
+    graph: Graph,
+    like: onnx.ModelProto,
+    wanted: set[str],
+    carried: set[str],
+    weights: MadeWeights,
+    offline: Offline,
 ) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
     """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
 
@@ -31,8 +37,10 @@ def probe_of(
     made = [t for n in base.graph.node for t in n.output if t] + [i.name for i in base.graph.input]
     try:
         dtypes = dtypes_of(base, made)
-        hollow(base, graph, carried)
-        shaped = [name for name in made if name in dtypes]
+        put_in(base, graph, weights)
+        hollow(base, graph, carried, weights)
+        left_out = {t.name for n in weights.nodes for t in n.outputs}
+        shaped = [name for name in made if name in dtypes and name not in left_out]
         session = Session(with_outputs(base, sorted(wanted), shaped), optimize=False, varied=True)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err

@@ -11,21 +11,24 @@ from onnx import helper
 
 from graphc.ir.graph import Constant, Graph, reads
 from graphc.ir.import_export import FLOATS
+from graphc.ir.weights.made_weights import MadeWeights
 
 SMALLEST = 2**14
 
 
-def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str]) -> None:
+def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str], made: MadeWeights) -> None:
     """Puts zeros, made when they are needed, in the place of large weights that nodes of data alone read.
 
     Args:
         model: the graph as a model, which is changed.
         carried: the names of all tensors of data.
+        made: the weights that nodes make; those nodes are not in the model.
     """
     kept = {t.name for t in graph.outputs}
+    inner = {id(n) for n in made.nodes}
     for node in graph.nodes:
-        if not any(t.name in carried for t in node.outputs):
-            kept |= {t.name for t in reads(node) if isinstance(t, Constant)}
+        if id(node) not in inner and not any(t.name in carried for t in node.outputs):
+            kept |= {t.name for t in reads(node) if isinstance(t, Constant) or t.name in made.values}
     weights = list(model.graph.initializer)
     large = [w for w in weights if w.name not in kept and w.data_type in FLOATS and math.prod(w.dims) >= SMALLEST]
     names = {w.name for w in large}

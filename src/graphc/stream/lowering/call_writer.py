@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from graphc.contract.signature import StatePort, StateScale
 from graphc.errors import ChunkMisfitError
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, unused_name
+from graphc.ir.weights.weight_files import KeptArray, KeptValues, place_of
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import DEFAULT
@@ -109,10 +111,20 @@ class CallWriter:
 
     def constant(self, value: Array | Sequence[int] | int, hint: str = "constant") -> Constant:
         """A constant; equal ones are one. Plain integers become int64."""
+        if isinstance(value, KeptArray) and value.kept is not None:
+            return self.kept_constant(value.kept, hint)
         array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, dtype=np.int64)
         key = ("constant", array.dtype.str, str(array.dtype), array.shape, array.tobytes())
         if key not in self.memo:
             self.memo[key] = Constant(self.name(hint), np.ascontiguousarray(array).reshape(array.shape))
+        found: Constant = self.memo[key]
+        return found
+
+    def kept_constant(self, tensor: TensorProto, hint: str) -> Constant:
+        """A weight that stays in its file."""
+        key = ("kept", tensor.data_type, tuple(tensor.dims), *place_of(tensor))
+        if key not in self.memo:
+            self.memo[key] = Constant(self.name(hint), KeptValues(tensor))
         found: Constant = self.memo[key]
         return found
 

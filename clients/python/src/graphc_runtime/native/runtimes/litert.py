@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class LiteRtRunner(Runner):
         with silent():
             for name, port in inputs.items():
                 self.own[name].write(np.zeros(port.shape, port.dtype).reshape(-1).view(np.int8))
-        self.sets = BufferSets(lambda: dict(zip(self.given, model.create_output_buffers(0), strict=True)))
+        self.sets = BufferSets(partial(new_buffers, model, self.given))
 
     def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
         taken = []
@@ -63,6 +63,10 @@ class LiteRtRunner(Runner):
         port = self.outputs[name]
         size = math.prod(port.shape) * np.dtype(port.dtype).itemsize
         return np.asarray(holder.buffers[name].read(size, np.int8).view(port.dtype).reshape(port.shape))
+
+
+def new_buffers(model: Any, names: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(names, model.create_output_buffers(0), strict=True))
 
 
 def opened(content: bytes, threads: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class OpenVinoRunner(Runner):
         self.own = {name: new_tensor(port) for name, port in self.inputs.items()}
         known = {name: port for port in request.model_outputs for name in port.get_names()}
         self.outputs = {name: known[p.name] for name, p in outputs.items() if p.name in known}
-        self.sets = BufferSets(lambda: {name: new_tensor(port) for name, port in self.outputs.items()})
+        self.sets = BufferSets(partial(new_tensors, self.outputs))
 
     def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
         written = self.sets.free()
@@ -114,6 +114,10 @@ class StatefulRunner(Runner):
         if holder != self.calls:
             raise RuntimeError(GONE)
         return np.array(self.given[name].state.data)
+
+
+def new_tensors(ports: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: new_tensor(port) for name, port in ports.items()}
 
 
 def new_tensor(port: Any) -> Any:
