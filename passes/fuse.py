@@ -108,6 +108,7 @@ class Run:
         count = rewrite.apply(self.scene)
         self.reasons[rewrite.name] = list(self.scene.notes)
         self.counts[rewrite.name] += count
+        api.keep_weights(self.scene.graph)
         if count:
             self.scene.tidy()
             self.scene.look()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from graphc_passes._front_ends.front_end import makes_features
+from graphc_passes._quantize.blocks.mixed_bits import raised_for_budget
+from graphc_passes._quantize.blocks.products import BlockedWeights, check_blocks, products_of
 from graphc_passes._quantize.calibration import ranges_seen, streams_of
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.decompose_gemm import is_scaled, named, plain_products, products_and_sums, unfused_products
@@ -17,7 +20,7 @@ from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.quantize_states import narrow_states, states_to_see
 from graphc_passes._quantize.static import observed, static
 from graphc_passes._quantize.unquantized_report import INTEGER_LSTM, left_in_float
-from graphc_passes._quantize.weight_only import by_channel, in_blocks
+from graphc_passes._quantize.weight_only import by_channel
 
 from graphc.api import (
     Constant,
@@ -31,6 +34,7 @@ from graphc.api import (
     nearest,
     recording_files,
     register_pass,
+    second_moments,
     sorted_nodes,
 )
 
@@ -92,6 +96,8 @@ class Quantize(Pass[QuantizeOptions]):
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint=near)
         if context.offline is not None:
             recording_files(config.calibration.paths, context.folder)
+        if config.block is not None:
+            check_blocks(model, config, context.target)
         named(model)
         unfused_products(model)
         excluded = [*config.exclude_nodes, *unfit(model, config, context.target)]
@@ -99,13 +105,30 @@ class Quantize(Pass[QuantizeOptions]):
         notes: list[str] = []
         tensors = states_to_see(model, config)
         tensors += observed(model, config.chosen_ops) if config.mode == "static" else []
-        streams = streams_of(model, config.calibration, context, notes) if tensors or config.budget else None
+        calibrated = config.block is not None and config.rounding == "calibrated"
+        needed = tensors or config.budget or calibrated
+        streams = streams_of(model, config.calibration, context, notes) if needed else None
+        products = products_of(model, excluded) if config.block is not None else []
+        blocks = BlockedWeights(config, context.target, frozenset(n.name for n in products))
+        if calibrated and streams is not None:
+            draft = model.with_proto(model.proto())
+            moments = partial(second_moments, streams=streams, progress=context.progress)
+            blocks.calibrate(draft, moments)
         seen = ranges_seen(model, tensors, config.calibration, streams, context) if tensors and streams else {}
         by_budget: list[str] = []
-        if config.budget is not None and streams is not None:
+        raised: frozenset[str] = frozenset()
+        if config.budget is not None and streams is not None and blocks.has_more_bits:
+
+            def with_raised(names: frozenset[str]) -> Model:
+                return quantized(model, config, excluded, seen, context.target, blocks, names)
+
+            chosen = raised_for_budget(products, model, config, with_raised, streams, context)
+            raised = chosen.nodes
+            notes += chosen.notes
+        elif config.budget is not None and streams is not None:
 
             def tried(left: list[str]) -> Model:
-                made = quantized(model, config, left, seen, context.target)
+                made = quantized(model, config, left, seen, context.target, blocks)
                 narrow_states(made, config, seen, context.target)
                 made.graph.nodes = sorted_nodes(made.graph)
                 return made
@@ -113,7 +136,7 @@ class Quantize(Pass[QuantizeOptions]):
             found = left_for_budget(model, config, excluded, tried, streams, context)
             by_budget = found.excluded
             notes += found.notes
-        result = quantized(model, config, [*excluded, *by_budget], seen, context.target)
+        result = quantized(model, config, [*excluded, *by_budget], seen, context.target, blocks, raised)
         if config.mode == "dynamic":
             notes += chunk_dependence(result, config, context)
         notes += narrow_states(result, config, seen, context.target)
@@ -128,7 +151,13 @@ class Quantize(Pass[QuantizeOptions]):
 
 
 def quantized(
-    model: Model, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: Target
+    model: Model,
+    config: QuantizeOptions,
+    excluded: list[str],
+    seen: Mapping[str, Seen],
+    target: Target,
+    blocks: BlockedWeights,
+    raised: frozenset[str] = frozenset(),
 ) -> Model:
     """The model with its weights in integers, but for some nodes."""
     before = model.proto()
@@ -136,11 +165,12 @@ def quantized(
         made = dynamic(before, config, excluded)
     elif config.mode == "static":
         made = static(before, config, excluded, seen, target)
-    elif config.block is not None:
-        made = in_blocks(before, config, excluded, target)
     else:
         result = model.with_proto(before)
-        by_channel(result, config, excluded)
+        if config.block is not None:
+            blocks.put_in(result, [n for n in result.graph.nodes if n.name not in excluded], raised)
+        else:
+            by_channel(result, config, excluded)
         result.graph.nodes = sorted_nodes(result.graph)
         return result
     return model.with_proto(with_ports_of(made, before))

@@ -3,13 +3,14 @@
     python benchmarks/large/export_nemotron.py FOLDER [--layers 24]
 
 Runs in an environment of its own, with ``pip install mobius-onnx==0.1.0``. The shape is that of NVIDIA's Nemotron
-Speech Streaming 0.6 B: 24 layers, d 1024, 8 heads, kernel 9, 70 left frames, chunks of 0.56 s. The weights are random,
-and both graphs have the same ones.
+Speech Streaming 0.6 B: 24 layers, d 1024, 8 heads, kernel 9, 70 left frames, chunks of 0.56 s. The weights are those of
+a network that is not trained yet, as PyTorch draws them; both graphs have the same ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import zlib
 from pathlib import Path
 
@@ -23,14 +24,12 @@ LEFT, RIGHT = 70, 6
 
 
 def weight(name: str, shape: list[int]) -> np.ndarray:
-    """Random values of the size that training begins with, so that activations keep theirs through the layers."""
+    """Values as PyTorch draws them when a layer is made; norms are 1 and 0 there."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    if len(shape) < 2:
-        around = 1.0 if "norm" in name and name.endswith("weight") else 0.0
-        return (around + 0.05 * rng.standard_normal(shape)).astype(np.float32)
-    if "pos_bias" in name:
-        return (0.1 * rng.standard_normal(shape)).astype(np.float32)
-    return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    if "norm" in name:
+        return np.full(shape, float(name.endswith("weight")), np.float32)
+    inputs = math.prod(shape[1:]) if len(shape) > 1 else shape[0]
+    return rng.uniform(-1, 1, shape).astype(np.float32) / np.float32(math.sqrt(inputs))
 
 
 def main() -> None:

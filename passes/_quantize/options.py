@@ -97,6 +97,11 @@ class QuantizeOptions(PassConfig):
         description="of blocks in onnxruntime: int8 quantizes each frame of the activations for the product too, which "
         "is several times faster; float does not",
     )
+    rounding: Literal["nearest", "calibrated"] = Field(
+        default="nearest",
+        description="of blocks; calibrated: errors cancel on the calibration streams, as far as the inputs of a "
+        "product go together (GPTQ): give it recordings",
+    )
     reduce_range: bool = Field(
         default=True, description="7 of the 8 bits of a weight: with all of them, CPUs without VNNI overflow silently"
     )
@@ -136,8 +141,9 @@ class QuantizeOptions(PassConfig):
             raise ValueError("blocks are for MatMul and Gemm: leave the others out of ops, or block out")
         if self.form == "operator" and self.activations == "int16":
             raise ValueError("activations: int16 has no form of operators in onnxruntime; set form: qdq")
-        if "products" in self.model_fields_set and self.block is None:
-            raise ValueError("products goes with a block")
+        for name in ("products", "rounding"):
+            if name in self.model_fields_set and self.block is None:
+                raise ValueError(f"{name} goes with a block")
         if self.block is not None and self.block & (self.block - 1):
             raise ValueError("block is a power of two")
         return self

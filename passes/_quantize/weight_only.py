@@ -1,56 +1,20 @@
-"""Weights stored in fewer bits, everything computed in float."""
+"""Weights in 8 bits for each channel, everything computed in float."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import onnx
-from graphc_passes._quantize.contrib import NBITS, other_target
-from graphc_passes._quantize.onnxruntime_tools import opset_at_least, quietly, with_values
+from graphc_passes._quantize.onnxruntime_tools import opset_at_least
 from graphc_passes._quantize.options import QuantizeOptions
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Model, Node, PassError, Target, Variable, names_in, unused_name, weight_of
+from graphc.api import Constant, Model, Node, Variable, names_in, unused_name, weight_of
 
-FIRST_BLOCKED = 21
-FLOAT_PRODUCTS, INTEGER_PRODUCTS = 0, 4
 FIRST_PER_AXIS = 13
 SMALLEST = 64
 OUTPUT_AXIS = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1, "LSTM": 1, "GRU": 1, "RNN": 1, "Gather": 0}
 WEIGHT_INPUTS = {"LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2), "Gather": (0,)}
-
-
-def in_blocks(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], target: Target) -> onnx.ModelProto:
-    """Weights of MatMul and Gemm in blocks: onnxruntime's MatMulNBits, or DequantizeLinear for every runtime.
-
-    Errors:
-        PassError: an opset that is too old, or the quantizer fails.
-    """
-    from onnxruntime.quantization import QuantFormat
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    own = target.has(NBITS)
-    if not own and config.weights != "int4":
-        raise PassError(
-            f"quantize: ONNX has no blocks of {config.weights}",
-            hint=f"{other_target(NBITS)}set weights: int4, or leave block out for one scale a channel",
-        )
-    form = QuantFormat.QOperator if own else QuantFormat.QDQ
-    if form == QuantFormat.QDQ:
-        hint = f"{other_target(NBITS)}leave block out or export the model at a later opset"
-        opset_at_least(proto, FIRST_BLOCKED, "block", hint)
-    given = with_values(proto)
-    with quietly():
-        bits = 4 if config.weights == "int4" else 8
-        level = INTEGER_PRODUCTS if own and config.products == "int8" else FLOAT_PRODUCTS
-        how = DefaultWeightOnlyQuantConfig(
-            block_size=config.block, is_symmetric=True, accuracy_level=level, quant_format=form, bits=bits
-        )
-        quantizer = MatMulNBitsQuantizer(given, nodes_to_exclude=excluded, algo_config=how)
-        quantizer.process()
-        made: onnx.ModelProto = quantizer.model.model
-    return made
 
 
 def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:

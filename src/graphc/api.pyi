@@ -33,8 +33,10 @@ from graphc.ir.model import Model
 from graphc.ir.runtime import Session
 from graphc.ir.shapes import inferred_types, static_shapes
 from graphc.ir.sizes import size_of
+from graphc.ir.weights.external_weights import keep_weights
 from graphc.ir.weights.weight_files import loaded, weights_as_inputs, with_weights_put_back
 from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, random_sequences, recorded_sequences
+from graphc.measure.second_moments import second_moments
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
@@ -121,6 +123,7 @@ __all__ = [
     "is_float",
     "is_last",
     "is_sparse",
+    "keep_weights",
     "label",
     "lift",
     "lift_dynamic",
@@ -148,6 +151,7 @@ __all__ = [
     "revert_unloadable",
     "rewrites_for",
     "scalar_of",
+    "second_moments",
     "size_of",
     "slide",
     "slide_by_lift",

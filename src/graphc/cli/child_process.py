@@ -6,16 +6,15 @@ for it, so that it can say so and exit with a status that means something.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
 import sys
 
+from graphc.system.parent import die_with_parent
 from graphc.system.scratch_files import remove_scratch_of
 from graphc.system.signals import INTERRUPT, hear_the_parent_only, say, say_interrupted
 
-PR_SET_PDEATHSIG = 1
 PASSED_ON = {signal.SIGINT: INTERRUPT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP}
 BAD_MODEL = 2
 
@@ -63,13 +62,6 @@ def limit(memory: int, seconds: float) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
     signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def die_with_parent(parent: int) -> None:
-    """Asks Linux to kill this process when its parent ends (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:
-        os._exit(BAD_MODEL)
 
 
 def wait_for(child: int, waited: set[signal.Signals]) -> int:

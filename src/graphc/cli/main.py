@@ -18,6 +18,7 @@ SUMMARIES = {
     "compile": "Run a spec's passes, validate after each, and write the outputs.",
     "inspect": "Say what each port is, and what a lift would find; guesses are marked.",
     "init": "Write a commented spec for a model; guesses are marked.",
+    "sweep": "Compile many variants of a spec, and compare their size, latency and accuracy.",
     "validate": "Compare what was compiled with the offline model, on random streams.",
     "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
     "verify": "Check compiled models, or folders of pipelines, against their own records; say what changed since.",

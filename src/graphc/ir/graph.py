@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
+from graphc.ir.weights.weight_files import KeptValues
 from graphc_runtime.errors import ModelError
 
 Graph = gs.Graph
@@ -46,8 +47,10 @@ def op_of(node: Node) -> str:
 
 
 def constant_of(tensor: Tensor | None) -> NDArray[Any] | None:
-    """The value of a constant tensor, else None."""
-    return tensor.values if isinstance(tensor, Constant) and not is_sparse(tensor) else None
+    """The value of a constant tensor, else None. One that lies in a file is mapped for as long as it is used."""
+    if not isinstance(tensor, Constant) or is_sparse(tensor):
+        return None
+    return tensor._values.load() if isinstance(tensor._values, KeptValues) else tensor.values
 
 
 def is_sparse(tensor: Constant) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.graph import Constant, Tensor, constant_of, is_sparse
-from graphc.ir.weights.weight_files import KeptValues
 from graphc.rewriting.scene import Array
 
 
@@ -20,10 +19,8 @@ def is_plain(tensor: Constant, kinds: str) -> bool:
 
 
 def weight_of(tensor: Tensor | None) -> Array | None:
-    """The value of a float constant that may be merged into others; None where a large model left it in its file."""
-    if not isinstance(tensor, Constant) or isinstance(tensor._values, KeptValues) or not is_float(tensor):
-        return None
-    return constant_of(tensor)
+    """The value of a float constant that may be merged into others."""
+    return constant_of(tensor) if isinstance(tensor, Constant) and is_float(tensor) else None
 
 
 def is_float(tensor: Tensor) -> bool:

@@ -1,0 +1,1 @@
+"""Weights in blocks of 4 or 8 bits."""

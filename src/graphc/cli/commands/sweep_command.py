@@ -1,0 +1,67 @@
+"""Tries many variants of a spec, and says which are worth a look."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graphc.cli.command import ALLOWED, JSON, Failures, command
+from graphc.errors import ValidationError
+
+if TYPE_CHECKING:
+    from graphc.sweeps.sweep import Sweep
+    from graphc.sweeps.sweep_file import SweepFile
+
+
+@click.command("sweep")
+@click.argument("sweep", type=click.Path(path_type=Path))
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Trials at once, a process for each."
+)
+@click.option("--dask", metavar="ADDRESS", help="Run the trials on a Dask cluster, as tcp://10.0.0.1:8786.")
+@JSON
+@ALLOWED
+@command
+def sweep_command(
+    failures: Failures, sweep: Path, jobs: int, dask: str | None, as_json: bool, allowed: tuple[Path, ...]
+) -> None:
+    """Compile many variants of a spec, and compare their size, latency and accuracy.
+
+    A sweep that was stopped goes on where it was: call it again.
+    """
+    from graphc.cli.terminal import ProgressBar
+    from graphc.sweeps.engines import cluster, processes
+    from graphc.sweeps.sweep import run_sweep
+    from graphc.sweeps.sweep_file import load_sweep
+
+    file = load_sweep(sweep)
+    with cluster(dask) if dask else processes(jobs) as engine, ProgressBar(sweep.name) as bar:
+        found = run_sweep(file, engine, allowed, bar)
+    if as_json:
+        told = {"front": [asdict(r) for r in found.front], "best": asdict(found.best) if found.best else None}
+        click.echo(json.dumps({**told, "trials": len(found.results)}, indent=1))
+    else:
+        show(file, found)
+    if found.best is None:
+        raise ValidationError(
+            f"of {len(found.results)} variants none is within the budget",
+            where=str(file.base.source.path),
+            hint="the page shows by how much each misses it",
+        )
+
+
+def show(file: SweepFile, found: Sweep) -> None:
+    """The front as a table on a terminal; where the page and the best spec are."""
+    from graphc.cli.terminal import console, front_table
+    from graphc.sweeps.sweep import BEST, PAGE
+
+    if console.is_terminal:
+        console.print(front_table(file.sweep, found.front, found.best))
+        page, best = (os.path.relpath(file.output_folder / name) for name in (PAGE, BEST))
+        counts = f"{len(found.results)} variants, {len(found.front)} on the front"
+        console.print(f"{counts}: {page}" + (f"; the best as a spec: {best}" if found.best else ""))

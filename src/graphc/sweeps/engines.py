@@ -1,0 +1,94 @@
+"""Where trials run: in processes of this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from graphc.errors import SpecError
+from graphc.sweeps.trial import Result, Trial, run_trial
+
+SOON = "10s"
+
+
+class Engine(Protocol):
+    """Runs trials side by side.
+
+    Args:
+        slots: how many at once.
+    """
+
+    slots: int
+
+    def submit(self, trial: Trial) -> Any: ...
+
+    def first(self, waiting: list[Any]) -> list[tuple[Any, Result]]:
+        """What is done of some trials, at least one."""
+
+
+class Processes:
+    """Each trial is a process of its own; a thread waits for each."""
+
+    def __init__(self, pool: ThreadPoolExecutor, slots: int):
+        self.pool, self.slots = pool, slots
+
+    def submit(self, trial: Trial) -> Future[Result]:
+        return self.pool.submit(run_trial, trial)
+
+    def first(self, waiting: list[Future[Result]]) -> list[tuple[Future[Result], Result]]:
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        return [(future, future.result()) for future in waiting if future in done]
+
+
+class Cluster:
+    """Each trial is a process beside a worker of a Dask cluster, which sees the same folders."""
+
+    def __init__(self, client: Any, slots: int):
+        self.client, self.slots = client, slots
+
+    def submit(self, trial: Trial) -> Any:
+        return self.client.submit(run_trial, trial, key=f"graphc-{trial.key}", pure=False)
+
+    def first(self, waiting: list[Any]) -> list[tuple[Any, Result]]:
+        from distributed import wait as wait_for
+
+        done = wait_for(waiting, return_when="FIRST_COMPLETED").done
+        return [(future, future.result()) for future in waiting if future in done]
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Engine]:
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield Processes(pool, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Engine]:
+    """A Dask cluster at an address, as ``tcp://10.0.0.1:8786``.
+
+    Errors:
+        SpecError: Dask is not installed, nothing answers there, or there are no workers.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        hint = "pip install 'graphc[dask]'"
+        raise SpecError("--dask needs Dask, which is not installed", hint=hint) from None
+    try:
+        client = Client(address, timeout=SOON)
+    except (OSError, ValueError, TimeoutError) as err:
+        hint = "start one with `dask scheduler` and `dask worker`"
+        why = " ".join(str(err).split())[:200]
+        raise SpecError(f"no Dask scheduler answers: {why}", where=address, hint=hint) from err
+    try:
+        workers = sum(client.nthreads().values())
+        if not workers:
+            raise SpecError("the Dask cluster has no workers", where=address, hint="start some with `dask worker`")
+        yield Cluster(client, workers)
+    finally:
+        client.close()

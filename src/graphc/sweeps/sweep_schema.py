@@ -1,0 +1,102 @@
+"""A sweep: which spec is varied, in what, and what is wanted of the variants."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from graphc.spec.fields import Finite, Strict
+
+METRICS = {
+    "latency_ms": "the median time of a call on one thread",
+    "p99_ms": "the time of a call that one of a hundred exceeds",
+    "rtf": "the real-time factor; needs stream.frame_ms",
+    "size_mb": "the size of the model and its data, in 10^6 bytes",
+    "snr_db": "the smallest signal-to-noise ratio of any output against the offline model; 200 where it is higher",
+    "delay_ms": "the delay of the slowest output; needs stream.frame_ms",
+    "state_kb": "the size of the states, in 10^3 bytes",
+}
+Metric = Literal["latency_ms", "p99_ms", "rtf", "size_mb", "snr_db", "delay_ms", "state_kb"]
+
+
+class RangeSpec(Strict):
+    """Numbers between two, for a search."""
+
+    low: Finite
+    high: Finite
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def ordered(self) -> RangeSpec:
+        if self.low >= self.high:
+            raise ValueError("low is not smaller than high")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log needs a low above 0 and no step")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are meant: all that is given is whole."""
+        return all(float(n).is_integer() for n in (self.low, self.high, self.step or 1)) and not self.log
+
+    @property
+    def first(self) -> int | float:
+        return int(self.low) if self.whole else self.low
+
+
+class SearchSpec(Strict):
+    """How variants are chosen: all of the grid, or so many by a sampler of Optuna."""
+
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
+    trials: Annotated[int, Field(gt=0, le=100_000)] | None = Field(
+        default=None, description="how many variants; the grid has its own number"
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def counted(self) -> SearchSpec:
+        if (self.sampler == "grid") != (self.trials is None):
+            raise ValueError("trials goes with the samplers random, tpe and nsga2, and each of them needs it")
+        return self
+
+
+class SweepSpec(Strict):
+    """A whole sweep, as read from YAML. Paths are relative to its folder."""
+
+    version: Literal[1]
+    spec: str = Field(description="the spec that is varied; its budget says which variants are good enough")
+    output: str = Field(description="a folder for the trials, the table, the page and the best spec")
+    vary: dict[str, list[Any] | RangeSpec] = Field(
+        min_length=1,
+        description="values by their place in the spec, as `stream.chunk: [8, 16]` or `passes.quantize.mode: [dynamic, "
+        "static]`; null leaves a pass or a key out; {low, high, step, log} is a range",
+    )
+    minimise: list[Metric] = Field(default=["latency_ms", "size_mb"], description="the first decides which is best")
+    maximise: list[Metric] = Field(default=["snr_db"], description="numbers of which more is better")
+    search: SearchSpec = SearchSpec()
+    storage: str | None = Field(
+        default=None, description="where Optuna keeps the study, as a URL; none: study.db in the output folder"
+    )
+
+    @field_validator("vary", mode="before")
+    @classmethod
+    def lists_have_values(cls, value: object) -> object:
+        for place, values in value.items() if isinstance(value, dict) else ():
+            if isinstance(values, list) and not values:
+                raise ValueError(f"{place}: the list is empty")
+        return value
+
+    @model_validator(mode="after")
+    def goals(self) -> SweepSpec:
+        named = [*self.minimise, *self.maximise]
+        if not named:
+            raise ValueError("minimise or maximise names at least one number")
+        twice = next((name for name in named if named.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"'{twice}' stands twice in minimise and maximise")
+        ranges = [place for place, values in self.vary.items() if isinstance(values, RangeSpec)]
+        if ranges and self.search.sampler == "grid":
+            raise ValueError(f"'{ranges[0]}' is a range, which has no grid: give a list, or search: {{sampler: tpe}}")
+        return self
