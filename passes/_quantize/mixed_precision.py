@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,7 @@ class Measurements:
     path: Path | None
     key: str
     values: dict[str, float]
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def opened(cls, proto: onnx.ModelProto, config: QuantizeOptions, context: PassContext) -> Measurements:
@@ -233,8 +235,11 @@ class Measurements:
         return cls(path, key, values)
 
     def value(self, name: str, measure: Callable[[], float]) -> float:
-        if name not in self.values:
-            self.values[name] = measure()
+        if name in self.values:
+            return self.values[name]
+        found = measure()
+        with self.lock:
+            self.values[name] = found
             if self.path is not None:
                 write_all({self.path: json.dumps({"model": self.key, "measured": self.values}, indent=1).encode()})
-        return self.values[name]
+        return found

@@ -62,6 +62,7 @@ from graphc.stream.propagation.analysis import analyse
 from graphc.stream.windows.lifted_window import slide_by_lift
 from graphc.stream.windows.sliding_clip import slide
 from graphc.system.files import write_all
+from graphc.system.parallel import side_by_side
 from graphc.targets.registry import all_targets, target_with
 from graphc.targets.target import Target
 from graphc_runtime.contract.manifest import StateKind
@@ -152,6 +153,7 @@ __all__ = [
     "rewrites_for",
     "scalar_of",
     "second_moments",
+    "side_by_side",
     "size_of",
     "slide",
     "slide_by_lift",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -65,10 +66,14 @@ def chosen(
             hint="ask for less, or set weights: int8, whose budget leaves weights in float",
         )
     total = len(groups) + max(len(groups) - 1, 1).bit_length()
-    alone: dict[Group, float] = {}
-    for done, group in enumerate(groups):
-        alone[group] = measured([group])
-        progress(done + 1, total)
+    done = itertools.count(1)
+
+    def measured_alone(group: Group) -> float:
+        found = measured([group])
+        progress(next(done), total)
+        return found
+
+    alone = dict(zip(groups, api.side_by_side(measured_alone, groups), strict=True))
     order = sorted(groups, key=lambda g: (noise_of(alone[g]) - noise_of(lowest)) / g.elements)
     low, high = 0, len(order)
     while low < high - 1:

@@ -25,6 +25,7 @@ from graphc.api import (
     constant_of,
     keep_weights,
     names_in,
+    side_by_side,
     unused_name,
     weight_of,
 )
@@ -120,11 +121,11 @@ class BlockedWeights:
         graph, taken = model.graph, names_in(model.graph)
         held: dict[Key, list[Constant]] = {}
         floats: dict[Key, Variable] = {}
-        for node in [n for n in nodes if n.name in self.products]:
-            bits = 8 if node.name in raised else self.bits
+        chosen = [(n, 8 if n.name in raised else self.bits) for n in nodes if n.name in self.products]
+        missing = {self.key(n, bits): (n, bits) for n, bits in chosen if self.key(n, bits) not in self.made}
+        side_by_side(lambda told: self.make(*told, None), missing.values())
+        for node, bits in chosen:
             key = self.key(node, bits)
-            if key not in self.made:
-                self.make(node, bits, None)
             if key not in held:
                 name = node.inputs[1].name
                 parts = self.made[key].items()

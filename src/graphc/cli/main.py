@@ -24,6 +24,7 @@ SUMMARIES = {
     "verify": "Check compiled models, or folders of pipelines, against their own records; say what changed since.",
     "passes": "List the passes, or show one with its options.",
     "targets": "List the runtimes for targets and which run here, or show one with its options and ops.",
+    "publish": "Log a compiled model as a run of MLflow or Weights & Biases, and register it.",
     "schema": "Print the JSON Schema of a spec.",
 }
 

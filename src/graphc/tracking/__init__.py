@@ -1,0 +1,1 @@
+"""Compiled models in the tools that teams keep their experiments and models in."""

@@ -1,0 +1,37 @@
+"""A run in Weights & Biases: of a server, or in a folder where WANDB_MODE is offline."""
+
+from __future__ import annotations
+
+from graphc.tracking.published import Published, TrackerError
+from graphc.tracking.run_record import RunRecord
+
+
+def to_wandb(record: RunRecord, experiment: str, registered: str | None) -> Published:
+    """Logs a run, whose artifact holds the compiled files.
+
+    Args:
+        experiment: the project.
+        registered: the artifact's name; None for the model's.
+
+    Errors:
+        TrackerError: wandb is not installed, or does not take the run.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise TrackerError("wandb is not installed", hint="pip install 'graphc[wandb]'") from None
+    settings = wandb.Settings(silent=True)
+    try:
+        with wandb.init(project=experiment, name=record.name, config=record.params, settings=settings) as run:
+            run.summary.update(record.metrics)
+            for step, (_, values) in enumerate(record.steps):
+                run.log(values, step=step)
+            artifact = wandb.Artifact(registered or record.name, type="model", metadata=dict(record.lineage))
+            for folder, files in record.artifacts.items():
+                for path in files:
+                    artifact.add_file(str(path), name=f"{folder}/{path.name}")
+            run.log_artifact(artifact)
+            where = run.url or run.dir
+    except (wandb.Error, OSError) as err:
+        raise TrackerError(f"wandb does not take the run: {' '.join(str(err).split())[:300]}") from err
+    return Published(run.id, None, where)
