@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from graphc.spec.fields import Finite, Strict
 
@@ -46,6 +46,16 @@ class RangeSpec(Strict):
         return int(self.low) if self.whole else self.low
 
 
+def kind_of(value: object) -> str:
+    return "range" if isinstance(value, dict | RangeSpec) else "list"
+
+
+Values = Annotated[
+    Annotated[list[Any], Tag("list")] | Annotated[RangeSpec, Tag("range")],
+    Discriminator(kind_of),
+]
+
+
 class SearchSpec(Strict):
     """How variants are chosen: all of the grid, or so many by a sampler of Optuna."""
 
@@ -68,7 +78,7 @@ class SweepSpec(Strict):
     version: Literal[1]
     spec: str = Field(description="the spec that is varied; its budget says which variants are good enough")
     output: str = Field(description="a folder for the trials, the table, the page and the best spec")
-    vary: dict[str, list[Any] | RangeSpec] = Field(
+    vary: dict[str, Values] = Field(
         min_length=1,
         description="values by their place in the spec, as `stream.chunk: [8, 16]` or `passes.quantize.mode: [dynamic, "
         "static]`; null leaves a pass or a key out; {low, high, step, log} is a range",

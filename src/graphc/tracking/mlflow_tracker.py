@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from graphc_runtime.contract.first_values import numpy_dtype
 from graphc_runtime.contract.manifest import PortEntry
 
 SERVER = Path(__file__).with_name("mlflow_model.py")
+UNFIT = r"[/:.%\"']"
 NEEDED = ("numpy", "onnxruntime")
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -77,7 +79,7 @@ def log_model(mlflow: Any, record: RunRecord, registered: str | None) -> str | N
         for path in record.served:
             copyfile(path, Path(folder) / path.name)
         logged = mlflow.pyfunc.log_model(
-            name=record.name,
+            name=re.sub(UNFIT, "-", record.name),
             python_model=str(SERVER),
             artifacts={"compiled": folder},
             code_paths=[str(Path(graphc_runtime.__file__).parent)],

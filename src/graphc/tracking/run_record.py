@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from graphc.build.verify_output import read_report, stem_of, verify_output
+from graphc.manifest.model_files import paths_beside
 from graphc.measure.budget import least_snr
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import Manifest, parse_manifest
 from graphc_runtime.errors import ModelError
 
 LONGEST_VALUE = 500
-SERVED = ("onnx", "onnx.data", "manifest.json")
+SERVED = ("model", "data", "manifest", "init")
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,15 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
     stem, folder = stem_of(model), model.parent
     report = read_report(folder / f"{stem}.report.json")
     outputs = [folder / name for name in report["outputs"]]
-    served = [p for p in (folder / f"{stem}.{kind}" for kind in SERVED) if p in outputs]
-    manifest_path = folder / f"{stem}.manifest.json"
-    if manifest_path not in served:
+    paths = paths_beside(folder / f"{stem}.onnx")
+    served = [paths[kind] for kind in SERVED if paths[kind] in outputs]
+    if paths["manifest"] not in served:
         raise ModelError("the model does not stream, so no client serves it", where=str(model))
     for path in files:
         if not path.is_file():
             raise ModelError("there is no such file", where=str(path))
     spec = folder / report["spec_path"]
-    artifacts = {"compiled": [*outputs, folder / f"{stem}.report.json"], "made_from": list(files)}
+    artifacts = {"compiled": [*outputs, paths["report"]], "made_from": list(files)}
     if spec.is_file():
         artifacts["made_from"].append(spec)
     lineage = {"export": report["fingerprint"]["model"], "spec": report["fingerprint"]["spec"], **report["outputs"]}
@@ -80,7 +81,7 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
         lineage,
         artifacts,
         served,
-        parse_manifest(manifest_path.read_bytes(), str(manifest_path)),
+        parse_manifest(paths["manifest"].read_bytes(), str(paths["manifest"])),
     )
 
 

@@ -43,10 +43,11 @@ def publish_command(
     The run has the parameters, the numbers and the files of the compilation, and the hashes from the export to the
     files for devices.
     """
+    from graphc.tracking.published import TrackerError
     from graphc.tracking.run_record import run_record
 
     if tracker == "wandb" and address is not None:
-        raise click.UsageError("--address is MLflow's; wandb reads WANDB_BASE_URL.")
+        raise TrackerError("--address is MLflow's", hint="wandb reads WANDB_BASE_URL")
     record = run_record(model, files)
     if tracker == "mlflow":
         from graphc.tracking.mlflow_tracker import to_mlflow
