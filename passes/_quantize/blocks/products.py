@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, S
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
 from graphc_passes._quantize.blocks.rounding import Blocks, factor_of, rounded, rounded_for
 from graphc_passes._quantize.contrib import NBITS, other_target
 from graphc_passes._quantize.onnxruntime_tools import opset_at_least
@@ -22,7 +24,6 @@ from graphc.api import (
     Target,
     Tensor,
     Variable,
-    constant_of,
     keep_weights,
     names_in,
     side_by_side,
@@ -75,7 +76,7 @@ class BlockedWeights:
     def __init__(self, config: QuantizeOptions, target: Target, products: Set[str]):
         self.config, self.own, self.products = config, target.has(NBITS), products
         self.bits = 4 if config.weights == "int4" else 8
-        self.made: dict[Key, dict[str, Array]] = {}
+        self.made: dict[Key, dict[str, Any]] = {}
 
     @property
     def has_more_bits(self) -> bool:
@@ -138,8 +139,7 @@ class BlockedWeights:
             node.inputs[1] = floats[key]
         keep_weights(graph)
         for key, constants in held.items():
-            values = [constant_of(c) for c in constants]
-            self.made[key] = {k: v for k, v in zip(self.made[key], values, strict=True) if v is not None}
+            self.made[key] = {kind: c._values for kind, c in zip(self.made[key], constants, strict=True)}
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
@@ -169,7 +169,7 @@ def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits
         node.attrs["accuracy_level"] = level
 
 
-def packed(blocks: Blocks) -> dict[str, Array]:
+def packed(blocks: Blocks) -> dict[str, Any]:
     """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points, 4 bits by two in a byte."""
     q = np.ascontiguousarray(blocks.q.transpose(2, 0, 1))
     zero = np.ascontiguousarray(blocks.zero.T)
@@ -180,10 +180,10 @@ def packed(blocks: Blocks) -> dict[str, Array]:
     return {f"int{blocks.bits}": q, "scale": blocks.scale.T.ravel(), "zero": zero.ravel()}
 
 
-def signed(blocks: Blocks, rows: int) -> dict[str, Array]:
-    """Weights [K, N] from -8 to 7, and scales [blocks, N]."""
+def signed(blocks: Blocks, rows: int) -> dict[str, Any]:
+    """Weights [K, N] from -8 to 7, packed as ONNX has them, and scales [blocks, N]."""
     values = (blocks.q.astype(np.int8) - 8).reshape(-1, blocks.q.shape[2])[:rows]
-    return {"int4": values.astype(int4), "scale": blocks.scale}
+    return {"int4": gs.ir.tensor.LazyValues(onnx.numpy_helper.from_array(values.astype(int4))), "scale": blocks.scale}
 
 
 def dequantized(graph: Graph, parts: list[Constant], weight: Tensor, block: int, taken: set[str]) -> Variable:

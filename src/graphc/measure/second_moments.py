@@ -36,8 +36,20 @@ class Moments:
     def settle(self, name: str) -> None:
         """Turns the rows of a tensor into sums."""
         rows = np.concatenate(self.rows.pop(name))
-        made = rows.T @ rows
-        self.sums[name] = self.sums[name] + made if name in self.sums else made
+        add(self.sums, name, rows.T @ rows)
+
+    def taken(self, name: str) -> Array:
+        """The sums of a tensor, which are held no longer."""
+        if name in self.rows:
+            self.settle(name)
+        return self.sums.pop(name)
+
+
+def add(sums: dict[str, Array], name: str, more: Array) -> None:
+    if name in sums:
+        sums[name] += more
+    else:
+        sums[name] = more
 
 
 def second_moments(
@@ -54,8 +66,6 @@ def second_moments(
     runner = Runner(model, names)
     found: dict[str, Array] = {}
     for one in streams.collect(runner, names, Moments, progress):
-        for name in [*one.rows]:
-            one.settle(name)
-        for name, sums in one.sums.items():
-            found[name] = found[name] + sums if name in found else sums
+        for name in names:
+            add(found, name, one.taken(name))
     return found
