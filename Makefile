@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 SOUND ?= examples/wake_word/alexa.wav
 
-.PHONY: benchmarks docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
@@ -96,6 +96,14 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/conformer_on_targets.py
 	$(BIN)/python benchmarks/clients.py
+	$(BIN)/python benchmarks/large/many_streams.py
+	$(BIN)/python benchmarks/large/sweeps.py
+	$(MAKE) large
+
+large: .venv/.tested
+	$(PYTHON) -m venv out/mobius && out/mobius/bin/pip install -q mobius-onnx==0.1.0
+	out/mobius/bin/python benchmarks/large/export_nemotron.py out/nemotron
+	$(BIN)/python benchmarks/large/large_model.py out/nemotron
 
 battery: .venv/.tested
 	$(BIN)/python tests/battery.py

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Size:
-    """How large the Conformer is; ``left`` counts blocks."""
+    """How large the Conformer is; ``left`` counts blocks. ``batched``: its batch may have any size."""
 
     layers: int = 16
     dim: int = 144
@@ -23,6 +23,7 @@ class Size:
     kernel: int = 31
     block: int = 4
     left: int = 16
+    batched: bool = False
 
     @property
     def width(self) -> int:
@@ -51,15 +52,18 @@ class Attention(nn.Module):
         self.bias_u = nn.Parameter(torch.randn(size.heads, size.width) * 0.3)
         self.bias_v = nn.Parameter(torch.randn(size.heads, size.width) * 0.3)
 
+    def streams(self, x: Tensor) -> int:
+        return x.shape[0] if self.size.batched else 1
+
     def split(self, x: Tensor) -> Tensor:
-        return x.view(1, -1, self.size.heads, self.size.width).transpose(1, 2)
+        return x.view(self.streams(x), -1, self.size.heads, self.size.width).transpose(1, 2)
 
     def mix(self, query: Tensor, key: Tensor, value: Tensor, moved: Tensor, hidden: Tensor) -> Tensor:
         scores = (torch.matmul(query + self.bias_u[:, None], key.transpose(-1, -2)) + moved) / math.sqrt(
             self.size.width
         )
         probs = torch.softmax(scores.masked_fill(hidden, -math.inf), dim=-1)
-        return self.out(torch.matmul(probs, value).transpose(1, 2).reshape(1, -1, self.size.dim))
+        return self.out(torch.matmul(probs, value).transpose(1, 2).reshape(self.streams(query), -1, self.size.dim))
 
     def table(self, first: int | Tensor, last: int | Tensor) -> Tensor:
         """Projected positions of the distances first, first - 1 and so on to last: [heads, width, n]."""
@@ -70,8 +74,8 @@ class Attention(nn.Module):
         frames = x.shape[1]
         query, key, value = (self.split(p(x)) for p in (self.query, self.key, self.value))
         moved = torch.matmul(query + self.bias_v[:, None], self.table(frames - 1, 1 - frames))
-        moved = functional.pad(moved, (1, 0)).view(1, self.size.heads, 2 * frames, frames)
-        moved = moved[:, :, 1:].reshape(1, self.size.heads, frames, 2 * frames - 1)[..., :frames]
+        moved = functional.pad(moved, (1, 0)).view(self.streams(x), self.size.heads, 2 * frames, frames)
+        moved = moved[:, :, 1:].reshape(self.streams(x), self.size.heads, frames, 2 * frames - 1)[..., :frames]
         block = torch.div(torch.arange(frames), self.size.block, rounding_mode="trunc")
         behind = block[:, None] - block[None, :]
         return self.mix(query, key, value, moved, (behind < 0) | (behind > self.size.left))

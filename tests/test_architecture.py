@@ -40,6 +40,8 @@ ORDER = (
     "diagnose",
     "build",
     "pipelines",
+    "sweeps",
+    "tracking",
     "discover",
     "cli",
     "__init__",

@@ -23,16 +23,22 @@ def new_scratch() -> Path:
 
 def remove_scratch_of(process: int) -> None:
     """Removes the files of a process that has ended."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}{process}-*"):
+    for left in left_in_folders(f"{PREFIX}{process}-*"):
         left.unlink(missing_ok=True)
 
 
 def remove_left_behind() -> None:
     """Removes the files of this user's processes that have ended."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+    for left in left_in_folders(f"{PREFIX}*-*"):
         number = left.name.removeprefix(PREFIX).split("-")[0]
         if number.isdecimal() and left.stat().st_uid == os.getuid() and not runs(int(number)):
             left.unlink(missing_ok=True)
+
+
+def left_in_folders(pattern: str) -> list[Path]:
+    """Files where Python puts temporary ones; it is not asked, as it writes a file to answer."""
+    named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
+    return [path for folder in dict.fromkeys([*named, "/tmp", "/var/tmp"]) for path in Path(folder).glob(pattern)]
 
 
 def runs(process: int) -> bool:

@@ -38,11 +38,7 @@ def publish_command(
     files: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Log a compiled model as a run of MLflow or Weights & Biases, and register it.
-
-    The run has the parameters, the numbers and the files of the compilation, and the hashes from the export to the
-    files for devices.
-    """
+    """Log a compiled model as a run of MLflow or Weights & Biases, and register it."""
     from graphc.tracking.published import TrackerError
     from graphc.tracking.run_record import run_record
 

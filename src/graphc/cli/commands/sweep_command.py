@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graphc.sweeps.sweep_file import SweepFile
 
 
-@click.command("sweep")
+@click.command("sweep", epilog="A sweep that was stopped goes on where it was: call it again.")
 @click.argument("sweep", type=click.Path(path_type=Path))
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Trials at once, a process for each."
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 def sweep_command(
     failures: Failures, sweep: Path, jobs: int, dask: str | None, as_json: bool, allowed: tuple[Path, ...]
 ) -> None:
-    """Compile many variants of a spec, and compare their size, latency and accuracy.
-
-    A sweep that was stopped goes on where it was: call it again.
-    """
+    """Compile many variants of a spec, and compare their size, latency and accuracy."""
     from graphc.cli.terminal import ProgressBar
     from graphc.sweeps.engines import cluster, processes
     from graphc.sweeps.sweep import run_sweep
