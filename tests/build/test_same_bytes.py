@@ -26,6 +26,12 @@ SPECS = {
         "{chunk: 5, frame_ms: 10}",
         "quantize: {mode: weight_only, budget: {snr_db: 60, sequences: 2}, calibration: {sequences: 4, frames: [1, 40]}}",
     ),
+    "calibrated": (
+        "conformer.dynamo.onnx",
+        "{chunk: 16, frame_ms: 10}",
+        "quantize: {mode: weight_only, weights: int4, block: 32, rounding: calibrated, "
+        "calibration: {sequences: 6, frames: [10, 90]}, tolerance: {snr_db: 5}}",
+    ),
 }
 ONE, MANY = ({"OMP_NUM_THREADS": n, "OPENBLAS_NUM_THREADS": n} for n in ("1", "7"))
 CIRCUMSTANCES = {
@@ -45,7 +51,7 @@ def compiled(folder: Path, name: str, environment: dict[str, str], cores: int | 
     shutil.copy(MODELS / model, folder / "model.onnx")
     (folder / "spec.yaml").write_text(
         f"version: 1\nmodel: model.onnx\noutput: out/model.onnx\nstream: {stream}\n"
-        f"passes: [lift_state, fold_constants, fuse, {last}]\n"
+        f"passes: [lift_state, fold_constants, fuse, {last}]\ntarget: {'onnxruntime' if 'block' in last else 'onnx'}\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "graphc", "compile", str(folder / "spec.yaml")],
@@ -61,7 +67,7 @@ def compiled(folder: Path, name: str, environment: dict[str, str], cores: int | 
 
 
 @pytest.mark.parametrize(
-    "name", ["attention", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("static", "searched"))]
+    "name", ["attention", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("static", "searched", "calibrated"))]
 )
 def test_the_same_bytes(name: str, tmp_path: Path) -> None:
     first = compiled(tmp_path / "first", name, {})

@@ -204,6 +204,14 @@ def test_every_pass_takes_a_large_model(folder: Path) -> None:
     assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
 
 
+def test_changed_weights_in_another_file_are_noticed(folder: Path) -> None:
+    assert not graphc.compile(folder / "spec.yaml").up_to_date
+    assert graphc.compile(folder / "spec.yaml").up_to_date
+    data = folder / "models" / "m.data"
+    data.write_bytes(np.full(data.stat().st_size // 4, 0.25, np.float32).tobytes())
+    assert not graphc.compile(folder / "spec.yaml").up_to_date
+
+
 @pytest.mark.parametrize(
     "location", ["../secret.data", "{folder}/secret.data", "linked.data", "graphc-kept:0", "no.data"]
 )

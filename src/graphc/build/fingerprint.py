@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
 from graphc.build.sbom import metadata_of, normal
 from graphc.ir.model import check_file
 from graphc.ir.runtime import versions
@@ -35,18 +38,31 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: S
     try:
         model = file_digest(path)
         read = {os.path.relpath(p, spec_file.folder): file_digest(p) for p in reads}
-        beside = sorted(p for p in path.parent.glob(path.name + "*") if p.suffix in (".data", ".bin") and p.is_file())
+        beside = {name: path.parent / name for name in external_files(path)}
+        external = {name: file_digest(p) for name, p in beside.items() if p.is_file() and not p.is_symlink()}
     except OSError as err:
         raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
     return {
         "spec": spec_digest(spec_file),
         "model": model,
         "reads": read,
-        "external": {p.name: file_digest(p) for p in beside},
+        "external": external,
         "passes": {name: file_digest(path) for name, path in sorted(pass_files.items())},
         "compiler": own_digest(),
         "versions": package_versions(),
     }
+
+
+def external_files(path: Path) -> list[str]:
+    """The files below its folder that a model names for its weights; none of one that cannot be parsed: it is refused
+    later, as is one that names files elsewhere."""
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except (DecodeError, ValueError):
+        return []
+    tensors = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    named = {entry.value for t in tensors for entry in t.external_data if entry.key == "location"}
+    return sorted(n for n in named if n and "\0" not in n and not Path(n).is_absolute() and ".." not in Path(n).parts)
 
 
 def spec_digest(spec_file: SpecFile) -> str:
