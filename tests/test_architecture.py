@@ -33,6 +33,7 @@ ORDER = (
     "validate",
     "measure",
     "rewriting",
+    "cache",
     "passes",
     "api",
     "rule_api",
@@ -68,7 +69,14 @@ STREAM_ORDER = (
     "lift",
     "windows",
 )
-LISTS = {"emit/tflite/rules", "emit/torch_program/rules", "stream/rules", "stream/symbolic/ops", "passes/_rewrites"}
+LISTS = {
+    "cli/commands",
+    "emit/tflite/rules",
+    "emit/torch_program/rules",
+    "stream/rules",
+    "stream/symbolic/ops",
+    "passes/_rewrites",
+}
 MOST_FILES = 12
 MOST_LINES = 300
 

@@ -12,7 +12,8 @@ from commands import graphc
 from lifting import model_of, random, weights
 
 from graphc.errors import DefectError, PassError
-from graphc.passes.pipeline import failure, foreign_ops
+from graphc.passes.op_census import foreign_ops
+from graphc.passes.pipeline import failure
 from graphc.passes.plan import PlannedPass
 from graphc.passes.registry import load_registry
 from graphc.spec.schema import ToleranceSpec

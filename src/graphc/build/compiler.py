@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.target_files import Wanted, made_targets, report_entry, runtimes_of, wanted_targets
+from graphc.cache.cache_for import cache_for
+from graphc.cache.pass_cache import PassCache
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
 from graphc.ir.weights.weight_files import scratch_of_its_own
@@ -27,8 +30,9 @@ from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Progress
+from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
-from graphc.passes.pipeline import Pipeline, PipelineResult, op_counts
+from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import Plan, make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
@@ -49,12 +53,14 @@ class Options:
         allow_pass_paths: folders whose code may run.
         report_on_failure: where to write the report if the numbers do not hold.
         progress: takes (what, done, total).
+        cache: whether what slow passes made is kept for the next compilation, and taken from the last.
     """
 
     force: bool = False
     allow_pass_paths: Sequence[Path] = ()
     report_on_failure: Path | None = None
     progress: Progress = lambda what, done, total: None
+    cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,10 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     prepared = prepare(spec_file, options)
     if not options.force and (earlier := is_up_to_date(output_paths(spec_file), prepared.fingerprint)) is not None:
         return Report({**earlier, "up_to_date": True})
-    with scratch_of_its_own():
-        made = compiled(prepared, options)
+    inputs = [[p.name, p.config.model_dump_json()] for p in prepared.plan.passes if p.changes_inputs]
+    cache = cache_for(prepared.fingerprint, spec_file, inputs, not options.force) if options.cache else None
+    with scratch_of_its_own(), closing(cache) if cache is not None else nullcontext():
+        made = compiled(prepared, options, cache)
         write_all(made.files)
     return Report(made.data)
 
@@ -109,7 +117,7 @@ def prepare(spec_file: SpecFile, options: Options) -> Prepared:
     return Prepared(spec_file, plan, targets, fingerprint)
 
 
-def compiled(prepared: Prepared, options: Options) -> Compilation:
+def compiled(prepared: Prepared, options: Options, cache: PassCache | None = None) -> Compilation:
     """Runs the passes and makes the files; writes none but the report of a failure, where one is asked for.
 
     Errors:
@@ -126,7 +134,15 @@ def compiled(prepared: Prepared, options: Options) -> Compilation:
     stream, validation = spec_file.spec.stream, spec_file.spec.validation
     offline = offline_of(source, stream, spec_file) if stream is not None else None
     pipeline = Pipeline(
-        source, plan, stream, validation, offline, options.progress, spec_file.folder, exported=exported
+        source,
+        plan,
+        stream,
+        validation,
+        offline,
+        options.progress,
+        spec_file.folder,
+        exported=exported,
+        cache=cache,
     )
     data = started(spec_file, exported, prepared.fingerprint)
     try:
@@ -276,14 +292,3 @@ def finish_files(files: dict[Path, Content], outputs: dict[str, Path], data: dic
     hashes[outputs["page"].name] = digest(files[outputs["page"]])
     files[outputs["report"]] = report.json().encode()
     files[outputs["model"]] = model
-
-
-def dependencies(spec_file: SpecFile) -> list[Path]:
-    """The files that the outputs of a spec depend on."""
-    found = [spec_file.source.path, spec_file.model_path]
-    proto = onnx.load(str(spec_file.model_path), load_external_data=False)
-    for tensor in proto.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location" and (path := spec_file.model_path.parent / entry.value) not in found:
-                found.append(path)
-    return found

@@ -65,6 +65,12 @@ def external_files(path: Path) -> list[str]:
     return sorted(n for n in named if n and "\0" not in n and not Path(n).is_absolute() and ".." not in Path(n).parts)
 
 
+def dependencies(spec_file: SpecFile) -> list[Path]:
+    """The spec, the model and its data, for build systems."""
+    model = spec_file.model_path
+    return [spec_file.source.path, model, *(model.parent / name for name in external_files(model))]
+
+
 def spec_digest(spec_file: SpecFile) -> str:
     """A hash of what a spec says, however it is written."""
     return digest(spec_file.spec.model_dump_json(by_alias=True).encode())

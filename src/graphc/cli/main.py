@@ -14,6 +14,7 @@ from graphc.spec.nearest import nearest
 from graphc.system.escape import one_line
 
 SUMMARIES = {
+    "cache": "Show where the results of slow passes are kept, and how much they take; or remove them.",
     "client": "Write a small project that streams what was compiled: C++, Python or a web page.",
     "compile": "Run a spec's passes, validate after each, and write the outputs.",
     "inspect": "Say what each port is, and what a lift would find; guesses are marked.",

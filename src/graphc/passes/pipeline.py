@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import onnx
 
+from graphc.cache.pass_cache import SLOW_S, Made, PassCache
 from graphc.contract.signature import Signature
 from graphc.errors import DefectError, PassError
 from graphc.ir.model import Model
@@ -17,6 +17,7 @@ from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Checks, Progress
+from graphc.passes.op_census import domain_ops, foreign_ops, op_counts
 from graphc.passes.pass_api import PassContext, PassResult
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import Plan, PlannedPass
@@ -24,7 +25,6 @@ from graphc.spec.schema import ValidateSpec, merged_tolerance
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
-from graphc.targets.target import Target
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.run import (
     StateSensitivity,
@@ -35,7 +35,6 @@ from graphc_runtime.errors import GraphcError, ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES
 
 OWN_PASSES = "graphc_passes"
-ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 @dataclass
@@ -61,6 +60,7 @@ class Pipeline:
         folder: the spec's, for the paths in options.
         source: the model that the stream section is about.
         exported: the model as it was read, where passes give it other inputs.
+        cache: of what slow passes made in earlier compilations.
     """
 
     source: onnx.ModelProto
@@ -78,6 +78,7 @@ class Pipeline:
     failing: ValidationStream | None = None
     lifted: tuple[onnx.ModelProto, Signature] | None = None
     exported: onnx.ModelProto | None = None
+    cache: PassCache | None = None
 
     def run(self) -> PipelineResult:
         """The compiled model and a record of every pass.
@@ -157,7 +158,7 @@ class Pipeline:
     def transformed(
         self, planned: PlannedPass, model: Model, leave_out: frozenset[str] = frozenset()
     ) -> tuple[Model, PassResult]:
-        """What a pass makes of a model.
+        """What a pass makes of a model; out of the cache, where it made that before.
 
         Errors:
             PassError: it failed.
@@ -165,6 +166,21 @@ class Pipeline:
         self.running = planned.name
         if self.offline is not None:
             self.reference = planned.instance.reference(planned.config, self.offline) or self.reference
+        if self.cache is None or leave_out:
+            return self.made(planned, model, leave_out)
+        through = self.plan.passes[: 1 + next(i for i, p in enumerate(self.plan.passes) if p is planned)]
+        key = self.cache.key([(p.name, p.config.model_dump_json()) for p in through])
+        known = self.cache.load(key)
+        if known is not None:
+            found = Model.of(known.proto, known.signature)
+            return found, PassResult(found, known.notes, known.counts, None, known.warnings)
+        started = time.perf_counter()
+        made, result = self.made(planned, model, leave_out)
+        if time.perf_counter() - started > SLOW_S:
+            self.cache.store(key, Made(made.proto(), made.signature, result.notes, result.counts, result.warnings))
+        return made, result
+
+    def made(self, planned: PlannedPass, model: Model, leave_out: frozenset[str]) -> tuple[Model, PassResult]:
         context = PassContext(
             self.stream,
             self.offline,
@@ -270,29 +286,3 @@ def failure(planned: PlannedPass, what: str) -> PassError:
         hint="this is a defect of graphc: please report it with the folder that `graphc validate SPEC --bisect FOLDER` "
         "writes; --debug shows where",
     )
-
-
-def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -> list[str]:
-    """The ops of a model that are neither ONNX's, nor its target's, nor its own functions, nor were there before."""
-    own = {f"{f.domain}::{f.name}" for f in proto.functions}
-    return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))
-
-
-def domain_ops(proto: onnx.ModelProto) -> set[str]:
-    """The ops of other domains than ONNX's, as ``domain::Op``, those of subgraphs and functions too."""
-    found: set[str] = set()
-    graphs: list[Any] = [proto.graph, *proto.functions]
-    while graphs:
-        for node in graphs.pop().node:
-            if node.domain not in ONNX_DOMAINS:
-                found.add(f"{node.domain}::{node.op_type}")
-            graphs += [a.g for a in node.attribute if a.HasField("g")]
-            graphs += [g for a in node.attribute for g in a.graphs]
-    return found
-
-
-def op_counts(proto: onnx.ModelProto) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for node in proto.graph.node:
-        counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    return dict(sorted(counts.items()))

@@ -56,12 +56,13 @@ def compile_command(
                 continue
             if targets:
                 spec_file = with_targets(spec_file, targets)
-            from graphc.build.compiler import Options, compile_spec, dependencies
+            from graphc.build.compiler import Options, compile_spec
+            from graphc.build.fingerprint import dependencies
             from graphc.build.output_files import output_paths
             from graphc.cli.terminal import ProgressBar, console, show_report
 
             with ProgressBar(spec.name) as bar:
-                report = compile_spec(spec_file, Options(force, allowed, report_on_failure, bar))
+                report = compile_spec(spec_file, Options(force, allowed, report_on_failure, bar, cache=True))
             reports.append(json.loads(report.json()))
             for line in warnings_of(report.data):
                 click.echo(f"graphc: warning: {spec.name}: {one_line(line)}", err=True)

@@ -113,6 +113,11 @@ def numbered(path: Path) -> int:
     return len(FILES) - 1
 
 
+def number_of(path: Path) -> int:
+    """The number of a file, which it may have already."""
+    return FILES.index(path) if path in FILES else numbered(path)
+
+
 def kept_tensor(tensor: TensorProto, number: int, offset: int, length: int) -> TensorProto:
     """The tensor, whose values lie at a place of a numbered file."""
     placed(tensor, f"{PREFIX}{number}", offset, length)

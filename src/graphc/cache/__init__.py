@@ -1,0 +1,1 @@
+"""What slow passes made, kept for the next compilation."""

@@ -1,0 +1,30 @@
+"""The cache for one compilation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphc.cache.pass_cache import PassCache, cache_folder, cache_limit
+from graphc.spec.spec_file import SpecFile
+
+CONTENT = ("model", "reads", "external", "passes", "compiler", "versions")
+
+
+def cache_for(
+    fingerprint: Mapping[str, Any], spec_file: SpecFile, inputs: Sequence[Sequence[str]], reads: bool
+) -> PassCache | None:
+    """The cache by all that the passes depend on beside their own options; None where no room is allowed.
+
+    Args:
+        inputs: names and options of the passes that give the model other inputs, wherever they stand.
+        reads: whether entries are used; if not, they are only written.
+    """
+    if not cache_limit():
+        return None
+    spec, stream = spec_file.spec, spec_file.spec.stream
+    parts = {name: fingerprint[name] for name in CONTENT}
+    parts |= {"target": spec.target, "stream": stream.model_dump_json() if stream is not None else None}
+    content = json.dumps({**parts, "inputs": inputs}, sort_keys=True)
+    return PassCache(cache_folder(), cache_limit(), content, spec_file.model_path.parent, reads)

@@ -1,0 +1,37 @@
+"""Which ops a model has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+
+from graphc.targets.target import Target
+
+ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+
+
+def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -> list[str]:
+    """The ops of a model that are neither ONNX's, nor its target's, nor its own functions, nor were there before."""
+    own = {f"{f.domain}::{f.name}" for f in proto.functions}
+    return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))
+
+
+def domain_ops(proto: onnx.ModelProto) -> set[str]:
+    """The ops of other domains than ONNX's, as ``domain::Op``, those of subgraphs and functions too."""
+    found: set[str] = set()
+    graphs: list[Any] = [proto.graph, *proto.functions]
+    while graphs:
+        for node in graphs.pop().node:
+            if node.domain not in ONNX_DOMAINS:
+                found.add(f"{node.domain}::{node.op_type}")
+            graphs += [a.g for a in node.attribute if a.HasField("g")]
+            graphs += [g for a in node.attribute for g in a.graphs]
+    return found
+
+
+def op_counts(proto: onnx.ModelProto) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in proto.graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return dict(sorted(counts.items()))
