@@ -62,7 +62,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ran:
     return found
 
 
-def spec_of(tmp_path: Path, model: Path = MODELS / "conformer.dynamo.onnx", stream: str = "{chunk: 16}") -> Path:
+def spec_of(tmp_path: Path, model: Path = MODELS / "lstm_tagger.torchscript.onnx", stream: str = "{chunk: 16}") -> Path:
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC.format(model=model, stream=stream))
     return path
@@ -81,7 +81,16 @@ def outputs(spec: Path, force: bool = False) -> Mapping[str, bytes]:
 PASSES = ["lift_state", "fold_constants", "fuse", "quantize"]
 
 
-@pytest.mark.parametrize("model", ["conformer.dynamo.onnx", "crnn.torchscript.onnx", "rnnt_encoder.torchscript.onnx"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "crnn.torchscript.onnx",
+        *(
+            pytest.param(f"{n}.onnx", marks=pytest.mark.nightly)
+            for n in ("conformer.dynamo", "rnnt_encoder.torchscript")
+        ),
+    ],
+)
 def test_the_same_bytes_come_out_of_the_cache(model: str, ran: Ran, tmp_path: Path) -> None:
     spec = spec_of(tmp_path, MODELS / model)
     first = outputs(spec)

@@ -77,6 +77,7 @@ def test_a_grid_is_tried_once_and_its_best_is_a_spec(folder: Path) -> None:
     assert graphc("compile", folder / "out/sweep/best.yaml").returncode == 0
 
 
+@pytest.mark.nightly
 def test_what_is_lost_or_changed_is_tried_again(folder: Path) -> None:
     found = swept(folder)
     before = times_of(folder)
@@ -108,6 +109,7 @@ def test_a_killed_sweep_goes_on(folder: Path) -> None:
     assert {k: after[k] for k in before} == before, "nothing is done twice"
 
 
+@pytest.mark.nightly
 def test_no_process_stays_behind_a_stopped_sweep(folder: Path) -> None:
     command = [sys.executable, "-m", "graphc", "sweep", str(folder / "sweep.yaml")]
     environment = {**os.environ, "MARK": str(folder)}
@@ -148,13 +150,14 @@ def test_a_variant_that_cannot_be_is_a_result(folder: Path) -> None:
 
 def test_the_budget_decides(folder: Path) -> None:
     spec = folder / "tagger.yaml"
+    (folder / "sweep.yaml").write_text(SWEEP.replace("[5, 10]", "[5]"))
     spec.write_text(spec.read_text() + "budget: {size_mb: 0.1}\n")
     found = swept(folder)
     assert {r["changes"]["passes.quantize"]["mode"] for r in found["front"]} == {"weight_only"}
     spec.write_text(spec.read_text().replace("0.1", "0.001"))
     done = graphc("sweep", folder / "sweep.yaml")
     assert done.returncode == 1
-    assert "of 4 variants none is within the budget" in one_line(done)
+    assert "of 2 variants none is within the budget" in one_line(done)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +230,7 @@ def test_axes_hold_their_values(values: list[float]) -> None:
     assert all(ticks[0] <= v <= ticks[-1] for v in values)
 
 
+@pytest.mark.nightly
 def test_a_dask_cluster(folder: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'graphc[dask]'")
     with distributed.LocalCluster(
@@ -236,6 +240,7 @@ def test_a_dask_cluster(folder: Path) -> None:
     assert found["trials"] == 4
 
 
+@pytest.mark.nightly
 def test_no_dask_cluster(folder: Path) -> None:
     pytest.importorskip("distributed", reason="Dask is an extra: pip install 'graphc[dask]'")
     done = graphc("sweep", folder / "sweep.yaml", "--dask", "tcp://127.0.0.1:9")

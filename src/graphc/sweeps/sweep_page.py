@@ -16,7 +16,7 @@ from graphc.sweeps.sweep_file import SweepFile
 from graphc.sweeps.sweep_schema import METRICS
 from graphc.sweeps.trial import TRIALS, Result
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 320, 58, 18, 30, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 320, 58, 30, 30, 44
 TICKS = 4
 
 
