@@ -59,21 +59,26 @@ class Report:
                 "level of the error over time",
                 ("0", f"{drift['minutes']:g} minutes"),
             )
-        return page().render(r=self.data, plots=plots)
+        return page("report.html.jinja").render(r=self.data, plots=plots)
 
 
 @cache
-def page() -> jinja2.Template:
-    """The template of the HTML page, compiled once."""
+def page(name: str, package: str = "graphc.build") -> jinja2.Template:
+    """The template of an HTML page, compiled once.
+
+    Args:
+        package: where it lies; what it includes may lie beside the report's.
+    """
+    places = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, "graphc.build"))]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("graphc.build", "."),
+        loader=jinja2.ChoiceLoader(places),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(bytes=human_bytes, number=number, seconds=lambda s: f"{s:.2f} s")
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def finite(value: Any) -> Any:

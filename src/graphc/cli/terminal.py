@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +14,6 @@ from rich.text import Text
 from graphc.build.report import Report, human_bytes, number
 from graphc.contract.signature import port_changes
 from graphc.measure.drift_result import drift_lines
-from graphc.sweeps.sweep_schema import SweepSpec
-from graphc.sweeps.trial import Result
 from graphc.system.escape import one_line, printable
 
 WIDE = 10_000
@@ -156,19 +152,3 @@ def stream_line(data: dict[str, Any]) -> str:
     if latency["rtf"] is not None:
         parts.append(f"real-time factor {latency['rtf']:.4f}")
     return " · ".join(parts)
-
-
-def front_table(sweep: SweepSpec, front: Sequence[Result], best: Result | None) -> Table:
-    """The Pareto front of a sweep."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place in sweep.vary:
-        table.add_column(place, overflow="fold")
-    names = [*sweep.minimise, *sweep.maximise]
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for result in front:
-        values = [json.dumps(result.changes[place]) for place in sweep.vary]
-        numbers = [number(result.metrics.get(name)) for name in names]
-        table.add_row(*map(one_line, values), *numbers, "best" if result == best else "")
-    return table

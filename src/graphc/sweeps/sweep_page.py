@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from itertools import combinations
-from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
-from graphc.build.report import number
+from graphc.build.report import page
 from graphc.sweeps.sweep_file import SweepFile
 from graphc.sweeps.sweep_schema import METRICS
 from graphc.sweeps.trial import TRIALS, Result
@@ -28,7 +25,7 @@ def sweep_html(file: SweepFile, results: Sequence[Result], front: Sequence[Resul
     chosen = {r.key for r in front}
     rows = [*front, *(r for r in done if r.key not in chosen), *(r for r in results if r.state != "done")]
     plots = [scatter(done, chosen, best.key if best is not None else "", x, y) for x, y in combinations(wanted, 2)]
-    page: str = template().render(
+    return page("sweep.html.jinja", "graphc.sweeps").render(
         title=file.source.path.name,
         base=sweep.spec,
         places=list(sweep.vary),
@@ -41,7 +38,6 @@ def sweep_html(file: SweepFile, results: Sequence[Result], front: Sequence[Resul
         plots=plots,
         trials=TRIALS,
     )
-    return page
 
 
 def scatter(results: Sequence[Result], front: set[str], best: str, across: str, up: str) -> Markup:
@@ -82,16 +78,3 @@ def axis(values: Sequence[float]) -> list[float]:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [index * step for index in range(first, last + 1)]
-
-
-@cache
-def template() -> Any:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("graphc.sweeps", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number)
-    return environment.get_template("sweep.html.jinja")

@@ -54,7 +54,8 @@ def sweep_command(
 
 def show(file: SweepFile, found: Sweep) -> None:
     """The front as a table on a terminal; where the page and the best spec are."""
-    from graphc.cli.terminal import console, front_table
+    from graphc.cli.show_front import front_table
+    from graphc.cli.terminal import console
     from graphc.sweeps.sweep import BEST, PAGE
 
     if console.is_terminal:
