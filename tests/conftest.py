@@ -26,6 +26,18 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
+LONGEST = ("tests/test_docs.py", "tests/sweeps/", "tests/cli/test_faults.py", "tests/tracking/", "tests/passes/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, so that no worker is left with one at the end."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 settings.register_profile(
     "default",
     max_examples=40,

@@ -30,7 +30,7 @@ VICTIMS = ("the waiting process", "the working process", "the group")
 Outputs = Mapping[str, bytes]
 
 
-class Project:
+class TwoSpecs:
     """Two specs of one output, and what a whole compilation of each writes."""
 
     def __init__(self, folder: Path):
@@ -98,39 +98,37 @@ def kill(process: subprocess.Popen[bytes], victim: str) -> None:
         process.kill()
 
 
-def kill_often(kills: int, seed: int, progress: bool = False) -> Counter[str]:
+def kill_often(project: TwoSpecs, kills: int, seed: int, progress: bool = False) -> Counter[str]:
     """How often which spec's outputs stood there after a kill; anything else is a mixture."""
     rng = random.Random(seed)
     counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="graphc-faults-") as folder:
-        project = Project(Path(folder))
-        for number in range(kills):
-            before = project.state()
-            process = project.start(project.specs[number % 2])
-            late = rng.random() < 0.7
-            time.sleep(rng.uniform(0.75 if late else 0.0, 1.1) * project.seconds)
-            finished = process.poll() is not None
-            if not finished:
-                kill(process, rng.choice(VICTIMS))
-            project.seconds *= 0.97 if finished else 1.01
-            process.wait()
-            project.settle()
-            if left := [*project.temporary.iterdir()]:
-                counts[f"LEFT: {left}"] += 1
-            after = project.state()
-            asked = project.specs[number % 2].stem
-            if after == asked and after != before:
-                counts["finished before it" if finished else "new after a kill"] += 1
-            elif after == before:
-                counts["finished before it" if finished else "old after a kill"] += 1
-            else:
-                counts[f"MIXED: {after}"] += 1
-            if progress and number % 20 == 19:
-                print(number + 1, dict(counts), flush=True)
-        assert project.start(project.specs[0]).wait() == 0
-        assert project.state() == project.specs[0].stem
-        if left := project.left_over():
+    for number in range(kills):
+        before = project.state()
+        process = project.start(project.specs[number % 2])
+        late = rng.random() < 0.7
+        time.sleep(rng.uniform(0.75 if late else 0.0, 1.1) * project.seconds)
+        finished = process.poll() is not None
+        if not finished:
+            kill(process, rng.choice(VICTIMS))
+        project.seconds *= 0.97 if finished else 1.01
+        process.wait()
+        project.settle()
+        if left := [*project.temporary.iterdir()]:
             counts[f"LEFT: {left}"] += 1
+        after = project.state()
+        asked = project.specs[number % 2].stem
+        if after == asked and after != before:
+            counts["finished before it" if finished else "new after a kill"] += 1
+        elif after == before:
+            counts["finished before it" if finished else "old after a kill"] += 1
+        else:
+            counts[f"MIXED: {after}"] += 1
+        if progress and number % 20 == 19:
+            print(number + 1, dict(counts), flush=True)
+    assert project.start(project.specs[0]).wait() == 0
+    assert project.state() == project.specs[0].stem
+    if left := project.left_over():
+        counts[f"LEFT: {left}"] += 1
     return counts
 
 
@@ -139,7 +137,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    counts = kill_often(arguments.kills, arguments.seed, progress=True)
+    with tempfile.TemporaryDirectory(prefix="graphc-faults-") as folder:
+        counts = kill_often(TwoSpecs(Path(folder)), arguments.kills, arguments.seed, progress=True)
     for what, count in counts.items():
         print(f"{count:5}  {what}")
     return 1 if any(what.startswith(("MIXED", "LEFT")) for what in counts) else 0

@@ -6,6 +6,13 @@ import numpy as np
 from graphc_passes._front_ends.front_end import Array
 
 
+def window_of(shape: str, size: int, periodic: bool = True) -> Array:
+    """A window of scipy's by its name, [size]; one that is not periodic is symmetric."""
+    from scipy.signal import get_window
+
+    return np.asarray(get_window(shape, size, fftbins=periodic))
+
+
 def fourier(frame: Array, fft: int) -> Array:
     """Real and imaginary parts of the transform of a frame that a matrix [size, samples] makes: [2, bins, samples].
 

@@ -359,6 +359,12 @@ def test_what_needs_no_model_imports_no_library_of_models() -> None:
     assert "compile" in done.stdout
 
 
+def test_the_list_of_passes_imports_no_scipy() -> None:
+    code = "import sys; from graphc.cli.main import cli\ncli(['passes'], standalone_mode=False)\nassert 'scipy' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_compiled_model_streams_by_its_own_manifest(project: Project) -> None:
     spec = project()
     assert graphc("compile", spec).returncode == 0

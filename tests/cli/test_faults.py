@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SPEC
-from faults import Project, child_of, kill_often
+from faults import TwoSpecs, child_of, kill_often
 
 from graphc.system.files import write_all
 
@@ -22,18 +22,24 @@ POWERS = "-dac_override,-dac_read_search"
 WITHOUT_POWERS = () if os.geteuid() else ("setpriv", f"--inh-caps={POWERS}", f"--bounding-set={POWERS}")
 
 
-def test_killed_at_random_moments() -> None:
-    counts = kill_often(2, seed=1)
+@pytest.fixture(scope="module")
+def two_specs(tmp_path_factory: pytest.TempPathFactory) -> TwoSpecs:
+    return TwoSpecs(tmp_path_factory.mktemp("two_specs"))
+
+
+@pytest.mark.xdist_group("two_specs")
+def test_killed_at_random_moments(two_specs: TwoSpecs) -> None:
+    counts = kill_often(two_specs, 2, seed=1)
     assert sum(counts.values()) == 2
     assert set(counts) <= {"old after a kill", "new after a kill", "finished before it"}, counts
 
 
-def test_two_compilations_of_one_output(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    running = [project.start(spec) for spec in project.specs]
+@pytest.mark.xdist_group("two_specs")
+def test_two_compilations_of_one_output(two_specs: TwoSpecs) -> None:
+    running = [two_specs.start(spec) for spec in two_specs.specs]
     assert [process.wait() for process in running] == [0, 0]
-    assert project.state() in ("four", "eight")
-    assert project.left_over() == []
+    assert two_specs.state() in ("four", "eight")
+    assert two_specs.left_over() == []
 
 
 def test_a_reader_keeps_what_it_opened(tmp_path: Path) -> None:

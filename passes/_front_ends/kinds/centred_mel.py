@@ -8,9 +8,8 @@ import numpy as np
 from graphc_passes._front_ends.front_end import Array, Edge, Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import Scale, mel_filters
 from graphc_passes._front_ends.options import WITHIN, KindOptions, Size
-from graphc_passes._front_ends.spectrum import centred, cosines, fourier
+from graphc_passes._front_ends.spectrum import centred, cosines, fourier, window_of
 from pydantic import Field
-from scipy.signal import get_window
 
 PADDING: dict[str, Edge] = {"constant": "zeros", "reflect": "reflect", "symmetric": "symmetric"}
 
@@ -72,7 +71,7 @@ class CentredOptions(KindOptions):
         if self.n_mfcc is not None and self.n_mfcc > self.n_mels:
             raise self.refuse("n_mfcc", f"{self.n_mfcc} of {self.n_mels} bands", "raise n_mels")
         side = fft // 2 if self.center else 0
-        shape = centred(get_window(window, size, fftbins=True), fft)
+        shape = centred(window_of(window, size), fft)
         loud, offset = self.decibels()
         return FrontEnd(
             self.kind(),

@@ -9,9 +9,8 @@ import numpy as np
 from graphc_passes._front_ends.front_end import Array, Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
 from graphc_passes._front_ends.options import MOST_SAMPLES, WITHIN, KindOptions, Samples, Size, yaml_mapping
-from graphc_passes._front_ends.spectrum import centred, fourier, power_of_two
+from graphc_passes._front_ends.spectrum import centred, fourier, power_of_two, window_of
 from pydantic import Field
-from scipy.signal import get_window
 
 from graphc.api import PassConfig
 
@@ -109,7 +108,7 @@ class NemoMel(KindOptions):
             self.kind(),
             self.sample_rate,
             Framing(fft, hop, fft // 2, fft - hop - fft // 2),
-            fourier(centred(get_window(shape, size, fftbins=False), fft), fft),
+            fourier(centred(window_of(shape, size, periodic=False), fft), fft),
             mel_filters(bins_of(self.sample_rate, fft), self.features, self.lowfreq, high, "slaney", self.mel_norm),
             power=2 if self.mag_power == 2.0 else 1,
             emphasis=self.preemph or 0.0,

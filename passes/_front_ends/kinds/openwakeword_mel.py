@@ -6,9 +6,8 @@ import numpy as np
 from graphc_passes._front_ends.front_end import Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
 from graphc_passes._front_ends.options import KindOptions
-from graphc_passes._front_ends.spectrum import centred, fourier
+from graphc_passes._front_ends.spectrum import centred, fourier, window_of
 from pydantic import Field
-from scipy.signal import get_window
 
 RATE, FFT, WINDOW, HOP, BANDS = 16000, 512, 400, 160, 32
 LOW, HIGH, FLOOR = 60.0, 3800.0, 1e-10
@@ -35,7 +34,7 @@ class OpenwakewordMel(KindOptions):
             self.kind(),
             RATE,
             Framing(FFT, HOP),
-            fourier(centred(get_window("hann", WINDOW), FFT), FFT),
+            fourier(centred(window_of("hann", WINDOW), FFT), FFT),
             mel_filters(bins_of(RATE, FFT), BANDS, LOW, HIGH, "slaney", "slaney"),
             floor=FLOOR,
             gain=1.0 / np.log(10.0),

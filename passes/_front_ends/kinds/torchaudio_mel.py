@@ -8,8 +8,8 @@ import numpy as np
 from graphc_passes._front_ends.front_end import FrontEnd
 from graphc_passes._front_ends.kinds.centred_mel import CentredOptions
 from graphc_passes._front_ends.options import Samples, Size
+from graphc_passes._front_ends.spectrum import window_of
 from pydantic import Field
-from scipy.signal import get_window
 
 WINDOWS = {"hann": "hann", "hamming": "hamming", "blackman": "blackman", "bartlett": "bartlett", "ones": "boxcar"}
 
@@ -52,5 +52,5 @@ class TorchaudioMel(CentredOptions):
         if self.normalized == "frame_length":
             return float(self.n_fft**-0.5)
         if self.normalized:
-            return float(np.sum(get_window(WINDOWS[self.window], size) ** 2) ** -0.5)
+            return float(np.sum(window_of(WINDOWS[self.window], size) ** 2) ** -0.5)
         return 1.0

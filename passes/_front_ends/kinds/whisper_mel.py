@@ -9,9 +9,8 @@ import numpy as np
 from graphc_passes._front_ends.front_end import Framing, FrontEnd
 from graphc_passes._front_ends.mel_filters import bins_of, mel_filters
 from graphc_passes._front_ends.options import KindOptions, Samples, Size, yaml_mapping
-from graphc_passes._front_ends.spectrum import fourier
+from graphc_passes._front_ends.spectrum import fourier, window_of
 from pydantic import Field
-from scipy.signal import get_window
 
 FLOOR = 1e-10
 RANGE = 8.0
@@ -60,7 +59,7 @@ class WhisperMel(KindOptions):
             self.kind(),
             self.sampling_rate,
             Framing(fft, hop, fft // 2, fft - hop - fft // 2, "reflect"),
-            fourier(np.diag(get_window("hann", fft)), fft),
+            fourier(np.diag(window_of("hann", fft)), fft),
             mel_filters(bins_of(self.sampling_rate, fft), self.feature_size, 0.0, HIGHEST_HZ, "slaney", "slaney"),
             floor=max(FLOOR, 10.0 ** (self.peak - RANGE)),
             gain=scale,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from scipy.optimize import linear_sum_assignment
 
 from graphc.discover.port_names import (
     CACHES,
@@ -75,6 +74,8 @@ def state_pairs(
     """
     if not inputs or not outputs:
         return []
+    from scipy.optimize import linear_sum_assignment
+
     slots = Slots(model.graph)
     found = [[finding(i, o, slots, shapes) for o in outputs] for i in inputs]
     found = [
