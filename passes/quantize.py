@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from graphc_passes._front_ends.front_end import makes_features
-from graphc_passes._quantize.blocks.mixed_bits import raised_for_budget
 from graphc_passes._quantize.blocks.products import BlockedWeights, check_blocks, products_of
 from graphc_passes._quantize.calibration import ranges_seen, streams_of
 from graphc_passes._quantize.chunk_dependence import chunk_dependence
 from graphc_passes._quantize.decompose_gemm import is_scaled, named, plain_products, products_and_sums, unfused_products
 from graphc_passes._quantize.dynamic import dynamic
-from graphc_passes._quantize.mixed_precision import left_for_budget
+from graphc_passes._quantize.mixed.mixed_bits import raised_for_budget
+from graphc_passes._quantize.mixed.mixed_precision import left_for_budget
 from graphc_passes._quantize.onnxruntime_tools import with_ports_of
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.quantize_states import narrow_states, states_to_see

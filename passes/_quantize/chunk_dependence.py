@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from graphc_passes._quantize.dynamic import dynamic
-from graphc_passes._quantize.mixed_precision import least_snr
+from graphc_passes._quantize.mixed.measurements import least_snr
 from graphc_passes._quantize.options import QuantizeOptions
 
 import graphc.api as api

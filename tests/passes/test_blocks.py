@@ -9,8 +9,8 @@ import onnx
 import pytest
 from conftest import ROOT
 from graphc_passes._quantize.blocks.grid import best_grid, candidate
-from graphc_passes._quantize.blocks.mixed_bits import Group, chosen
 from graphc_passes._quantize.blocks.rounding import Blocks, factor_of, rounded, rounded_for
+from graphc_passes._quantize.mixed.mixed_bits import Group, chosen
 from lifting import model_of, random, weights
 
 import graphc

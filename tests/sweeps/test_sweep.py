@@ -10,17 +10,18 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from commands import graphc
 from conftest import ROOT
 from one_error import one_line
 
+from graphc.measure.figures import FIGURES
 from graphc.spec.spec_file import load_spec
 from graphc.sweeps.front import best_of, front_of
 from graphc.sweeps.sweep_page import axis
-from graphc.sweeps.sweep_schema import SweepSpec
+from graphc.sweeps.sweep_schema import Metric, SweepSpec
 from graphc.sweeps.trial import Result
 from graphc.sweeps.variant import changed
 
@@ -164,7 +165,11 @@ def test_the_budget_decides(folder: Path) -> None:
     ("old", "new", "message"),
     [
         ("tagger.yaml", "none.yaml", "the spec cannot be read"),
-        ("stream.chunk", "stream.chunks", r"vary.stream.chunks: the spec does not take it: stream.chunks"),
+        (
+            "stream.chunk",
+            "stream.chunks",
+            "vary.stream.chunks: the spec does not take it: stream.chunks: unknown key; did you mean 'chunk'?",
+        ),
         ("[5, 10]", "[]", "the list is empty"),
         ("[5, 10]", "{low: 2, high: 8}", "is a range, which has no grid"),
         ("[5, 10]", "{low: 8, high: 2}", "low is not smaller than high"),
@@ -205,6 +210,10 @@ def test_places_in_a_spec(folder: Path) -> None:
     assert base.source.data["stream"]["chunk"] == 5, "the base stays as it is"
 
 
+def test_every_figure_may_be_wanted() -> None:
+    assert set(get_args(Metric)) == set(FIGURES)
+
+
 def result(key: str, missed: list[str] | None = None, **metrics: float) -> Result:
     return Result(key, {}, "done", "", metrics, missed or [])
 
@@ -228,6 +237,7 @@ def test_axes_hold_their_values(values: list[float]) -> None:
     ticks = axis(values)
     assert 2 <= len(ticks) <= 8
     assert all(ticks[0] <= v <= ticks[-1] for v in values)
+    assert ticks[0] >= 0 or min(values) <= 0, "what is positive has no axis below zero"
 
 
 @pytest.mark.nightly

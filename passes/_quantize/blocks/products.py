@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from graphc.api import (
 
 Array = NDArray[Any]
 Key = tuple[int, str, str]
-MomentsOf = Callable[[Model, Sequence[str]], Mapping[str, Array]]
+MomentsOf = Callable[[Model, Sequence[str]], dict[str, Array]]
 FIRST_BLOCKED = 21
 FLOAT_PRODUCTS, INTEGER_PRODUCTS = 0, 4
 MOST_MOMENTS = 600_000_000
@@ -93,9 +94,8 @@ class BlockedWeights:
             sources = list(dict.fromkeys(n.inputs[0].name for n in together))
             found = moments(model, sources)
             for source in sources:
-                factor = factor_of(found[source])
-                for node in [n for n in together if n.inputs[0].name == source]:
-                    self.make(node, self.bits, factor)
+                factor = factor_of(found.pop(source))
+                side_by_side(partial(self.make, bits=self.bits, factor=factor), with_input(source, together))
             self.put_in(model, together)
 
     def make(self, node: Node, bits: int, factor: Array | None) -> None:
@@ -140,6 +140,10 @@ class BlockedWeights:
         keep_weights(graph)
         for key, constants in held.items():
             self.made[key] = {kind: c._values for kind, c in zip(self.made[key], constants, strict=True)}
+
+
+def with_input(name: str, nodes: list[Node]) -> list[Node]:
+    return [n for n in nodes if n.inputs[0].name == name]
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:

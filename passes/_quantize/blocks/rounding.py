@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 DAMPING = 0.01
 MOST_DAMPING = 100.0
-TOGETHER = 128
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,33 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
     rows = in_blocks(weight, block)
     left = rows.reshape(-1, rows.shape[2]).copy()
     known = len(weight)
-    chosen: list[Grid] = []
     q = np.empty_like(left, np.uint8)
-    for start in range(0, known, TOGETHER):
-        end = min(start + TOGETHER, known)
-        errors = np.zeros((end - start, left.shape[1]), np.float32)
-        for row in range(start, end):
-            if row % block == 0:
-                chosen.append(best_grid(left[row : row + block], bits, symmetric))
-            grid = chosen[-1]
+    errors = np.empty_like(left)
+    grids: list[Grid] = []
+
+    def settle(first: int, end: int) -> None:
+        """Rounds some blocks: half of them, what the others take over from those, and the other half."""
+        if end - first == 1:
+            settle_block(slice(first * block, min(end * block, known)))
+            return
+        middle = (first + end) // 2
+        start, between, stop = first * block, middle * block, min(end * block, known)
+        settle(first, middle)
+        left[between:stop] -= factor[start:between, between:stop].T @ errors[start:between]
+        settle(middle, end)
+
+    def settle_block(place: slice) -> None:
+        grid = best_grid(left[place], bits, symmetric)
+        grids.append(grid)
+        for row in range(place.start, place.stop):
             steps = grid.nearest(left[row : row + 1])
             q[row] = steps[0]
-            error = (left[row] - grid.value(steps)[0]) / factor[row, row]
-            left[row + 1 : end] -= factor[row, row + 1 : end, None] * error
-            errors[row - start] = error
-        left[end:known] -= factor[start:end, end:].T @ errors
-    scale = np.concatenate([g.scale for g in chosen])
-    zero = np.concatenate([g.zero for g in chosen]).astype(np.uint8)
+            errors[row] = (left[row] - grid.value(steps)[0]) / factor[row, row]
+            left[row + 1 : place.stop] -= factor[row, row + 1 : place.stop, None] * errors[row]
+
+    settle(0, len(rows))
+    scale = np.concatenate([g.scale for g in grids])
+    zero = np.concatenate([g.zero for g in grids]).astype(np.uint8)
     q = q.reshape(rows.shape)
     behind = len(left) - known
     if behind:
@@ -86,20 +95,22 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
 def factor_of(moments: Array) -> Array:
     """The upper Cholesky factor of the inverse of the second moments, damped until there is one.
 
+    It is the inverse of the factor whose rows and columns stand in reverse, so that nothing but a triangle is inverted.
+
     Args:
         moments: [K, K] sums of products of the inputs.
     """
+    from scipy.linalg.lapack import spotrf, strtri
+
     size = len(moments)
     mean = float(np.trace(moments)) / size
     damping = DAMPING
     while mean > 0 and damping <= MOST_DAMPING:
-        try:
-            held = moments + np.float32(damping * mean) * np.eye(size, dtype=np.float32)
-            found: Array = np.linalg.cholesky(np.linalg.inv(held)).T
-            if np.isfinite(found).all():
-                return np.ascontiguousarray(found)
-        except np.linalg.LinAlgError:
-            pass
+        held = moments[::-1, ::-1] + np.float32(damping * mean) * np.eye(size, dtype=np.float32)
+        lower, failed = spotrf(held, lower=True, clean=True, overwrite_a=True)
+        inverse, singular = strtri(lower, lower=True, overwrite_c=True)
+        if not failed and not singular and np.isfinite(inverse).all():
+            return np.ascontiguousarray(inverse[::-1, ::-1])
         damping *= 10
     return np.eye(size, dtype=np.float32)
 

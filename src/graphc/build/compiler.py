@@ -34,7 +34,7 @@ from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import Plan, make_plan
-from graphc.passes.registry import registry_of
+from graphc.passes.registry import Registry, registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import Content, digest, write_all
 from graphc.validate.run import session_of
@@ -112,9 +112,17 @@ def prepare(spec_file: SpecFile, options: Options) -> Prepared:
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
     targets = wanted_targets(spec_file)
-    read = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
-    fingerprint = fingerprint_of(spec_file, registry.files, read) | runtimes_of(targets)
-    return Prepared(spec_file, plan, targets, fingerprint)
+    return Prepared(spec_file, plan, targets, fingerprint_for(spec_file, registry, plan) | runtimes_of(targets))
+
+
+def fingerprint_for(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[str, Any]:
+    """Hashes of all that a compilation depends on, but the runtimes of its targets.
+
+    Errors:
+        ModelError: the model or a recording cannot be read.
+    """
+    recordings = recordings_of(spec_file)
+    return fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *recordings, *OP_LIBRARIES])
 
 
 def compiled(prepared: Prepared, options: Options, cache: PassCache | None = None) -> Compilation:

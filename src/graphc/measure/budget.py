@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> BudgetLimit | None
     return BudgetLimit("drift", 0.0 if budget.drift == "bounded" else float(budget.drift), max(rises, default=0.0))
 
 
-def least_snr(data: dict[str, Any]) -> float:
+def least_snr(data: Mapping[str, Any]) -> float:
     """The smallest SNR of any output after the last pass, and over the long stream where there was one."""
     last = data["passes"][-1]["against_offline"] if data["passes"] else []
     found = [d["snr_db"] for d in last if d["snr_db"] is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
@@ -111,14 +112,14 @@ def is_text(name: str) -> bool:
 
 def first_complaint(err: PydanticError, source: YamlFile, root: type[BaseModel]) -> SpecError:
     first = first_error(err.errors(include_url=False))
-    keys = source.existing(tuple(k for k in first["loc"]))
-    where, path = source.place(keys)
-    missing = str(first["loc"][-1]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        known = options_at(root, list(first["loc"][:-1]))
-        return SpecError(f"{path}: unknown key", hint=nearest(missing, known), where=where)
-    if first["type"] == "missing":
-        within = f"{path}: " if path else ""
-        return SpecError(f"{within}the key '{missing}' is missing", where=where)
-    message = plain_words(first)
-    return SpecError(f"{path}: {message}" if path else message, where=where)
+    where, path = source.place(source.existing(tuple(first["loc"])))
+    said, hint = complaint(first, root)
+    return SpecError(f"{path}: {said}" if path else said, hint=hint, where=where)
+
+
+def complaint(error: Any, root: type[BaseModel]) -> tuple[str, str | None]:
+    """One pydantic error as a clause, and a hint for a key that does not exist."""
+    if error["type"] != "extra_forbidden":
+        return plain_words(error), None
+    *above, name = error["loc"]
+    return "unknown key", nearest(str(name), options_at(root, above))

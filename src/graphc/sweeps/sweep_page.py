@@ -9,8 +9,8 @@ from itertools import combinations
 from markupsafe import Markup, escape
 
 from graphc.build.report import page
+from graphc.measure.figures import FIGURES
 from graphc.sweeps.sweep_file import SweepFile
-from graphc.sweeps.sweep_schema import METRICS
 from graphc.sweeps.trial import TRIALS, Result
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 320, 58, 30, 30, 44
@@ -29,8 +29,8 @@ def sweep_html(file: SweepFile, results: Sequence[Result], front: Sequence[Resul
         title=file.source.path.name,
         base=sweep.spec,
         places=list(sweep.vary),
-        metrics=[name for name in METRICS if any(name in r.metrics for r in done)],
-        meanings=METRICS,
+        metrics=[name for name in FIGURES if any(name in r.metrics for r in done)],
+        meanings=FIGURES,
         wanted=wanted,
         rows=rows,
         front=chosen,
@@ -72,7 +72,8 @@ def axis(values: Sequence[float]) -> list[float]:
     """Round numbers around values, evenly apart."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
-        low, high = low - max(abs(low), 1) * 0.1, high + max(abs(high), 1) * 0.1
+        around = abs(low) * 0.1 or 0.1
+        low, high = low - around, high + around
     rough = (high - low) / TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)

@@ -8,15 +8,6 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from graphc.spec.fields import Finite, Strict
 
-METRICS = {
-    "latency_ms": "the median time of a call on one thread",
-    "p99_ms": "the time of a call that one of a hundred exceeds",
-    "rtf": "the real-time factor; needs stream.frame_ms",
-    "size_mb": "the size of the model and its data, in 10^6 bytes",
-    "snr_db": "the smallest signal-to-noise ratio of any output against the offline model; 200 where it is higher",
-    "delay_ms": "the delay of the slowest output; needs stream.frame_ms",
-    "state_kb": "the size of the states, in 10^3 bytes",
-}
 Metric = Literal["latency_ms", "p99_ms", "rtf", "size_mb", "snr_db", "delay_ms", "state_kb"]
 
 

@@ -7,19 +7,16 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 from graphc.build.compiler import Options, compile_spec
-from graphc.build.output_files import output_paths
 from graphc.errors import ValidationError
-from graphc.measure.budget import least_snr, limits_of
+from graphc.measure.budget import limits_of
+from graphc.measure.figures import figures_of
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.sweeps.trial import SPEC, Result, State, save
 from graphc.system.parent import die_with_parent
 from graphc_runtime.errors import GraphcError
-
-HIGHEST_SNR = 200.0
 
 
 def main() -> None:
@@ -48,25 +45,8 @@ def measured(spec_file: SpecFile, options: Options) -> tuple[dict[str, float], l
     budget = spec_file.spec.budget
     free = SpecFile(spec_file.spec.model_copy(update={"budget": BudgetSpec()}), spec_file.source)
     data = compile_spec(free, options).data
-    paths = output_paths(free)
-    size = sum(paths[kind].stat().st_size for kind in ("model", "data") if paths[kind].exists())
-    limits = limits_of(budget, data, size) if data["latency"] is not None else []
-    return metrics_of(data, size), [limit.line() for limit in limits if limit.missed]
-
-
-def metrics_of(data: dict[str, Any], size: int) -> dict[str, float]:
-    """The numbers by the names that ``sweep_schema.METRICS`` explains; those that the model does not have are left."""
-    stream, latency = data["stream"] or {}, data["latency"] or {}
-    found = {
-        "latency_ms": latency.get("p50_ms"),
-        "p99_ms": latency.get("p99_ms"),
-        "rtf": latency.get("rtf"),
-        "size_mb": size / 1e6,
-        "snr_db": min(least_snr(data), HIGHEST_SNR),
-        "delay_ms": stream.get("delay_ms"),
-        "state_kb": stream["state_bytes"] / 1e3 if stream else None,
-    }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    limits = limits_of(budget, data, data["size"]) if data["latency"] is not None else []
+    return figures_of(data), [limit.line() for limit in limits if limit.missed]
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import Registry
-from graphc.spec.messages import first_error, plain_words
+from graphc.spec.messages import first_error
 from graphc.spec.schema import Spec, as_pass
-from graphc.spec.spec_file import SpecFile
+from graphc.spec.spec_file import SpecFile, complaint
 
 LISTS = ("passes", "targets")
 
@@ -39,7 +39,8 @@ def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
     except PydanticError as err:
         first = first_error(err.errors(include_url=False))
         where = ".".join(str(key) for key in first["loc"])
-        raise ValueError(f"the spec does not take it: {where}: {plain_words(first)}") from None
+        said, hint = complaint(first, Spec)
+        raise ValueError(f"the spec does not take it: {where}: {said}{f'; {hint}' if hint else ''}") from None
     return data
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphc.build.verify_output import read_report, stem_of, verify_output
 from graphc.manifest.model_files import paths_beside
-from graphc.measure.budget import least_snr
+from graphc.measure.figures import figures_of
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import Manifest, parse_manifest
 from graphc_runtime.errors import ModelError
@@ -76,7 +76,7 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
     return RunRecord(
         stem,
         params_of(report),
-        metrics_of(report, served),
+        metrics_of(report),
         [(p["name"], pass_metrics(p)) for p in report["passes"]],
         lineage,
         artifacts,
@@ -115,28 +115,16 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def metrics_of(report: Mapping[str, Any], served: Sequence[Path]) -> dict[str, float]:
-    """The numbers of the model. SNR and error are those of the last pass, the SNR of the long stream as well."""
-    stream, latency = report["stream"] or {}, report["latency"] or {}
+def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of the model: its figures, and what the last pass left."""
     last = report["passes"][-1] if report["passes"] else {}
-    found: dict[str, Any] = {
-        "latency_p50_ms": latency.get("p50_ms"),
-        "latency_p90_ms": latency.get("p90_ms"),
-        "latency_p99_ms": latency.get("p99_ms"),
-        "rtf": latency.get("rtf"),
-        "size_bytes": sum(p.stat().st_size for p in served if p.suffix != ".json"),
-        "state_bytes": stream.get("state_bytes"),
-        "delay_ms": stream.get("delay_ms"),
-        "nodes": last.get("nodes_after"),
-        "max_abs": last.get("max_abs"),
-        "snr_db": least_snr(dict(report)),
-    }
+    found: dict[str, Any] = {**figures_of(report), "nodes": last.get("nodes_after"), "max_abs": last.get("max_abs")}
     drift = report.get("drift")
     for name, output in (drift["outputs"] if drift else {}).items():
         found[f"drift_rise_db.{name}"] = output["rise_db"]
     for name, target in report["targets"].items():
         if target["latency"]:
-            found[f"{name}.latency_p50_ms"] = target["latency"]["p50_ms"]
+            found[f"{name}.latency_ms"] = target["latency"]["p50_ms"]
     return finite_numbers(found)
 
 

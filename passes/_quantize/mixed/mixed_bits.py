@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from graphc_passes._quantize.mixed_precision import Measurements, Outputs, least_snr, noise_of
+from graphc_passes._quantize.mixed.measurements import Measurements, Outputs, least_snr, noise_of
+from graphc_passes._quantize.mixed.weight_groups import WeightGroup
 from graphc_passes._quantize.options import QuantizeOptions
 
 import graphc.api as api
@@ -28,27 +29,19 @@ class Raised:
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class Group:
-    """The products of one weight."""
-
-    nodes: tuple[str, ...]
-    elements: int
-
-
-def groups_of(nodes: Sequence[Node]) -> list[Group]:
+def groups_of(nodes: Sequence[Node]) -> list[WeightGroup]:
     by_weight: dict[str, list[Node]] = {}
     for node in nodes:
         by_weight.setdefault(node.inputs[1].name, []).append(node)
     return [
-        Group(tuple(n.name for n in held), int(held[0].inputs[1].shape[0]) * int(held[0].inputs[1].shape[1]))
+        WeightGroup(tuple(n.name for n in held), int(held[0].inputs[1].shape[0]) * int(held[0].inputs[1].shape[1]))
         for held in by_weight.values()
     ]
 
 
 def chosen(
-    groups: Sequence[Group], measured: Callable[[Sequence[Group]], float], snr_db: float, progress: Progress
-) -> tuple[list[Group], dict[Group, float]]:
+    groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float], snr_db: float, progress: Progress
+) -> tuple[list[WeightGroup], dict[WeightGroup, float]]:
     """The groups that need 8 bits, and the ratio with each alone in 8 bits where that was measured.
 
     The order is that of the noise that goes with a group's rounding to 4 bits, over what its 8 bits take.
@@ -68,7 +61,7 @@ def chosen(
     total = len(groups) + max(len(groups) - 1, 1).bit_length()
     done = itertools.count(1)
 
-    def measured_alone(group: Group) -> float:
+    def measured_alone(group: WeightGroup) -> float:
         found = measured([group])
         progress(next(done), total)
         return found
@@ -109,10 +102,10 @@ def raised_for_budget(
     table = Measurements.opened(model.proto(), config, context)
     groups = groups_of(nodes)
 
-    def ratio(raised: Sequence[Group], on: Streams, exact: Outputs) -> float:
+    def ratio(raised: Sequence[WeightGroup], on: Streams, exact: Outputs) -> float:
         return least_snr(exact, api.outputs_on(quantized(names_of(raised)), on))
 
-    def measured(raised: Sequence[Group]) -> float:
+    def measured(raised: Sequence[WeightGroup]) -> float:
         key = sha256("\n".join(sorted(names_of(raised))).encode()).hexdigest()
         return table.value(f"8 bits: {key}", lambda: ratio(raised, few, want))
 
@@ -132,5 +125,5 @@ def raised_for_budget(
     return Raised(names_of(found), notes)
 
 
-def names_of(groups: Sequence[Group]) -> frozenset[str]:
+def names_of(groups: Sequence[WeightGroup]) -> frozenset[str]:
     return frozenset(name for group in groups for name in group.nodes)

@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
-import threading
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
+from graphc_passes._quantize.mixed.measurements import Measurements, Outputs, least_snr, noise_of
+from graphc_passes._quantize.mixed.weight_groups import WeightGroup
 from graphc_passes._quantize.options import QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
 import graphc.api as api
-from graphc.api import Constant, Model, PassContext, PassError, is_float, static_shapes, write_all
+from graphc.api import Constant, Model, PassContext, PassError, is_float, static_shapes
 
 if TYPE_CHECKING:
     from graphc.api import Streams
 
-Outputs = Sequence[dict[str, Any]]
-
 MOST_SINGLE_TRIES = 24
 HOPELESS = 2.0
-LARGEST_TABLE = 100_000_000
 
 
-@dataclass(frozen=True)
-class Group:
-    """Nodes that share a weight: together in integers or in float.
-
-    Args:
-        elements: of their weights.
-        products: multiply-adds in a call.
-    """
-
-    nodes: tuple[str, ...]
-    elements: int
-    products: int
-
-    @property
-    def name(self) -> str:
-        return self.nodes[0] if len(self.nodes) == 1 else f"{self.nodes[0]} and {len(self.nodes) - 1} more"
-
-
-def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) -> list[Group]:
+def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) -> list[WeightGroup]:
     """The nodes that the mode could quantize, those of one weight together."""
     by_weight: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
@@ -65,7 +41,7 @@ def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) ->
         sizes[key] = sum(math.prod(t.shape) for t in weights)
         shape = [d for d in shapes.get(node.outputs[0].name) or [] if isinstance(d, int)]
         rows[key] = rows.get(key, 0) + math.prod(shape[:-1] or [1])
-    return [Group(tuple(names), sizes[key], sizes[key] * rows[key]) for key, names in by_weight.items()]
+    return [WeightGroup(tuple(names), sizes[key], sizes[key] * rows[key]) for key, names in by_weight.items()]
 
 
 class Search:
@@ -76,11 +52,11 @@ class Search:
         measured: the SNR in dB of the model with some groups in integers.
     """
 
-    def __init__(self, groups: Sequence[Group], measured: Callable[[Sequence[Group]], float]):
+    def __init__(self, groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float]):
         self.groups, self.measured = groups, measured
         self.alone: dict[str, float] = {}
 
-    def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[Group]:
+    def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[WeightGroup]:
         """The groups in integers: all, if they keep the ratio; else as many of the order as do, and then single ones.
 
         The order is that of the noise of each alone over what it saves: bytes, or multiply-adds in a call.
@@ -92,7 +68,7 @@ class Search:
             self.alone[group.name] = self.measured([group])
             progress(done + 1, total)
 
-        def harm(group: Group) -> float:
+        def harm(group: WeightGroup) -> float:
             saved = group.elements if prefer == "size" else group.products
             return noise_of(self.alone[group.name]) / max(saved, 1)
 
@@ -110,10 +86,6 @@ class Search:
                 kept.append(group)
             progress(total - len(candidates) + done + 1, total)
         return kept
-
-
-def noise_of(snr_db: float) -> float:
-    return float(10 ** (-snr_db / 10))
 
 
 @dataclass(frozen=True)
@@ -151,7 +123,7 @@ def left_for_budget(
         left = [*excluded, *(n for n in names if n not in inside)]
         return least_snr(exact, api.outputs_on(quantized(left), on))
 
-    def measured(chosen: Sequence[Group]) -> float:
+    def measured(chosen: Sequence[WeightGroup]) -> float:
         inside = {n for g in chosen for n in g.nodes}
         key = sha256("\n".join(sorted(inside)).encode()).hexdigest()
 
@@ -160,7 +132,7 @@ def left_for_budget(
 
         return table.value(key, measure)
 
-    def everywhere(chosen: Sequence[Group]) -> float:
+    def everywhere(chosen: Sequence[WeightGroup]) -> float:
         return kept_by({n for g in chosen for n in g.nodes}, whole_streams, whole_want)
 
     search = Search(groups, measured)
@@ -186,60 +158,3 @@ def left_for_budget(
         notes.append(f"{group.name}: {search.alone[group.name]:.1f} dB alone, {group.elements} weights: {state}")
     left = [n for g in groups if g.name not in kept for n in g.nodes]
     return Found(left, notes)
-
-
-def least_snr(want: Outputs, got: Outputs) -> float:
-    """The ratio in dB of the worst output over all streams."""
-    found: list[float] = []
-    for name in want[0]:
-        signal = noise = 0.0
-        for a, b in zip(want, got, strict=True):
-            exact, seen = np.asarray(a[name], np.float64), np.asarray(b[name], np.float64)
-            finite = np.isfinite(exact)
-            signal += float(np.sum(exact[finite] ** 2))
-            noise += float(np.sum((exact - seen)[finite] ** 2))
-        if not np.isfinite(noise):
-            return -math.inf
-        found.append(math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise))
-    return min(found, default=math.inf)
-
-
-@dataclass
-class Measurements:
-    """What was measured, kept in a file where the options name one, so that an interrupted search goes on."""
-
-    path: Path | None
-    key: str
-    values: dict[str, float]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def opened(cls, proto: onnx.ModelProto, config: QuantizeOptions, context: PassContext) -> Measurements:
-        assert config.budget is not None
-        settings = config.model_dump_json(exclude={"budget"})
-        key = sha256(proto.SerializeToString(deterministic=True) + settings.encode()).hexdigest()
-        path = None if config.budget.table is None else context.folder / config.budget.table
-        values: dict[str, float] = {}
-        if path is not None and path.exists():
-            try:
-                if path.stat().st_size > LARGEST_TABLE:
-                    raise ValueError("it is too large")
-                held = json.loads(path.read_text())
-                values = {str(k): float(v) for k, v in held["measured"].items()}
-                values = values if held["model"] == key else {}
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-                raise PassError(
-                    f"quantize.budget.table: '{path}' is there and is no table of a search",
-                    hint="name another file, or remove it",
-                ) from err
-        return cls(path, key, values)
-
-    def value(self, name: str, measure: Callable[[], float]) -> float:
-        if name in self.values:
-            return self.values[name]
-        found = measure()
-        with self.lock:
-            self.values[name] = found
-            if self.path is not None:
-                write_all({self.path: json.dumps({"model": self.key, "measured": self.values}, indent=1).encode()})
-        return found

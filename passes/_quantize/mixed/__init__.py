@@ -1,0 +1,1 @@
+"""Which weights have which precision, by measurement."""

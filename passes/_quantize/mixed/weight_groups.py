@@ -1,0 +1,23 @@
+"""Nodes that share a weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WeightGroup:
+    """Nodes that share a weight, which has one precision.
+
+    Args:
+        elements: of their weights.
+        products: multiply-adds in a call; 0 where nobody asks.
+    """
+
+    nodes: tuple[str, ...]
+    elements: int
+    products: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.nodes[0] if len(self.nodes) == 1 else f"{self.nodes[0]} and {len(self.nodes) - 1} more"
