@@ -10,7 +10,8 @@ import pytest
 from conftest import ROOT
 from graphc_passes._quantize.blocks.grid import best_grid, candidate
 from graphc_passes._quantize.blocks.rounding import Blocks, factor_of, rounded, rounded_for
-from graphc_passes._quantize.mixed.mixed_bits import Group, chosen
+from graphc_passes._quantize.mixed.mixed_bits import chosen
+from graphc_passes._quantize.mixed.weight_groups import WeightGroup
 from lifting import model_of, random, weights
 
 import graphc
@@ -134,7 +135,7 @@ def test_single_weights_get_8_bits_for_the_budget(tmp_path: Path) -> None:
 
 
 def test_the_weights_that_gain_most_are_raised_first() -> None:
-    groups = [Group((name,), size) for name, size in (("a", 1000), ("b", 10), ("c", 10), ("d", 10))]
+    groups = [WeightGroup((name,), size) for name, size in (("a", 1000), ("b", 10), ("c", 10), ("d", 10))]
     noise = {"a": 4.0, "b": 3.0, "c": 0.1, "d": 1.0}
 
     def measured(raised: object) -> float:

@@ -27,19 +27,17 @@ from graphc.measure.bench import measure
 from graphc.measure.budget import check_budget
 from graphc.measure.drift import float_session, long_stream
 from graphc.offline.prepare import offline_of
-from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.passes.check_after_pass import Progress
 from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import Plan, make_plan
-from graphc.passes.registry import Registry, registry_of
+from graphc.passes.registry import registry_of
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import Content, digest, write_all
 from graphc.validate.run import session_of
 from graphc_runtime.errors import GraphcError
-from graphc_runtime.ort_model import OP_LIBRARIES
 
 PROVENANCE_KEY = "graphc.provenance"
 
@@ -112,17 +110,7 @@ def prepare(spec_file: SpecFile, options: Options) -> Prepared:
     plan = make_plan(spec_file, registry)
     check_output(spec_file)
     targets = wanted_targets(spec_file)
-    return Prepared(spec_file, plan, targets, fingerprint_for(spec_file, registry, plan) | runtimes_of(targets))
-
-
-def fingerprint_for(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[str, Any]:
-    """Hashes of all that a compilation depends on, but the runtimes of its targets.
-
-    Errors:
-        ModelError: the model or a recording cannot be read.
-    """
-    recordings = recordings_of(spec_file)
-    return fingerprint_of(spec_file, registry.files, [*plan.reads(spec_file.folder), *recordings, *OP_LIBRARIES])
+    return Prepared(spec_file, plan, targets, fingerprint_of(spec_file, registry, plan) | runtimes_of(targets))
 
 
 def compiled(prepared: Prepared, options: Options, cache: PassCache | None = None) -> Compilation:
@@ -175,12 +163,6 @@ def compiled(prepared: Prepared, options: Options, cache: PassCache | None = Non
         raise
     finish_files(files, outputs, data)
     return Compilation(files, result.model, result.proto, data)
-
-
-def recordings_of(spec_file: SpecFile) -> list[Path]:
-    """The files that the validation plays."""
-    spec = spec_file.spec.validation
-    return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
 
 
 def started(spec_file: SpecFile, source: onnx.ModelProto, fingerprint: dict[str, Any]) -> dict[str, Any]:

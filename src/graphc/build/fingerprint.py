@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,25 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from graphc.build.sbom import metadata_of, normal
 from graphc.ir.model import check_file
 from graphc.ir.runtime import versions
+from graphc.offline.recordings import recording_files
+from graphc.passes.plan import Plan
+from graphc.passes.registry import Registry
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import digest
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.errors import ModelError
+from graphc_runtime.ort_model import OP_LIBRARIES
 
 PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 
 
-def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: Sequence[Path]) -> dict[str, Any]:
-    """Hashes of all that the outputs depend on.
-
-    Args:
-        pass_files: the modules of the passes by name.
-        reads: further files: those that options name, and libraries of custom ops.
+def fingerprint_of(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[str, Any]:
+    """Hashes of all that the outputs depend on, but the runtimes of targets.
 
     Errors:
-        ModelError: the model cannot be read.
+        ModelError: the model, a recording, or a file that an option names cannot be read.
     """
+    reads = [*plan.reads(spec_file.folder), *recordings_of(spec_file), *OP_LIBRARIES]
     path = spec_file.model_path
     check_file(path)
     try:
@@ -47,10 +48,16 @@ def fingerprint_of(spec_file: SpecFile, pass_files: Mapping[str, Path], reads: S
         "model": model,
         "reads": read,
         "external": external,
-        "passes": {name: file_digest(path) for name, path in sorted(pass_files.items())},
+        "passes": {name: file_digest(path) for name, path in sorted(registry.files.items())},
         "compiler": own_digest(),
         "versions": package_versions(),
     }
+
+
+def recordings_of(spec_file: SpecFile) -> list[Path]:
+    """The files that the validation plays."""
+    spec = spec_file.spec.validation
+    return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
 
 
 def external_files(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from graphc.build.compiler import fingerprint_for
+from graphc.build.fingerprint import fingerprint_of
 from graphc.errors import ValidationError
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import Registry, registry_of
@@ -102,7 +102,7 @@ class TrialMaker:
     def __init__(self, file: SweepFile, allowed: Sequence[Path]):
         self.file, self.allowed = file, tuple(p.resolve() for p in allowed)
         self.registry: Registry = registry_of(file.base, allowed)
-        content = fingerprint_for(file.base, self.registry, make_plan(file.base, self.registry))
+        content = fingerprint_of(file.base, self.registry, make_plan(file.base, self.registry))
         self.content = json.dumps({k: v for k, v in content.items() if k != "spec"}, sort_keys=True)
 
     def trial(self, changes: dict[str, Any]) -> Trial:
