@@ -40,7 +40,7 @@ stream:
     length: {{counts: audio_signal}}
 passes: [lift_state, fold_constants, fuse, simplify{more}]
 """
-INT4 = ", {quantize: {mode: weight_only, weights: int4, block: 32, tolerance: {snr_db: 5}}}"
+INT4 = ", {quantize: {mode: weight_only, weights: int4, block: 32, rounding: calibrated}}"
 KINDS = {"float32": "", "int4": INT4}
 COMPILE = """
 import sys, time, warnings
