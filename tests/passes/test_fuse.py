@@ -11,6 +11,8 @@ import onnx
 import pytest
 from conftest import ROOT, by_turns
 from example_models import ATTENTION, INPUTS, SPECS
+from lifting import model_of as contrib_model
+from lifting import weights
 from transforming import model_of, random, transformed
 
 import graphc
@@ -394,9 +396,47 @@ def test_every_example_is_fused_for_onnxruntime(name: str, tmp_path: Path) -> No
 def test_attention_with_a_cache_is_one_op_for_onnxruntime(tmp_path: Path) -> None:
     report = compiled(tmp_path, "attention_relative.dynamo", ORT).data
     assert report["passes"][-1]["counts"]["multi_head_attention"] == 1
+    assert report["passes"][-1]["counts"]["query_bias"] == 1
     assert any("its scores are no product" in n for n in report["passes"][-1]["notes"]), "queries of one layer wait"
     plain = compiled(tmp_path, "attention_relative.dynamo", ORT, "fuse: {leave_out: [multi_head_attention]}").data
     assert "multi_head_attention" not in plain["passes"][-1]["counts"]
+
+
+QUERIES = """g = Gemm (x, w, b) r = Reshape (g, three) q, k, v = Split <axis=2> (r)
+y = com.microsoft.MultiHeadAttention <num_heads=2> (q, k, v, own, none, moved)
+h = Reshape (q, heads) t = Transpose <perm=[0,2,1,3]> (h) a = Add (t, u) moved = MatMul (a, p)"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gone"),
+    [
+        ("", "", True),
+        ("<axis=2>", "<axis=1>", False),
+        ("a = Add (t, u) moved = MatMul (a, p)", "moved = MatMul (t, p)", False),
+        ("(x, w, b)", "<beta=0.5> (x, w, b)", False),
+        ("q, k, v = Split <axis=2> (r)", "k, q, v = Split <axis=2> (r)", True),
+        ("own, none", "all_own, none", False),
+    ],
+)
+def test_the_bias_of_queries_goes_into_their_product(old: str, new: str, gone: bool) -> None:
+    rows = 12 if "axis=1" in new else 4
+    sizes = [1, rows, 8] if rows == 12 else [1, rows, 24]
+    arrays = {
+        "w": random(6, sizes[-1]),
+        "b": random(sizes[-1]),
+        "three": np.array(sizes),
+        "heads": np.array([1, 4, 2, 4]),
+        "own": np.concatenate([random(8), np.zeros(16, np.float32)]),
+        "all_own": random(24),
+        "u": random(2, 1, 4),
+        "p": random(4, 4),
+    }
+    text = QUERIES.replace(old, new).replace("none", '""') if old else QUERIES.replace("none", '""')
+    model = weights(contrib_model(text, f"float[{rows},6] x"), **arrays)
+    assert "MultiHeadAttention" in fused(model, "query_bias", target=ORT)
+    made = graphc.transform(model, [{"fuse": {"only": ["query_bias"]}}], ORT)
+    attention = next(n for n in made.graph.node if n.op_type == "MultiHeadAttention")
+    assert (attention.input[3] == "") == gone
 
 
 def test_caches_change_their_layout_with_the_region_that_they_lie_in(tmp_path: Path) -> None:

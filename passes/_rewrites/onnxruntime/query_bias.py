@@ -1,0 +1,126 @@
+"""What attention adds to its queries, in the product that makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.api import Constant, Node, Rewrite, Scene, Tensor, Variable, register_rewrite, weight_of
+
+Array = NDArray[Any]
+BIAS = 3
+MOVES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
+SPLITTING = ("Split", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
+
+
+@dataclass(frozen=True)
+class Product:
+    """The node whose constant bias reaches the queries, and the first of its entries that do."""
+
+    node: Node
+    index: int
+    bias: Array
+    first: int
+
+
+@register_rewrite
+class QueryBias(Rewrite):
+    """The bias of MultiHeadAttention's queries goes into the bias of the product before; where that gives queries to
+    another Add as well (relative positions), it goes out of its constant."""
+
+    name = "query_bias"
+    stage = "target"
+    needs = ("com.microsoft::MultiHeadAttention",)
+
+    def apply(self, scene: Scene) -> int:
+        return sum(moved_back(scene, n) for n in scene.graph.nodes if n.op == "MultiHeadAttention")
+
+
+def moved_back(scene: Scene, attention: Node) -> bool:
+    own = weight_of(attention.inputs[BIAS]) if len(attention.inputs) > BIAS else None
+    query, sizes = attention.inputs[0], scene.fixed(attention.inputs[0])
+    if own is None or sizes is None or not scene.is_inner(query) or own.size != 3 * sizes[-1] or own[sizes[-1] :].any():
+        return False
+    product = product_of(scene, query)
+    sums = [sum_behind(scene, query, n) for n in query.outputs if n is not attention]
+    if product is None or any(s is None for s in sums) or attention.inputs.count(query) > 1:
+        return False
+    shift = own[: sizes[-1]].astype(np.float64)
+    bias = product.bias.astype(np.float64)
+    bias[product.first : product.first + sizes[-1]] += shift
+    base = attention.name or attention.outputs[0].name
+    product.node.inputs[product.index] = scene.constant(f"{base}/bias", bias.astype(product.bias.dtype))
+    for found in sums:
+        assert found is not None
+        add, index, chain = found
+        value = weight_of(add.inputs[index])
+        assert value is not None
+        rest = value.astype(np.float64) - carried(scene, np.broadcast_to(shift, sizes), chain)
+        add.inputs[index] = scene.constant(f"{base}/rest", rest.astype(value.dtype))
+    attention.inputs[BIAS] = Variable.empty()
+    return True
+
+
+def product_of(scene: Scene, query: Tensor) -> Product | None:
+    """The product with a bias for each column whose columns are the queries' channels, or some of whose are."""
+    tensor, first = query, 0
+    while (maker := scene.maker(tensor, *SPLITTING)) is not None:
+        source, shape = maker.inputs[0], scene.fixed(maker.inputs[0])
+        out = scene.fixed(tensor)
+        if shape is None or out is None or len(source.outputs) > 1 or not scene.is_inner(source):
+            return None
+        if maker.op == "Split":
+            if int(maker.attrs.get("axis", 0)) not in (-1, len(shape) - 1):
+                return None
+            place = next(i for i, t in enumerate(maker.outputs) if t is tensor)
+            before = [scene.fixed(t) for t in maker.outputs[:place]]
+            if any(b is None for b in before):
+                return None
+            first += sum(b[-1] for b in before if b)
+        elif shape[-1] != out[-1]:
+            return None
+        tensor = source
+    node = scene.maker(tensor, "Gemm", "Add")
+    if node is None or len(node.inputs) < 2 or float(node.attrs.get("beta", 1)) != 1:
+        return None
+    width = (scene.fixed(tensor) or [0])[-1]
+    for index in (2,) if node.op == "Gemm" else (0, 1):
+        held = node.inputs[index] if index < len(node.inputs) else None
+        bias = weight_of(held) if isinstance(held, Constant) else None
+        if bias is not None and bias.shape == (width,):
+            return Product(node, index, bias, first)
+    return None
+
+
+def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, list[Node]] | None:
+    """The Add of a constant that a reader of the queries leads to, the constant's place, and the moves on the way."""
+    chain: list[Node] = []
+    source = query
+    while reader.op in MOVES and reader.inputs[0] is source:
+        chain.append(reader)
+        source = reader.outputs[0]
+        if scene.fixed(source) is None or len(source.outputs) != 1 or not scene.is_inner(source):
+            return None
+        reader = source.outputs[0]
+    if reader.op != "Add":
+        return None
+    index = 0 if reader.inputs[1] is source else 1
+    return (reader, index, chain) if weight_of(reader.inputs[index]) is not None else None
+
+
+def carried(scene: Scene, value: Array, chain: list[Node]) -> Array:
+    """What moves make of a value, with one entry along the axes over which it is the same."""
+    for node in chain:
+        if node.op == "Transpose":
+            value = value.transpose(node.attrs.get("perm", list(range(value.ndim))[::-1]))
+        else:
+            sizes = scene.fixed(node.outputs[0])
+            assert sizes is not None
+            value = value.reshape(sizes)
+    for axis in range(value.ndim):
+        one = value.take([0], axis=axis)
+        value = one if np.array_equal(np.broadcast_to(one, value.shape), value) else value
+    return value
