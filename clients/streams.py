@@ -29,9 +29,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc_runtime import ResetInSilence, StreamSession
+from graphc_runtime.contract.manifest import PortEntry
 
 Array = NDArray[Any]
 STREAMS = 3
+
+
+def drawn(rng: np.random.Generator, shape: list[int], dtype: str) -> Array:
+    """Random values of a dtype; whole numbers are small."""
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if np.dtype(dtype).kind in "iu":
+        return rng.integers(0, 5, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
 
 
 class Recorder:
@@ -58,14 +68,7 @@ class Recorder:
 
     def statics(self) -> None:
         for name, entry in self.session.statics.items():
-            self.push(name, self.drawn([int(s or 1) for s in entry.shape], entry.dtype), 1)
-
-    def drawn(self, shape: list[int], dtype: str) -> Array:
-        if dtype == "bool":
-            return self.rng.integers(0, 2, shape).astype(bool)
-        if np.dtype(dtype).kind in "iu":
-            return self.rng.integers(0, 5, shape).astype(dtype)
-        return self.rng.standard_normal(shape).astype(dtype)
+            self.push(name, drawn(self.rng, [int(s or 1) for s in entry.shape], entry.dtype), 1)
 
     def frames_of(self, frames: dict[str, int]) -> None:
         """Pushes so many frames of each stream input."""
@@ -76,7 +79,7 @@ class Recorder:
                 shape = [count, *shape]
             else:
                 shape[entry.axis or 0] = count
-            self.push(name, self.drawn(shape, entry.dtype), count)
+            self.push(name, drawn(self.rng, shape, entry.dtype), count)
 
     def some(self, chunks: float) -> dict[str, int]:
         """Frames of each input that last as long as so many calls; the same length for all."""
@@ -102,14 +105,6 @@ class Recorder:
     def flush(self) -> None:
         self.steps.append(["flush"])
         self.keep(self.session.flush())
-
-    def outputs(self) -> dict[str, Array]:
-        found = {}
-        for name, entry in self.session.outputs.items():
-            axis = entry.along
-            parts = [np.atleast_1d(v) for v in self.got[name]] if axis is None else self.got[name]
-            found[name] = np.concatenate(parts, axis=axis or 0)
-        return found
 
 
 def recorded(session: StreamSession, seed: int) -> Recorder:
@@ -157,25 +152,40 @@ def streams_of(model: Path) -> Iterator[tuple[Recorder, dict[str, Any]]]:
         yield with_silences(StreamSession(model, reset=reset)), {"reset": {"below": 0.01, "after_s": after_s}}
 
 
-def write_streams(model: Path, folder: Path) -> list[Path]:
-    """The streams of one compiled model, into a folder; the paths of their tables."""
+def copy_beside(model: Path, folder: Path) -> None:
+    """Copies a compiled model and what a client needs beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem, session = model.stem, StreamSession(model)
-    for beside in model.parent.glob(f"{stem}.*"):
+    for beside in model.parent.glob(f"{model.stem}.*"):
         if beside.suffix in (".onnx", ".npz", ".data") or beside.name.endswith(".manifest.json"):
             shutil.copy(beside, folder)
+
+
+def entry_of(folder: Path, file: str, entry: PortEntry, parts: list[Array]) -> dict[str, Any]:
+    """Writes an output of a stream to a file; what a table says of it.
+
+    Args:
+        parts: what the calls gave, in order.
+    """
+    parts = [np.atleast_1d(v) for v in parts] if entry.along is None else parts
+    value = np.concatenate(parts, axis=entry.along or 0)
+    (folder / file).write_bytes(np.ascontiguousarray(value).tobytes())
+    rows = entry.shape[0] if entry.along is None and entry.shape and isinstance(entry.shape[0], int) else 1
+    frames = value.shape[entry.along or 0] if entry.along is not None else len(value) // max(1, rows)
+    return {"name": entry.name, "dtype": str(value.dtype), "frames": frames, "file": file}
+
+
+def write_streams(model: Path, folder: Path) -> list[Path]:
+    """The streams of one compiled model, into a folder; the paths of their tables."""
+    copy_beside(model, folder)
+    stem, session = model.stem, StreamSession(model)
     written = []
     for number, (one, client) in enumerate(streams_of(model)):
         name = f"{stem}.{number}"
         (folder / f"{name}.in.bin").write_bytes(b"".join(one.fed))
-        entries = []
-        for output, value in one.outputs().items():
-            file = f"{name}.{len(entries)}.out.bin"
-            (folder / file).write_bytes(np.ascontiguousarray(value).tobytes())
-            entry = session.outputs[output]
-            rows = entry.shape[0] if entry.along is None and entry.shape and isinstance(entry.shape[0], int) else 1
-            frames = value.shape[entry.along or 0] if entry.along is not None else len(value) // max(1, rows)
-            entries.append({"name": output, "dtype": str(value.dtype), "frames": frames, "file": file})
+        entries = [
+            entry_of(folder, f"{name}.{index}.out.bin", session.outputs[output], parts)
+            for index, (output, parts) in enumerate(one.got.items())
+        ]
         table = {"format": "graphc.streams/1", "model": model.name, "input": f"{name}.in.bin", **client}
         path = folder / f"{name}.stream.json"
         path.write_text(json.dumps({**table, "steps": one.steps, "outputs": entries}) + "\n")

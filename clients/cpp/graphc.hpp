@@ -207,6 +207,7 @@ struct Port {
   int axis = -1;                     // of its frames; -1: a whole value a call
   bool step = false;                 // a frame is the whole value
   bool fixed = false;                // a static input, or an output without time
+  int batch_axis = -1;               // on which the streams of a batch lie, one after the other
   int64_t frames = 1;                // of a call
   int64_t rate_up = 1, rate_down = 1;  // its frames for each frame of the first stream input
   int64_t delay = 0;
@@ -234,6 +235,7 @@ struct State {
   std::string input, output, file, key;
   const Type* type = nullptr;
   std::vector<int64_t> shape;
+  int batch_axis = -1;
   double fill = 0;
   size_t count() const {
     size_t total = 1;
@@ -249,6 +251,7 @@ struct Manifest {
   int64_t chunk = 0, min_frames = 1, longest = -1, streams = 1;
   double frame_ms = 0, reset_s = 0;
   bool any_size = false;  // a call may take any multiple of the smallest chunk
+  bool own_clocks = false;  // each of `streams` streams begins and ends for itself
 
   // Reads a manifest; `multiple` is the size of a call, in the smallest chunk, where calls may have any.
   bool parse(const std::string& text, int64_t multiple, std::string& error) {
@@ -258,6 +261,8 @@ struct Manifest {
     any_size = root["chunk"].is_null();
     chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
     if (chunk < 1 || chunk > kLargest) return error = "the manifest's chunk is out of range", false;
+    own_clocks = !root["streams"].is_null();
+    if (own_clocks) streams = std::max<int64_t>(1, std::min<int64_t>(root["streams"].integer(), 4096));
     for (const json::Value& entry : root["inputs"].items)
       if (!port(entry, inputs, false, error)) return false;
     for (const json::Value& entry : root["outputs"].items)
@@ -267,7 +272,6 @@ struct Manifest {
     valid_frames = root["valid_frames"].text;
     min_frames = root["min_frames"].is_null() ? 1 : root["min_frames"].integer();
     if (!root["max_frames"].is_null() && root["beyond"].text != "continues") longest = root["max_frames"].integer();
-    if (!root["streams"].is_null()) streams = std::max<int64_t>(1, std::min<int64_t>(root["streams"].integer(), 4096));
     frame_ms = root["frame_ms"].number;
     reset_s = root["reset_s"].number;
     return true;
@@ -310,8 +314,17 @@ struct Manifest {
     }
     if (made.type == nullptr || !sizes(entry["shape"], made.shape, made.axis, made.frames) || (output && made.delay < 0))
       return error = "the manifest's port " + made.name + " has no type or no sizes", false;
+    if (!batched(entry, made.shape, made.batch_axis)) return error = "the streams of " + made.name + " have no axis", false;
     side.push_back(std::move(made));
     return true;
+  }
+  // The axis of the batch, which holds as many for each stream.
+  bool batched(const json::Value& entry, const std::vector<int64_t>& shape, int& axis) const {
+    if (entry["batch_axis"].is_null()) return true;
+    const int64_t given = entry["batch_axis"].integer();
+    if (given < 0 || given >= static_cast<int64_t>(shape.size())) return false;
+    axis = static_cast<int>(given);
+    return shape[static_cast<size_t>(given)] % streams == 0;
   }
   bool state(const json::Value& entry, std::string& error) {
     State made;
@@ -326,6 +339,7 @@ struct Manifest {
     if (fill.text == "nan") made.fill = std::numeric_limits<double>::quiet_NaN();
     if (made.type == nullptr || !sizes(entry["shape"], made.shape, -1, 0))
       return error = "the manifest's state " + made.input + " has no type or no sizes", false;
+    if (!batched(entry, made.shape, made.batch_axis)) return error = "the streams of " + made.input + " have no axis", false;
     states.push_back(std::move(made));
     return true;
   }
@@ -425,16 +439,16 @@ inline bool first_value(const State& state, const std::string& folder, std::vect
 class Memory {
  public:
   explicit Memory(size_t bytes = 0) : raw_(bytes + kAlign, 0), bytes_(bytes) {}
-  char* data() {
-    const auto place = reinterpret_cast<uintptr_t>(raw_.data());
-    return raw_.data() + (kAlign - place % kAlign) % kAlign;
-  }
+  char* data() { return raw_.data() + skipped(); }
+  const char* data() const { return raw_.data() + skipped(); }
   size_t bytes() const { return bytes_; }
 
  private:
   static constexpr size_t kAlign = 64;
   std::vector<char> raw_;
   size_t bytes_;
+
+  size_t skipped() const { return (kAlign - reinterpret_cast<uintptr_t>(raw_.data()) % kAlign) % kAlign; }
 };
 
 struct Bound {
@@ -676,7 +690,9 @@ class Output {
   }
 
  private:
+  friend class Batch;
   friend class Stream;
+  friend struct StreamBuffer;
   const Port* port_ = nullptr;
   Frames frames_;
   int64_t given_ = 0, taken_ = 0, seen_ = 0, earlier_ = 0;
@@ -690,6 +706,122 @@ class Output {
   }
 };
 
+struct Input {
+  const Port* port = nullptr;
+  Memory* memory = nullptr;  // a chunk of it, or the value of a static input
+  Frames frames;
+  int64_t pushed = 0;
+  bool set = false;
+};
+
+// One stream between its client and the calls: frames that wait for a call, frames that wait to be taken.
+struct StreamBuffer {
+  std::vector<Input> inputs;
+  std::vector<Output> outputs;
+  int64_t fed = 0;  // frames that calls took
+
+  // Makes room for ports, which stay where they are, as does the memory of chunks; calls take so many chunks at most.
+  bool lay_out(const Manifest& manifest, const std::vector<Port>& taken, const std::vector<Port>& given,
+               std::vector<Memory>& memory, int64_t larger, std::string& error) {
+    inputs.clear(), outputs.clear();
+    chunk = manifest.chunk, min_frames = manifest.min_frames, longest = manifest.longest;
+    for (const Port& port : taken) {
+      Input made;
+      made.port = &port;
+      made.memory = &memory[inputs.size()];
+      made.frames = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
+      made.frames.reserve(2 * port.frames * larger);
+      inputs.push_back(std::move(made));
+    }
+    for (const Port& port : given) {
+      Output made;
+      made.port_ = &port;
+      made.frames_ = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
+      made.frames_.reserve(4 * port.frames * larger);
+      outputs.push_back(std::move(made));
+    }
+    const bool streams = std::any_of(inputs.begin(), inputs.end(), [](const Input& i) { return !i.port->fixed; });
+    if (!streams || outputs.empty()) return error = "the manifest names no stream input, or no output", false;
+    return true;
+  }
+
+  void clear_outputs() {
+    for (Output& output : outputs) {
+      output.frames_.clear();
+      output.given_ = output.taken_ = output.seen_ = output.earlier_ = 0;
+    }
+  }
+  Output* output_named(const std::string& name) {
+    for (Output& output : outputs)
+      if (output.port().name == name) return &output;
+    return nullptr;
+  }
+  // The value of a static input; or whether frames of a stream may come, which are counted then.
+  bool takes(Input& input, const void* data, int64_t frames, std::string& error) {
+    if (frames < 0) return error = "a push of " + std::to_string(frames) + " frames", false;
+    if (input.port->fixed) {
+      std::memcpy(input.memory->data(), data, input.memory->bytes());
+      return input.set = true;
+    }
+    for (const Input& other : inputs)
+      if (other.port->fixed && !other.set) return error = "the static input '" + other.port->name + "' comes first", false;
+    input.pushed += frames;
+    if (longest < 0 || total_frames() <= longest) return true;
+    input.pushed -= frames;
+    return error = "a stream of more than " + std::to_string(longest) + " frames", false;
+  }
+  // The next frames of an input, with zeros where the stream ends.
+  static void fill(Input& input, Memory& memory, int64_t frames) {
+    const int64_t there = std::min(input.frames.count(), frames);
+    if (there < frames) std::memset(memory.data(), 0, memory.bytes());
+    input.frames.take(memory.data(), there, frames);
+  }
+  // What a call gave, without the frames that stand before frame 0.
+  void collect(Output& output, const char* value, int64_t frames) {
+    const int64_t early = output.port().fixed ? 0 : std::min(std::max<int64_t>(output.port().delay - output.given_, 0), frames);
+    output.given_ += frames;
+    output.seen_ = fed;
+    output.frames_.put(value, early, frames - early, frames);
+  }
+
+  int64_t frames_in(const Input& input) const { return -floor_div(-input.pushed * chunk, input.port->frames); }
+  int64_t total_frames() const {
+    int64_t most = 0;
+    for (const Input& input : inputs)
+      if (!input.port->fixed) most = std::max(most, frames_in(input));
+    return most;
+  }
+  bool ready(int64_t chunks) const {
+    for (const Input& input : inputs)
+      if (!input.port->fixed && input.frames.count() < chunks * input.port->frames) return false;
+    return true;
+  }
+  // Whether the stream may end here.
+  bool may_end(std::string& error) const {
+    const int64_t total = total_frames();
+    for (const Input& input : inputs)
+      if (!input.port->fixed && frames_in(input) != total) return error = "the inputs end at different times", false;
+    const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
+    if (total <= 0 || total >= min_frames || std::none_of(outputs.begin(), outputs.end(), gives)) return true;
+    error = "a stream of " + std::to_string(total) + " frames, where the model is right from ";
+    error += std::to_string(min_frames) + " frames on";
+    return false;
+  }
+  // Whether a stream that has ended needs another call.
+  bool lacking(int64_t total) const {
+    if (total > fed) return true;
+    for (const Output& output : outputs)
+      if (!output.port().fixed && output.port().delay + output.port().length_of(total) > output.given_) return true;
+    return false;
+  }
+  void all_seen(int64_t total) {
+    for (Output& output : outputs) output.seen_ = total;
+  }
+
+ private:
+  int64_t chunk = 0, min_frames = 1, longest = -1;
+};
+
 struct Options {
   int threads = 1;
   // Of a model whose calls may have any size: how many of the smallest chunk one call takes, and how many of such calls a
@@ -700,7 +832,106 @@ struct Options {
   double reset_below = 0, reset_after_s = 0;
 };
 
-class Stream {
+// Calls of a model: memory that is bound once, which holds inputs, outputs, and states that go from one set into another.
+struct Calls {
+  Manifest manifest;
+  std::vector<Memory> inputs, outputs;
+  std::vector<std::vector<char>> first;  // values of the states
+  int64_t larger = 1;                    // chunks of the larger calls
+
+  bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options, std::string& error) {
+    std::string text;
+    if (path.size() > 5 && path.compare(path.size() - 5, 5, ".json") == 0)
+      return error = path + " is a manifest: give the model beside it, which holds it too", false;
+    manifest = Manifest();
+    backend_ = std::move(backend);
+    if (!backend_->open(path, options.threads, text, error) || !manifest.parse(text, options.multiple, error)) return false;
+    const size_t slash = path.find_last_of("/\\");
+    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+    larger = manifest.any_size ? std::max<int64_t>(1, options.catch_up) : 1;
+    return allocate(folder, error) && bind(1, error) && (larger == 1 || bind(larger, error));
+  }
+
+  // The states that the next call reads, at their first values.
+  void begin() {
+    turn_ = 0;
+    for (size_t i = 0; i < first.size(); ++i) std::copy(first[i].begin(), first[i].end(), states_[0][i].data());
+  }
+  const std::vector<Memory>& states() const { return states_[turn_]; }
+  std::vector<Memory>& states() { return states_[turn_]; }
+  // The states that the last call read.
+  std::vector<Memory>& earlier() { return states_[1 - turn_]; }
+  void go_back() { turn_ = 1 - turn_; }
+
+  void valid(int64_t stream, int64_t frames) {
+    std::memcpy(valid_.data() + static_cast<size_t>(stream) * sizeof frames, &frames, sizeof frames);
+  }
+  Memory& taken(size_t i, int64_t chunks) { return chunks == 1 ? inputs[i] : more_inputs_[i]; }
+  Memory& given(size_t i, int64_t chunks) { return chunks == 1 || manifest.outputs[i].axis < 0 ? outputs[i] : more_outputs_[i]; }
+
+  bool run(int64_t chunks, std::string& error) {
+    if (!backend_->run(static_cast<int>(turn_ + (chunks > 1 ? 2 : 0)), error)) return false;
+    turn_ = 1 - turn_;
+    return true;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::vector<Memory> states_[2], more_inputs_, more_outputs_;
+  std::vector<std::vector<int64_t>> shapes_;  // those that are being bound
+  std::vector<int64_t> valid_shape_;
+  Memory valid_;
+  size_t turn_ = 0;
+
+  bool allocate(const std::string& folder, std::string& error) {
+    inputs.clear(), outputs.clear(), first.clear(), more_inputs_.clear(), more_outputs_.clear();
+    const auto more = [&](const Port& port) { return larger > 1 ? port.bytes() * static_cast<size_t>(larger) : 0; };
+    for (const Port& port : manifest.inputs) inputs.emplace_back(port.bytes()), more_inputs_.emplace_back(more(port));
+    for (const Port& port : manifest.outputs) outputs.emplace_back(port.bytes()), more_outputs_.emplace_back(more(port));
+    for (std::vector<Memory>& side : states_) {
+      side.clear();
+      for (const State& state : manifest.states) side.emplace_back(state.count() * state.type->bytes);
+    }
+    for (const State& state : manifest.states) {
+      first.emplace_back();
+      if (!first_value(state, folder, first.back(), error)) return false;
+    }
+    valid_ = Memory(static_cast<size_t>(manifest.streams) * sizeof(int64_t));
+    valid_shape_ = {manifest.streams};
+    return true;
+  }
+
+  // Binds both turns of calls that take so many chunks.
+  bool bind(int64_t chunks, std::string& error) {
+    const auto bound = [&](const Port& port, Memory& memory) {
+      std::vector<int64_t> shape = port.shape;
+      if (port.axis >= 0) shape[static_cast<size_t>(port.axis)] *= chunks;
+      shapes_.push_back(shape);
+      return Bound{port.name.c_str(), port.type, nullptr, memory.data(), memory.bytes()};
+    };
+    for (size_t turn = 0; turn < 2; ++turn) {
+      std::vector<Bound> from, to;
+      shapes_.clear();
+      for (size_t i = 0; i < inputs.size(); ++i)
+        from.push_back(bound(manifest.inputs[i], taken(i, manifest.inputs[i].axis < 0 ? 1 : chunks)));
+      for (size_t i = 0; i < outputs.size(); ++i) to.push_back(bound(manifest.outputs[i], given(i, chunks)));
+      for (size_t i = 0; i < from.size(); ++i) from[i].shape = &shapes_[i];
+      for (size_t i = 0; i < to.size(); ++i) to[i].shape = &shapes_[inputs.size() + i];
+      if (!manifest.valid_frames.empty())
+        from.push_back({manifest.valid_frames.c_str(), type_named("int64"), &valid_shape_, valid_.data(), valid_.bytes()});
+      for (size_t i = 0; i < manifest.states.size(); ++i) {
+        const State& s = manifest.states[i];
+        Memory &read = states_[turn][i], &written = states_[1 - turn][i];
+        from.push_back({s.input.c_str(), s.type, &s.shape, read.data(), read.bytes()});
+        to.push_back({s.output.c_str(), s.type, &s.shape, written.data(), written.bytes()});
+      }
+      if (!backend_->bind(static_cast<int>(turn + (chunks > 1 ? 2 : 0)), from, to, error)) return false;
+    }
+    return true;
+  }
+};
+
+class Stream : private StreamBuffer {
  public:
   // Where a stream stands. It belongs to the stream that made it.
   struct Snapshot {
@@ -716,21 +947,13 @@ class Stream {
   }
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
-    std::string text;
     opened_ = false;
-    if (path.size() > 5 && path.compare(path.size() - 5, 5, ".json") == 0)
-      return error_ = path + " is a manifest: give the model beside it, which holds it too", false;
-    manifest_ = Manifest();
-    backend_ = std::move(backend);
     options_ = options;
-    if (!backend_->open(path, options.threads, text, error_) || !manifest_.parse(text, options.multiple, error_)) return false;
-    const size_t slash = path.find_last_of("/\\");
-    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-    larger_ = manifest_.any_size ? std::max<int64_t>(1, options.catch_up) : 1;
-    if (!allocate(folder) || !bind(1) || (larger_ > 1 && !bind(larger_))) return false;
+    if (!calls_.open(path, std::move(backend), options, error_)) return false;
+    if (!lay_out(manifest(), manifest().inputs, manifest().outputs, calls_.inputs, larger(), error_)) return false;
     if (options.reset_below > 0) {
-      if (options_.reset_after_s <= 0) options_.reset_after_s = manifest_.reset_s;
-      if (manifest_.frame_ms <= 0 || options_.reset_after_s <= 0 || inputs_.front().port->type->onnx != 1)
+      if (options_.reset_after_s <= 0) options_.reset_after_s = manifest().reset_s;
+      if (manifest().frame_ms <= 0 || options_.reset_after_s <= 0 || inputs.front().port->type->onnx != 1)
         return error_ = "resets need a first input of float32, the manifest's frame_ms, and a time to reset after", false;
     }
     opened_ = true;
@@ -739,73 +962,60 @@ class Stream {
   }
 
   const std::string& error() const { return error_; }
-  const Manifest& manifest() const { return manifest_; }
-  int64_t larger() const { return larger_; }  // chunks of the larger calls
-  Output& output() { return outputs_.empty() ? none_ : outputs_.front(); }
-  Output* output(const std::string& name) {
-    for (Output& output : outputs_)
-      if (output.port().name == name) return &output;
-    return nullptr;
-  }
+  const Manifest& manifest() const { return calls_.manifest; }
+  int64_t larger() const { return calls_.larger; }  // chunks of the larger calls
+  Output& output() { return outputs.empty() ? none_ : outputs.front(); }
+  Output* output(const std::string& name) { return output_named(name); }
 
   // Forgets the stream: states at their first values, nothing waits.
   void reset() {
     begin();
-    for (Input& input : inputs_) input.set = false;
-    for (Output& output : outputs_) {
-      output.frames_.clear();
-      output.given_ = output.taken_ = output.seen_ = output.earlier_ = 0;
-    }
+    for (Input& input : inputs) input.set = false;
+    clear_outputs();
   }
 
   // Takes frames of the first input, laid out as the offline model takes them, and makes every call that they fill.
   bool push(const void* data, int64_t frames) {
-    return is_open() && feed(inputs_.front(), data, frames) && perhaps_reset(data, frames);
+    return is_open() && feed(inputs.front(), data, frames) && perhaps_reset(data, frames);
   }
 
   // The same of frames that lie one behind the other in memory, as a ring has them, whatever the model's layout.
   bool push_rows(const void* data, int64_t frames) {
-    return is_open() && feed(inputs_.front(), data, frames, true) && perhaps_reset(data, frames);
+    return is_open() && feed(inputs.front(), data, frames, true) && perhaps_reset(data, frames);
   }
 
   // The same of a named input. A static input has one frame: its value.
   bool push(const std::string& name, const void* data, int64_t frames = 1) {
     if (!is_open()) return false;
-    for (Input& input : inputs_)
+    for (Input& input : inputs)
       if (input.port->name == name)
-        return feed(input, data, frames) && (&input != &inputs_.front() || perhaps_reset(data, frames));
+        return feed(input, data, frames) && (&input != &inputs.front() || perhaps_reset(data, frames));
     return error_ = "'" + name + "' is no input of the model", false;
   }
 
   // Ends the stream: pads the last call, and makes calls until every output is whole.
   bool flush() {
     if (!is_open()) return false;
+    if (!may_end(error_)) return false;
     const int64_t total = total_frames();
-    for (const Input& input : inputs_)
-      if (!input.port->fixed && frames_in(input) != total) return error_ = "the inputs end at different times", false;
-    if (!long_enough(total)) return false;
     flushed_ = true;
     while (lacking(total))
-      if (!call(std::min(std::max<int64_t>(total - fed_, 0), manifest_.chunk))) return false;
-    for (Output& output : outputs_) output.seen_ = total;
+      if (!call(std::min(std::max<int64_t>(total - fed, 0), manifest().chunk))) return false;
+    all_seen(total);
     return true;
   }
 
   Snapshot snapshot() const {
     Snapshot made;
-    for (const Memory& state : states_[turn_]) {
-      Memory& held = const_cast<Memory&>(state);
-      made.states.emplace_back(held.data(), held.data() + held.bytes());
-    }
-    made.counts.push_back(fed_);
-    for (const Input& input : inputs_) {
-      Memory& held = const_cast<Memory&>(input.memory);
+    for (const Memory& state : calls_.states()) made.states.emplace_back(state.data(), state.data() + state.bytes());
+    made.counts.push_back(fed);
+    for (const Input& input : inputs) {
       made.inputs.push_back(input.frames);
-      made.statics.emplace_back(held.data(), held.data() + held.bytes());
+      made.statics.emplace_back(input.memory->data(), input.memory->data() + input.memory->bytes());
       made.counts.push_back(input.pushed);
       made.set.push_back(input.set);
     }
-    for (const Output& output : outputs_) {
+    for (const Output& output : outputs) {
       made.outputs.push_back(output.frames_);
       for (int64_t count : {output.given_, output.taken_, output.seen_, output.earlier_}) made.counts.push_back(count);
     }
@@ -814,22 +1024,22 @@ class Stream {
   }
 
   bool resume(const Snapshot& held) {
-    if (held.states.size() != first_.size() || held.inputs.size() != inputs_.size() || held.outputs.size() != outputs_.size())
+    if (held.states.size() != calls_.first.size() || held.inputs.size() != inputs.size() || held.outputs.size() != outputs.size())
       return error_ = "the snapshot is of another model", false;
-    for (size_t i = 0; i < first_.size(); ++i)
-      if (held.states[i].size() != first_[i].size()) return error_ = "the snapshot is of another model", false;
-    for (size_t i = 0; i < first_.size(); ++i) std::copy(held.states[i].begin(), held.states[i].end(), states_[turn_][i].data());
+    for (size_t i = 0; i < calls_.first.size(); ++i)
+      if (held.states[i].size() != calls_.first[i].size()) return error_ = "the snapshot is of another model", false;
+    for (size_t i = 0; i < calls_.first.size(); ++i) std::copy(held.states[i].begin(), held.states[i].end(), calls_.states()[i].data());
     size_t at = 0;
-    fed_ = held.counts[at++];
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      inputs_[i].frames = held.inputs[i];
-      inputs_[i].pushed = held.counts[at++];
-      inputs_[i].set = held.set[i];
-      std::copy(held.statics[i].begin(), held.statics[i].end(), inputs_[i].memory.data());
+    fed = held.counts[at++];
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      inputs[i].frames = held.inputs[i];
+      inputs[i].pushed = held.counts[at++];
+      inputs[i].set = held.set[i];
+      std::copy(held.statics[i].begin(), held.statics[i].end(), inputs[i].memory->data());
     }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      outputs_[i].frames_ = held.outputs[i];
-      Output& output = outputs_[i];
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      outputs[i].frames_ = held.outputs[i];
+      Output& output = outputs[i];
       for (int64_t* count : {&output.given_, &output.taken_, &output.seen_, &output.earlier_}) *count = held.counts[at++];
     }
     flushed_ = held.flushed;
@@ -837,97 +1047,11 @@ class Stream {
   }
 
  private:
-  struct Input {
-    const Port* port = nullptr;
-    Memory memory;
-    Frames frames;
-    int64_t pushed = 0;
-    bool set = false;
-  };
-
-  Manifest manifest_;
+  Calls calls_;
   Options options_;
-  std::unique_ptr<Backend> backend_;
   std::string error_;
-  std::vector<Input> inputs_;
-  std::vector<Output> outputs_;
   Output none_;  // of a stream that is not open
-  std::vector<Memory> results_, states_[2], more_inputs_, more_results_;
-  std::vector<std::vector<int64_t>> more_shapes_;  // those that are being bound
-  int64_t larger_ = 1;
-  std::vector<std::vector<char>> first_;
-  Memory valid_;
-  std::vector<int64_t> valid_shape_;
-  size_t turn_ = 0;
-  int64_t fed_ = 0;
   bool opened_ = false, flushed_ = false;
-
-  bool allocate(const std::string& folder) {
-    inputs_.clear(), outputs_.clear(), results_.clear(), first_.clear();
-    more_inputs_.clear(), more_results_.clear();
-    for (const Port& port : manifest_.inputs) {
-      Input made;
-      made.port = &port;
-      made.memory = Memory(port.bytes());
-      made.frames = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
-      made.frames.reserve(2 * port.frames * larger_);
-      inputs_.push_back(std::move(made));
-      more_inputs_.emplace_back(larger_ > 1 ? port.bytes() * static_cast<size_t>(larger_) : 0);
-    }
-    for (const Port& port : manifest_.outputs) {
-      Output made;
-      made.port_ = &port;
-      made.frames_ = Frames(port.outer(), port.frame_bytes() / std::max<size_t>(1, port.outer()));
-      made.frames_.reserve(4 * port.frames * larger_);
-      outputs_.push_back(std::move(made));
-      results_.emplace_back(port.bytes());
-      more_results_.emplace_back(larger_ > 1 ? port.bytes() * static_cast<size_t>(larger_) : 0);
-    }
-    for (std::vector<Memory>& side : states_) {
-      side.clear();
-      for (const State& state : manifest_.states) side.emplace_back(state.count() * state.type->bytes);
-    }
-    for (const State& state : manifest_.states) {
-      first_.emplace_back();
-      if (!first_value(state, folder, first_.back(), error_)) return false;
-    }
-    const bool streams = std::any_of(inputs_.begin(), inputs_.end(), [](const Input& i) { return !i.port->fixed; });
-    if (!streams || outputs_.empty()) return error_ = "the manifest names no stream input, or no output", false;
-    valid_ = Memory(static_cast<size_t>(manifest_.streams) * sizeof(int64_t));
-    valid_shape_ = {manifest_.streams};
-    return true;
-  }
-
-  // Binds both turns of calls that take so many chunks.
-  bool bind(int64_t chunks) {
-    more_shapes_.clear();
-    const auto bound = [&](const Port& port, Memory& one, Memory& more) {
-      std::vector<int64_t> shape = port.shape;
-      if (port.axis >= 0) shape[static_cast<size_t>(port.axis)] *= chunks;
-      more_shapes_.push_back(shape);
-      const bool whole = chunks == 1 || port.axis < 0;
-      Memory& memory = whole ? one : more;
-      return Bound{port.name.c_str(), port.type, nullptr, memory.data(), memory.bytes()};
-    };
-    for (size_t turn = 0; turn < 2; ++turn) {
-      std::vector<Bound> taken, given;
-      more_shapes_.clear();
-      for (size_t i = 0; i < inputs_.size(); ++i) taken.push_back(bound(*inputs_[i].port, inputs_[i].memory, more_inputs_[i]));
-      for (size_t i = 0; i < outputs_.size(); ++i) given.push_back(bound(outputs_[i].port(), results_[i], more_results_[i]));
-      for (size_t i = 0; i < taken.size(); ++i) taken[i].shape = &more_shapes_[i];
-      for (size_t i = 0; i < given.size(); ++i) given[i].shape = &more_shapes_[inputs_.size() + i];
-      if (!manifest_.valid_frames.empty())
-        taken.push_back({manifest_.valid_frames.c_str(), type_named("int64"), &valid_shape_, valid_.data(), valid_.bytes()});
-      for (size_t i = 0; i < manifest_.states.size(); ++i) {
-        const State& s = manifest_.states[i];
-        Memory &from = states_[turn][i], &to = states_[1 - turn][i];
-        taken.push_back({s.input.c_str(), s.type, &s.shape, from.data(), from.bytes()});
-        given.push_back({s.output.c_str(), s.type, &s.shape, to.data(), to.bytes()});
-      }
-      if (!backend_->bind(static_cast<int>(turn + (chunks > 1 ? 2 : 0)), taken, given, error_)) return false;
-    }
-    return true;
-  }
 
   bool is_open() {
     if (!opened_) return error_ = "no model is open", false;
@@ -936,111 +1060,60 @@ class Stream {
   }
 
   void begin() {
-    turn_ = 0, fed_ = 0, flushed_ = false;
-    for (size_t i = 0; i < first_.size(); ++i) std::copy(first_[i].begin(), first_[i].end(), states_[0][i].data());
-    for (Input& input : inputs_) input.frames.clear(), input.pushed = 0;
+    calls_.begin();
+    fed = 0, flushed_ = false;
+    for (Input& input : inputs) input.frames.clear(), input.pushed = 0;
   }
 
   bool perhaps_reset(const void* data, int64_t frames) {
     if (options_.reset_below <= 0 || frames <= 0) return true;
     const int64_t total = total_frames();
-    if (static_cast<double>(total) * manifest_.frame_ms / 1000 < options_.reset_after_s || total < manifest_.min_frames) return true;
-    const size_t count = static_cast<size_t>(frames) * inputs_.front().port->frame_bytes() / sizeof(float);
+    if (static_cast<double>(total) * manifest().frame_ms / 1000 < options_.reset_after_s || total < manifest().min_frames) return true;
+    const size_t count = static_cast<size_t>(frames) * inputs.front().port->frame_bytes() / sizeof(float);
     double sum = 0;
     for (size_t i = 0; i < count; ++i) sum += std::pow(static_cast<double>(static_cast<const float*>(data)[i]), 2);
     if (std::sqrt(sum / static_cast<double>(count)) >= options_.reset_below) return true;
     if (!flush()) return false;
-    for (Output& output : outputs_) output.begin_anew();
+    for (Output& output : outputs) output.begin_anew();
     begin();
     return true;
   }
 
   bool feed(Input& input, const void* data, int64_t frames, bool rows = false) {
-    if (frames < 0) return error_ = "a push of " + std::to_string(frames) + " frames", false;
-    if (input.port->fixed) {
-      std::memcpy(input.memory.data(), data, input.memory.bytes());
-      input.set = true;
-      return true;
-    }
-    for (const Input& other : inputs_)
-      if (other.port->fixed && !other.set) return error_ = "the static input '" + other.port->name + "' comes first", false;
-    input.pushed += frames;
-    if (manifest_.longest >= 0 && total_frames() > manifest_.longest) {
-      input.pushed -= frames;
-      return error_ = "a stream of more than " + std::to_string(manifest_.longest) + " frames", false;
-    }
+    if (!takes(input, data, frames, error_)) return false;
+    if (input.port->fixed) return true;
     if (!rows && frames == input.port->frames && input.frames.count() == 0 && is_alone(input)) {
-      std::memcpy(input.memory.data(), data, input.memory.bytes());
-      return call(manifest_.chunk, 1, true);
+      std::memcpy(input.memory->data(), data, input.memory->bytes());
+      return call(manifest().chunk, 1, true);
     }
     for (int64_t at = 0; at < frames;) {
-      const int64_t some = std::min(frames - at, std::max<int64_t>(1, larger_ * input.port->frames - input.frames.count()));
+      const int64_t some = std::min(frames - at, std::max<int64_t>(1, larger() * input.port->frames - input.frames.count()));
       const char* from = static_cast<const char*>(data);
       if (rows) input.frames.put_rows(from + static_cast<size_t>(at) * input.frames.frame_bytes(), some);
       else input.frames.put(from, at, some, frames);
       at += some;
       while (ready(1)) {
-        const int64_t chunks = ready(larger_) ? larger_ : 1;
-        if (!call(chunks * manifest_.chunk, chunks)) return false;
+        const int64_t chunks = ready(larger()) ? larger() : 1;
+        if (!call(chunks * manifest().chunk, chunks)) return false;
       }
     }
     return true;
   }
 
   bool is_alone(const Input& input) const {
-    return std::all_of(inputs_.begin(), inputs_.end(), [&](const Input& i) { return &i == &input || i.port->fixed; });
-  }
-  int64_t frames_in(const Input& input) const {
-    return -floor_div(-input.pushed * manifest_.chunk, input.port->frames);
-  }
-  int64_t total_frames() const {
-    int64_t most = 0;
-    for (const Input& input : inputs_)
-      if (!input.port->fixed) most = std::max(most, frames_in(input));
-    return most;
-  }
-  bool ready(int64_t chunks) const {
-    for (const Input& input : inputs_)
-      if (!input.port->fixed && input.frames.count() < chunks * input.port->frames) return false;
-    return true;
-  }
-  bool lacking(int64_t total) const {
-    if (total > fed_) return true;
-    for (const Output& output : outputs_)
-      if (!output.port().fixed && output.port().delay + output.port().length_of(total) > output.given_) return true;
-    return false;
-  }
-  bool long_enough(int64_t total) {
-    const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
-    if (total <= 0 || total >= manifest_.min_frames || std::none_of(outputs_.begin(), outputs_.end(), gives)) return true;
-    error_ = "a stream of " + std::to_string(total) + " frames, where the model is right from ";
-    error_ += std::to_string(manifest_.min_frames) + " frames on";
-    return false;
+    return std::all_of(inputs.begin(), inputs.end(), [&](const Input& i) { return &i == &input || i.port->fixed; });
   }
 
   // One call that takes so many chunks, of which so many frames are real. `filled`: they are in place.
   bool call(int64_t valid, int64_t chunks = 1, bool filled = false) {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      Input& input = inputs_[i];
-      if (input.port->fixed || filled) continue;
-      Memory& memory = chunks == 1 ? input.memory : more_inputs_[i];
-      const int64_t frames = chunks * input.port->frames, there = std::min(input.frames.count(), frames);
-      if (there < frames) std::memset(memory.data(), 0, memory.bytes());
-      input.frames.take(memory.data(), there, frames);
-    }
-    for (int64_t i = 0; i < manifest_.streams; ++i)
-      std::memcpy(valid_.data() + static_cast<size_t>(i) * sizeof valid, &valid, sizeof valid);
-    if (!backend_->run(static_cast<int>(turn_ + (chunks > 1 ? 2 : 0)), error_)) return false;
-    turn_ = 1 - turn_;
-    fed_ += chunks * manifest_.chunk;
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      Output& output = outputs_[i];
-      const bool timed = output.port().axis >= 0;
-      const int64_t frames = output.port().frames * (timed ? chunks : 1);
-      const int64_t early = output.port().fixed ? 0 : std::min(std::max<int64_t>(output.port().delay - output.given_, 0), frames);
-      output.given_ += frames;
-      output.seen_ = fed_;
-      output.frames_.put((chunks == 1 || !timed ? results_[i] : more_results_[i]).data(), early, frames - early, frames);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (!inputs[i].port->fixed && !filled) fill(inputs[i], calls_.taken(i, chunks), chunks * inputs[i].port->frames);
+    for (int64_t i = 0; i < manifest().streams; ++i) calls_.valid(i, valid);
+    if (!calls_.run(chunks, error_)) return false;
+    fed += chunks * manifest().chunk;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const int64_t times = outputs[i].port().axis >= 0 ? chunks : 1;
+      collect(outputs[i], calls_.given(i, chunks).data(), outputs[i].port().frames * times);
     }
     return true;
   }

@@ -137,6 +137,28 @@ def test_calls_of_any_size_batches_and_halves_stream_equal(
 
 
 @pytest.mark.xdist_group("cpp")
+@needs_cmake
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conformer_lookahead.torchscript",
+        *(pytest.param(n, marks=pytest.mark.nightly) for n in ("crnn.torchscript", "tcn.torchscript")),
+    ],
+)
+def test_streams_of_a_batch_begin_and_end_each_for_itself_in_cpp(program: Path, tmp_path: Path, name: str) -> None:
+    model = compiled(tmp_path, name, 8, ", batch: 3, clocks: own")
+    found = Path(run(sys.executable, CLIENTS / "batch_streams.py", tmp_path / "table", model).strip())
+    steps = json.loads(found.read_text())["steps"]
+    assert len([s for s in steps if s[0] == "begin"]) > 3, "places are taken again"
+    play_in_both(program, [found])
+    wrong = json.loads(found.read_text()) | {"model": "alone.onnx"}
+    shutil.copy(compiled(tmp_path, name, 8), found.parent / "alone.onnx")
+    found.write_text(json.dumps(wrong))
+    done = subprocess.run([program, found], capture_output=True, text=True, check=False)
+    assert "its streams share a clock" in done.stdout
+
+
+@pytest.mark.xdist_group("cpp")
 @pytest.mark.nightly
 @needs_cmake
 @needs_node

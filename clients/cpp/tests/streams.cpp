@@ -1,9 +1,11 @@
-// Plays tables of recorded streams (clients/streams.py) and compares: streams TABLE...
+// Plays tables of recorded streams (clients/streams.py, clients/batch_streams.py) and compares: streams TABLE...
 // Says for each how far it lies off, and how much was allocated behind the first calls.
 
 #include <new>
 
 #include "../graphc.hpp"
+#include "batch.hpp"
+#include "compare.hpp"
 
 namespace {
 std::atomic<bool> counting{false};
@@ -27,41 +29,17 @@ GRAPHC_APART void operator delete(void* held, size_t) noexcept { std::free(held)
 
 namespace {
 
-double number_at(const std::vector<char>& bytes, size_t i, const std::string& type) {
-  const auto as = [&](auto zero) {
-    std::memcpy(&zero, &bytes[i * sizeof zero], sizeof zero);
-    return static_cast<double>(zero);
-  };
-  if (type == "float32") return as(float());
-  if (type == "float64") return as(double());
-  if (type == "int64") return as(int64_t());
-  if (type == "int32") return as(int32_t());
-  if (type == "float16") return as(uint16_t());
-  return as(int8_t());
-}
-
-// The largest difference over the largest value; negative where the sizes differ.
-double distance(const std::vector<char>& got, const std::vector<char>& want, const std::string& type) {
-  if (got.size() != want.size()) return -1;
-  double worst = 0, scale = 1;
-  for (size_t i = 0; i < want.size() / graphc::type_named(type)->bytes; ++i) {
-    const double a = number_at(got, i, type), b = number_at(want, i, type);
-    if (std::isfinite(b)) scale = std::max(scale, std::abs(b));
-    if (a != b && !(std::isnan(a) && std::isnan(b))) worst = std::max(worst, std::isfinite(a - b) ? std::abs(a - b) : 1e9);
-  }
-  return worst / scale;
-}
-
 bool play(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-  std::vector<char> text, fed, want;
+  std::vector<char> text, fed;
   graphc::json::Value table;
   if (!graphc::read_file(path, text) || !graphc::json::Reader(text.data(), text.data() + text.size()).read(table) ||
       !graphc::read_file(folder + table["input"].text, fed)) {
     std::printf("%s: cannot be read\n", path.c_str());
     return false;
   }
+  if (table["format"].text == "graphc.batch/1") return play_batch(table, fed, folder, path);
   graphc::Stream stream;
   graphc::Options options;
   options.reset_below = table["reset"]["below"].number;
@@ -98,22 +76,8 @@ bool play(const std::string& path) {
     }
   }
   bool right = true;
-  for (const auto& entry : table["outputs"].items) {
-    graphc::Output* output = stream.output(entry["name"].text);
-    const int64_t frames = entry["frames"].integer();
-    double off = -1;
-    if (output != nullptr && output->available() == frames && graphc::read_file(folder + entry["file"].text, want)) {
-      std::vector<char> got(output->frame_bytes() * static_cast<size_t>(frames));
-      output->take(got.data(), frames);
-      off = distance(got, want, entry["dtype"].text);
-    }
-    if (off < 0 || off > 1e-6) {
-      std::printf("%s: %s: ", path.c_str(), entry["name"].text.c_str());
-      if (off < 0) std::printf("%lld frames, where %lld are right\n", output ? static_cast<long long>(output->available()) : -1LL, static_cast<long long>(frames));
-      else std::printf("off by %.2g\n", off);
-      right = false;
-    }
-  }
+  for (const auto& entry : table["outputs"].items)
+    right = taken_right(stream.output(entry["name"].text), entry, folder, path) && right;
   return right;
 }
 

@@ -131,14 +131,14 @@ def python_project(compiled: CompiledFiles) -> dict[str, bytes]:
 def cpp_project(compiled: CompiledFiles) -> dict[str, bytes]:
     package = find_spec("onnxruntime")
     capi = Path(package.origin).parent / "capi" if package is not None and package.origin else ""
-    trigger = {"graphc/graphc_trigger.hpp": source("cpp/graphc_trigger.hpp")} if compiled.decoder else {}
+    headers = {"graphc.hpp", *(["graphc_trigger.hpp"] if compiled.decoder else [])}
+    headers |= {"graphc_batch.hpp"} if compiled.manifest.streams is not None else set()
     return {
-        **trigger,
+        **{f"graphc/{name}": source(f"cpp/{name}") for name in sorted(headers)},
         "main.cpp": rendered(f"cpp/project/{'pipeline' if compiled.decoder else 'main'}.cpp.jinja", compiled),
         "CMakeLists.txt": source("cpp/project/CMakeLists.txt"),
         "Makefile": rendered("cpp/project/Makefile.jinja", compiled, onnxruntime=str(capi)),
         "graphc/CMakeLists.txt": source("cpp/CMakeLists.txt"),
-        "graphc/graphc.hpp": source("cpp/graphc.hpp"),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from graphc_runtime.calls import PlainCalls
+from graphc_runtime.calls import Rows, calls_of
 from graphc_runtime.contract.manifest import Manifest
 from graphc_runtime.errors import InputError, ModelError
 from graphc_runtime.open_compiled import Compiled, opened
@@ -64,8 +65,8 @@ class BatchSession:
                 hint="compile it with a chunk and `stream: {batch: N, clocks: own}`, or use StreamSession",
             )
         self.manifest, self.runner, self.first = manifest, compiled.runner, compiled.first
-        self.calls = PlainCalls(manifest, compiled.runner)
-        self.states = dict(compiled.first)
+        self.calls = calls_of(manifest, compiled.runner)
+        self.states: Mapping[str, Any] = {name: value.copy() for name, value in compiled.first.items()}
         self.slots = [Slot(manifest.of_one()) for _ in range(manifest.streams)]
         self.axes = {e.name: e.batch_axis for e in [*manifest.inputs, *manifest.outputs]}
         self.axes |= {s.input: s.batch_axis for s in manifest.states}
@@ -85,7 +86,7 @@ class BatchSession:
             if not slot.open:
                 slot.empty()
                 slot.open, slot.finished = True, False
-                self.states = {n: self.mixed(n, v, self.first[n], {number}) for n, v in self.states.items()}
+                self.states = self.calls.with_rows(self.states, self.first, self.places({number}))
                 return number
         raise InputError(f"all {len(self.slots)} places are taken", hint="finish a stream, or compile a larger batch")
 
@@ -115,7 +116,7 @@ class BatchSession:
             feeds = self.feeds(taking)
             valid = [real for _, real in calls]
             results, states = self.calls.step(feeds, self.states, valid)
-            self.states = {n: self.mixed(n, v, states[n], taking) for n, v in self.states.items()}
+            self.states = self.carried(self.states, states, taking)
             for number in taking:
                 self.slots[number].collect(self.rows(results, number), calls[number][0])
         new = {n: slot.taken_out(self.seen(slot)) for n, slot in enumerate(self.slots) if n in taking or slot.finished}
@@ -168,10 +169,23 @@ class BatchSession:
         axis = self.axes[name]
         return [value] * len(self.slots) if axis is None else np.split(value, len(self.slots), axis=axis)
 
-    def mixed(self, name: str, old: Array, new: Array, numbers: set[int]) -> Array:
-        """A state with the new rows of some streams."""
-        axis = self.axes[name]
-        if axis is None or len(numbers) == len(self.slots):
-            return new
-        olds, news = self.split(name, old), self.split(name, new)
-        return np.concatenate([(news if i in numbers else olds)[i] for i in range(len(olds))], axis=axis)
+    def carried(self, old: Mapping[str, Any], new: Mapping[str, Any], taking: set[int]) -> Mapping[str, Any]:
+        """The states after a call: new ones for the streams that took part, the old ones of the others.
+
+        The fewer rows are moved, where all states have an axis for the batch.
+        """
+        others = set(range(len(self.slots))) - taking
+        if len(taking) < len(others) and all(self.axes[s.input] is not None for s in self.manifest.states):
+            return self.calls.with_rows(old, new, self.places(taking))
+        return self.calls.with_rows(new, old, self.places(others)) if others else new
+
+    def places(self, numbers: set[int]) -> Rows:
+        """Where the rows of some streams lie in each state that has an axis for the batch."""
+        found: dict[str, list[tuple[slice, ...]]] = {}
+        for state in self.manifest.states:
+            axis = self.axes[state.input]
+            if axis is not None:
+                rows = int(state.shape[axis]) // len(self.slots)
+                before = (slice(None),) * axis
+                found[state.input] = [(*before, slice(n * rows, (n + 1) * rows)) for n in sorted(numbers)]
+        return found

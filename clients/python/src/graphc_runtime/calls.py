@@ -16,6 +16,7 @@ from graphc_runtime.ort_model import Array, OrtModel, Runs, value_over
 from graphc_runtime.stream_buffer import Arrays
 
 BOUND_KINDS = "fiub"
+Rows = Mapping[str, Sequence[tuple[slice, ...]]]
 
 
 class Calls(Protocol):
@@ -33,6 +34,10 @@ class Calls(Protocol):
         Errors:
             ModelError: the model does not run.
         """
+        ...
+
+    def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
+        """States with some entries of others, which may be changed in place."""
         ...
 
 
@@ -61,6 +66,12 @@ class PlainCalls:
         return {o.name: results[o.name] for o in manifest.outputs}, {
             s.input: results[s.output] for s in manifest.states
         }
+
+    def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
+        made = {name: writable(value) for name, value in states.items()}
+        for name, places in rows.items():
+            put(made[name], np.asarray(source[name]), places)
+        return made
 
 
 class BoundCalls:
@@ -106,6 +117,13 @@ class BoundCalls:
             raise ModelError(f"the compiled model does not run: {first_line(err)}") from err
         return {name: buffer.copy() for name, buffer in self.given.items()}, BoundStates(self, written)
 
+    def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
+        holder = states.holder if type(states) is BoundStates and states.owner is self else self.filled(states)
+        for name, places in rows.items():
+            given = source.holder.buffers[name][0] if type(source) is BoundStates else source[name]
+            put(holder.buffers[name][0], given, places)
+        return BoundStates(self, holder)
+
     def filled(self, states: Mapping[str, Any]) -> BufferSet:
         """A set that holds states from elsewhere."""
         one = self.sets.free()
@@ -144,6 +162,17 @@ class BoundStates(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.holder.buffers)
+
+
+def writable(value: Any) -> Array:
+    """An array that may be changed: the value itself where it can be."""
+    array = np.asarray(value)
+    return array if array.flags.writeable else array.copy()
+
+
+def put(array: Array, source: Array, places: Sequence[tuple[slice, ...]]) -> None:
+    for place in places:
+        array[place] = source[place]
 
 
 def new_set(states: Sequence[tuple[str, str, tuple[int, ...], np.dtype[Any]]]) -> dict[str, Any]:

@@ -1,0 +1,239 @@
+// Many streams in one call, each of which begins and ends when it likes: models of `stream: {batch: N, clocks: own}`.
+// It needs graphc.hpp beside it.
+//
+//   graphc::Batch batch;
+//   if (!batch.open("server.onnx")) return fail(batch.error());
+//   const int one = batch.begin();                       // a place of the batch; -1 where all are taken
+//   batch.push(one, frames, count);                      // any number of frames of one stream
+//   batch.step();                                        // one call for all streams that have a chunk, or a tail, left
+//   drain(batch.output(one));                            // available() frames wait; take() hands them out
+//   batch.finish(one);                                   // the next steps give its tail; active(one) is false behind it
+//
+// What a stream gives is what it would give alone. The states of streams that take no part in a call stay as they are.
+
+#pragma once
+
+#include "graphc.hpp"
+
+namespace graphc {
+
+class Batch {
+ public:
+  bool open(const std::string& path, int threads = 1) { return open(path, std::make_unique<Onnxruntime>(), threads); }
+
+  bool open(const std::string& path, std::unique_ptr<Backend> backend, int threads = 1) {
+    opened_ = false;
+    Options options;
+    options.threads = threads;
+    if (!calls_.open(path, std::move(backend), options, error_)) return false;
+    const Manifest& manifest = calls_.manifest;
+    if (!manifest.own_clocks || manifest.any_size)
+      return error_ = "its streams share a clock, or its calls are of any size: compile it with a chunk and stream: {batch: N, clocks: own}", false;
+    inputs_.clear(), outputs_.clear();
+    for (const Port& port : manifest.inputs) inputs_.push_back(of_one(port));
+    for (const Port& port : manifest.outputs) outputs_.push_back(of_one(port));
+    size_t most = 0;
+    for (const Port& port : outputs_) most = std::max(most, port.bytes());
+    row_ = Memory(most);
+    slots_ = std::vector<Slot>(static_cast<size_t>(manifest.streams));
+    for (Slot& slot : slots_) {
+      for (const Port& port : inputs_) slot.memory.emplace_back(port.bytes());
+      if (!slot.lay_out(manifest, inputs_, outputs_, slot.memory, 1, error_)) return false;
+    }
+    calls_.begin();
+    return opened_ = true;
+  }
+
+  const std::string& error() const { return error_; }
+  const Manifest& manifest() const { return calls_.manifest; }
+  int places() const { return static_cast<int>(slots_.size()); }
+  bool active(int place) const { return in_range(place) && at(place).open; }
+
+  // Begins a stream; its place, or -1 where all are taken. What the last stream of the place left is gone.
+  int begin() {
+    if (!opened_) return error_ = "no model is open", -1;
+    for (size_t number = 0; number < slots_.size(); ++number) {
+      Slot& slot = slots_[number];
+      if (slot.open) continue;
+      slot.open = true, slot.finished = false, slot.fed = 0;
+      for (Input& input : slot.inputs) input.frames.clear(), input.pushed = 0, input.set = false;
+      slot.clear_outputs();
+      for (size_t i = 0; i < calls_.manifest.states.size(); ++i)
+        move_rows(calls_.first[i].data(), calls_.states()[i].data(), calls_.manifest.states[i], number);
+      return static_cast<int>(number);
+    }
+    return error_ = "all " + std::to_string(slots_.size()) + " places are taken", -1;
+  }
+
+  // Takes frames of a stream's first input, laid out as the offline model takes them for one stream.
+  bool push(int place, const void* data, int64_t frames) {
+    return takes_more(place) && feed(at(place), at(place).inputs.front(), data, frames);
+  }
+
+  // The same of a named input. A static input has one frame: its value.
+  bool push(int place, const std::string& name, const void* data, int64_t frames = 1) {
+    if (!takes_more(place)) return false;
+    for (Input& input : at(place).inputs)
+      if (input.port->name == name) return feed(at(place), input, data, frames);
+    return error_ = "'" + name + "' is no input of the model", false;
+  }
+
+  // No more frames of a stream will come: the steps that follow give its tail, and free its place.
+  bool finish(int place) {
+    if (!takes_more(place) || !at(place).may_end(error_)) return false;
+    at(place).finished = true;
+    close(at(place));
+    return true;
+  }
+
+  // Whether a step would make a call.
+  bool ready() const {
+    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.takes_part(); });
+  }
+
+  // One call for all streams that have a chunk, or a tail, left; none where no stream has.
+  bool step() {
+    if (!opened_) return error_ = "no model is open", false;
+    if (!ready()) return true;
+    for (Slot& slot : slots_) slot.taking = slot.takes_part();
+    if (!gather()) return false;
+    if (!calls_.run(1, error_)) return false;
+    keep_states();
+    for (size_t number = 0; number < slots_.size(); ++number) {
+      Slot& slot = slots_[number];
+      if (!slot.taking) continue;
+      slot.fed += calls_.manifest.chunk;
+      for (size_t i = 0; i < outputs_.size(); ++i) {
+        const Port& whole = calls_.manifest.outputs[i];
+        if (whole.batch_axis >= 0) cut_row(calls_.outputs[i].data(), row_.data(), whole, number);
+        const char* value = whole.batch_axis >= 0 ? row_.data() : calls_.outputs[i].data();
+        slot.collect(slot.outputs[i], value, outputs_[i].frames);
+      }
+      close(slot);
+    }
+    return true;
+  }
+
+  Output& output(int place) { return in_range(place) ? at(place).outputs.front() : none_; }
+  Output* output(int place, const std::string& name) { return in_range(place) ? at(place).output_named(name) : nullptr; }
+
+ private:
+  // One place of the batch: a stream, or none.
+  struct Slot : StreamBuffer {
+    std::vector<Memory> memory;
+    bool open = false, finished = false, taking = false;
+
+    bool takes_part() const { return open && (finished ? lacking(total_frames()) : StreamBuffer::ready(1)); }
+  };
+
+  Calls calls_;
+  std::vector<Port> inputs_, outputs_;  // as one stream has them
+  std::vector<Slot> slots_;
+  Memory row_;
+  Output none_;  // of a place that is not there
+  std::string error_;
+  bool opened_ = false;
+
+  bool in_range(int place) const { return place >= 0 && static_cast<size_t>(place) < slots_.size(); }
+  Slot& at(int place) { return slots_[static_cast<size_t>(place)]; }
+  const Slot& at(int place) const { return slots_[static_cast<size_t>(place)]; }
+
+  bool takes_more(int place) {
+    if (!active(place)) return error_ = "there is no stream " + std::to_string(place) + ": begin() begins one", false;
+    if (at(place).finished) return error_ = "the stream " + std::to_string(place) + " is finished", false;
+    return true;
+  }
+
+  bool feed(Slot& slot, Input& input, const void* data, int64_t frames) {
+    if (!slot.takes(input, data, frames, error_)) return false;
+    if (!input.port->fixed) input.frames.put(static_cast<const char*>(data), 0, frames, frames);
+    return true;
+  }
+
+  // Frees the place of a stream that is finished and whole.
+  static void close(Slot& slot) {
+    if (!slot.finished) return;
+    slot.all_seen(slot.total_frames());
+    if (!slot.lacking(slot.total_frames())) slot.open = false;
+  }
+
+  Port of_one(const Port& port) const {
+    Port one = port;
+    if (port.batch_axis >= 0) one.shape[static_cast<size_t>(port.batch_axis)] /= calls_.manifest.streams;
+    return one;
+  }
+
+  // Fills the inputs of a call: zeros in the rows of streams that take no part.
+  bool gather() {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const Port& whole = calls_.manifest.inputs[i];
+      Memory& into = calls_.inputs[i];
+      const Slot* given = nullptr;
+      std::memset(into.data(), 0, into.bytes());
+      for (size_t number = 0; number < slots_.size(); ++number) {
+        Slot& slot = slots_[number];
+        if (!slot.taking) continue;
+        Input& input = slot.inputs[i];
+        if (whole.fixed && !input.set) return error_ = "the static input '" + whole.name + "' of stream " + std::to_string(number) + " was not given", false;
+        if (whole.batch_axis < 0) {
+          if (given != nullptr && std::memcmp(given->inputs[i].memory->data(), input.memory->data(), into.bytes()) != 0)
+            return error_ = "the static input '" + whole.name + "' is one for all streams, and theirs differ", false;
+          given = &slot;
+          std::memcpy(into.data(), input.memory->data(), into.bytes());
+          continue;
+        }
+        if (!whole.fixed) StreamBuffer::fill(input, *input.memory, inputs_[i].frames);
+        put_row(input.memory->data(), into.data(), whole, number);
+      }
+    }
+    for (size_t number = 0; number < slots_.size(); ++number) {
+      const Slot& slot = slots_[number];
+      const int64_t left = slot.finished ? std::max<int64_t>(slot.total_frames() - slot.fed, 0) : calls_.manifest.chunk;
+      calls_.valid(static_cast<int64_t>(number), slot.taking ? std::min(left, calls_.manifest.chunk) : 0);
+    }
+    return true;
+  }
+
+  // The states after a call: those of streams that took no part stay as they were. The fewer rows are moved.
+  void keep_states() {
+    const std::vector<State>& states = calls_.manifest.states;
+    const auto taking = std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.taking; });
+    const bool apart = std::all_of(states.begin(), states.end(), [](const State& s) { return s.batch_axis >= 0; });
+    const bool into_earlier = apart && 2 * taking < static_cast<int64_t>(slots_.size());
+    if (into_earlier) calls_.go_back();
+    for (size_t number = 0; number < slots_.size(); ++number) {
+      if (slots_[number].taking != into_earlier) continue;
+      for (size_t i = 0; i < states.size(); ++i)
+        move_rows(calls_.earlier()[i].data(), calls_.states()[i].data(), states[i], number);
+    }
+  }
+
+  // The parts of an array of all streams that belong to one: `count` of them, so many bytes each.
+  template <typename Sized>
+  static void parts_of(const Sized& whole, int64_t streams, size_t& count, size_t& bytes) {
+    count = 1;
+    for (int a = 0; a < whole.batch_axis; ++a) count *= static_cast<size_t>(whole.shape[static_cast<size_t>(a)]);
+    bytes = whole.count() * whole.type->bytes / (count * static_cast<size_t>(streams));
+  }
+  void put_row(const char* row, char* whole, const Port& port, size_t number) const {
+    size_t count = 0, bytes = 0;
+    parts_of(port, calls_.manifest.streams, count, bytes);
+    for (size_t i = 0; i < count; ++i) std::memcpy(whole + (i * slots_.size() + number) * bytes, row + i * bytes, bytes);
+  }
+  void cut_row(const char* whole, char* row, const Port& port, size_t number) const {
+    size_t count = 0, bytes = 0;
+    parts_of(port, calls_.manifest.streams, count, bytes);
+    for (size_t i = 0; i < count; ++i) std::memcpy(row + i * bytes, whole + (i * slots_.size() + number) * bytes, bytes);
+  }
+  void move_rows(const char* from, char* to, const State& state, size_t number) const {
+    if (state.batch_axis < 0) return;
+    size_t count = 0, bytes = 0;
+    parts_of(state, calls_.manifest.streams, count, bytes);
+    for (size_t i = 0; i < count; ++i) {
+      const size_t place = (i * slots_.size() + number) * bytes;
+      std::memcpy(to + place, from + place, bytes);
+    }
+  }
+};
+
+}  // namespace graphc
