@@ -46,7 +46,7 @@ print(time.perf_counter() - start)
 FLAT = {
     "graphc.ir.model": "graphc.model",
     "graphc.offline.prepare": "graphc.offline",
-    "graphc.spec.schema": "graphc.spec",
+    "graphc.spec.stream_schema": "graphc.spec",
     "graphc.stream.propagation.analysis": "graphc.stream.analysis",
 }
 COMPILE = """
@@ -85,9 +85,8 @@ def seconds(script: str, packages: Path | None, *arguments: str) -> float:
     if packages is not None and not (packages / "graphc" / "ir").exists():
         for name, flat in FLAT.items():
             script = script.replace(name, flat)
-    run = subprocess.run(
-        [sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True, env=environment
-    )
+    command = [sys.executable, "-c", script, *arguments]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return float(run.stdout.split()[-1])
 
 
