@@ -116,6 +116,11 @@ def test_an_example_streams_equal_in_node(tmp_path: Path, name: str) -> None:
     play_in_both(None, table(tmp_path, by_init(tmp_path, name)))
 
 
+@needs_node
+def test_the_spectrum_of_the_page_shows_every_tone() -> None:
+    assert "# fail 0" in run("node", "--test", "tests/spectrum.test.js", cwd=CLIENTS / "web")
+
+
 @pytest.mark.xdist_group("cpp")
 @needs_cmake
 @needs_node
@@ -310,6 +315,7 @@ def test_the_readme_streams_in_a_page_by_one_command(tmp_path: Path) -> None:
     session = graphc.StreamSession(ROOT / "out" / "codec.onnx")
     want = session.run(samples[None, None].astype(np.float32))["decoded"].ravel()
     assert np.abs(np.array(seen["values"]) - want).max() < OFF_IN_A_BROWSER * max(1, np.abs(want).max())
+    assert seen["darkest"] < 100, "the tone stands in the spectrum"
     assert picture.stat().st_size > 10_000
 
 

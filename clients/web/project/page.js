@@ -40,6 +40,7 @@ class Strip {
 }
 
 const levels = new Strip(at('level'));
+const spectra = new Strip(at('spectrum'));
 const outputs = new Strip(at('output'));
 let low = 0;
 let high = decoder ? Math.max(1, 1.25 * decoder.threshold) : 1e-6;
@@ -55,14 +56,20 @@ function drawOutput({frames, data}) {
 
 /** Rows of numbers as shades: the larger, the darker. */
 function drawColumn(number, rows) {
-  outputs.column((pen, x, height) => {
-    for (let r = 0; r < rows; r++) {
-      const value = number(r);
-      if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-      const light = Math.round(255 * (1 - (value - low) / (high - low)));
+  const values = Array.from({length: rows}, (_, r) => number(r));
+  const finite = values.filter(Number.isFinite);
+  [low, high] = [Math.min(low, ...finite), Math.max(high, ...finite)];
+  shade(outputs, values, low, high);
+}
+
+/** A column of shades from one end of a range to the other, the first value on top. */
+function shade(strip, values, least, most) {
+  strip.column((pen, x, height) => {
+    values.forEach((value, r) => {
+      const light = Math.round(255 * (1 - Math.min(1, Math.max(0, (value - least) / (most - least)))));
       pen.fillStyle = `rgb(${light}, ${Math.min(255, light + 20)}, 255)`;
-      pen.fillRect(x, Math.floor((r * height) / rows), 1, Math.ceil(height / rows));
-    }
+      pen.fillRect(x, Math.floor((r * height) / values.length), 1, Math.ceil(height / values.length));
+    });
   });
 }
 
@@ -121,8 +128,9 @@ function see(message) {
     at('stop').hidden = true;
   }
   if (message.kind !== 'output') return;
-  const {outputs: calls, levels: powers, stats} = message;
+  const {outputs: calls, levels: powers, spectra: columns, stats} = message;
   powers.forEach(drawLevel);
+  columns.forEach((column) => shade(spectra, Array.from(column).reverse(), -80, 0));
   for (const found of calls) {
     drawOutput(found[stream.name]);
     if (trigger) listen(found[stream.name]);

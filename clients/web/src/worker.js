@@ -1,10 +1,11 @@
 // The worker beside a page: reads samples, makes calls, posts what is new and how it keeps up.
 //
 // It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples}, {kind: 'end'}, and
-// posts {kind: 'open', …}, {kind: 'output', outputs, levels, stats}, {kind: 'stopped', reason}, {kind: 'done'}.
+// posts {kind: 'open', …}, {kind: 'output', outputs, levels, spectra, stats}, {kind: 'stopped', reason}, {kind: 'done'}.
 
 import {GraphcError} from './manifest.js';
 import {Ring} from './ring.js';
+import {Spectrum} from './spectrum.js';
 import {StreamSession} from './stream.js';
 
 const POLL_MS = 4;
@@ -24,6 +25,8 @@ class Live {
     this.stats = {calls: 0, busy_ms: 0, heard_s: 0, dropped: 0, lost: 0, behind_s: 0};
     this.found = [];
     this.levels = [];
+    this.spectrum = new Spectrum(rate);
+    this.spectra = [];
     this.posted = 0;
     this.ended = false;
   }
@@ -64,19 +67,25 @@ class Live {
     this.stats.calls += 1;
     this.stats.heard_s += samples / this.rate;
     this.found.push(outputs);
-    if (samples) this.levels.push(power(this.block.subarray(0, samples)));
+    if (samples) {
+      const heard = this.block.subarray(0, samples);
+      this.levels.push(power(heard));
+      this.spectra.push(...this.spectrum.columns(heard));
+    }
     if (now - this.posted > POST_MS) this.post();
   }
 
-  /** Says what is new since the last word: outputs of every call, and the mean square of what each one heard. */
+  /** Says what is new since the last word: outputs of every call, the mean square of what each one heard, and
+   *  the spectra of that. */
   post() {
     if (!this.found.length) return;
     this.posted = performance.now();
     this.stats.lost = this.ring.lost;
     this.stats.behind_s = this.ring.waiting / this.rate;
-    postMessage({kind: 'output', outputs: this.found, levels: this.levels, stats: {...this.stats}});
+    postMessage({kind: 'output', outputs: this.found, levels: this.levels, spectra: this.spectra, stats: {...this.stats}});
     this.found = [];
     this.levels = [];
+    this.spectra = [];
   }
 }
 

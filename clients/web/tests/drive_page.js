@@ -29,6 +29,10 @@ try {
     events: window.events,
     frames: window.received.reduce((sum, one) => sum + one.frames, 0),
     values: window.received.flatMap((one) => Array.from(one.data, Number)),
+    darkest: ((canvas) => {
+      const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return Math.min(...data.filter((_, i) => i % 4 === 0 && data[i + 3] > 0));
+    })(document.getElementById('spectrum')),
     complaint: document.getElementById('said').textContent,
   }));
   if (picture) await page.screenshot({path: picture});

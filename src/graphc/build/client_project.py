@@ -34,6 +34,7 @@ WEB_SOURCES = (
     "manifest",
     "microphone",
     "ring",
+    "spectrum",
     "stream",
     "tap",
     "trigger",
