@@ -41,7 +41,7 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
     if unknown:
         facts.refuse(
             "its frames before the first are not all the same",
-            "pad with one value, and after this op",
+            "pad with a constant, and after this op",
         )
     return replace(step, facts=tuple(outputs))
 

@@ -61,7 +61,7 @@ def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
     wide = grown_letter(facts, terms, {time})
     if not isinstance(known, TimeConstant) or wide is None or wide not in terms.operands[other]:
         facts.refuse(
-            "makes a score matrix one side of which does not come from the stream",
+            "makes a score matrix with one side that does not come from the stream",
             "make queries and keys from stream inputs",
         )
     if time not in terms.output:

@@ -98,7 +98,7 @@ def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) ->
     if length is None:
         facts.refuse(
             f"ends after {listed(stops)} frames where the stream has {listed([x.length(n) for n in facts.lengths])}, "
-            "which no length of the same rate explains",
+            "and no length at the same rate fits both",
             "slice off a fixed number of frames, or to another stream of the same rate",
         )
     return length

@@ -176,5 +176,5 @@ def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
     if manifest.kind in DECODERS and getattr(manifest, manifest.kind) is None:
         raise ModelError(f"it is a {manifest.kind} and has no decoder", where=str(file))
     if manifest.transducer is not None and not manifest.transducer.fits:
-        raise ModelError("its joiner takes neither a predictor's output nor a token alone", where=str(file))
+        raise ModelError("its joiner takes neither a predictor's output nor a single token", where=str(file))
     return manifest, file.parent
