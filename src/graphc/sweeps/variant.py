@@ -45,7 +45,7 @@ def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Sets one value; keys on the way that are not there are made, passes are not.
+    """Sets one value. Missing keys on the way are made; missing passes are not.
 
     Errors:
         ValueError: the place is not there.

@@ -124,7 +124,7 @@ def computes_in_halves(model: onnx.ModelProto) -> bool:
 
 
 def widened(value: Array) -> Array:
-    """As float64, or complex parts aside; integers and bools too."""
+    """As float64; a complex value as its two parts on an axis behind the others."""
     return value.astype(np.float64) if value.dtype.kind != "c" else np.stack([value.real, value.imag], -1)
 
 

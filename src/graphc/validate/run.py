@@ -137,7 +137,7 @@ def compare_all(
 
 
 def of_stream(outputs: Array, want: Array) -> Array:
-    """Of an output without time that the reference has once for the whole stream, the last call's value."""
+    """The last call's value, where the reference has one value for the whole stream; else all of them."""
     return outputs[-1] if len(outputs.shape) == len(want.shape) + 1 else outputs
 
 
