@@ -35,7 +35,7 @@ class Grid:
 
 
 def best_grid(weights: Array, bits: int, symmetric: bool, importance: Array | float = 1.0) -> Grid:
-    """The grid with the least squared error, among those over more and more of the range.
+    """The grid with the least squared error, over the whole range of the weights or a part of it.
 
     Outliers are worth cutting off where that makes the steps for all others finer. Each candidate's scale is then the
     one that fits its integers best, by least squares.
