@@ -108,7 +108,8 @@ def disagreements(offline: Offline) -> list[str]:
         except NoFormulaError:
             continue
         seen = [*zip(evaluation.lengths, known.values, strict=True)]
-        seen += [(n, run[name]) for n, run in zip(held_out, values, strict=True)]
+        alone = known.values[0]  # of weights alone, which no run gives
+        seen += [(n, run.get(name, alone)) for n, run in zip(held_out, values, strict=True)]
         wrong += [f"{name} at {n}" for n, value in seen if not agrees(found, value, n)]
     return wrong
 
