@@ -92,7 +92,7 @@ benchmarks: .venv/.tested
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
 	$(BIN)/python benchmarks/lifting.py
-	$(BIN)/python benchmarks/revisions.py
+	$(BIN)/python benchmarks/revisions.py --networks 1000
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/conformer_on_targets.py
 	$(BIN)/python benchmarks/clients.py
