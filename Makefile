@@ -87,7 +87,7 @@ zoo: .venv/.tested
 	$(BIN)/python -m zoo --page
 
 benchmarks: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python -m pip install -q -e '.[bench,litert,mnn,openvino,tract]'
 	$(BIN)/python benchmarks/fusion.py --profile
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
