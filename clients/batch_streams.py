@@ -7,9 +7,9 @@
      "steps": [["begin", 0], ["push", 0, "features", 7], ["step"], ["finish", 0], ["step"], ["take", 0, 0]],
      "streams": [[{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.batch.0.0.out.bin"}]]}
 
-``begin`` names the place that the stream gets, the first that is free. A push takes the next bytes of the input file,
-laid out as the offline model takes them for one stream. ``take`` names a place and a stream: its outputs, all of which
-wait then.
+``begin`` names the place that the stream gets, the first that is free. ``drop`` frees a place at once. A push takes
+the next bytes of the input file, laid out as the offline model takes them for one stream. ``take`` names a place and
+a stream: its outputs, all of which wait then.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from graphc_runtime import BatchSession
 
 Array = NDArray[Any]
 STREAMS = 7
+DROPPED = 3
 
 
 class Recording:
@@ -48,7 +49,7 @@ class Recording:
         place = self.session.open()
         self.steps.append(["begin", place])
         self.stream[place] = len(self.got)
-        self.got.append({o.name: [] for o in self.session.manifest.outputs})
+        self.got.append({o.name: [] for o in self.session.manifest.outputs if self.stream[place] != DROPPED})
         slot = self.session.slots[place]
         self.left[place] = self.rng.uniform(0.2, 5) + slot.manifest.min_frames / slot.chunk
         for name, entry in slot.statics.items():
@@ -74,6 +75,11 @@ class Recording:
             shape = [count if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
             self.push(place, name, drawn(self.rng, [count, *shape] if entry.is_step else shape, entry.dtype), count)
         self.left[place] -= share
+        if self.stream[place] == DROPPED:
+            self.steps.append(["drop", place])
+            self.session.drop(place)
+            del self.left[place], self.stream[place]
+            return
         if self.left[place] <= 0:
             self.steps.append(["finish", place])
             self.session.finish(place)
@@ -82,8 +88,9 @@ class Recording:
     def step(self) -> None:
         self.steps.append(["step"])
         for place, new in self.session.step().items():
-            for name, value in new.items():
-                self.got[self.stream[place]][name].append(value)
+            got = self.got[self.stream[place]]
+            for name in got:
+                got[name].append(new[name])
         for place, slot in enumerate(self.session.slots):
             if place in self.stream and not slot.open:
                 self.steps.append(["take", place, self.stream.pop(place)])

@@ -690,7 +690,6 @@ class Output {
   }
 
  private:
-  friend class Batch;
   friend class Stream;
   friend struct StreamBuffer;
   const Port* port_ = nullptr;
@@ -949,6 +948,7 @@ class Stream : private StreamBuffer {
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
     opened_ = false;
     options_ = options;
+    inputs.clear(), outputs.clear();
     if (!calls_.open(path, std::move(backend), options, error_)) return false;
     if (!lay_out(manifest(), manifest().inputs, manifest().outputs, calls_.inputs, larger(), error_)) return false;
     if (options.reset_below > 0) {

@@ -8,6 +8,7 @@
 //   batch.step();                                        // one call for all streams that have a chunk, or a tail, left
 //   drain(batch.output(one));                            // available() frames wait; take() hands them out
 //   batch.finish(one);                                   // the next steps give its tail; active(one) is false behind it
+//   batch.drop(one);                                     // or frees the place at once
 //
 // What a stream gives is what it would give alone. The states of streams that take no part in a call stay as they are.
 
@@ -23,12 +24,18 @@ class Batch {
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, int threads = 1) {
     opened_ = false;
+    slots_.clear();
     Options options;
     options.threads = threads;
     if (!calls_.open(path, std::move(backend), options, error_)) return false;
     const Manifest& manifest = calls_.manifest;
     if (!manifest.own_clocks || manifest.any_size)
       return error_ = "its streams share a clock, or its calls are of any size: compile it with a chunk and stream: {batch: N, clocks: own}", false;
+    for (const Port& port : manifest.inputs)
+      if (!port.fixed && port.batch_axis < 0) return error_ = port.name + " has no axis for the streams", false;
+    for (const std::vector<Port>* side : {&manifest.inputs, &manifest.outputs})
+      for (const Port& port : *side)
+        if (port.batch_axis >= 0 && port.batch_axis == port.axis) return error_ = "streams and frames of " + port.name + " lie on one axis", false;
     inputs_.clear(), outputs_.clear();
     for (const Port& port : manifest.inputs) inputs_.push_back(of_one(port));
     for (const Port& port : manifest.outputs) outputs_.push_back(of_one(port));
@@ -38,7 +45,7 @@ class Batch {
     slots_ = std::vector<Slot>(static_cast<size_t>(manifest.streams));
     for (Slot& slot : slots_) {
       for (const Port& port : inputs_) slot.memory.emplace_back(port.bytes());
-      if (!slot.lay_out(manifest, inputs_, outputs_, slot.memory, 1, error_)) return false;
+      if (!slot.lay_out(manifest, inputs_, outputs_, slot.memory, 1, error_)) return slots_.clear(), false;
     }
     calls_.begin();
     return opened_ = true;
@@ -81,8 +88,17 @@ class Batch {
   // No more frames of a stream will come: the steps that follow give its tail, and free its place.
   bool finish(int place) {
     if (!takes_more(place) || !at(place).may_end(error_)) return false;
+    for (const Input& input : at(place).inputs)
+      if (input.port->fixed && !input.set) return error_ = "the static input '" + input.port->name + "' was not given: push it, or drop the stream", false;
     at(place).finished = true;
     close(at(place));
+    return true;
+  }
+
+  // Frees the place of a stream at once: nothing more comes of it.
+  bool drop(int place) {
+    if (!active(place)) return error_ = "there is no stream " + std::to_string(place), false;
+    at(place).open = false;
     return true;
   }
 
@@ -96,7 +112,8 @@ class Batch {
     if (!opened_) return error_ = "no model is open", false;
     if (!ready()) return true;
     for (Slot& slot : slots_) slot.taking = slot.takes_part();
-    if (!gather()) return false;
+    if (!statics_fit()) return false;
+    gather();
     if (!calls_.run(1, error_)) return false;
     keep_states();
     for (size_t number = 0; number < slots_.size(); ++number) {
@@ -105,9 +122,10 @@ class Batch {
       slot.fed += calls_.manifest.chunk;
       for (size_t i = 0; i < outputs_.size(); ++i) {
         const Port& whole = calls_.manifest.outputs[i];
-        if (whole.batch_axis >= 0) cut_row(calls_.outputs[i].data(), row_.data(), whole, number);
-        const char* value = whole.batch_axis >= 0 ? row_.data() : calls_.outputs[i].data();
-        slot.collect(slot.outputs[i], value, outputs_[i].frames);
+        const char* all = calls_.outputs[i].data();
+        if (whole.batch_axis >= 0)
+          each_part(whole, number, [&](size_t place, size_t at, size_t bytes) { std::memcpy(row_.data() + at, all + place, bytes); });
+        slot.collect(slot.outputs[i], whole.batch_axis >= 0 ? row_.data() : all, outputs_[i].frames);
       }
       close(slot);
     }
@@ -123,7 +141,10 @@ class Batch {
     std::vector<Memory> memory;
     bool open = false, finished = false, taking = false;
 
-    bool takes_part() const { return open && (finished ? lacking(total_frames()) : StreamBuffer::ready(1)); }
+    bool takes_part() const {
+      const bool given = std::all_of(inputs.begin(), inputs.end(), [](const Input& i) { return !i.port->fixed || i.set; });
+      return open && given && (finished ? lacking(total_frames()) : StreamBuffer::ready(1));
+    }
   };
 
   Calls calls_;
@@ -163,27 +184,35 @@ class Batch {
     return one;
   }
 
+  // Whether the static inputs of a call can be given: nothing is taken where not.
+  bool statics_fit() {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!inputs_[i].fixed || inputs_[i].batch_axis >= 0) continue;
+      const Memory* given = nullptr;
+      for (const Slot& slot : slots_) {
+        if (!slot.taking) continue;
+        const Memory& own = *slot.inputs[i].memory;
+        if (given != nullptr && std::memcmp(given->data(), own.data(), own.bytes()) != 0)
+          return error_ = "the static input '" + inputs_[i].name + "' is one for all streams, and theirs differ", false;
+        given = &own;
+      }
+    }
+    return true;
+  }
+
   // Fills the inputs of a call: zeros in the rows of streams that take no part.
-  bool gather() {
+  void gather() {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       const Port& whole = calls_.manifest.inputs[i];
       Memory& into = calls_.inputs[i];
-      const Slot* given = nullptr;
       std::memset(into.data(), 0, into.bytes());
       for (size_t number = 0; number < slots_.size(); ++number) {
         Slot& slot = slots_[number];
         if (!slot.taking) continue;
-        Input& input = slot.inputs[i];
-        if (whole.fixed && !input.set) return error_ = "the static input '" + whole.name + "' of stream " + std::to_string(number) + " was not given", false;
-        if (whole.batch_axis < 0) {
-          if (given != nullptr && std::memcmp(given->inputs[i].memory->data(), input.memory->data(), into.bytes()) != 0)
-            return error_ = "the static input '" + whole.name + "' is one for all streams, and theirs differ", false;
-          given = &slot;
-          std::memcpy(into.data(), input.memory->data(), into.bytes());
-          continue;
-        }
-        if (!whole.fixed) StreamBuffer::fill(input, *input.memory, inputs_[i].frames);
-        put_row(input.memory->data(), into.data(), whole, number);
+        Memory& row = *slot.inputs[i].memory;
+        if (!whole.fixed) StreamBuffer::fill(slot.inputs[i], row, inputs_[i].frames);
+        if (whole.batch_axis < 0) std::memcpy(into.data(), row.data(), into.bytes());
+        else each_part(whole, number, [&](size_t place, size_t at, size_t bytes) { std::memcpy(into.data() + place, row.data() + at, bytes); });
       }
     }
     for (size_t number = 0; number < slots_.size(); ++number) {
@@ -191,7 +220,6 @@ class Batch {
       const int64_t left = slot.finished ? std::max<int64_t>(slot.total_frames() - slot.fed, 0) : calls_.manifest.chunk;
       calls_.valid(static_cast<int64_t>(number), slot.taking ? std::min(left, calls_.manifest.chunk) : 0);
     }
-    return true;
   }
 
   // The states after a call: those of streams that took no part stay as they were. The fewer rows are moved.
@@ -208,31 +236,17 @@ class Batch {
     }
   }
 
-  // The parts of an array of all streams that belong to one: `count` of them, so many bytes each.
-  template <typename Sized>
-  static void parts_of(const Sized& whole, int64_t streams, size_t& count, size_t& bytes) {
-    count = 1;
+  // The parts of an array of all streams that belong to one: where each lies, where in the row of that one, and its bytes.
+  template <typename Sized, typename Part>
+  void each_part(const Sized& whole, size_t number, const Part& part) const {
+    size_t count = 1;
     for (int a = 0; a < whole.batch_axis; ++a) count *= static_cast<size_t>(whole.shape[static_cast<size_t>(a)]);
-    bytes = whole.count() * whole.type->bytes / (count * static_cast<size_t>(streams));
-  }
-  void put_row(const char* row, char* whole, const Port& port, size_t number) const {
-    size_t count = 0, bytes = 0;
-    parts_of(port, calls_.manifest.streams, count, bytes);
-    for (size_t i = 0; i < count; ++i) std::memcpy(whole + (i * slots_.size() + number) * bytes, row + i * bytes, bytes);
-  }
-  void cut_row(const char* whole, char* row, const Port& port, size_t number) const {
-    size_t count = 0, bytes = 0;
-    parts_of(port, calls_.manifest.streams, count, bytes);
-    for (size_t i = 0; i < count; ++i) std::memcpy(row + i * bytes, whole + (i * slots_.size() + number) * bytes, bytes);
+    const size_t bytes = count == 0 ? 0 : whole.count() * whole.type->bytes / (count * slots_.size());
+    for (size_t i = 0; i < count; ++i) part((i * slots_.size() + number) * bytes, i * bytes, bytes);
   }
   void move_rows(const char* from, char* to, const State& state, size_t number) const {
     if (state.batch_axis < 0) return;
-    size_t count = 0, bytes = 0;
-    parts_of(state, calls_.manifest.streams, count, bytes);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t place = (i * slots_.size() + number) * bytes;
-      std::memcpy(to + place, from + place, bytes);
-    }
+    each_part(state, number, [&](size_t place, size_t, size_t bytes) { std::memcpy(to + place, from + place, bytes); });
   }
 };
 

@@ -263,10 +263,20 @@ def test_a_static_input_without_a_batch_axis_is_one_for_all(tmp_path: Path) -> N
     stream = "chunk: 2, batch: 2, clocks: own, inputs: {x: {axis: 1}, g: {static: true}}"
     graphc.compile(spec_of(tmp_path, stream))
     session = BatchSession(tmp_path / "out.onnx")
+    x = random(1, 4, 4)
     for value in (1.0, 2.0):
-        session.push(session.open(), x=random(1, 4, 4), g=np.full(4, value, np.float32))
+        session.push(session.open(), x=x, g=np.full(4, value, np.float32))
     with pytest.raises(InputError, match="the static input 'g' is one for all streams, and stream 1 has another value"):
         session.step()
+    session.push(1, g=np.ones(4, np.float32))
+    found = session.step()
+    assert all(np.array_equal(found[place]["y"], x[:, :2]) for place in (0, 1)), "what was refused took nothing"
+    session.drop(1)
+    assert session.free == 1
+    with pytest.raises(InputError, match="there is no stream 1"):
+        session.drop(1)
+    with pytest.raises(InputError, match="the static input 'g' of stream 1 was not given; push it, or drop"):
+        session.finish(session.open())
 
 
 def test_a_batch_that_the_model_has_no_axis_for_is_refused(tmp_path: Path) -> None:

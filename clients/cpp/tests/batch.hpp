@@ -31,6 +31,8 @@ bool play_batch(const graphc::json::Value& table, const std::vector<char>& fed, 
       if (done) at += port->frame_bytes() / sharing * static_cast<size_t>(frames);
     } else if (what == "finish") {
       done = batch.finish(place);
+    } else if (what == "drop") {
+      done = batch.drop(place);
     } else if (what == "take") {
       const auto& outputs = table["streams"].items[static_cast<size_t>(step.items[2].integer())].items;
       done = !batch.active(place);

@@ -143,7 +143,8 @@ class BlockedWeights:
 
 
 def with_input(name: str, nodes: list[Node]) -> list[Node]:
-    return [n for n in nodes if n.inputs[0].name == name]
+    """The products of one tensor, one for each weight."""
+    return list({n.inputs[1].name: n for n in nodes if n.inputs[0].name == name}.values())
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.api import Constant, Node, Rewrite, Scene, Tensor, Variable, register_rewrite, weight_of
+from graphc.api import Constant, Node, Rewrite, Scene, Tensor, Variable, register_rewrite, standard, weight_of
 
 Array = NDArray[Any]
 BIAS = 3
@@ -36,7 +36,8 @@ class QueryBias(Rewrite):
     needs = ("com.microsoft::MultiHeadAttention",)
 
     def apply(self, scene: Scene) -> int:
-        return sum(moved_back(scene, n) for n in scene.graph.nodes if n.op == "MultiHeadAttention")
+        found = [n for n in scene.graph.nodes if n.op == "MultiHeadAttention" and n.domain == "com.microsoft"]
+        return sum(moved_back(scene, n) for n in found)
 
 
 def moved_back(scene: Scene, attention: Node) -> bool:
@@ -99,13 +100,13 @@ def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, li
     """The Add of a constant that a reader of the queries leads to, the constant's place, and the moves on the way."""
     chain: list[Node] = []
     source = query
-    while reader.op in MOVES and reader.inputs[0] is source:
+    while reader.op in MOVES and standard(reader) and reader.inputs[0] is source:
         chain.append(reader)
         source = reader.outputs[0]
         if scene.fixed(source) is None or len(source.outputs) != 1 or not scene.is_inner(source):
             return None
         reader = source.outputs[0]
-    if reader.op != "Add":
+    if reader.op != "Add" or not standard(reader):
         return None
     index = 0 if reader.inputs[1] is source else 1
     return (reader, index, chain) if weight_of(reader.inputs[index]) is not None else None

@@ -42,7 +42,7 @@ def fingerprint_of(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[
         beside = {name: path.parent / name for name in external_files(path)}
         external = {name: file_digest(p) for name, p in beside.items() if p.is_file() and not p.is_symlink()}
     except OSError as err:
-        raise ModelError(f"the model cannot be read: {err.strerror}", where=str(path)) from err
+        raise ModelError(f"it cannot be read: {err.strerror}", where=str(err.filename or path)) from err
     return {
         "spec": spec_digest(spec_file),
         "model": model,

@@ -99,7 +99,7 @@ class Pipeline:
             finally:
                 self.failing = checks.failing
         self.note_exact(None, model, proto)
-        self.progress("sight", len(self.plan.passes), len(self.plan.passes))
+        self.progress("what each state moves", len(self.plan.passes), len(self.plan.passes))
         tolerance = fitting(merged_tolerance(self.validation.tolerance), self.source)
         sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
         kernels = checks.kernels(model, proto)

@@ -134,5 +134,5 @@ def pass_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
 
 
 def finite_numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The values that are numbers; an SNR of equal outputs, which is infinite, is left out."""
+    """The values that are finite numbers."""
     return {k: float(v) for k, v in values.items() if isinstance(v, int | float) and math.isfinite(v)}

@@ -53,7 +53,7 @@ class BatchSession:
         session.push(one, features=frames)      # [1, any number of frames, 40]
         for slot, new in session.step().items():
             print(slot, new["log_probs"])
-        session.finish(one)                     # the next steps give its tail and free its place
+        session.finish(one)                     # the next steps give its tail and free its place; drop(one) gives none
     """
 
     def __init__(self, model: str | Path | Compiled, threads: int = 1):
@@ -103,10 +103,24 @@ class BatchSession:
             slot.keep(name, value)
 
     def finish(self, number: int) -> None:
-        """Says that no more frames of a stream will come; the steps that follow give its tail and free its place."""
+        """Says that no more frames of a stream will come; the steps that follow give its tail and free its place.
+
+        Errors:
+            InputError: no such stream, inputs that end at different times, a stream that is too short, or one whose
+                static inputs were not given.
+        """
         slot = self.stream(number)
         slot.check_length(slot.total_frames())
+        self.check_statics({number})
         slot.finished = True
+
+    def drop(self, number: int) -> None:
+        """Frees the place of a stream at once: nothing more comes of it.
+
+        Errors:
+            InputError: no such stream.
+        """
+        self.stream(number).open = False
 
     def step(self) -> dict[int, Arrays]:
         """One call for all streams that have a chunk or are finished: what is new of each; nothing where none has."""
@@ -137,23 +151,12 @@ class BatchSession:
 
     def feeds(self, taking: set[int]) -> Arrays:
         """The inputs of a call: zeros in the rows of streams that take no part."""
-        rows: list[Arrays] = []
-        for number, slot in enumerate(self.slots):
-            if number in taking:
-                absent = [name for name in slot.statics if name not in slot.values]
-                if absent:
-                    raise InputError(f"the static input '{absent[0]}' of stream {number} was not given")
-                rows.append({**slot.cut_chunk(slot.chunk), **slot.values})
-            else:
-                rows.append({})
+        self.check_statics(taking)
+        rows = [
+            {**slot.cut_chunk(slot.chunk), **slot.values} if number in taking else {}
+            for number, slot in enumerate(self.slots)
+        ]
         known = rows[min(taking)]
-        for name in [n for n in known if self.axes[n] is None]:
-            other = next((i for i in taking if not np.array_equal(rows[i][name], known[name])), None)
-            if other is not None:
-                raise InputError(
-                    f"the static input '{name}' is one for all streams, and stream {other} has another value",
-                    hint="give it an axis for the batch in the model, or run such streams in batches of their own",
-                )
         blank = {name: np.zeros_like(value) for name, value in known.items()}
         return {
             name: value
@@ -161,6 +164,27 @@ class BatchSession:
             else np.concatenate([row.get(name, blank[name]) for row in rows], axis=axis)
             for name, value in known.items()
         }
+
+    def check_statics(self, taking: set[int]) -> None:
+        """
+        Errors:
+            InputError: a stream lacks a static input, or streams have several values of one that they share.
+        """
+        first = self.slots[min(taking)]
+        for number in sorted(taking):
+            slot = self.slots[number]
+            absent = next((name for name in slot.statics if name not in slot.values), None)
+            if absent is not None:
+                raise InputError(
+                    f"the static input '{absent}' of stream {number} was not given",
+                    hint="push it, or drop() the stream",
+                )
+            for name in [n for n in slot.statics if self.axes[n] is None]:
+                if not np.array_equal(slot.values[name], first.values[name]):
+                    raise InputError(
+                        f"the static input '{name}' is one for all streams, and stream {number} has another value",
+                        hint="give it an axis for the batch in the model, or run such streams in batches of their own",
+                    )
 
     def rows(self, results: Arrays, number: int) -> Arrays:
         return {name: self.split(name, value)[number] for name, value in results.items()}

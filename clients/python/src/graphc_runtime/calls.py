@@ -37,7 +37,7 @@ class Calls(Protocol):
         ...
 
     def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
-        """States with some entries of others, which may be changed in place."""
+        """States with some entries of others. The states may be changed in place, the others are not."""
         ...
 
 
