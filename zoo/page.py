@@ -22,8 +22,8 @@ to yours.
 built stands in the folder `zoo/recipes`, one file a package.
 
 - **equal**: the stream gives what the offline model gives, at every length. Its manifest says *proved* or *tried*.
-- **limited**: the offline attention sees all frames, which no stream can. The spec limits it, and the stream equals the limited
-  model. Train with the limit that you deploy: [Limit an attention](how-to/limit-attention.md).
+- **limited**: the offline attention sees all frames, which no stream can. The spec limits it, and the stream equals
+  the limited model. Train with the limit that you deploy: [Limit an attention](how-to/limit-attention.md).
 - **window**: an exact lift is refused, for the reason given. The spec streams over the last N frames, and each call
   gives what the offline model gives for these.
 
