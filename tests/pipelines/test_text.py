@@ -256,7 +256,7 @@ def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"predictor": None}, "neither a predictor's output nor a token"),
+        ({"predictor": None}, "neither a predictor's output nor a single token"),
         (
             {"joiner": {"stage": "joiner", "encoder": "encoder", "token": "", "output": "logits"}, "predictor": None},
             "neither",
