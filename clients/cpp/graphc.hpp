@@ -762,12 +762,17 @@ struct StreamBuffer {
       std::memcpy(input.memory->data(), data, input.memory->bytes());
       return input.set = true;
     }
-    for (const Input& other : inputs)
-      if (other.port->fixed && !other.set) return error = "the static input '" + other.port->name + "' comes first", false;
+    if (const Input* other = missing()) return error = "the static input '" + other->port->name + "' comes first", false;
     input.pushed += frames;
     if (longest < 0 || total_frames() <= longest) return true;
     input.pushed -= frames;
     return error = "a stream of more than " + std::to_string(longest) + " frames", false;
+  }
+  // A static input that was not given; null where all were.
+  const Input* missing() const {
+    for (const Input& input : inputs)
+      if (input.port->fixed && !input.set) return &input;
+    return nullptr;
   }
   // The next frames of an input, with zeros where the stream ends.
   static void fill(Input& input, Memory& memory, int64_t frames) {

@@ -88,8 +88,8 @@ class Batch {
   // No more frames of a stream will come: the steps that follow give its tail, and free its place.
   bool finish(int place) {
     if (!takes_more(place) || !at(place).may_end(error_)) return false;
-    for (const Input& input : at(place).inputs)
-      if (input.port->fixed && !input.set) return error_ = "the static input '" + input.port->name + "' was not given: push it, or drop the stream", false;
+    if (const Input* input = at(place).missing())
+      return error_ = "the static input '" + input->port->name + "' was not given: push it, or drop the stream", false;
     at(place).finished = true;
     close(at(place));
     return true;
@@ -142,8 +142,7 @@ class Batch {
     bool open = false, finished = false, taking = false;
 
     bool takes_part() const {
-      const bool given = std::all_of(inputs.begin(), inputs.end(), [](const Input& i) { return !i.port->fixed || i.set; });
-      return open && given && (finished ? lacking(total_frames()) : StreamBuffer::ready(1));
+      return open && missing() == nullptr && (finished ? lacking(total_frames()) : StreamBuffer::ready(1));
     }
   };
 

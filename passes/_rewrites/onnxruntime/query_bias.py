@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from graphc_passes._rewrites.layout.moves_to_gather import moved
 from numpy.typing import NDArray
 
 from graphc.api import Constant, Node, Rewrite, Scene, Tensor, Variable, register_rewrite, standard, weight_of
@@ -115,12 +116,9 @@ def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, li
 def carried(scene: Scene, value: Array, chain: list[Node]) -> Array:
     """What moves make of a value, with one entry along the axes over which it is the same."""
     for node in chain:
-        if node.op == "Transpose":
-            value = value.transpose(node.attrs.get("perm", list(range(value.ndim))[::-1]))
-        else:
-            sizes = scene.fixed(node.outputs[0])
-            assert sizes is not None
-            value = value.reshape(sizes)
+        after = moved(scene, node, value)
+        assert after is not None
+        value = after
     for axis in range(value.ndim):
         one = value.take([0], axis=axis)
         value = one if np.array_equal(np.broadcast_to(one, value.shape), value) else value
