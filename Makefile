@@ -2,6 +2,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 SOUND ?= examples/wake_word/alexa.wav
 
+# Tests start many commands: modules are kept compiled, whatever the machine says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed

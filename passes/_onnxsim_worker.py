@@ -35,7 +35,7 @@ def simplify_file(source: str, target: str, memory: int) -> None:
 
 
 def run(request: dict[str, Any]) -> str:
-    """An empty string, or why there is no result."""
+    """An empty string, or the reason for no result."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -72,7 +72,7 @@ def await_end(child: int, reader: int, seconds: float) -> str:
     if reader in events:
         return ""
     os.kill(child, signal.SIGKILL)
-    return "whoever asked has ended" if events else f"onnxsim was not done after {seconds:g} s"
+    return "the process that asked for it has ended" if events else f"onnxsim was not done after {seconds:g} s"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Put features in front of a model, so that it takes samples."""
+"""Feature extraction in front of a model, so that it takes samples."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class FrontEndOptions(PassConfig):
     torchaudio_mel: TorchaudioMel | None = Field(default=None, description="torchaudio's MelSpectrogram, or its MFCC")
     librosa_mel: LibrosaMel | None = Field(default=None, description="librosa's melspectrogram, or its mfcc")
     openwakeword_mel: OpenwakewordMel | None = Field(default=None, description="openWakeWord's features")
-    input: str | None = Field(default=None, description="the input that takes features; the only one that fits")
-    samples: str = Field(default="samples", min_length=1, description="the name of the input in its place")
+    input: str | None = Field(default=None, description="the input that takes features; default: the one that fits")
+    samples: str = Field(default="samples", min_length=1, description="the name of the input that replaces it")
     scale: float = Field(
         default=1.0,
         ge=1e-9,
         le=1e9,
-        description="what samples are multiplied by first; 32768 where training had 16-bit numbers",
+        description="the factor that samples are multiplied by first; 32768 if training used 16-bit integers",
     )
     cmvn: Cmvn | None = Field(default=None, description="normalisation of the features")
     time_axis: int | None = Field(default=None, description="of that input")
     feature_axis: int | None = Field(default=None, description="of that input")
     counts: list[str] | None = Field(
         default=None,
-        description="inputs that count frames of features; all of whole numbers with no axis but the batch",
+        description="inputs that count frames of features; default: all of integers with no axis but the batch",
     )
 
     @model_validator(mode="after")
@@ -60,7 +60,7 @@ class FrontEndOptions(PassConfig):
         return self
 
     def front_end(self, folder: Path) -> FrontEnd:
-        """What these options and their files say.
+        """The front end that these options and their files describe.
 
         Errors:
             PassError: an option that a stream cannot have, or a file that does not fit.
@@ -121,7 +121,7 @@ class AttachFrontEnd(Pass[FrontEndOptions]):
 
 
 def free_shapes(graph: onnx.GraphProto) -> None:
-    """Forgets the sizes that an exporter wrote down for one length, which onnxruntime would believe."""
+    """Removes the sizes that an exporter recorded for one length, which onnxruntime would rely on."""
     del graph.value_info[:]
     for output in graph.output:
         for axis, dim in enumerate(output.type.tensor_type.shape.dim):
@@ -129,7 +129,7 @@ def free_shapes(graph: onnx.GraphProto) -> None:
 
 
 def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -> onnx.ModelProto:
-    """A model that takes samples where it took features.
+    """A model that takes samples instead of features.
 
     Errors:
         PassError: no input fits the features.
@@ -145,7 +145,7 @@ def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -
     if config.samples in taken or any(makes_features(name) for name in taken):
         raise PassError(
             f"attach_front_end.samples: the model already has a tensor '{config.samples}', or a front end",
-            hint="name the new input otherwise",
+            hint="choose another name for the new input",
         )
     opset = next(o.version for o in made.opset_import if o.domain in ("", "ai.onnx"))
     writer = NodeWriter(PREFIX, opset)

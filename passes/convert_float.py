@@ -1,4 +1,4 @@
-"""Weights, and where asked arithmetic, in floats of 16 bits."""
+"""Weights, and if asked arithmetic, in 16-bit floats."""
 
 from __future__ import annotations
 
@@ -34,22 +34,20 @@ FIRST_BFLOAT16 = 13
 
 
 class ConvertOptions(PassConfig):
-    to: Literal["float16", "bfloat16"] = Field(default="float16", description="the type of 16 bits")
-    compute: bool = Field(default=False, description="compute in it too, where the runtime can; ports stay as they are")
+    to: Literal["float16", "bfloat16"] = Field(default="float16", description="the 16-bit type")
+    compute: bool = Field(default=False, description="also compute in it, where possible; ports keep their types")
     exclude_ops: list[str] = Field(default=[], description="op types whose weights, or arithmetic, stay in float32")
 
     @model_validator(mode="after")
     def fitting(self) -> ConvertOptions:
         if self.compute and self.to == "bfloat16":
-            raise ValueError(
-                "compute: onnxruntime has hardly any op in bfloat16; leave compute out, or use to: float16"
-            )
+            raise ValueError("compute: onnxruntime has few ops in bfloat16; leave compute out, or set to: float16")
         return self
 
 
 @register_pass
 class ConvertFloat(Pass[ConvertOptions]):
-    """Stores weights in floats of 16 bits.
+    """Stores weights as 16-bit floats.
 
     What it does:
         Every float32 weight of some size is stored as float16 or bfloat16, with a Cast to float32 behind it; with
@@ -85,7 +83,7 @@ class ConvertFloat(Pass[ConvertOptions]):
 
 
 def stored(model: Model, config: ConvertOptions) -> list[str]:
-    """Puts weights of 16 bits and a Cast in the place of each float32 one. Changes the model in place."""
+    """Replaces each float32 weight by a 16-bit one and a Cast. Changes the model in place."""
     graph, taken = model.graph, names_in(model.graph)
     dtype = np.dtype(ml_dtypes.bfloat16 if config.to == "bfloat16" else np.float16)
     made: dict[str, Variable] = {}
@@ -109,15 +107,15 @@ def stored(model: Model, config: ConvertOptions) -> list[str]:
 
 
 def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
-    """Why a weight stays as it is; None where it need not."""
+    """Why a weight keeps its type; None if it need not."""
     if weight is None:
-        return "it lies in a file of its own"
+        return "it is stored in a file of its own"
     if weight.dtype != np.float32:
         return f"it is {weight.dtype}"
     if node.op in config.exclude_ops:
         return f"exclude_ops names {node.op}"
     if config.to == "float16" and np.abs(weight).max(initial=0) > LARGEST_HALF:
-        return f"float16 ends at {LARGEST_HALF:g}; bfloat16 holds it"
+        return f"it exceeds {LARGEST_HALF:g}, the largest float16; bfloat16 can hold it"
     return None
 
 

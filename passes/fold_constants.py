@@ -1,4 +1,4 @@
-"""Evaluate now what no input can change."""
+"""Evaluates at compile time what no input can change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FOLDABLE_KINDS = "fiubc"
 
 
 class FoldOptions(PassConfig):
-    max_mb: float = Field(default=16.0, gt=0, description="largest constant that folding may make, in 10^6 bytes")
+    max_mb: float = Field(default=16.0, gt=0, description="the largest constant that folding may make, in 10^6 bytes")
 
 
 @register_pass
@@ -133,7 +133,7 @@ class Folder:
         return [np.asarray(shape, np.int64)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
 
     def value_of(self, node: Node) -> list[NDArray[Any]] | None:
-        """The outputs of a node that reads constants only, else None."""
+        """The outputs of a node that reads only constants, else None."""
         if not standard(node) or node.op in LEFT_ALONE or captured(node) or any(True for _ in subgraphs(node)):
             return None
         given = [t for t in node.inputs if t.name]
@@ -149,7 +149,7 @@ class Folder:
                 return None
             run = session.run({})
         except api.RunError as err:
-            self.notes.append(f"{label(node)} stays: onnxruntime does not evaluate it alone ({err})")
+            self.notes.append(f"{label(node)} stays: onnxruntime cannot evaluate it alone ({err})")
             return None
         return [np.asarray(run[name]) for name in wanted]
 

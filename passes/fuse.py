@@ -35,7 +35,7 @@ for found in pkgutil.walk_packages(rewrites.__path__, f"{rewrites.__name__}."):
 
 
 class FuseOptions(PassConfig):
-    only: list[str] = Field(default=[], description="names of rewrites to run; none means all that the target allows")
+    only: list[str] = Field(default=[], description="names of rewrites to run; default: all that the target allows")
     leave_out: list[str] = Field(default=[], description="names of rewrites not to run")
 
 
@@ -94,7 +94,7 @@ class Run:
         self.reasons: dict[str, list[str]] = {}
 
     def stage(self, stage: Stage) -> int:
-        """The rewrites of a stage until none fires, the tidy ones behind each; how often any fired."""
+        """Runs the rewrites of a stage until none fires, the tidy ones after each; returns how often any fired."""
         total = 0
         for _ in range(MAX_ROUNDS):
             fired = sum(self.fired(r) for r in self.rewrites if r.stage == stage)
@@ -118,16 +118,16 @@ class Run:
 
 
 def suffix(rewrite: Rewrite) -> str:
-    """For which targets a rewrite is, where that is not all."""
+    """The targets that a rewrite is for, if not all."""
     suited = [name for name, target in all_targets().items() if rewrite.suits(target)]
     return "" if len(suited) == len(all_targets()) else f" (target {', '.join(suited)})"
 
 
 def chosen_rewrites(config: FuseOptions, target: Target) -> list[Rewrite]:
-    """The rewrites that the options and the target leave.
+    """The rewrites that the options and the target allow.
 
     Errors:
-        PassError: a name that is none.
+        PassError: a name that is not a rewrite's.
     """
     known = [r.name for r in rewrites_for(target)]
     for key, names in (("only", config.only), ("leave_out", config.leave_out)):

@@ -40,7 +40,7 @@ class AttentionOptions(PassConfig):
         default=None,
         gt=0,
         le=1_000_000,
-        description="keep an unlimited past whole, for streams of so many input frames",
+        description="keep an unlimited past in full, for streams of at most so many input frames",
     )
 
     @model_validator(mode="after")
@@ -51,16 +51,16 @@ class AttentionOptions(PassConfig):
 
 
 def for_every(limits: object) -> object:
-    """One limit as the limit of every attention."""
+    """One limit, applied to every attention."""
     alone = isinstance(limits, dict) and any(not isinstance(v, dict) for v in limits.values())
     return {"*": limits} if alone else limits
 
 
 def port_template(text: str) -> str:
-    """Refuses a template with another field than the four, or with a brace alone."""
+    """Refuses a template with a field other than the four, or with an unmatched brace."""
     plain = re.sub(r"\{(" + "|".join(PORT_FIELDS) + r")\}", "", text)
     if "{" in plain or "}" in plain:
-        raise ValueError(f"the fields of a template are {', '.join('{' + f + '}' for f in PORT_FIELDS)}")
+        raise ValueError(f"a template may use the fields {', '.join('{' + f + '}' for f in PORT_FIELDS)}")
     return text
 
 
@@ -82,7 +82,7 @@ class LiftStateOptions(PassConfig):
     )
 
     pack: bool = Field(
-        default=False, description="pack states of one kind and shape into one port, behind all other passes"
+        default=False, description="pack states of one kind and shape into one port, after all other passes"
     )
 
     def settings(self) -> LiftOptions:
@@ -120,7 +120,7 @@ class LiftState(Pass[LiftStateOptions]):
 
     def run(self, model: Model, config: LiftStateOptions, context: PassContext) -> PassResult:
         if context.offline is None or context.stream is None:
-            raise PassError("lift_state needs a stream section", hint="add one, as in `stream: {chunk: 16}`")
+            raise PassError("lift_state needs a stream section", hint="add one to the spec, as `stream: {chunk: 16}`")
         stream = context.stream
         if config.cache == "inputs" and stream.chunk == "dynamic":
             raise StreamError("cache: inputs needs calls of one size", hint="give stream.chunk a number")
@@ -164,7 +164,7 @@ class LiftState(Pass[LiftStateOptions]):
 
 
 def promised(signature: Signature) -> str:
-    """The lengths for which the lift holds, in a line."""
+    """One line on the lengths for which the lift holds."""
     least, most = signature.min_frames, signature.max_frames
     if signature.tried:
         names = ", ".join(signature.tried[:3])
@@ -185,7 +185,7 @@ def of_a_window(signature: Signature) -> str:
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at an opset in which Slice and Pad take inputs, as the lift writes them.
+    """The model at an opset in which Slice and Pad have inputs for what the lift sets.
 
     Errors:
         StreamError: onnx cannot convert it.

@@ -77,7 +77,7 @@ class PackStates(Pass[PassConfig]):
 
 
 def pack_axis(state: StatePort, signature: Signature) -> int | None:
-    """The first axis along which a state can lie beside others; None where it stays alone."""
+    """The first axis along which a state can be packed with others; None if it stays alone."""
     if state.kind in UNPACKED or state.pack is not None:
         return None
     batch = signature.batch_axes.get(state.input)
@@ -85,7 +85,7 @@ def pack_axis(state: StatePort, signature: Signature) -> int | None:
 
 
 def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
-    """Puts one port in the place of several."""
+    """Replaces several ports by one."""
     graph, signature = model.graph, model.signature
     assert signature is not None
     taken = names_in(graph)
@@ -121,6 +121,6 @@ def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
 
 
 def with_one(ports: Sequence[Tensor], several: Sequence[Tensor], one: Tensor) -> list[Tensor]:
-    """Ports with one in the place of the first of several."""
+    """Ports in which one takes the place of the first of several."""
     kept = [one if p is several[0] else p for p in ports]
     return [p for p in kept if not any(p is s for s in several)]

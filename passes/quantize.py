@@ -159,7 +159,7 @@ def quantized(
     blocks: BlockedWeights,
     raised: frozenset[str] = frozenset(),
 ) -> Model:
-    """The model with its weights in integers, but for some nodes."""
+    """The model with its weights in integers, except those of some nodes."""
     before = model.proto()
     if config.mode == "dynamic":
         made = dynamic(before, config, excluded)

@@ -1,4 +1,4 @@
-"""onnxsim, behind a guard."""
+"""onnxsim in a process of its own, with its result checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GROWTH_LIMIT = 64_000_000
 
 
 class SimplifyOptions(PassConfig):
-    timeout_s: float = Field(default=300.0, gt=0, le=1e6, description="seconds after which onnxsim is given up")
+    timeout_s: float = Field(default=300.0, gt=0, le=1e6, description="seconds after which onnxsim is stopped")
     memory_gb: float = Field(
         default=16.0, gt=0, le=1e6, description="address space that onnxsim may take, in 10^9 bytes"
     )
@@ -123,7 +123,7 @@ class Worker:
             atexit.register(self.stop)
 
     def started(self) -> str | None:
-        """The folder of a worker that runs; None where it does not start."""
+        """The folder of the running worker; None if it does not start."""
         self.start()
         if self.folder is None:
             assert self.process is not None
@@ -189,7 +189,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
 
 
 def port_complaint(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:
-    """What onnxsim did to the ports that it may not do."""
+    """A change of the ports that onnxsim must not make."""
     for kind in ("input", "output"):
         old = {p.name: p.type for p in getattr(before.graph, kind)}
         new = {p.name: p.type for p in getattr(after.graph, kind)}

@@ -13,21 +13,33 @@ from subprocess import CompletedProcess, TimeoutExpired
 
 import graphc_passes
 
+import graphc.build
+import graphc.cli.commands
+import graphc.devices
+import graphc.discover
+import graphc.measure
 import graphc.stream.rules
+import graphc.validate
 
+PACKAGES = (
+    graphc_passes,
+    graphc.build,
+    graphc.cli.commands,
+    graphc.devices,
+    graphc.discover,
+    graphc.measure,
+    graphc.stream.rules,
+    graphc.validate,
+)
 LOADED = (
-    "graphc.build.revalidate",
+    "scipy.optimize",
+    "scipy.stats",
     "graphc.cli.main",
     "graphc.cli.terminal",
-    "graphc.discover.init_spec",
     "graphc.stream.lift",
     "graphc.stream.modes.limit_attention",
     "graphc.stream.windows.sliding_clip",
-    *(
-        m.name
-        for package in (graphc_passes, graphc.stream.rules)
-        for m in walk_packages(package.__path__, f"{package.__name__}.")
-    ),
+    *(m.name for package in PACKAGES for m in walk_packages(package.__path__, f"{package.__name__}.")),
 )
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([name for name in LOADED if not name.endswith("_worker")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from promise import streams_equal
+from promise import lifted_at, streams_equal
 
 from graphc.ir.model import Model
 from graphc.offline.prepare import offline_of
@@ -45,9 +45,9 @@ def lifted_equal(
 ) -> Model:
     """The model lifted at multiples of its smallest chunk, each streamed and compared; the last one is returned."""
     offline = offline_of(model, spec or StreamSpec(chunk=1))
-    multiple = analyse(offline).chunk_multiple
+    smallest = analyse(offline)
     for times in chunks:
-        lifted = lift(analyse(offline, multiple * times))
+        lifted = lifted_at(smallest, times)
         verdict = streams_equal(offline, session_of(lifted), lengths)
         assert verdict.kind == "equal", verdict.detail
     return lifted

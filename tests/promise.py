@@ -74,6 +74,8 @@ def lifted_at(smallest: Analysis, times: int) -> Model:
     """The lift at so many times the smallest chunk; for 0, for calls of any multiple of it."""
     if times == 0:
         return lift_dynamic(smallest.offline, evaluation=smallest.evaluation)
+    if times == 1:
+        return lift(smallest)
     return lift(analyse(smallest.offline, smallest.chunk_multiple * times, smallest.evaluation))
 
 

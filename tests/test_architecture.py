@@ -41,6 +41,8 @@ ORDER = (
     "diagnose",
     "build",
     "pipelines",
+    "engines",
+    "recorded",
     "sweeps",
     "tracking",
     "discover",

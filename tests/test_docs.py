@@ -31,10 +31,13 @@ def blocks(name: str, language: str) -> list[str]:
 FOLDERS = ("tutorials", "how-to", "clients", "front-ends")
 PAGES = sorted(p.relative_to(ROOT) for kind in FOLDERS for p in (ROOT / "docs" / kind).glob("*.md"))
 PAGES += [Path("docs/sweeps.md"), Path("docs/mlops.md")]
+LONG = ("docs/sweeps.md", "docs/mlops.md", "docs/tutorials/transcript.md", "docs/clients/cpp.md")
 NEEDS = {Path("docs/mlops.md"): ("mlflow", "wandb")}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.nightly] if str(p) in LONG else []) for p in PAGES], ids=str
+)
 def test_a_page_runs_as_it_is_printed(page: Path, tmp_path: Path) -> None:
     """Blocks with a title are files; commands run one after the other, and print every line that the page shows."""
     for package in NEEDS.get(page, ()):

@@ -12,14 +12,14 @@ from zoo.trial import Result, is_limited
 HEAD = """\
 # The zoo
 
-Architectures of other people's packages: exported as their users do, compiled by `graphc init`'s spec, streamed by
+Architectures from other packages, exported as their users export them, compiled by `graphc init`'s spec, streamed by
 the manifest alone, and compared with the exported model at several lengths and two chunks. Look for the one nearest
 to yours.
 
 {summary}
 
-`make zoo` does all of it anew and writes this page. The networks are small and their weights random; how each is
-built stands in the folder `zoo/recipes`, one file a package.
+`make zoo` repeats all of it and writes this page. The networks are small and their weights random. `zoo/recipes` has
+one file for each package, which builds its networks.
 
 - **equal**: the stream gives what the offline model gives, at every length. Its manifest says *proved* or *tried*.
 - **limited**: the offline attention sees all frames, which no stream can. The spec limits it, and the stream equals

@@ -807,7 +807,7 @@ struct StreamBuffer {
       if (!input.port->fixed && frames_in(input) != total) return error = "the inputs end at different times", false;
     const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
     if (total <= 0 || total >= min_frames || std::none_of(outputs.begin(), outputs.end(), gives)) return true;
-    error = "a stream of " + std::to_string(total) + " frames, where the model is right from ";
+    error = "a stream of " + std::to_string(total) + " frames is too short: the model equals the offline one from ";
     error += std::to_string(min_frames) + " frames on";
     return false;
   }
@@ -995,7 +995,7 @@ class Stream : private StreamBuffer {
     for (Input& input : inputs)
       if (input.port->name == name)
         return feed(input, data, frames) && (&input != &inputs.front() || perhaps_reset(data, frames));
-    return error_ = "'" + name + "' is no input of the model", false;
+    return error_ = "'" + name + "' is not an input of the model", false;
   }
 
   // Ends the stream: pads the last call, and makes calls until every output is whole.

@@ -82,7 +82,7 @@ class Batch {
     if (!takes_more(place)) return false;
     for (Input& input : at(place).inputs)
       if (input.port->name == name) return feed(at(place), input, data, frames);
-    return error_ = "'" + name + "' is no input of the model", false;
+    return error_ = "'" + name + "' is not an input of the model", false;
   }
 
   // No more frames of a stream will come: the steps that follow give its tail, and free its place.
@@ -192,7 +192,7 @@ class Batch {
         if (!slot.taking) continue;
         const Memory& own = *slot.inputs[i].memory;
         if (given != nullptr && std::memcmp(given->data(), own.data(), own.bytes()) != 0)
-          return error_ = "the static input '" + inputs_[i].name + "' is one for all streams, and theirs differ", false;
+          return error_ = "all streams share the static input '" + inputs_[i].name + "', and its values differ", false;
         given = &own;
       }
     }

@@ -1,1 +1,1 @@
-"""Features of speech libraries as nodes: what they are, and how they are put in front of a model."""
+"""The feature extraction of speech libraries as ONNX nodes, and how it is put in front of a model."""

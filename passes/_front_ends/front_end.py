@@ -1,4 +1,4 @@
-"""What a front end is: frames cut out of samples, a spectrum, bands, a logarithm, a linear map of what that gives."""
+"""What a front end is: frames cut out of samples, a spectrum, bands, a logarithm, and a linear map of the result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Framing:
     Args:
         size: samples of a frame.
         hop: samples from one frame to the next.
-        before: samples that stand in front of the first.
-        behind: samples that stand behind the last.
-        edge: what those are: zeros, or the signal mirrored at its outermost sample or beside it.
+        before: samples of padding in front of the first.
+        behind: samples of padding behind the last.
+        edge: what the padding holds: zeros, or the signal mirrored at its outermost sample or beside it.
     """
 
     size: int
@@ -34,11 +34,11 @@ class Framing:
 
 @dataclass(frozen=True)
 class Energy:
-    """The logarithm of a frame's energy among the features, before its window and pre-emphasis.
+    """The log energy of a frame as one of the features, taken before window and pre-emphasis.
 
     Args:
         row: the feature that holds it.
-        centred: whether the mean of the frame is taken off first.
+        centred: whether the mean of the frame is subtracted first.
     """
 
     row: int
@@ -51,14 +51,14 @@ class FrontEnd:
 
     Args:
         name: the kind, as a spec names it.
-        rate: samples in a second.
+        rate: samples per second.
         framing: how frames are cut.
         spectrum: the linear map of a frame to real and imaginary parts, [2, bins, size].
-        bands: what each feature takes of each bin, [features, bins].
+        bands: the weight of each bin in each feature, [features, bins].
         power: 2 for squared magnitudes, 1 for magnitudes.
         emphasis: y[n] = x[n] - emphasis * x[n - 1] over the whole signal, before frames are cut.
         guard: what keeps the logarithm finite: the larger of value and ``floor``, or their sum.
-        floor: the number of the guard, one or one for each feature.
+        floor: the guard's number: one for all, or one for each feature.
         logarithm: whether there is one.
         energy: the feature that is the frame's energy.
         matrix: a linear map of the logarithms, [outputs, features].
@@ -96,7 +96,7 @@ class FrontEnd:
         return 1000.0 * self.framing.hop / self.rate
 
     def trimmed(self) -> FrontEnd:
-        """The same with frames of the samples that their window does not make zero, where none is cut off for that."""
+        """The same with frames cut to the samples whose window is not zero, where the signal keeps all its samples."""
         weighty = np.flatnonzero(np.any(self.spectrum != 0.0, axis=(0, 1)))
         first, last = int(weighty[0]), int(weighty[-1])
         front, back = first, self.framing.size - 1 - last
@@ -107,7 +107,7 @@ class FrontEnd:
         return replace(self, framing=framing, spectrum=self.spectrum[:, :, first : last + 1])
 
     def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
-        """The same with given means taken off and divided by given deviations, each [features]."""
+        """The same, less given means and divided by given deviations, each [features]."""
         return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
 
 

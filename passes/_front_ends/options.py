@@ -1,4 +1,4 @@
-"""What the options of all kinds have in common: a file that they may come from, and how a kind says no."""
+"""What the options of all kinds have in common: a file that they may come from, and how one is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphc.api import PassConfig, PassError, nearest
 
 MOST_CONFIG_BYTES = 1_000_000
 MOST_SAMPLES = 4096
-WITHIN = "begin them below where they end, and end them within half the sampling rate"
+WITHIN = "begin the bands below where they end, and end them at half the sampling rate or below"
 Samples = Annotated[int, Field(gt=0, le=1_000_000)]
 Size = Annotated[int, Field(gt=1, le=MOST_SAMPLES, description=f"samples, {MOST_SAMPLES} at most")]
 
@@ -25,7 +25,7 @@ class KindOptions(PassConfig):
     model_config = ConfigDict(allow_inf_nan=False)
 
     config: str | None = Field(
-        min_length=1, default=None, description="a file of the library to take the other options from"
+        min_length=1, default=None, description="a configuration file of the library, for options not given here"
     )
 
     @classmethod
@@ -37,12 +37,12 @@ class KindOptions(PassConfig):
         """The options that a configuration file of the library holds; a mapping of them, where it has no other form.
 
         Errors:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         return yaml_mapping(text)
 
     def with_file(self, folder: Path) -> Self:
-        """The same options with those of the file, where one is named.
+        """These options, with those of the file added if one is named.
 
         Errors:
             PassError: the file cannot be read, is none, or holds an option that is unknown or does not fit.
@@ -68,7 +68,7 @@ class KindOptions(PassConfig):
             raise PassError(f"{self.kind()}.{name}: {first['msg'].lower()}", where=str(path)) from None
 
     def refuse(self, option: str, reason: str, hint: str) -> PassError:
-        """What is raised where a stream cannot have an option."""
+        """The error for an option that a stream cannot have."""
         return PassError(f"attach_front_end: {self.kind()}.{option}: {reason}", hint=hint)
 
 
@@ -82,7 +82,7 @@ def text_of(path: Path, most: int) -> str:
     if path.stat().st_size > most:
         raise ValueError(f"it is larger than {most} bytes")
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     return path.read_text()
 
 
@@ -90,7 +90,7 @@ def yaml_mapping(text: str) -> Mapping[str, Any]:
     """The mapping that a YAML or JSON text is.
 
     Errors:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     found = YAML(typ="safe", pure=True).load(text)
     if not isinstance(found, dict):

@@ -17,7 +17,7 @@ INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an input has its features, its time, and streams of a batch; all other axes are of size 1."""
+    """The axes of features, time and batch of an input; all other axes have size 1."""
 
     rank: int
     features: int
@@ -37,7 +37,7 @@ def feature_input(model: onnx.ModelProto, name: str | None, features: int) -> on
     if name is not None:
         found = [p for p in ports if p.name == name]
         if not found:
-            raise PassError(f"attach_front_end.input: '{name}' is no input of the model", hint=nearest(name, names))
+            raise PassError(f"attach_front_end.input: the model has no input '{name}'", hint=nearest(name, names))
         return found[0]
     floats = [p for p in ports if p.type.tensor_type.elem_type not in INTEGERS and len(dims_of(p)) >= 2]
     fitting = [p for p in floats if features in dims_of(p)] or floats
@@ -45,7 +45,7 @@ def feature_input(model: onnx.ModelProto, name: str | None, features: int) -> on
         shapes = ", ".join(f"{p.name}{dims_of(p)}" for p in ports)
         raise PassError(
             f"attach_front_end: which input takes {features} features cannot be told from {shapes}",
-            hint="name it, as in `input: features`",
+            hint="name the input, as in `input: features`",
         )
     return fitting[0]
 
@@ -55,17 +55,17 @@ def dims_of(port: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, feature_axis: int | None) -> Layout:
-    """The axes of an input, as told or as its sizes say.
+    """The axes of an input, as given or read from its sizes.
 
     Errors:
-        PassError: they cannot be told, or the size of the features differs.
+        PassError: they are ambiguous, or the size of the features differs.
     """
     dims = dims_of(port)
     rank = len(dims)
     where = f"attach_front_end: the input '{port.name}' {dims}"
     for axis in (time, feature_axis):
         if axis is not None and not -rank <= axis < rank:
-            raise PassError(f"{where} has no axis {axis}", hint=f"it has {rank}")
+            raise PassError(f"{where} has no axis {axis}", hint=f"it has {rank} axes")
     if feature_axis is None:
         sized = [a for a, d in enumerate(dims) if d == features and (time is None or a != time % rank)]
         if len(sized) != 1:
@@ -76,7 +76,9 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
         feature_axis = sized[0]
     feature_axis %= rank
     if not isinstance(dims[feature_axis], int) and features in dims:
-        raise PassError(f"{where} has its {features} features on another axis than {feature_axis}", hint="leave it out")
+        raise PassError(
+            f"{where} has its {features} features on an axis other than {feature_axis}", hint="leave feature_axis out"
+        )
     size = dims[feature_axis]
     if isinstance(size, int) and size != features:
         raise PassError(
@@ -101,7 +103,7 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
 
 
 def laid_out(writer: NodeWriter, features: str, layout: Layout) -> str:
-    """Features [batch, features, frames] as an input has its axes."""
+    """Features [batch, features, frames] moved to the axes of an input."""
     kept = [a for a in (layout.batch, layout.features, layout.time) if a is not None]
     value = features if layout.batch is not None else writer.along("Squeeze", features, [0], "one_stream")
     order = sorted(range(len(kept)), key=lambda k: kept[k])
@@ -131,10 +133,10 @@ def counted(writer: NodeWriter, model: onnx.ModelProto, names: Sequence[str], fe
 
 
 def counting_inputs(model: onnx.ModelProto, taken: str, told: Sequence[str] | None) -> list[str]:
-    """The inputs that count frames: those told, or all of whole numbers with no axis but the batch.
+    """The inputs that count frames: those given, or all of integers with no axis but the batch.
 
     Errors:
-        PassError: a name that is no input of whole numbers.
+        PassError: a name that is not an input of integers.
     """
     weights = {w.name for w in model.graph.initializer}
     counters = [
@@ -148,6 +150,6 @@ def counting_inputs(model: onnx.ModelProto, taken: str, told: Sequence[str] | No
     for name in told or ():
         if name not in counters:
             raise PassError(
-                f"attach_front_end.counts: '{name}' is no input that counts frames", hint=nearest(name, counters)
+                f"attach_front_end.counts: '{name}' is not an input that counts frames", hint=nearest(name, counters)
             )
     return counters if told is None else list(told)

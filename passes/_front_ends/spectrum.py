@@ -16,7 +16,7 @@ def window_of(shape: str, size: int, periodic: bool = True) -> Array:
 def fourier(frame: Array, fft: int) -> Array:
     """Real and imaginary parts of the transform of a frame that a matrix [size, samples] makes: [2, bins, samples].
 
-    The frame stands at the begin of ``fft`` places; the rest are zeros.
+    The frame stands at the start of ``fft`` places; the rest are zeros.
     """
     angle = 2.0 * np.pi * np.outer(np.arange(fft // 2 + 1), np.arange(len(frame))) / fft
     return np.stack([np.cos(angle) @ frame, -np.sin(angle) @ frame])
@@ -36,12 +36,12 @@ def cosines(count: int, bands: int) -> Array:
 
 
 def lifter(count: int, order: float) -> Array:
-    """What cepstra are multiplied by: 1 + order / 2 * sin(pi * i / order); ones where order is 0."""
+    """The liftering of cepstra, as factors: 1 + order / 2 * sin(pi * i / order); ones where order is 0."""
     if order == 0.0:
         return np.ones(count)
     return np.asarray(1.0 + 0.5 * order * np.sin(np.pi * np.arange(count) / order))
 
 
 def power_of_two(size: int) -> int:
-    """The smallest power of two that is no smaller."""
+    """The smallest power of two that is not below a number."""
     return 1 << (size - 1).bit_length()

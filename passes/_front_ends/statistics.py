@@ -26,15 +26,15 @@ class Cmvn(PassConfig):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    mean: list[float] | None = Field(default=None, description="one a feature")
-    std: list[float] | None = Field(default=None, description="one a feature; ones where it is left out")
+    mean: list[float] | None = Field(default=None, description="one for each feature")
+    std: list[float] | None = Field(default=None, description="one for each feature; default: ones")
     file: str | None = Field(
         default=None,
         description="statistics of a training set: JSON with mean_stat, var_stat and frame_num, or mean and std; "
         "or .npz with mean and std",
     )
     window: int | None = Field(
-        default=None, gt=0, le=10_000, description="take off the mean of so many last frames, this one among them"
+        default=None, gt=0, le=10_000, description="subtract the mean of so many last frames, the current one included"
     )
 
     @model_validator(mode="after")
@@ -80,13 +80,13 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
     try:
         if path.suffix == ".npz":
             if not path.is_file() or path.stat().st_size > MOST_BYTES:
-                raise ValueError("no regular file, or larger than statistics are")
+                raise ValueError("not a regular file, or too large for statistics")
             with np.load(path, allow_pickle=False) as arrays:
                 return real(arrays["mean"]), real(arrays["std"])
         data = json.loads(text_of(path, MOST_BYTES))
         if "mean_stat" in data:
             if not float(data["frame_num"]) > 0:
-                raise ValueError("frame_num is no number of frames")
+                raise ValueError("frame_num is not a number of frames")
             mean = np.asarray(data["mean_stat"], np.float64) / float(data["frame_num"])
             variance = np.asarray(data["var_stat"], np.float64) / float(data["frame_num"]) - mean**2
             return mean, np.sqrt(np.maximum(variance, SMALLEST_VARIANCE))
@@ -95,7 +95,7 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
         raise PassError(f"cmvn.file: the file cannot be read: {err.strerror}", where=str(path)) from err
     except (ValueError, KeyError, TypeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile) as err:
         raise PassError(
-            f"cmvn.file: no statistics: {type(err).__name__}: {err}",
+            f"cmvn.file: not statistics: {type(err).__name__}: {err}",
             where=str(path),
             hint="JSON with mean and std, or with mean_stat, var_stat and frame_num; or .npz with mean and std",
         ) from err
@@ -103,15 +103,15 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
 
 def real(values: NDArray[Any]) -> Array:
     """Errors:
-    ValueError: no real numbers.
+    ValueError: they are not real numbers.
     """
     if values.dtype.kind not in "fiu":
-        raise ValueError(f"{values.dtype} are no real numbers")
+        raise ValueError(f"{values.dtype} are not real numbers")
     return np.asarray(values, np.float64).ravel()
 
 
 def write_running(writer: NodeWriter, cmvn: Cmvn, features: str) -> str:
-    """Takes the mean of the last frames off, fewer at the begin; as Kaldi's apply-cmvn-sliding does it uncentred."""
+    """Subtracts the mean of the last frames, fewer at the start, as Kaldi's apply-cmvn-sliding does uncentred."""
     assert cmvn.window is not None
     pooling = {"kernel_shape": [cmvn.window], "pads": [cmvn.window - 1, 0], "count_include_pad": 0}
     mean = writer.node("AveragePool", [features], "running_mean", **pooling)

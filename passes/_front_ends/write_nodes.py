@@ -69,7 +69,7 @@ def write_features(writer: NodeWriter, front: FrontEnd, samples: str) -> str:
 
 
 def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, dict[str, Any]]:
-    """The signal with what stands around it, and how a Conv cuts frames out of it."""
+    """The signal with its padding, and how a Conv cuts frames out of it."""
     framing = front.framing
     size, hop, before, behind = framing.size, framing.hop, framing.before, framing.behind
     cut = {"kernel_shape": [size], "strides": [hop], "pads": [0, 0]}
@@ -84,7 +84,7 @@ def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, d
 def mirrored(writer: NodeWriter, signal: str, before: int, behind: int) -> str:
     """The signal mirrored beside its outermost samples, with a zero between any two samples.
 
-    ONNX mirrors at a sample alone. With zeros between samples, and one at each end, that mirrors beside them.
+    ONNX mirrors only at a sample. With zeros between samples, and one at each end, that mirrors beside them.
     """
     between = writer.floats(np.array([[[0.0, 1.0, 0.0]]]), "between")
     spaced = writer.node("ConvTranspose", [signal, between], "spaced", strides=[2], kernel_shape=[3])
@@ -112,7 +112,7 @@ def used_bins(front: FrontEnd) -> NDArray[np.intp]:
 
 
 def write_bands(writer: NodeWriter, front: FrontEnd, power: str) -> str:
-    """The bands, [batch, features, frames], each times what its offset behind the logarithm is in front of it."""
+    """The bands, [batch, features, frames], each times the factor that its offset behind the logarithm amounts to."""
     bands = front.bands[:, used_bins(front)]
     if front.power == 2:
         bands = np.concatenate([bands, bands], axis=1)
@@ -139,7 +139,7 @@ def factors(front: FrontEnd) -> NDArray[np.float64]:
     exponents = spread(front.offset, count) / spread(front.gain, count)
     if np.abs(exponents).max() > LARGEST_EXPONENT:
         raise PassError(
-            "attach_front_end: a mean lies so far from 0 that float32 cannot hold what it is the logarithm of",
+            "attach_front_end: a mean lies so far from 0 that its exponential does not fit float32",
             hint="give means and deviations of the features as this front end makes them",
         )
     return np.asarray(np.exp(exponents))

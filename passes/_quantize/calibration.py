@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def streams_of(model: Model, options: CalibrationOptions, context: PassContext, notes: list[str]) -> api.Streams:
-    """The calibration streams; says in ``notes`` which these are.
+    """The calibration streams; ``notes`` gets a line that says which they are.
 
     Errors:
         InputError: a recording that is not there.
@@ -24,7 +24,7 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
     if options.paths:
         if context.offline is None:
             raise PassError(
-                "quantize.calibration.paths: the model does not stream, so recordings do not fit it",
+                "quantize.calibration.paths: the model does not stream, so recordings cannot be played through it",
                 hint="leave paths out, or compile it with a stream section",
             )
         files = recording_files(options.paths, context.folder)

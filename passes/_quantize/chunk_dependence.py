@@ -1,4 +1,4 @@
-"""How much the scales of a call matter: dynamic quantization over a chunk against the whole utterance."""
+"""How much the scales of dynamic quantization depend on the chunk, against those over a whole utterance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContex
     if offline is None or result.signature is None or result.signature.window is not None:
         return []
     if size_of(offline.model) > LARGEST_TRIED:
-        return ["scales are taken over a call; by how much they depend on the chunk was not tried on a model so large"]
+        return [
+            "scales are taken over a call; how much they depend on the chunk was not measured, "
+            "because the model is too large"
+        ]
     rng = np.random.default_rng(0)
     lengths = [n for n in offline.some_lengths() if n >= result.signature.min_frames][:SEQUENCES]
     sequences = [offline.draw(n, rng) for n in lengths]
@@ -32,7 +35,7 @@ def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContex
         want = [whole.run(feeds) for feeds in sequences]
         got = api.outputs_on(result, api.Streams([partial(dict, feeds) for feeds in sequences]))
     except (GraphcError, api.RunError) as err:
-        return [f"scales are taken over a call; the offline model does not run quantized alike: {err}"]
+        return [f"scales are taken over a call; the offline model, quantized the same way, does not run: {err}"]
     alike = [n for n in got[0] if all(np.shape(w[n]) == np.shape(g[n]) for w, g in zip(want, got, strict=True))]
     if not alike:
         return []

@@ -63,7 +63,7 @@ def scaled(graph: Graph, tensor: Tensor, factor: float, taken: set[str]) -> Tens
 
 
 def unfused_products(model: Model) -> None:
-    """onnxruntime's FusedMatMul by a float constant becomes the MatMul that it was, of which quantizers know more: its
+    """onnxruntime's FusedMatMul by a float constant becomes the MatMul that it was, which more quantizers know: its
     transposes and its factor go to the constant and before the input. Changes the model in place."""
     graph = model.graph
     taken = names_in(graph)
@@ -108,7 +108,7 @@ def products_and_sums(model: Model) -> None:
 
 
 def is_plain(node: Node) -> bool:
-    """Whether a Gemm by a float constant neither scales nor transposes."""
+    """Whether a Gemm has a float constant as its weight, and neither scales nor transposes."""
     weight = weight_of(node.inputs[1])
     turned = node.attrs.get("transA") or node.attrs.get("transB")
     return weight is not None and weight.dtype == np.float32 and not is_scaled(node) and not turned

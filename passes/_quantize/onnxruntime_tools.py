@@ -28,7 +28,7 @@ def activation_type(config: QuantizeOptions) -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """The quantizers' advice is not for graphc's users.
+    """Silences the quantizers, whose advice is not for graphc's users.
 
     Errors:
         PassError: a quantizer fails.
@@ -56,7 +56,7 @@ def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str)
 
 
 def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that the quantizers may change, with all its weights in itself, which they read."""
+    """A copy that the quantizers may change, with its weights inside, where they read them."""
     whole = loaded(proto)
     if whole is not proto:
         return whole
@@ -66,7 +66,7 @@ def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_ports_of(made: onnx.ModelProto, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A quantized model with the ports of the model that it was made of; quantizers drop their types."""
+    """A quantized model with the ports of its source model, whose types quantizers drop."""
     for kind in ("input", "output"):
         field = getattr(made.graph, kind)
         del field[:]

@@ -27,7 +27,7 @@ def known_states(states: object) -> object:
     kinds, types = get_args(StateKind), get_args(StateType)
     for kind in states if isinstance(states, dict) else ():
         if kind not in kinds:
-            raise ValueError(f"there is no kind of state '{kind}'; known: {', '.join(kinds)}")
+            raise ValueError(f"unknown kind of state '{kind}'; known: {', '.join(kinds)}")
     for named in states.values() if isinstance(states, dict) else (states,):
         if named not in (*types, None):
             raise ValueError(f"a state cannot be '{named}'; known: {', '.join(types)}, for all caches or for each kind")
@@ -35,7 +35,7 @@ def known_states(states: object) -> object:
 
 
 class CalibrationOptions(PassConfig):
-    """The streams on which ranges are seen."""
+    """The streams on which ranges are observed."""
 
     paths: list[str] = Field(
         default=[],
@@ -47,18 +47,18 @@ class CalibrationOptions(PassConfig):
     )
     seed: int = Field(default=0, ge=0)
     method: Literal["minmax", "percentile", "entropy", "mse"] = Field(
-        default="percentile", description="how a range is chosen out of what a tensor held"
+        default="percentile", description="how a range is chosen from the values of a tensor"
     )
     percentile: float = Field(default=99.99, gt=50, le=100, description="per cent of the values that the range keeps")
     states: Literal["carried", "first"] = Field(
-        default="carried", description="first: every call begins with the states' first values, as if it were alone"
+        default="carried", description="first: every call starts from the states' first values, as if it were alone"
     )
     workers: int = Field(default=2, gt=0, le=64, description="sequences that run at once")
 
     @model_validator(mode="after")
     def frames_in_order(self) -> CalibrationOptions:
         if not 0 < self.frames[0] <= self.frames[1]:
-            raise ValueError("frames: two numbers from 1 on, the smaller first")
+            raise ValueError("frames: give two numbers of at least 1, the smaller first")
         return self
 
 
@@ -66,10 +66,10 @@ class BudgetOptions(PassConfig):
     """Mixed precision by measurement: which nodes stay in float."""
 
     snr_db: float = Field(gt=0, le=200, description="the signal-to-noise ratio to keep, on the calibration streams")
-    prefer: Literal["size", "latency"] = Field(default="size", description="what is to become smallest")
-    sequences: int = Field(default=4, gt=0, le=1000, description="how many of the calibration streams measure it")
+    prefer: Literal["size", "latency"] = Field(default="size", description="what to minimize")
+    sequences: int = Field(default=4, gt=0, le=1000, description="how many of the calibration streams to measure it on")
     table: str | None = Field(
-        default=None, description="a file for what was measured, relative to the spec: a search that stopped goes on"
+        default=None, description="a file for the measurements, relative to the spec; a stopped search resumes from it"
     )
 
 
@@ -80,17 +80,17 @@ class QuantizeOptions(PassConfig):
         "weight_only: weights are stored in fewer bits",
     )
     ops: list[str] | None = Field(
-        default=None, description="op types to quantize; none: those that are faster, or smaller with weight_only"
+        default=None, description="op types to quantize; default: those that get faster, or smaller with weight_only"
     )
     exclude_ops: list[str] = Field(default=[], description="op types to leave in float")
     exclude_nodes: list[str] = Field(default=[], description="names of nodes to leave in float")
-    per_channel: bool = Field(default=True, description="a scale for each output channel of a weight")
+    per_channel: bool = Field(default=True, description="one scale for each output channel of a weight")
     weights: Literal["int8", "uint8", "int4"] = Field(default="int8", description="the type of quantized weights")
     block: int | None = Field(
         default=None,
         ge=16,
         le=256,
-        description="weight_only: a scale for each block of so many weights of a channel (16, 32, 64, 128 or 256)",
+        description="weight_only: weights of a channel that share a scale (16, 32, 64, 128 or 256)",
     )
     products: Literal["int8", "float"] = Field(
         default="int8",
@@ -113,12 +113,12 @@ class QuantizeOptions(PassConfig):
     )
     states: Annotated[StateType | dict[StateKind, StateType] | None, BeforeValidator(known_states)] = Field(
         default=None,
-        description="the type of caches, or of each kind of state; carries stay float unless their kind is named",
+        description="the type of caches, or one for each kind of state; carries stay float unless their kind is named",
     )
     calibration: CalibrationOptions = Field(default=CalibrationOptions(), description="static, and states in integers")
 
     budget: BudgetOptions | None = Field(
-        default=None, description="leave the most sensitive nodes in float, so that the streams keep their ratio"
+        default=None, description="leave the most sensitive nodes in float, to keep a signal-to-noise ratio"
     )
 
     @property
@@ -138,12 +138,12 @@ class QuantizeOptions(PassConfig):
         if self.block is not None and self.mode != "weight_only":
             raise ValueError("block goes with mode: weight_only")
         if self.block is not None and set(self.ops or []) - {"MatMul", "Gemm"}:
-            raise ValueError("blocks are for MatMul and Gemm: leave the others out of ops, or block out")
+            raise ValueError("blocks are for MatMul and Gemm: leave the others out of ops, or leave out block")
         if self.form == "operator" and self.activations == "int16":
             raise ValueError("activations: int16 has no form of operators in onnxruntime; set form: qdq")
         for name in ("products", "rounding"):
             if name in self.model_fields_set and self.block is None:
-                raise ValueError(f"{name} goes with a block")
+                raise ValueError(f"{name} needs a block")
         if self.block is not None and self.block & (self.block - 1):
-            raise ValueError("block is a power of two")
+            raise ValueError("block must be a power of two")
         return self

@@ -1,4 +1,4 @@
-"""State ports of fewer bits: integers or halves in the place of floats, with the scale in the manifest.
+"""State ports of fewer bits: integers or float16 in place of float32, with the scale in the manifest.
 
 The caches of a model that came with learned scales hold integers already (graphc/stream/lowering/quantized_cache.py).
 """
@@ -58,19 +58,19 @@ class StateIntegers:
 
 
 def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
-    """The type that a state is to have, or why it stays as it is."""
+    """The type that a state is to have, or why it keeps its own."""
     asked = config.states
     if state.init.dtype != np.float32:
         return f"it is {state.init.dtype}"
     if isinstance(asked, dict):
         return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
     if state.kind in CARRIES:
-        return f"as {state.kind} it feeds its own error back; quantize.states: {{{state.kind}: {asked}}} insists"
-    return asked or "nothing asks for it"
+        return f"as {state.kind} it feeds its own error back; quantize.states: {{{state.kind}: {asked}}} forces it"
+    return asked or "quantize.states does not ask for it"
 
 
 def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
-    """The states of which the ranges are needed."""
+    """The states whose ranges are needed."""
     signature = model.signature
     if signature is None or config.states is None:
         return []
@@ -163,7 +163,7 @@ def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]
 def scale_axis(model: Model, state: StatePort) -> int | None:
     """The axis of heads, or else of channels; None where it is not known which axis is time.
 
-    Along time every place needs the same scale: frames move on there, and would be rounded anew in each call.
+    Along time every place needs the same scale: frames move on there, and would be rounded again in each call.
     """
     rank, time = state.init.ndim, time_axis(model, state)
     if time is None or model.graph.opset < FIRST_PER_AXIS:

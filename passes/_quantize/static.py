@@ -1,4 +1,4 @@
-"""Weights in 8 bits, activations by ranges that were seen on streams."""
+"""Weights in 8 bits, activations by the ranges observed on streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ZERO_POINTS = (onnx.TensorProto.INT8, onnx.TensorProto.INT32)
 
 
 def observed(model: Model, ops: list[str]) -> list[str]:
-    """The float tensors that nodes of some ops take and give."""
+    """The float tensors that nodes of some ops read and write."""
     found: dict[str, None] = {}
     for node in model.graph.nodes:
         if node.op in ops:

@@ -33,12 +33,12 @@ def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[s
                 small += 1
                 continue
             why = (
-                "quantizers know weights on the right of a product"
+                "quantizers only take weights on the right of a product"
                 if left
                 else reason(node, tensor, config, by_budget, target)
             )
             found.append(f"{tensor.name} of {node.name or node.outputs[0].name} stays float: {why}")
-    return [*found, f"{small} weights of fewer than {SMALLEST_LISTED} numbers stay float"] if small else found
+    return [*found, f"{small} weights of fewer than {SMALLEST_LISTED} elements stay float"] if small else found
 
 
 def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> str:
@@ -50,13 +50,13 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
     if node.name in by_budget:
         return "the budget leaves it in float"
     if op == "MatMul" and len(weight.shape) > 2:
-        return "onnxruntime's quantizers lay out scales for two axes, it has more"
+        return "onnxruntime's quantizers lay out scales for two axes, and it has more"
     if op in config.chosen_ops and not np.isfinite(weight.values).all():
         return "it is not finite everywhere"
     if op in config.chosen_ops and config.block is not None and op not in ("MatMul", "Gemm"):
         return "blocks are for MatMul and Gemm"
     if op in config.chosen_ops and config.block is None and weight.dtype != np.float32:
-        return f"onnxruntime's quantizers take float32, it is {np.dtype(weight.dtype).name}"
+        return f"onnxruntime's quantizers take float32, and it is {np.dtype(weight.dtype).name}"
     if op in config.exclude_ops:
         return f"exclude_ops names {op}"
     if op == "LSTM" and config.mode == "dynamic" and not target.has(INTEGER_LSTM):

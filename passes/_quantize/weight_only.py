@@ -1,4 +1,4 @@
-"""Weights in 8 bits for each channel, everything computed in float."""
+"""Weights in 8 bits with a scale per channel; everything is computed in float."""
 
 from __future__ import annotations
 

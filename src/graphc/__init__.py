@@ -4,8 +4,8 @@ report = graphc.compile("spec.yaml")                 # what `graphc compile` doe
 session = graphc.StreamSession("model.stream.onnx")  # the client
 smaller = graphc.transform(model, ["fold_constants", "fuse"])
 
-onnxruntime reports on models and machines to its makers and stores a device id, unless the environment says otherwise
-when it is first imported; importing graphc says so (``ORT_DISABLE_TELEMETRY=1``) where nobody has set that variable.
+onnxruntime sends telemetry on models and machines, and stores a device id, unless ``ORT_DISABLE_TELEMETRY`` is set
+when it is first imported. Importing graphc sets the variable to 1 if it is not set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every way in which graphc says no, and the exit status that goes with it."""
+"""All errors of graphc, each with its exit status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OutputError(GraphcError):
 
 
 class LengthError(StreamError):
-    """What a node does follows the length of the whole stream, which may end at a length, as padding to a least one."""
+    """A node depends on the length of the whole stream, perhaps only up to some length, as padding to a minimum."""
 
 
 class ChunkMisfitError(StreamError):
@@ -52,7 +52,7 @@ class TooShortError(StreamError):
 
 
 class AbsoluteError(StreamError):
-    """A constant that changes with the frame's place meets a stream.
+    """A constant that varies from frame to frame meets a stream.
 
     Args:
         index: the input of the node that holds it.
@@ -66,7 +66,7 @@ class AbsoluteError(StreamError):
 
 
 class AbsoluteTableError(StreamError):
-    """A constant score matrix does not shift along with the stream.
+    """A constant score matrix does not depend on the distance in time alone.
 
     Args:
         name: of the table.
@@ -79,6 +79,6 @@ class AbsoluteTableError(StreamError):
 
 
 class ValidationError(GraphcError):
-    """Numbers that do not hold: the compiled model differs from the offline one, or misses its budget."""
+    """The compiled model differs from the offline one, or misses its budget."""
 
     exit_code = 1

@@ -56,7 +56,7 @@ def test_files_of_two_compilations_contradict_each_other(output: Path) -> None:
     done = graphc("verify", "--json", output)
     assert done.returncode == 1
     assert json.loads(done.stdout)["broken"] == [
-        "model.stream.onnx says that it was made of another spec or model than the report"
+        "model.stream.onnx says that it was made from another spec or model than the report"
     ]
 
 
@@ -94,7 +94,7 @@ def test_a_report_names_no_file_elsewhere(output: Path) -> None:
     output.with_suffix(".report.json").write_text(json.dumps(report))
     done = graphc("verify", output)
     assert done.returncode == 1
-    assert "the report names '../../spec.yaml', which is no file of this output" in done.stdout
+    assert "the report names '../../spec.yaml', which is not a file of this output" in done.stdout
 
 
 def test_first_values_of_another_compilation_are_refused(output: Path) -> None:

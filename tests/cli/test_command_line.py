@@ -80,27 +80,27 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("fuse]", "fuze]"), "spec.yaml:5:38: passes[2]: there is no pass 'fuze'; did you mean 'fuse'?"),
         (("fuse]", "quantize: {mood: dynamic}]"), "did you mean 'mode'?"),
         (("fuse]", "quantize: {mode: dynamo}]"), "passes[2].quantize.mode"),
-        (("x: {axis: 2}", "y: {axis: 2}"), "spec.yaml:4:43: stream.inputs.y: 'y' is no input of the model"),
+        (("x: {axis: 2}", "y: {axis: 2}"), "spec.yaml:4:43: stream.inputs.y: the model has no input 'y'"),
         (("axis: 2", "axis: 3"), "axis 3 of an input with 3 dims"),
         (
             ("model: model.onnx", "model: nothing.onnx"),
             "nothing.onnx: there is no such model file; the path in a spec is relative to the spec's folder",
         ),
-        (("version: 1", "version: 1\nversion: 1"), "spec.yaml:2:1: the key 'version' stands here twice"),
+        (("version: 1", "version: 1\nversion: 1"), "spec.yaml:2:1: the key 'version' appears twice"),
         (("version: 1", "version: [1"), "not YAML"),
         (
             ("passes: [lift_state, fold_constants, fuse]", "passes: [fuse, lift_state, lift_state]"),
-            "'lift_state' stands here twice",
+            "'lift_state' is listed twice",
         ),
-        (("passes: [lift_state, fold_constants, fuse]", "passes: [fuse]"), "nothing makes this model a stream"),
+        (("passes: [lift_state, fold_constants, fuse]", "passes: [fuse]"), "nothing makes this model stream"),
         (("version: 1", "version: 1\npass_paths: [mine]"), "--allow-pass-path"),
         (("version: 1", "version: 1\nbudget: {rtf: -1}"), "budget.rtf"),
         (("version: 1", "version: true"), "version: input should be 1"),
-        (("frame_ms: 10", "frame_ms: .inf"), "stream.frame_ms: a finite number is needed"),
+        (("frame_ms: 10", "frame_ms: .inf"), "stream.frame_ms: expected a finite number"),
         (("chunk: 4", "chunk: 10000000000"), "stream.chunk"),
-        (("model: model.onnx", 'model: ""'), "model: a path is needed"),
-        (("model: model.onnx", "model: ."), "the model is no regular file"),
-        (("output: out/model.stream.onnx", "output: model.onnx"), "is what is compiled; name another output"),
+        (("model: model.onnx", 'model: ""'), "model: expected a path"),
+        (("model: model.onnx", "model: ."), "the model is not a regular file"),
+        (("output: out/model.stream.onnx", "output: model.onnx"), "is an input of the compilation; name another output"),
     ],
 )
 def test_a_bad_spec_says_where_what_and_what_to_do(project: Project, change: tuple[str, str], says: str) -> None:
@@ -260,7 +260,7 @@ def test_inspect_says_what_ends_the_promise(project: Project) -> None:
     path = project().parent / "limited.onnx"
     onnx.save(model, path)
     said = " ".join(graphc("inspect", "--input", "x=2", path).stdout.split())
-    assert "streams of up to 5000 frames: beyond, y (Slice) does something else" in said
+    assert "streams of up to 5000 frames: beyond, y (Slice) behaves differently" in said
 
 
 def test_inspect_names_the_obstacle(project: Project) -> None:
@@ -534,13 +534,13 @@ def test_a_misspelt_command_is_told_with_the_right_one() -> None:
 def test_a_model_in_the_place_of_a_spec(project: Project) -> None:
     done = graphc("compile", project().parent / "model.onnx")
     assert done.returncode == 2
-    assert "this is a model, and a spec is needed; `graphc init MODEL` writes a spec for it" in one_line(done)
+    assert "this is a model; expected a spec; `graphc init MODEL` writes a spec for it" in one_line(done)
 
 
 def test_a_spec_in_the_place_of_a_model(project: Project) -> None:
     done = graphc("inspect", project())
     assert done.returncode == 2
-    assert "this looks like a spec, and a model is needed; name an .onnx file" in one_line(done)
+    assert "this looks like a spec; expected a model; name an .onnx file" in one_line(done)
 
 
 def test_an_unexpected_error_is_a_defect_and_status_4() -> None:

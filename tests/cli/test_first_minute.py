@@ -21,7 +21,7 @@ def test_inspect_marks_what_it_guesses_and_takes_another_reading(tmp_path: Path)
     done = graphc("inspect", tmp_path / "clip.onnx")
     assert done.returncode == 3, done.stderr
     text = " ".join(done.stdout.split())
-    assert "a guess: three axes are batch, time and features by custom; it could be axis: 2" in text
+    assert "a guess: three axes are usually batch, time and features; it could be axis: 2" in text
     assert "--input NAME=AXIS" in text
     assert "--window 16 streams over the last 16" in text
     assert json.loads(graphc("inspect", "--json", tmp_path / "clip.onnx").stdout)["guessed"]
@@ -39,7 +39,7 @@ def test_init_writes_a_spec_of_a_clip_whose_guesses_are_marked(tmp_path: Path) -
     assert "graphc: a guess: input 'x': axis: 1" in done.stderr
     text = (tmp_path / "spec.yaml").read_text()
     assert "  window: 30" in text
-    assert "# GUESS: [1, 30, 96]: three axes are batch" in text
+    assert "# GUESS: [1, 30, 96]: three axes are usually batch" in text
     assert graphc("compile", tmp_path / "spec.yaml").returncode == 0
 
 
@@ -69,7 +69,7 @@ def test_a_step_model_has_nothing_to_lift(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(spec + "passes: [lift_state]\n")
     done = graphc("compile", tmp_path / "spec.yaml")
     assert done.returncode == 2
-    assert "'lift_state' finds no axis of time in a model that takes one frame a call; leave it out" in done.stderr
+    assert "'lift_state' needs a time axis, but the model takes one frame a call; leave it out" in done.stderr
     (tmp_path / "spec.yaml").write_text(spec.replace("chunk: 1", "chunk: 4") + "passes: [simplify]\n")
     assert "step: true takes one frame a call" in graphc("compile", tmp_path / "spec.yaml").stderr
 
@@ -82,10 +82,10 @@ def test_a_step_model_has_nothing_to_lift(tmp_path: Path) -> None:
         ("--counts", "x", "'x' is not NAME=INPUT"),
         ("--state", "h", "'h' is not IN=OUT; as in --state h_in=h_out"),
         ("--size", "x=3", "is not NAME:AXIS=N"),
-        ("--static", "nothing", "'nothing' is no input of the model"),
+        ("--static", "nothing", "the model has no input 'nothing'"),
         ("--input", "x=7", "'x' has 3 axes; axis 7 is none of them"),
-        ("--step=x", "--window=5", "'x' takes one frame a call, so that no window and no other chunk fits"),
-        ("--step=x", "--chunk=4", "'x' takes one frame a call, so that no window and no other chunk fits"),
+        ("--step=x", "--window=5", "'x' takes one frame a call, so neither a window nor another chunk fits"),
+        ("--step=x", "--chunk=4", "'x' takes one frame a call, so neither a window nor another chunk fits"),
     ],
 )
 def test_options_that_say_nothing_are_told(tmp_path: Path, option: str, value: str, complaint: str) -> None:

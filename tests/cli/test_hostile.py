@@ -100,23 +100,23 @@ def test_external_data(location: str, entries: dict[str, str], tmp_path: Path) -
 
 
 SPECS: dict[str, tuple[bytes, str]] = {
-    "aliases that expand": (b"a: &a [x]\n" + LEVELS.encode() + b"\nversion: *h\n", "aliases that expand count in full"),
-    "an alias of itself": (b"version: &a [*a]\n", "nests or repeats too much"),
+    "aliases that expand": (b"a: &a [x]\n" + LEVELS.encode() + b"\nversion: *h\n", "aliases count as expanded"),
+    "an alias of itself": (b"version: &a [*a]\n", "too deeply nested or too large"),
     "deep nesting": (b"version: " + b"[" * 5000 + b"]" * 5000, "maximum recursion depth"),
     "a hundred megabytes": (b"# x\n" * 25_000_000, "a spec of more than 1000000 bytes"),
-    "a key twice": (SPEC.encode() + b"output: y.onnx\n", "spec.yaml:6:1: the key 'output' stands here twice"),
+    "a key twice": (SPEC.encode() + b"output: y.onnx\n", "spec.yaml:6:1: the key 'output' appears twice"),
     "tabs": (b"version: 1\n\tmodel: m.onnx\n", "spec.yaml:2:1: not YAML"),
     "UTF-16": (SPEC.encode("utf-16"), "not UTF-8 at byte 0"),
     "Latin-1": (SPEC.replace("model.onnx", "mod\xe9l.onnx", 1).encode("latin-1"), "not UTF-8 at byte 21"),
     "a zero byte": (SPEC.replace("version", "ver\0sion").encode(), "unacceptable character #x0000"),
     "half a surrogate": (SPEC.replace("model.onnx", '"\\uD800.onnx"', 1).encode(), "half of a surrogate pair"),
-    "a number of 5,000 digits": (SPEC.replace("chunk: 4", "chunk: " + "9" * 5000).encode(), "is no number"),
+    "a number of 5,000 digits": (SPEC.replace("chunk: 4", "chunk: " + "9" * 5000).encode(), "is not a number"),
     "an infinite chunk": (SPEC.replace("chunk: 4", "chunk: .inf").encode(), "stream.chunk: "),
     "an enormous chunk": (SPEC.replace("chunk: 4", "chunk: 1000000000000").encode(), "less than or equal to 1000000"),
     "an enormous batch": (SPEC.replace("chunk: 4", "chunk: 4, batch: 1000000").encode(), "less than or equal to 4096"),
     "enormous streams": (SPEC.encode() + b"validate: {frames: [1, 1000000000000]}\n", "less than or equal to 10000000"),
     "a Python object": (b"version: !!python/object/apply:os.system ['true']\n", "spec.yaml:1:1"),
-    "a device as model": (SPEC.replace("model.onnx", "/dev/zero", 1).encode(), "the model is no regular file"),
+    "a device as model": (SPEC.replace("model.onnx", "/dev/zero", 1).encode(), "the model is not a regular file"),
     "a device as recording": (
         SPEC.replace("fuse]", "fuse, quantize: {mode: static, calibration: {paths: [/dev/zero]}}]").encode(),
         "/dev/zero: there is no such file",
@@ -148,7 +148,7 @@ def test_a_model_that_protobuf_cannot_hold(command: str, tmp_path: Path) -> None
     (tmp_path / "spec.yaml").write_text(SPEC)
     said = run([command, "spec.yaml" if command == "compile" else "model.onnx"], tmp_path)
     assert said.returncode == 2
-    assert said.stderr.endswith("protobuf reads; save its weights as external data\n")
+    assert said.stderr.endswith("protobuf's limit of two gigabytes; save its weights as external data\n")
 
 
 @pytest.mark.parametrize("name", ["stream.npz", "stream.npy"])

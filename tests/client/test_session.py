@@ -77,8 +77,8 @@ def test_two_interleaved_streams_do_not_meet(compiled: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (np.zeros((1, 3, 4)), "is float64, where the model takes float32"),
-        (np.zeros((1, 2, 4), np.float32), "has the shape [1, 2, 4], where the model takes [1, 3, 4]"),
+        (np.zeros((1, 3, 4)), "is float64, but the model takes float32"),
+        (np.zeros((1, 2, 4), np.float32), "has the shape [1, 2, 4], but the model takes [1, 3, 4]"),
         (np.zeros((3, 4), np.float32), "has the shape [3, 4]"),
     ],
 )
@@ -90,7 +90,7 @@ def test_arrays_that_do_not_fit_are_refused(compiled: Path, value: np.ndarray, s
 
 def test_unknown_inputs_and_pushes_after_the_flush_are_refused(compiled: Path) -> None:
     session = StreamSession(compiled)
-    with pytest.raises(InputError, match="'y' is no input of the model; known: x"):
+    with pytest.raises(InputError, match="'y' is not an input of the model; known: x"):
         session.push(y=frames(3))
     session.push(frames(3))
     session.flush()
@@ -110,7 +110,7 @@ def test_a_model_that_graphc_did_not_compile_is_refused(project: Project) -> Non
         (('"chunk": 4', '"chunk": "4"'), "not a manifest of graphc: chunk"),
         (('"graphc.manifest/1"', '"graphc.manifest/9"'), "not a manifest of graphc: format"),
         (('"x"', '"z"'), "names ports that the model does not have: z"),
-        (('"init": "zeros"', '"init": {"file": "../up.npz", "key": "a"}'), "no file beside the manifest"),
+        (('"init": "zeros"', '"init": {"file": "../up.npz", "key": "a"}'), "not a file beside the manifest"),
         (('"init": "zeros"', '"init": {"file": "none.npz", "key": "a"}'), "cannot be read"),
         (("{", "["), "not a manifest of graphc"),
         (('"delay": 4', '"delay": 1000000000000'), "not a manifest of graphc: outputs.0.delay"),
@@ -159,7 +159,7 @@ def test_thirty_minutes_reset_in_silences_give_what_their_parts_give_offline(tmp
 
 def test_a_reset_needs_the_time_of_a_frame(tmp_path: Path) -> None:
     tagger(tmp_path, "{chunk: 50}", "lift_state")
-    with pytest.raises(ModelError, match="how long a frame lasts") as caught:
+    with pytest.raises(ModelError, match="the duration of a frame is not known") as caught:
         StreamSession(tmp_path / "out.onnx", reset=graphc.ResetInSilence(below=0.01, after_s=60))
     assert "stream.frame_ms" in (caught.value.hint or "")
 

@@ -108,7 +108,7 @@ def test_a_folder_that_holds_something_is_left_alone(project: Project) -> None:
     spec = project()
     done = graphc("validate", "--bisect", spec.parent, spec)
     assert done.returncode == 2
-    assert "it is not empty; name a new folder" in one_line(done)
+    assert "the folder is not empty; name a new folder" in one_line(done)
 
 
 def test_a_pass_in_front_of_the_lift_and_a_model_without_a_stream(project: Project) -> None:
@@ -124,7 +124,7 @@ def test_a_pass_in_front_of_the_lift_and_a_model_without_a_stream(project: Proje
         folder = spec.parent / f"found {index}"
         done = graphc("validate", "--bisect", folder, "--allow-pass-path", allowed, spec)
         assert done.returncode == 1, done.stderr
-        assert "first guilty: node_3 (Sigmoid), whose output after_3 fails" in done.stdout
+        assert "first node at fault: node_3 (Sigmoid), whose output after_3 fails" in done.stdout
         command = shlex.split(done.stdout.splitlines()[-1].partition(": graphc ")[2])
         again = graphc(*command)
         assert again.returncode == 1
@@ -136,4 +136,4 @@ def test_where_no_node_is_guilty_it_is_said(project: Project) -> None:
     allowed = with_pass(spec.parent, "raise KeyError(1)")
     done = graphc("validate", "--bisect", spec.parent / "found", "--allow-pass-path", allowed, spec)
     assert done.returncode == 1, done.stderr
-    assert "no single node is guilty: the pass or the spec is" in done.stdout
+    assert "no single node is at fault, but the pass or the spec" in done.stdout

@@ -50,7 +50,7 @@ def test_every_mode_of_quantization_runs_on_every_example(name: str, tmp_path: P
         assert 10 * np.log10(float(np.sum(want[name] ** 2)) / noise) > 10
 
 
-@pytest.mark.parametrize("name", by_turns(SPECS, 1))
+@pytest.mark.parametrize("name", by_turns(SPECS, 1, share=2))
 def test_example_compiles_and_streams_equal(name: str, tmp_path: Path) -> None:
     path = SPECS[name]
     text = path.read_text().replace("../examples/models", str(ROOT / "examples" / "models")).replace("../out", "out")
@@ -90,7 +90,7 @@ BY_DAY, AT_NIGHT = (0, 1), (5, None)
 
 
 @pytest.mark.parametrize("multiples", [BY_DAY, pytest.param(AT_NIGHT, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("name", by_turns(ATTENTION, 0, share=2))
+@pytest.mark.parametrize("name", by_turns(ATTENTION, 0, share=6))
 def test_attention_streams_equal_from_both_exporters(name: str, multiples: tuple[int | None, ...]) -> None:
     """At lengths from the shortest to beyond the longest context and at random ones from random starts.
 

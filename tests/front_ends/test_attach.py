@@ -140,7 +140,7 @@ def test_options_come_from_the_file_of_a_team(
     ("text", "message"),
     [
         ("--num-mel-bins=forty\n", "not a configuration: invalid literal"),
-        ("num-mel-bins=40\n", "line 1 is no --option=value"),
+        ("num-mel-bins=40\n", "line 1 is not of the form --option=value"),
         ("--num-mel-bin=40\n", "unknown option 'num_mel_bin'"),
         ("--dither=1.0\n", "dither: 1 adds noise"),
         ("--num-mel-bins=1\n", "greater than or equal to 3"),
@@ -180,7 +180,7 @@ def test_a_running_mean_is_that_of_the_frames_heard_last() -> None:
     [
         ("{kaldi_fbank: {num_mel_bins: 40, subtract_mean: true}}", "the mean of the whole utterance"),
         ("{nemo_mel: {features: 40}}", "per_feature takes the statistics of the whole utterance"),
-        ("{librosa_mel: {n_mels: 40, top_db: 80.0}}", "counts from the maximum of the whole utterance"),
+        ("{librosa_mel: {n_mels: 40, top_db: 80.0}}", "is relative to the maximum of the whole utterance"),
         ("{whisper_mel: {feature_size: 40}}", "8 below the maximum of the whole utterance"),
         ("{openwakeword_mel: {top_db: 80.0}}", "stream.window: 1760"),
         ("{kaldi_fbank: {num_mel_bins: 80}}", "no axes of 80, the features of the front end"),
@@ -189,21 +189,21 @@ def test_a_running_mean_is_that_of_the_frames_heard_last() -> None:
         ("{kaldi_fbank: {num_mel_bins: 40}, input: feature}", "did you mean 'features'"),
         ("{kaldi_fbank: {num_mel_bins: 40}, samples: out}", "already has a tensor 'out'"),
         ("{kaldi_fbank: {config: missing.conf}}", "the file cannot be read: No such file"),
-        ("{kaldi_fbank: {config: /dev/zero}}", "no regular file"),
+        ("{kaldi_fbank: {config: /dev/zero}}", "not a regular file"),
         ("{kaldi_fbank: {config: ''}}", "at least 1 character"),
         ("{kaldi_fbank: {frame_length: 25.07, round_to_power_of_two: false}}", "a frame of 401 samples is odd"),
         ("{kaldi_fbank: {frame_length: 1000}}", "a frame has 2 to 4096 samples"),
-        ("{kaldi_fbank: {frame_shift: 26, snip_edges: false}}", "no shorter than their shift"),
-        ("{kaldi_fbank: {use_energy: true, use_power: false}}", "is the logarithm of a power"),
+        ("{kaldi_fbank: {frame_shift: 26, snip_edges: false}}", "frame_length must not be less than frame_shift"),
+        ("{kaldi_fbank: {use_energy: true, use_power: false}}", "is a log power, and the other features are not"),
         ("{kaldi_fbank: {blackman_coeff: .nan}}", "finite number"),
-        ("{nemo_mel: {features: 40, normalize: NA, highfreq: 90000}}", "within half the sampling rate"),
+        ("{nemo_mel: {features: 40, normalize: NA, highfreq: 90000}}", "at half the sampling rate or below"),
         ("{nemo_mel: {features: 40, normalize: NA, log_zero_guard_value: -1}}", "log_zero_guard_value"),
         ("{librosa_mel: {n_mels: 40, n_fft: 16384}}", "less than or equal to 4096"),
         ("{kaldi_fbank: {num_mel_bins: 40}, scale: .inf}", "scale"),
         ("{kaldi_fbank: {num_mel_bins: 40}, samples: ''}", "at least 1 character"),
-        ("{kaldi_fbank: {num_mel_bins: 40}, feature_axis: 1}", "has its 40 features on another axis than 1"),
-        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.json}}", "frame_num is no number of frames"),
-        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.npz}}", "no statistics: BadZipFile"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, feature_axis: 1}", "has its 40 features on an axis other than 1"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.json}}", "frame_num is not a number of frames"),
+        ("{kaldi_fbank: {num_mel_bins: 40}, cmvn: {file: cmvn.npz}}", "not statistics: BadZipFile"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_way_out(tmp_path: Path, options: str, message: str) -> None:
@@ -224,7 +224,7 @@ def test_it_comes_before_other_passes(tmp_path: Path) -> None:
     onnx.save(reads_features(["batch", "frames", 40]), tmp_path / "model.onnx")
     (tmp_path / "spec.yaml").write_text(SPEC % "fuse, {attach_front_end: {kaldi_fbank: {num_mel_bins: 40}}}")
     assert "put it before all other passes" in one_line(graphc("compile", tmp_path / "spec.yaml"))
-    with pytest.raises(PassError, match="gives the model other inputs"):
+    with pytest.raises(PassError, match="replaces inputs of the model"):
         library.transform(reads_features(["batch", "frames", 40]), [{"attach_front_end": KALDI}])
 
 

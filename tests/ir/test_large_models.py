@@ -159,7 +159,7 @@ def left_in(folder: Path) -> list[Path]:
 
 def test_a_full_disk_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "none"))
-    with scratch_of_its_own(), pytest.raises(OutputError, match="weights cannot be put aside"):
+    with scratch_of_its_own(), pytest.raises(OutputError, match="weights cannot be put on disk"):
         keep(np.zeros(400))
 
 

@@ -44,7 +44,10 @@ def test_a_table_of_both_places_under_a_mask_is_no_table_of_the_distance(table: 
         pytest.param("p = Mul (i, eighth) q = Mul (j, eighth) v = Sub (p, q)", marks=pytest.mark.nightly),
         "p = Mul (i, eighth) q = Mul (j, eighth) p1 = Sin (p) p2 = Cos (p) q1 = Sin (q) q2 = Cos (q)"
         "a1 = Mul (p1, q2) a2 = Mul (p2, q1) v = Sub (a1, a2)",
-        "i2 = Mul (i, i) j2 = Mul (j, j) ij = Mul (i, j) l = Mul (ij, minus_two) n = Add (i2, j2) v = Add (n, l)",
+        pytest.param(
+            "i2 = Mul (i, i) j2 = Mul (j, j) ij = Mul (i, j) l = Mul (ij, minus_two) n = Add (i2, j2) v = Add (n, l)",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_table_of_the_distance_under_a_mask_however_it_rounds(table: str, low: float) -> None:

@@ -91,6 +91,6 @@ def test_a_client_loads_it_too(folder: Path, library: Path) -> None:
 
 def test_what_is_no_library_is_named(folder: Path) -> None:
     said = one_line(graphc("inspect", "--op-library", "model.onnx", "model.onnx", cwd=folder))
-    assert "model.onnx: onnxruntime does not load this library of custom ops" in said
+    assert "model.onnx: onnxruntime cannot load this library of custom ops" in said
     said = one_line(graphc("inspect", "--op-library", "no.so", "model.onnx", cwd=folder))
     assert said == "graphc: error: no.so: there is no such library of custom ops"

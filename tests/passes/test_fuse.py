@@ -375,7 +375,7 @@ def test_streaming_models_stay_equal_and_lose_nodes(tmp_path: Path, name: str, t
 EXAMPLES = SPECS | ATTENTION
 
 
-@pytest.mark.parametrize("name", by_turns(EXAMPLES, 1, share=3))
+@pytest.mark.parametrize("name", by_turns(EXAMPLES, 1, share=8))
 def test_every_example_is_fused_for_onnxruntime(name: str, tmp_path: Path) -> None:
     """Compiled in its own way or, where it has no spec, at the smallest chunk; validation holds each to 1e-4."""
     path = EXAMPLES[name]
@@ -397,7 +397,7 @@ def test_attention_with_a_cache_is_one_op_for_onnxruntime(tmp_path: Path) -> Non
     report = compiled(tmp_path, "attention_relative.dynamo", ORT).data
     assert report["passes"][-1]["counts"]["multi_head_attention"] == 1
     assert report["passes"][-1]["counts"]["query_bias"] == 1
-    assert any("its scores are no product" in n for n in report["passes"][-1]["notes"]), "queries of one layer wait"
+    assert any("its scores are not a product" in n for n in report["passes"][-1]["notes"]), "queries of one layer wait"
     plain = compiled(tmp_path, "attention_relative.dynamo", ORT, "fuse: {leave_out: [multi_head_attention]}").data
     assert "multi_head_attention" not in plain["passes"][-1]["counts"]
 
@@ -485,7 +485,7 @@ def test_a_constant_that_raises_the_rank_keeps_its_pattern_from_firing() -> None
         "a = Mul (x, k) s = Sigmoid (a) y = Mul (s, x)", "float[3,4] x", k=np.full((1, 1, 1), 1.5, np.float32)
     )
     assert fused(model, "silu", target=ORT) == ["Mul", "Sigmoid", "Mul"]
-    assert "a constant raises the rank" in told(model, "silu", ORT)[0]
+    assert "a constant would raise the rank" in told(model, "silu", ORT)[0]
 
 
 def test_regions_that_share_an_edge_change_one_after_the_other() -> None:

@@ -34,9 +34,14 @@ passes: [lift_state: {{pack: {str(pack).lower()}}}, fold_constants, fuse, simpli
 @pytest.mark.parametrize(
     ("model", "stream", "target", "packed"),
     [
-        ("rnnt_encoder.dynamo.onnx", "chunk: 16, inputs: {features: {axis: 1}}", "onnx", None),
+        pytest.param(
+            *("rnnt_encoder.dynamo.onnx", "chunk: 16, inputs: {features: {axis: 1}}", "onnx", None),
+            marks=pytest.mark.nightly,
+        ),
         ("conformer.dynamo.onnx", "chunk: 16", "onnxruntime", None),
-        ("conformer_lookahead.torchscript.onnx", "chunk: dynamic", "onnx", None),
+        pytest.param(
+            *("conformer_lookahead.torchscript.onnx", "chunk: dynamic", "onnx", None), marks=pytest.mark.nightly
+        ),
         ("lstm_tagger.torchscript.onnx", "chunk: 5", "onnx", {"packed_rnn_hidden_in": 2, "packed_rnn_cell_in": 2}),
     ],
 )

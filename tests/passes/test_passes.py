@@ -179,5 +179,5 @@ def test_local_functions_overridable_inputs_and_odd_attributes_survive() -> None
 def test_transform_takes_a_list_of_passes_alone(passes: object) -> None:
     with pytest.raises(PassError):
         graphc.transform(model_of("y = Relu (x)"), passes)  # type: ignore[arg-type]
-    with pytest.raises(graphc.ModelError, match="a ModelProto is needed"):
+    with pytest.raises(graphc.ModelError, match="expected a ModelProto"):
         graphc.transform("model.onnx", ["fuse"])  # type: ignore[arg-type]

@@ -208,7 +208,7 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
         PassError, match=r"block needs opset 21, the model has \d+; set target: onnxruntime, or leave block"
     ):
         compiled(tmp_path, "quantize: {mode: weight_only, weights: int4, block: 32}", ATTENTION, 16)
-    with pytest.raises(PassError, match="ONNX has no blocks of int8; set target: onnxruntime"):
+    with pytest.raises(PassError, match="ONNX has no int8 weights in blocks; set target: onnxruntime"):
         compiled(tmp_path, "quantize: {mode: weight_only, block: 32}", ATTENTION, 16)
 
 
@@ -217,20 +217,20 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
     [
         ("weights: int4", "int4 goes with mode: weight_only and a block"),
         ("block: 32", "block goes with mode: weight_only"),
-        ("mode: weight_only, products: float", "products goes with a block"),
-        ("mode: weight_only, block: 48", "block is a power of two"),
+        ("mode: weight_only, products: float", "products needs a block"),
+        ("mode: weight_only, block: 48", "block must be a power of two"),
         ("mode: static, ops: [LSTM]", "static has no form of LSTM; known: MatMul, Gemm, Conv, ConvTranspose"),
         ("calibration: {frames: [9, 3]}", "the smaller first"),
         ("mode: statik", "'statik' is not known; known: dynamic, static, weight_only; did you mean 'static'"),
         ("mode: weight_only, block: 32, ops: [LSTM]", "blocks are for MatMul and Gemm"),
         ("mode: static, form: operator, activations: int16", "int16 has no form of operators"),
         ("budget: {snr: 30}", "unknown option; did you mean 'snr_db'"),
-        ("budget: 30", "a mapping of options is needed"),
+        ("budget: 30", "expected a mapping of options"),
         ("calibration: {path: x.npy}", "unknown option; did you mean 'paths'"),
-        ("per_channel: no", "true or false is needed: YAML reads no as text"),
+        ("per_channel: no", "expected true or false: YAML reads no as text"),
         ("states: int9", "a state cannot be 'int9'; known: int8, int16, float16, for all caches or for each kind"),
         ("states: {attention_key: 8}", "a state cannot be '8'; known: int8"),
-        ("states: {attention_keys: int8}", "there is no kind of state 'attention_keys'; known: rnn_hidden"),
+        ("states: {attention_keys: int8}", "unknown kind of state 'attention_keys'; known: rnn_hidden"),
     ],
 )
 def test_options_that_contradict_each_other(tmp_path: Path, options: str, message: str) -> None:
@@ -297,11 +297,11 @@ def test_saved_features_calibrate_and_bad_ones_are_told(tmp_path: Path, monkeypa
     (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
     for name, message in {
         "shape.npy": r"'features' has the shape \[1, 60, 41\], the model takes \[1, 'frames', 40\]",
-        "name.npz": r"'feature' is no input of the model; the inputs are features",
+        "name.npz": r"'feature' is not an input of the model; the inputs are features",
         "pickled.npy": r"the arrays cannot be read: Object arrays cannot be loaded",
-        "bomb.npz": r"it holds more than 16777216 bytes; cut it into several files",
+        "bomb.npz": r"it holds more than 16777216 bytes; split it into several",
         "cut.npz": r"the arrays cannot be read",
-        "text.txt": r"not a kind of file that is read: \.wav, \.flac, \.npy, \.npz",
+        "text.txt": r"unsupported kind of file; supported: \.wav, \.flac, \.npy, \.npz",
         "absent.npy": r"there is no such file",
         "x.wav": r"takes frames of \[1, 40\], not samples of sound; save the features",
     }.items():
@@ -336,7 +336,7 @@ def test_caches_in_integers_have_their_scales_in_the_manifest(tmp_path: Path) ->
 def test_a_carry_stays_float_unless_its_kind_is_named(tmp_path: Path) -> None:
     report = compiled(tmp_path, "quantize: {states: int8}")
     assert {s["dtype"] for s in report["states"]} == {"float32"}
-    assert any("feeds its own error back; quantize.states: {rnn_hidden: int8} insists" in n for n in notes_of(report))
+    assert any("feeds its own error back; quantize.states: {rnn_hidden: int8} forces it" in n for n in notes_of(report))
     report = compiled(tmp_path, "quantize: {states: {rnn_hidden: float16}, tolerance: {snr_db: 20}}")
     assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float16", "rnn_cell": "float32"}
     report = compiled(tmp_path, "quantize: {states: {rnn_cell: int16}, tolerance: {snr_db: 20}}", target="onnxruntime")
@@ -440,7 +440,7 @@ def test_floats_of_16_bits(tmp_path: Path) -> None:
         assert snr(report) > least, kind
     report = compiled(tmp_path, "convert_float: {compute: true}")
     assert snr(report) > 40
-    with pytest.raises(GraphcError, match="onnxruntime has hardly any op in bfloat16"):
+    with pytest.raises(GraphcError, match="onnxruntime has few ops in bfloat16"):
         compiled(tmp_path, "convert_float: {to: bfloat16, compute: true}")
     large = model_of("y = MatMul (x, w)", w=random(8, 8) * 1e6)
     made = graphc.transform(large, ["convert_float"])
@@ -518,7 +518,7 @@ def test_what_fuse_made_of_products_is_quantized(tmp_path: Path) -> None:
 def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
     (tmp_path / "victim.onnx").write_bytes(TAGGER.read_bytes())
     (tmp_path / "notes.txt").write_text("precious")
-    with pytest.raises(PassError, match="is there and is no table of a search"):
+    with pytest.raises(PassError, match="exists and is not the table of a search"):
         compiled(
             tmp_path,
             f"quantize: {{mode: weight_only, budget: {{snr_db: 90, table: {name}}}}}",
@@ -529,7 +529,7 @@ def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
 
 
 def test_a_budget_that_states_alone_exceed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PassError, match=r"with every weight in float the streams reach \d+\.\d dB of 90"):
+    with pytest.raises(PassError, match=r"with every weight in float the streams reach \d+\.\d of 90 dB"):
         compiled(tmp_path, "quantize: {states: int8, budget: {snr_db: 90, sequences: 2}}", CONFORMER, 16)
 
 
@@ -583,5 +583,5 @@ def test_quantize_in_front_of_the_lift_says_where_it_belongs(tmp_path: Path) -> 
     spec.write_text(
         f"version: 1\nmodel: {TAGGER}\noutput: out.onnx\nstream: {{chunk: 5}}\npasses: [quantize, lift_state]\n"
     )
-    with pytest.raises(GraphcError, match="compile the float model and let the quantize"):
+    with pytest.raises(GraphcError, match="compile the float model and add the quantize"):
         graphc.compile(spec)

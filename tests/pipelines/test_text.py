@@ -234,12 +234,12 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, text: str) -> No
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("encoder: encoder\n", "encoder: encoded\n", "'encoded' is no output of the pipeline; did you mean 'encoder'"),
-        ("token: tokens", "token: token", "'token' is no input of 'predictor'; did you mean 'tokens'"),
-        ("output: logits", "output: logit", "'logit' is no output of 'joiner'; did you mean 'logits'"),
-        ("stage: joiner", "stage: join", "the transducer names stages that are none: join"),
+        ("encoder: encoder\n", "encoder: encoded\n", "the pipeline has no output 'encoded'; did you mean 'encoder'"),
+        ("token: tokens", "token: token", "'predictor' has no input 'token'; did you mean 'tokens'"),
+        ("output: logits", "output: logit", "'joiner' has no output 'logit'; did you mean 'logits'"),
+        ("stage: joiner", "stage: join", "the transducer names unknown stages: join"),
         ("predictor: predictor, ", "", "give exactly one of predictor and token"),
-        ("blank: 0", "blank: 99", "there are 29 tokens, from 0 on"),
+        ("blank: 0", "blank: 99", "there are 29 tokens, counted from 0"),
         ("blank: 0", "blank: 0\n    tokens: short.txt", "the table has 3 tokens, and the model scores 29"),
     ],
 )
@@ -261,7 +261,7 @@ def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: s
             {"joiner": {"stage": "joiner", "encoder": "encoder", "token": "", "output": "logits"}, "predictor": None},
             "neither",
         ),
-        ({"joiner": {"stage": "join", "encoder": "e", "predictor": "p", "output": "o"}}, "stages that are none: join"),
+        ({"joiner": {"stage": "join", "encoder": "e", "predictor": "p", "output": "o"}}, "unknown stages: join"),
         ({"start": 2**63}, "out of range"),
         ({"encoder": "other"}, "the model gives no 'other'"),
     ],

@@ -92,6 +92,7 @@ def test_the_readme_hears_the_word_in_the_terminal_and_in_cpp(folder: Path, plac
 
 
 @needs_clone
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("node") is None or CHROMIUM is None, reason="node or chromium is not installed")
 @pytest.mark.skipif(not (WEB / "node_modules" / "playwright-core").is_dir(), reason="`make web` was not run")
 def test_the_readme_hears_the_word_in_a_page(folder: Path, tmp_path: Path) -> None:

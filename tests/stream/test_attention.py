@@ -50,7 +50,7 @@ def test_a_table_as_output_is_refused() -> None:
     [
         ("{attention: {left: 5, max_frames: 40}}", "give left and right, or max_frames"),
         ("{attention: {lefft: 5}}", "unknown option"),
-        ("{attention: {left: -1}}", "-1 is too small: a number of at least 0 is needed"),
+        ("{attention: {left: -1}}", "-1 is too small: expected a number of at least 0"),
     ],
 )
 def test_wrong_limits_are_named_in_the_spec(tmp_path: Path, options: str, said: str) -> None:
@@ -118,7 +118,7 @@ def test_scores_that_a_shift_moved_from_other_queries_are_refused_where_they_are
     """
     arrays = {"v": random(1, 4), "pads": np.array([0, 0, 1, 0, 0, 0]), "ones": np.array([1]), "big": np.array([2**62])}
     error = refusal(attention(shift + BAND.format(scores="s2"), "m", **arrays, **LIMITS))
-    assert "reads scores that were moved there from other queries" in error.reason
+    assert "reads scores that were moved in from other queries" in error.reason
     assert "mask what the shift leaves undefined" in (error.hint or "")
 
 
@@ -163,7 +163,7 @@ def test_a_table_of_both_places_that_nothing_made_is_refused() -> None:
     learned = np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)
     numbers = {"nought": np.array([0, 0]), "both": np.array([0, 1]), "one1": np.array([1]), "three1": np.array([3])}
     error = refusal(attention(crooked, "m", learned=learned, **numbers, **LIMITS))
-    assert "does not shift along with the stream" in error.reason
+    assert "does not depend on the distance in time alone" in error.reason
     assert "distance alone" in (error.hint or "")
 
 
@@ -181,7 +181,7 @@ def test_keys_out_of_two_streams_are_refused() -> None:
         s = MatMul (x, k) w = Softmax (s) y = MatMul (w, both)
     """
     error = refusal(model_of(body, "float[1,T,4] x"))
-    assert "puts one stream behind the other in time" in error.reason
+    assert "appends one stream to another in time" in error.reason
 
 
 def test_a_mask_input_is_described_in_the_spec(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ passes: [lift_state]
     assert [i.name for i in session.manifest.inputs] == ["x"]
     assert sorted(s.shape[1] for s in session.manifest.states if s.kind == "attention_value") == [7]
     (tmp_path / "spec.yaml").write_text(text.replace("left: 5", "left: -5"))
-    with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*a number of at least 0 is needed"):
+    with pytest.raises(SpecError, match=r"stream.inputs.mask.mask.left.*expected a number of at least 0"):
         graphc.compile(tmp_path / "spec.yaml")
 
 
@@ -210,7 +210,7 @@ def test_ports_are_named_by_a_template(tmp_path: Path) -> None:
     graphc.compile(spec_of(tmp_path, model, "{ports: 'layer{layer}.{kind}.{number}'}"))
     names = [s.input for s in graphc.StreamSession(tmp_path / "out.onnx").manifest.states]
     assert any(name.startswith("layer_attention_value_") and name.endswith("_in") for name in names)
-    with pytest.raises(SpecError, match=r"the fields of a template are \{node\}, \{kind\}, \{layer\}, \{number\}"):
+    with pytest.raises(SpecError, match=r"a template may use the fields \{node\}, \{kind\}, \{layer\}, \{number\}"):
         graphc.compile(spec_of(tmp_path, model, "{ports: '{nodde}_{kind}'}"))
 
 
@@ -279,7 +279,7 @@ def test_scores_kept_in_a_range_behind_their_mask_are_not_masked() -> None:
 def test_weights_normalised_over_the_queries_are_refused() -> None:
     rest = f"{NEAR} m = Where (off, low, s) w = Softmax <axis=-2> (m)"
     error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4)))
-    assert "sums over one time what was normalised over the other" in error.reason
+    assert "sums over one time scores that were normalised over the other" in error.reason
     assert "normalise over the keys" in (error.hint or "")
 
 

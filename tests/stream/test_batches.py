@@ -183,8 +183,8 @@ def test_inputs_may_be_cached_where_streams_have_their_own_clocks(tmp_path: Path
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
-        ("chunk: dynamic, clocks: own", "clocks: own goes with a chunk of so many frames"),
-        ("chunk: 4, window: 8, clocks: own", "without window and states"),
+        ("chunk: dynamic, clocks: own", "clocks: own needs a chunk in frames"),
+        ("chunk: 4, window: 8, clocks: own", "excludes window and states"),
         ("chunk: 4, clocks: mine", "known: shared, own"),
     ],
 )
@@ -248,7 +248,7 @@ def test_a_place_in_the_batch_that_matters_is_refused(tmp_path: Path) -> None:
     """
     arrays = {"zero": np.array(0), "one": np.array(1), "s": np.array([-1, 1, 1])}
     error = refused(tmp_path, body, "float[N,T,4] x", arrays)
-    assert "depends on the place that a stream has in the batch" in error.reason
+    assert "depends on a stream's place in the batch" in error.reason
 
 
 def test_streams_that_only_large_values_mix_are_refused(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_static_input_without_a_batch_axis_is_one_for_all(tmp_path: Path) -> N
     x = random(1, 4, 4)
     for value in (1.0, 2.0):
         session.push(session.open(), x=x, g=np.full(4, value, np.float32))
-    with pytest.raises(InputError, match="the static input 'g' is one for all streams, and stream 1 has another value"):
+    with pytest.raises(InputError, match="all streams share the static input 'g', and stream 1 has another value"):
         session.step()
     session.push(1, g=np.ones(4, np.float32))
     found = session.step()

@@ -162,7 +162,7 @@ def test_families_of_constants_go_on_beyond_the_samples(name: str) -> None:
 
 def test_a_constant_that_nothing_explains_is_refused_with_its_node() -> None:
     values = [np.random.default_rng(n).standard_normal(3 * n) for n in SAMPLES]
-    with pytest.raises(StreamError, match=r"node reader \(Add\): its input 0 follows the chunk .* chunk: dynamic"):
+    with pytest.raises(StreamError, match=r"node reader \(Add\): its input 0 changes with the chunk .* chunk: dynamic"):
         written(values, 1)
 
 

@@ -148,7 +148,7 @@ def test_values_that_change_their_shape_and_turns_returned_are_refused() -> None
     counted = form.format(count=COUNT, out="int64[1] o", more="o = Reshape (i, one)")
     model = model_of(counted, outputs="int64[A,1] y, float[1,2] hn")
     weights(model, two=np.array([2]), yes=np.array(True), h0=random(1, 2), one=np.array([1]))
-    assert "returns the turn's number" in refusal(model).reason
+    assert "returns the iteration number" in refusal(model).reason
 
 
 def test_reversed_time_is_refused_and_another_axis_is_not() -> None:

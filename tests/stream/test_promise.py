@@ -19,6 +19,7 @@ from promise import verdict_of
 
 V = TypeVar("V")
 LENGTHS = range(1, 45)
+NIGHT = os.environ.get("GRAPHC_PROFILE") == "nightly"
 
 
 class Drawn:
@@ -40,18 +41,19 @@ def never_wrong(choose: Drawn, draw: Callable[[Chooser], onnx.ModelProto]) -> No
     assert verdict.kind != "wrong", verdict.detail
 
 
+@settings(max_examples=2000 if NIGHT else 24)
 @given(st.data())
 def test_random_networks_are_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_network)
 
 
-@settings(max_examples=500 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 24)
+@settings(max_examples=500 if NIGHT else 12)
 @given(st.data())
 def test_random_attention_is_equal_or_refused(data: st.DataObject) -> None:
     never_wrong(Drawn(data), draw_attention_network)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(12), *(pytest.param(s, marks=pytest.mark.nightly) for s in range(12, 24))])
 def test_thresholds_are_equal_or_refused(seed: int) -> None:
     """Networks that do something else from some length on, streamed at lengths on both sides of it."""
     choose = Seeded(seed)
@@ -62,7 +64,7 @@ def test_thresholds_are_equal_or_refused(seed: int) -> None:
 
 @pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
 def test_random_networks_stay_equal_when_fused(target: str) -> None:
-    for seed in range(150 if os.environ.get("GRAPHC_PROFILE") == "nightly" else 6):
+    for seed in range(150 if NIGHT else 2):
         for draw in (draw_network, draw_attention_network):
             choose = Seeded(seed)
             verdict = verdict_of(draw(choose), choose.integer(0, 3), range(1, 30), fused_for=target)
@@ -72,10 +74,16 @@ def test_random_networks_stay_equal_when_fused(target: str) -> None:
 CORPUS = sorted((ROOT / "tests" / "corpus").glob("*.onnx"))
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda p: p.stem)
-@pytest.mark.parametrize("times", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("path", "times"),
+    [
+        pytest.param(path, times, id=f"{times}-{path.stem}", marks=[pytest.mark.nightly] if (n + times) % 4 else [])
+        for n, path in enumerate(CORPUS)
+        for times in range(4)
+    ],
+)
 def test_networks_that_failed_once(path: Path, times: int) -> None:
-    """Kept as the generator drew them; the file's name says what was wrong."""
+    """Kept as the generator drew them; the file's name says what was wrong. By day each at one chunk."""
     verdict = verdict_of(onnx.load(path), times, LENGTHS)
     assert verdict.kind == "equal", verdict.detail
 

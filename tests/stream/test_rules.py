@@ -179,9 +179,9 @@ def test_state_after_the_last_frame_is_refused_where_it_is_used() -> None:
         ("y = GlobalAveragePool (x)", "pools over all time"),
         ("y = Slice (x, last, zero, axis)", "counted from the end"),
         ("y = Slice (x, back, low, axis, back)", "reverses time"),
-        ("a = Transpose <perm=[0,2,1]> (x) y = MatMul (a, x)", "attention"),
+        ("a = Transpose <perm=[0,2,1]> (x) y = MatMul (a, x)", "a score matrix"),
         ('y = Conv <auto_pad="SAME_UPPER", strides=[2]> (x, w)', "length of the whole stream"),
-        ("y = Concat <axis=2> (x, x)", "one stream behind the other"),
+        ("y = Concat <axis=2> (x, x)", "one stream to another"),
         ("q, s, z = DynamicQuantizeLinear (x) y = DequantizeLinear (q, s, z)", "scale over the whole utterance"),
     ],
 )
@@ -454,7 +454,7 @@ def test_a_constant_that_follows_the_place_in_no_known_way_is_refused() -> None:
         last = Cast <to=1> (n) share = Div (f, last) y = Add (x, share)
     """
     model = weights(model_of(body), two=np.array([2]), zero=np.array(0), unit=np.array(1))
-    assert "changes with the length" in refusal(model).reason or "place in the stream" in refusal(model).reason
+    assert "changes with the length" in refusal(model).reason or "position in the stream" in refusal(model).reason
 
 
 def test_a_periodic_constant_is_cut_at_the_phase_of_the_delay() -> None:

@@ -91,7 +91,7 @@ def same(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[n], other[n], equal_nan=True) for n in one)
 
 
-@pytest.mark.parametrize("name", by_turns(SPECS, 0, share=2))
+@pytest.mark.parametrize("name", by_turns(SPECS, 0, share=3))
 def test_any_chunk_gives_the_same(name: str, folder: Path) -> None:
     feeds = feeds_of(name, 0)
     want = run_stream(StreamSession(compiled(name, folder)), feeds)
@@ -99,7 +99,7 @@ def test_any_chunk_gives_the_same(name: str, folder: Path) -> None:
         assert equal(want, run_stream(StreamSession(compiled(name, folder, times)), feeds)), times
 
 
-@pytest.mark.parametrize("name", by_turns(SPECS, 0))
+@pytest.mark.parametrize("name", by_turns(SPECS, 0, share=2))
 def test_a_stream_cut_anywhere_goes_on_from_its_saved_states(name: str, folder: Path) -> None:
     """Two ways: a client of the manifest alone that saves the state ports after any call, and a session's snapshot."""
     path = compiled(name, folder)
@@ -138,7 +138,7 @@ def test_a_stream_cut_anywhere_goes_on_from_its_saved_states(name: str, folder: 
         assert same(whole, {n: got[n] for n in whole}), cut
 
 
-@pytest.mark.parametrize("name", by_turns(SPECS, 0))
+@pytest.mark.parametrize("name", by_turns(SPECS, 0, share=2))
 def test_streams_that_take_turns_and_resets_change_nothing(name: str, folder: Path) -> None:
     path = compiled(name, folder)
     shared = opened(path, threads=1)

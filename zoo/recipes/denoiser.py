@@ -8,7 +8,7 @@ from zoo.recipe import Network, Package
 
 package = Package("denoiser")
 SMALL = {"hidden": 16, "depth": 4, "normalize": False, "resample": 1}
-PADDING = "leaves out the zeros that fill the utterance up to a whole number of hops"
+PADDING = "leaves out the zeros that pad the utterance to a whole number of hops"
 
 
 def body(net: Any, wav: Any) -> Any:

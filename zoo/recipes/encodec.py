@@ -7,7 +7,7 @@ from typing import Any
 from zoo.recipe import Network, Package
 
 package = Package("encodec")
-WHOLE_FRAMES = "no padding to whole frames, whose size the export holds as a number; feed whole frames"
+WHOLE_FRAMES = "leaves out the padding to whole frames, because the export fixes its size; feed whole frames"
 
 
 def seanet(kind: str, **options: Any) -> Any:

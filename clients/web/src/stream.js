@@ -117,7 +117,7 @@ export class StreamSession {
     const least = this.manifest.min_frames ?? 1;
     const gives = this.outputs.some((port) => port.fixed || port.length(total) > 0);
     if (total > 0 && total < least && gives)
-      throw new GraphcError(`a stream of ${total} frames, where the model is right from ${least} frames on`);
+      throw new GraphcError(`a stream of ${total} frames is too short: the model equals the offline one from ${least} frames on`);
     this.flushed = true;
     const lacks = (port) => !port.fixed && port.delay + port.length(total) > this.given.get(port.name);
     while (total > this.fed || this.outputs.some(lacks)) await this.call(Math.min(Math.max(total - this.fed, 0), this.chunk));
@@ -150,7 +150,7 @@ export class StreamSession {
 
   check(name, value) {
     const port = this.inputs.find((one) => one.name === name);
-    if (!port) throw new GraphcError(`'${name}' is no input of the model`);
+    if (!port) throw new GraphcError(`'${name}' is not an input of the model`);
     if (!(value instanceof port.Array)) throw new GraphcError(`'${name}' is no ${port.Array.name}, as ${port.dtype} is`);
     if (port.fixed && value.length !== port.count) throw new GraphcError(`'${name}' has ${value.length} entries of ${port.count}`);
     if (value.length % port.width) throw new GraphcError(`'${name}' is no whole frames of ${port.width} entries`);

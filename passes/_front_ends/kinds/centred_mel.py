@@ -23,12 +23,12 @@ class CentredOptions(KindOptions):
     norm: Literal["slaney"] | None = None
     log: Literal["db", "natural", "none"] = Field(default="db", description="decibels, ln, or the bands as they are")
     stype: Literal["power", "magnitude"] = Field(
-        default="power", description="of log: db: 10 or 20 times the logarithm, as power_to_db or amplitude_to_db"
+        default="power", description="for log: db: 10 or 20 times the logarithm, as power_to_db or amplitude_to_db"
     )
     guard: Literal["max", "add"] = Field(default="max", description="how the floor keeps a logarithm finite")
     amin: float = Field(default=1e-10, gt=0, description="the floor of the bands before the logarithm")
-    ref: float = Field(default=1.0, gt=0, description="what 0 dB are; of log: db alone")
-    top_db: float | None = Field(default=None, description="null alone: it is below the maximum of the utterance")
+    ref: float = Field(default=1.0, gt=0, description="the value that counts as 0 dB; for log: db only")
+    top_db: float | None = Field(default=None, description="only null: it is relative to the maximum of the utterance")
     n_mfcc: int | None = Field(default=None, ge=1, description="cepstra instead of bands")
     dct_norm: Literal["ortho"] | None = "ortho"
     lifter: float = Field(default=0.0, ge=0, le=1e6)
@@ -53,7 +53,7 @@ class CentredOptions(KindOptions):
             gain: what the spectrum is multiplied by.
 
         Errors:
-            PassError: an option that a stream cannot have, or one that fits no other.
+            PassError: an option that a stream cannot have, or one that contradicts another.
         """
         size = self.win_length or fft
         if size > fft:
@@ -65,11 +65,11 @@ class CentredOptions(KindOptions):
         if self.top_db is not None:
             raise self.refuse(
                 "top_db",
-                f"{self.top_db:g} counts from the maximum of the whole utterance, which no stream knows",
-                "set top_db: null; amin is a floor that a stream has",
+                f"{self.top_db:g} is relative to the maximum of the whole utterance, which no stream knows",
+                "set top_db: null; amin is a floor that a stream can have",
             )
         if self.n_mfcc is not None and self.n_mfcc > self.n_mels:
-            raise self.refuse("n_mfcc", f"{self.n_mfcc} of {self.n_mels} bands", "raise n_mels")
+            raise self.refuse("n_mfcc", f"{self.n_mfcc} is more than the {self.n_mels} bands", "raise n_mels")
         side = fft // 2 if self.center else 0
         shape = centred(window_of(window, size), fft)
         loud, offset = self.decibels()

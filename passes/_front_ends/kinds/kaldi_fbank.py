@@ -25,7 +25,7 @@ class KaldiFbank(KaldiOptions):
             if not self.use_log_fbank or not self.use_power:
                 raise self.refuse(
                     "use_energy",
-                    "is the logarithm of a power, beside features that are none",
+                    "is a log power, and the other features are not",
                     "leave the energy out, or set use_log_fbank and use_power",
                 )
             bands, energy, floor = self.with_energy(bands, len(bands) if self.htk_compat else 0)

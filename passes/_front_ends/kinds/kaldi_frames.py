@@ -23,22 +23,22 @@ class KaldiOptions(KindOptions):
     sample_frequency: float = Field(default=16000.0, gt=0, le=1e6)
     frame_length: float = Field(default=25.0, gt=0, le=1e4, description="milliseconds")
     frame_shift: float = Field(default=10.0, gt=0, le=1e4, description="milliseconds")
-    dither: float = Field(default=0.0, description="0 alone: noise is no part of a model")
+    dither: float = Field(default=0.0, description="only 0: a model adds no noise")
     preemphasis_coefficient: float = Field(default=0.97, ge=0, le=1)
     remove_dc_offset: bool = True
     window_type: WindowType = "povey"
     blackman_coeff: float = 0.42
     round_to_power_of_two: bool = True
-    snip_edges: bool = Field(default=True, description="false: frames reach over both ends, where samples are mirrored")
+    snip_edges: bool = Field(default=True, description="false: frames reach past both ends, where samples are mirrored")
     num_mel_bins: int = Field(default=23, ge=3, le=1000)
     low_freq: float = Field(default=20.0, ge=0)
-    high_freq: float = Field(default=0.0, description="0 and below: so far from half the sampling rate")
-    htk_mode: bool = Field(default=False, description="bands of less than 1 count as 1, and one bin fewer, as in HTK")
+    high_freq: float = Field(default=0.0, description="0 or less: relative to half the sampling rate")
+    htk_mode: bool = Field(default=False, description="as HTK: bands have a floor of 1, and the lowest bin is left out")
     use_energy: bool = False
     energy_floor: float = Field(default=0.0, ge=0)
     raw_energy: bool = Field(default=True, description="the energy before pre-emphasis and window")
-    htk_compat: bool = Field(default=False, description="the energy, or C0, comes last")
-    subtract_mean: bool = Field(default=False, description="false alone: see cmvn")
+    htk_compat: bool = Field(default=False, description="the energy, or C0, is the last feature")
+    subtract_mean: bool = Field(default=False, description="only false: see cmvn")
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
@@ -49,7 +49,7 @@ class KaldiOptions(KindOptions):
                 continue
             name, _, value = words.removeprefix("--").partition("=")
             if not words.startswith("--") or not name:
-                raise ValueError(f"line {number} is no --option=value")
+                raise ValueError(f"line {number} is not of the form --option=value")
             if name.strip() == "config":
                 raise ValueError(f"line {number} names another file, which is not followed: put its options here")
             name = name.strip().replace("-", "_")
@@ -63,9 +63,9 @@ class KaldiOptions(KindOptions):
         if self.fft % 2:
             raise ValueError(f"a frame of {self.size} samples is odd: set round_to_power_of_two")
         if not self.snip_edges and self.hop > self.size:
-            raise ValueError("with snip_edges: false frames are no shorter than their shift")
+            raise ValueError("with snip_edges: false, frame_length must not be less than frame_shift")
         if not self.low_freq < self.high <= self.sample_frequency / 2:
-            raise ValueError("low_freq lies below high_freq, and high_freq within half the sampling rate")
+            raise ValueError("set low_freq below high_freq, and high_freq to half the sampling rate or below")
         return self
 
     @property
@@ -92,12 +92,12 @@ class KaldiOptions(KindOptions):
         """
         if self.dither != 0.0:
             raise self.refuse(
-                "dither", f"{self.dither:g} adds noise, which no two runs share", "set dither: 0 beside config"
+                "dither", f"{self.dither:g} adds noise, which differs from run to run", "set dither: 0 beside config"
             )
         if self.subtract_mean:
             raise self.refuse(
                 "subtract_mean",
-                "takes off the mean of the whole utterance, which no stream knows",
+                "subtracts the mean of the whole utterance, which no stream knows",
                 "give the statistics of the training set, or a running mean: see cmvn",
             )
 
@@ -130,7 +130,7 @@ class KaldiOptions(KindOptions):
 
     @property
     def floor(self) -> float:
-        """What the logarithm of a band is taken of at least."""
+        """The least value that the logarithm of a band is taken of."""
         return 1.0 if self.htk_mode else EPSILON
 
     def spectrum(self) -> Array:
@@ -142,7 +142,7 @@ class KaldiOptions(KindOptions):
         )
 
     def with_energy(self, bands: Array, row: int) -> tuple[Array, Energy | None, Array]:
-        """The bands with a row for the energy, how that is computed where not by the bands, and the floors."""
+        """The bands with a row for the energy, how it is computed if not by that row, and the floors."""
         bands = np.insert(bands, row, 0.0, axis=0)
         floors = np.full(len(bands), self.floor)
         floors[row] = max(EPSILON, self.energy_floor)
@@ -156,7 +156,7 @@ class KaldiOptions(KindOptions):
 
 
 def converted(options: type[KaldiOptions], name: str, value: str) -> Any:
-    """A value of a configuration file as its option has it; an unknown option stays text."""
+    """A value of a configuration file in the type of its option; that of an unknown option stays text."""
     field = options.model_fields.get(name)
     if field is None or field.annotation is str:
         return value

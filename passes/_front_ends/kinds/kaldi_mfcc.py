@@ -24,7 +24,9 @@ class KaldiMfcc(KaldiOptions):
         """
         self.refuse_what_no_stream_has()
         if self.num_ceps > self.num_mel_bins:
-            raise self.refuse("num_ceps", f"{self.num_ceps} of {self.num_mel_bins} bands", "raise num_mel_bins")
+            raise self.refuse(
+                "num_ceps", f"{self.num_ceps} is more than the {self.num_mel_bins} bands", "raise num_mel_bins"
+            )
         bands, energy, floor = self.filters(), None, np.asarray(self.floor)
         matrix = lifter(self.num_ceps, self.cepstral_lifter)[:, None] * cosines(self.num_ceps, self.num_mel_bins)
         if self.use_energy:

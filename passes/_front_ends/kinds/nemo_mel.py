@@ -61,11 +61,11 @@ class NemoMel(KindOptions):
     log: bool = True
     log_zero_guard_type: Literal["add", "clamp"] = "add"
     log_zero_guard_value: Annotated[float, Field(gt=0)] | Literal["tiny", "eps"] = 2.0**-24
-    dither: float = Field(default=1e-5, description="of training alone")
-    pad_to: int = Field(default=16, description="of batches alone")
-    pad_value: float = Field(default=0.0, description="of batches alone")
-    frame_splicing: int = Field(default=1, description="1 alone")
-    exact_pad: bool = Field(default=False, description="false alone")
+    dither: float = Field(default=1e-5, description="used in training only")
+    pad_to: int = Field(default=16, description="used in batches only")
+    pad_value: float = Field(default=0.0, description="used in batches only")
+    frame_splicing: int = Field(default=1, description="only 1")
+    exact_pad: bool = Field(default=False, description="only false")
     mag_power: float = 2.0
     mel_norm: Literal["slaney"] | None = "slaney"
 
@@ -75,7 +75,7 @@ class NemoMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The section ``preprocessor`` of a model's configuration or that alone; or transformers' extractor."""
+        """A model's configuration with a section ``preprocessor``, that section alone, or transformers' extractor."""
         found = yaml_mapping(text)
         if "feature_extractor_type" in found:
             return of_transformers(found)
@@ -96,7 +96,7 @@ class NemoMel(KindOptions):
         hop = self.n_window_stride or int(self.window_stride * self.sample_rate)
         fft = self.n_fft or power_of_two(size)
         if not 1 < fft <= MOST_SAMPLES or hop < 1:
-            raise self.refuse("window_size", f"{size} samples, {hop} apart", f"2 to {MOST_SAMPLES} make a frame")
+            raise self.refuse("window_size", f"{size} samples, {hop} apart", f"use 2 to {MOST_SAMPLES} samples a frame")
         if fft < size:
             raise self.refuse("n_fft", f"{fft} is less than a window of {size} samples", "raise it")
         high = self.highfreq or self.sample_rate / 2
@@ -122,11 +122,11 @@ class NemoMel(KindOptions):
         return front
 
     def notes(self) -> tuple[str, ...]:
-        return (f"dither {self.dither:g} is of training alone",) if self.dither else ()
+        return (f"dither {self.dither:g} is left out: NeMo adds it in training only",) if self.dither else ()
 
     def statistics(self, given: FixedStatistics) -> tuple[Array, Array]:
         if len(given.fixed_mean) != self.features or len(given.fixed_std) != self.features:
-            raise self.refuse("normalize", f"it takes {self.features} means and deviations", "give one a feature")
+            raise self.refuse("normalize", f"it needs {self.features} means and deviations", "give one per feature")
         return np.asarray(given.fixed_mean), np.asarray(given.fixed_std)
 
     def refuse_what_no_stream_has(self) -> None:
@@ -138,9 +138,9 @@ class NemoMel(KindOptions):
                 "normalize: NA here and a running cmvn: {window: 600}",
             )
         if self.exact_pad:
-            raise self.refuse("exact_pad", "is not among what graphc builds", "export with exact_pad: false")
+            raise self.refuse("exact_pad", "is not supported", "export with exact_pad: false")
         if self.frame_splicing != 1:
-            raise self.refuse("frame_splicing", "is not among what graphc builds", "stack frames in the model")
+            raise self.refuse("frame_splicing", "is not supported", "stack frames in the model")
         if self.mag_power not in (1.0, 2.0):
             raise self.refuse("mag_power", f"{self.mag_power:g} is neither 1 nor 2", "use 1 or 2")
 

@@ -14,7 +14,7 @@ LOW, HIGH, FLOOR = 60.0, 3800.0, 1e-10
 
 
 class OpenwakewordMel(KindOptions):
-    top_db: float | None = Field(default=None, description="null alone: it is below the maximum of what is heard")
+    top_db: float | None = Field(default=None, description="only null: it is relative to the maximum of one call")
 
     @classmethod
     def kind(cls) -> str:
@@ -27,7 +27,7 @@ class OpenwakewordMel(KindOptions):
         if self.top_db is not None:
             raise self.refuse(
                 "top_db",
-                "counts from the maximum of the samples of one call, which no front end of single frames knows",
+                "is relative to the maximum over the samples of one call, which no front end of single frames knows",
                 "leave it out, or compile melspectrogram.onnx itself with stream.window: 1760 and chunk: 1280",
             )
         return FrontEnd(

@@ -34,7 +34,7 @@ class TorchaudioMel(CentredOptions):
         PassError: an option that a stream cannot have.
         """
         if self.pad:
-            raise self.refuse("pad", "zeros around the utterance are not among what graphc builds", "set pad: 0")
+            raise self.refuse("pad", "zeros around the utterance are not supported", "set pad: 0")
         size = self.win_length or self.n_fft
         return self.made(
             self.sample_rate,

@@ -37,7 +37,7 @@ class WhisperMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The options of a preprocessor_config.json; what is about padding to 30 s is left."""
+        """The options of a preprocessor_config.json; those about padding to 30 s are ignored."""
         found = yaml_mapping(text)
         return {name: value for name, value in found.items() if name in READ}
 
@@ -50,7 +50,7 @@ class WhisperMel(KindOptions):
         if self.peak is None:
             raise self.refuse(
                 "peak",
-                "Whisper cuts off what lies 8 below the maximum of the whole utterance, which no stream knows",
+                "Whisper's floor is 8 below the maximum of the whole utterance, which no stream knows",
                 "give the log10 of the loudest band of typical recordings, as peak: 1.5",
             )
         fft, hop = self.n_fft, self.hop_length

@@ -14,10 +14,10 @@ SHRUNK = {4: (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7), 8: (1.0,)}
 
 @dataclass(frozen=True)
 class Grid:
-    """Evenly spaced values, of which a weight becomes the nearest: ``scale * (q - zero)`` for q from 0 to 2**bits - 1.
+    """Evenly spaced values, to which weights are rounded: ``scale * (q - zero)`` for q from 0 to 2**bits - 1.
 
     Args:
-        scale, zero: float32, of the same shape; zero is whole.
+        scale, zero: float32, of the same shape; zero is a whole number.
     """
 
     scale: Array
@@ -43,7 +43,7 @@ def best_grid(weights: Array, bits: int, symmetric: bool, importance: Array | fl
     Args:
         weights: [..., block, columns] float32; a grid for each column.
         symmetric: the zero point is the middle, so that none is stored.
-        importance: of the errors, broadcast to the weights.
+        importance: the factor of each squared error, broadcast to the weights.
 
     Returns:
         A grid of shape [..., 1, columns].
@@ -77,7 +77,7 @@ def candidate(weights: Array, bits: int, symmetric: bool, fraction: float) -> Gr
 
 
 def fitted(grid: Grid, weights: Array, importance: Array | float) -> Grid:
-    """The same zero points and the scale that suits the integers best."""
+    """The same zero points, with the scale that fits the integers best."""
     steps = grid.nearest(weights) - grid.zero
     over = np.sum(importance * steps * steps, axis=-2, keepdims=True)
     scale = np.sum(importance * weights * steps, axis=-2, keepdims=True) / np.where(over == 0, 1, over)

@@ -49,8 +49,8 @@ def check_blocks(model: Model, config: QuantizeOptions, target: Target) -> None:
         return
     if config.weights != "int4":
         raise PassError(
-            f"quantize: ONNX has no blocks of {config.weights}",
-            hint=f"{other_target(NBITS)}set weights: int4, or leave block out for one scale a channel",
+            f"quantize: ONNX has no {config.weights} weights in blocks",
+            hint=f"{other_target(NBITS)}set weights: int4, or leave block out for one scale per channel",
         )
     hint = f"{other_target(NBITS)}leave block out or export the model at a later opset"
     opset_at_least(model.frame, FIRST_BLOCKED, "block", hint)
@@ -81,11 +81,11 @@ class BlockedWeights:
 
     @property
     def has_more_bits(self) -> bool:
-        """Whether single weights can have 8 bits where the others have 4."""
+        """Whether some weights can have 8 bits while the others have 4."""
         return self.own and self.config.block is not None and self.bits == 4
 
     def calibrate(self, model: Model, moments: MomentsOf) -> None:
-        """Makes the weights so that what the nodes before have lost is made good where it can be. Changes the model.
+        """Makes the weights so that they compensate for the error of earlier nodes where they can. Changes the model.
 
         Args:
             moments: of tensors of a model by name; the model is the one so far, its first products in blocks already.
@@ -117,7 +117,7 @@ class BlockedWeights:
         """Stores the weights of those products that are among some nodes in blocks. Changes the model in place.
 
         Args:
-            raised: names of the products whose weights have 8 bits, whatever the others have.
+            raised: names of the products whose weights have 8 bits regardless of the options.
         """
         graph, taken = model.graph, names_in(model.graph)
         held: dict[Key, list[Constant]] = {}
@@ -148,7 +148,7 @@ def with_input(name: str, nodes: list[Node]) -> list[Node]:
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
-    """The products in order, as many at once as second moments of their inputs fit in memory."""
+    """The products in order, in groups whose inputs' second moments fit in memory together."""
     held: dict[str, int] = {}
     now: list[Node] = []
     for node in nodes:
@@ -175,7 +175,7 @@ def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits
 
 
 def packed(blocks: Blocks) -> dict[str, Any]:
-    """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points, 4 bits by two in a byte."""
+    """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points, two of 4 bits in a byte."""
     q = np.ascontiguousarray(blocks.q.transpose(2, 0, 1))
     zero = np.ascontiguousarray(blocks.zero.T)
     if blocks.bits == 4:

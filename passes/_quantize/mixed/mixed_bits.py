@@ -47,7 +47,7 @@ def chosen(
     The order is that of the noise that goes with a group's rounding to 4 bits, over what its 8 bits take.
 
     Errors:
-        PassError: 8 bits everywhere are too few.
+        PassError: 8 bits everywhere are not enough.
     """
     lowest = measured([])
     if lowest >= snr_db:
@@ -55,7 +55,7 @@ def chosen(
     highest = measured(groups)
     if highest < snr_db:
         raise PassError(
-            f"quantize.budget: with every weight in 8 bits the streams reach {highest:.1f} dB of {snr_db:g}",
+            f"quantize.budget: with every weight in 8 bits the streams reach {highest:.1f} of {snr_db:g} dB",
             hint="ask for less, or set weights: int8, whose budget leaves weights in float",
         )
     total = len(groups) + max(len(groups) - 1, 1).bit_length()
@@ -92,7 +92,7 @@ def raised_for_budget(
         streams: on which the ratio is measured, against the float model.
 
     Errors:
-        PassError: 8 bits everywhere are too few.
+        PassError: 8 bits everywhere are not enough.
     """
     budget = config.budget
     assert budget is not None

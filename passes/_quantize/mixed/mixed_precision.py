@@ -48,7 +48,7 @@ class Search:
     """Measures groups alone, then greedily together.
 
     Args:
-        groups: what may be in integers.
+        groups: the nodes that may be quantized, by group.
         measured: the SNR in dB of the model with some groups in integers.
     """
 
@@ -141,7 +141,7 @@ def left_for_budget(
         chosen.pop()
     if together < budget.snr_db:
         raise PassError(
-            f"quantize.budget: with every weight in float the streams reach {together:.1f} dB of {budget.snr_db:g}",
+            f"quantize.budget: with every weight in float the streams reach {together:.1f} of {budget.snr_db:g} dB",
             hint="leave quantize.states out, or give ops that have weights; or ask for less",
         )
     kept = {g.name for g in chosen}
@@ -152,7 +152,7 @@ def left_for_budget(
         f"together {together:.1f} dB on all {len(whole_streams.feeds)} calibration streams"
     ]
     if not search.alone:
-        notes.append("all together keep the ratio, so that none was measured alone")
+        notes.append("all together keep the ratio, so none was measured alone")
     for group in sorted((g for g in groups if g.name in search.alone), key=lambda g: search.alone[g.name]):
         state = "integers" if group.name in kept else "float"
         notes.append(f"{group.name}: {search.alone[group.name]:.1f} dB alone, {group.elements} weights: {state}")

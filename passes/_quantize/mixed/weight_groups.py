@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WeightGroup:
-    """Nodes that share a weight, which has one precision.
+    """Nodes that share a weight, and therefore its precision.
 
     Args:
         elements: of their weights.
-        products: multiply-adds in a call; 0 where nobody asks.
+        products: multiply-adds in a call; 0 where they are not counted.
     """
 
     nodes: tuple[str, ...]

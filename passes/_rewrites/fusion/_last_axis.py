@@ -8,7 +8,7 @@ from graphc.api import Match, value_of
 
 
 def is_of_last(shape: tuple[int, ...], width: object, rank: int) -> bool:
-    """Whether a constant has an entry for each place of the last axis, and nothing else."""
+    """Whether a constant has one entry for each index of the last axis, and no others."""
     return 0 < len(shape) <= rank and shape[-1] == width and all(d == 1 for d in shape[:-1])
 
 

@@ -54,7 +54,7 @@ def tanh_products(op: Any, x: Any) -> Any:
 
 
 class Curve(PatternRewrite):
-    """One of GELU's two forms."""
+    """One of the two forms of GELU."""
 
     approximate = "none"
     contrib = "Gelu"

@@ -55,7 +55,7 @@ class LayerNorm(PatternRewrite):
             return "its means are not over the last axis alone"
         width = shape[-1]
         if gamma is None or beta is None or not all(is_of_last(v.shape, width, len(shape)) for v in (gamma, beta)):
-            return "its scale and shift are no constants of the last axis"
+            return "its scale and shift are not constants over the last axis"
         parts = [scene.constant(f"{found.base}/{n}", v.ravel()) for n, v in (("scale", gamma), ("shift", beta))]
         return scene.one(
             "LayerNormalization", found["x"], *parts, base=found.base, shape=shape, axis=-1, epsilon=float(eps)

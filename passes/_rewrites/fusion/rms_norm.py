@@ -50,7 +50,7 @@ class RmsNorm(PatternRewrite):
         if shape is None or eps is None or not means_over_last(found, len(shape)):
             return "its mean is not over the last axis alone"
         if gamma is None or not is_of_last(gamma.shape, shape[-1], len(shape)):
-            return "its scale is no constant of the last axis"
+            return "its scale is not a constant over the last axis"
         scale = scene.constant(f"{found.base}/scale", gamma.ravel())
         return scene.one(
             "RMSNormalization", found["x"], scale, base=found.base, shape=shape, axis=-1, epsilon=float(eps)

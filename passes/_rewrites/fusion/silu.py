@@ -28,8 +28,8 @@ class Silu(PatternRewrite):
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
         slope = 1.0 if "slope" not in found.tensors else scalar_of(found["slope"])
         if slope is None:
-            return "its slope is no number"
+            return "its slope is not one number"
         if str(scene.dtype(found["x"])) != "float32":
-            return "onnxruntime has QuickGelu for float32 alone"
+            return "onnxruntime has QuickGelu only for float32"
         shape = scene.shape(found["x"])
         return scene.one("QuickGelu", found["x"], base=found.base, shape=shape, alpha=slope, domain="com.microsoft")

@@ -1,4 +1,4 @@
-"""Regions of a graph that could have another layout of their tensors: which of them gain by it, and the change."""
+"""Regions of a graph whose tensors could have another layout: which of them gain by it, and the change itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Layout(ABC):
 
     @abstractmethod
     def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The node over tensors of the layout; inputs that cannot have it are as they were."""
+        """The node over tensors of the layout; inputs that cannot have it stay as they are."""
 
     @abstractmethod
     def enter(self, tensor: Tensor) -> Tensor:
@@ -51,16 +51,16 @@ class Layout(ABC):
         """Whether a node that reads a tensor does nothing but bring it into the layout, or can read it there."""
 
     def absorbs(self, node: Node | None) -> bool:
-        """Whether a node whose output enters takes the change of layout into itself."""
+        """Whether a node whose output enters the region can absorb the change of layout."""
         return False
 
     def indifferent(self, node: Node, tensor: Tensor) -> bool:
-        """Whether a node that reads a tensor out of the layout costs nothing by it."""
+        """Whether a node can read a tensor from the layout at no cost."""
         return False
 
     @abstractmethod
     def closed(self, node: Node, tensor: Tensor) -> Tensor:
-        """What a closing node gives, out of its input in the layout."""
+        """The output of a closing node, made from its input in the layout."""
 
     @abstractmethod
     def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
@@ -68,7 +68,7 @@ class Layout(ABC):
 
     @property
     def order(self) -> Sequence[int] | None:
-        """The order of the axes in the layout, where it is another."""
+        """The order of the axes in the layout, where it differs."""
         return None
 
     def worth(self, node: Node) -> float:
@@ -85,7 +85,7 @@ class Region:
     """Connected nodes that could have the layout.
 
     Args:
-        states: of which both ports lie at the region alone, by the name of either port.
+        states: those whose two ports touch only this region, by the name of either port.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -121,7 +121,7 @@ def regions_of(layout: Layout) -> list[Region]:
 
 
 def complete(layout: Layout, region: Region) -> None:
-    """Finds what enters and leaves a region, and the states that lie at it alone."""
+    """Finds what enters and leaves a region, and the states that touch no other."""
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     made = {t.name for n in region.nodes for t in n.outputs}
@@ -147,7 +147,7 @@ def complete(layout: Layout, region: Region) -> None:
 
 
 def gain_of(layout: Layout, region: Region) -> float:
-    """Nodes that the change saves, less those that it adds."""
+    """The number of nodes that the change saves, less those that it adds."""
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     gain = sum(layout.worth(n) for n in region.nodes)
@@ -168,7 +168,7 @@ def gain_of(layout: Layout, region: Region) -> float:
 
 
 def is_free(layout: Layout, closing: Node) -> bool:
-    """Whether a closing node costs nothing where it stands: all that read it would take it in."""
+    """Whether a closing node costs nothing where it stands, because all its readers would absorb it."""
     output = closing.outputs[0]
     readers = list(output.outputs)
     return bool(readers) and layout.scene.is_inner(output) and all(layout.indifferent(r, output) for r in readers)
@@ -208,7 +208,7 @@ def change(layout: Layout, region: Region) -> None:
 def relayout(layout: Layout, name: str) -> int:
     """Changes every region that gains; says how many, and notes those that would not gain.
 
-    Regions that have nothing to do with each other are changed together.
+    Regions that do not touch each other are changed together.
     """
     count = 0
     while True:
@@ -233,7 +233,7 @@ def relayout(layout: Layout, name: str) -> int:
 
 
 def neighbours_of(layout: Layout, region: Region) -> set[int]:
-    """The nodes that a change of a region looks at or changes: its own, makers of its entries, those just behind."""
+    """The nodes that changing a region reads or changes: its own, those that feed it, and those just behind."""
     found = {id(n) for n in region.nodes}
     found |= {id(maker) for t in region.entries if (maker := layout.scene.maker(t)) is not None}
     for reader in (r for t in region.exits for r in t.outputs):
@@ -255,7 +255,7 @@ def axis_of(node: Node, rank: int) -> int:
 
 
 def varies(node: Node) -> bool:
-    """Whether the first tensor that a node works on is no constant; of a Concat any may be one."""
+    """Whether the first tensor that a node works on is not a constant; that of a Concat may be one."""
     return node.op == "Concat" or not isinstance(node.inputs[0], Constant)
 
 

@@ -99,7 +99,7 @@ class Permuted(Layout):
         return fixed and SMALLEST_GATHERED <= math.prod(node.inputs[1].shape) <= LARGEST_GATHERED
 
     def fits(self, tensor: Tensor) -> bool:
-        """Whether an operand of an elementwise op can be brought along."""
+        """Whether an operand of an elementwise op can take the new order."""
         if not tensor.name:
             return True
         if isinstance(tensor, Constant):
@@ -192,7 +192,7 @@ class Permuted(Layout):
         return tensor if value is None else self.scene.constant(f"{tensor.name}/moved", value.transpose(self.perm))
 
     def gathered(self, node: Node, x: Tensor, base: str) -> Tensor:
-        """The frames that each output frame reads, side by side: [batch, frames, kernel * channels]."""
+        """The input frames that each output frame reads, side by side: [batch, frames, kernel * channels]."""
         kernel = int(node.inputs[1].shape[2])
         if is_pointwise(node):
             return x
@@ -220,7 +220,7 @@ class Permuted(Layout):
 
 
 def without_front(shape: Sequence[int]) -> list[int]:
-    """A shape of several entries without the axes of one entry in front."""
+    """A shape without its leading axes of size 1, where it has several entries."""
     first = next(a for a, size in enumerate(shape) if size != 1)
     return list(shape[first:])
 

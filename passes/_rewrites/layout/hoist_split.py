@@ -1,4 +1,4 @@
-"""Parts of a Split that all go the same way."""
+"""Parts of a Split that are all treated alike."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class MovesToGather(Rewrite):
 
 
 def along_one_axis(scene: Scene, source: Tensor, chain: list[Node]) -> tuple[int, NDArray[Any]] | None:
-    """The axis and places of the entries that a chain picks, where all else stays in its place."""
+    """The axis and indices of the entries that a chain picks, if everything else stays in place."""
     shape, out = scene.fixed(source), scene.fixed(chain[-1].outputs[0])
     if shape is None or out is None or len(shape) != len(out) or int(np.prod(shape)) > MOST_ENTRIES:
         return None

@@ -9,7 +9,7 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class Reshapes(Rewrite):
-    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten says the shape; a Transpose that moves axes of
+    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten sets the shape; a Transpose that moves axes of
     one entry alone is a Reshape, and a Reshape that drops such axes stands in front of a Transpose."""
 
     name = "reshapes"

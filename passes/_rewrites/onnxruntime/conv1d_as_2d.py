@@ -85,7 +85,7 @@ def worth_it(conv: Node) -> bool:
 
 
 def flat(attrs: dict[str, Any]) -> dict[str, Any]:
-    """The attributes with an axis of one entry in front of the one that is slid along."""
+    """The attributes with an axis of size 1 in front of the one along which the kernel slides."""
     for name in ("dilations", "strides", "kernel_shape"):
         if name in attrs:
             attrs[name] = [1, *attrs[name]]

@@ -37,7 +37,7 @@ class FusedMatmul(Rewrite):
 
 
 def swapped(scene: Scene, tensor: Tensor) -> Tensor | None:
-    """What a Transpose of the last two axes turned."""
+    """The input of a Transpose of the last two axes."""
     node: Node | None = scene.maker(tensor, "Transpose")
     perm = [] if node is None else list(node.attrs.get("perm", []))
     if node is None or len(perm) < 2 or perm != [*range(len(perm) - 2), len(perm) - 1, len(perm) - 2]:

@@ -53,7 +53,7 @@ class MultiHeadAttention(Rewrite):
         return count
 
     def merged(self, scene: Scene, softmax: Node) -> str | None:
-        """Why it does not fit; None where it was done."""
+        """Why the rewrite does not fit; None if it was done."""
         shape = scene.fixed(softmax.outputs[0])
         if shape is None or len(shape) != 4 or int(softmax.attrs.get("axis", -1)) not in (-1, 3):
             return "its scores are not [batch, heads, queries, keys]"
@@ -63,20 +63,20 @@ class MultiHeadAttention(Rewrite):
         turned = None if product is None else scene.reader(product.outputs[0], "Transpose")
         joined = None if turned is None else scene.reader(turned.outputs[0], "Reshape")
         if product is None or turned is None or joined is None or list(turned.attrs.get("perm", [])) != HEADS_FIRST:
-            return "its heads are not joined behind it"
+            return "its heads are not joined after it"
         scores = scores_of(scene, softmax.inputs[0])
         if scores is None:
-            return "its scores are no product under sums and masks"
+            return "its scores are not a product with sums and masks on top"
         key_turn = scene.sole(scores.keys, "Transpose")
         if key_turn is None or list(key_turn.attrs.get("perm", [])) != LAST_SWAPPED:
-            return "its keys are kept another way"
+            return "its keys are cached in another layout"
         keys, values = window_of(scene, key_turn.inputs[0]), window_of(scene, product.inputs[1])
         if keys is None or values is None:
             return "its keys and values have no past"
         query, shift = shifted(scene, scores.query)
         threes = [whole_of(scene, t) for t in (query, keys.fresh, values.fresh)]
         if any(t is None for t in threes):
-            return "its heads are not split in front of it"
+            return "its heads are not split before it"
         sizes = [scene.fixed(t) for t in threes if t is not None]
         if len({tuple(s or ()) for s in sizes}) != 1:
             return "its queries, keys and values differ in size"
@@ -108,7 +108,7 @@ class MultiHeadAttention(Rewrite):
 
 
 def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
-    """Scores taken apart down to the product."""
+    """Scores taken apart, down to the product."""
     where = scene.sole(tensor, "Where")
     if where is not None:
         low = scalar_of(where.inputs[1])

@@ -1,1 +1,1 @@
-"""Nodes that do nothing, or nothing new."""
+"""Nodes that do nothing, or compute what exists already."""

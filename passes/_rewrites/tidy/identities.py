@@ -1,4 +1,4 @@
-"""Nodes that give what they take."""
+"""Nodes whose output equals an input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPS = ("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand"
 @register_rewrite
 class Identities(Rewrite):
     """Takes out Identity, Dropout outside training, and what changes nothing: Cast to the same type, Transpose,
-    Reshape, Expand, Tile and Concat that move nothing, times 1, plus 0, Where of a condition that is the same
+    Reshape, Expand, Tile and Concat that move nothing, times 1, plus 0, Where with a condition that is the same
     everywhere."""
 
     name = "identities"
@@ -29,7 +29,7 @@ class Identities(Rewrite):
 
 
 def given_by(scene: Scene, node: Node) -> Tensor | None:
-    """The input that a node gives unchanged."""
+    """The input that a node returns unchanged."""
     if node.op in ("Mul", "Add"):
         return neutral(scene, node)
     if node.op == "Where":

@@ -25,7 +25,7 @@ class BatchNormIntoConv(Rewrite):
                 continue
             if conv is None:
                 scene.notes.append(
-                    f"{self.name}: {label(norm)} stays: no convolution that only it reads stands in front"
+                    f"{self.name}: {label(norm)} stays: it does not follow a convolution that nothing else reads"
                 )
                 continue
             count += self.merged(scene, norm, conv)

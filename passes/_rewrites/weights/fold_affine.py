@@ -120,7 +120,7 @@ class FoldAffine(Rewrite):
 
 
 def narrowed(wide: NDArray[np.float64], *like: NDArray[Any]) -> NDArray[Any] | None:
-    """Merged values in the dtype of a weight; None where finite ones overflow."""
+    """Merged values in the dtype of a weight; None if finite values overflow."""
     with np.errstate(over="ignore"):
         made = wide.astype(like[0].dtype)
     finite = all(np.isfinite(v).all() for v in like)

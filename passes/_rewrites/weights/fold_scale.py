@@ -1,4 +1,4 @@
-"""Factors that stand behind weights."""
+"""Scalar factors behind weights."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FoldScale(Rewrite):
 
 
 def factor_of(scene: Scene, node: Node) -> tuple[Tensor, float] | None:
-    """What a node multiplies, and the number, where the shape stays."""
+    """What a node multiplies, and by which number, if the shape stays."""
     for index in (1, 0) if node.op == "Mul" else (1,):
         number, source = scalar_of(node.inputs[index]), node.inputs[1 - index]
         rank = scene.rank(source)
@@ -63,7 +63,7 @@ def factor_of(scene: Scene, node: Node) -> tuple[Tensor, float] | None:
 
 
 def find_way(scene: Scene, factor: float, source: Tensor, node: Node) -> tuple[Way, str | None]:
-    """The way back from a node, or the last one tried and why it is none.
+    """The way back from a node, or the last one tried and why it fails.
 
     A product with a constant is scaled in the constant. Where that leaves a tensor that another branch wants scaled
     too, the product is scaled in its data instead.
@@ -104,7 +104,7 @@ class Way:
         self.tensors[id(tensor)] = tensor
 
     def back(self, tensor: Tensor, reader: Node) -> str | None:
-        """Why there is none; None if there is one, which ``take`` then goes."""
+        """Why there is no way; None if there is one, which ``take`` then follows."""
         self.ask(tensor, reader)
         while self.tensors:
             makers = {k: self.scene.maker(t) for k, t in self.tensors.items()}
@@ -148,7 +148,7 @@ class Way:
             for index in WEIGHTED[node.op]:
                 if index < len(node.inputs) and node.inputs[index].name:
                     if not isinstance(node.inputs[index], Constant):
-                        return f"the weight of {label(node)} is no constant"
+                        return f"the weight of {label(node)} is not a constant"
                     refusal = self.data(node, index)
                     if refusal is not None:
                         return refusal

@@ -13,7 +13,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
 
 @dataclass(frozen=True)
 class Product:
-    """One product with its bias: the node, the weight [K, N], the bias [N] or None, and what the two give."""
+    """One product with its bias: the node, the weight [K, N], the bias [N] or None, and the output of the two."""
 
     node: Node
     weight: NDArray[Any]

@@ -22,7 +22,7 @@ SECONDS = 30.0
 
 
 def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """Latency of a call; with targets, that of each beside onnxruntime's, in turns.
+    """Latency of a call; with targets, that of each next to onnxruntime's, measured in turns.
 
     Args:
         targets: names, or ``all`` for those that the model was compiled for.
@@ -41,7 +41,7 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
     names = ran if "all" in targets else list(targets)
     if not names:
         raise SpecError(
-            "the model was compiled for no target that runs here",
+            "the model was compiled for no target that can run here",
             hint="name some in the spec's targets",
             where=str(path),
         )
@@ -54,7 +54,7 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
 
 
 def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency) -> dict[str, Any]:
-    """One line of the table: times, the size of the model's files, and how near it is."""
+    """One row of the table: times, the size of the model's files, and how close it is to the offline model."""
     paths, entry = output_paths(spec_file), session.manifest.targets.get(name)
     stem = paths["model"].with_suffix("").name
     own = [p for p in paths["model"].parent.glob(f"{stem}.{name}.*") if entry is not None]
@@ -68,7 +68,7 @@ def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency
 
 
 def cheapest(rows: Mapping[str, Mapping[str, Any]], budget: BudgetSpec) -> str | None:
-    """The target with the shortest call among those that keep the budget: its size, times and SNR."""
+    """The target with the shortest call among those within the budget: its size, times and SNR."""
 
     def keeps(found: Mapping[str, Any]) -> bool:
         within = (
@@ -104,5 +104,5 @@ def table(name: str, rows: dict[str, dict[str, Any]], best: str | None) -> list[
         lines.append(f"{' ' * len(name)}  {target:12}" + "".join(f" {cell:>14}" for cell in cells) + used)
     if not energy:
         lines.append("energy: not measurable here (no counter in /sys/class/powercap that can be read)")
-    lines.append(f"the cheapest that keeps the budget: {best or 'none'}")
+    lines.append(f"the cheapest within the budget: {best or 'none'}")
     return lines

@@ -49,9 +49,9 @@ class CompiledFiles:
     """A compiled model on disk.
 
     Args:
-        stem: of its files' names.
+        stem: the common part of its files' names.
         files: the model, its manifest, and what both name, by file name.
-        decoder: what decides, where it is the joined model of a pipeline, whose manifest is among the files.
+        decoder: the decoder, if it is the joined model of a pipeline, whose manifest is among the files.
     """
 
     stem: str
@@ -61,15 +61,15 @@ class CompiledFiles:
 
     @property
     def rate(self) -> int:
-        """Frames of the first stream input in a second."""
+        """Frames of the first stream input per second."""
         return round(1000 / self.manifest.frame_ms) if self.manifest.frame_ms else SAMPLE_RATE
 
 
 def compiled_files(path: Path) -> CompiledFiles:
-    """What a device needs of a compiled model, of the manifest beside it, or of a pipeline's folder.
+    """What a device needs of a compiled model, given by its path, its manifest's, or a pipeline's folder.
 
     Errors:
-        ModelError: no compiled model, or a file that is not there.
+        ModelError: not a compiled model, or a file is missing.
     """
     if path.is_dir() or path.name == PIPELINE_MANIFEST:
         return pipeline_files(path)
@@ -85,15 +85,15 @@ def compiled_files(path: Path) -> CompiledFiles:
 
 
 def pipeline_files(path: Path) -> CompiledFiles:
-    """What a device needs of a pipeline: the joined model, what decides, and the stages that it calls by itself.
+    """What a device needs of a pipeline: the joined model, the decoder, and the stages that are called on their own.
 
     Errors:
-        ModelError: no pipeline, or one without a decoder.
+        ModelError: not a pipeline, or one without a decoder.
     """
     pipeline, folder = read_pipeline(path)
     if pipeline.kind == "chain":
         raise ModelError(
-            "a chain decides nothing", where=str(path), hint=f"make a client of its joined model: {pipeline.model}"
+            "a chain has no decoder", where=str(path), hint=f"write a client for its joined model: {pipeline.model}"
         )
     compiled = compiled_files(folder / pipeline.model)
     called = set() if pipeline.transducer is None else {pipeline.transducer.joiner.stage}
@@ -112,12 +112,12 @@ def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
     """The files of a project, by their paths in it.
 
     Errors:
-        ModelError: a decoder that the language has not.
+        ModelError: a decoder that the language lacks.
     """
     if compiled.decoder not in (None, "trigger") and language != "python":
         raise ModelError(
             f"{language} has no decoder of kind {compiled.decoder}",
-            hint=f"take --language python, or make a client of the joined model: {compiled.stem}.onnx",
+            hint=f"use --language python, or write a client for the joined model: {compiled.stem}.onnx",
         )
     return {**compiled.files, **PROJECTS[language](compiled)}
 
@@ -180,7 +180,7 @@ NEXT = {
 
 
 def how_to_run(compiled: CompiledFiles, language: str, folder: Path) -> str:
-    """The command that streams: noise, or for a pipeline a recording."""
+    """The command that streams noise, or for a pipeline a recording."""
     recording = {"cpp": " FILE=$PWD/SOUND.wav", "python": " SOUND.wav", "web": ""}[language] if compiled.decoder else ""
     return NEXT[language].format(folder=folder) + recording
 
@@ -190,7 +190,7 @@ def source(name: str) -> bytes:
 
 
 def rendered(name: str, compiled: CompiledFiles, **more: Any) -> bytes:
-    """A template with the model's own names and sizes."""
+    """A template rendered with the model's own names and sizes."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     buffer = StreamBuffer(compiled.manifest)
     taken: set[str] = set()
@@ -245,7 +245,7 @@ def port_of(entry: PortEntry, buffer: StreamBuffer, taken: set[str]) -> dict[str
 
 
 def variable_of(name: str, taken: set[str]) -> str:
-    """A name as a variable of either language, another one for each port."""
+    """A name as a variable in either language, a different one for each port."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII)
     made = f"port_{made}" if not made or made[0].isdigit() or keyword.iskeyword(made) or made in RESERVED else made
     while made in taken:

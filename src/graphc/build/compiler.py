@@ -44,7 +44,7 @@ PROVENANCE_KEY = "graphc.provenance"
 
 @dataclass(frozen=True)
 class Options:
-    """How the command line asks for a compilation.
+    """The options of one compilation, as on the command line.
 
     Args:
         force: compile even if nothing changed.
@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A compilation that can begin: what a spec asks for, checked, and a hash of all that its outputs depend on."""
+    """A compilation ready to start: what a spec asks for, checked, and a hash of all that its outputs depend on."""
 
     spec_file: SpecFile
     plan: Plan
@@ -114,7 +114,7 @@ def prepare(spec_file: SpecFile, options: Options) -> Prepared:
 
 
 def compiled(prepared: Prepared, options: Options, cache: PassCache | None = None) -> Compilation:
-    """Runs the passes and makes the files; writes none but the report of a failure, where one is asked for.
+    """Runs the passes and makes the files; writes none, except the report of a failure if one is asked for.
 
     Errors:
         GraphcError: every kind.

@@ -28,7 +28,7 @@ PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 
 
 def fingerprint_of(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[str, Any]:
-    """Hashes of all that the outputs depend on, but the runtimes of targets.
+    """Hashes of all that the outputs depend on, except the runtimes of targets.
 
     Errors:
         ModelError: the model, a recording, or a file that an option names cannot be read.
@@ -88,7 +88,7 @@ def package_versions() -> dict[str, str]:
 
 
 def own_digest() -> str:
-    """One hash of graphc's own sources, so that a change of the compiler is a change too."""
+    """One hash of graphc's own sources, so that a change to the compiler counts as a change."""
     folder = Path(__file__).parents[1]
     sources = sorted([*folder.rglob("*.py"), *folder.rglob("*.jinja")])
     return digest("".join(file_digest(p) for p in sources).encode())
@@ -108,7 +108,7 @@ def is_output_name(name: str, stem: str) -> bool:
 
 
 def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The earlier report, where it was written for the same fingerprint and its outputs still have their hashes."""
+    """The earlier report, if it was written for the same fingerprint and its outputs still have their hashes."""
     try:
         report: dict[str, Any] = json.loads(outputs["report"].read_bytes())
         if report["fingerprint"] != json.loads(json.dumps(fingerprint)):

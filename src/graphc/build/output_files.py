@@ -9,7 +9,7 @@ from graphc.spec.spec_file import SpecFile
 
 
 def check_output(spec_file: SpecFile) -> None:
-    """Refuses to write over what is read.
+    """Refuses to overwrite an input.
 
     Errors:
         SpecError: an output is the model or the spec, by name or by link.
@@ -17,7 +17,7 @@ def check_output(spec_file: SpecFile) -> None:
     for path in output_paths(spec_file).values():
         for source in (spec_file.model_path, spec_file.source.path):
             if path.exists() and source.exists() and path.samefile(source):
-                raise spec_file.error(("output",), f"'{path}' is what is compiled", "name another output")
+                raise spec_file.error(("output",), f"'{path}' is an input of the compilation", "name another output")
 
 
 def output_paths(spec_file: SpecFile) -> dict[str, Path]:

@@ -14,7 +14,7 @@ Points = Sequence[tuple[str, float]]
 
 
 def bar_plot(points: Points, title: str, form: Callable[[float], str], log: bool = False) -> Markup:
-    """A bar for each point, its value written on top; on a logarithmic scale from 1e-12 where ``log``."""
+    """A bar for each point, with its value on top; on a logarithmic scale from 1e-12 if ``log``."""
 
     def height(value: float) -> float:
         top = max((v for _, v in points if math.isfinite(v)), default=1.0) or 1.0
@@ -49,7 +49,7 @@ def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Marku
 
 
 def level_plot(levels: Mapping[str, Sequence[float]], title: str, ends: tuple[str, str]) -> Markup:
-    """Levels in decibels over time, a line each with its name at its end; ``ends`` are said under the axis."""
+    """Levels in decibels over time, one line each with its name at its end; ``ends`` are labels under the axis."""
     finite = [v for line in levels.values() for v in line if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     span = max(high - low, 1e-9)

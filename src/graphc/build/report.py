@@ -67,7 +67,7 @@ def page(name: str, package: str = "graphc.build") -> jinja2.Template:
     """The template of an HTML page, compiled once.
 
     Args:
-        package: where it lies; what it includes may lie beside the report's.
+        package: the package that holds it; what it includes may stand beside the report's.
     """
     places = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, "graphc.build"))]
     environment = jinja2.Environment(
@@ -82,7 +82,7 @@ def page(name: str, package: str = "graphc.build") -> jinja2.Template:
 
 
 def finite(value: Any) -> Any:
-    """The same data with NaN and Inf as strings, which JSON has no numbers for."""
+    """The same data with NaN and Inf as strings, since JSON has no numbers for them."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""``graphc validate`` and ``graphc bench``: what was compiled, looked at again."""
+"""``graphc validate`` and ``graphc bench``: checks and times what was compiled."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
         ModelError: it has not been compiled.
     """
     if spec_file.spec.stream is None:
-        raise SpecError("the spec has no stream section: there is nothing to stream", where=str(spec_file.source.path))
+        raise SpecError("nothing to stream: the spec has no stream section", where=str(spec_file.source.path))
     path = output_paths(spec_file)["model"]
     if not path.is_file():
         raise ModelError("it has not been compiled", where=str(path), hint=f"graphc compile {spec_file.source.path}")
@@ -70,7 +70,7 @@ class Recheck:
     lossy: bool
 
     def trials(self, more: int = 1, seed: int = 0) -> list[ValidationStream]:
-        """Random streams as the spec asks for them, or so many times as many from another seed."""
+        """Random streams as the spec asks for them, or ``more`` times as many from another seed."""
         asked = self.spec_file.spec.validation
         if asked.paths and self.lossy:
             files = recording_files(asked.paths, self.spec_file.folder)
@@ -136,7 +136,7 @@ def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
 
 
 def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Puts every fault into the model that a spec's exact passes make, and says which of them the validation sees.
+    """Injects every fault into the model that a spec's exact passes make, and says which ones the validation detects.
 
     Args:
         allowed: folders of passes whose code may run.
@@ -149,7 +149,7 @@ def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str
     model = pipeline.until_lossy()
     if model is None:
         raise SpecError(
-            "no pass of the spec makes the model a stream before one may change its numbers", where=str(path)
+            "no pass of the spec makes the model stream before a pass that may change its numbers", where=str(path)
         )
     compiled = compiled_of(model, exact=True)
     tolerance = fitting(merged_tolerance(checked.spec_file.spec.validation.tolerance), pipeline.source)
@@ -205,7 +205,7 @@ def drift_of(
 def pipeline_of(
     spec_file: SpecFile, offline: Offline | None, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
 ) -> Pipeline:
-    """The passes of a spec over its model, to be run again.
+    """The passes of a spec and its model, to be run again.
 
     Args:
         offline: the model as reference; None for that of the spec.
@@ -223,7 +223,7 @@ def pipeline_of(
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
-    """The offline model as the options of installed passes change the reference; passes of folders have no say here."""
+    """The offline model, as changed by the options of installed passes; passes from folders are not consulted."""
     registry = load_registry([])
     for index, entry in enumerate(spec_file.spec.passes):
         if entry.name in registry:

@@ -13,8 +13,8 @@ LONGEST_LICENSE = 80
 
 
 def components(root: str = "graphc") -> list[dict[str, str]]:
-    """Name, version, license and package URL (https://github.com/package-url/purl-spec) of a distribution and of those
-    that it requires, as they are installed."""
+    """Name, version, license and package URL (https://github.com/package-url/purl-spec) of a distribution and of its
+    requirements, as installed."""
     found: dict[str, Message] = {}
     waiting = [root]
     while waiting:
@@ -40,7 +40,7 @@ def components(root: str = "graphc") -> list[dict[str, str]]:
 
 @cache
 def metadata_of(name: str) -> Message:
-    """What a distribution says of itself, read once.
+    """The metadata of a distribution, read once.
 
     Errors:
         PackageNotFoundError: it is not installed.

@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a target.
+    """The outcome for one target.
 
     Args:
         entry: of the manifest.
@@ -86,18 +86,18 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
 
 
 def check_spec(spec_file: SpecFile) -> None:
-    """Refuses what no target takes, before anything is compiled.
+    """Refuses a spec that no target takes, before anything is compiled.
 
     Errors:
         SpecError: names the key.
     """
     spec = spec_file.spec
     if spec.stream is None:
-        raise spec_file.error(("targets",), "targets take streaming models", "add a stream section and lift_state")
+        raise spec_file.error(("targets",), "targets need a streaming model", "add a stream section and lift_state")
     if spec.stream.chunk == "dynamic":
-        raise spec_file.error(("stream", "chunk"), "targets take calls of one size", "give chunk a number")
+        raise spec_file.error(("stream", "chunk"), "targets need calls of one size", "give chunk a number")
     if spec.stream.clocks == "own":
-        raise spec_file.error(("stream", "clocks"), "targets take streams of one clock", "leave out clocks")
+        raise spec_file.error(("stream", "clocks"), "targets need all streams on one clock", "leave out clocks")
     if spec.target != "onnx":
         raise spec_file.error(
             ("target",), f"`target: {spec.target}` writes ops that other runtimes lack", "leave out target"
@@ -107,12 +107,12 @@ def check_spec(spec_file: SpecFile) -> None:
 def made_targets(
     targets: Sequence[Wanted], pipeline: Pipeline, result: PipelineResult, model: Path, progress: Progress
 ) -> dict[str, Made]:
-    """The compiled model on each target; one that does not take a rewrite has it without."""
+    """The compiled model on each target; a target that does not take a rewrite gets the model without it."""
     if not targets:
         return {}
     offline = pipeline.offline
     if result.model.signature is None or offline is None:
-        raise SpecError("targets take streaming models", hint="add lift_state to the passes")
+        raise SpecError("targets need a streaming model", hint="add lift_state to the passes")
     plain = static_model(result.model, result.proto)
     variants = {frozenset[str](): plain}
     made = {}
@@ -126,7 +126,7 @@ def made_targets(
 
 
 def static_model(model: Model, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a compiled model whose ports have their sizes, with its weights inside."""
+    """A copy of a compiled model with fixed port shapes and its weights inside."""
     manifest, _ = manifest_of(model, "model")
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
@@ -155,7 +155,7 @@ def make_target(
 
     Errors:
         TargetError: the runtime does not take it.
-        ValidationError: it gives something else there; names the output and the first frame.
+        ValidationError: its result differs there; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
     device = wanted.device
@@ -190,7 +190,7 @@ def make_target(
 
 
 def by_rules(wanted: Wanted, converted: Converted, model: Path) -> Made:
-    """A target of which the documents say what it takes."""
+    """A target that is checked by its documents alone."""
     entry = {
         "file": model.name,
         "runtime": wanted.runtime,
@@ -214,7 +214,7 @@ def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: Pi
 
 
 def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto) -> ToleranceSpec:
-    """The target's own tolerance; else the loosest of what changes numbers (its options, passes), or the exact one."""
+    """The target's own tolerance; else the loosest of what changes numbers (options, passes); else the exact one."""
     if wanted.spec.tolerance is not None:
         return wanted.spec.tolerance
     told = [ToleranceSpec(**r.tolerance) for r in result.records if result.lossy]

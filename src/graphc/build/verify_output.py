@@ -24,19 +24,17 @@ LARGEST_REPORT = 200_000_000
 def verify_output(path: Path) -> dict[str, Any]:
     """Whether a compiled model and the files beside it are those that one compilation wrote, and what changed since.
 
-    The record is the report beside the model: it says nothing of somebody who forged both.
+    The record is the report beside the model: it is no protection against someone who forged both.
 
     Errors:
-        ModelError: there is no report beside it, or one that is none.
+        ModelError: there is no report beside it, or not a valid one.
     """
     stem = stem_of(path)
     folder = path.parent
     report = read_report(folder / f"{stem}.report.json")
     broken = [*changed_files(report, folder, stem), *contradictions(report, folder / f"{stem}.onnx")]
     since = changed_since(report, folder)
-    lines = [
-        f"{stem}: {line}" for line in (broken or ["every file is as it was written, and the model holds its manifest"])
-    ]
+    lines = [f"{stem}: {line}" for line in (broken or ["every file is as written, and the model holds its manifest"])]
     lines += [f"{stem}: {line}" for line in since]
     return {"output": str(path), "holds": not broken, "broken": broken, "since": since, "lines": lines}
 
@@ -54,11 +52,11 @@ def read_report(
     """A record of a compilation.
 
     Errors:
-        ModelError: it cannot be read, or is none.
+        ModelError: it cannot be read, or is not a report.
     """
     try:
         if path.stat().st_size > LARGEST_REPORT:
-            raise ModelError("the report is too large to be one", where=str(path))
+            raise ModelError("the report is too large to be one of graphc's", where=str(path))
         report = json.loads(path.read_bytes())
     except OSError as err:
         raise ModelError(
@@ -74,11 +72,11 @@ def read_report(
 
 
 def changed_files(report: dict[str, Any], folder: Path, stem: str) -> list[str]:
-    """The files whose content is not what the report says."""
+    """The files whose content differs from the report."""
     found: list[str] = []
     for name, sha in report["outputs"].items():
         if not is_output_name(name, stem):
-            found.append(f"the report names '{name}', which is no file of this output")
+            found.append(f"the report names '{name}', which is not a file of this output")
             continue
         try:
             if file_digest(folder / name) != sha:
@@ -93,7 +91,7 @@ def contradictions(report: dict[str, Any], path: Path) -> list[str]:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception:
-        return [f"{path.name} is no ONNX model"]
+        return [f"{path.name} is not an ONNX model"]
     held = {p.key: p.value for p in model.metadata_props}
     found: list[str] = []
     manifest = path.with_name(path.name.removesuffix(".onnx") + ".manifest.json")
@@ -103,24 +101,24 @@ def contradictions(report: dict[str, Any], path: Path) -> list[str]:
         except (OSError, ValueError):
             beside = None
         if beside is None or held.get(METADATA_KEY) != json.dumps(beside, sort_keys=True):
-            found.append(f"the manifest in {path.name} is not that of {manifest.name}")
+            found.append(f"the manifest in {path.name} differs from {manifest.name}")
     try:
         made = json.loads(held.get(PROVENANCE_KEY, "null"))
     except ValueError:
         made = None
     wanted = {"spec_sha256": report["fingerprint"].get("spec"), "model_sha256": report["fingerprint"].get("model")}
     if not isinstance(made, dict) or any(made.get(key) != sha for key, sha in wanted.items()):
-        found.append(f"{path.name} says that it was made of another spec or model than the report")
+        found.append(f"{path.name} says that it was made from another spec or model than the report says")
     return found
 
 
 def changed_since(report: dict[str, Any], folder: Path) -> list[str]:
-    """What the outputs depend on and is not what it was."""
+    """The inputs of the compilation that have changed."""
     path = folder / str(report["spec_path"])
     try:
         spec_file = load_spec(path)
     except GraphcError as err:
-        return [f"the spec is not there as it was: {err}"]
+        return [f"the spec cannot be read any more: {err}"]
     before = report["fingerprint"]
     model = spec_file.model_path
     found = [] if spec_digest(spec_file) == before.get("spec") else [f"the spec {path.name} changed since"]
@@ -134,9 +132,9 @@ def changed_since(report: dict[str, Any], folder: Path) -> list[str]:
         except OSError as err:
             found.append(f"{file.name} cannot be read: {err.strerror}")
     if own_digest() != before.get("compiler"):
-        found.append("it was compiled by another graphc than this one")
+        found.append("it was compiled by another version of graphc")
     now, then = package_versions(), mapping(before.get("versions"))
-    found += [f"{n} was {then.get(n)}, here it is {now[n]}" for n in now if n != "graphc" and now[n] != then.get(n)]
+    found += [f"{n} was {then.get(n)}, and here it is {now[n]}" for n in now if n != "graphc" and now[n] != then.get(n)]
     return found
 
 

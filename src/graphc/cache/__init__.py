@@ -1,1 +1,1 @@
-"""What slow passes made, kept for the next compilation."""
+"""Results of slow passes, kept for the next compilation."""

@@ -1,4 +1,4 @@
-"""A folder of what slow passes made, by all that it depends on; bounded, and safe to delete at any time."""
+"""A folder of the results of slow passes, by all that they depend on; bounded, and safe to delete at any time."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ class PassCache:
             return None
 
     def close(self) -> None:
-        """Lets others remove the entries that were used."""
+        """Releases the entries that were used, so that others may remove them."""
         while self.held:
             self.held.pop().close()
 
     def take_back(self, tensor: onnx.TensorProto, place: Path) -> None:
-        """Points a stored tensor at its values again.
+        """Points a stored tensor at its values.
 
         Errors:
             ValueError: they are not where they were.
@@ -121,7 +121,7 @@ class PassCache:
         kept_tensor(tensor, number_of(path), offset, length)
 
     def store(self, key: str, made: Made) -> None:
-        """Keeps what a pass made, where there is room for it; that the disk is full is no error here."""
+        """Keeps what a pass made, if there is room for it; a full disk is not an error here."""
         arrays: list[np.ndarray] = []
         try:
             entry = {"signature": told(made.signature, arrays), "notes": made.notes, "counts": made.counts}
@@ -149,7 +149,7 @@ class PassCache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def put_aside(self, tensor: onnx.TensorProto, file: BinaryIO) -> None:
-        """Writes a kept weight into the entry, or where it is one of the export says so."""
+        """Writes a weight into the entry, or a reference to it if the exported model holds it."""
         path, offset, length = place_of(tensor)
         if path.is_relative_to(self.export.resolve()):
             name = f"{EXPORT}{path.relative_to(self.export.resolve())}"
@@ -164,7 +164,7 @@ class PassCache:
         tensor.data_location = onnx.TensorProto.EXTERNAL
 
     def make_room(self, needed: int) -> None:
-        """Removes the entries that were not used for longest, but for those that somebody uses now."""
+        """Removes the least recently used entries, except those in use."""
         entries = sorted(entries_of(self.folder), key=lambda e: e.used)
         total = sum(e.size for e in entries)
         for entry in entries:
@@ -196,7 +196,7 @@ def size_of_folder(path: Path) -> int:
 
 
 def remove(path: Path) -> bool:
-    """Removes an entry; False where somebody uses it."""
+    """Removes an entry; False if it is in use."""
     try:
         with (path / ENTRY).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,7 +207,7 @@ def remove(path: Path) -> bool:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Removes all entries that nobody uses; how many, and of how many bytes."""
+    """Removes all entries not in use; returns how many, and their bytes."""
     gone = [entry for entry in entries_of(folder) if remove(entry.path)]
     for left in folder.glob(".new-*") if folder.is_dir() else ():
         shutil.rmtree(left, ignore_errors=True)
@@ -223,7 +223,7 @@ def cache_folder() -> Path:
 
 
 def cache_limit() -> int:
-    """The bytes that GRAPHC_CACHE_GB allows, 20 * 10^9 where it says nothing sound."""
+    """The bytes that GRAPHC_CACHE_GB allows, 20 * 10^9 if it is not a valid number."""
     try:
         wanted = float(os.environ.get("GRAPHC_CACHE_GB", DEFAULT_GB))
     except ValueError:

@@ -27,7 +27,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def told(value: Any, arrays: list[np.ndarray]) -> Any:
-    """A value as JSON has it; arrays are added to a list, and their places told.
+    """A value as JSON; arrays are added to a list, and referred to by index.
 
     Errors:
         TypeError: a value of a type that no signature has.
@@ -51,7 +51,7 @@ def told(value: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def read_back(data: Any, arrays: Sequence[np.ndarray]) -> Any:
-    """What ``told`` was given.
+    """The inverse of ``told``.
 
     Errors:
         KeyError, ValueError, TypeError, IndexError: data that it did not write.

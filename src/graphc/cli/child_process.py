@@ -1,4 +1,4 @@
-"""The ``graphc`` command in a process of its own, with an end to its memory and its time.
+"""The ``graphc`` command in a process of its own, with limits on memory and time.
 
 Native code that a hostile or broken model crashes takes its process along. The process that the user started only waits
 for it, so that it can say so and exit with a status that means something.
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def leave(status: object) -> None:
-    """Ends without the last words that native libraries have when they are torn down.
+    """Exits without the messages that native libraries print when they are torn down.
 
     Where the output cannot be written, Python ends the process as it always does.
     """
@@ -58,14 +58,14 @@ def leave(status: object) -> None:
 
 
 def limit(memory: int, seconds: float) -> None:
-    """Ends this process when it has run for so long, and leaves it no more than so many bytes of address space."""
+    """Limits this process to so many seconds and so many bytes of address space."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def wait_for(child: int, waited: set[signal.Signals]) -> int:
-    """The exit status of the child; says why it ended where it could not itself."""
+    """The exit status of the child; prints why it ended if the child could not."""
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         came = signal.sigwaitinfo(waited).si_signo
         if came != signal.SIGCHLD:
@@ -81,10 +81,10 @@ def wait_for(child: int, waited: set[signal.Signals]) -> int:
             say_interrupted()
             return 128 + came
     if number == signal.SIGALRM:
-        say("error: not done in the time it may take; no output is half written; --max-minutes allows more")
+        say("error: time limit reached; no output is half written; --max-minutes raises it")
     else:
         say(
-            f"error: native code crashed ({signal.Signals(number).name}); no output is half written; it may have met "
-            "the end of its memory: --max-memory-gb, else the model is broken, or a library is"
+            f"error: native code crashed ({signal.Signals(number).name}); no output is half written; it may have run "
+            "out of memory (--max-memory-gb), or the model or a library is broken"
         )
     return BAD_MODEL

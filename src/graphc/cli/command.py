@@ -28,7 +28,7 @@ MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Failures:
-    """Runs one job after another; remembers the highest status."""
+    """Runs one job after another; keeps the highest status."""
 
     def __init__(self, debug: bool):
         self.debug = debug
@@ -40,7 +40,7 @@ class Failures:
             yield
         except GraphcError as err:
             self.fail(err.exit_code, str(err))
-        except (KeyboardInterrupt, BrokenPipeError):
+        except (KeyboardInterrupt, BrokenPipeError, click.UsageError):
             raise
         except MemoryError:
             self.fail(2, "out of memory; a smaller model, or a higher --max-memory-gb")
@@ -59,14 +59,14 @@ class Failures:
 
 
 def interrupted() -> NoReturn:
-    """Says so and exits; another interruption changes nothing."""
+    """Reports the interruption and exits; another one changes nothing."""
     ignore_interruptions()
     say_interrupted()
     sys.exit(INTERRUPTED)
 
 
 def leave(status: int) -> NoReturn:
-    """Exits; what could not be printed is dropped, of which the status has told already."""
+    """Exits; output that could not be printed is dropped, and the status tells of it."""
     ignore_interruptions()
     try:
         sys.stdout.flush()
@@ -83,22 +83,22 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         "--max-memory-gb",
         type=click.FloatRange(1, 1e6),
         default=round(MACHINE_MEMORY / 1e9 + UNTOUCHED_GB, 1),
-        show_default=f"this machine's memory and {UNTOUCHED_GB}",
-        help="Address space that the command may take, in 10^9 bytes.",
+        show_default=f"this machine's memory plus {UNTOUCHED_GB}",
+        help="Limit of the command's address space, in 10^9 bytes.",
     )
     @click.option(
         "--max-minutes",
         type=click.FloatRange(0, 100_000, min_open=True),
         default=LONGEST_MINUTES,
         show_default=True,
-        help="Time that the command may take.",
+        help="Time limit of the command, in minutes.",
     )
     @wraps(function)
     def run(debug: bool, max_memory_gb: float, max_minutes: float, **arguments: Any) -> None:
         failures = Failures(debug)
         for option, value in (("--max-memory-gb", max_memory_gb), ("--max-minutes", max_minutes)):
             if not math.isfinite(value):
-                raise click.UsageError(f"{option}: a finite number is needed.")
+                raise click.UsageError(f"{option}: expected a finite number.")
         limit = click.get_current_context().find_root().obj
         if limit is not None:
             limit(int(max_memory_gb * 1e9), max_minutes * 60)
@@ -123,7 +123,7 @@ def runs_models(function: Callable[..., None]) -> Callable[..., None]:
         "op_libraries",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="A library of custom ops whose code may run; may be given again.",
+        help="A library of custom ops whose code may run; repeatable.",
     )
     @wraps(function)
     def run(op_libraries: tuple[Path, ...], **arguments: Any) -> None:
@@ -143,9 +143,9 @@ ALLOWED = click.option(
     "allowed",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A folder of a spec's pass_paths whose code may run; may be given again.",
+    help="A folder of a spec's pass_paths whose code may run; repeatable.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def show(found: Mapping[str, Any], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The ``graphc`` command: finds its subcommands, and says usage errors in one line."""
+"""The ``graphc`` command: finds its subcommands, and reports usage errors in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUMMARIES = {
     "inspect": "Say what each port is, and what a lift would find; guesses are marked.",
     "init": "Write a commented spec for a model; guesses are marked.",
     "sweep": "Compile many variants of a spec, and compare their size, latency and accuracy.",
-    "validate": "Compare what was compiled with the offline model, on random streams.",
+    "validate": "Compare what was compiled with the offline model, on random streams or on recordings.",
     "bench": "Time one call of what was compiled; the real-time factor where frame_ms is known.",
     "verify": "Check compiled models, or folders of pipelines, against their own records; say what changed since.",
     "passes": "List the passes, or show one with its options.",

@@ -35,7 +35,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
 
 
 def port_lines(found: Mapping[str, Any]) -> list[str]:
-    """A line for each input with its evidence, and how to say otherwise where something is a guess."""
+    """Prints a line for each input with its evidence, and how to correct guesses."""
     lines = [input_line(entry) for entry in found["inputs"]]
     for pair in found["state_ports"]:
         mark = "a guess: " if pair["guess"] else ""
@@ -45,8 +45,8 @@ def port_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"nothing could be tried: {found['not_run']}")
     if found["guessed"]:
         lines.append(
-            "what is marked as a guess may be wrong: --input NAME=AXIS, --step NAME, --static NAME, "
-            "--counts NAME=INPUT, --size NAME:AXIS=N and --state IN=OUT say otherwise"
+            "guesses may be wrong: correct them with --input NAME=AXIS, --step NAME, --static NAME, "
+            "--counts NAME=INPUT, --size NAME:AXIS=N or --state IN=OUT"
         )
     return lines
 
@@ -77,7 +77,7 @@ def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
 
 
 def stream_lines(found: Mapping[str, Any]) -> list[str]:
-    """What one call takes and gives, and for which streams that holds."""
+    """Prints what one call takes and gives, and for which streams that holds."""
     lines = call_lines(found)
     lines += [f"rate {change['rate']} from {change['node']} ({change['op']}) on" for change in found.get("rates", [])]
     lines += [output_line(out) for out in found["outputs"]]
@@ -107,7 +107,7 @@ def call_lines(found: Mapping[str, Any]) -> list[str]:
         f"smallest chunk: {counted(found['chunk_multiple'], 'frame')}; any multiple fits",
     ]
     if found["chunk"] == found["chunk_multiple"]:
-        return [*lines, "delay and states below are those of the smallest chunk (--chunk N tells those of another)"]
+        return [*lines, "delay and states below are those of the smallest chunk (--chunk N shows those of another)"]
     return [*lines, f"delay and states below are those of chunks of {found['chunk']} frames"]
 
 
@@ -139,7 +139,7 @@ def show_states(found: Mapping[str, Any], console: Console) -> None:
 
 
 def end_of(found: Mapping[str, Any]) -> str:
-    """What the longest stream of the promise is, and why."""
+    """The longest stream for which equality holds, and what limits it."""
     most, node = found["max_frames"], found["ended_by"]
     if found["proof"] == "tried":
         name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
@@ -148,7 +148,7 @@ def end_of(found: Mapping[str, Any]) -> str:
         return f"equal to the offline model up to {most} frames, where {node} ends it; streams go on"
     if node is None:
         return f"streams of up to {most} frames: a table of positions ends there"
-    return f"streams of up to {most} frames: beyond, {node} does something else"
+    return f"streams of up to {most} frames: beyond, {node} behaves differently"
 
 
 def counted(count: int, what: str) -> str:

@@ -24,7 +24,7 @@ errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class ProgressBar:
-    """A bar on stderr where that is a terminal, and nothing elsewhere."""
+    """A progress bar on stderr if that is a terminal, else nothing."""
 
     def __init__(self, title: str):
         self.bar = Progress(
@@ -49,7 +49,7 @@ class ProgressBar:
             self.bar.stop()
 
     def doing(self, what: str) -> None:
-        """Shows what is being done, whose end is not known."""
+        """Shows a step whose end is not known."""
         self.bar.update(self.task, description=f"{self.title} · {one_line(what)}")
 
     def __call__(self, what: str, done: int, total: int) -> None:
@@ -101,9 +101,9 @@ def passes_table(data: dict[str, Any]) -> Table:
 
 
 def reference_lines(data: dict[str, Any]) -> list[str]:
-    """How far the reference lies from the model as exported, where the options of a pass changed it."""
+    """Prints how far the reference is from the exported model, if the options of a pass changed it."""
     return [
-        f"{p['name']} changed the reference as asked: {d['output']} lies {number(d['max_abs'])} from the exported model"
+        f"{p['name']} changed the reference as asked: {d['output']} is {number(d['max_abs'])} from the exported model"
         + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
         for p in data["passes"]
         for d in p["reference_change"]
@@ -111,7 +111,7 @@ def reference_lines(data: dict[str, Any]) -> list[str]:
 
 
 def target_lines(data: dict[str, Any]) -> list[str]:
-    """What became of the model on each target."""
+    """Prints the outcome for each target."""
     return [
         f"{name} ({entry['runtime']}): equal within {number(entry['max_abs'])}, "
         f"{entry['latency']['p50_ms']:.3f} ms a call, {entry['file']}"
@@ -121,7 +121,7 @@ def target_lines(data: dict[str, Any]) -> list[str]:
 
 def kernel_lines(data: dict[str, Any]) -> list[str]:
     return [
-        f"in the integer kernels of this machine {d['output']} lies {number(d['max_abs'])} from the model's own "
+        f"in the integer kernels of this machine {d['output']} is {number(d['max_abs'])} from the model's own "
         f"arithmetic ({d['snr_db']:.1f} dB)"
         for d in data["kernels"]
         if d["snr_db"] is not None

@@ -1,4 +1,4 @@
-"""What the user says of a model's ports on the command line, in place of a spec."""
+"""The options by which the user describes a model's ports in place of a spec."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ OPTIONS = (
         "streams",
         multiple=True,
         metavar="NAME=AXIS",
-        help="A stream input and its axis of time; this and the options below that name a port may be given again.",
+        help="A stream input and its time axis; this and the options below that name a port are repeatable.",
     ),
     click.option("--step", "steps", multiple=True, metavar="NAME", help="An input that takes one frame a call."),
     click.option(
         "--counts", multiple=True, metavar="NAME=INPUT", help="An input that holds the number of frames of another."
     ),
-    click.option("--static", "statics", multiple=True, metavar="NAME", help="An input with one value a stream."),
+    click.option("--static", "statics", multiple=True, metavar="NAME", help="An input with one value per stream."),
     click.option("--state", "states", multiple=True, metavar="IN=OUT", help="Two ports that carry a state."),
-    click.option(
-        "--size", "sizes", multiple=True, metavar="NAME:AXIS=N", help="The size of an axis that the model leaves open."
-    ),
-    click.option("--chunk", type=click.IntRange(1), help="Frames of a call; the smallest that fits if left out."),
+    click.option("--size", "sizes", multiple=True, metavar="NAME:AXIS=N", help="The size of an open axis."),
+    click.option("--chunk", type=click.IntRange(1), help="Frames of a call; default: the smallest that fits."),
     click.option("--window", type=click.IntRange(1), help="Stream over the last N frames instead of lifting exactly."),
     click.option(
         "--seconds",
         type=click.FloatRange(1, 100_000),
         default=SECONDS,
         show_default=True,
-        help="Time to find things out; what is not known by then is said.",
+        help="Time limit of the analysis; what is not known by then is reported as unknown.",
     ),
 )
 
@@ -60,10 +58,10 @@ def told_by(
     chunk: int | None,
     window: int | None,
 ) -> Told:
-    """What the options say together.
+    """The options as one description.
 
     Errors:
-        SpecError: an option that is not of its form, or an input with two roles.
+        SpecError: an option is malformed, or an input has two roles.
     """
     roles: dict[str, dict[str, object]] = {}
     for name, axis in pairs("--input", "NAME=AXIS", streams):

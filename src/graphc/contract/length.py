@@ -21,7 +21,7 @@ class Length:
     def then(self, mul: int, add: int, div: int) -> Length:
         """The length after one more step; steps that compose exactly are merged.
 
-        A step that may come out below 0, and stops there, is kept apart from one that adds frames.
+        A step that may fall below 0, and is clamped there, is kept apart from one that adds frames.
         """
         if not self.steps:
             return Length() if (mul, add, div) == (1, 0, 1) else Length((reduced(mul, add, div),))
@@ -43,14 +43,14 @@ class Length:
         return frames
 
     def unclamped(self, frames: int) -> int:
-        """The same where no step stops at 0."""
+        """The same length, where no step is clamped at 0."""
         for mul, add, div in self.steps:
             frames = (mul * frames + add) // div
         return frames
 
     @classmethod
     def fixed(cls, frames: int) -> Length:
-        """A length that no input changes."""
+        """A length that does not depend on the input."""
         return cls(((0, frames, 1),))
 
     @property

@@ -1,4 +1,4 @@
-"""The stream signature of a model: its ports, and how much of each one call takes and gives."""
+"""The stream signature of a model: its ports, and how many frames of each one call takes and gives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StateScale:
 
 @dataclass(frozen=True)
 class StatePart:
-    """One of the states in a packed port, by the names that its own ports had; ``size`` entries on the pack's axis."""
+    """One of the states in a packed port, named as its own ports were; it takes ``size`` entries of the pack's axis."""
 
     input: str
     output: str
@@ -43,7 +43,7 @@ class StatePack:
     parts: tuple[StatePart, ...]
 
     def slices(self) -> list[tuple[slice, ...]]:
-        """Where each part lies in the port."""
+        """The slice of each part in the port."""
         ends = list(accumulate(p.size for p in self.parts))
         whole = (slice(None),) * self.axis
         return [(*whole, slice(end - p.size, end)) for p, end in zip(self.parts, ends, strict=True)]
@@ -51,7 +51,7 @@ class StatePack:
 
 @dataclass(frozen=True)
 class StatePort:
-    """A memory as an input and output pair; the first value is ``init``, with the port's shape and dtype.
+    """A memory as a pair of input and output; ``init`` is its first value, in the port's shape and dtype.
 
     ``pack`` says what lies where in a port that holds several states, ``scale`` what integers stand for.
     """
@@ -150,7 +150,7 @@ class Signature:
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        """What two signatures must share to be of one model."""
+        """What two signatures of one model must have in common."""
         states = tuple((s.input, s.init.shape, s.init.tobytes()) for s in self.states)
         return self.outputs, states, self.valid_frames
 

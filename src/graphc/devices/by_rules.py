@@ -28,8 +28,8 @@ class Finding:
 
     Args:
         node: as ``name (OpType)``.
-        reason: what of it, and why.
-        help: what would change that; empty where nothing is known.
+        reason: what is not taken, and why.
+        help: what would help; empty if nothing is known.
     """
 
     node: str
@@ -94,16 +94,16 @@ class DeviceByRules(Device):
     def findings(self, node: Seen) -> Iterator[Finding]:
         """What the table and the rules of the runtime say of a node."""
         if node.proto.domain not in ("", "ai.onnx"):
-            yield Finding(node.label, f"it is of {node.proto.domain}, and not of ONNX", "`target: onnx` leaves it out")
+            yield Finding(node.label, f"it belongs to {node.proto.domain}, not ONNX", "`target: onnx` leaves it out")
             return
         entry = self.document["ops"].get(node.proto.op_type)
         if entry is None:
-            yield Finding(node.label, "the op is not among those that the runtime has", self.way_out(node))
+            yield Finding(node.label, "the runtime does not have this op", self.way_out(node))
             return
         types = self.types_of(entry, node.opset)
         first = next((t for t in node.types if t is not None), None)
         if types is not None and first is not None and first not in types:
-            yield Finding(node.label, f"it takes {', '.join(types)}, and here it is {first}")
+            yield Finding(node.label, f"it takes {', '.join(types)}, and its input is {first}")
         yield from self.rules(node)
 
     def types_of(self, entry: Mapping[str, Any], opset: int) -> Sequence[str] | None:
@@ -112,7 +112,7 @@ class DeviceByRules(Device):
         return found
 
     def way_out(self, node: Seen) -> str:
-        """What would help with an op that the runtime lacks."""
+        """A way around an op that the runtime lacks."""
         return WAYS_OUT.get(node.proto.op_type, "")
 
     @abstractmethod
@@ -121,11 +121,11 @@ class DeviceByRules(Device):
 
 
 WAYS_OUT = {
-    "Erf": "export with opset 20, where the Gelu that it belongs to is one op",
-    "GRU": "an LSTM in its place, or the CPU for this node",
-    "RNN": "an LSTM in its place, or the CPU for this node",
-    "If": "fold_constants, where the condition is known",
-    "Loop": "fold_constants, where its turns are known",
+    "Erf": "export with opset 20 or later, where the Gelu that it belongs to is one op",
+    "GRU": "use an LSTM instead, or run this node on the CPU",
+    "RNN": "use an LSTM instead, or run this node on the CPU",
+    "If": "use fold_constants, if the condition is known",
+    "Loop": "use fold_constants, if the number of iterations is known",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a device's runtime is to graphc: how a streaming model becomes its own, and how that is run."""
+"""The interface to a device's runtime: how a streaming model is converted for it, and how the result is run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StreamingModel:
     Args:
         proto: with its weights inside and every size fixed.
         ports: its inputs and outputs.
-        states: by input, the output that it gets the next call's value from.
+        states: by input, the output that holds the value for the next call.
         calls: what goes into the model, call by call, over the streams of the validation: for quantizers that
             calibrate. An item holds every input.
     """
@@ -38,7 +38,7 @@ class StreamingModel:
     calls: Callable[[], Iterator[Mapping[str, Array]]]
 
     def calibration(self) -> Iterator[Mapping[str, Array]]:
-        """As many calls as a quantizer gets to see."""
+        """The calls that a quantizer calibrates on."""
         return islice(self.calls(), CALIBRATION_CALLS)
 
     def native(self) -> dict[str, NativePort]:
@@ -57,7 +57,7 @@ class Converted:
         stateful: the model keeps its states; their ports name its variables.
         findings: of a runtime that is checked by rules alone, the nodes that it does not take; ``source`` says where
             the rules stand.
-        stand_in: where the runtime does not run on this system, what runs the model as it was before the last step.
+        stand_in: if the runtime does not run on this system, a runner of the model as it was before the last step.
     """
 
     files: Mapping[str, bytes]
@@ -69,13 +69,13 @@ class Converted:
 
 
 class DeviceOptions(BaseModel):
-    """What every target takes."""
+    """The options that every target takes."""
 
     model_config = ConfigDict(extra="forbid")
 
     def least_snr_db(self) -> float | None:
-        """How near to the offline model the result has to be, where the options change numbers and the spec says no
-        tolerance; None where they change none."""
+        """The SNR that the result must reach against the offline model, if the options change numbers and the spec
+        gives no tolerance; None if they change none."""
         return None
 
 
@@ -83,7 +83,7 @@ QUANTIZED_SNR_DB = 30.0
 
 
 class QuantizingOptions(DeviceOptions):
-    """Options of a target whose own quantizer makes the model small."""
+    """Options of a target that brings its own quantizer."""
 
     quantize: str | None = None
 
@@ -141,7 +141,7 @@ class Device(ABC):
         return True
 
     def ops(self) -> list[str] | None:
-        """The ONNX ops that it takes, where they are known before a model is."""
+        """The ONNX ops that it takes, if they are known without a model."""
         return None
 
     @abstractmethod

@@ -31,7 +31,7 @@ def all_devices() -> dict[str, Device]:
         except Exception as err:
             raise TargetError(
                 f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
-                hint="uninstall that package, or mend it",
+                hint="uninstall that package, or fix it",
             ) from err
         if device.name in found:
             raise TargetError(f"two targets are named '{device.name}'; one is of {entry.value}", hint="uninstall one")

@@ -25,7 +25,7 @@ from graphc_runtime.ort_model import OP_LIBRARIES
 NOTES = """\
 {text}
 
-First guilty, where a node is: {node}, whose output {output} fails while everything that it reads holds.
+First node at fault, if there is one: {node}, whose output {output} fails while everything that it reads holds.
 {nodes} of {before} nodes are left. Reproduce it in this folder with
 
     {command}
@@ -49,14 +49,14 @@ def bisect_spec(
     """
     spec_file = load_spec(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError("it is not empty", where=str(folder), hint="name a new folder for the reproduction")
+        raise OutputError("the folder is not empty", where=str(folder), hint="name a new folder for the reproduction")
     spec = spec_file.spec
     plan = make_plan(spec_file, registry_of(spec_file, allowed))
     recipe = Recipe(plan.behind_source(), spec.validation, spec_file.folder)
     case = Case(plan.source(read_model(spec_file.model_path), spec_file), spec.stream)
     found = first_failure(recipe, case)
     if found is None:
-        line = f"{path.name}: every pass holds; if what was compiled does not, compile it again"
+        line = f"{path.name}: every pass holds; if the compiled model does not, compile it again"
         return {"spec": str(path), "holds": True, "failure": None, "lines": [line]}
     failure, recipe = found
     reduced = Reducer(recipe, failure, progress).reduced(case)
@@ -71,9 +71,9 @@ def failure_record(path: Path, folder: Path, spec_file: SpecFile, reduced: Reduc
     words = ["graphc", "compile", str(folder / "spec.yaml"), *code_options(spec_file, Path())]
     tied = failure.kind == "ValidationError" or failure.op
     guilty = (
-        f"first guilty: {node}, whose output {output} fails while everything that it reads holds"
+        f"first node at fault: {node}, whose output {output} fails while everything that it reads holds"
         if tied
-        else f"no single node is guilty: the pass or the spec is; what is left ends in {node}"
+        else f"no single node is at fault, but the pass or the spec; what is left ends in {node}"
     )
     return {
         "spec": str(path),
@@ -112,7 +112,7 @@ def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Pa
 
 
 def code_options(spec_file: SpecFile, folder: Path) -> list[str]:
-    """The options that let the code run which ran here, with paths relative to a folder."""
+    """The options that allow the code that ran here, with paths relative to a folder."""
     passes = [("--allow-pass-path", spec_file.folder / p) for p in spec_file.spec.pass_paths]
     ops = [("--op-library", path) for path in OP_LIBRARIES]
     return [word for option, path in [*passes, *ops] for word in (option, os.path.relpath(path, folder))]

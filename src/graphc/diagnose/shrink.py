@@ -1,4 +1,4 @@
-"""Smaller models out of a failing one: fewer outputs, inputs further on, nodes taken out."""
+"""Smaller models cut from a failing one: fewer outputs, inputs further in, nodes removed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shapes_of(offline: Offline) -> Shapes:
 
 
 def shapes_once(case: Case) -> Shapes:
-    """The same of a model that does not stream, on one random input."""
+    """The same for a model that does not stream, on one random input."""
     try:
         return shapes_seen(case.model, (1,), whole_feeds(case.model, None, 1, 0))
     except GraphcError:
@@ -88,7 +88,7 @@ def shapes_seen(source: onnx.ModelProto, lengths: tuple[int, ...], sequences: Se
 
 
 def with_output(case: Case, name: str, shapes: Shapes) -> Case:
-    """The model that gives one tensor, and holds only what that one is made of."""
+    """The model whose only output is one tensor, with only the nodes that compute it."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     kept = [o for o in model.graph.output if o.name == name]
@@ -155,7 +155,7 @@ def role_of(name: str, rates: Mapping[str, Fraction], shapes: Shapes, offline: O
 
 
 def fed_by(model: onnx.ModelProto, roles: Mapping[str, InputSpec | None], case: Case) -> Case | None:
-    """A case whose rates count from its first stream input, with a chunk that is as long as it was."""
+    """A case whose rates are relative to its first stream input, with a chunk of the same duration."""
     stream = case.stream
     first = next((s for s in roles.values() if s is not None and s.axis is not None), None)
     if stream is None or first is None or any(s is None for s in roles.values()):
@@ -178,7 +178,7 @@ def fed_by(model: onnx.ModelProto, roles: Mapping[str, InputSpec | None], case: 
 
 
 def without_node(case: Case, output: str, shapes: Shapes) -> Case | None:
-    """The model in which a node's input stands for its output, where both have one type and shape."""
+    """The model in which a node's input replaces its output, if both have the same type and shape."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     node = next((n for n in model.graph.node if output in n.output), None)

@@ -1,4 +1,4 @@
-"""A failing model made smaller while it still fails the same way, down to the first node that is guilty."""
+"""Reduces a failing model while it still fails the same way, down to the first node at fault."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Reduced:
-    """What is left of a failing case.
+    """The reduced case.
 
     Args:
         guilty: the node whose output is the first that fails, and that output.
@@ -96,7 +96,7 @@ class Reduced:
 
 
 class Reducer:
-    """Cuts a case smaller while its failure stays what it was."""
+    """Reduces a case while its failure stays the same."""
 
     def __init__(self, recipe: Recipe, failure: Failure, progress: Progress = lambda what, done, total: None):
         self.recipe, self.failure, self.progress = recipe, failure, progress
@@ -158,7 +158,7 @@ class Reducer:
         return case
 
     def without_nodes(self, case: Case) -> Case:
-        """The model without nodes that it fails without."""
+        """The model without the nodes that the failure does not need."""
         shapes = self.shapes(case)
         for output in [o for n in reversed(case.model.graph.node) for o in n.output][:MOST_BYPASSES]:
             candidate = without_node(case, output, shapes)

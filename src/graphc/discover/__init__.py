@@ -1,1 +1,1 @@
-"""What a lift would find in a model that has no spec yet, and a first spec for it. Imports stream."""
+"""What a lift would find in a model without a spec, and a first spec for it. Imports stream."""

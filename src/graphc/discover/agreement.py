@@ -17,11 +17,11 @@ from graphc.spec.stream_schema import InputSpec
 from graphc.system.deadline import TimeOverError, at_most
 from graphc_runtime.errors import ModelError
 
-RUNS = "the model runs at other lengths along it, and not along the axis that looked like time"
+RUNS = "the model runs at other lengths along it, but not along the axis that looked like time"
 
 
 def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dict[str, TimeAxis]:
-    """Where inputs share the name of their only open axis but the batch, it is time in all if it is in one of them."""
+    """If inputs have one open axis beside the batch, of the same name, it is time in all if it is time in one."""
     open_axes: dict[str, tuple[int, str]] = {}
     for port in ports:
         found = [(a, d) for a, d in enumerate(port.dims) if isinstance(d, str) and not is_batch(port.dims, a)]
@@ -33,13 +33,13 @@ def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dic
     for name, (axis, dim) in open_axes.items():
         if dim in shared & timed and not (axes[name].axis == axis and axes[name].sure):
             others = tuple(c for c in axes[name].others if c.axis != axis)
-            why = (f"its dim '{dim}' is the only open one, and time in another input",)
+            why = (f"its only open dim, '{dim}', is time in another input",)
             told[name] = TimeAxis(axis, why, True, others)
     return told
 
 
 def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
-    """A reading is a guess where another input has its time on a dim that stands on another axis of this one."""
+    """A reading is a guess if the dim that is time in another input stands on another axis of this one."""
     axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and not r.as_told}
     times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
     checked = dict(found)
@@ -65,7 +65,7 @@ def that_runs(
         seconds: for which lengths may be tried.
 
     Errors:
-        ModelError: it does not run either way, or not in time; says what was taken for time.
+        ModelError: it does not run either way, or not in the given seconds; says what was taken for time.
     """
     offline = offline_of(source, reading.stream_spec(chunk))
     if reading.pairs or reading.steps:
@@ -75,7 +75,7 @@ def that_runs(
             return first_that_runs(source, reading, offline, chunk)
     except TimeOverError:
         raise ModelError(
-            f"no length at which the offline model runs was found in {seconds:.0f} s; {taken_for_time(reading)}",
+            f"no length at which the offline model runs was found within {seconds:.0f} s; {taken_for_time(reading)}",
             hint=another_axis(reading),
         ) from None
 
@@ -103,17 +103,17 @@ def taken_for_time(reading: Reading) -> str:
     found = [(i.port.name, i.spec.axis, i.as_told) for i in reading.inputs if i.spec.axis is not None]
     told = ", ".join(f"{name}={axis}" for name, axis, as_told in found if as_told)
     guessed = ", ".join(f"{name}={axis}" for name, axis, as_told in found if not as_told)
-    parts = (f"time was told to be on {told}" if told else "", f"time was taken to be on {guessed}" if guessed else "")
+    parts = (f"time was given as {told}" if told else "", f"time was taken to be on {guessed}" if guessed else "")
     return " and ".join(part for part in parts if part)
 
 
 def another_axis(reading: Reading) -> str:
-    """What to say of the inputs whose axis was guessed, or of those that are told."""
+    """The sentence on the inputs whose axis was guessed, or on those that were given."""
     timed = [i for i in reading.inputs if i.spec.axis is not None]
     if guessed := [i.port.name for i in timed if not i.as_told]:
         return "name the axis that is time, as in " + " ".join(f"--input {name}=AXIS" for name in guessed)
     told = " ".join(f"--input {i.port.name}={i.spec.axis}" for i in timed)
-    return f"another axis is time; without {told} graphc looks for it"
+    return f"another axis may be time: leave out {told}, and graphc looks for it"
 
 
 def with_open_axes(reading: Reading) -> Reading | None:

@@ -1,4 +1,4 @@
-"""What a model does along an axis of an input, seen by disturbing one index of it and watching every tensor."""
+"""What a model does along an axis of an input, observed by disturbing one index and watching every tensor."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Response:
         own: whether every tensor follows it index by index, as those of a batch do.
         slides: the first node that mixes an index with those near it, as ``name (OpType)``.
         runs: the first node from which an index reaches all later ones.
-        spreads: the first node from which an index reaches all others, though it can be followed still.
+        spreads: the first node from which an index reaches all others, though it can still be followed.
         ends: the node behind which no tensor follows it, and its op type.
         outputs: for each output that follows it, the axis on which it does.
     """
@@ -66,7 +66,7 @@ class Response:
 
     @property
     def summed(self) -> bool:
-        """Whether it is gone before anything moved along it."""
+        """Whether it ends before anything moved along it."""
         return (
             self.ends is not None and not self.pooled and (self.slides, self.runs, self.spreads) == (None, None, None)
         )
@@ -113,7 +113,7 @@ class Watch:
 def disturbed(
     value: Array, axis: int, place: int, rng: np.random.Generator, size: float, limit: int | None = None
 ) -> Array:
-    """The value with one index of an axis changed: numbers by normal ones of a size, whole ones below a limit."""
+    """The value with one index of an axis changed: numbers by normal ones of a size, integers below a limit."""
     changed = value.copy()
     index: tuple[Any, ...] = (*[slice(None)] * axis, place)
     if value.dtype.kind == "f":
@@ -126,7 +126,7 @@ def disturbed(
 
 
 def distance(before: Any, after: Any) -> Array | None:
-    """|after - before| where it stands out; None where nothing moves, or sizes differ."""
+    """|after - before| where it is significant; None if nothing moves, or sizes differ."""
     if not isinstance(before, np.ndarray) or before.shape != np.shape(after) or not before.size or not before.ndim:
         return None
     if before.dtype.kind not in "fiub":
@@ -228,7 +228,7 @@ def followed(
 
 
 def reach_of(profiles: Sequence[list[Array]], places: Sequence[int], size: int) -> tuple[Reach, int | None]:
-    """Of a tensor, how far an index reaches on the axis that follows it, and which axis that is."""
+    """How far an index reaches on the axis of a tensor that follows it, and which axis that is."""
     best: tuple[Reach, int | None] = ("gone", None)
     for axis, along in enumerate(zip(*profiles, strict=True)):
         found = reach_along(along, places, size)

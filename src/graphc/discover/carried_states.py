@@ -1,4 +1,4 @@
-"""What feeding states back shows: that they are needed, and that calls in a row are one longer call."""
+"""What feeding states back shows: whether they are needed, and whether consecutive calls equal one longer call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CarriedStates:
     Args:
         frames: of a call that was tried.
         moved: pairs whose carried value moves an output of the next call.
-        idle: pairs whose does not.
+        idle: pairs whose carried value moves none.
         grows: pairs that come out longer than they went in.
         agrees: whether two calls that carry the states give what one call of twice the frames gives; None where no
             output has an axis that grows.
@@ -43,7 +43,7 @@ def carried_states(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[st
     """Runs a model twice in a row from zeros.
 
     Args:
-        axes: of time, of the inputs that have one; none of a model that takes one frame a call.
+        axes: of time, of the inputs that have one; none for a model that takes one frame a call.
     """
     frames, sizes = call_size(trial, pairs, axes)
     feeds = with_zeros(trial.draw(1, sizes), pairs)
@@ -91,7 +91,7 @@ def with_zeros(feeds: Feeds, pairs: Sequence[StatePair]) -> Feeds:
 def split_agrees(
     trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int], frames: int, sizes: Sizes, data: Sequence[str]
 ) -> bool | None:
-    """Whether a call of twice the frames gives what two calls in a row give; None where that cannot be told."""
+    """Whether a call of twice the frames gives what two consecutive calls give; None if that cannot be told."""
     ports = {p.name: p for p in trial.ports}
     if not axes or any(isinstance(ports[n].dims[a], int) for n, a in axes.items()):
         return None

@@ -44,7 +44,7 @@ class Starter:
 
 @dataclass(frozen=True)
 class Call:
-    """How the model is called: frames a call, frames of a window, and what is to be said of them."""
+    """How the model is called: frames per call, frames of a window, and the comments on them."""
 
     chunk: int
     note: str
@@ -67,7 +67,7 @@ def starter_spec(
 
     Args:
         told: what the user says; the rest is read from the model or guessed.
-        seconds: how long may be spent on finding out; the spec says what was not.
+        seconds: time limit of the analysis; the spec says what was not found out by then.
 
     Errors:
         ModelError: the model cannot be read or run.
@@ -95,8 +95,8 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         if reading.steps:
             return Call(1, "the model takes one frame a call", lifted=False)
         agrees = reading.carried is not None and reading.carried.agrees
-        only = "as told" if told.chunk is not None else "the model takes no other number"
-        note = reading.chunk_guess or ("any number gives the same" if agrees else only)
+        only = "as told" if told.chunk is not None else "the model accepts no other number"
+        note = reading.chunk_guess or ("any number gives the same result" if agrees else only)
         guess = reading.chunk_guess is not None
         return Call(reading.chunk or 1, note, guess, told.window, lifted=told.window is not None)
     if told.window is not None:
@@ -107,15 +107,15 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
             lift(analysis)
     except TimeOverError:
         if offline.declared is not None:
-            return over_window(offline.declared, told, "whether it can be lifted exactly was not known in time")
-        return Call(told.chunk or USUAL_CHUNK, "whether it fits was not known in time", guess=True)
+            return over_window(offline.declared, told, "whether it can be lifted exactly was not determined in time")
+        return Call(told.chunk or USUAL_CHUNK, "whether it fits was not determined in time", guess=True)
     except StreamError as err:
         clip = offline.declared
         call = over_window(clip or usual_window(reading, offline), told, refused(err))
         return replace(call, window_guess=clip is None, way_out=None if WINDOW in (err.hint or WINDOW) else err.hint)
     multiple = analysis.chunk_multiple
     if offline.declared is not None and multiple >= offline.declared and told.chunk is None:
-        reason = f"an exact lift would take {multiple} frames a call, as many as the model is declared for"
+        reason = f"an exact lift would take {multiple} frames a call, the whole length that the model is declared for"
         return over_window(offline.declared, told, reason)
     note = f"any multiple of {multiple} fits" if multiple > 1 else "any number fits"
     return Call(told.chunk or -(-USUAL_CHUNK // multiple) * multiple, note)
@@ -141,12 +141,12 @@ def hop(window: int) -> int:
 
 def fits_window(chunk: int, window: int) -> str:
     if window % chunk == 0:
-        return f"any number fits; one that divides {window} ends a clip of {window} frames with its own window"
-    return f"any number fits; a clip of {window} frames ends inside a call, since {chunk} does not divide it"
+        return f"any number fits; with a divisor of {window}, a clip of {window} frames ends at the end of a call"
+    return f"any number fits; {chunk} does not divide a clip of {window} frames, which then ends inside a call"
 
 
 def usual_window(reading: Reading, offline: Offline) -> int:
-    """Frames at which a model of any length was run."""
+    """The number of frames at which a model of any length was run."""
     first = next(i for i in reading.inputs if i.is_stream)
     if reading.trial is not None and first.spec.axis is not None:
         frames = reading.trial.shape(first.port)[first.spec.axis]
@@ -168,7 +168,7 @@ def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
     lines = [
         "# Written by `graphc init`; every line can be changed. `graphc schema` prints the keys.",
         *(
-            ["# Lines marked GUESS say what the model does not: look at them first."]
+            ["# Lines marked GUESS are not certain from the model: check them first."]
             if guesses_of(reading, call)
             else []
         ),
@@ -206,7 +206,7 @@ def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
         "  # - quantize: {tolerance: {snr_db: 20}}",
         "validate:",
         aligned("  sequences: 4", "random streams after every pass"),
-        "  # tolerance: {rtol: 1.0e-4, atol: 1.0e-5}   # how near is equal",
+        "  # tolerance: {rtol: 1.0e-4, atol: 1.0e-5}   # how close counts as equal",
     ]
     return "\n".join(lines) + "\n"
 
@@ -220,7 +220,7 @@ def mark(guess: bool) -> str:
 
 
 def input_lines(reading: InputReading) -> list[str]:
-    """What an input is, in a line; the evidence in front of it."""
+    """What an input is, in one line, with the evidence above it."""
     others = f"; it could be {' or '.join(reading.others)}" if reading.guess and reading.others else ""
     evidence = one_line(
         f"{mark(reading.guess)}{shape_text(reading.port.dims)}: {'; '.join(reading.reasons[:MOST_REASONS])}{others}"

@@ -30,7 +30,7 @@ LONGEST_VALUE, MOST_METADATA = 60, 12
 def inspect_model(
     path: Path, told: Told | None = None, seconds: float = SECONDS, progress: Progress = lambda what: None
 ) -> dict[str, Any]:
-    """What is stream, at which rate, with which delay and how many bytes of state; or the first obstacle.
+    """What streams, at which rate, with which delay and how many bytes of state; or the first obstacle.
 
     Args:
         told: what the user says; the rest is read from the model or guessed, and marked as a guess.
@@ -71,7 +71,7 @@ def inspect_model(
         found["clip_frames"] = None if reading.pairs else offline.declared
         return found
     except TimeOverError:
-        found["unfinished"] = f"whether it can be lifted was not known after {seconds:g} s"
+        found["unfinished"] = f"whether it can be lifted was not determined within {seconds:g} s"
         return found
     try:
         with at_most(clock.left):
@@ -79,12 +79,12 @@ def inspect_model(
                 progress(f"measuring how far '{entry['name']}' sees")
                 entry["receptive_field"] = receptive_field(offline, analysis, model, entry["name"])
     except TimeOverError:
-        found["unfinished"] = f"how far outputs see was not measured to its end in {seconds:g} s"
+        found["unfinished"] = f"how far outputs see was not fully measured within {seconds:g} s"
     return found
 
 
 def short_metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """What the exporter wrote beside the graph, as far as it is short."""
+    """The exporter's metadata, as far as they are short."""
     told = {
         p.key: p.value for p in model.metadata_props if len(p.value) <= LONGEST_VALUE and len(p.key) <= LONGEST_VALUE
     }
@@ -134,7 +134,7 @@ def carried_lines(reading: Reading) -> list[str]:
         return [f"the state '{name}' grows with every call" for name in carried.grows]
     told = []
     if carried.moved and reading.pairs:
-        later = "; the others may act in later calls" if len(carried.moved) < len(reading.pairs) else ""
+        later = "; the others may have an effect in later calls" if len(carried.moved) < len(reading.pairs) else ""
         told.append(
             f"{len(carried.moved)} of {len(reading.pairs)} states, fed back, change what the next call gives{later}"
         )
@@ -208,7 +208,7 @@ def lifted_entries(analysis: Analysis, model: Model) -> dict[str, Any]:
 
 
 def attentions(analysis: Analysis) -> list[dict[str, Any]]:
-    """What each attention sees, in frames of its layer."""
+    """How far each attention sees, in frames of its layer."""
     return [
         {"node": name_of(placed.node), "left": context.left, "right": context.right, "period": context.period}
         for placed in analysis.steps

@@ -1,4 +1,4 @@
-"""What the name of a port or of a dim says by itself."""
+"""What the name of a port or dim says by itself."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def words_of(name: str) -> list[str]:
 
 
 def says(name: str, words: frozenset[str]) -> bool:
-    """Whether a word of a name, two of them written as one, or the name without its digits is among some words."""
+    """Whether a word of a name, two adjacent words joined, or the name without its digits is among some words."""
     found = words_of(name)
     pairs = [a + b for a, b in pairwise(found)]
     return not words.isdisjoint([*found, *pairs])
 
 
 def dim_says(dim: object, words: frozenset[str]) -> bool:
-    """Whether the last word of a symbolic dim is among some words; exporters' numbers (``unk__314``) say nothing."""
+    """Whether the last word of a symbolic dim is among some words; generated names (``unk__314``) say nothing."""
     if not isinstance(dim, str):
         return False
     found = [word for word in words_of(dim) if not word.isdigit()]
@@ -69,8 +69,8 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
 def is_batch(dims: Sequence[object], axis: int) -> bool:
     """Whether an axis is the batch by the name of its dim.
 
-    ``tokens_n`` is not. A letter is one in front, or beside an axis that is named as time, and not where another axis
-    has a better claim: of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` the last is none.
+    ``tokens_n`` is not. A single letter counts if it is the first axis or beside an axis named as time, unless another
+    axis has a better claim: the last axis of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` is not the batch.
     """
     claims = [batch_claim(dims, a) for a in range(len(dims))]
     return claims[axis] > 0 and claims[axis] == max(claims)
@@ -95,7 +95,7 @@ def stem_of(name: str) -> tuple[str, ...]:
 
 
 def likeness(one: str, other: str) -> float:
-    """How alike two names are once directions are left out, from 0 to 1; nothing but directions is like nothing."""
+    """How alike two names are without their directions, from 0 to 1; a name of directions alone is like no other."""
     a, b = stem_of(one), stem_of(other)
     if not a or not b:
         return 0.0

@@ -1,4 +1,4 @@
-"""Reads the ports of a model: states first, then numbers and settings, then what has time."""
+"""Reads the ports of a model: states first, then counts and settings, then streams."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_ports(
         progress: takes what is being done.
 
     Errors:
-        SpecError: a name that is told is none of the model's, or no input can be a stream.
+        SpecError: a given name is not in the model, or no input can be a stream.
         ModelError: onnxruntime does not take the model.
     """
     told = told or Told()
@@ -74,10 +74,10 @@ def check_told(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> N
     taken, given = [p.name for p in inputs], [p.name for p in outputs]
     for name in (*told.inputs, *told.sizes, *(s.input for s in told.states)):
         if name not in taken:
-            raise SpecError(f"'{name}' is no input of the model", hint=nearest(name, taken))
+            raise SpecError(f"the model has no input '{name}'", hint=nearest(name, taken))
     for state in told.states:
         if state.output not in given:
-            raise SpecError(f"'{state.output}' is no output of the model", hint=nearest(state.output, given))
+            raise SpecError(f"the model has no output '{state.output}'", hint=nearest(state.output, given))
     for port in inputs:
         axis = told.inputs[port.name].axis if port.name in told.inputs else None
         if axis is not None and not -len(port.dims) <= axis < len(port.dims):
@@ -85,7 +85,7 @@ def check_told(told: Told, inputs: Sequence[Port], outputs: Sequence[Port]) -> N
 
 
 def with_told_sizes(model: onnx.ModelProto, told: Told) -> onnx.ModelProto:
-    """The model with the sizes that are told in place of open ones."""
+    """The model with the given sizes in place of open ones."""
     names = [name for name in (*told.inputs, *told.sizes) if told.sized(name).sizes]
     if not names:
         return model
@@ -101,14 +101,14 @@ def shapes_of(trial: TrialRun) -> dict[str, tuple[int, ...]]:
 
 
 def may_be_state(port: Port, trial: TrialRun | None) -> bool:
-    """Whether an input may hold a state: numbers, rates, settings and indices of tables do not."""
+    """Whether an input may hold a state: counts, rates, settings and table indices do not."""
     if port.elem_type in INTEGERS:
         return says(port.name, STATES) and len(port.dims) > 0 and not (trial is not None and port.name in trial.limits)
     return bool(port.dims)
 
 
 def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful: bool) -> list[InputReading]:
-    """The inputs that are no states: those that are told, then numbers and settings, then what has time."""
+    """The inputs that are not states: those that are given, then counts and settings, then streams."""
     trial = watching.trial
     given = [p for p in ports if p.name in told.inputs]
     plain = {p.name: plain_input(p, trial) for p in ports if p.name not in told.inputs}
@@ -131,7 +131,7 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
 
 
 def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReading:
-    """What is told of an input; what was seen to say otherwise stands beside it."""
+    """What is given of an input, with a note if the analysis disagrees."""
     reasons = [TOLD]
     if seen is not None and seen.sure and spec.axis is not None and seen.axis not in (None, spec.axis % len(port.dims)):
         reasons.append(f"but axis {seen.axis} looks like time: {seen.reasons[0]}")
@@ -139,7 +139,7 @@ def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReadi
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
-    """A number of frames, a rate, or one value for the whole stream, where name and shape say so."""
+    """A count of frames, a rate, or one value for the whole stream, if name and shape say so."""
     if says(port.name, RATES) and len(port.dims) <= 1:
         rate = float(USUAL_RATE)
         return InputReading(
@@ -150,21 +150,21 @@ def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
         )
     if port.elem_type in INTEGERS and len(port.dims) <= 1 and not (trial is not None and port.name in trial.limits):
         if says(port.name, LENGTHS):
-            return InputReading(port, InputSpec(counts=""), ("a whole number, named as a length",))
+            return InputReading(port, InputSpec(counts=""), ("an integer, named like a length",))
         return InputReading(
-            port, InputSpec(static=True), ("a whole number; nothing says that it counts frames",), True, ("counts: …",)
+            port, InputSpec(static=True), ("an integer; nothing says that it counts frames",), True, ("counts: …",)
         )
     if not port.dims:
         return InputReading(port, InputSpec(static=True), ("one number",))
     if says(port.name, STATES) and not says(port.name, LENGTHS | SOUNDS) and all(isinstance(d, int) for d in port.dims):
         return InputReading(
-            port, InputSpec(static=True), ("named as a state, but no output gives its next value",), True
+            port, InputSpec(static=True), ("named like a state, but no output gives its next value",), True
         )
     return None
 
 
 def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
-    """Of a model with states, whose calls are short: a few fixed frames are the one frame of a call."""
+    """For a model with states, whose calls are short: a few fixed frames count as the one frame of a call."""
     size = port.dims[time.axis] if time.axis is not None else None
     if isinstance(size, int) and len(port.dims) > 2 and 1 in port.dims[1:]:
         return TimeAxis(None, (), False, (*time.others, Candidate(time.axis or 0, 0.0, time.reasons)))
@@ -181,19 +181,19 @@ def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bo
     if others_have_time:
         named = says(port.name, SETTINGS)
         reasons = (
-            ("named as a setting",) if named else ("no axis of it looks like time, and that of another input does",)
+            ("named like a setting",) if named else ("none of its axes looks like time, and one of another input does",)
         )
         return InputReading(port, InputSpec(static=True), reasons, not named, others)
     reasons = (
-        (ONE_FRAME if 1 in port.dims[1:] else "no axis of it looks like time, and the model's states are its ports",)
+        (ONE_FRAME if 1 in port.dims[1:] else "none of its axes looks like time, and the model's states are its ports",)
         if stateful
-        else ("no axis of it looks like time, so that each call takes one frame",)
+        else ("none of its axes looks like time, so each call takes one frame",)
     )
     return InputReading(port, InputSpec(step=True), reasons, not stateful, others)
 
 
 def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
-    """The sizes of axes that the model leaves open, where only some of them run."""
+    """The sizes of open axes, if the model runs at only some sizes."""
     if trial is None or reading.spec.static:
         return reading
     port, sizes = reading.port, {}
@@ -228,14 +228,14 @@ def of_stream(reading: InputReading, first: str | None, streams: int) -> InputRe
 
 
 def with_carried(reading: Reading, told: Told) -> Reading:
-    """What feeding the states back shows; states that do not carry a stream on are no states of one."""
+    """What feeding the states back shows; pairs that do not carry a stream on are not its states."""
     if not reading.pairs or reading.trial is None:
         return reading
     axes = {i.port.name: i.spec.axis for i in reading.inputs if i.spec.axis is not None}
     carried = carried_states(reading.trial, reading.pairs, axes)
     if carried.agrees is not False or told.states:
         return replace(reading, carried=carried)
-    why = "looks like a state, but two calls that carry it are not one call of twice the frames"
+    why = "looks like a state, but two calls that carry it do not equal one call of twice the frames"
     by_name = {p.name: p for p in reading.trial.ports}
     static = tuple(
         InputReading(by_name[p.input], InputSpec(static=True, range=(0.0, 0.0)), (why,), True) for p in reading.pairs
@@ -249,8 +249,8 @@ def with_chunk(reading: Reading, told: Told) -> Reading:
         if told.window is not None or told.chunk not in (None, 1):
             name = next(i.port.name for i in reading.inputs if i.spec.step)
             raise SpecError(
-                f"'{name}' takes one frame a call, so that no window and no other chunk fits",
-                hint=f"name its axis of time, as in --input {name}=1, or leave out --window and --chunk",
+                f"'{name}' takes one frame a call, so neither a window nor another chunk fits",
+                hint=f"name its time axis, as in --input {name}=1, or leave out --window and --chunk",
             )
         return replace(reading, chunk=1)
     if told.chunk is not None or not reading.pairs:

@@ -1,4 +1,4 @@
-"""What each input of a model is to a stream: as told, as the model says, or as a guess that is marked as one."""
+"""The role of each input of a model: as given, as the model shows, or as a marked guess."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOLD = "as told"
 
 @dataclass(frozen=True)
 class Told:
-    """What the user says of a model.
+    """What the user gives for a model.
 
     Args:
         inputs: roles by name.
@@ -42,18 +42,18 @@ class Told:
     sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def sized(self, name: str) -> InputSpec:
-        """What is told of an input's sizes, beside its role or in its place."""
+        """The given sizes of an input, with its role or without one."""
         spec = self.inputs.get(name, InputSpec(static=True))
         return spec.model_copy(update={"sizes": {**self.sizes.get(name, {}), **spec.sizes}})
 
 
 @dataclass(frozen=True)
 class InputReading:
-    """One input that is no state.
+    """One input that is not a state.
 
     Args:
         spec: what a spec would say of it.
-        reasons: what says so.
+        reasons: the evidence.
         guess: whether something else is possible.
         others: the other readings, in a spec's words.
     """

@@ -51,7 +51,7 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
 
 
 def first_length(offline: Offline, model: Model, fact: Stream) -> int:
-    """A length at which to begin: as long as the longest memory may be, so that no gap between its taps hides it."""
+    """The length to begin with: as long as the longest memory may be, so that no gap between its taps hides it."""
     assert model.signature is not None
     memory = max((max(s.init.shape, default=0) for s in model.signature.states), default=0)
     seen = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))

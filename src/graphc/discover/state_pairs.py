@@ -33,7 +33,7 @@ LIKE_ENOUGH = 0.55
 
 @dataclass(frozen=True)
 class StatePair:
-    """An input that takes what an output gave in the call before.
+    """An input that takes what an output gave in the previous call.
 
     Args:
         evidence: why they belong together, strongest first.
@@ -74,16 +74,13 @@ def state_pairs(
     """
     if not inputs or not outputs:
         return []
-    from scipy.optimize import linear_sum_assignment
-
     slots = Slots(model.graph)
     found = [[finding(i, o, slots, shapes) for o in outputs] for i in inputs]
     found = [
         [only_of_its_shape(r, c, found, inputs, outputs, shapes) for c in range(len(outputs))]
         for r in range(len(inputs))
     ]
-    rows, columns = linear_sum_assignment(np.array([[-f.score for f in row] for row in found]))
-    pairs = [(found[r][c], inputs[r], outputs[c]) for r, c in zip(rows, columns, strict=True) if found[r][c].score > 0]
+    pairs = [(found[r][c], inputs[r], outputs[c]) for r, c in matched([[f.score for f in row] for row in found])]
     pairs.sort(key=lambda pair: pair[0].score)
     while pairs and len(pairs) >= min(count, len(outputs)):
         pairs.pop(0)
@@ -93,7 +90,7 @@ def state_pairs(
 
 
 def finding(one: Port, other: Port, slots: Slots, shapes: Mapping[str, tuple[int, ...]]) -> Finding:
-    """Whether an input and an output can be one state, and how much says so."""
+    """Whether an input and an output can be one state, and how strong the evidence is."""
     if one.elem_type != other.elem_type or not fits(one, other, shapes) or has_time(one):
         return NO_PAIR
     evidence: list[str] = []
@@ -108,20 +105,20 @@ def finding(one: Port, other: Port, slots: Slots, shapes: Mapping[str, tuple[int
         return NO_PAIR
     if alike == 1.0 and about_state:
         score += 3.0
-        evidence.append("their names differ in nothing but the direction")
+        evidence.append("their names differ only in the direction")
     elif about_state and alike >= LIKE_ENOUGH:
         score += 1.0 + alike
         evidence.append("their names are alike")
     elif about_state and says(one.name, STATES):
         score += 1.0 + alike
-        evidence.append(f"'{one.name}' is named as a state")
+        evidence.append(f"'{one.name}' is named like a state")
     else:
         score += alike if carried is not None else 0.0
     if slots.shifted(one.name, other.name):
         score += 1.5 if score else 1.0
-        evidence.append("the output is cut out of what the input was joined with")
+        evidence.append("the output is a slice of a tensor that the input was concatenated into")
     if score:
-        evidence.append("one shape and type")
+        evidence.append("they have the same shape and type")
     sure = carried is not None or (alike == 1.0 and about_state)
     return Finding(score, tuple(evidence), sure)
 
@@ -134,7 +131,7 @@ def only_of_its_shape(
     outputs: Sequence[Port],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> Finding:
-    """The finding; a guess where nothing speaks for any pair of two ports but a shape that no other port has."""
+    """The pairs; a guess if the only evidence for a pair is a shape that no other port has."""
     one, other = inputs[row], outputs[column]
     shape = shapes.get(one.name)
     others = [shapes.get(p.name) for p in (*inputs, *outputs) if p is not one and p is not other]
@@ -165,6 +162,17 @@ def may_be_one(one: Dim, other: Dim) -> bool:
     return not isinstance(one, int) or not isinstance(other, int) or one == other
 
 
+def matched(scores: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The rows and columns of a matrix that go together so that the sum of their scores, all positive, is largest."""
+    positive = [(r, c) for r, row in enumerate(scores) for c, score in enumerate(row) if score > 0]
+    if all(len(set(places)) == len(positive) for places in zip(*positive, strict=True)):
+        return positive
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(np.array(scores), maximize=True)
+    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if scores[r][c] > 0]
+
+
 class Slots:
     """Which ports of recurrent nodes, and which tensors, a model's ports are moved to or from without being changed."""
 
@@ -181,7 +189,7 @@ class Slots:
     def carried(self, taken: str, given: str) -> str | None:
         """The recurrence whose first state an input is and whose last state an output is."""
         common = self.into(taken)[0] & self.out_of(given)[0]
-        return f"{min(common)[0]} starts from the one and ends with the other" if common else None
+        return f"{min(common)[0]} starts from the input and ends with the output" if common else None
 
     def shifted(self, taken: str, given: str) -> bool:
         """Whether an output is a part of a tensor that an input was joined with others to, such as a cache."""

@@ -14,12 +14,12 @@ from graphc.system.deadline import TimeOverError, at_most
 SURE_LEAD = 3.0
 SURE_SCORE = 4.0
 LONG = 4096
-BY_CUSTOM = "three axes are batch, time and features by custom"
+BY_CUSTOM = "three axes are usually batch, time and features"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An axis that may be time, and what speaks for it (positive) and against it."""
+    """An axis that may be time, and the evidence for it (positive) and against it."""
 
     axis: int
     score: float
@@ -28,10 +28,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The likeliest axis of time, or None where nothing speaks for any; the others follow in order.
+    """The likeliest time axis, or None if there is no evidence for any; the others follow in order.
 
     Args:
-        sure: whether names or the graph leave no other reading.
+        sure: whether names or the graph rule out any other.
     """
 
     axis: int | None
@@ -41,7 +41,7 @@ class TimeAxis:
 
 
 def time_axis(port: Port, shape: Sequence[int], responses: Mapping[int, Response]) -> TimeAxis:
-    """Weighs the axes of an input. Where nothing speaks for one, three axes are batch, time and features by custom.
+    """Weighs the axes of an input. Where nothing speaks for one, three axes are usually batch, time and features.
 
     Args:
         shape: of the input at the run that the responses were seen at.
@@ -67,7 +67,7 @@ def without(found: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate, .
 
 
 def candidates(port: Port, shape: Sequence[int]) -> list[int]:
-    """Axes that can be time at all: of any size or of several, and not the batch by name."""
+    """Axes that can be time at all: of an open size or of several entries, and not named as the batch."""
     return [
         axis
         for axis, dim in enumerate(port.dims)
@@ -88,13 +88,13 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
     if not isinstance(dim, int) and (alive or not front):
         weighed.append((3.0, "the model leaves its size open"))
     elif shape[axis] >= LONG:
-        weighed.append((3.0, f"it is {shape[axis]} long"))
+        weighed.append((3.0, f"its size is {shape[axis]}"))
     if response is not None:
         weighed += seen(response, front)
     if front and len(port.dims) == 2 and not isinstance(dim, int) and (last := responses.get(1)) is not None:
         weighed += [(5.0, "the other axis is summed over, as features are")] if last.summed else []
     if others and all(is_batch(port.dims, a) for a in others):
-        weighed.append((1.0, "the other axis is the batch by name"))
+        weighed.append((1.0, "the other axis is named as the batch"))
     if len(port.dims) == 3 and axis == 1:
         weighed.append((0.5, "it stands between batch and features"))
     if len(port.dims) == 2 and axis == 1 and isinstance(port.dims[0], int):
@@ -128,13 +128,13 @@ def seen(response: Response, front: bool) -> list[tuple[float, str]]:
 
 @dataclass
 class Watching:
-    """A model that is watched for so many seconds."""
+    """A model observed for a limited number of seconds."""
 
     trial: TrialRun | None
     seconds: float
 
     def axes_of(self, ports: Sequence[Port]) -> dict[str, TimeAxis]:
-        """The axis of time of each input, by what was seen until the time was over."""
+        """The time axis of each input, by what was observed within the time limit."""
         responses: dict[str, dict[int, Response]] = {p.name: {} for p in ports}
         if self.trial is not None and any(needs_watching(p, self.trial) for p in ports):
             try:
@@ -163,7 +163,7 @@ def as_declared(port: Port) -> tuple[int, ...]:
 
 
 def needs_watching(port: Port, trial: TrialRun) -> bool:
-    """Whether the model has to be watched to tell what an input is: not where one long axis alone can be time."""
+    """Whether the model has to be observed to tell an input's role: not if only one long axis can be time."""
     shape = trial.shape(port)
     able = candidates(port, shape)
     return not (len(able) == 1 and shape[able[0]] >= LONG)

@@ -1,4 +1,4 @@
-"""Sizes at which a model runs: what its symbolic dims may be, and what its outputs then are."""
+"""Sizes at which a model runs: those of its symbolic dims, and the outputs that follow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGEST_WEIGHT_DIM = 4096
 
 @dataclass(frozen=True)
 class Sizes:
-    """A size for every symbolic dim, and what inputs that may hold a number of frames hold."""
+    """A size for every symbolic dim, and the values of inputs that may hold a number of frames."""
 
     dims: Mapping[str, int]
     count: int
@@ -65,7 +65,7 @@ class TrialRun:
         return {p.name: drawn(p, sizes or self.sizes, rng, self.limits) for p in self.ports}
 
     def runs_at(self, sizes: Sizes) -> dict[str, Array] | None:
-        """The outputs at other sizes, or None where the model does not run or gives nothing."""
+        """The outputs at other sizes, or None if the model does not run or its outputs are empty."""
         try:
             outputs = self.session.run(self.draw(0, sizes))
         except RunError:
@@ -74,13 +74,13 @@ class TrialRun:
 
 
 def dim_key(port: Port, axis: int) -> str:
-    """What names a symbolic dim: its own name, which others may share, or its place."""
+    """The key of a symbolic dim: its name, which others may share, or its place."""
     dim = port.dims[axis]
     return dim if isinstance(dim, str) else f"{port.name}:{axis}"
 
 
 def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
-    """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few items of what stands in front, some frames."""
+    """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few for leading axes, some frames."""
     dim = port.dims[axis]
     others = {a: d for a, d in enumerate(port.dims) if a != axis}
     if is_batch(port.dims, axis):
@@ -103,7 +103,7 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
     """A model at the first sizes at which it runs.
 
     Errors:
-        ModelError: at none of those tried, with onnxruntime's words.
+        ModelError: it runs at none of those tried; quotes onnxruntime.
     """
     ports, _ = graph_ports(model)
     model = without_stale_shapes(model)
@@ -125,10 +125,10 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
         if all(np.size(v) for v in outputs.values()):
             shapes = {name: tuple(np.shape(v)) for name, v in outputs.items()}
             return TrialRun(model, ports, session, limits, sizes, shapes)
-        reason = "it gives empty outputs"
+        reason = "its outputs are empty"
     raise ModelError(
         f"the model runs at none of the sizes tried: {reason}",
-        hint="say the sizes of axes that are not time, as in --size features:2=80",
+        hint="give the sizes of axes that are not time, as in --size features:2=80",
     )
 
 
@@ -189,7 +189,7 @@ def weight_sizes(model: onnx.ModelProto) -> list[int]:
 
 
 def drawn(port: Port, sizes: Sizes, rng: np.random.Generator, limits: Mapping[str, int]) -> Array:
-    """Random values of one input; a number is that of frames where its name may say so, a rate that of speech."""
+    """Random values of one input; a number counts frames if its name may say so, and a rate is that of speech."""
     shape = [d if isinstance(d, int) else sizes.dims[dim_key(port, a)] for a, d in enumerate(port.dims)]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
     if port.elem_type in INTEGERS and len(shape) <= 1 and port.name not in limits:

@@ -34,7 +34,7 @@ class OnnxNode(ABC):
 
     @abstractmethod
     def array(self, index: int, what: str) -> Array | None:
-        """The entries of an input that has to be known before the model runs; None where it is absent.
+        """The entries of an input that must be known before the model runs; None if it is absent.
 
         Errors:
             TargetError: it is computed.
@@ -95,24 +95,24 @@ def spatial(
 
 
 def check_recurrence(node: OnnxNode, frames: int) -> None:
-    """Refuses an LSTM, GRU or RNN that is none of those that frameworks write, or that turns too often in a call.
+    """Refuses an LSTM, GRU or RNN of a form that frameworks do not write, or with too many frames a call.
 
     Errors:
         TargetError: says which.
     """
     lengths = node.array(4, "sequences' lengths")
     if lengths is not None and (lengths != frames).any():
-        raise node.refused("its sequences have lengths of their own")
+        raise node.refused("its sequences have individual lengths")
     both = node.attributes.get("direction", b"forward") == b"bidirectional"
     usual = USUAL_ACTIVATIONS[node.op] * (2 if both else 1)
     given = [a.decode() for a in node.attributes.get("activations", [])] or usual
     if given != usual or "clip" in node.attributes or node.attributes.get("input_forget", 0):
-        raise node.refused(f"it is no plain {node.op}: its activations are {', '.join(given)}")
+        raise node.refused(f"it is not a plain {node.op}: its activations are {', '.join(given)}")
     if node.has(7):
         raise node.refused("it has peepholes")
     if node.attributes.get("layout", 0):
         raise node.refused("its batch comes first", "export it with layout 0")
     if frames > MOST_FRAMES:
         raise node.refused(
-            f"it turns {frames} times a call, and graphc writes out {MOST_FRAMES} at most", "take a smaller chunk"
+            f"it runs over {frames} frames a call, and graphc unrolls {MOST_FRAMES} at most", "take a smaller chunk"
         )

@@ -32,7 +32,7 @@ def label(node: Node) -> str:
 
 
 def proto_label(node: NodeProto) -> str:
-    """The same of a node as a file holds it."""
+    """The same for a node of an ONNX file."""
     return f"{node.name or node.output[0]} ({node.op_type})"
 
 
@@ -144,7 +144,7 @@ def drop_dead(graph: Graph, keep: Iterable[Tensor] = ()) -> None:
 
 
 def place_of(graph: Graph, node: Node) -> int:
-    """Where a node itself stands; onnx-graphsurgeon's own search compares nodes by all that they hold."""
+    """The index of a node, by identity; onnx-graphsurgeon's own search compares nodes by all that they hold."""
     return next(i for i, other in enumerate(graph.nodes) if other is node)
 
 

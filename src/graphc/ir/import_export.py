@@ -134,7 +134,7 @@ def export_model(graph: Graph, like: ModelProto) -> ModelProto:
         keep_weights(graph)
     except OSError as err:
         raise ModelError(
-            f"the weights find no room in the folder of temporary files: {err.strerror}",
+            f"the weights do not fit in the folder of temporary files: {err.strerror}",
             hint="set TMPDIR to a folder on a larger disk",
         ) from err
     try:

@@ -1,4 +1,4 @@
-"""How large a model gets when its local functions are written out."""
+"""The size of a model once its local functions are inlined."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ def check_functions(proto: onnx.ModelProto, where: str) -> None:
         sizes[key] = size(bodies[key].node, sizes)
         if sizes[key] > MOST_NODES:
             raise ModelError(
-                f"its local function '{'::'.join(key)}' stands for {sizes[key]} nodes, more than {MOST_NODES}",
+                f"its local function '{'::'.join(key)}' inlines to {sizes[key]} nodes, more than {MOST_NODES}",
                 where=where,
                 hint="export the model without nested functions",
             )
     whole = size(proto.graph.node, sizes)
     if whole > MOST_NODES:
-        raise ModelError(
-            f"with its local functions written out it has {whole} nodes, more than {MOST_NODES}", where=where
-        )
+        raise ModelError(f"with its local functions inlined it has {whole} nodes, more than {MOST_NODES}", where=where)
 
 
 def called_first(bodies: dict[Key, onnx.FunctionProto], where: str) -> list[Key]:

@@ -1,4 +1,4 @@
-"""How large numbers are, those left out that only say what is masked."""
+"""The scale of numbers, without those that only mark what is masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thing that passes transform: a graph, its stream signature, and the fields that stand around the graph."""
+"""The model that passes transform: a graph, its stream signature, and the fields around the graph."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         move_to_files(proto)
     except OSError as err:
         raise ModelError(
-            f"its weights find no room in the folder of temporary files: {err.strerror}",
+            f"its weights do not fit in the folder of temporary files: {err.strerror}",
             where=where,
             hint="set TMPDIR to a folder on a larger disk",
         ) from err
@@ -115,29 +115,29 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def check_file(path: Path) -> None:
-    """Refuses what can be no model before it is read.
+    """Refuses what cannot be a model, before reading it.
 
     Errors:
-        ModelError: no regular file, or more than protobuf holds.
+        ModelError: not a regular file, or too large for protobuf.
     """
     if not path.exists() and not path.is_symlink():
         raise ModelError(
             "there is no such model file", where=str(path), hint="the path in a spec is relative to the spec's folder"
         )
     if path.exists() and not path.is_file():
-        raise ModelError("the model is no regular file", where=str(path))
+        raise ModelError("the model is not a regular file", where=str(path))
     if path.suffix in SPEC_SUFFIXES:
-        raise ModelError("this looks like a spec, and a model is needed", where=str(path), hint="name an .onnx file")
+        raise ModelError("this looks like a spec; expected a model", where=str(path), hint="name an .onnx file")
     if path.exists() and path.stat().st_size >= LARGEST_PROTOBUF:
         raise ModelError(
-            "the model is larger than the two gigabytes that protobuf reads",
+            "the model is larger than protobuf's limit of two gigabytes",
             where=str(path),
             hint="save its weights as external data",
         )
 
 
 def check(proto: onnx.ModelProto, where: str) -> None:
-    """Refuses what onnx's own checker refuses, but for ports without a shape, which onnxruntime takes."""
+    """Refuses what onnx's own checker refuses, except ports without a shape, which onnxruntime takes."""
     if size_of(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
         return
     tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]

@@ -1,4 +1,4 @@
-"""onnxruntime, and nothing else in graphc imports it: sessions and runs of whole graphs."""
+"""Sessions and runs of whole graphs in onnxruntime, which only this module of graphc imports."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Session(OrtModel):
         threads: intra-op threads; results depend on them only in rounding.
         optimize: let onnxruntime rewrite the graph at load.
         prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
-        varied: its inputs come in many sizes, so that no memory is planned for any of them; beside weights that lie in
-            files none is held between runs either.
+        varied: its inputs come in many sizes, so that no memory is planned for any of them. A model whose weights are
+            in files is always opened so, and holds no memory between runs either.
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
             kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
 
@@ -89,7 +89,7 @@ class Session(OrtModel):
             return ort.InferenceSession(str(model), options, providers=PROVIDERS)
         if has_kept(model):
             options.add_session_config_entry(FOLDER_OF_WEIGHTS, ROOT)
-            options.enable_cpu_mem_arena = options.enable_mem_pattern
+            options.enable_cpu_mem_arena = options.enable_mem_pattern = False
             model = beside_root(model)
         return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
@@ -99,7 +99,7 @@ class Session(OrtModel):
 
 
 class Watched:
-    """A session that shows every call.
+    """A session whose calls can be observed.
 
     Args:
         session: the one that runs.

@@ -1,4 +1,4 @@
-"""The texts of a model file: protobuf hands over bytes that are no UTF-8 only when somebody reads them."""
+"""The texts of a model file, checked early: protobuf complains of bytes that are not UTF-8 only when they are read."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def unreadable(message: Any, where: str) -> ModelError:
     return ModelError(
         f"a text in one of its {type(message).__name__}s is not UTF-8",
         where=where,
-        hint="export the model again with names that are",
+        hint="export the model again with names in UTF-8",
     )

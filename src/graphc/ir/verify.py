@@ -1,4 +1,4 @@
-"""Is a model well formed: valid ONNX, ports paired and typed, names unique."""
+"""Checks that a model is well formed: valid ONNX, ports paired and typed, names unique."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def complaint_of_ports(model: Model, signature: Signature) -> str | None:
                 return f"lost the {kind} '{name}'"
         for name in found:
             if name not in wanted:
-                return f"added the {kind} '{name}', which no stream signature names"
+                return f"added the {kind} '{name}', which is not in the stream signature"
     for state in signature.states:
         port = inputs[state.input]
         shape = list(port.shape) if port.shape is not None else None

@@ -1,4 +1,4 @@
-"""The manifest of a model: derived from it, never kept beside it."""
+"""Derives the manifest of a model, which is never stored apart from it."""
 
 from __future__ import annotations
 
@@ -142,6 +142,6 @@ def to_json(data: Any) -> str:
 
 
 def first_values(model: Model) -> dict[str, NDArray[Any]]:
-    """What the states of a model start from, by input."""
+    """The first values of the states of a model, by input."""
     assert model.signature is not None
     return {s.input: s.init for s in model.signature.states}

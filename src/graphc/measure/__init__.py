@@ -1,1 +1,1 @@
-"""What tensors hold and what models cost: ranges, drift, latency, budgets. Imports validate."""
+"""Measurements of tensors and models: ranges, drift, latency, budgets. Imports validate."""

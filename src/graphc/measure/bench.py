@@ -39,8 +39,8 @@ class Latency:
 def measure_in_turns(
     sessions: Mapping[str, StreamSession], offline: Offline, calls: int, seconds: float
 ) -> dict[str, Latency]:
-    """Times several sessions over one model side by side: a few calls of each in turn, so that what else the machine
-    does falls on all of them. ``seconds`` is for each."""
+    """Times several sessions over one model side by side: a few calls of each in turn, so that other load on the
+    machine affects all of them. ``seconds`` is for each."""
     turns = max(1, min(TURNS, calls))
     timed = {name: Timed(session, offline) for name, session in sessions.items()}
     for _ in range(turns):
@@ -70,7 +70,7 @@ class Timed:
             session.call(self.chunk, session.chunk)
 
     def calls(self, count: int, seconds: float) -> None:
-        """So many calls, or as many as fit into so many seconds."""
+        """Runs so many calls, or as many as fit into so many seconds."""
         started, counted = time.perf_counter(), self.counter.now()
         for _ in range(count):
             before = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How a compiled model stands to its budget."""
+"""Compares a compiled model with its budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOAT_BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8}
 
 @dataclass(frozen=True)
 class BudgetLimit:
-    """One number of a budget: the most, or the least where ``least``."""
+    """One number of a budget: an upper limit, or a lower one if ``least``."""
 
     key: str
     limit: float
@@ -74,7 +74,7 @@ def least_snr(data: Mapping[str, Any]) -> float:
 
 
 def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> None:
-    """Records how the model stands to its budget.
+    """Records the model's numbers beside its budget.
 
     Errors:
         SpecError: the latency of a model that does not stream.
@@ -111,14 +111,14 @@ def way_out(
         if "quantize" not in names:
             return "add quantize: {mode: dynamic}"
         if limit.key == "rtf":
-            return "choose a larger chunk: a call then takes longer, but less for each frame"
+            return "choose a larger chunk: a call then takes longer, but less time for each frame"
         return "choose a smaller chunk, or raise the budget"
     if limit.key == "snr_db":
         if "budget" in options.get("quantize", {}):
-            return "raise quantize.budget.snr_db: its streams are not those of the validation"
+            return "raise quantize.budget.snr_db: it is measured on other streams than those of the validation"
         if "quantize" in names:
             return f"quantize: {{budget: {{snr_db: {limit.limit:g}}}}} leaves the most sensitive nodes in float"
-        return "leave out the pass whose SNR the report shows to be the smallest"
+        return "leave out the pass with the smallest SNR in the report"
     if drift is not None and drift["reset_s"] is not None:
         return (
             f"a reset every {drift['reset_s']:g} s, the reset interval that the report recommends, keeps the best ratio"
@@ -142,7 +142,7 @@ def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: Target) 
     smallest = min(estimates, key=lambda e: e[1])
     way, estimate = next(((w, e) for w, e in estimates if e <= limit_mb), smallest)
     if floats < size / 20:
-        return f"its weights in float are {floats / 1e6:.3g} MB only: raise the budget, or make the model smaller"
+        return f"its weights in float are only {floats / 1e6:.3g} MB: raise the budget, or make the model smaller"
     return f"{way} would bring it to about {estimate:.3g} MB"
 
 

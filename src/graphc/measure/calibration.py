@@ -1,4 +1,4 @@
-"""What the tensors of a model hold while it streams: every call of every sequence, states carried."""
+"""The values of a model's tensors while it streams: every call of every sequence, with states carried."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Seen:
 
 
 class Collector(Protocol):
-    """Takes what the tensors held in one call."""
+    """Collects the values of the tensors in one call."""
 
     def add(self, name: str, value: Array) -> None: ...
 
@@ -240,7 +240,7 @@ def seen_of(extremes: Extremes, name: str, chosen: Range) -> Seen:
 
 
 def outputs_on(model: Model, streams: Streams) -> list[dict[str, Array]]:
-    """What a model gives for each sequence.
+    """The outputs of a model for each sequence.
 
     Errors:
         ModelError: the model does not run on the sequences.

@@ -1,4 +1,4 @@
-"""How the error of a compiled model moves over a long stream, beside the float model."""
+"""How the error of a compiled model against the float model changes over a long stream."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def float_session(exact: Model | None) -> StreamSession:
     """
     if exact is None:
         raise ModelError(
-            "no float model streams: a pass before the lift changed the numbers", hint="put quantize behind lift_state"
+            "no float model streams: a pass before the lift changed the numbers", hint="put quantize after lift_state"
         )
     return session_of(exact)
 
@@ -67,12 +67,12 @@ def rehearsal(
     """A stream of so many minutes, of random frames or of recordings over and over.
 
     Errors:
-        ModelError: the time of a frame is not known, the streams of a batch are apart, or a recording is shorter than
-            a chunk.
+        ModelError: the duration of a frame is not known, the streams of a batch have own clocks, or a recording is
+            shorter than a chunk.
     """
     frame_ms = session.manifest.frame_ms
     if frame_ms is None:
-        raise ModelError("the time of a frame is not known", hint="set stream.frame_ms")
+        raise ModelError("the duration of a frame is not known", hint="set stream.frame_ms")
     if session.manifest.streams is not None:
         raise ModelError("a long stream needs one clock for the batch", hint="leave out stream.clocks")
     call_s = session.chunk * frame_ms / 1000
@@ -199,7 +199,7 @@ def close(course: Course, sums: dict[str, list[float]], exact: StreamSession, se
 
 
 def held_states(session: StreamSession) -> dict[str, Array]:
-    """The float states as they stand, out of their packs and integers."""
+    """The states as float values, unpacked and dequantized."""
     found: dict[str, Array] = {}
     for entry in session.manifest.states:
         for part, value in parts_of(entry, session.states[entry.input]):

@@ -16,7 +16,7 @@ class EnergyCounter:
         self.is_here = read(COUNTER) is not None and self.range is not None
 
     def now(self) -> int:
-        """Microjoules since some moment; 0 where nothing counts."""
+        """Microjoules since some fixed moment; 0 without a counter."""
         return read(COUNTER) or 0 if self.is_here else 0
 
     def since(self, before: int) -> int:

@@ -1,4 +1,4 @@
-"""What a compiled model is like, in a few numbers: the same names in sweeps, in trackers and in the docs."""
+"""The figures of a compiled model, named alike in sweeps, in trackers and in the docs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from graphc.measure.budget import least_snr
 
 FIGURES = {
     "latency_ms": "the median time of a call on one thread",
-    "p99_ms": "the time of a call that one of a hundred exceeds",
+    "p99_ms": "the time of a call that one call in a hundred exceeds",
     "rtf": "the real-time factor; needs stream.frame_ms",
     "size_mb": "the size of the model and its data, in 10^6 bytes",
-    "snr_db": "the smallest signal-to-noise ratio of any output against the offline model; 200 where it is higher",
+    "snr_db": "the smallest signal-to-noise ratio of any output against the offline model, capped at 200",
     "delay_ms": "the delay of the slowest output; needs stream.frame_ms",
     "state_kb": "the size of the states, in 10^3 bytes",
 }
@@ -20,7 +20,7 @@ HIGHEST_SNR = 200.0
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers by the names of ``FIGURES``; those that the model does not have are left out."""
+    """The numbers by the names of ``FIGURES``, without those that do not apply to the model."""
     stream, latency = report["stream"] or {}, report["latency"] or {}
     found = {
         "latency_ms": latency.get("p50_ms"),

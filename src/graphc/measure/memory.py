@@ -1,4 +1,4 @@
-"""The memory that a compiled model takes: what a process of its own holds more once it runs."""
+"""The memory that a compiled model takes: how much a process of its own grows once it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The range of a tensor that a quantizer maps to integers, out of what the tensor held."""
+"""The range of a tensor that a quantizer maps to integers, from the values that the tensor held."""
 
 from __future__ import annotations
 

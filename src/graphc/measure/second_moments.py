@@ -1,4 +1,4 @@
-"""How the channels of tensors go together while a model streams."""
+"""How the channels of tensors correlate while a model streams."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Moments:
         add(self.sums, name, rows.T @ rows)
 
     def taken(self, name: str) -> Array:
-        """The sums of a tensor, which are held no longer."""
+        """The sums of a tensor, which are then released."""
         if name in self.rows:
             self.settle(name)
         return self.sums.pop(name)

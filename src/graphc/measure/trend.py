@@ -1,4 +1,4 @@
-"""Whether an error over time is bounded, growing or diverging: a stated test, not the eye."""
+"""Whether an error over time is bounded, growing or diverging, by a statistical test."""
 
 from __future__ import annotations
 

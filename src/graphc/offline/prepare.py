@@ -33,7 +33,7 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     """The offline model under a spec's stream section.
 
     Errors:
-        SpecError: a name that is no input, an axis out of range, roles that cannot be inferred, or a batch that no
+        SpecError: a name that is not an input, an axis out of range, roles that cannot be inferred, or a batch that no
             input has an axis for.
     """
     prepared = onnx.ModelProto()
@@ -53,7 +53,7 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
 
 
 def fix_sizes(model: onnx.ModelProto, name: str, entry: InputSpec, spec: SpecFile | None) -> None:
-    """Gives open axes of an input the sizes that the spec says.
+    """Sets the open axes of an input to the sizes in the spec.
 
     Errors:
         SpecError: an axis that the input lacks, that is time, or whose size the model says otherwise.
@@ -101,7 +101,7 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
         for key, name, known in (("input", state.input, names), ("output", state.output, [p.name for p in outputs])):
             if name not in known:
                 raise complain(
-                    ("stream", "states", index, key), f"'{name}' is no {key} of the model", nearest(name, known)
+                    ("stream", "states", index, key), f"the model has no {key} '{name}'", nearest(name, known)
                 )
         if state.input in roles:
             raise complain(("stream", "states", index, "input"), f"'{state.input}' is named twice")
@@ -117,9 +117,9 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
     for name, entry in given.items():
         keys = ("stream", "inputs", name)
         if name not in names:
-            raise complain(keys, f"'{name}' is no input of the model", nearest(name, names))
+            raise complain(keys, f"the model has no input '{name}'", nearest(name, names))
         if name in roles:
-            raise complain(keys, f"'{name}' already is a state")
+            raise complain(keys, f"'{name}' is already a state")
         roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
     first = next((r for r in roles.values() if isinstance(r, StreamRole | StepRole)), None)
     if first is None:
@@ -143,7 +143,7 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
     if entry.counts is not None:
         if entry.counts not in given or given[entry.counts].axis is None:
             streams = [name for name, other in given.items() if other.axis is not None]
-            raise complain((*keys, "counts"), f"'{entry.counts}' is no stream input", nearest(entry.counts, streams))
+            raise complain((*keys, "counts"), f"'{entry.counts}' is not a stream input", nearest(entry.counts, streams))
         return CountsRole(entry.counts)
     if entry.mask is not None:
         if len(port.dims) < 2:

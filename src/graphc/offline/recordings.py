@@ -37,12 +37,12 @@ def recording_files(paths: Sequence[str], folder: Path) -> list[Path]:
         if path.is_dir():
             inside = [p for p in files_in(path) if p.suffix.lower() in (*SOUND, *ARRAYS)]
             if not inside:
-                raise InputError(f"no {', '.join((*SOUND, *ARRAYS))} file lies in it", where=str(path))
+                raise InputError(f"it contains no {', '.join((*SOUND, *ARRAYS))} file", where=str(path))
             found += inside
         elif not path.is_file():
             raise InputError("there is no such file", where=str(path))
         elif path.suffix.lower() not in (*SOUND, *ARRAYS):
-            raise InputError(f"not a kind of file that is read: {', '.join((*SOUND, *ARRAYS))}", where=str(path))
+            raise InputError(f"unsupported kind of file; supported: {', '.join((*SOUND, *ARRAYS))}", where=str(path))
         else:
             found.append(path)
     return found
@@ -96,7 +96,7 @@ def array_file(path: Path) -> Array | dict[str, Array]:
     """The array of an .npy, the arrays of an .npz by name.
 
     Errors:
-        InputError: too large, or whatever zipfile, its decompressors and numpy raise, who do not list it.
+        InputError: too large, or any error of zipfile, its decompressors and numpy, which document none.
     """
     try:
         count = unpacked_size(path)
@@ -133,7 +133,7 @@ def check_size(count: int, path: Path) -> None:
         InputError: names the limit.
     """
     if count > LARGEST_FILE:
-        raise InputError(f"it holds more than {LARGEST_FILE} bytes", where=str(path), hint="cut it into several files")
+        raise InputError(f"it holds more than {LARGEST_FILE} bytes", where=str(path), hint="split it into several")
 
 
 def only_stream(offline: Offline, path: Path) -> str:
@@ -142,7 +142,7 @@ def only_stream(offline: Offline, path: Path) -> str:
         raise InputError(
             f"the model has {len(streams)} stream inputs: {', '.join(streams)}",
             where=str(path),
-            hint="save one .npz with an array for each",
+            hint="save one .npz with one array per input",
         )
     return next(iter(streams))
 
@@ -153,7 +153,7 @@ def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
     unknown = [n for n in given if n not in offline.roles]
     absent = [n for n in streams if n not in given]
     if unknown or absent:
-        name, said = (unknown[0], "is no input of the model") if unknown else (absent[0], "is missing")
+        name, said = (unknown[0], "is not an input of the model") if unknown else (absent[0], "is missing")
         raise InputError(f"'{name}' {said}", where=str(path), hint=f"the inputs are {', '.join(offline.roles)}")
     fitted = {name: fitting(name, value, offline, path) for name, value in given.items()}
     first = next(iter(streams))
@@ -161,7 +161,7 @@ def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
     frames = int(counts[first] / streams[first].rate)
     for name, role in streams.items():
         if counts[name] != frames * role.rate:
-            raise InputError(f"'{name}' has {counts[name]} frames, '{first}' {counts[first]}", where=str(path))
+            raise InputError(f"'{name}' has {counts[name]} frames, and '{first}' has {counts[first]}", where=str(path))
     return offline.completed(fitted, frames)
 
 

@@ -36,7 +36,7 @@ MOST_FOR_A_TRY = 10**9
 
 @dataclass
 class Offline:
-    """An offline model and the part each of its inputs plays.
+    """An offline model and the role of each of its inputs.
 
     Args:
         model: the model as read; its batch bound, stale shapes dropped, so that it runs at every length it can.
@@ -80,7 +80,7 @@ class Offline:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """For inputs of whole numbers that index a table, its rows."""
+        """The rows of the table that integer inputs index, by input."""
         whole = any(p.elem_type not in (*FLOATS, onnx.TensorProto.BFLOAT16) for p in self.ports.values())
         return token_limits(import_model(self.model)) if whole else {}
 
@@ -101,7 +101,7 @@ class Offline:
             self._session = None
 
     def over(self, model: onnx.ModelProto) -> Offline:
-        """The same roles over another form of the model, as passes before the lift left it."""
+        """The same roles with another form of the model, as passes before the lift left it."""
         prepared = onnx.ModelProto()
         prepared.CopyFrom(model)
         sized = {p.name: p.type.tensor_type.shape for p in self.model.graph.input}
@@ -209,7 +209,7 @@ class Offline:
         return outputs
 
     def try_all(self, lengths: Iterable[int]) -> None:
-        """Tries several lengths side by side, of which ``accepts`` will be asked."""
+        """Tries several lengths side by side, ahead of calls of ``accepts``."""
         if self.tester is None:
             _ = self.session  # opened before several threads ask for it
         side_by_side(self.accepts, [n for n in dict.fromkeys(lengths) if n > 0])
@@ -255,7 +255,7 @@ class Offline:
                 break
         try:
             self.run(self.draw(declared[0] if declared else 100, np.random.default_rng(0)))
-            reason = "it gives empty outputs"
+            reason = "its outputs are empty"
         except (RunError, ValueError) as err:
             reason = str(err)
         raise ModelError(f"the offline model runs at none of the lengths tried: {reason}")

@@ -12,7 +12,7 @@ from graphc.spec.input_roles import MaskRole, Role, StreamRole
 
 
 def without_stale_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy without the shapes that the exporter wrote down: some hold one length, and onnxruntime believes them."""
+    """A copy without the shapes that the exporter recorded: some fit only one length, and onnxruntime trusts them."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     drop_shapes(bare)

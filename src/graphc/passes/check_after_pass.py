@@ -1,4 +1,4 @@
-"""What is checked after each pass: is the model well formed, and does it still equal the reference?"""
+"""The check after each pass: is the model well formed, and does it still equal the reference?"""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Checks:
         self.last_outputs, self.last_stream = got, (proto, model.signature)
 
     def turn_to_recordings(self, signature: Signature) -> None:
-        """From here on the numbers may change: by how much is judged on recordings, where the spec names some."""
+        """From here on the numbers may change; by how much is measured on recordings, if the spec names some."""
         files = recording_files(self.spec.paths, self.folder)
         self.played = [path.name for path in files]
         frame_ms = self.stream.frame_ms if self.stream is not None else None
@@ -171,23 +171,23 @@ class Checks:
     def about_the_lift(self) -> str:
         lengths = self.offline.some_lengths() if self.offline is not None else ()
         if len(lengths) == 1:
-            return f"the model runs at {lengths[0]} frames and hardly else: export it with a free time axis"
+            return f"the model runs at few lengths other than {lengths[0]} frames: export it with a free time axis"
         return "a lift that is not exact is a defect of graphc: report this model"
 
 
 def one_number_alone(trials: list[ValidationStream]) -> list[str]:
-    """Outputs that hold one number in every stream: whatever a model makes of its inputs, they would agree."""
+    """Outputs that hold one number in every stream, and so would agree whatever the model computes."""
     found = []
     for name, first in trials[0].want.items() if trials else ():
         numbers = np.unique(np.concatenate([np.ravel(t.want[name]) for t in trials]))
         if numbers.size == 1 and first.dtype.kind == "f":
             told = f"the output '{name}' is {numbers[0] + 0.0:g} in every stream tried"
-            found.append(f"{told}, offline as well: that they agree says little")
+            found.append(f"{told}, and offline too: their agreement proves little")
     return found
 
 
 def distances(offline: Offline, trials: list[ValidationStream]) -> list[Difference]:
-    """How far the reference of some trials lies from another model: what was asked for, so that all of it holds."""
+    """The difference between the reference of some trials and another model, without judging it: it was asked for."""
     found: list[Difference] = []
     for trial in trials:
         run = offline.run(offline.completed(trial.feeds, trial.frames))

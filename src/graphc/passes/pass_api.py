@@ -1,4 +1,4 @@
-"""What a pass is. Everything here is public: the built-in passes use nothing else of graphc's insides."""
+"""What a pass is. Everything here is public: the built-in passes use no other internals of graphc."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PassResult:
         model: the model as it is now.
         notes: sentences for the report: what was done, and what was left and why.
         counts: how often each rewrite fired.
-        warnings: sentences that the user has to see, such as that nothing was done.
+        warnings: sentences that the user has to see, for example that nothing was done.
         proto: the model as ONNX, where it was written and not changed since.
     """
 
@@ -102,12 +102,12 @@ class Pass(ABC, Generic[C]):
         """
 
     def warm_up(self) -> None:
-        """Begins what takes long to start, before the first pass of a compilation runs; waits for nothing."""
+        """Starts what is slow to start, before the first pass of a compilation runs; does not wait for it."""
 
     def source(self, config: C, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
         """The model with other inputs, where the pass gives it some: what the stream section of a spec is about.
 
-        A pass that has this comes before those that have it not; ``run`` makes the same change.
+        A pass with this method comes before those without it; ``run`` makes the same change.
 
         Args:
             folder: the spec's, to which paths in options are relative.
@@ -118,7 +118,7 @@ class Pass(ABC, Generic[C]):
         return model
 
     def reference(self, config: C, offline: Offline) -> Offline | None:
-        """The offline model as the options of this pass change what equal means; None where they do not.
+        """The offline model with the changes that the options of this pass ask for; None if they ask for none.
 
         Errors:
             GraphcError: the options do not fit the model.
@@ -130,7 +130,7 @@ class Pass(ABC, Generic[C]):
         return ()
 
     def closing(self, config: C) -> Sequence[str]:
-        """Names of passes that the options of this one ask for at the end of the recipe."""
+        """Names of passes that the options of this one append to the spec's passes."""
         return ()
 
     @classmethod

@@ -158,7 +158,7 @@ class Pipeline:
     def transformed(
         self, planned: PlannedPass, model: Model, leave_out: frozenset[str] = frozenset()
     ) -> tuple[Model, PassResult]:
-        """What a pass makes of a model; out of the cache, where it made that before.
+        """The result of a pass on a model, from the cache if it is there.
 
         Errors:
             PassError: it failed.
@@ -214,7 +214,7 @@ class Pipeline:
                 raise ModelError("chunk: dynamic needs lift_state", hint="give the frames of one call")
             if self.stream.window is not None:
                 raise ModelError(
-                    "stream.window needs lift_state, which puts the window in front of the model",
+                    "stream.window needs lift_state, which adds the window in front of the model",
                     hint="add lift_state to passes; the model's own states stay ports",
                 )
             model = given_stream(self.offline, self.stream.chunk, self.stream.frame_ms)
@@ -277,10 +277,10 @@ class Pipeline:
 
 
 def failure(planned: PlannedPass, what: str) -> PassError:
-    """What is to be said of a pass that failed: whose it is, and what to do."""
+    """The message on a pass that failed: whose it is, and what to do."""
     text = f"the pass '{planned.name}' {what}"
     if type(planned.instance).__module__.split(".")[0] != OWN_PASSES:
-        return PassError(text, hint="the pass's author can mend it; --debug shows where")
+        return PassError(text, hint="report it to the author of the pass; --debug shows where")
     return DefectError(
         text,
         hint="this is a defect of graphc: please report it with the folder that `graphc validate SPEC --bisect FOLDER` "

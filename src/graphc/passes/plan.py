@@ -1,4 +1,4 @@
-"""Spec and registry become a plan: every pass with its options checked, in an order that can work."""
+"""Makes a plan of spec and registry: every pass with its options checked, in a valid order."""
 
 from __future__ import annotations
 
@@ -121,17 +121,17 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             )
         if cls.gives == "streaming" and spec.stream is not None and spec.stream.takes_steps:
             raise spec_file.error(
-                keys, f"'{entry.name}' finds no axis of time in a model that takes one frame a call", "leave it out"
+                keys, f"'{entry.name}' needs a time axis, but the model takes one frame a call", "leave it out"
             )
         if cls.requires == "streaming" and not streaming:
             raise spec_file.error(keys, f"'{entry.name}' works on a streaming model", "put it after lift_state")
         if any(p.name == entry.name for p in planned) and cls.gives == "streaming":
-            raise spec_file.error(keys, f"'{entry.name}' stands here twice", "leave one out")
+            raise spec_file.error(keys, f"'{entry.name}' is listed twice", "leave one out")
         if cls.requires == "offline" and any(p.instance.gives == "streaming" for p in planned):
             raise spec_file.error(keys, f"'{entry.name}' works on an offline model", "put it before lift_state")
         if has_source(cls) and any(not p.changes_inputs for p in planned):
             raise spec_file.error(
-                keys, f"'{entry.name}' gives the model other inputs", "put it before all other passes"
+                keys, f"'{entry.name}' replaces inputs of the model", "put it before all other passes"
             )
         streaming = streaming or cls.gives == "streaming"
         lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
@@ -141,13 +141,13 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
     if spec.stream is not None and not streaming:
         raise spec_file.error(
             ("stream",),
-            "nothing makes this model a stream",
-            "put lift_state among the passes, or name its state ports under stream.states",
+            "nothing makes this model stream",
+            "add lift_state to passes, or list the model's state ports under stream.states",
         )
     lifts = any(p.instance.gives == "streaming" for p in planned)
     if spec.stream is not None and not lifts and planned and planned[0].changes_inputs:
         raise spec_file.error(
-            ("passes",), f"'{planned[0].name}' gives a model other inputs before it streams", "add lift_state behind it"
+            ("passes",), f"'{planned[0].name}' replaces inputs of a model before it streams", "add lift_state after it"
         )
     wanted = dict.fromkeys(name for p in planned for name in p.instance.closing(p.config))
     for name in wanted:

@@ -92,7 +92,7 @@ def registry_of(spec_file: SpecFile, allowed: Iterable[Path]) -> Registry:
     """All passes that are installed, and those of the spec's folders, each of which has to be allowed.
 
     Errors:
-        SpecError: a folder that is not allowed, or is none.
+        SpecError: a folder that is not allowed, or not a folder.
         PassError: a module of passes cannot be imported, or two passes share a name.
     """
     return load_registry(allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], allowed))
@@ -116,7 +116,7 @@ def modules_of(entry: EntryPoint) -> list[ModuleType]:
     except Exception as err:
         raise PassError(
             f"the passes of {owner_of(entry)} cannot be imported: {type(err).__name__}: {err}",
-            hint="uninstall that package, or mend it",
+            hint="uninstall that package, or fix it",
         ) from err
 
 
@@ -143,7 +143,7 @@ def allowed_folders(wanted: Iterable[Path], allowed: Iterable[Path]) -> list[Pat
     """The folders of a spec's ``pass_paths``, each of which the command line has to allow.
 
     Errors:
-        SpecError: a folder that is not allowed, or is none.
+        SpecError: a folder that is not allowed, or not a folder.
     """
     permitted = {p.resolve() for p in allowed}
     folders = []
@@ -154,6 +154,6 @@ def allowed_folders(wanted: Iterable[Path], allowed: Iterable[Path]) -> list[Pat
                 hint=f"allow it with --allow-pass-path {folder}",
             )
         if not folder.is_dir():
-            raise SpecError(f"pass_paths: '{folder}' is no folder")
+            raise SpecError(f"pass_paths: '{folder}' is not a folder")
         folders.append(folder.resolve())
     return folders

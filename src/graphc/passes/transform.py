@@ -35,7 +35,7 @@ def transform(
         ModelError: the model cannot be represented.
     """
     if not isinstance(model, onnx.ModelProto):
-        raise ModelError(f"a ModelProto is needed, not {type(model).__name__}", hint="load the file with onnx.load")
+        raise ModelError(f"expected a ModelProto, not {type(model).__name__}", hint="load the file with onnx.load")
     registry, runtime = load_registry(), target_named(target)
     current = Model.of(model)
     for name, options in entries_of(passes):
@@ -45,7 +45,7 @@ def transform(
         if cls.requires == "streaming" or cls.gives == "streaming":
             raise PassError(f"'{name}' needs a stream", hint="use a spec and graphc.compile")
         if has_source(cls):
-            raise PassError(f"'{name}' gives the model other inputs", hint="use a spec and graphc.compile")
+            raise PassError(f"'{name}' replaces inputs of the model", hint="use a spec and graphc.compile")
         try:
             config = cls.Config.model_validate({k: v for k, v in options.items() if k != "tolerance"})
         except PydanticError as err:
@@ -61,7 +61,7 @@ def entries_of(passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[
     """Names and options.
 
     Errors:
-        PassError: something else than names and single keys with options.
+        PassError: an entry that is neither a name nor a single key with options.
     """
     found: list[tuple[str, Mapping[str, Any]]] = []
     if isinstance(passes, str) or not isinstance(passes, Sequence):
@@ -73,6 +73,6 @@ def entries_of(passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[
             found.append(next(iter(entry.items())))
         else:
             raise PassError(
-                f"{entry!r} is no pass", hint='a name, or one name with options: {"simplify": {"timeout_s": 60}}'
+                f"{entry!r} is not a pass", hint='a name, or one name with options: {"simplify": {"timeout_s": 60}}'
             )
     return found

@@ -1,4 +1,4 @@
-"""From the spec of a pipeline to its folder: every stage compiled, all of them joined, what decides written beside."""
+"""From the spec of a pipeline to its folder: every stage compiled, all of them joined, the decoder written beside."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
     if name_of(file) in (*file.spec.pipeline.stages, "pipeline"):
         raise file.error(
             ("output",),
-            f"the joined model is named like the folder, and '{name_of(file)}' is taken",
-            "name it otherwise",
+            f"the joined model is named after the folder, and '{name_of(file)}' is taken",
+            "choose another name for the folder",
         )
     prepared = {}
     for name in file.spec.pipeline.stages:
@@ -117,7 +117,7 @@ def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:
 
 @contextmanager
 def placed(stage: SpecFile) -> Iterator[None]:
-    """Says which stage an error is of, where it does not say itself."""
+    """Adds the stage to an error that does not name it."""
     try:
         yield
     except GraphcError as err:
@@ -141,7 +141,7 @@ def fingerprint_of(file: PipelineFile, prepared: Mapping[str, Prepared]) -> dict
 
 
 def up_to_date(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The earlier record, where it was written for the same fingerprint and all files still have their hashes."""
+    """The earlier record, if it was written for the same fingerprint and all files still have their hashes."""
     try:
         record: dict[str, Any] = json.loads((folder / REPORT).read_bytes())
         if record["fingerprint"] != json.loads(json.dumps(fingerprint)):
@@ -155,7 +155,7 @@ def up_to_date(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] |
 def check_joined(
     file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], joined: StreamSession
 ) -> float:
-    """Runs some calls of the joined model beside its stages; the largest difference.
+    """Runs some calls of the joined model and of its stages; returns the largest difference.
 
     Errors:
         ValidationError: it is more than rounding.
@@ -183,7 +183,7 @@ def check_joined(
             difference = float(np.max(np.abs(value - want), initial=0.0))
             if not difference <= NEAR * max(1.0, float(np.max(np.abs(want), initial=0.0))):
                 raise ValidationError(
-                    f"the joined model gives '{output}' {difference:g} away from its stages one by one",
+                    f"the joined model differs in '{output}' by {difference:g} from its stages run one by one",
                     hint="this is a defect of graphc: please report the pipeline",
                 )
             largest = max(largest, difference)
@@ -191,16 +191,16 @@ def check_joined(
 
 
 def prime(file: PipelineFile, model: Model, session: StreamSession, spec: PrimeSpec) -> None:
-    """Makes the states that some noise leaves behind the first values of a model.
+    """Makes the states after some noise the first values of a model.
 
     Errors:
-        SpecError: nothing says how long a frame lasts.
+        SpecError: the duration of a frame is not known.
     """
     signature = model.signature
     assert signature is not None
     if signature.frame_ms is None:
         keys = ("pipeline", "prime")
-        raise file.error(keys, "nothing says how long a frame lasts", "set stream.frame_ms in the first stage's spec")
+        raise file.error(keys, "the duration of a frame is not known", "set stream.frame_ms in the first stage's spec")
     for samples in noise_calls(session, spec, signature.frame_ms):
         session.push(samples)
     states = session.snapshot().states

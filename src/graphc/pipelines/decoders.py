@@ -1,4 +1,4 @@
-"""What decides at the end of a pipeline: checked against the models, and as the manifest has it."""
+"""The decoder at the end of a pipeline: checked against the models, and written for the manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tokens_of(file: PipelineFile) -> list[str] | None:
     """The table of tokens, where the decoder has one.
 
     Errors:
-        SpecError: it is none.
+        SpecError: it is not a table of tokens.
     """
     return next((read_tokens(path) for path in table_files(file)), None)
 
@@ -38,7 +38,7 @@ def decoder_entry(file: PipelineFile, joined: Manifest, tokens: list[str] | None
         joined: the manifest of the joined model.
 
     Errors:
-        SpecError: a name that is no port, a number that is none of its scores, or nothing that says how long a frame
+        SpecError: a name that is not a port, a number without a score, or no way to tell how long a frame
             lasts where seconds count.
     """
     spec = file.spec.pipeline
@@ -74,12 +74,12 @@ def output_of(file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Map
     SpecError: the pipeline has no such output.
     """
     if name not in outputs:
-        raise file.error(("pipeline", *keys), f"'{name}' is no output of the pipeline", nearest(name, list(outputs)))
+        raise file.error(("pipeline", *keys), f"the pipeline has no output '{name}'", nearest(name, list(outputs)))
     return outputs[name]
 
 
 def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, joined: Manifest) -> None:
-    """Refuses scores that are not one set a call, a place that is none of them, and time that nobody knows."""
+    """Refuses scores that are not one set per call, a place that is not among them, and an unknown frame duration."""
     if joined.frame_ms is None:
         raise no_time(file, "trigger")
     if port.axis is not None and port.frames != 1:
@@ -90,17 +90,17 @@ def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, join
         )
     count = math.prod(frame_of(port))
     if spec.place >= count:
-        raise file.error(("pipeline", "trigger", "place"), f"a call gives {count} scores, from place 0 on")
+        raise file.error(("pipeline", "trigger", "place"), f"a call gives {count} scores, counted from 0")
 
 
 def check_text(
     file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, port: OutputEntry, joined: Manifest
 ) -> None:
-    """Refuses an output without frames, and an endpoint in seconds that nobody knows."""
+    """Refuses an output without frames, and an endpoint in seconds if the frame duration is unknown."""
     if not port.is_stream:
         key = "scores" if kind == "ctc" else "encoder"
         raise file.error(
-            ("pipeline", kind, key), f"'{port.name}' has no frames: it gives a value for each call", "name another"
+            ("pipeline", kind, key), f"'{port.name}' has no frames: it gives one value per call", "name another"
         )
     if spec.endpoint_s is not None and joined.frame_ms is None:
         raise no_time(file, f"{kind}.endpoint_s")
@@ -109,27 +109,27 @@ def check_text(
 def check_tokens(
     file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, count: int, tokens: list[str] | None
 ) -> None:
-    """Refuses tokens that are none of the scores, and a table that lacks more than the blank."""
+    """Refuses tokens without a score, and a table that lacks more than the blank."""
     start = spec.start if isinstance(spec, TransducerSpec) else None
     for key, token in (("blank", spec.blank), ("start", start)):
         if token is not None and token >= count:
-            raise file.error(("pipeline", kind, key), f"there are {count} tokens, from 0 on", "correct the number")
+            raise file.error(("pipeline", kind, key), f"there are {count} tokens, counted from 0", "correct the number")
     if tokens is not None and len(tokens) < count - 1:
         raise file.error(
             ("pipeline", kind, "tokens"),
             f"the table has {len(tokens)} tokens, and the model scores {count}",
-            "take the table of this model; the blank alone may be absent",
+            "use the table of this model; only the blank may be absent",
         )
 
 
 def no_time(file: PipelineFile, what: str) -> SpecError:
     return file.error(
-        ("pipeline",), f"{what} counts seconds, and nothing says how long a frame lasts", "set stream.frame_ms"
+        ("pipeline",), f"{what} is in seconds, and the duration of a frame is not known", "set stream.frame_ms"
     )
 
 
 def check_networks(file: PipelineFile, tokens: list[str] | None) -> None:
-    """Refuses ports that the exported predictor and joiner have not, before anything is compiled.
+    """Refuses ports that the exported predictor and joiner lack, before anything is compiled.
 
     Errors:
         SpecError: with the nearest right name; or tokens that the joiner does not score.
@@ -149,7 +149,7 @@ def check_networks(file: PipelineFile, tokens: list[str] | None) -> None:
             if name is not None and name not in ports[direction]:
                 keys = ("pipeline", "transducer", side, key)
                 what = "input" if direction == "in" else "output"
-                raise file.error(keys, f"'{name}' is no {what} of '{entry.stage}'", nearest(name, ports[direction]))
+                raise file.error(keys, f"'{entry.stage}' has no {what} '{name}'", nearest(name, ports[direction]))
         dims = next(p.type.tensor_type.shape.dim for p in graph.output if p.name == entry.output)
         if side == "joiner" and dims and dims[-1].HasField("dim_value"):
             check_tokens(file, "transducer", spec, dims[-1].dim_value, tokens)

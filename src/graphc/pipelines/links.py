@@ -19,7 +19,7 @@ from graphc_runtime.contract.manifest import InputEntry, Manifest, OutputEntry
 
 @dataclass(frozen=True)
 class Link:
-    """What fills an input of a stage in each call.
+    """The source of an input of a stage in each call.
 
     Args:
         stage: the one whose input it is.
@@ -41,7 +41,7 @@ class Link:
         return call_shape(self.entry)
 
     def apply(self, value: NDArray[Any]) -> NDArray[Any]:
-        """The input of a call, out of what the source gives in it."""
+        """The input of a call, made from the output of its source."""
         if self.spec.permutation is not None:
             value = np.transpose(value, self.spec.permutation)
         value = value.reshape(self.taken)
@@ -59,8 +59,8 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
     """Where every input of every stage comes from, in the order of the stages.
 
     Errors:
-        SpecError: a name that is none, a stage that is no earlier one, or a call that gives more or less than the next
-            takes, or later than it.
+        SpecError: an unknown name, a stage that is not an earlier one, or a call that gives more, less or later than
+            the next one takes.
     """
     found: list[Link] = []
     before: list[str] = []
@@ -71,7 +71,7 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
         for name in entry.inputs:
             if name not in names:
                 keys = ("pipeline", "stages", stage, "inputs", name)
-                raise file.error(keys, f"'{name}' is no input of the stage", nearest(name, names))
+                raise file.error(keys, f"the stage has no input '{name}'", nearest(name, names))
         for port in manifest.inputs:
             spec = entry.inputs.get(port.name, LinkSpec.model_validate({"from": port.name}))
             found.append(link_of(file, stage, port, spec, before, manifests))
@@ -89,12 +89,12 @@ def check_stage(file: PipelineFile, stage: str, manifest: Manifest) -> None:
     if manifest.chunk is None:
         raise file.error(keys, "its calls have any size", "give stream.chunk a number in its spec")
     if manifest.streams is not None:
-        raise file.error(keys, "each stream of its batch has a clock of its own", "set clocks: shared in its spec")
+        raise file.error(keys, "each stream of its batch has its own clock", "set clocks: shared in its spec")
     if manifest.valid_frames is not None and len(file.spec.pipeline.joined) > 1:
         raise file.error(
             keys,
-            "it has to be told which frames of its last call are real, and the stages before it do not know",
-            "use padding in front alone, or a window: stream.window in its spec",
+            "it needs to know which frames of its last call are real, and the stages before it cannot tell",
+            "pad only at the start, or set stream.window in its spec",
         )
 
 
@@ -113,20 +113,20 @@ def link_of(
             return Link(stage, port, None, spec.source, call_shape(port), spec)
         raise file.error(
             keys,
-            f"'{spec.source}' is an input of the pipeline, which its first stage alone has",
+            f"'{spec.source}' is an input of the pipeline, which only the first stage can take",
             f"name an output of an earlier stage, as in `{port.name}: {before[-1]}.OUTPUT`",
         )
     if source not in before:
-        raise file.error(keys, f"'{source}' is no earlier stage", nearest(source, list(before)))
+        raise file.error(keys, f"'{source}' is not an earlier stage", nearest(source, list(before)))
     outputs = {o.name: o for o in manifests[source].outputs}
     if output not in outputs:
-        raise file.error(keys, f"'{output}' is no output of '{source}'", nearest(output, list(outputs)))
+        raise file.error(keys, f"'{source}' has no output '{output}'", nearest(output, list(outputs)))
     given = outputs[output]
     if given.delay:
         raise file.error(
             keys,
-            f"'{output}' of '{source}' comes {given.delay} frames late, which a stage behind it would take for frames",
-            "put both models into one ONNX graph and compile that: a lift keeps account of delays",
+            f"'{output}' of '{source}' comes {given.delay} frames late, which the next stage would take for input",
+            "join both models in one ONNX graph and compile that: a lift tracks delays",
         )
     link = Link(stage, port, (source, given), spec.source, call_shape(given), spec)
     check_shapes(link, file.error(keys, "", None))
@@ -134,22 +134,22 @@ def link_of(
 
 
 def check_shapes(link: Link, error: SpecError) -> None:
-    """Refuses what does not fill an input.
+    """Refuses a source that does not fill its input.
 
     Errors:
-        SpecError: another number of values, another type, or axes in an order that are none.
+        SpecError: another number of values, another type, or an invalid order of axes.
     """
     assert link.source is not None
     given, taken = link.shape, link.taken
     reason = None
     if link.source[1].dtype != link.entry.dtype:
-        reason = f"it gives {link.source[1].dtype}, and {link.entry.dtype} is taken"
+        reason = f"it gives {link.source[1].dtype}, but the input takes {link.entry.dtype}"
     elif math.prod(given) != math.prod(taken):
-        reason = f"a call gives {list(given)}, and a call takes {list(taken)}"
+        reason = f"a call gives {list(given)}, but the next takes {list(taken)}"
     elif link.spec.permutation is not None and sorted(link.spec.permutation) != list(range(len(given))):
-        reason = f"{link.spec.permutation} is no order of {len(given)} axes"
+        reason = f"{link.spec.permutation} is not an order of {len(given)} axes"
     elif (link.spec.permutation is None) and wide(given) != wide(taken):
-        reason = f"a call gives {list(given)}, and a call takes {list(taken)}: the order of axes is not the same"
+        reason = f"a call gives {list(given)}, but the next takes {list(taken)}: the order of axes is not the same"
     if reason is not None:
         raise SpecError(
             f"{error.reason}{reason}",

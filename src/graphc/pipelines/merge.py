@@ -1,4 +1,4 @@
-"""Stages as one streaming model: what a call of one gives is what a call of the next takes."""
+"""Stages as one streaming model: the output of a call of one is the input of a call of the next."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def merged(
 
     Errors:
         SpecError: an output that no stage gives.
-        PassError: the stages have opsets that cannot be made one.
+        PassError: the stages cannot be brought to one opset.
     """
     protos = alike({name: with_prefix(proto, name) for name, (_, proto) in stages.items()})
     made = onnx.ModelProto()
@@ -124,7 +124,7 @@ def outputs_of(file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelP
     """The outputs of the pipeline: of which stage, and which of its outputs.
 
     Errors:
-        SpecError: a stage or an output that is none.
+        SpecError: an unknown stage or output.
     """
     given = {}
     for name, (model, _) in stages.items():
@@ -137,7 +137,7 @@ def outputs_of(file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelP
         stage, _, output = source.partition(".")
         if output not in given.get(stage, []):
             known = ", ".join(f"{s}.{o}" for s, outputs in given.items() for o in outputs)
-            raise file.error(("pipeline", "outputs", name), f"'{source}' is none of {known}")
+            raise file.error(("pipeline", "outputs", name), f"'{source}' is not among {known}")
         found[name] = (stage, output)
     return found
 
@@ -207,14 +207,14 @@ def frames_of_stages(signatures: Mapping[str, Signature], links: Sequence[Link])
 
 
 def behind(first: Length, second: Length) -> Length:
-    """The length of what one length makes of another."""
+    """The composition of two lengths."""
     for step in second.steps:
         first = first.then(*step)
     return first
 
 
 def prefixed(state: StatePort, stage: str) -> StatePort:
-    """A state of a stage by the names that it has in the whole."""
+    """A state of a stage, by its names in the joined model."""
     pack = state.pack and StatePack(
         state.pack.axis,
         tuple(

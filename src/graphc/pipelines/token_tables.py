@@ -18,11 +18,11 @@ def read_tokens(path: Path) -> list[str]:
     tokens to numbers (transformers' vocab.json) or lists them; ``.model`` is SentencePiece's.
 
     Errors:
-        SpecError: it cannot be read, or is no such table.
+        SpecError: it cannot be read, or is not such a table.
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise ValueError("it is larger than a table of tokens")
+            raise ValueError("it is too large for a table of tokens")
         if path.suffix == ".model":
             return sentence_pieces(path)
         text = path.read_text()
@@ -33,7 +33,7 @@ def read_tokens(path: Path) -> list[str]:
         raise SpecError(
             f"not a table of tokens: {err}",
             where=str(path),
-            hint="a token a line, its number behind it or not; JSON; or a SentencePiece .model",
+            hint="use one token a line, with or without its number; JSON; or a SentencePiece .model",
         ) from err
 
 
@@ -60,7 +60,7 @@ def of_json(text: str) -> list[str]:
 
 def by_number(numbers: dict[str, int]) -> list[str]:
     """Errors:
-    ValueError: a number that is none of a table.
+    ValueError: a number that a table cannot have.
     """
     if min(numbers.values()) < 0 or max(numbers.values()) >= MOST_TOKENS:
         raise ValueError("a number is out of range")

@@ -11,7 +11,7 @@ from graphc.spec.spec_file import PipelineFile
 def validate_pipeline(file: PipelineFile) -> dict[str, Any]:
     """Streams every stage that streams against its offline model, on fresh random streams.
 
-    That the joined model gives what the stages give was seen when it was compiled; it is the same nodes.
+    That the joined model equals its stages was checked when it was compiled: it has the same nodes.
 
     Errors:
         GraphcError: a spec, a model or the outputs cannot be used.

@@ -14,14 +14,14 @@ def verify_pipeline(folder: Path) -> dict[str, Any]:
     """Whether the files of a folder are those that one compilation wrote.
 
     Errors:
-        ModelError: there is no record in it, or one that is none.
+        ModelError: there is no valid record in it.
     """
     report = read_report(folder / REPORT, REPORT_FORMAT, ("outputs", "fingerprint"))
     broken: list[str] = []
     for name, sha in report["outputs"].items():
         try:
             if Path(name).name != name:
-                broken.append(f"the record names '{name}', which is no file of this folder")
+                broken.append(f"the record names '{name}', which is not a file of this folder")
             elif file_digest(folder / name) != sha:
                 broken.append(f"{name} is not the file that was written")
         except OSError as err:

@@ -1,4 +1,4 @@
-"""What a rewrite asks of a constant operand."""
+"""What rewrites check of a constant operand."""
 
 from __future__ import annotations
 

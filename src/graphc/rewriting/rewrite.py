@@ -38,7 +38,7 @@ class Rewrite(ABC):
 
     @classmethod
     def suits(cls, target: Target) -> bool:
-        """Whether a runtime has what the rewrite writes, and gains by it."""
+        """Whether a runtime has the ops that the rewrite writes, and gains by them."""
         return target.has(*cls.needs)
 
     @classmethod
@@ -47,19 +47,19 @@ class Rewrite(ABC):
 
 
 class PatternRewrite(Rewrite):
-    """A rewrite declared as patterns and what stands in their place."""
+    """A rewrite declared as patterns and their replacement."""
 
     patterns: ClassVar[Sequence[Callable[..., Call]]]
 
     @abstractmethod
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
-        """The tensor that takes the root's place, or why it does not fit after all."""
+        """The tensor that replaces the root, or why the match does not fit after all."""
 
     def apply(self, scene: Scene) -> int:
         count = 0
         for function in self.patterns:
             for found in Pattern(function).matches(scene):
-                made = self.replacement(scene, found) if keeps_rank(scene, found) else "a constant raises the rank"
+                made = self.replacement(scene, found) if keeps_rank(scene, found) else "a constant would raise the rank"
                 if isinstance(made, str):
                     note = f"{self.name}: {found.base} stays: {made}"
                     if note not in scene.notes:
@@ -71,7 +71,7 @@ class PatternRewrite(Rewrite):
 
 
 def keeps_rank(scene: Scene, found: Match) -> bool:
-    """Whether the constants of a match leave the rank that its other tensors have."""
+    """Whether the constants of a match do not raise the rank of its other tensors."""
     rank = scene.rank(found.root)
     ranks = [scene.rank(t) for t in found.tensors.values() if not isinstance(t, Constant)]
     return rank is None or not ranks or any(r is None or r == rank for r in ranks)

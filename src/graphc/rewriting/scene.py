@@ -1,4 +1,4 @@
-"""A graph under rewriting: what a rewrite may know of it, and how it changes it."""
+"""A graph under rewriting: what a rewrite may read of it, and how it is changed."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Scene:
         return node if node is not None and self.is_inner(tensor) and len(tensor.outputs) == 1 else None
 
     def is_inner(self, tensor: Tensor) -> bool:
-        """Whether a tensor is no port and read in no subgraph, so that it may go."""
+        """Whether a tensor is neither a port nor read in a subgraph, so that it may be removed."""
         return not (tensor.name in self.outputs or tensor.name in self.captured or tensor.name in self.inputs)
 
     def readers(self, tensor: Tensor) -> list[Node]:

@@ -1,1 +1,1 @@
-"""The spec: read, checked, and what it says of each input. Imports ir."""
+"""The spec: how it is read and checked, and the role that it gives each input. Imports ir."""

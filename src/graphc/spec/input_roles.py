@@ -1,4 +1,4 @@
-"""What each input of a model is to a stream: frames, one frame, a count of frames, a mask, a static value, a state."""
+"""The role of each input of a model: frames, one frame, a count of frames, a mask, a static value, a state."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class StaticRole:
 
 @dataclass(frozen=True)
 class StateRole:
-    """A state that already is a port: the next value comes out of ``output``; the first is ``init`` everywhere."""
+    """A state that is already a port: the next value comes out of ``output``; the first is ``init`` everywhere."""
 
     output: str
     init: float = 0.0
@@ -122,7 +122,7 @@ def as_port(proto: onnx.ValueInfoProto) -> Port:
 
 
 def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
-    """The inputs that carry time, where the shapes leave one reading only.
+    """The inputs that carry time, if the shapes allow only one reading.
 
     A symbolic dim whose name says so is the batch. Every input with exactly one other symbolic dim, of the same name in
     all of them, is a stream input.
@@ -151,7 +151,7 @@ def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
 
 
 def time_axes(port: Port) -> list[int]:
-    """The symbolic axes that may be time: of several, one has to be the batch by its name."""
+    """The symbolic axes that may be time: of several, one must be named as the batch."""
     symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
     others = [axis for axis in symbolic if not looks_like_batch(port.dims[axis])]
     return others if len(symbolic) == 1 or len(others) == len(symbolic) - 1 else symbolic

@@ -1,4 +1,4 @@
-"""What pydantic says of a value, in words for the writer of a spec."""
+"""Pydantic's errors, reworded for the author of a spec."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 WORDS = {
-    "model_type": "a mapping of options is needed",
-    "model_attributes_type": "a mapping of options is needed",
-    "dict_type": "a mapping is needed",
-    "list_type": "a list is needed, as in [a, b]",
-    "tuple_type": "a list is needed, as in [a, b]",
-    "bool_type": "true or false is needed",
-    "string_type": "text is needed",
-    "int_type": "a whole number is needed",
-    "int_from_float": "a whole number is needed",
-    "float_type": "a number is needed",
-    "finite_number": "a finite number is needed",
+    "model_type": "expected a mapping of options",
+    "model_attributes_type": "expected a mapping of options",
+    "dict_type": "expected a mapping",
+    "list_type": "expected a list, as in [a, b]",
+    "tuple_type": "expected a list, as in [a, b]",
+    "bool_type": "expected true or false",
+    "string_type": "expected text",
+    "int_type": "expected an integer",
+    "int_from_float": "expected an integer",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
 }
 
 
 def first_error(errors: Sequence[Any]) -> Any:
-    """The error to tell: a key that does not exist, before one that is missing, which it may have been meant for."""
+    """The error to report: an unknown key before a missing one, for which it may have been meant."""
     return sorted(errors, key=lambda e: (e["type"] == "missing", e["type"] != "extra_forbidden"))[0]
 
 
@@ -38,7 +38,7 @@ def plain_words(error: Any) -> str:
         return f"the key '{error['loc'][-1]}' is missing"
     if error["type"] in ("greater_than", "greater_than_equal") and isinstance(given, int | float):
         bound = error["ctx"].get("gt", error["ctx"].get("ge"))
-        return f"{given} is too small: a number {'above' if 'gt' in error['ctx'] else 'of at least'} {bound} is needed"
+        return f"{given} is too small: expected a number {'above' if 'gt' in error['ctx'] else 'of at least'} {bound}"
     message = WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] == "bool_type" and str(given).lower() in ("yes", "no", "on", "off"):
         message += f": YAML reads {given} as text"

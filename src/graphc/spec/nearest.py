@@ -1,4 +1,4 @@
-"""The known name that a wrong one was meant to be."""
+"""Finds the known name that an unknown one was meant to be."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 
 def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
-    """The options that may stand under a path within others."""
+    """The options that a path within others may hold."""
     for key in keys:
         field = next((f for name, f in config.model_fields.items() if (f.alias or name) == key), None)
         config = (field and inner_options(field)) or config
@@ -42,7 +42,7 @@ def option_lines(options: type[BaseModel], depth: int = 0) -> Iterator[tuple[int
 
 
 def described(field: FieldInfo) -> str:
-    """What an option is; where it is one of a few words, those."""
+    """The description of an option, or its allowed words."""
     if field.description is not None:
         return field.description
     kinds = [field.annotation, *get_args(field.annotation)]

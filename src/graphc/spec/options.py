@@ -1,4 +1,4 @@
-"""The options of a pass or a target, checked and told at their place in the spec."""
+"""The options of a pass or a target, checked, with errors at their place in the spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spec of a pipeline: models that are compiled together, how their ports meet, and what decides at the end."""
+"""The spec of a pipeline: models that are compiled together, how their ports meet, and the decoder at the end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class LinkSpec(Strict):
     permutation: list[Annotated[int, Field(ge=0)]] | None = Field(
         default=None, description="the order in which the axes of the output come before they fill the input"
     )
-    scale: InFloats = Field(default=1.0, description="what values are multiplied by")
-    offset: InFloats = Field(default=0.0, description="what is added then")
+    scale: InFloats = Field(default=1.0, description="the factor that values are multiplied by")
+    offset: InFloats = Field(default=0.0, description="the offset that is added after that")
 
 
 def as_link(value: object) -> object:
-    """A link as it is written: ``mel.output`` or ``{from: mel.output, scale: 0.1}``."""
+    """A link as written in the spec: ``mel.output`` or ``{from: mel.output, scale: 0.1}``."""
     return {"from": value} if isinstance(value, str) else value
 
 
@@ -37,7 +37,7 @@ class StageSpec(Strict):
     """One model of a pipeline: its own spec, and where its inputs come from."""
 
     spec: str = Field(description="a spec, relative to the pipeline's folder; its output is not used")
-    inputs: dict[str, Link] = Field(default={}, description="where inputs come from; one left out is the pipeline's")
+    inputs: dict[str, Link] = Field(default={}, description="where inputs come from; default: the pipeline's inputs")
 
 
 def as_stage(value: object) -> object:
@@ -45,31 +45,31 @@ def as_stage(value: object) -> object:
 
 
 class TriggerSpec(Strict):
-    """When a score means that something was heard."""
+    """When a score counts as a detection."""
 
     score: str = Field(description="the output of the pipeline that holds scores, one call each")
-    place: Few = Field(default=0, description="which of the scores of a call")
+    place: Few = Field(default=0, description="the index of the score within those of a call")
     threshold: Finite = 0.5
-    smoothing: Some = Field(default=1, description="the mean of so many last scores is what is compared")
-    patience: Some = Field(default=1, description="so many calls behind each other reach the threshold")
+    smoothing: Some = Field(default=1, description="the number of last scores whose mean is compared")
+    patience: Some = Field(default=1, description="the number of consecutive calls that must reach the threshold")
     refractory_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(
-        default=1.0, description="seconds after a trigger in which there is no other"
+        default=1.0, description="seconds after a trigger without another one"
     )
-    warm_up: Few = Field(default=0, description="so many first scores count as 0")
+    warm_up: Few = Field(default=0, description="the number of first scores that count as 0")
 
 
 class TextSpec(Strict):
     """How tokens become text, and where an utterance ends."""
 
-    blank: Annotated[int, Field(ge=0)] = Field(default=0, description="the token that stands for nothing")
+    blank: Annotated[int, Field(ge=0)] = Field(default=0, description="the blank token")
     tokens: str | None = Field(
         default=None,
         description="the table of tokens, relative to the pipeline's folder: .txt with one a line (with its number "
         "behind it, or not), .json with their numbers, or a SentencePiece .model",
     )
-    space: str = Field(default="▁", description="what stands for a space in tokens")
+    space: str = Field(default="▁", description="the mark for a space in tokens")
     endpoint_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="seconds of blanks behind a token that end an utterance; states then begin anew"
+        default=None, description="seconds of blanks after a token that end an utterance; states then start again"
     )
 
 
@@ -80,10 +80,10 @@ class CtcSpec(TextSpec):
 
 
 class PredictorSpec(Strict):
-    """The network that makes a state of the tokens so far."""
+    """The network that turns the tokens so far into a state."""
 
     stage: str
-    token: str = Field(description="its input for the last token, or the last of as many as the input has entries")
+    token: str = Field(description="its input for the last tokens, as many as the input has entries")
     output: str
 
 
@@ -93,7 +93,7 @@ class JoinerSpec(Strict):
     stage: str
     encoder: str = Field(description="its input for a frame of the encoder")
     predictor: str | None = Field(default=None, description="its input for the predictor's output")
-    token: str | None = Field(default=None, description="its input for the last token, where it has a predictor inside")
+    token: str | None = Field(default=None, description="its input for the last token, if it contains the predictor")
     output: str = Field(description="a score for each token")
 
     @model_validator(mode="after")
@@ -110,29 +110,29 @@ class TransducerSpec(TextSpec):
     predictor: PredictorSpec | None = None
     joiner: JoinerSpec
     start: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="the token before the first; the blank where it is left out"
+        default=None, description="the token before the first; default: the blank"
     )
-    most_symbols: Some = Field(default=10, description="tokens of a frame, at most")
+    most_symbols: Some = Field(default=10, description="the most tokens of a frame")
 
     @model_validator(mode="after")
     def joiner_fits(self) -> TransducerSpec:
         if (self.predictor is None) != (self.joiner.predictor is None):
-            raise ValueError("a predictor goes with joiner.predictor")
+            raise ValueError("a predictor needs joiner.predictor")
         return self
 
 
 class DenoiseSpec(Strict):
-    """Sound comes out."""
+    """The output is sound."""
 
     samples: str = Field(description="the output of the pipeline that holds samples, as many as go in")
 
 
 class PrimeSpec(Strict):
-    """What the states begin with: as if so much faint noise had been heard before the first frame."""
+    """The first values of states: as if so much faint noise had been heard before the first frame."""
 
     seconds: Annotated[float, Field(gt=0, le=60)]
     level: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=0.03, description="the largest sample of the noise"
+        default=0.03, description="the largest magnitude of a sample of the noise"
     )
 
 
@@ -142,13 +142,13 @@ class PipelineSpec(Strict):
     stages: dict[str, Annotated[StageSpec, BeforeValidator(as_stage, json_schema_input_type=str | dict[str, Any])]] = (
         Field(min_length=1)
     )
-    outputs: dict[str, str] = Field(default={}, description="names of outputs, each STAGE.OUTPUT; the last stage's")
+    outputs: dict[str, str] = Field(default={}, description="STAGE.OUTPUT by name; default: the last stage's")
     trigger: TriggerSpec | None = None
     ctc: CtcSpec | None = None
     transducer: TransducerSpec | None = None
     denoise: DenoiseSpec | None = None
     prime: PrimeSpec | None = Field(
-        default=None, description="begin as if noise had been heard, where zeros are nothing that the models know"
+        default=None, description="start as if noise had been heard, for models that were not trained on zeros"
     )
 
     @field_validator("stages")
@@ -156,7 +156,7 @@ class PipelineSpec(Strict):
     def names_are_plain(cls, value: dict[str, StageSpec]) -> dict[str, StageSpec]:
         for name in value:
             if not name.replace("_", "").replace("-", "").isalnum() or name == "pipeline":
-                raise ValueError(f"'{name}' is no name of a stage: letters, digits, - and _ make one")
+                raise ValueError(f"'{name}' is not a valid stage name: use letters, digits, - and _")
         return value
 
     @model_validator(mode="after")
@@ -169,19 +169,19 @@ class PipelineSpec(Strict):
     def networks_are_stages(self) -> PipelineSpec:
         unknown = [name for name in self.networks if name not in self.stages]
         if unknown:
-            raise ValueError(f"the transducer names stages that are none: {', '.join(unknown)}")
+            raise ValueError(f"the transducer names unknown stages: {', '.join(unknown)}")
         if not self.joined:
-            raise ValueError("no stage is left beside those of the transducer")
+            raise ValueError("there is no stage beside those of the transducer")
         return self
 
     @property
     def kind(self) -> str:
-        """What stands at the end: one of the decoders, or nothing."""
+        """The decoder at the end, if any."""
         return next((kind for kind in KINDS if getattr(self, kind) is not None), "chain")
 
     @property
     def networks(self) -> list[str]:
-        """The stages that the decoder calls by itself."""
+        """The stages that the decoder calls on its own."""
         if self.transducer is None:
             return []
         predictor = self.transducer.predictor
@@ -197,5 +197,5 @@ class PipelineFileSpec(Strict):
     """A whole pipeline, as read from YAML. Paths are relative to its folder."""
 
     version: Literal[1]
-    output: str = Field(description="the folder that is written")
+    output: str = Field(description="the folder to write")
     pipeline: PipelineSpec

@@ -14,7 +14,7 @@ from graphc.targets.registry import all_targets
 
 
 class ToleranceSpec(Strict):
-    """How near is equal, for each output over a whole stream.
+    """How close counts as equal, for each output over a whole stream.
 
     Holds if max |streamed - offline| <= atol + rtol * max |offline|, or, where snr_db is given, if
     10 * log10(sum offline^2 / sum (streamed - offline)^2) reaches it.
@@ -35,7 +35,7 @@ class DriftSpec(Strict):
     minutes: Annotated[float, Field(gt=0, le=10_000)] = Field(default=30.0, description="of real time; needs frame_ms")
     paths: list[str] = Field(
         default=[],
-        description="recordings or features to play over and over, relative to the spec; none: random frames",
+        description="recordings or features to play in a loop, relative to the spec; default: random frames",
     )
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -52,16 +52,16 @@ class ValidateSpec(Strict):
 
     sequences: Annotated[int, Field(gt=0, le=10_000)] = 4
     frames: tuple[Frames, Frames] | None = Field(
-        default=None, description="the range that stream lengths are drawn from; by default it suits the model"
+        default=None, description="the range that stream lengths are drawn from; default: one that suits the model"
     )
     seed: Annotated[int, Field(ge=0)] = 0
     tolerance: ToleranceSpec = ToleranceSpec()
     paths: list[str] = Field(
         default=[],
-        description="recordings or features, relative to the spec, on which passes that may change the numbers are "
-        "judged; none: the random streams",
+        description="recordings or features, relative to the spec, to judge passes on that may change the numbers; "
+        "default: the random streams",
     )
-    drift: DriftSpec | None = Field(default=None, description="follow the error over a long stream, too")
+    drift: DriftSpec | None = Field(default=None, description="also follow the error over a long stream")
 
     @model_validator(mode="before")
     @classmethod
@@ -73,12 +73,12 @@ class ValidateSpec(Strict):
     @model_validator(mode="after")
     def ordered(self) -> ValidateSpec:
         if self.frames and self.frames[0] > self.frames[1]:
-            raise ValueError("frames: the first number is larger than the second")
+            raise ValueError("frames: the first number must not be larger than the second")
         return self
 
 
 class BudgetSpec(Strict):
-    """What the compiled model must meet."""
+    """The limits that the compiled model must meet."""
 
     size_mb: Positive | None = Field(default=None, description="largest size of the model file, in 10^6 bytes")
     rtf: Positive | None = Field(default=None, description="largest real-time factor; needs stream.frame_ms")
@@ -93,7 +93,7 @@ class BudgetSpec(Strict):
 
 
 class PassSpec(Strict):
-    """One entry of ``passes``: a name with its options; ``tolerance`` is every pass's."""
+    """One entry of ``passes``: a name with its options; every pass takes ``tolerance``."""
 
     name: str
     options: dict[str, Any] = Field(default={})
@@ -105,7 +105,7 @@ class TargetSpec(PassSpec):
 
 
 def as_pass(entry: object) -> object:
-    """An entry as it is written: ``fuse`` or ``quantize: {mode: dynamic}``."""
+    """An entry as written in the spec: ``fuse`` or ``quantize: {mode: dynamic}``."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping) and len(entry) == 1:
@@ -165,21 +165,21 @@ class Spec(Strict):
         names = [entry.name for entry in value]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"'{twice}' stands there twice")
+            raise ValueError(f"'{twice}' appears twice")
         return value
 
     @field_validator("model", "output")
     @classmethod
     def path_is_one(cls, value: str) -> str:
         if not value.strip() or "\0" in value:
-            raise ValueError("a path is needed")
+            raise ValueError("expected a path")
         return value
 
     @field_validator("output")
     @classmethod
     def output_is_onnx(cls, value: str) -> str:
         if not value.endswith(".onnx") or Path(value).name == ".onnx":
-            raise ValueError("the name of a file that ends in .onnx is needed")
+            raise ValueError("expected a file name that ends in .onnx")
         return value
 
     @model_validator(mode="after")
@@ -194,12 +194,12 @@ class Spec(Strict):
         if drift is not None and (self.stream is None or self.stream.frame_ms is None):
             raise ValueError("validate.drift needs stream.frame_ms, the real time of a frame")
         if self.budget.drift is not None and drift is None:
-            raise ValueError("budget.drift needs validate.drift, the long stream that it is about")
+            raise ValueError("budget.drift needs validate.drift, the long stream that it limits")
         return self
 
 
 def merged_tolerance(*layers: ToleranceSpec | None) -> ToleranceSpec:
-    """The first layer that says something decides; where none does, ``EXACT``."""
+    """The first layer that sets one decides; if none does, ``EXACT``."""
     for layer in layers:
         if layer is not None and (layer.rtol, layer.atol, layer.snr_db) != (None, None, None):
             return layer

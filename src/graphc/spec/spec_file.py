@@ -1,4 +1,4 @@
-"""A spec as a file: read, and its mistakes said with their line."""
+"""A spec as a file: reads it, and reports mistakes with their line."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def load_spec(path: str | Path) -> SpecFile:
     """
     found = load_any_spec(path)
     if isinstance(found, PipelineFile):
-        raise found.error(("pipeline",), "a spec of one model is needed", "name the spec of one of its stages")
+        raise found.error(("pipeline",), "expected the spec of a single model", "name the spec of one of its stages")
     return found
 
 
@@ -106,7 +106,7 @@ def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is text; Python keeps bytes that are none as halves of surrogate pairs."""
+    """Whether a file's name is text; Python keeps other bytes as halves of surrogate pairs."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 

@@ -1,4 +1,4 @@
-"""The stream section of a spec: what each input of the model is to a stream, and how the model is called."""
+"""The stream section of a spec: the role of each input of the model, and how the model is called."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from graphc.spec.fields import Finite, Frames, Number, Positive, Strict
 
 
 def as_rate(value: object) -> Fraction:
-    """A rate written as a whole number or as ``"3/2"``."""
+    """A rate written as an integer or as ``"3/2"``."""
     if isinstance(value, Fraction):
         return value
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError('a rate is a whole number or a fraction written as "3/2"')
+        raise ValueError('a rate must be an integer or a fraction such as "3/2"')
     try:
         rate = Fraction(value)
     except (ValueError, ZeroDivisionError) as err:
         raise ValueError(f'{value!r} is not a fraction such as "3/2"') from err
     if rate <= 0:
-        raise ValueError("a rate is positive")
+        raise ValueError("a rate must be positive")
     return rate
 
 
@@ -34,20 +34,20 @@ class LengthStepSpec(Strict):
 
 
 class MaskSpec(Strict):
-    """A mask over queries and keys, on the last two axes of an input: who sees whom in every stream."""
+    """A mask over queries and keys, on the last two axes of an input: which query sees which keys in every stream."""
 
-    left: Annotated[int, Field(ge=0)] = Field(description="frames before the block of a query's own that it sees")
-    right: Annotated[int, Field(ge=0)] = Field(default=0, description="frames after it")
-    block: Annotated[int, Field(gt=0)] = Field(default=1, description="frames of a block; its queries see the same")
+    left: Annotated[int, Field(ge=0)] = Field(description="frames that a query sees before its own block")
+    right: Annotated[int, Field(ge=0)] = Field(default=0, description="frames that it sees after its block")
+    block: Annotated[int, Field(gt=0)] = Field(default=1, description="frames of a block, whose queries see the same")
     length: list[LengthStepSpec] = Field(
         default=[], description="frames of the mask: those of the first stream input through each step in turn"
     )
-    seen: Number = Field(default=None, description="what the mask holds for seen keys; 0, of integers and bools 1")
-    unseen: Number = Field(default=None, description="and for the others; -inf, of integers and bools 0")
+    seen: Number = Field(default=None, description="its value for seen keys; default: 0, or 1 for integers and bools")
+    unseen: Number = Field(default=None, description="its value for others; default: -inf, or 0 for integers and bools")
 
 
 class InputSpec(Strict):
-    """What one input of the offline model is to the stream: exactly one of axis, step, counts, mask and static."""
+    """The role of one input of the offline model: exactly one of axis, step, counts, mask and static."""
 
     axis: int | None = Field(default=None, description="the axis of this input that carries stream time")
     rate: Annotated[Fraction, BeforeValidator(as_rate, json_schema_input_type=int | str)] = Field(
@@ -62,7 +62,7 @@ class InputSpec(Strict):
     )
     static: Literal[True] | None = Field(default=None, description="one value for the whole stream")
     sizes: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0, le=1_000_000)]] = Field(
-        default={}, description="sizes of axes that the model leaves open, as {2: 80}; the batch needs none"
+        default={}, description="sizes of open axes, as {2: 80}; the batch needs none"
     )
     range: tuple[Finite, Finite] | None = Field(
         default=None, description="lowest and highest value that validation draws for this input"
@@ -90,7 +90,7 @@ class InputSpec(Strict):
 
 
 class StateSpec(Strict):
-    """A state that already is a pair of ports."""
+    """A state that is already a pair of ports."""
 
     input: str
     output: str
@@ -98,7 +98,7 @@ class StateSpec(Strict):
 
 
 class StreamSpec(Strict):
-    """How the model is fed: the frames of a call, and what its inputs are."""
+    """How the model is fed: the frames of a call, and the roles of its inputs."""
 
     chunk: Annotated[int, Field(gt=0, le=1_000_000)] | Literal["dynamic"] = Field(
         description="frames of the stream input that one call takes"
@@ -108,10 +108,10 @@ class StreamSpec(Strict):
         default=None, description="stream a clip model over the last N frames instead of lifting it exactly"
     )
     batch: Annotated[int, Field(gt=0, le=4096)] = Field(
-        default=1, description="streams in a call, where the batch dim is symbolic"
+        default=1, description="streams in a call, if the batch dim is symbolic"
     )
     clocks: Literal["shared", "own"] = Field(
-        default="shared", description="own: the streams of a batch begin and end each for itself"
+        default="shared", description="own: each stream of a batch begins and ends independently"
     )
     inputs: dict[str, InputSpec] | None = None
     states: list[StateSpec] = Field(default=[])
@@ -119,7 +119,7 @@ class StreamSpec(Strict):
     @model_validator(mode="after")
     def clocks_fit(self) -> StreamSpec:
         if self.clocks == "own" and (self.chunk == "dynamic" or self.window is not None or self.states):
-            raise ValueError("clocks: own goes with a chunk of so many frames, and without window and states")
+            raise ValueError("clocks: own needs a chunk in frames, and excludes window and states")
         return self
 
     @property
@@ -130,5 +130,5 @@ class StreamSpec(Strict):
     @model_validator(mode="after")
     def steps_fit(self) -> StreamSpec:
         if self.takes_steps and (self.chunk != 1 or self.window is not None):
-            raise ValueError("step: true takes one frame a call, so it goes with chunk: 1 and without window")
+            raise ValueError("step: true takes one frame a call, so it needs chunk: 1 and excludes window")
         return self

@@ -96,10 +96,10 @@ def read_yaml(path: Path) -> YamlFile:
     """
     try:
         if path.exists() and not path.is_file():
-            raise SpecError("the spec is no regular file", where=str(path))
+            raise SpecError("the spec is not a regular file", where=str(path))
         if path.suffix == ".onnx" and path.exists():
             raise SpecError(
-                "this is a model, and a spec is needed",
+                "this is a model; expected a spec",
                 where=str(path),
                 hint="`graphc init MODEL` writes a spec for it",
             )
@@ -141,7 +141,7 @@ class YamlBuilder:
         self.marks[keys] = (mark.line + 1, mark.column + 1)
         self.nodes += 1
         if self.nodes > MAX_NODES or len(keys) > MAX_DEPTH:
-            raise self.error(node, "nests or repeats too much (aliases that expand count in full)")
+            raise self.error(node, "too deeply nested or too large (aliases count as expanded)")
         if isinstance(node, ScalarNode):
             return self.scalar(node)
         if isinstance(node, SequenceNode):
@@ -154,10 +154,10 @@ class YamlBuilder:
         found: dict[str, Any] = {}
         for key_node, value in node.value:
             if not isinstance(key_node, ScalarNode):
-                raise self.error(key_node, "a key has to be plain text")
+                raise self.error(key_node, "a key must be plain text")
             key = str(key_node.value)
             if key in found:
-                raise self.error(key_node, f"the key '{key}' stands here twice")
+                raise self.error(key_node, f"the key '{key}' appears twice")
             found[key] = self.build(value, (*keys, key), key_node.start_mark)
         return found
 
@@ -174,9 +174,9 @@ class YamlBuilder:
             if kind == "float":
                 return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan"))
         except ValueError as err:
-            raise self.error(node, f"'{text}' is no number") from err
+            raise self.error(node, f"'{text}' is not a number") from err
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise self.error(node, "half of a surrogate pair is no text")
+            raise self.error(node, "half of a surrogate pair is not text")
         if kind in ("str", "timestamp"):
             return text
         raise self.error(node, f"the tag '{node.tag}' is not allowed")

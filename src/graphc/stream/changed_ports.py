@@ -1,4 +1,4 @@
-"""Ports of the offline model that a streaming one has under another name, or has no more, and why."""
+"""Ports of the offline model that a streaming one has under another name or no longer has, and why."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.index_maps.data_movement import PLAIN_MOVERS
 
 COUNTS = "counts frames"
-MASKS = "a mask over frames, which the streaming model knows"
+MASKS = "a mask over frames, which the streaming model computes itself"
 FOLLOWS = "changes with the length of the whole stream"
 LAST_STATE = "the state after the last frame, which no output needs"
 
 
 def dropped_inputs(offline: Offline) -> dict[str, str]:
-    """The inputs that a streaming model does not take."""
+    """The inputs that a streaming model does not have."""
     why = {CountsRole: COUNTS, MaskRole: MASKS}
     return {name: why[type(role)] for name, role in offline.roles.items() if type(role) in why}
 
@@ -64,14 +64,14 @@ def changed_outputs(
 
 
 def state_sources(graph: Graph, states: Sequence[StatePort]) -> dict[str, str]:
-    """State ports by the tensor that makes their next value."""
+    """State ports by the tensor of their next value."""
     made_by = {t.name: n for n in graph.nodes for t in n.outputs}
     ports = {t.name: t for t in graph.outputs}
     return {source_of(ports[s.output], made_by).name: s.output for s in states if s.output in ports}
 
 
 def source_of(tensor: Tensor, made_by: Mapping[str, Node]) -> Tensor:
-    """The tensor that ops which only move values made another of."""
+    """The tensor that another was made from by ops that only move values."""
     while (node := made_by.get(tensor.name)) is not None and node.op in (*PLAIN_MOVERS, "Cast", "Where"):
         tensor = node.inputs[2] if node.op == "Where" else node.inputs[0]
     return tensor

@@ -1,4 +1,4 @@
-"""Builds the streaming model out of an analysis: the graph of one call, and its signature."""
+"""Builds the streaming model from an analysis: the graph of one call, and its signature."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def lift_dynamic(
     assert signature is not None
     assert multiples is not None
     if any(other.signature is None or other.signature.ports != signature.ports for other, _ in lifts):
-        raise StreamError("its delays or states differ from chunk to chunk", hint=ONE_SIZE_HINT)
+        raise StreamError("its delays or states differ between chunk sizes", hint=ONE_SIZE_HINT)
     model.graph = generalised([m.graph for m, _ in lifts], multiples)
     for ports, entries in ((model.graph.inputs, signature.inputs), (model.graph.outputs, signature.outputs)):
         entry_of = {e.name: e for e in entries}
@@ -78,7 +78,7 @@ def lift_dynamic(
 
 
 def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | None]:
-    """The streaming model at one chunk; where calls differ, also how many of the smallest chunks a call takes."""
+    """The streaming model at one chunk; if calls differ in size, also how many of the smallest chunks a call takes."""
     graph = analysis.evaluation.graph
     settings = analysis.settings
     builder = Builder(analysis.chunk, names_in(graph), settings.grid, settings.ports)
@@ -162,7 +162,7 @@ def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
 
 
 def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]) -> Tensor | None:
-    """What one call has of an offline tensor; None where it is omitted or changes with the length."""
+    """The part of an offline tensor in one call; None if it is omitted or changes with the length."""
     if not tensor.name:
         return None
     if tensor.name in builder.tensors:

@@ -86,7 +86,7 @@ def constant_output(port: Tensor) -> TimeConstant | None:
 
 
 def counts_frames(known: TimeConstant, analysis: Analysis) -> bool:
-    """At a single length a whole number may be a count; then an integer output of one value is one."""
+    """At a single length an integer may be a count; then an integer output of one value is one."""
     value = known.values[0]
     return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
 

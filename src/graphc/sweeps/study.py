@@ -1,4 +1,4 @@
-"""Which variants are tried: an Optuna study, kept so that a sweep that was stopped goes on."""
+"""Chooses the variants to try, with an Optuna study that is kept so that a stopped sweep resumes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ DROPPED = "dropped "
 
 
 class Study:
-    """Says what to try next, and is told what came of it.
+    """Says what to try next, and records the results.
 
     Args:
-        content: of all that the trials depend on beside their values.
+        content: a hash of all that the trials depend on beside their values.
 
     Errors:
         SpecError: Optuna is not installed, or its storage cannot be used.
@@ -49,7 +49,7 @@ class Study:
         self.take_up()
 
     def take_up(self) -> None:
-        """Puts the grid in line, and again what ran when an earlier sweep was stopped."""
+        """Queues the grid, and again the trials that ran when an earlier sweep was stopped."""
         first = not self.study.trials
         for trial in self.study.get_trials(states=[self.states.RUNNING]):
             self.study.enqueue_trial(trial.params)
@@ -68,16 +68,16 @@ class Study:
         return len(self.finished())
 
     def drop(self, number: int) -> None:
-        """Takes a trial out of the count."""
+        """Does not count a trial."""
         self.study.tell(number, state=self.states.FAIL)
         self.study.set_user_attr(f"{DROPPED}{number}", True)
 
     def finished(self) -> list[dict[str, Any]]:
-        """The values that were tried, by place, each once."""
+        """The values that were tried, by place, without duplicates."""
         return [self.values_of(trials[0]) for trials in self.by_values().values()]
 
     def again(self, changes: dict[str, Any]) -> None:
-        """Puts values in line once more, of which nothing is left but that they were tried."""
+        """Queues values again whose results are lost."""
         trials = self.by_values()[json.dumps(changes, sort_keys=True)]
         for trial in trials:
             self.study.set_user_attr(f"{DROPPED}{trial.number}", True)
@@ -129,7 +129,7 @@ def optuna_for(file: SweepFile) -> Any:
 
 
 def sampler_of(file: SweepFile, optuna: Any, tried: int) -> Any:
-    """A sampler that does not draw again what it drew for the trials before."""
+    """A sampler that does not repeat the draws of earlier trials."""
     search = file.sweep.search
     seed = search.seed + tried
     if search.sampler == "tpe":
@@ -140,7 +140,7 @@ def sampler_of(file: SweepFile, optuna: Any, tried: int) -> Any:
 
 
 def name_of(file: SweepFile, content: str) -> str:
-    """A name that another space, search, goal or model does not share: Optuna would mix them up."""
+    """A name that is unique to a space, search, goal and model, which Optuna would otherwise mix up."""
     told = file.sweep.model_dump_json(include={"vary", "minimise", "maximise", "search"}) + content
     return f"{file.source.path.stem}-{sha256(told.encode()).hexdigest()[:12]}"
 
@@ -159,7 +159,7 @@ def grid_size(file: SweepFile) -> int:
 
 
 def labels_of(values: list[Any] | RangeSpec) -> list[str]:
-    """A list's values as the texts that Optuna keeps, each once."""
+    """A list's values as the texts that Optuna keeps, without duplicates."""
     told = [json.dumps(value, sort_keys=True) for value in values] if isinstance(values, list) else []
     return list(dict.fromkeys(told))
 

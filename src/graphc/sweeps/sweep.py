@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from graphc.build.fingerprint import fingerprint_of
+from graphc.engines.engine import Engine
 from graphc.errors import ValidationError
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import Registry, registry_of
-from graphc.sweeps.engines import Engine
 from graphc.sweeps.front import best_of, front_of
 from graphc.sweeps.study import Study
 from graphc.sweeps.sweep_file import SweepFile
 from graphc.sweeps.sweep_page import sweep_html
-from graphc.sweeps.trial import MODEL, TRIALS, Result, Trial, known_result, trial_key
+from graphc.sweeps.trial import MODEL, TRIALS, Result, Trial, known_result, run_trial, trial_key
 from graphc.sweeps.variant import changed, variant_text
 from graphc.system.files import digest, write_all
 from graphc_runtime.errors import GraphcError
@@ -30,12 +30,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found.
+    """The result of a sweep.
 
     Args:
         results: of all trials, in the order in which they were done.
-        front: those that no other beats in every number that is wanted.
-        best: of those within the budget the first by the numbers' order; None where none is.
+        front: those that no other beats in every wanted number.
+        best: the one within the budget that is best in the first number; None if none is.
     """
 
     results: list[Result]
@@ -44,7 +44,7 @@ class Sweep:
 
 
 def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress: Progress) -> Sweep:
-    """Tries all variants that an earlier run has not, and writes what came of them after each.
+    """Tries all variants that earlier runs have not, and writes the results after each.
 
     Errors:
         SpecError: Optuna is missing, or the sweep asks for what cannot be.
@@ -80,7 +80,7 @@ def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress
                 repeats += 1
                 study.drop(number)
             else:
-                running[engine.submit(trial)] = (number, trial.key)
+                running[engine.submit(run_trial, trial, trial.key)] = (number, trial.key)
         progress(f"{len(running)} running", study.tried, study.total)
         for future, result in engine.first(list(running)) if running else []:
             study.tell(running.pop(future)[0], result)
@@ -97,7 +97,7 @@ def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress
 
 
 class TrialMaker:
-    """Turns values into trials, whose keys change with all that a compilation depends on."""
+    """Turns values into trials, whose keys depend on all that a compilation depends on."""
 
     def __init__(self, file: SweepFile, allowed: Sequence[Path]):
         self.file, self.allowed = file, tuple(p.resolve() for p in allowed)
@@ -118,7 +118,7 @@ class TrialMaker:
         return Trial(changes, text, key, (trials / key).resolve(), self.allowed)
 
     def result(self, changes: dict[str, Any]) -> Result | None:
-        """What came of a variant earlier; of one that cannot be made, why."""
+        """The earlier result of a variant, or why it cannot be made."""
         try:
             return known_result(self.trial(changes))
         except (ValueError, GraphcError) as err:

@@ -25,7 +25,7 @@ class SweepFile(Located):
 
 
 def load_sweep(path: str | Path) -> SweepFile:
-    """Reads and checks a sweep, its spec, and that every place that it varies is there.
+    """Reads and checks a sweep, its spec, and that every place that it varies exists.
 
     Errors:
         SpecError: with file, line, column and the key's path, of the sweep or of its spec.

@@ -1,4 +1,4 @@
-"""A sweep: which spec is varied, in what, and what is wanted of the variants."""
+"""A sweep: the spec to vary, the values to try, and the goals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Metric = Literal["latency_ms", "p99_ms", "rtf", "size_mb", "snr_db", "delay_ms",
 
 
 class RangeSpec(Strict):
-    """Numbers between two, for a search."""
+    """A range of numbers, for a search."""
 
     low: Finite
     high: Finite
@@ -22,14 +22,14 @@ class RangeSpec(Strict):
     @model_validator(mode="after")
     def ordered(self) -> RangeSpec:
         if self.low >= self.high:
-            raise ValueError("low is not smaller than high")
+            raise ValueError("low must be smaller than high")
         if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log needs a low above 0 and no step")
+            raise ValueError("log needs low above 0, and no step")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether only whole numbers are meant: all that is given is whole."""
+        """Whether the range holds integers only: its bounds and step are integers."""
         return all(float(n).is_integer() for n in (self.low, self.high, self.step or 1)) and not self.log
 
     @property
@@ -48,18 +48,18 @@ Values = Annotated[
 
 
 class SearchSpec(Strict):
-    """How variants are chosen: all of the grid, or so many by a sampler of Optuna."""
+    """How variants are chosen: the whole grid, or a number of trials by a sampler of Optuna."""
 
     sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
     trials: Annotated[int, Field(gt=0, le=100_000)] | None = Field(
-        default=None, description="how many variants; the grid has its own number"
+        default=None, description="how many variants; not for the grid"
     )
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def counted(self) -> SearchSpec:
         if (self.sampler == "grid") != (self.trials is None):
-            raise ValueError("trials goes with the samplers random, tpe and nsga2, and each of them needs it")
+            raise ValueError("the samplers random, tpe and nsga2 need trials, and grid takes none")
         return self
 
 
@@ -67,18 +67,18 @@ class SweepSpec(Strict):
     """A whole sweep, as read from YAML. Paths are relative to its folder."""
 
     version: Literal[1]
-    spec: str = Field(description="the spec that is varied; its budget says which variants are good enough")
+    spec: str = Field(description="the spec to vary; its budget says which variants are good enough")
     output: str = Field(description="a folder for the trials, the table, the page and the best spec")
     vary: dict[str, Values] = Field(
         min_length=1,
         description="values by their place in the spec, as `stream.chunk: [8, 16]` or `passes.quantize.mode: [dynamic, "
-        "static]`; null leaves a pass or a key out; {low, high, step, log} is a range",
+        "static]`; null omits a pass or a key; {low, high, step, log} is a range",
     )
     minimise: list[Metric] = Field(default=["latency_ms", "size_mb"], description="the first decides which is best")
-    maximise: list[Metric] = Field(default=["snr_db"], description="numbers of which more is better")
+    maximise: list[Metric] = Field(default=["snr_db"], description="numbers to maximise")
     search: SearchSpec = SearchSpec()
     storage: str | None = Field(
-        default=None, description="where Optuna keeps the study, as a URL; none: study.db in the output folder"
+        default=None, description="where Optuna keeps the study, as a URL; default: study.db in the output folder"
     )
 
     @field_validator("vary", mode="before")
@@ -93,11 +93,11 @@ class SweepSpec(Strict):
     def goals(self) -> SweepSpec:
         named = [*self.minimise, *self.maximise]
         if not named:
-            raise ValueError("minimise or maximise names at least one number")
+            raise ValueError("minimise or maximise must name at least one number")
         twice = next((name for name in named if named.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"'{twice}' stands twice in minimise and maximise")
+            raise ValueError(f"'{twice}' appears twice in minimise and maximise")
         ranges = [place for place, values in self.vary.items() if isinstance(values, RangeSpec)]
         if ranges and self.search.sampler == "grid":
-            raise ValueError(f"'{ranges[0]}' is a range, which has no grid: give a list, or search: {{sampler: tpe}}")
+            raise ValueError(f"'{ranges[0]}' is a range, not a grid: give a list, or search: {{sampler: tpe}}")
         return self

@@ -1,19 +1,16 @@
-"""One trial: a variant of the spec, compiled in a process of its own, and what came of it."""
+"""One trial: a variant of the spec, compiled in a process of its own, and its result."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from graphc.engines.child import run_child
 from graphc.system.files import write_all
-from graphc.system.scratch_files import remove_scratch_of
 
 TRIALS, RESULT, SPEC, MODEL = "trials", "result.json", "spec.yaml", "model.onnx"
 FORMAT = 1
@@ -22,7 +19,7 @@ State = Literal["done", "refused", "failed"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried.
+    """One trial, before it runs.
 
     Args:
         changes: values by their place in the spec.
@@ -40,10 +37,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial.
+    """The result of a trial.
 
     Args:
-        state: refused: graphc says why the variant cannot be; failed: the numbers do not hold, or the process ended.
+        state: refused: graphc cannot compile the variant; failed: the numbers do not hold, or the process ended.
         metrics: by name, of a trial that is done.
         missed: the lines of the budget that it misses.
         seconds: that it took, with its checks.
@@ -72,7 +69,7 @@ def trial_key(text: str, content: str) -> str:
 
 
 def known_result(trial: Trial) -> Result | None:
-    """The result of a trial that ran before; one that is damaged counts for none."""
+    """The result of a trial that ran before; None if there is none, or a damaged one."""
     try:
         held = json.loads((trial.folder / RESULT).read_text())
         if held.pop("format") != FORMAT or held["key"] != trial.key:
@@ -85,32 +82,14 @@ def known_result(trial: Trial) -> Result | None:
 
 
 def run_trial(trial: Trial) -> Result:
-    """The result of a trial, out of a process that dies with this one; out of its file where it ran before."""
+    """The result of a trial, from its file if it ran before, else from a process that dies with this one."""
     known = known_result(trial)
     if known is not None:
         return known
     write_all({trial.folder / SPEC: trial.text.encode()})
-    told: dict[str, Any] = {"folder": str(trial.folder), "changes": trial.changes, "key": trial.key}
-    told |= {"allowed": [str(p) for p in trial.allowed], "parent": os.getpid()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "graphc.sweeps.trial_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _, said = process.communicate(json.dumps(told))
-    finally:
-        process.kill()
-        process.wait()
-        remove_scratch_of(process.pid)
-    known = known_result(trial)
-    if known is not None:
-        return known
-    lines = said.strip().splitlines()[-1:] if said else []
-    why = f"its process ended with status {process.returncode}{': ' + lines[0] if lines else ''}"
-    return Result(trial.key, trial.changes, "failed", why)
+    told = {"folder": str(trial.folder), "changes": trial.changes, "key": trial.key}
+    ended = run_child("graphc.sweeps.trial_process", {**told, "allowed": [str(p) for p in trial.allowed]})
+    return known_result(trial) or Result(trial.key, trial.changes, "failed", ended.why)
 
 
 def save(result: Result, folder: Path) -> None:

@@ -1,27 +1,24 @@
-"""The process of one trial: told on its standard input, it compiles the spec and leaves a result beside it."""
+"""The process of one trial: reads the trial from standard input, compiles the spec and leaves a result beside it."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 import warnings
 from pathlib import Path
 
 from graphc.build.compiler import Options, compile_spec
+from graphc.engines.child import told_by_parent
 from graphc.errors import ValidationError
 from graphc.measure.budget import limits_of
 from graphc.measure.figures import figures_of
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.sweeps.trial import SPEC, Result, State, save
-from graphc.system.parent import die_with_parent
 from graphc_runtime.errors import GraphcError
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
-    die_with_parent(told["parent"])
+    told = told_by_parent()
     warnings.simplefilter("ignore")
     folder = Path(told["folder"])
     start = time.monotonic()
@@ -37,7 +34,7 @@ def main() -> None:
 
 
 def measured(spec_file: SpecFile, options: Options) -> tuple[dict[str, float], list[str]]:
-    """What a variant is like, and the lines of the budget that it misses, which is no error here.
+    """The numbers of a variant, and the lines of the budget that it misses, which is not an error here.
 
     Errors:
         GraphcError: it cannot be compiled, or its numbers do not hold.

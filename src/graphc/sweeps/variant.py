@@ -22,14 +22,14 @@ LISTS = ("passes", "targets")
 
 
 def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a spec says, with some values changed.
+    """The data of a spec, with some values changed.
 
     Args:
         changes: values by their place, as ``stream.chunk`` or ``passes.quantize.mode``; None leaves a pass, a target or
             a key out.
 
     Errors:
-        ValueError: a place that is not there, or a value that does not fit it.
+        ValueError: a place that does not exist, or a value that does not fit it.
     """
     data: dict[str, Any] = copy.deepcopy(base.source.data)
     for place, value in sorted(changes.items(), key=lambda change: change[0].count(".")):
@@ -40,12 +40,12 @@ def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
         first = first_error(err.errors(include_url=False))
         where = ".".join(str(key) for key in first["loc"])
         said, hint = complaint(first, Spec)
-        raise ValueError(f"the spec does not take it: {where}: {said}{f'; {hint}' if hint else ''}") from None
+        raise ValueError(f"the spec does not accept it: {where}: {said}{f'; {hint}' if hint else ''}") from None
     return data
 
 
 def put(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Sets one value. Missing keys on the way are made; missing passes are not.
+    """Sets one value. Missing keys on the way are created; missing passes are not.
 
     Errors:
         ValueError: the place is not there.
@@ -56,7 +56,7 @@ def put(data: dict[str, Any], keys: list[str], value: Any) -> None:
     elif rest:
         inner = data.setdefault(first, {})
         if not isinstance(inner, dict):
-            raise ValueError(f"'{first}' has no keys, it is {inner!r}")
+            raise ValueError(f"'{first}' has no keys: it is {inner!r}")
         put(inner, rest, value)
     elif value is None:
         data.pop(first, None)
@@ -129,7 +129,7 @@ def variant_text(base: SpecFile, data: Mapping[str, Any], folder: Path, output: 
 
 
 def with_paths(value: Any, paths: set[str], away: Any) -> Any:
-    """The same options, whose texts that are paths lead there from elsewhere."""
+    """The same options, with paths rewritten relative to another folder."""
     if isinstance(value, dict):
         return {key: with_paths(inner, paths, away) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""What graphc needs of the operating system: files, signals, cores, safe text for a terminal. Imports errors."""
+"""Services of the operating system: files, signals, cores, safe text for a terminal. Imports errors."""

@@ -1,4 +1,4 @@
-"""Work that ends when its time is over, with what it knows by then."""
+"""Work with a time limit, which ends with what it knows by then."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ AGAIN_S = 0.5
 
 
 class TimeOverError(BaseException):
-    """The time of a piece of work is over. No ``except Exception`` on the way stops it."""
+    """A time limit was reached. No ``except Exception`` on the way stops it."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raises TimeOverError in the main thread once the body has run so long; in other threads it has all time.
+    """Raises TimeOverError in the main thread once the body has run so long; other threads have no limit.
 
     It is raised again and again until the body ends, as native code may swallow it. A timer that was set before, such
     as that of ``--max-minutes``, goes on.
@@ -56,7 +56,7 @@ def time_over(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class Clock:
-    """The time of a command, of which its parts take what is left."""
+    """The time limit of a command, of which its parts take what is left."""
 
     def __init__(self, seconds: float):
         self.ends = time.monotonic() + seconds
@@ -66,5 +66,5 @@ class Clock:
         return self.ends - time.monotonic()
 
     def least(self, seconds: float) -> float:
-        """What is left, and at least so many seconds for a part that nothing stands in for."""
+        """The seconds left, or at least a minimum for a part that cannot be left out."""
         return max(self.left, seconds)

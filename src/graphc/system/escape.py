@@ -1,4 +1,4 @@
-"""Names and texts of strangers' files on a terminal: they move no cursor, make no line, and turn no text around."""
+"""Makes text from untrusted files safe for a terminal: no cursor moves, no new lines, no reversed text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files found, and files written whole or not at all."""
+"""Finds files, and writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def digest(content: Content) -> str:
 
 
 def files_in(path: Path) -> list[Path]:
-    """The regular files of a folder and all folders in it, in order; a file is its own only one."""
+    """The regular files of a folder and all folders in it, in order; for a file, that file alone."""
     return sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
 
 
@@ -61,7 +61,7 @@ def files_in(path: Path) -> list[Path]:
 def write_all(files: Mapping[Path, Content]) -> None:
     """Writes every file beside its place first, and only then puts all of them there, in the order given.
 
-    Whoever writes into the same folders meanwhile waits. A process that is killed leaves the old files or the new ones,
+    Other writers into the same folders wait meanwhile. A process that is killed leaves the old files or the new ones,
     never some of each: another one moves them, which signals to this one or to its group do not reach.
 
     Errors:
@@ -85,7 +85,7 @@ def write_all(files: Mapping[Path, Content]) -> None:
                         os.fsync(file.fileno())
                 for path in files:
                     if path.is_dir():
-                        raise OutputError("a folder stands where an output goes", where=str(path))
+                        raise OutputError("an output would replace a folder", where=str(path))
                 move(waiting, locks)
                 for lock in locks:
                     os.fsync(lock)

@@ -1,4 +1,4 @@
-"""What happens to memory that is freed."""
+"""Returns freed memory to the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that waits for onnxruntime, on all cores that this process may use."""
+"""Runs work that waits for onnxruntime on all cores that this process may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """What the work gives for each item, in their order. It may share what it only reads.
+    """The result of the work for each item, in their order. It may share what it only reads.
 
     onnxruntime runs without Python's lock, and each of its sessions computes on one thread: results are what they are
     one by one.

@@ -1,4 +1,4 @@
-"""Temporary files that go with the process that made them, also where it is killed."""
+"""Temporary files that go with the process that made them, even if it is killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PREFIX = "graphc-weights-"
 
 
 def new_scratch() -> Path:
-    """An empty file for this process; what dead processes left is removed.
+    """An empty file for this process; files of dead processes are removed.
 
     Errors:
         OSError: the folder for temporary files cannot be written to.

@@ -28,7 +28,7 @@ def hear_the_parent_only() -> None:
 
 
 def ignore_interruptions() -> None:
-    """What comes from now on comes too late."""
+    """Ignores interruptions from now on."""
     for number in INTERRUPTIONS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -42,7 +42,7 @@ def interruptions_raised() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """An interruption that comes now comes too late."""
+    """Ignores interruptions in the body."""
     with handled(dict.fromkeys(INTERRUPTIONS, signal.SIG_IGN)):
         yield
 

@@ -1,1 +1,1 @@
-"""The runtimes that models are made for, one a file: what each has beside ONNX, and what pays on it. Imports errors."""
+"""The runtimes that models are made for, one a file: its ops beyond ONNX, and what is faster on it. Imports errors."""

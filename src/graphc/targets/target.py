@@ -1,4 +1,4 @@
-"""What a runtime is to the passes. Each module of this folder that names one as ``TARGET`` adds it."""
+"""The interface of a runtime to the passes. Each module of this folder that names one as ``TARGET`` adds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Gains:
-    """What is faster on a runtime, as measured there (docs/fusion.md).
+    """What is faster on a runtime, by measurement (docs/fusion.md).
 
     Args:
         biased_product: what a product with a bias gains by becoming a Gemm, beside a Transpose that is saved (1.0).

@@ -1,1 +1,1 @@
-"""Compiled models in the tools that teams keep their experiments and models in."""
+"""Compiled models in experiment trackers and model registries."""

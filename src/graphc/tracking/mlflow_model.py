@@ -20,7 +20,7 @@ class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Streams frames whose states stay with the model between calls of ``predict``.
 
     Params of ``predict``:
-        stream: names the stream that the frames belong to; empty: they are a whole one, and nothing stays of it.
+        stream: names the stream that the frames belong to; empty: they are a whole stream, and no state is kept.
         end: these are its last frames; the tail comes with them.
     """
 
@@ -38,7 +38,7 @@ class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             return self.answer(frames, str(told.get("stream", "")), bool(told.get("end", False)))
 
     def answer(self, frames: dict[str, Any], name: str, end: bool) -> dict[str, Any]:
-        """What is new of a stream.
+        """The new outputs of a stream.
 
         Errors:
             InputError: too many streams, or frames that do not fit.
@@ -46,7 +46,7 @@ class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if not name:
             return dict(StreamSession(self.compiled).run(frames))
         if name not in self.streams and len(self.streams) >= MOST_STREAMS:
-            raise InputError(f"{MOST_STREAMS} streams are open; end one with end: true")
+            raise InputError(f"{MOST_STREAMS} streams are open; close one with end: true")
         session = self.streams.setdefault(name, StreamSession(self.compiled))
         try:
             new = dict(session.push(frames))

@@ -58,7 +58,7 @@ def to_mlflow(record: RunRecord, experiment: str, registered: str | None, addres
                 log_record(mlflow, record)
                 version = log_model(mlflow, record, registered)
     except (mlflow.exceptions.MlflowException, OSError) as err:
-        raise TrackerError(f"MLflow does not take the run: {' '.join(str(err).split())[:300]}", where=where) from err
+        raise TrackerError(f"MLflow did not accept the run: {' '.join(str(err).split())[:300]}", where=where) from err
     return Published(run.info.run_id, version, where)
 
 
@@ -93,7 +93,7 @@ def log_model(mlflow: Any, record: RunRecord, registered: str | None) -> str | N
 
 
 def signature_of(record: RunRecord) -> Any:
-    """Streams of any length in, what is new of the outputs out; which stream it is, and whether it ends."""
+    """The signature: frames of any number in, new output frames out; params name the stream and its end."""
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema
 

@@ -1,4 +1,4 @@
-"""What every tracker shares."""
+"""Types that all trackers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tracker is told of a compiled model: the same for each of them."""
+"""The record of a compiled model for trackers, the same for each of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunRecord:
     Args:
         name: of the model.
         params: how it was made: the spec, its passes and their options, hashes and versions.
-        metrics: what it is like, as finite numbers.
+        metrics: its figures, as finite numbers.
         steps: numbers that each pass has, in the order of the passes.
         lineage: hashes from the export to the files for devices, by name.
         artifacts: files by the folder they belong to.
@@ -49,10 +49,10 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
 
     Args:
         model: the compiled model, or a file beside it.
-        files: more that belongs to it, as the script that exported the model.
+        files: more that belongs to it, such as the script that exported the model.
 
     Errors:
-        ModelError: no output, one that was changed since, one that does not stream, or a file that is not there.
+        ModelError: not an output, one that was changed since, one that does not stream, or a missing file.
     """
     found = verify_output(model)
     if found["broken"]:
@@ -63,7 +63,7 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
     paths = paths_beside(folder / f"{stem}.onnx")
     served = [paths[kind] for kind in SERVED if paths[kind] in outputs]
     if paths["manifest"] not in served:
-        raise ModelError("the model does not stream, so no client serves it", where=str(model))
+        raise ModelError("the model does not stream, so no client can serve it", where=str(model))
     for path in files:
         if not path.is_file():
             raise ModelError("there is no such file", where=str(path))
@@ -116,7 +116,7 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of the model: its figures, and what the last pass left."""
+    """The numbers of the model: its figures, and those after the last pass."""
     last = report["passes"][-1] if report["passes"] else {}
     found: dict[str, Any] = {**figures_of(report), "nodes": last.get("nodes_after"), "max_abs": last.get("max_abs")}
     drift = report.get("drift")

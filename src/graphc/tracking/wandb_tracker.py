@@ -33,5 +33,5 @@ def to_wandb(record: RunRecord, experiment: str, registered: str | None) -> Publ
             run.log_artifact(artifact)
             where = run.url or run.dir
     except (wandb.Error, OSError) as err:
-        raise TrackerError(f"wandb does not take the run: {' '.join(str(err).split())[:300]}") from err
+        raise TrackerError(f"wandb did not accept the run: {' '.join(str(err).split())[:300]}") from err
     return Published(run.id, None, where)

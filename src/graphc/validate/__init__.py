@@ -1,1 +1,1 @@
-"""Does the streaming model equal the offline one? Runs both and compares. Imports client and offline."""
+"""Checks that the streaming model equals the offline one: runs both and compares. Imports client and offline."""

@@ -1,4 +1,4 @@
-"""How far two runs of one output lie apart."""
+"""Compares two runs of one output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Difference:
         snr_db: 10 * log10(sum want^2 / sum (got - want)^2); None where nothing differs.
         frame: the first frame that is out of bounds, or else the worst one; None without a time axis.
         holds: within the tolerance.
-        reason: what does not hold.
+        reason: why it does not hold.
     """
 
     output: str
@@ -47,7 +47,7 @@ def compare(
 ) -> Difference:
     """Compares an output over a whole stream of ``frames`` input frames. NaN or Inf on one side only never holds."""
     if want.shape != got.shape:
-        reason = f"has the shape {list(got.shape)}, offline {list(want.shape)}"
+        reason = f"has the shape {list(got.shape)}, but offline {list(want.shape)}"
         return Difference(output, float("inf"), float("inf"), None, None, False, reason, frames)
     a, b = widened(want), widened(got)
     odd = ~(np.isfinite(a) & np.isfinite(b)) & ~((a == b) | (np.isnan(a) & np.isnan(b)))
@@ -96,14 +96,14 @@ def compare(
 
 
 def scale_of(want: Array, tolerance: ToleranceSpec) -> float:
-    """What the rtol of a tolerance is of: the largest finite magnitude; where nobody asked for it, without masks."""
+    """The magnitude that rtol is relative to: the largest finite one; without masks, unless rtol was asked for."""
     if tolerance is EXACT or tolerance is EXACT_IN_HALVES:
         return scale_beside_masks(want)
     return float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
 
 
 def allowed(tolerance: ToleranceSpec, scale: Scale) -> Scale:
-    """How far an output may lie from its reference; rtol and atol that are left out are those of ``EXACT``."""
+    """The allowed difference of an output from its reference; rtol and atol default to those of ``EXACT``."""
     rtol, atol = (
         default if value is None else value
         for value, default in ((tolerance.rtol, EXACT.rtol), (tolerance.atol, EXACT.atol))
@@ -112,7 +112,7 @@ def allowed(tolerance: ToleranceSpec, scale: Scale) -> Scale:
 
 
 def fitting(tolerance: ToleranceSpec, source: onnx.ModelProto) -> ToleranceSpec:
-    """The tolerance of a model: where nobody asked for one, a wider one if the model computes in half precision."""
+    """The tolerance of a model: unless one was asked for, a wider one if the model computes in half precision."""
     return EXACT_IN_HALVES if tolerance is EXACT and computes_in_halves(source) else tolerance
 
 

@@ -1,4 +1,4 @@
-"""Where two models part: the first inner tensor that they both have and that differs."""
+"""Where two models diverge: the first inner tensor that both have and that differs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Compiled models with one thing wrong: what a proof that sees has to catch.
+"""Compiled models with one fault, which validation must catch.
 
-Each mutant is a fault that a converter of streams has made in earnest: a cache that is a frame short, a mask that is
+Each mutant is a fault that streaming converters have really had: a cache that is a frame short, a mask that is
 shifted, inverted or not there, a table of positions that restarts, a tail that is not masked, a state that is never
 carried, two that are swapped, a first value that is not the model's, a delay or a length that is off by one.
 """
@@ -47,7 +47,7 @@ class Mutant:
 
 
 def mutants_of(parts: Parts) -> list[Mutant]:
-    """Every fault that can be put into a compiled model, one at a time."""
+    """Every fault that can be injected into a compiled model, one at a time."""
     return [
         *states_not_carried(parts),
         *states_swapped(parts),
@@ -72,7 +72,7 @@ def states_not_carried(parts: Parts) -> Iterator[Mutant]:
 
 
 def states_swapped(parts: Parts) -> Iterator[Mutant]:
-    """Of states of one shape and type each and the next."""
+    """Swaps each state with the next of the same shape and type."""
     alike: dict[tuple[Any, ...], list[StateEntry]] = {}
     for state in parts.manifest.states:
         alike.setdefault((tuple(state.shape), state.dtype), []).append(state)
@@ -88,7 +88,7 @@ def states_swapped(parts: Parts) -> Iterator[Mutant]:
 
 
 def first_values_changed(parts: Parts) -> Iterator[Mutant]:
-    """Zeros where there are others, and ones where there are zeros."""
+    """First values that are zeros in place of others, or ones in place of zeros."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
         if not first.size:
@@ -180,7 +180,7 @@ def place_of(node: onnx.NodeProto) -> str:
 
 
 def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
-    """A model that takes every chunk for a whole one."""
+    """A model that takes every chunk to be full."""
     name, chunk = parts.manifest.valid_frames, parts.manifest.chunk
     if name is None or chunk is None:
         return
@@ -247,7 +247,7 @@ def counted_tensors(parts: Parts) -> set[str]:
 
 
 def manifests_off_by_one(parts: Parts) -> Iterator[Mutant]:
-    """Delays and lengths that the client counts wrongly."""
+    """Delays and lengths that are off by one for the client."""
     for index, output in enumerate(parts.manifest.outputs):
         if output.axis is None:
             continue

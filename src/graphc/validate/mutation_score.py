@@ -1,4 +1,4 @@
-"""Whether the validation of a compiled model sees its faults: each is put into it, and the random streams are run."""
+"""Whether the validation of a compiled model detects faults: each is injected, and the random streams are run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDING = 20.0
 
 @dataclass(frozen=True)
 class Judged:
-    """What the validation said of one fault.
+    """The verdict of the validation on one fault.
 
     ``caught``: an output differs. ``hidden``: one moves by far more than rounding, but the tolerance allows it.
     ``harmless``: none moves, also on no other stream that was tried. ``missed``: one does on another stream.
@@ -53,7 +53,7 @@ class Proof:
 
     Args:
         trials: its streams.
-        thorough: more of them, on which a fault that those do not see is tried.
+        thorough: more of them, on which a fault that those do not detect is tried.
     """
 
     parts: Parts
@@ -62,7 +62,7 @@ class Proof:
     tolerance: ToleranceSpec
 
     def judge_all(self, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Judged]:
-        """Every fault, judged."""
+        """The verdict on every fault."""
         mutants = mutants_of(self.parts)
         found: list[Judged] = []
         for done, mutant in enumerate(mutants):
@@ -86,7 +86,7 @@ class Proof:
             return Judged(mutant, "missed", described(missed))
         if any(shows):
             seen, own = (moved if shows[0] else further), self.own_error
-            reason = f"moves an output by {seen:.2g} of what the tolerance allows; of rounding it is {own:.2g}"
+            reason = f"moves an output by {seen:.2g} of the tolerance; rounding takes {own:.2g}"
             return Judged(mutant, "hidden", reason)
         longest = max((t.frames for t in [*self.trials, *self.thorough]), default=0)
         tried = f"{len(self.trials) + len(self.thorough)} streams of up to {longest} frames"
@@ -97,11 +97,11 @@ class Proof:
 
     @cached_property
     def own_error(self) -> float:
-        """How far the sound model lies from its reference, over what the tolerance allows."""
+        """The difference of the intact model from its reference, over the tolerance."""
         return self.error(self.session(self.parts), [*self.trials, *self.thorough])
 
     def error(self, session: StreamSession, trials: Sequence[ValidationStream]) -> float:
-        """How far the outputs lie from the reference on some streams, over what the tolerance allows."""
+        """The difference of the outputs from the reference on some streams, over the tolerance."""
         ratio = 0.0
         for trial, outputs in zip(trials, stream_all(session, [t.feeds for t in trials]), strict=True):
             for name, want in trial.want.items():
@@ -143,7 +143,7 @@ def mutation_lines(judged: Sequence[Judged]) -> list[str]:
     counts = counts_of(judged)
     lines = [f"{len(judged)} faults: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
     if counts["hidden"]:
-        lines.append("what is hidden shows with a smaller validate.tolerance, or on a trained model")
+        lines.append("hidden faults show with a smaller validate.tolerance, or on a trained model")
     lines += [f"{j.verdict}: {j.mutant.name}: {j.reason}" for j in judged if j.verdict not in ("caught", "harmless")]
     alike: dict[str, list[str]] = {}
     for j in judged:

@@ -20,7 +20,7 @@ def compare_on_device(
     trials: Sequence[ValidationStream],
     tolerance: ToleranceSpec,
 ) -> list[Difference]:
-    """How far a converted model lies from the offline model, and what its states do in the ONNX model.
+    """The difference of a converted model from the offline model, and the effect of its states in the ONNX model.
 
     Outputs are compared in the frames that a client hands out. A stream that is silent at both ends comes last: its
     reference is the compiled model.
@@ -46,7 +46,7 @@ def handed_over(
 ) -> list[Difference]:
     """The outputs of the ONNX model that goes on from the target's states, at a few calls of a stream.
 
-    Two runtimes may hold other numbers in frames that do not exist; what a state does to an output must be the same.
+    Two runtimes may differ in frames that do not exist, but a state must have the same effect on the outputs.
     """
     calls, theirs = recorded(onnx, trial.feeds), recorded(native, trial.feeds)
     names = {s.input: s.output for s in onnx.manifest.states}

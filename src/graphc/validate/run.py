@@ -1,4 +1,4 @@
-"""The proof by running: random streams through the compiled model, chunk by chunk, against the offline model."""
+"""Runs random streams through the compiled model, chunk by chunk, and compares with the offline model."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def compare_all(
     want: list[dict[str, Array]],
     tolerance: ToleranceSpec,
 ) -> list[Difference]:
-    """Every output of every trial against what it should be."""
+    """Every output of every trial against its reference."""
     return [
         compare(name, reference[name], of_stream(outputs[name], reference[name]), entry.along, tolerance, trial.frames)
         for trial, outputs, reference in zip(trials, got, want, strict=True)
@@ -151,7 +151,7 @@ def compare_session(
 
 @dataclass(frozen=True)
 class StateSensitivity:
-    """How far the outputs move when one state is disturbed, over what the tolerance allows."""
+    """How far the outputs move when one state is disturbed, over the tolerance."""
 
     state: str
     ratio: float
@@ -186,7 +186,7 @@ def sight_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceS
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Which part of which state is changed."""
+    """The part of a state that is disturbed."""
 
     state: str
     place: tuple[slice, ...]
@@ -195,7 +195,7 @@ class Disturbance:
 def seen_at(
     what: Disturbance, session: StreamSession, calls: list[RecordedCall], moments: list[int], allowed: dict[str, float]
 ) -> float:
-    """The most that a disturbance moves an output, over some calls, until it is far beyond what is allowed."""
+    """The most that a disturbance moves an output, over some calls, until it is far beyond the tolerance."""
     ratio = 0.0
     for moment in moments:
         for sign in (1.0, -1.0):
@@ -225,7 +225,7 @@ def recorded(session: StreamSession, feeds: Feeds) -> list[RecordedCall]:
 
 
 def allowance(value: Array, tolerance: ToleranceSpec) -> float:
-    """How far an output may lie from its reference."""
+    """The allowed difference of an output from its reference."""
     return max(allowed(tolerance, scale_of(value.astype(np.float64), tolerance)), 1e-30)
 
 
@@ -239,7 +239,7 @@ def moved_by(
 ) -> float:
     """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed.
 
-    Whole numbers may be places in a table, which a model does not look up beyond its end.
+    Integers may be indices of a table, which must not point beyond its end.
     """
     states = {s.input: s.output for s in session.manifest.states}
     held = {name: calls[moment].feeds[name] for name in states}
@@ -288,7 +288,7 @@ def disturbed(value: Array, moment: int, sign: float) -> Array:
 def validate_offline(
     before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec, exact: bool
 ) -> list[Difference]:
-    """A model that does not stream: whole runs of both on the same inputs."""
+    """For a model that does not stream: whole runs of both on the same inputs."""
     try:
         session = Session(after, exact=exact)
     except RunError as err:

@@ -1,4 +1,4 @@
-"""How validation runs a model whose streams have clocks of their own: they begin and end at different times."""
+"""Runs a model whose streams have their own clocks, so that they begin and end at different times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
         self.given: list[Arrays] = []
 
     def next_chunk(self, frames: int) -> Arrays:
-        """So many input frames more, or what is left of them."""
+        """The next input frames, or what is left of them."""
         chunk: Arrays = {}
         for name, value in self.streams.items():
             axis = self.entries[name].along or 0

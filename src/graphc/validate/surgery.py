@@ -1,4 +1,4 @@
-"""Changes of one place in a compiled model."""
+"""Changes one place of a compiled model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Surgery:
             renamed_reads(reader, name, new)
 
     def behind_node(self, output: str, instead: Callable[[Surgery, str], str]) -> None:
-        """Lets something made of a node's output stand for it everywhere."""
+        """Replaces a node's output everywhere by something made of it."""
         nodes = self.proto.graph.node
         index = next(i for i, n in enumerate(nodes) if output in n.output)
         before = f"{output}//before"

@@ -1,4 +1,4 @@
-"""The random streams and recordings that a model is validated on, and what the reference gives for them."""
+"""The random streams and recordings that a model is validated on, and the reference outputs for them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONGEST_RECORDED_MS = 60_000
 
 
 class Reference(Protocol):
-    """What equal means: the reference outputs of a stream."""
+    """The reference for a stream, which defines what equal means."""
 
     offline: Offline
 
@@ -45,7 +45,7 @@ class Reference(Protocol):
         """A random stream of so many frames, or None where the offline model does not take that length."""
 
     def of(self, frames: int, feeds: Feeds) -> ValidationStream:
-        """What is to come of a stream."""
+        """The expected outputs of a stream."""
 
 
 class WholeReference:
@@ -115,7 +115,7 @@ class WindowReference:
 
 
 class StepReference:
-    """A model whose states already are ports, driven chunk by chunk as it came."""
+    """A model whose states are already ports, run chunk by chunk as exported."""
 
     def __init__(self, offline: Offline, model: Model):
         self.offline = offline
@@ -169,7 +169,7 @@ class Bounds(Protocol):
 
 @dataclass(frozen=True)
 class Ends:
-    """Where streams should end, so that a count that is off by one shows.
+    """Where streams should end, to expose a count that is off by one.
 
     Args:
         lengths: of the outputs, for so many input frames.
@@ -235,8 +235,8 @@ def draw(
         )
     if not any(np.isfinite(v).any() for t in trials for v in t.want.values() if v.dtype.kind in "fiub"):
         raise ModelError(
-            "the offline model gives no finite number on random streams, so that nothing can be compared",
-            hint="say what values its inputs take: stream.inputs.NAME.range",
+            "the offline model gives no finite number on random streams, so nothing can be compared",
+            hint="give the range of its inputs: stream.inputs.NAME.range",
         )
     return trials
 

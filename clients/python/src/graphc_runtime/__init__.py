@@ -5,8 +5,8 @@ for frames in microphone:
     print(session.push(frames))
 print(session.flush())
 
-onnxruntime reports on models and machines to its makers and stores a device id, unless the environment says otherwise
-when it is first imported; importing this says so (``ORT_DISABLE_TELEMETRY=1``) where nobody has set that variable.
+onnxruntime sends telemetry on models and machines, and stores a device id, unless ``ORT_DISABLE_TELEMETRY`` is set
+when it is first imported. Importing graphc_runtime sets the variable to 1 if it is not set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client of many streams in one call: each begins and ends when it does."""
+"""The client of many streams in one call, each of which begins and ends at its own time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer
 
 
 class Slot(StreamBuffer):
-    """One place of the batch: a stream, or none."""
+    """One slot of the batch, with a stream or empty."""
 
     def __init__(self, manifest: Manifest):
         super().__init__(manifest)
@@ -37,15 +37,15 @@ class Slot(StreamBuffer):
 class BatchSession:
     """Runs a compiled model on several streams at once, by ``stream.clocks: own``.
 
-    A stream takes part in a call where it has frames for it; the states of the others stay as they are. What a stream
-    gives is what it would give alone.
+    A stream takes part in a call where it has frames for it; the states of the others stay as they are. A stream gives
+    what it would give alone.
 
     Args:
         model: the path of a compiled model or of its manifest; or one in memory.
         threads: onnxruntime's intra-op threads.
 
     Errors:
-        ModelError: no compiled model, or one whose streams share a clock.
+        ModelError: not a compiled model, or one whose streams share a clock.
 
     Example:
         session = BatchSession("tagger.stream.onnx")
@@ -80,7 +80,7 @@ class BatchSession:
         """Begins a stream; the number of its place.
 
         Errors:
-            InputError: every place is taken.
+            InputError: every slot is taken.
         """
         for number, slot in enumerate(self.slots):
             if not slot.open:
@@ -115,7 +115,7 @@ class BatchSession:
         slot.finished = True
 
     def drop(self, number: int) -> None:
-        """Frees the place of a stream at once: nothing more comes of it.
+        """Frees the place of a stream at once, without its tail.
 
         Errors:
             InputError: no such stream.
@@ -123,7 +123,7 @@ class BatchSession:
         self.stream(number).open = False
 
     def step(self) -> dict[int, Arrays]:
-        """One call for all streams that have a chunk or are finished: what is new of each; nothing where none has."""
+        """One call for all streams that have a chunk or are finished; returns the new outputs of each."""
         calls = [slot.next_call() for slot in self.slots]
         taking = {number for number, (frames, _) in enumerate(calls) if frames}
         if taking:
@@ -182,8 +182,8 @@ class BatchSession:
             for name in [n for n in slot.statics if self.axes[n] is None]:
                 if not np.array_equal(slot.values[name], first.values[name]):
                     raise InputError(
-                        f"the static input '{name}' is one for all streams, and stream {number} has another value",
-                        hint="give it an axis for the batch in the model, or run such streams in batches of their own",
+                        f"all streams share the static input '{name}', and stream {number} has another value",
+                        hint="give it an axis for the batch in the model, or run such streams in separate batches",
                     )
 
     def rows(self, results: Arrays, number: int) -> Arrays:

@@ -37,7 +37,7 @@ class Calls(Protocol):
         ...
 
     def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
-        """States with some entries of others. The states may be changed in place, the others are not."""
+        """States with some entries replaced by others'. The states may be changed in place, the others are not."""
         ...
 
 
@@ -49,7 +49,7 @@ def calls_of(manifest: Manifest, runner: Runs) -> Calls:
 
 
 class PlainCalls:
-    """Calls that take and give arrays, or what another runtime keeps."""
+    """Calls that take and give arrays, or values held by another runtime."""
 
     def __init__(self, manifest: Manifest, runner: Runs):
         self.manifest, self.runner = manifest, runner
@@ -78,7 +78,7 @@ class BoundCalls:
     """Calls on memory that is bound once. States are written into one of two sets of buffers and read from the other,
     so that nothing copies them.
 
-    A binding is made for each pair of sets; more than two sets come up only while somebody holds earlier states.
+    A binding is made for each pair of sets; there are more than two sets only while earlier states are held.
     """
 
     def __init__(self, manifest: Manifest, runner: OrtModel):
@@ -146,7 +146,7 @@ class BoundCalls:
 
 
 class BoundStates(Mapping[str, Array]):
-    """The states that a call left, by input; each is copied when somebody reads it."""
+    """The states that a call left, by input; each is copied when it is read."""
 
     __slots__ = ("holder", "owner")
 

@@ -1,4 +1,4 @@
-"""``graphc-stream MODEL [FILE]``: streams a file or noise through a compiled model; says what comes, and how fast."""
+"""``graphc-stream MODEL [FILE]``: streams a file or noise through a compiled model; prints outputs and speed."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def main(words: list[str] | None = None) -> int:
         "model", type=Path, help="a model that graphc compiled, its manifest, or the folder of a pipeline"
     )
     parser.add_argument(
-        "file", type=Path, nargs="?", help="a .wav of 16 bits for a model of samples, or an .npy; noise if none"
+        "file", type=Path, nargs="?", help="a 16-bit .wav for a model of samples, or an .npy; default: noise"
     )
-    parser.add_argument("-o", "--output", type=Path, help="an .npz that gets every output whole; of a denoiser a .wav")
-    parser.add_argument("--target", help="the runtime, one of the manifest's targets; onnxruntime if none")
+    parser.add_argument("-o", "--output", type=Path, help="an .npz to save every output in; for a denoiser a .wav")
+    parser.add_argument("--target", help="the runtime, one of the manifest's targets; default: onnxruntime")
     options = parser.parse_args(words)
     try:
         if options.model.is_dir() or options.model.name == PIPELINE_MANIFEST:
@@ -60,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def decided(options: argparse.Namespace) -> None:
-    """Streams through a pipeline, and says what it heard and when."""
+    """Streams through a pipeline, and prints what it heard and when."""
     if options.target is not None:
         raise InputError("a pipeline runs in onnxruntime", hint="leave --target out")
     pipeline = Pipeline(options.model)
@@ -89,7 +89,7 @@ def decided(options: argparse.Namespace) -> None:
 
 
 def show(line: str, final: bool) -> None:
-    """Prints what stays; what may change is written over by the next line, and on a terminal alone."""
+    """Prints final lines; those that may change go only to a terminal, where the next line overwrites them."""
     if final:
         print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)
     elif sys.stdout.isatty():
@@ -107,7 +107,7 @@ def told(event: Event | Transcript) -> str:
 
 def check_output(path: Path | None, suffix: str = ".npz") -> None:
     if path is not None and path.suffix != suffix:
-        raise InputError(f"'{path}' is no {suffix}", hint=f"outputs are kept in a {suffix}")
+        raise InputError(f"'{path}' is not a {suffix}", hint=f"outputs are saved as {suffix}")
 
 
 def write_sound(session: StreamSession, samples: Array, path: Path) -> None:
@@ -154,7 +154,7 @@ def streamed(options: argparse.Namespace) -> None:
 def first_stream(session: StreamSession) -> str:
     if len(session.streams) + len(session.statics) > 1:
         raise InputError(
-            f"the model takes {', '.join([*session.streams, *session.statics])}, and a file holds one of them",
+            f"the model takes {', '.join([*session.streams, *session.statics])}, and a file holds only one",
             hint="write the loop: graphc client MODEL --language python -o DIR",
         )
     return next(iter(session.streams))
@@ -179,7 +179,7 @@ def read(session: StreamSession, path: Path) -> Array:
     """The frames of a file, in the shape of the stream input.
 
     Errors:
-        InputError: no .wav of 16 bits and no .npy, or one that does not fit.
+        InputError: neither a 16-bit .wav nor an .npy, or one that does not fit.
     """
     name = first_stream(session)
     entry = session.streams[name]
@@ -187,7 +187,7 @@ def read(session: StreamSession, path: Path) -> Array:
         try:
             value = np.asarray(np.load(path, allow_pickle=False))
         except (ValueError, EOFError) as err:
-            raise InputError("not an .npy file of numbers, or a truncated one", where=str(path)) from err
+            raise InputError("not an .npy file of numbers, or truncated", where=str(path)) from err
         try:
             session.fitting(name, value)
         except InputError as err:
@@ -203,26 +203,28 @@ def read(session: StreamSession, path: Path) -> Array:
     shape = [-1 if axis == entry.axis else int(size or 1) for axis, size in enumerate(entry.shape)]
     if entry.axis is None or any(size not in (1, -1) for size in shape):
         raise InputError(
-            f"'{name}' takes features {wanted(entry)}, not samples", hint="give them in an .npy", where=str(path)
+            f"'{name}' takes features {wanted(entry)}, not samples", hint="save features as .npy", where=str(path)
         )
     if width != 2 or channels != 1:
-        raise InputError(f"it has {channels} channels of {8 * width} bits", hint="save one of 16 bits", where=str(path))
+        raise InputError(
+            f"it has {channels} channels of {8 * width} bits", hint="save one channel of 16 bits", where=str(path)
+        )
     if session.manifest.frame_ms and abs(rate * session.manifest.frame_ms / 1000 - 1) > WRONG_RATE:
         heard = round(1000 / session.manifest.frame_ms)
         raise InputError(
-            f"it has {rate} samples a second, where the model takes {heard}", hint="resample it", where=str(path)
+            f"it has {rate} samples a second, but the model takes {heard}", hint="resample it", where=str(path)
         )
     return (np.frombuffer(raw, "<i2") / np.float32(32768)).astype(np.float32).reshape(shape)
 
 
 def wanted(entry: PortEntry) -> list[int | str | None]:
-    """The shape of any number of frames."""
+    """The shape for any number of frames."""
     shape: list[int | str | None] = ["any" if a == entry.axis else s for a, s in enumerate(entry.shape)]
     return ["any", *shape] if entry.is_step else shape
 
 
 def pieces(session: StreamSession, feeds: Arrays) -> Iterator[Arrays]:
-    """A call's frames of every input, one behind the other; static inputs come with the first."""
+    """The frames of each call, for every input; static inputs come with the first."""
     rest = {name: value for name, value in feeds.items() if name in session.streams}
     first = {name: value for name, value in feeds.items() if name in session.statics}
     while any(value.shape[session.streams[name].along or 0] for name, value in rest.items()):

@@ -1,4 +1,4 @@
-"""Every way in which a client says no, and the exit status that goes with it."""
+"""All errors of a client, each with its exit status."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ class RunError(Exception):
 
 
 def first_line(err: Exception) -> str:
-    """What an exception says, in one line of at most 400 characters."""
+    """The text of an exception, in one line of at most 400 characters."""
     text = " ".join(str(err).split())
     return text if len(text) <= 400 else text[:397] + "..."

@@ -1,4 +1,4 @@
-"""A stream between an audio callback, which only feeds, and a worker thread, which makes the calls."""
+"""A stream that an audio callback feeds, while a worker thread makes the calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Live:
         session: where the stream goes.
         heard: takes what is new, in the worker's thread.
         most: frames that may wait.
-        behind: what to do where more wait: go on with all of them (at once, where calls have any size), drop the
+        behind: what to do if more wait: go on with all of them (at once, if calls have any size), drop the
             oldest, or stop.
 
     Attributes:
@@ -87,7 +87,7 @@ class Live:
             self.error = err
 
     def next_frames(self) -> Array | None:
-        """All that waits, once there is something; None at the end.
+        """Waits for frames and returns all that are there; None at the end.
 
         Errors:
             ModelError: the device does not keep up, and the option says to stop.

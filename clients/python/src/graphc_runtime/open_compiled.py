@@ -1,4 +1,4 @@
-"""A compiled model of a path: its manifest, first values and runtime, which have to fit each other."""
+"""Opens a compiled model: its manifest, first values and runtime, which must fit each other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def opened(model: str | Path | Compiled, threads: int, exact: bool = False, targ
     """A compiled model, read where a path is given, whose manifest fits it.
 
     Errors:
-        ModelError: no compiled model, or a manifest or first values that lie.
+        ModelError: not a compiled model, or a manifest or first values that do not fit it.
         InstallError: the target's runtime is not installed.
         TargetError: it does not take its file.
     """

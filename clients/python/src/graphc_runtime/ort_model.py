@@ -89,7 +89,7 @@ def open_file(path: Path, threads: int = 1, exact: bool = False) -> OrtModel:
         return OrtModel(ort.InferenceSession(str(path), session_options(threads, exact), providers=PROVIDERS))
     except Exception as err:
         if "Protobuf parsing failed" in str(err):
-            raise ModelError("not an ONNX file, or a truncated one", where=str(path)) from err
+            raise ModelError("not an ONNX file, or truncated", where=str(path)) from err
         failed = RunError(first_line(err))
         raise ModelError(f"onnxruntime cannot run this model: {failed}", where=str(path), hint=failed.hint) from err
 
@@ -110,7 +110,7 @@ def load_op_library(path: str | Path) -> None:
         ort.SessionOptions().register_custom_ops_library(str(library))
     except Exception as err:
         raise ModelError(
-            f"onnxruntime does not load this library of custom ops: {first_line(err)}", where=str(path)
+            f"onnxruntime cannot load this library of custom ops: {first_line(err)}", where=str(path)
         ) from err
     if library not in OP_LIBRARIES:
         OP_LIBRARIES.append(library)

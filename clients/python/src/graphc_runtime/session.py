@@ -1,4 +1,4 @@
-"""The client: feeds a compiled model chunk by chunk by its manifest, and nothing else."""
+"""The client: feeds a compiled model chunk by chunk, guided by its manifest alone."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class StreamSession(StreamBuffer):
             frames: an array, where there is one stream input, or arrays by input name. Any number of frames.
             named: the same by keyword. Static inputs are given once, with the first frames.
 
-        An output without time has a value for each call that these frames filled, behind each other on its first axis.
+        An output without time has a value for each call that these frames filled, joined along its first axis.
 
         Errors:
             InputError: a name, shape or dtype that does not fit, too many frames, or frames after the flush.
@@ -149,13 +149,13 @@ class StreamSession(StreamBuffer):
         """Goes on from a snapshot of this session, or of another one over the same model.
 
         Errors:
-            InputError: no snapshot, or states of other names, shapes or types: another model. Weights are not compared.
+            InputError: not a snapshot, or one of another model, by names, shapes and types of states.
         """
         if not isinstance(snapshot, Snapshot):
-            raise InputError(f"a snapshot is needed, not a {type(snapshot).__name__}")
+            raise InputError(f"expected a snapshot, not a {type(snapshot).__name__}")
         states = {s.input: (tuple(s.shape), s.dtype) for s in self.manifest.states}
         if {n: (v.shape, str(v.dtype)) for n, v in snapshot.states.items()} != states:
-            raise InputError("the snapshot is of another model", hint="compile both with one spec")
+            raise InputError("the snapshot is of another model", hint="compile both with the same spec")
         self.states, self.flushed = dict(snapshot.states), snapshot.flushed
         self.put_back(snapshot.buffer)
 
@@ -189,7 +189,7 @@ class StreamSession(StreamBuffer):
         }
 
     def stream(self, source: Iterable[Array | Mapping[str, Array]]) -> Iterator[Arrays]:
-        """Pushes what comes from an iterable and yields what is new; the last item is the tail."""
+        """Pushes the items of an iterable and yields the new outputs; the last item is the tail."""
         self.reset()
         for frames in source:
             yield self.push(frames)
@@ -205,11 +205,11 @@ def reset_after_s(reset: ResetInSilence, manifest: Manifest) -> float:
     """Seconds after which a stream may end.
 
     Errors:
-        ModelError: nothing says how long a frame or a stream lasts.
+        ModelError: the duration of a frame or of a stream is not known.
     """
     seconds = manifest.reset_s if reset.after_s is None else reset.after_s
     if manifest.frame_ms is None:
-        raise ModelError("nothing says how long a frame lasts", hint="set stream.frame_ms and compile again")
+        raise ModelError("the duration of a frame is not known", hint="set stream.frame_ms and compile again")
     if seconds is None:
-        raise ModelError("nothing says after which time to reset", hint="give ResetInSilence an after_s")
+        raise ModelError("the time to reset after is not known", hint="give ResetInSilence an after_s")
     return float(seconds)

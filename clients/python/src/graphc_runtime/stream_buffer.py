@@ -22,7 +22,7 @@ BUFFERED = ("buffers", "pushed", "values", "given", "returned", "waiting", "fed"
 
 
 def one_after_the_other(values: list[Array], entry: PortEntry) -> Array:
-    """The values of an output without time, one of each call, behind each other on their first axis."""
+    """The values of an output without time, one per call, joined along their first axis."""
     if len(values) == 1:
         return values[0]
     rows = [np.atleast_1d(value) for value in values]
@@ -87,11 +87,11 @@ class StreamBuffer:
         self.fed = 0
 
     def kept(self) -> dict[str, Any]:
-        """A copy of what is buffered; the arrays themselves are never changed."""
+        """A copy of the buffers; the arrays themselves are never changed."""
         return {name: copied(getattr(self, name)) for name in BUFFERED}
 
     def put_back(self, kept: Mapping[str, Any]) -> None:
-        """Buffers again what a copy holds."""
+        """Restores the buffers from such a copy."""
         for name in BUFFERED:
             setattr(self, name, copied(kept[name]))
 
@@ -123,10 +123,10 @@ class StreamBuffer:
         entry = self.streams.get(name) or self.statics.get(name)
         if entry is None:
             known = ", ".join([*self.streams, *self.statics])
-            raise InputError(f"'{name}' is no input of the model", hint=f"known: {known}")
+            raise InputError(f"'{name}' is not an input of the model", hint=f"known: {known}")
         dtype = self.dtypes[name]
         if value.dtype != dtype:
-            raise InputError(f"'{name}' is {value.dtype}, where the model takes {dtype}")
+            raise InputError(f"'{name}' is {value.dtype}, but the model takes {dtype}")
         given = list(value.shape)
         if entry.is_step and len(value.shape) == len(entry.shape):
             value = value[None]
@@ -138,13 +138,13 @@ class StreamBuffer:
         if not fits:
             frames = ", ".join(["frames", *(str(size) for size in entry.shape)])
             raise InputError(
-                f"'{name}' has the shape {given}, where the model takes {entry.shape}",
+                f"'{name}' has the shape {given}, but the model takes {entry.shape}",
                 hint=f"several frames are one array of [{frames}]" if entry.is_step else None,
             )
         return value
 
     def all_fitting(self, named: Mapping[str, Array]) -> Arrays:
-        """The same of several inputs. Nothing is buffered, so that a push which is refused takes nothing.
+        """The same for several inputs. Nothing is buffered, so that a refused push takes nothing.
 
         Errors:
             InputError: one of them does not fit.
@@ -165,7 +165,7 @@ class StreamBuffer:
         limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
             self.pushed[name] -= value.shape[entry.along]
-            raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() in time")
+            raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() earlier")
         if value.shape[entry.along]:
             self.buffers[name].append(value)
 
@@ -193,7 +193,7 @@ class StreamBuffer:
         return max(counts.values())
 
     def check_length(self, total: int) -> None:
-        """Refuses to end a stream that is shorter than the model streams rightly.
+        """Refuses to end a stream that is too short for the model to stream correctly.
 
         Errors:
             InputError: names the shortest stream.
@@ -202,7 +202,7 @@ class StreamBuffer:
         gives = any(not entry.is_stream or entry.length_of(total) > 0 for entry in self.outputs.values())
         if 0 < total < least and gives:
             raise InputError(
-                f"a stream of {total} frames, where the model gives what it gives offline from {least} frames on",
+                f"a stream of {total} frames is too short: the model equals the offline one from {least} frames on",
                 hint="drop the stream, or go on with it",
             )
 
@@ -253,7 +253,7 @@ class StreamBuffer:
                 self.waiting[name].append(value.take(range(early, count), axis=entry.along) if early else value)
 
     def taken_out(self, total: int) -> Arrays:
-        """The frames that wait and surely exist after ``total`` input frames; others may yet be cut by the end."""
+        """The waiting frames that certainly exist after ``total`` input frames; the end may still cut others."""
         found: Arrays = {}
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []

@@ -18,7 +18,7 @@ from graphc.cli.command import JSON, SPECS, Failures, command, runs_models, show
     "--targets",
     multiple=True,
     metavar="NAME",
-    help="Time a target of the spec too, or all; may be given again.",
+    help="Also time a target of the spec, or all; repeatable.",
 )
 @command
 @runs_models

@@ -10,7 +10,7 @@ from graphc.cli.command import JSON, Failures, command
 
 
 @click.command("cache")
-@click.option("--clear", "clears", is_flag=True, help="Remove all that nobody uses now.")
+@click.option("--clear", "clears", is_flag=True, help="Remove all entries not in use.")
 @JSON
 @command
 def cache_command(failures: Failures, clears: bool, as_json: bool) -> None:

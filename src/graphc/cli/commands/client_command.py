@@ -14,14 +14,14 @@ from graphc.system.files import write_all
 
 @click.command("client")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--language", type=click.Choice(sorted(PROJECTS)), required=True, help="That of the device.")
-@click.option("-o", "folder", type=click.Path(path_type=Path), required=True, help="The folder to write; a new one.")
+@click.option("--language", type=click.Choice(sorted(PROJECTS)), required=True, help="The language of the project.")
+@click.option("-o", "folder", type=click.Path(path_type=Path), required=True, help="The folder to write; must be new.")
 @command
 def client_command(failures: Failures, output: Path, language: str, folder: Path) -> None:
     """Write a small project that streams what was compiled: C++, Python or a web page."""
     compiled = compiled_files(output)
     made = project_of(compiled, language)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError("it is there already", where=str(folder), hint="give another folder, or remove it")
+        raise OutputError("it exists already", where=str(folder), hint="give another folder, or remove it")
     write_all({folder / name: content for name, content in made.items()})
     click.echo(f"wrote {len(made)} files to {folder}; to stream: {how_to_run(compiled, language, folder)}")

@@ -20,12 +20,12 @@ from graphc.system.files import write_all
 @click.command("compile")
 @SPECS
 @JSON
-@click.option("--verbose", "-v", is_flag=True, help="Print what each pass did, and what it left and why.")
+@click.option("--verbose", "-v", is_flag=True, help="Print what each pass did, what it left, and why.")
 @click.option("--force", is_flag=True, help="Compile even if nothing changed since the outputs were written.")
-@click.option("--depfile", type=click.Path(path_type=Path), help="Write the dependencies for make and ninja there.")
-@click.option("--report-on-failure", type=click.Path(path_type=Path), help="Keep a report there if compiling fails.")
+@click.option("--depfile", type=click.Path(path_type=Path), help="Write dependencies for make and ninja to this file.")
+@click.option("--report-on-failure", type=click.Path(path_type=Path), help="Write a report here if compiling fails.")
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="A target beside the spec's; may be given again."
+    "--target", "targets", multiple=True, metavar="NAME", help="A target in addition to the spec's; repeatable."
 )
 @ALLOWED
 @command
@@ -43,7 +43,7 @@ def compile_command(
 ) -> None:
     """Run a spec's passes, validate after each, and write the outputs."""
     if depfile is not None and depfile.exists() and not is_depfile(depfile):
-        raise SpecError("the depfile would overwrite a file that is none", where=str(depfile))
+        raise SpecError("the depfile would overwrite a file that is not a depfile", where=str(depfile))
     rules: list[str] = []
     reports: list[Any] = []
     for spec in specs:
@@ -85,7 +85,7 @@ def compiled_pipeline(
     """The record of a pipeline's compilation.
 
     Errors:
-        SpecError: an option that is of one model alone.
+        SpecError: an option that is for one model only.
         GraphcError: every kind.
     """
     for option, given in (("--target", targets), ("--depfile", depfile)):
@@ -104,7 +104,7 @@ def compiled_pipeline(
 
 
 def show_stages(name: str, record: dict[str, Any], verbose: bool) -> None:
-    """What the passes of every stage warn of, and what each did where that is asked for."""
+    """Prints what the passes of every stage warn of and, if asked, what each did."""
     for stage, data in record["stages"].items() if not record.get("up_to_date") else ():
         for line in warnings_of(data):
             click.echo(f"graphc: warning: {name}: {stage}: {one_line(line)}", err=True)
@@ -148,7 +148,7 @@ def make_rule(target: Path, sources: list[Path]) -> str:
 
 
 def warnings_of(data: dict[str, Any]) -> list[str]:
-    """What passes of a report warn of; nothing where nothing was compiled anew."""
+    """The warnings of a report's passes; none if nothing was compiled."""
     if data.get("up_to_date"):
         return []
     said = [f"{record['name']}: {text}" for record in data["passes"] for text in record["warnings"]]
@@ -156,7 +156,7 @@ def warnings_of(data: dict[str, Any]) -> list[str]:
 
 
 def fallbacks_of(data: dict[str, Any]) -> list[str]:
-    """What targets that are checked by their documents do not take, a line each."""
+    """The nodes that targets checked by their documents do not take, a line each."""
     lines = []
     for name, target in data["targets"].items():
         if found := target["findings"]:
@@ -168,7 +168,7 @@ def fallbacks_of(data: dict[str, Any]) -> list[str]:
 
 
 def pass_notes(data: dict[str, Any]) -> list[str]:
-    """What every pass of a report says of itself, and what came of each target, a line each."""
+    """The notes of every pass of a report, and the outcome for each target, a line each."""
     passes = [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]
     return [*passes, *(f"target {name}: {target_note(target)}" for name, target in data["targets"].items())]
 

@@ -18,7 +18,7 @@ from graphc.system.files import write_all
 @click.command("init")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Write the spec there instead of to the terminal."
+    "--output", "-o", type=click.Path(path_type=Path), help="Write the spec to this file instead of the terminal."
 )
 @told_options
 @command

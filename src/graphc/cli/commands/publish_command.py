@@ -14,17 +14,15 @@ from graphc.cli.command import JSON, Failures, command
 @click.command("publish")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--to", "tracker", type=click.Choice(["mlflow", "wandb"]), default="mlflow", show_default=True)
-@click.option("--address", metavar="URI", help="Of MLflow's tracking server; MLFLOW_TRACKING_URI says it otherwise.")
+@click.option("--address", metavar="URI", help="Address of MLflow's tracking server; default: MLFLOW_TRACKING_URI.")
 @click.option("--experiment", default="graphc", show_default=True, help="The experiment or project of the run.")
-@click.option(
-    "--register", "registered", metavar="NAME", help="A name in the model registry, of which it is a version."
-)
+@click.option("--register", "registered", metavar="NAME", help="Register the model as a version of this name.")
 @click.option(
     "--file",
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A file that the model was made with, as the script that exported it; may be given again.",
+    help="A file that the model was made with, such as its export script; repeatable.",
 )
 @JSON
 @command
@@ -43,7 +41,7 @@ def publish_command(
     from graphc.tracking.run_record import run_record
 
     if tracker == "wandb" and address is not None:
-        raise TrackerError("--address is MLflow's", hint="wandb reads WANDB_BASE_URL")
+        raise TrackerError("--address is for MLflow", hint="wandb reads WANDB_BASE_URL")
     record = run_record(model, files)
     if tracker == "mlflow":
         from graphc.tracking.mlflow_tracker import to_mlflow

@@ -12,7 +12,7 @@ from graphc.spec.schema import Spec, json_schema
 
 
 @click.command("schema")
-@click.option("--pipeline", is_flag=True, help="Of a spec that joins several models.")
+@click.option("--pipeline", is_flag=True, help="The schema of a spec that joins several models.")
 @command
 def schema_command(failures: Failures, pipeline: bool) -> None:
     """Print the JSON Schema of a spec."""

@@ -1,4 +1,4 @@
-"""Tries many variants of a spec, and says which are worth a look."""
+"""Tries many variants of a spec, and shows the best ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graphc.cli.command import ALLOWED, JSON, Failures, command
+from graphc.cli.engine_options import engine_of, runs_on_engine
 from graphc.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
     from graphc.sweeps.sweep_file import SweepFile
 
 
-@click.command("sweep", epilog="A sweep that was stopped goes on where it was: call it again.")
+@click.command("sweep", epilog="A stopped sweep resumes when you call it again.")
 @click.argument("sweep", type=click.Path(path_type=Path))
-@click.option(
-    "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Trials at once, a process for each."
-)
-@click.option("--dask", metavar="ADDRESS", help="Run the trials on a Dask cluster, as tcp://10.0.0.1:8786.")
+@runs_on_engine
 @JSON
 @ALLOWED
 @command
@@ -32,12 +30,11 @@ def sweep_command(
 ) -> None:
     """Compile many variants of a spec, and compare their size, latency and accuracy."""
     from graphc.cli.terminal import ProgressBar
-    from graphc.sweeps.engines import cluster, processes
     from graphc.sweeps.sweep import run_sweep
     from graphc.sweeps.sweep_file import load_sweep
 
     file = load_sweep(sweep)
-    with cluster(dask) if dask else processes(jobs) as engine, ProgressBar(sweep.name) as bar:
+    with engine_of(jobs, dask) as engine, ProgressBar(sweep.name) as bar:
         found = run_sweep(file, engine, allowed, bar)
     if as_json:
         told = {"front": [asdict(r) for r in found.front], "best": asdict(found.best) if found.best else None}
@@ -46,14 +43,14 @@ def sweep_command(
         show(file, found)
     if found.best is None:
         raise ValidationError(
-            f"of {len(found.results)} variants none is within the budget",
+            f"none of the {len(found.results)} variants is within the budget",
             where=str(file.base.source.path),
             hint="the page shows by how much each misses it",
         )
 
 
 def show(file: SweepFile, found: Sweep) -> None:
-    """The front as a table on a terminal; where the page and the best spec are."""
+    """Prints the front as a table on a terminal, and where the page and the best spec are."""
     from graphc.cli.show_front import front_table
     from graphc.cli.terminal import console
     from graphc.sweeps.sweep import BEST, PAGE

@@ -1,4 +1,4 @@
-"""Lists the runtimes that a model can be made for."""
+"""Lists the runtimes that a model can be converted for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def details(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def row(device: Device) -> dict[str, Any]:
-    """A runtime, and the command that installs it where it does not run here."""
+    """A runtime, and the command that installs it if it is missing here."""
     version = device.version()
     return {
         "name": device.name,
@@ -58,6 +58,6 @@ def row(device: Device) -> dict[str, Any]:
 
 
 def words_of(annotation: Any) -> str:
-    """What an option may be, in words."""
+    """The allowed values of an option, in words."""
     values = [value for part in (get_args(annotation) or (annotation,)) for value in (get_args(part) or (part,))]
     return ", ".join(value if isinstance(value, str) else value.__name__ for value in values if value is not type(None))

@@ -8,10 +8,12 @@ import click
 
 from graphc.build.revalidate import drift_of, mutants_of_spec, validate_spec
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show
+from graphc.cli.engine_options import engine_of, runs_on_engine
 from graphc.cli.terminal import ProgressBar
 from graphc.diagnose.reproducer import bisect_spec
 from graphc.pipelines.validate_pipeline import validate_pipeline
-from graphc.spec.spec_file import PipelineFile, load_any_spec
+from graphc.recorded.check_recordings import check_recordings
+from graphc.spec.spec_file import PipelineFile, load_any_spec, load_spec
 
 
 @click.command("validate")
@@ -20,16 +22,22 @@ from graphc.spec.spec_file import PipelineFile, load_any_spec
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 10_000, min_open=True),
-    help="Follow the error against the float model over so many minutes of stream.",
+    help="Track the error against the float model over so many minutes of stream.",
 )
-@click.option("--mutants", is_flag=True, help="Put faults into the streaming model, and say which the comparison sees.")
+@click.option("--mutants", is_flag=True, help="Inject faults into the model, and list those that validation detects.")
 @click.option(
     "--bisect",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Find the first guilty pass and node of a spec that fails, and write what reproduces it there.",
+    help="For a spec that fails, find the first pass and node at fault, and write a reproducer to this folder.",
 )
-@click.option("--recordings", multiple=True, help="What is played then: a sound or feature file, or a folder of them.")
+@click.option(
+    "--recordings",
+    multiple=True,
+    metavar="PATH",
+    help="Compare on these recordings or saved features, or folders of them; with --minutes, play them. Repeatable.",
+)
+@runs_on_engine
 @ALLOWED
 @command
 @runs_models
@@ -41,14 +49,22 @@ def validate_command(
     mutants: bool,
     bisect: Path | None,
     recordings: tuple[str, ...],
+    jobs: int,
+    dask: str | None,
     allowed: tuple[Path, ...],
 ) -> None:
-    """Compare what was compiled with the offline model, on random streams."""
+    """Compare what was compiled with the offline model, on random streams or on recordings."""
+    compares_recordings = bool(recordings) and minutes is None
+    if compares_recordings and (mutants or bisect is not None):
+        raise click.UsageError("--recordings does not go with --mutants or --bisect.")
+    if (jobs > 1 or dask) and not compares_recordings:
+        raise click.UsageError("--jobs and --dask go with --recordings, without --minutes.")
     for spec in specs:
         with failures.caught():
-            if recordings and minutes is None:
-                raise click.UsageError("--recordings says what is played with --minutes.")
-            if mutants:
+            if compares_recordings:
+                with engine_of(jobs, dask) as engine, ProgressBar(spec.name) as bar:
+                    found = check_recordings(load_spec(spec), recordings, engine, bar)
+            elif mutants:
                 with ProgressBar(spec.name) as bar:
                     found = mutants_of_spec(spec, allowed, bar)
             elif bisect is not None:
@@ -66,3 +82,5 @@ def validate_command(
             show(found, as_json)
             if not found["holds"]:
                 failures.status = max(failures.status, 1)
+            if found.get("refused"):
+                failures.status = max(failures.status, 2)

@@ -1,4 +1,4 @@
-"""Converters of other projects run in a process of their own, which has an end."""
+"""Runs converters of other projects in a process of their own, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFUSED = "graphc refuses: "
 
 
 def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
-    """Runs a program of Python with words as its arguments; gives the last lines that it said.
+    """Runs a Python program with ``words`` as its arguments; returns the last lines of its output.
 
     Args:
         name: what converts, for the message.
@@ -44,7 +44,7 @@ def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
 
 
 def in_this_process(convert: Callable[..., None], words: Sequence[str]) -> None:
-    """Runs a converter of graphc's own in its process; a refusal is told so that ``convert_apart`` can raise it."""
+    """Runs one of graphc's converters in its process; a refusal is printed so that ``convert_apart`` can raise it."""
     try:
         convert(*words)
     except TargetError as err:

@@ -30,7 +30,7 @@ PACKAGE = ".mlpackage"
 
 
 class CoreMl(Device):
-    """On another system the package is built and its ports are looked at; its torch program runs on the streams."""
+    """On other systems the package is built and its ports are checked; its torch program runs on the streams."""
 
     name: ClassVar[str] = "coreml"
     summary: ClassVar[str] = "Apple's runtime: iOS, macOS, the Neural Engine; built here, run on Apple's systems"
@@ -104,7 +104,7 @@ def check_ports(found: Mapping[str, list[int]], ports: Mapping[str, NativePort])
 
 
 def with_fixed_names(manifest: bytes) -> bytes:
-    """A package's manifest whose entries are named by what they are, so that a model gives the same bytes each time."""
+    """A package's manifest whose entries are named by content, so that a model gives the same bytes each time."""
     text = json.loads(manifest)
     names = {old: str(uuid5(NAMESPACE_URL, entry["path"])).upper() for old, entry in text["itemInfoEntries"].items()}
     entries = sorted(text["itemInfoEntries"].items(), key=lambda item: str(item[1]["path"]))

@@ -36,7 +36,7 @@ class OpenVinoOptions(QuantizingOptions):
 
 
 class OpenVino(Device):
-    """A process of its own converts: the names that OpenVINO gives to nodes count on from model to model."""
+    """A process of its own converts, because OpenVINO numbers nodes on from model to model."""
 
     name: ClassVar[str] = "openvino"
     summary: ClassVar[str] = "Intel's runtime: CPUs, GPUs and NPUs of PCs and servers, from C++ and Python"

@@ -18,7 +18,7 @@ class Qnn(DeviceByRules):
     def rules(self, node: Seen) -> Iterator[Finding]:
         op = node.proto.op_type
         if op == "LpNormalization" and node.attribute("p", 2) != 2:
-            yield Finding(node.label, "p has to be 2")
+            yield Finding(node.label, "p must be 2")
 
 
 DEVICE = Qnn()

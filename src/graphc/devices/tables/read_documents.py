@@ -57,7 +57,7 @@ def cuda(text: str) -> dict[str, Any]:
 
 
 def qnn(text: str) -> dict[str, Any]:
-    """The ops that stand alone; some are taken within a pattern of quantized ones only."""
+    """The ops that are taken by themselves; some are only taken inside a pattern of quantized ones."""
     part = text.split("## Supported ONNX operators")[1].split("\n## ")[0]
     alone = (op for op, *notes in rows(part) if op.startswith("ai.onnx:") and "exclusively" not in " ".join(notes))
     return {op.removeprefix("ai.onnx:"): {} for op in alone}

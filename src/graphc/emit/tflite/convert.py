@@ -178,7 +178,7 @@ def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitte
 
 
 def check_type(port: onnx.ValueInfoProto) -> None:
-    """Refuses a port of a type that LiteRT has not.
+    """Refuses a port of a type that LiteRT lacks.
 
     Errors:
         TargetError: names it.
@@ -189,7 +189,7 @@ def check_type(port: onnx.ValueInfoProto) -> None:
 
 
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Halves, and the small integers of quantized models, are computed in float: LiteRT has few kernels for them."""
+    """float16, and the small integers of quantized models, are computed in float32: LiteRT has few kernels for them."""
     return np.dtype(np.float32) if str(dtype) in HELD_IN_FLOAT else dtype
 
 
@@ -204,20 +204,20 @@ def is_finite(value: Value | None, computed_so: bool) -> bool:
 
 
 def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Value]:
-    """What a node gives."""
+    """The outputs of a node."""
     if proto.domain not in ("", "ai.onnx"):
-        raise node.refused(f"it is of {proto.domain}, which LiteRT does not know")
+        raise node.refused(f"it belongs to {proto.domain}, which LiteRT does not know")
     if can_be_known(proto) and all(v is None or v.constant is not None for v in node.inputs):
         arrays = {n: entries(v) for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
         found = evaluated(proto, arrays, model)
         return [known(wide(found[name])) for name in proto.output if name]
     if node.op not in RULES:
         raise node.refused(
-            "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists those that it has"
+            "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists the ops that it takes"
         )
     odd = next((v.dtype for v in node.inputs if v is not None and str(v.dtype) not in COMPUTED), None)
     if odd is not None and node.op not in OF_ANY_TYPE:
-        raise node.refused(f"LiteRT computes in float32, int32 and int64, and here it is {odd}", "export it in float32")
+        raise node.refused(f"LiteRT computes in float32, int32 and int64, but this is {odd}", "export it in float32")
     return RULES[node.op](e, node)
 
 

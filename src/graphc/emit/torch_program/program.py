@@ -50,7 +50,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
             elif all(not name or name in self.known for name in proto.input) and can_be_known(proto):
                 self.known |= evaluated(proto, self.known, model)
             elif proto.domain not in ("", "ai.onnx") or node.op not in RULES:
-                raise node.refused("graphc cannot write it in torch")
+                raise node.refused("graphc has no torch form of it")
             else:
                 self.nodes.append(node)
         self.names: dict[str, str] = {}
@@ -67,7 +67,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
             try:
                 made = RULES[node.op](node, [values[name] if name else None for name in node.inputs])
             except (RuntimeError, TypeError, ValueError) as err:
-                raise node.refused(f"torch does not compute it: {str(err).splitlines()[0][:200]}") from err
+                raise node.refused(f"torch cannot compute it: {str(err).splitlines()[0][:200]}") from err
             values |= zip(node.outputs, made if isinstance(made, list | tuple) else [made], strict=False)
         seen: set[int] = {id(argument) for argument in arguments}
         results = []
@@ -79,7 +79,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
 
 
 def fixed_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """The shapes of tensors whose every size is known."""
+    """The shapes of tensors with all sizes known."""
     found = {}
     for name, (_, shape) in inferred_types(model).items():
         if shape is not None and all(isinstance(size, int) for size in shape):

@@ -30,7 +30,7 @@ class Node(OnnxNode):
         if not self.has(index):
             return None
         if self.inputs[index] not in self.known:
-            raise self.refused(f"its {what} has to be known, and here it is computed")
+            raise self.refused(f"its {what} must be a constant, but it is computed")
         return self.known[self.inputs[index]]
 
 

@@ -1,4 +1,4 @@
-"""Weights that stay in a model's data file until somebody reads them."""
+"""Weights that stay in a model's data file until they are read."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def place_in(tensor: TensorProto, folder: Path) -> tuple[Path, int, int] | None:
     if outside or not whole.is_relative_to(folder.resolve()) or not whole.is_file() or length < SMALLEST_KEPT:
         return None
     if (info.length or length) != length:
-        raise ValueError(f"'{tensor.name}' takes {length} bytes, where the model names {info.length}")
+        raise ValueError(f"'{tensor.name}' takes {length} bytes, and the model says {info.length}")
     if offset < 0 or offset + length > whole.stat().st_size:
         return None
     return whole, offset, length

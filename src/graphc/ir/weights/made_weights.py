@@ -1,4 +1,4 @@
-"""Weights that nodes make of weights, as the transposed ones of a linear layer: worked out once."""
+"""Weights that nodes compute from weights, such as the transposed ones of a linear layer: computed once."""
 
 from __future__ import annotations
 

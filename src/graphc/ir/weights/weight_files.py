@@ -67,8 +67,8 @@ class Scratch:
                 offset = self.append(content)
         except OSError as err:
             where = str(err.filename or self.path)
-            hint = "TMPDIR names a folder with room for the weights of the model, three times over"
-            raise OutputError(f"weights cannot be put aside: {err.strerror or err}", where=where, hint=hint) from err
+            hint = "set TMPDIR to a folder with room for three times the model's weights"
+            raise OutputError(f"weights cannot be put on disk: {err.strerror or err}", where=where, hint=hint) from err
         kind = onnx.helper.np_dtype_to_tensor_dtype(content.dtype)
         return kept_tensor(TensorProto(data_type=kind, dims=array.shape), self.number, offset, content.nbytes)
 
@@ -98,7 +98,7 @@ SCRATCH: ContextVar[Scratch] = ContextVar("SCRATCH", default=OF_PROCESS)
 
 @contextmanager
 def scratch_of_its_own() -> Iterator[None]:
-    """Weights that are made within are gone behind it."""
+    """Weights that are made inside are removed at its end."""
     made = Scratch()
     token = SCRATCH.set(made)
     try:
@@ -166,7 +166,7 @@ def place_of(tensor: TensorProto) -> tuple[Path, int, int]:
 
 
 def kept_bytes(tensors: Iterable[TensorProto]) -> int:
-    """What the kept ones among some tensors weigh."""
+    """The bytes of those tensors that are kept in files."""
     return sum(int(entries_of(t)["length"]) for t in tensors if is_kept(t))
 
 
@@ -179,7 +179,7 @@ def array_of(tensor: TensorProto) -> KeptArray:
 
 
 def loaded(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with all its weights in itself; the same object where none is kept."""
+    """The model with all its weights inside; the same object if none is kept in a file."""
     if not has_kept(proto):
         return proto
     whole = onnx.ModelProto()
@@ -218,7 +218,7 @@ def weights_as_inputs(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str
 
 
 def with_weights_put_back(proto: onnx.ModelProto, kept: Mapping[str, TensorProto]) -> onnx.ModelProto:
-    """What ``weights_as_inputs`` gave, as it was."""
+    """The inverse of ``weights_as_inputs``."""
     whole = onnx.ModelProto()
     whole.CopyFrom(proto)
     ports = [p for p in whole.graph.input if p.name not in kept]

@@ -1,4 +1,4 @@
-"""A score matrix summed over one of them: where queries and keys are read, and what a call has of both."""
+"""A score matrix summed over one of its times: where queries and keys are read, and which of them a call has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphc.stream.scores.score_matrix import joined
 
 
 def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix, key: int) -> Lowering:
-    """A table times values over one of its times: what attention gives to every query."""
+    """A table times values over one of its times: the output of attention for every query."""
     other = 1 - index
     letters = [terms.operands[index][a] for a in table.axes]
     values = facts[other]
@@ -62,13 +62,13 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMat
 def place_queries(
     facts: Facts, table: ScoreMatrix, key: int, query_time: Stream, key_time: Stream
 ) -> tuple[Placed, AttentionSpan]:
-    """Where queries and keys are read, from what the table's zeros leave of the keys; and what that is.
+    """Where queries and keys are read, by the keys that the table's zeros leave; and which these are.
 
     Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
     """
     if table.normalised - {key}:
         facts.refuse(
-            "sums over one time what was normalised over the other",
+            "sums over one time scores that were normalised over the other",
             "a softmax over all queries needs the whole stream; normalise over the keys",
         )
     masks = table.masks if key == 1 else table.masks.swapped()
@@ -82,7 +82,7 @@ def place_queries(
         (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
         for w, z, s in zip(masks.displaced, masks.unseen, sizes, strict=True)
     ):
-        facts.refuse("reads scores that were moved there from other queries", "mask what the shift leaves undefined")
+        facts.refuse("reads scores that were moved in from other queries", "mask what the shift leaves undefined")
     band, max_frames = reached(facts, masks.unseen, sizes, query_time)
     context = AttentionSpan(max(band.left), max(band.right), band.period, table.sites, max_frames)
     claim_laws(facts, table, band, query_time, max_frames)
@@ -109,7 +109,7 @@ def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limi
 
 
 def leftovers_may_be_infinite(facts: Facts) -> bool:
-    """Whether what a call has in the place of frames that do not exist may be no number: zero times it is none."""
+    """Whether frames that do not exist may hold infinities or NaN in a call, so that zero times them is NaN."""
     held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | ScoreMatrix | IndexMap)]
     return any(name not in facts.finite for name in held)
 
@@ -137,7 +137,7 @@ def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor
 
 
 def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler: Array) -> Tensor:
-    """The table for one call, with a filler for keys that do not exist."""
+    """The table for one call, with a fill value for keys that do not exist."""
     x: Tensor = table.build(b, spans)
     missing = missing_keys(b, table, key, spans[key])
     beyond = beyond_window(b, table, key, spans)
@@ -148,7 +148,7 @@ def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler
 
 
 def rehearse(facts: Facts, table: ScoreMatrix, key: int, where: Placed) -> None:
-    """Builds the table once for nothing: what cannot be cut to these spans is refused now."""
+    """Builds the table once as a trial, so that what cannot be cut to these spans is refused now."""
     table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
 
 
@@ -167,7 +167,7 @@ class StandIns(dict[str, Tensor]):
 
 
 def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
-    """The values of the keys of one call; leftovers that may be infinite are zeros: zero times infinity is none."""
+    """The values of the keys of one call; leftovers that may be infinite become zeros: zero times infinity is NaN."""
     name = facts.names[index]
     finite = name in facts.finite
 
@@ -187,7 +187,7 @@ def known_values(
     """Values that are constants: the same for every key, or a table of distances."""
     own = terms.operands[other]
     if letters[key] not in own:
-        facts.refuse("sums a score matrix over keys with a constant that has none", "write the sum as a ReduceSum")
+        facts.refuse("sums a score matrix over keys with a constant without keys", "write the sum as a ReduceSum")
     axis = own.index(letters[key])
     if letters[1 - key] in own:
         return rectangle_values(facts, other, own, letters, key, where)

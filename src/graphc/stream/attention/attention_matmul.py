@@ -1,4 +1,4 @@
-"""Products that make or use a score matrix: every MatMul or Einsum as letters, one for each axis."""
+"""Products that make or use a score matrix: every MatMul or Einsum in Einsum notation, one letter per axis."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def scores(node: Node, facts: Facts, terms: Terms) -> Lowering:
 
 
 def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix) -> Lowering:
-    """A product over another axis than the two times, as talking heads have it."""
+    """A product over an axis other than the two times, as in talking-heads attention."""
     letters = [terms.operands[index][a] for a in table.axes]
     sides = {letter: side for side, letter in enumerate(letters)}
     places_out = [terms.output.index(letter) for letter in letters]

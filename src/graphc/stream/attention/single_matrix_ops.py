@@ -56,7 +56,7 @@ def only_table(facts: Facts) -> ScoreMatrix:
     facts = settled_inputs(facts)
     tables = [f for f in facts.inputs if isinstance(f, ScoreMatrix)]
     if len(tables) != 1 or facts.streams():
-        facts.refuse("joins a score matrix with another tensor of time", "give both the time axes of queries and keys")
+        facts.refuse("joins a score matrix with a tensor of one time", "give both the time axes of queries and keys")
     return tables[0]
 
 

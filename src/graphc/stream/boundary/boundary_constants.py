@@ -1,4 +1,4 @@
-"""Constants that are steady but for the first frames of a stream, or the last: who exists before frame 0 or behind.
+"""Constants that are steady except in the first or last frames of a stream, such as a mask of padding.
 
 Each entry of a frame may differ near one of the two ends, so that it depends on the distance to that end alone. Behind
 the first frames a constant may repeat instead of being steady, as the envelope of overlapping windows does.
@@ -53,13 +53,13 @@ def edged_of(known: TimeConstant, axis: int, lengths: Sequence[int]) -> Edges | 
 
 
 def is_shown(edges: Edges, known: TimeConstant) -> bool:
-    """Whether the longest value shows far more than the ends."""
+    """Whether the longest value shows much more than the two ends."""
     widest: int = max(edges.before, edges.tail.shape[edges.axis] - 1)
     return widest * WIDEST <= max(int(v.shape[edges.axis]) for v in known.values)
 
 
 def may_have_ends(known: TimeConstant, axis: int) -> bool:
-    """Whether a constant has first frames of which longer values would show more."""
+    """Whether longer values would show more of a constant's first frames."""
     found = repeating_behind(known, axis)
     return found is not None and not is_shown(found, known)
 
@@ -116,7 +116,7 @@ def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
 
 
 def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
-    """The constant as a stream, which waits until it is known how far the end is."""
+    """The constant as a stream, which waits until the distance to the end is known."""
     after = edges.tail.shape[edges.axis] - 1
     both, is_bool = min(after, edges.before) > 0, edges.head.dtype.kind == "b"
     if after:

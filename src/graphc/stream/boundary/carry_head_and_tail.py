@@ -1,4 +1,4 @@
-"""Head and tail of a step's outputs: what it makes of the frames that stand before a stream and behind it."""
+"""Head and tail of a step's outputs: its output for the frames before and after a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphc.stream.lowering.node_facts import Facts
 
 
 def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
-    """The step with head and tail of its outputs, where those of its stream inputs are known.
+    """The step with head and tail of its outputs, if those of its stream inputs are known.
 
     A local step makes equal frames out of equal frames, so one run on constants gives them.
     """
@@ -41,7 +41,7 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
     if unknown:
         facts.refuse(
             "its frames before the first are not all the same",
-            "pad with a constant, and after this op",
+            "pad after this op, and with a constant",
         )
     return replace(step, facts=tuple(outputs))
 
@@ -54,7 +54,7 @@ class ConstantBuilder(Builder):
 
 
 def lowered_boundary(node: Node, facts: Facts, step: Lowering, frames: Sequence[Head]) -> list[Array | None]:
-    """What the step makes of a chunk in which all frames equal the given ones; None where its frames differ."""
+    """The step's output for a chunk in which all frames equal the given ones; None if its frames differ."""
     if any(not isinstance(frame, np.ndarray) for frame in frames):
         return [None] * len(step.facts)
     builder = ConstantBuilder(facts.chunk, set())

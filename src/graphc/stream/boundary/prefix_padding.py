@@ -1,4 +1,4 @@
-"""Frames in front of a stream whose own frame 0 arrives in the midst of a call."""
+"""Frames in front of a stream whose own frame 0 arrives in the middle of a call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Front:
 
     Args:
         past: the state that holds the frames that wait.
-        before: how many those are.
+        before: their number.
     """
 
     def __init__(self, b: Builder, chunk: Tensor, x: Stream, past: Tensor, before: int):

@@ -1,4 +1,4 @@
-"""Runs of a few nodes over constants: what ops make of the frames that stand outside a stream."""
+"""Runs a few nodes over constants, for the frames outside a stream."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_constants(nodes: list[Node], outputs: Sequence[Tensor], facts: Facts) ->
 
 
 def run_core(core: Core, chunk: Array, facts: Facts) -> Array:
-    """What an op makes of one chunk that is a constant: its first output."""
+    """The first output of an op for a constant chunk."""
     builder = Builder(facts.chunk, set())
     result = core(builder, builder.constant(chunk))[0]
     assert result is not None

@@ -1,1 +1,1 @@
-"""One form for what exporters write in many ways: rewritten before rules look. Imports lowering."""
+"""Rewrites what exporters write in many ways into one form, before the rules run. Imports lowering."""

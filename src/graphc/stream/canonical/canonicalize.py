@@ -1,4 +1,4 @@
-"""Nodes that say in a roundabout way what a plainer op says: rewritten before a graph is looked at as a stream."""
+"""Rewrites roundabout nodes to plainer ops, before a graph is analysed as a stream."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WHOLE = 2**31 - 1
 
 
 def make_plainer(graph: Graph, shapes: Shapes) -> bool:
-    """Takes out slices that cut nothing, here and in loops, and makes GatherND of one axis a Gather; says if any."""
+    """Removes slices that cut nothing, here and in loops, and turns GatherND of one axis into Gather; tells if any."""
     sliced = drop_whole_slices(graph)
     return gathered(graph, shapes) or sliced
 
 
 def drop_whole_slices(graph: Graph) -> bool:
-    """Takes out every Slice whose constants keep all of every axis."""
+    """Removes every Slice whose constants keep all of every axis."""
     changed = False
     ports = {t.name for t in graph.outputs}
     for node in list(graph.nodes):
@@ -64,7 +64,7 @@ def keeps_all(node: Node) -> bool:
 
 
 def gathered(graph: Graph, shapes: Shapes) -> bool:
-    """GatherND whose places lie on one axis, as exporters write ``table[ids]``: a Gather along the first axis."""
+    """GatherND whose indices are on one axis, as exporters write ``table[ids]``: a Gather along the first axis."""
     changed = False
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "GatherND" and standard(n)]:
@@ -100,12 +100,12 @@ def gathered(graph: Graph, shapes: Shapes) -> bool:
 
 
 def adds_last(node: Node) -> bool:
-    """Whether an Unsqueeze adds one axis, behind all others."""
+    """Whether an Unsqueeze adds one axis, after all others."""
     axes = node.attrs.get("axes") if len(node.inputs) < 2 else constant_of(node.inputs[1])
     return axes is not None and [int(a) for a in np.ravel(axes)] == [-1]
 
 
 def last_shape(tensor: Tensor, shapes: Shapes) -> tuple[int, ...]:
-    """The shape of a tensor at some length; none where it is not known."""
+    """The shape of a tensor at some length; empty if it is not known."""
     found = shapes.get(tensor.name)
     return found[0] if found else ()

@@ -22,7 +22,7 @@ MASKED = -10000.0
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with local functions, and ops that ONNX defines as functions of others and no rule knows, written out.
+    """The model with local functions inlined, and also ops that ONNX defines as functions and that no rule knows.
 
     Errors:
         ModelError: onnx cannot inline them.
@@ -75,14 +75,14 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> bool:
-    """Writes out every attention op of onnxruntime's own; says if there was one.
+    """Decomposes every attention op of onnxruntime's own; tells if there was one.
 
     Args:
         shapes: the shapes of the tensors of data.
         known: a value of each time-only tensor.
 
     Errors:
-        StreamError: an input or attribute whose meaning is not written out here.
+        StreamError: an input or attribute that is not supported here.
     """
     found = [n for n in graph.nodes if n.domain == "com.microsoft" and n.op in CONTRIB]
     for node in found:
@@ -93,7 +93,7 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
             else packed(write, node, shapes, known)
         )
         if any(t.name and t.outputs for t in node.outputs[1:]):
-            refuse(node, "its key and value outputs are read", "leave them out; the lift makes its own caches")
+            refuse(node, "its outputs of keys and values are read", "leave them out; the lift makes its own caches")
         output = node.outputs[0]
         position = place_of(graph, node)
         node.inputs.clear()
@@ -152,9 +152,7 @@ def packed(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Array]
     x, weights, bias = (given(node, i) for i in range(3))
     refuse_given(node, (4, *range(6, len(node.inputs))), "a past state")
     if node.attrs.get("do_rotary", 0):
-        refuse(
-            node, "turns queries and keys by their places inside the op (do_rotary)", "export rotary positions as ops"
-        )
+        refuse(node, "applies rotary positions inside the op (do_rotary)", "export rotary positions as separate ops")
     assert x is not None and weights is not None
     projected = write.one("MatMul", x, weights)
     if bias is not None:
@@ -213,7 +211,7 @@ def attention(
 def mask_bias(
     write: Writer, node: Node, mask: Tensor, key: Tensor, masked: np.float32, shapes: Shapes, known: Mapping[str, Array]
 ) -> Variable:
-    """What a mask [batch, keys] or [batch, queries, keys], or numbers of keys [batch], adds: 0 where seen."""
+    """What a mask [batch, keys] or [batch, queries, keys], or counts of keys [batch], adds to scores: 0 where seen."""
     rank = rank_of(mask, shapes, known)
     if rank == 1:
         places = write.one("Cast", write.span(write.size(key, 2), 0), to=onnx.TensorProto.INT32)

@@ -16,7 +16,7 @@ FIRST, LAST = 0, -1
 
 
 def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
-    """Makes a Pad of every Concat of a tensor with copies of its own first or last frame; says if there was one."""
+    """Turns every Concat of a tensor with copies of its own first or last frame into a Pad; tells if there was one."""
     changed = False
     for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) > 1]:
         sizes = [shapes.get(t.name) for t in node.inputs]
@@ -42,7 +42,7 @@ def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
 def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes: Shapes) -> bool:
     """Whether a tensor is the first or the last frame of another, repeated along that axis alone.
 
-    How often may not be computed from the length, be it the same number at all that were evaluated.
+    The number of repeats must not be computed from the length, even if it was the same at all lengths evaluated.
     """
     frames = {shape[:axis] + shape[axis + 1 :] for shape in shapes[source.name]}
     node = producer(tensor)

@@ -1,4 +1,4 @@
-"""Puts a subgraph in the place of its node: the branch that an ``If`` takes, the few turns of a ``Loop``."""
+"""Replaces a node by its subgraph: the branch that an ``If`` takes, or the few iterations of a ``Loop``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
 def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[str] | None:
     """Replaces the first Loop that turns as often at every length, as one over the streams of a batch does.
 
-    Returns what its number of turns hangs on, which has to be the same at every length; None without such a loop.
+    Returns what its trip count depends on, which must be the same at every length; None without such a loop.
 
     Args:
         shapes: of what depends on data, at each length evaluated.
@@ -56,7 +56,7 @@ def steady_turns(loop: Node, shapes: Shapes) -> int | None:
 
 
 def ends_by_data(loop: Node, carried: Container[str]) -> bool:
-    """Whether data may end a Loop, by its number of turns or by its condition."""
+    """Whether data may end a Loop, by its trip count or by its condition."""
     body: Graph = loop.attrs["body"]
     changes = {
         t.name: (first, last)
@@ -81,7 +81,7 @@ def ends_by_data(loop: Node, carried: Container[str]) -> bool:
 
 
 def unrolled(graph: Graph, loop: Node, turns: int) -> list[str]:
-    """Puts the turns of a Loop behind each other; gives the names of the tensors that decide how many there are."""
+    """Unrolls a Loop; returns the names of the tensors that decide its trip count."""
     body: Graph = loop.attrs["body"]
     count = len(loop.inputs) - 2
     taken = names_in(graph)
@@ -129,7 +129,7 @@ def unsqueezed(graph: Graph, tensor: Tensor, row: Variable) -> Node:
 
 
 def feed(body: Graph, own: Mapping[str, Tensor]) -> None:
-    """Puts what a turn is given in place of a body's inputs, in subgraphs too."""
+    """Replaces a body's inputs by the values of one iteration, in subgraphs too."""
     for node in body.nodes:
         node.inputs = [own.get(t.name, t) for t in node.inputs]
         for inner in (a for a in node.attrs.values() if isinstance(a, Graph)):
@@ -138,7 +138,7 @@ def feed(body: Graph, own: Mapping[str, Tensor]) -> None:
 
 
 def name_apart(body: Graph, taken: set[str], tensors: str, nodes: str) -> None:
-    """Gives the tensors and nodes of a body names that nothing outside has, behind what they are called there."""
+    """Renames the tensors and nodes of a body uniquely, with their old names as a suffix."""
     local = {t.name: t for n in body.nodes for t in n.outputs if t.name}
     for name, tensor in local.items():
         tensor.name = unused_name(f"{tensors}/{name}", taken)

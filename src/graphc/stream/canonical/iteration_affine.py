@@ -1,4 +1,4 @@
-"""What the body of a Loop makes of the number of its turn."""
+"""Numbers in the body of a Loop as affine functions of the iteration."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Turns:
         self.made_by = {t.name: n for n in body.nodes for t in n.outputs}
 
     def line(self, tensor: Tensor) -> Line | None:
-        """A tensor of one number as a line; None where it is none, or hangs on data."""
+        """A tensor of one number as a line; None if it is not one, or depends on data."""
         if tensor is self.body.inputs[0]:
             return Line(Fraction(1), Fraction(0), Fraction(0))
         if (value := value_in(tensor)) is not None:
@@ -143,7 +143,7 @@ class Turns:
 
 
 def plain(value: NDArray[np.generic]) -> Line | None:
-    """A whole number that is exact in every type that a line passes through, with room to add; others make no line."""
+    """An integer that is exact in every type that a line passes through, with a margin; others make no line."""
     if value.size != 1 or value.dtype not in EXACT_TYPES or not abs(value.item()) < LARGEST or value.item() % 1:
         return None
     return Line(Fraction(0), Fraction(0), Fraction(value.item()))
@@ -164,12 +164,12 @@ def fitted(values: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> Line
 
 
 def passes_on(node: Node) -> bool:
-    """Whether a node gives a whole number as it takes it."""
+    """Whether a node passes an integer on unchanged."""
     return node.op in ROUTES or (node.op == "Cast" and node.attrs.get("to") in WIDE)
 
 
 def routed(body: Graph) -> set[str]:
-    """The names under which a body holds the number of its turn."""
+    """The names under which a body holds its iteration number."""
     found = {body.inputs[0].name}
     for node in body.nodes:
         if passes_on(node) and node.inputs[0].name in found:

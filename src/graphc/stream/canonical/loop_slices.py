@@ -1,4 +1,4 @@
-"""Frames that the body of a Loop cuts out by a Slice: picked by the number of the turn, as a Gather picks them."""
+"""Frames that the body of a Loop cuts out by a Slice at its iteration number: rewritten to a Gather."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PIECEWISE = (
 
 
 def gather_picks(graph: Graph) -> bool:
-    """Makes a Gather of every Slice in a Loop that cuts out the frame of the turn's number; says if there was one."""
+    """Turns every Slice in a Loop that cuts out the frame of its iteration into a Gather; tells if there was one."""
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]

@@ -1,4 +1,4 @@
-"""Loops in their plain form: what they carry changes, and nothing but the number of turns ends them.
+"""Loops in plain form: all that they carry changes, and only the trip count ends them.
 
 Exporters of other frameworks carry weights, whole streams and counters through a Loop that changes none of them, and
 compute a condition that only ever says what the number of turns says too.
@@ -34,7 +34,7 @@ ENDLESS = 2**31 - 1
 
 
 def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Makes the loops of a graph plainer; says if there was one to change.
+    """Simplifies the loops of a graph; tells if there was one to change.
 
     Args:
         values: what the time-only tensors around the loops are, at each length evaluated.
@@ -48,7 +48,7 @@ def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
 
 
 def without_variable(graph: Graph, loop: Node, index: int) -> bool:
-    """Takes out a variable that never changes, or that only counts the turns; says if it is one."""
+    """Removes a variable that never changes, or that only counts the iterations; tells if it is one."""
     body: Graph = loop.attrs["body"]
     variable, result = body.inputs[2 + index], body.outputs[1 + index]
     first, last = loop.inputs[2 + index], loop.outputs[index]
@@ -73,7 +73,7 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
 
 
 def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
-    """Start and step of a whole number that a turn adds a constant to."""
+    """Start and step of an integer to which every iteration adds a constant."""
     start, made = value_in(first), producer(behind_identities(result))
     if (
         start is None
@@ -96,7 +96,7 @@ def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Arr
 
 
 def counting(body: Graph, start: Array, step: Array) -> Tensor:
-    """A counter made of the number of the turn."""
+    """A counter computed from the iteration number."""
     taken = names_in(body)
     tensor: Tensor = body.inputs[0]
     nodes: list[Node] = []
@@ -155,7 +155,7 @@ def is_endless(turns: Tensor) -> bool:
 
 
 def counts_of(values: Sequence[Array]) -> list[int]:
-    """Whole numbers at each length; none where a value is no whole number."""
+    """Integers at each length; empty if a value is not an integer."""
     fit = all(v.size == 1 and v.dtype.kind in "iu" for v in values)
     return [int(v.item()) for v in values] if fit else []
 
@@ -184,7 +184,7 @@ def is_captured(graph: Graph, tensor: Tensor) -> bool:
 
 
 def made_within(body: Graph) -> set[str]:
-    """Names of a body's own tensors, which hide those outside of the same name."""
+    """Names of a body's own tensors, which shadow outer ones of the same name."""
     names = {t.name for t in body.inputs} | {t.name for n in body.nodes for t in n.outputs}
     for node in body.nodes:
         for inner in subgraphs(node):

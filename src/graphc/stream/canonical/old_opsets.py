@@ -1,4 +1,4 @@
-"""Ops that old opsets do not have for whole numbers, by those that they have."""
+"""Replaces ops that old opsets lack for integers by ops that they have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants behind nodes: those of subgraphs, which nodes of their own may hold, and what nodes make of constants."""
+"""Constants behind nodes: those that subgraphs hold in nodes of their own, and those computed from constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphc.ir.import_export import constant_value
 
 
 def value_in(tensor: Tensor) -> Any:
-    """The value of a tensor that is a constant but for axes of size 1; None of any other."""
+    """The value of a tensor that is a constant up to axes of size 1; None for any other."""
     maker = producer(tensor)
     if maker is None:
         return constant_of(tensor)
@@ -35,7 +35,7 @@ def value_in(tensor: Tensor) -> Any:
 
 
 def fixed(tensor: Tensor) -> bool:
-    """Whether a tensor is made of constants alone."""
+    """Whether a tensor is computed from constants alone."""
     waiting, seen = [tensor], set[int]()
     while waiting:
         found = waiting.pop()

@@ -1,4 +1,4 @@
-"""Loops that append a frame to a sequence each turn, as torch scripts loops: a scan output in disguise."""
+"""Loops that append a frame to a sequence in each iteration, as torch scripts them: a scan output in disguise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops on rows between a Reshape that folds axes into rows and one that unfolds them: done without the fold.
+"""Ops between a Reshape that folds axes into rows and one that unfolds them, rewritten without the fold.
 
 Where something stands in front of time, as in attention over frequency with frames as its batch, the fold would mix
 frames with it.
@@ -30,7 +30,7 @@ from graphc.stream.lowering.frame_by_frame import is_elementwise
 
 
 def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
-    """Takes out such pairs of Reshape, and makes a MatMul of every Gemm between; says if there was one."""
+    """Removes such pairs of Reshape, and turns every Gemm between into a MatMul; tells if there was one."""
     changed = False
     ports = {id(t) for t in graph.outputs}
     for fold in [n for n in graph.nodes if n.op == "Reshape" and standard(n)]:
@@ -74,7 +74,7 @@ def chain_of_rows(fold: Node, ports: set[int]) -> list[Node] | None:
 
 
 def on_rows(node: Node, tensor: Tensor) -> bool:
-    """Whether a node makes each row of its output out of the same row and of constants."""
+    """Whether a node computes each row of its output from the same row and constants."""
     others = [t for t in node.inputs if t is not tensor and t.name]
     shapes = [tuple(t.shape) for t in others if isinstance(t, Constant) and not is_sparse(t)]
     if not standard(node) or len(node.outputs) != 1 or len(shapes) < len(others):

@@ -10,7 +10,7 @@ from graphc_runtime.errors import StreamError
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
-    """Names of tensors that carry stream data, and of those that depend on static inputs or given states only."""
+    """Names of tensors that carry stream data, and of those that depend only on static inputs or given states."""
     roles = offline.roles
     data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
     static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}

@@ -64,7 +64,7 @@ def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
 
 
 def empty_in(evaluation: Evaluation) -> set[str]:
-    """The tensors of data that are empty at some length."""
+    """The data tensors that are empty at some length."""
     return {name for name, shapes in evaluation.shapes.items() if any(0 in shape for shape in shapes)}
 
 
@@ -98,7 +98,7 @@ def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
 
 
 class Start:
-    """A model's graph, made plainer as its shapes at some lengths allow."""
+    """A model's graph, simplified as far as its shapes at some lengths allow."""
 
     def __init__(self, offline: Offline):
         self.offline = offline
@@ -110,7 +110,7 @@ class Start:
         self.prepare()
 
     def prepare(self) -> None:
-        """Makes a session of the graph as it is, which tells the offline model's lengths too."""
+        """Makes a session of the graph as it is, which also gives the offline model's lengths."""
         graph = self.graph
         graph.nodes = sorted_nodes(graph)
         self.data, self.static = reachable(graph, self.offline)
@@ -170,7 +170,7 @@ class Start:
         )
 
     def without_short_loop(self, shapes: Shapes, carried: set[str]) -> bool:
-        """Puts the turns of a Loop over the batch behind each other; says if there was one."""
+        """Unrolls a Loop over the batch; tells if there was one."""
         decides = inline_turns(self.graph, shapes, carried)
         self.conditions += decides or ()
         return decides is not None
@@ -196,7 +196,7 @@ def condition_of(node: Node, graph: Graph, known: Mapping[str, TimeConstant], na
         raise StreamError(
             "its condition changes with the length of the whole stream",
             node=label(node),
-            hint="export the branch that streams should take",
+            hint="export only the branch that streams should take",
         )
     return steady
 

@@ -1,4 +1,4 @@
-"""How far a graph is evaluated, and at which lengths where formulas do not decide."""
+"""How far a graph is evaluated, and at which lengths if formulas do not decide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW = 2
 
 
 def slowdown(facts: Mapping[str, Fact]) -> int:
-    """Input frames to one frame of the slowest tensor of data."""
+    """Input frames per frame of the slowest data tensor."""
     rates = [f.rate for f in facts.values() if isinstance(f, Stream) and f.rate]
     return max([1, *(math.ceil(1 / rate) for rate in rates)])
 
@@ -56,7 +56,7 @@ def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
 
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
-    """A few lengths from one on that the model takes, of different remainders."""
+    """A few lengths from a given one on that the model accepts, with different remainders."""
     near = [wanted + k for k in (0, 1, 2, 5)]
     offline.try_all(near)
     found = tuple(n for n in near if offline.accepts(n))
@@ -64,7 +64,7 @@ def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
 
 
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths on both sides of one after which something changes, as far as the model takes them."""
+    """Lengths on both sides of one after which something changes, as far as the model accepts them."""
     slowest = slowdown(facts)
     behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
     found = first_of(offline, range(last, max(last - NEAR, 0), -1))

@@ -1,4 +1,4 @@
-"""Sizes that follow from the length: which function of it explains the numbers seen at the lengths evaluated."""
+"""Sizes that depend on the length: which function of it explains the numbers at the lengths evaluated."""
 
 from __future__ import annotations
 

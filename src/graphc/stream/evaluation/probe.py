@@ -1,4 +1,4 @@
-"""A session that gives the values of some tensors, and the shapes of all."""
+"""A session that returns the values of some tensors, and the shapes of all."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Probe:
         return self.held[frames]
 
     def all_at(self, lengths: Sequence[int]) -> list[Run]:
-        """The runs at some lengths, which are held no longer."""
+        """The runs at some lengths, which are then released."""
         runs = side_by_side(self.at, lengths)
         self.held.clear()
         return runs

@@ -1,4 +1,4 @@
-"""A model whose time axis is symbolic, and that runs at one length alone: which node holds the number."""
+"""Finds the node that limits a model with a symbolic time axis to one length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_READ = 4096
 
 
 def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | None:
-    """Why such a model was looked at in vain; None of any other."""
+    """The refusal of such a model; None for any other."""
     if len(evaluation.lengths) > 1 or offline.declared is not None:
         return None
     (only,) = evaluation.lengths
@@ -23,7 +23,7 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
         holder = next((n for n in evaluation.graph.nodes if holds(n, only)), None)
         return StreamError(
             f"the model runs at {only} frames only"
-            + (", a number that this node holds" if holder is not None else "")
+            + (", the number that this node holds" if holder is not None else "")
             + f"; at {only + 1} frames: {err}",
             node=label(holder) if holder is not None else None,
             hint=f"export it again so that sizes follow its input, or set stream.window: {only}",
@@ -32,7 +32,7 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
 
 
 def holds(node: Node, number: int) -> bool:
-    """Whether a node reads whole numbers among which, or in whose shape, a number stands."""
+    """Whether a node reads integers that contain a number, or whose shape does."""
     for tensor in node.inputs:
         if not isinstance(tensor, Constant) or is_sparse(tensor) or np.dtype(tensor.dtype).kind not in "iu":
             continue

@@ -1,6 +1,6 @@
 """The part of an evaluated graph that depends on time alone, run on its own.
 
-No tensor of data is computed for it: where it reads a shape of data, it is fed with the shapes that were seen.
+No data tensor is computed for it: where it reads a shape of data, it is fed with the recorded shapes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class TimeOnly:
         return {n.inputs[0].name for n in self.sizes.values()}
 
     def feed_of(self, given: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-        """What the session takes at one length, from the inputs of the graph and the shapes of data there."""
+        """The feeds of the session at one length: inputs of the graph, and shapes of data."""
         fed = {fed_name(name): size_read(n, shapes[n.inputs[0].name]) for name, n in self.sizes.items()}
         return fed | {k: v for k, v in given.items() if k in self.session.input_names}
 
@@ -128,7 +128,7 @@ def fed_name(name: str) -> str:
 
 
 def size_read(node: Node, shape: tuple[int, ...]) -> Array:
-    """What Shape or Size gives of a shape."""
+    """The result of Shape or Size for a shape."""
     if node.op == "Size":
         return np.asarray(np.prod(shape, dtype=np.int64))
     start, end = int(node.attrs.get("start", 0)), node.attrs.get("end")

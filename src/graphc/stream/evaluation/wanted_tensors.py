@@ -1,4 +1,4 @@
-"""What a walk begins with and must come to: the facts of inputs, the tensors wanted, tables that are no output."""
+"""Start and goal of a walk: the facts of inputs, the wanted tensors, and a refusal of tables as outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphc_runtime.errors import StreamError
 
 
 def longest(length: Length, frames: int) -> int:
-    """The most input frames for which a tensor of this length has no more than so many frames."""
+    """The largest number of input frames for which a tensor of this length has at most so many frames."""
     low, high = 0, 1
     while length(high) <= frames:
         low, high = high, 2 * high
@@ -36,9 +36,9 @@ def refuse_table(port: Tensor, fact: Fact | None) -> None:
         raise fact.refusal
     if isinstance(fact, ScoreMatrix | IndexMap):
         raise StreamError(
-            "gives a score matrix, as attention has between queries and keys",
+            "returns a score matrix, which has frames of two times: queries and keys",
             node=label(port.inputs[0]) if port.inputs else port.name,
-            hint="leave it out of the model's outputs; a stream gives frames of one time",
+            hint="leave it out of the model's outputs; a stream returns frames of one time",
         )
 
 

@@ -1,4 +1,4 @@
-"""A graph without its large weights, for runs that ask for sizes and for what depends on time alone."""
+"""A graph without its large weights, for runs that need only sizes and what depends on time alone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is known of a tensor when its model is looked at as a stream. Imports nothing else of stream."""
+"""Facts: what is known of a tensor when its model is analysed as a stream. Imports nothing else of stream."""

@@ -1,4 +1,4 @@
-"""What is known of a tensor when its model is looked at as a stream."""
+"""The kinds of facts about a tensor."""
 
 from __future__ import annotations
 

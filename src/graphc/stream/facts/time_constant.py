@@ -36,7 +36,7 @@ class TimeConstant:
 
     @cached_property
     def digest(self) -> bytes:
-        """Tells values apart."""
+        """Distinguishes values."""
         found = hashlib.blake2b(digest_size=16)
         for value in self.values:
             found.update(f"{value.dtype}{value.shape}".encode())

@@ -1,1 +1,1 @@
-"""Entries moved by Reshape, Slice and Gather until they are scores: relative attention. Imports scores."""
+"""Relative attention: entries moved by Reshape, Slice and Gather until they are scores. Imports scores."""

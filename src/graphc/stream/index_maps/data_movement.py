@@ -1,4 +1,4 @@
-"""Nodes that only move entries, run on the indices of these."""
+"""Runs nodes that only move entries on the indices of the entries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Content = tuple[tuple[int, ...], str, int]
 
 
 def content_of(value: Array, memo: dict[Any, Any]) -> Content:
-    """What tells an array apart from others; found once for an array, which nobody changes from then on."""
+    """The key of an array, computed once; the array must not be changed after that."""
     key = ("content", id(value))
     held, content = memo.get(key, (None, None))
     if held is None or held() is not value:
@@ -45,7 +45,7 @@ def content_of(value: Array, memo: dict[Any, Any]) -> Content:
 
 
 def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[Array]:
-    """What the node makes of these inputs; the same work is done once for all layers."""
+    """The node's outputs for these inputs; equal work is done once for all layers."""
     told = [None if v is None else content_of(v, facts.memo) for v in inputs]
     key = ("move", node.op, repr(sorted(node.attrs.items())), *told)
     if key not in facts.memo:

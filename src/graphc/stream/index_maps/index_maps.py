@@ -116,6 +116,6 @@ def refuse(facts: Facts, moved: IndexMap) -> NoReturn:
     if moved.refusal is not None:
         raise moved.refusal
     facts.refuse(
-        "reads a table of time and places that no distance between queries and keys explains",
-        f"the rule for {op_of(facts.node)} knows such a table only once it is a score matrix",
+        "reads a table over time and positions that no distance between queries and keys explains",
+        f"the rule for {op_of(facts.node)} only takes such a table once it is a score matrix",
     )

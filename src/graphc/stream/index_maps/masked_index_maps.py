@@ -1,4 +1,4 @@
-"""Entries on the move of which a constant keeps some and overwrites the others, as a relative shift's triangle does."""
+"""Moved entries of which a constant keeps some and overwrites the others, as the triangle of a relative shift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream times a constant table: entries to be moved, or a filter over time."""
+"""A stream times a constant table: entries that will be moved, or a filter over time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
     wide = grown_letter(facts, terms, {time})
     if not isinstance(known, TimeConstant) or wide is None or wide not in terms.operands[other]:
         facts.refuse(
-            "makes a score matrix with one side that does not come from the stream",
+            "makes a score matrix of which one side does not come from the stream",
             "make queries and keys from stream inputs",
         )
     if time not in terms.output:

@@ -1,4 +1,4 @@
-"""Relative attention recognised: moved entries in which two times meet again, as a score matrix by their distance."""
+"""Recognises relative attention: moved entries over two times, as a score matrix by their distance."""
 
 from __future__ import annotations
 

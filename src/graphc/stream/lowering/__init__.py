@@ -1,1 +1,1 @@
-"""What a streaming rule is, and the builder that makes nodes of what rules decide. Imports symbolic."""
+"""The interface of streaming rules, and the builder of the nodes that rules decide on. Imports symbolic."""

@@ -21,7 +21,7 @@ class Builder(FrameMasks):
     ) -> Tensor:
         """The last ``length`` frames before the chunk, and the chunk; a negative length drops frames in front.
 
-        ``fill`` is what stands in the cache first: a number, one frame, or the first frame of the stream. Where frames
+        ``fill`` is the first value of the cache: a number, one frame, or the first frame of the stream. Where frames
         come out of integers of one scale, the cache keeps the integers.
         """
         if length == 0:
@@ -54,7 +54,7 @@ class Builder(FrameMasks):
         return found
 
     def window(self, x: Tensor, stream: Stream, span: Span, kind: StateKind) -> Tensor:
-        """The frames of a span: those that are not in the chunk come out of a cache."""
+        """The frames of a span: those that are not in the chunk come from a cache."""
         if stream.delay < 0:
             x, stream = self.delayed(x, stream, 0), stream.at(0)
         past = span.offset - stream.delay

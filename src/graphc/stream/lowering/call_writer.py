@@ -43,7 +43,7 @@ class CallWriter:
         grid: frames of which every call takes a multiple, where calls differ; None where all take the chunk.
         template: of the names of state ports (``LiftOptions.ports``).
 
-    ``tensors`` holds, for each offline tensor met so far, what one call has of it.
+    ``tensors`` holds, for each offline tensor met so far, the part of it in one call.
     """
 
     def __init__(self, chunk: int, taken: set[str], grid: int | None = None, template: str = DEFAULT.ports):
@@ -160,13 +160,13 @@ class CallWriter:
         return variable
 
     def keep(self, state: Tensor, value: Tensor) -> None:
-        """Makes ``value`` what the state carries to the next call."""
+        """Makes ``value`` the value that the state carries to the next call."""
         _, output = self.ports[state.name]
         self.next_values[output.name] = value
 
 
 def port_name(template: str, node: str, kind: str, number: int) -> str:
-    """A port's name by a template, in letters that every language takes."""
+    """A port's name by a template, in letters that every language accepts."""
     layer = re.search(r"\d+", node)
     name = template.format(node=node, kind=kind, layer=layer.group() if layer else "", number=number)
     return re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or kind

@@ -1,4 +1,4 @@
-"""What one call makes of the number of frames before it: places and lengths."""
+"""Positions and lengths in one call, computed from the number of frames before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INT64 = np.dtype(np.int64)
 
 
 class ClockWriter(CallWriter):
-    """Writes the clock and what is made of it, each once."""
+    """Writes the clock and what is computed from it, each once."""
 
     @property
     def clock(self) -> Variable:
@@ -44,7 +44,7 @@ class ClockWriter(CallWriter):
         return found
 
     def count_by_clock(self) -> None:
-        """Takes the clock for the real frames of all calls before, where no call after the last real frame counts."""
+        """Takes the clock for the real frames of all calls before, if no call after the last real frame matters."""
         if "total" not in self.memo or "clock" not in self.memo:
             return
         (count,) = self.memo["total"].inputs
@@ -74,17 +74,17 @@ class ClockWriter(CallWriter):
 
     @property
     def multiples(self) -> Tensor:
-        """How many times ``grid`` frames this call takes, int64 [1]; the lift puts it there."""
+        """The number of ``grid`` frames that this call takes, int64 [1]; the lift defines it."""
         found: Tensor = self.memo["multiples"]
         return found
 
     def clipped(self, index: Tensor, low: int, high: int, dtype: np.dtype[Any] = INT64) -> Tensor:
-        """Indices that are kept inside a range, its ends included."""
+        """Indices clamped to a range, its ends included."""
         raised = self.one("Max", index, self.constant(np.asarray([low], dtype)), hint="clipped")
         return self.one("Min", raised, self.constant(np.asarray([high], dtype)), hint="clipped")
 
     def length_now(self, length: Length) -> Tensor:
-        """What ``length`` gives for the real frames so far, int64 [1]."""
+        """The value of ``length`` for the real frames so far, int64 [1]."""
 
         def make() -> Tensor:
             value: Tensor = self.total

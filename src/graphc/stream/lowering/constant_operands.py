@@ -1,4 +1,4 @@
-"""Constants as one chunk meets them: the same in every frame, or periodic."""
+"""Constant operands in one chunk: the same in every frame, or periodic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graphc.stream.symbolic.queries.questions import Periodic
 
 
 def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[Array, bool]:
-    """A known operand as one chunk meets it, and whether it changes from frame to frame.
+    """A constant operand in one chunk, and whether it changes from frame to frame.
 
     Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the delay.
 
@@ -46,12 +46,12 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
             x,
             f"its input {index} "
             + (
-                "changes with the frame's place in the stream, and no ramp or table explains it"
+                "changes with the position in the stream, and neither a ramp nor a table explains it"
                 if alike_in_front(values, axis)
                 else "changes with the length of the whole stream"
             ),
             node=label(facts.node),
-            hint="compute positions from a range, or read them from a table by it; the whole length no stream knows",
+            hint="compute positions from a range, or read them from a table by it; no stream knows its whole length",
         )
     frames = facts.frames(x)
     if frames % period:
@@ -62,7 +62,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
 
 
 def alike_in_front(values: Sequence[Array], axis: int) -> bool:
-    """Whether shorter constants are beginnings of longer ones."""
+    """Whether shorter constants are prefixes of longer ones."""
     longest = max(values, key=np.size)
     return all(np.array_equal(longest.take(range(v.shape[axis]), axis=axis), v) for v in values)
 

@@ -1,4 +1,4 @@
-"""The form of ops whose output frames depend on the input frames at their own place."""
+"""The form of ops whose output frames depend only on the input frames at the same position."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def same_length(facts: Facts) -> Stream:
 
 
 def frame_by_frame(node: Node, facts: Facts) -> Lowering:
-    """Every output frame depends on the input frames at its own place: elementwise ops, with broadcasting."""
+    """Every output frame depends on the input frames at the same position: elementwise ops, with broadcasting."""
     if len({stream.from_right for _, stream in facts.streams()}) > 1 or second_time(facts) is not None:
         on_scores = rule_for(op_of(node), on_scores=True)
         assert on_scores is not None
@@ -88,7 +88,7 @@ def is_elementwise(node: Node) -> bool:
 
 
 def second_time(facts: Facts) -> int | None:
-    """Another axis than the streams', counted from the right, on which a constant has an entry for every frame too."""
+    """An axis other than the streams', counted from the right, on which a constant also has one entry per frame."""
     (_, x), *_ = facts.streams()
     for fact in facts.inputs:
         if not isinstance(fact, TimeConstant) or fact.steady is not None or fact.values[0].ndim < x.from_right:
@@ -103,7 +103,7 @@ def second_time(facts: Facts) -> int | None:
 
 
 def check_static(facts: Facts, x: Stream) -> None:
-    """Refuses a tensor without time that has as many entries as there are frames where time stands."""
+    """Refuses a tensor without time that has one entry per frame on the time axis."""
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

@@ -40,7 +40,7 @@ class Lowering:
         facts: one for each output of the node.
         emit: builds the nodes of one call. It takes the builder and the inputs of one call (None where an input is
             omitted or changes with the length of the stream) and returns the outputs.
-        attention: what it sees, where it attends.
+        attention: the frames that it sees, if it is an attention.
         local: each output frame depends on the same input frames at every place, and on no other: head and tail are
             then carried through by evaluation.
     """

@@ -11,7 +11,7 @@ from graphc.stream.lowering.clock import ClockWriter
 
 
 class FrameMasks(ClockWriter):
-    """Masks the frames of a call that do not exist, by the clock in front and by the valid frames behind."""
+    """Masks the frames of a call that do not exist: by the clock at the start, and by the valid frames at the end."""
 
     def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
         """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""

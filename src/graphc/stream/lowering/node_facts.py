@@ -1,4 +1,4 @@
-"""What a rule knows of its node."""
+"""Facts about the node that a rule works on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphc_runtime.errors import StreamError
 
 @dataclass(frozen=True)
 class Facts:
-    """What a rule knows of its node: the facts of the inputs, and the offline shapes of the outputs.
+    """The facts about the node that a rule works on: the facts of the inputs, and the offline shapes of the outputs.
 
     Args:
         inputs: one for each input; None where it is omitted.
@@ -73,7 +73,7 @@ class Facts:
         return len(self.inputs)
 
     def claim(self, index: int, query: Query) -> None:
-        """Claims something of an input that depends on time alone, for every length."""
+        """Claims that something holds at every length of an input that depends on time alone."""
         fact = self.inputs[index]
         if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
             self.proof.claim(fact.name, query)
@@ -99,13 +99,13 @@ class Facts:
             self.proof.check(name, made, Kept(axis, start, tuple(sorted(steps.items()))))
 
     def doubt(self, index: int, reason: str) -> None:
-        """Notes that what a rule makes of an input is not proved."""
+        """Notes that a rule's conclusion about an input is not proved."""
         fact = self.inputs[index]
         if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
             self.proof.doubt(fact.name, reason)
 
     def proved_length(self, axis: int, rate: Fraction, output: int = 0) -> Length | None:
-        """The length of an output's axis as its formula tells; None where there is none, or it has another rate."""
+        """The length of an output's axis by its formula; None if there is none, or it has another rate."""
         if self.proof is None or not self.proof.is_possible:
             return None
         try:
@@ -122,14 +122,14 @@ class Facts:
         return [(i, f) for i, f in enumerate(self.inputs) if isinstance(f, Stream)]
 
     def stream(self, index: int = 0) -> Stream:
-        """The stream at an input; refuses where another kind of tensor stands there."""
+        """The stream at an input; refuses any other kind of tensor."""
         fact = self[index]
         if not isinstance(fact, Stream):
-            self.refuse(f"its input {index} does not carry stream time, as another does", "feed the stream there")
+            self.refuse(f"its input {index} does not carry stream time, though another does", "feed the stream there")
         return fact
 
     def only_stream(self, index: int = 0) -> Stream:
-        """The stream at an input, where no other input is one."""
+        """The stream at an input, if no other input is one."""
         if any(i != index for i, _ in self.streams()):
             self.refuse("a second input carries stream time", "make that input a constant")
         return self.stream(index)
@@ -171,15 +171,15 @@ class Facts:
     ) -> Stream:
         """The fact of an output that carries time on ``axis``; checked against the offline shapes.
 
-        Refuses where an axis other than time changes with the length, or time has another length than the rule says.
+        Refuses if an axis other than time changes with the length, or if time has not the length that the rule says.
         """
         length = x.length if length is None else length
         shapes = self.output_shapes[index]
         for frames, shape in zip(self.lengths, shapes, strict=True):
             if not 0 <= axis < len(shape) or shape[axis] != length(frames):
                 self.refuse(
-                    f"its output has the shape {list(shape)} for {frames} frames; {length(frames)} frames on axis "
-                    f"{axis} are what a stream would give",
+                    f"its output has the shape {list(shape)} for {frames} frames; a stream would give {length(frames)} "
+                    f"frames on axis {axis}",
                     "report this model: no rule explains this shape",
                 )
         shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
@@ -194,7 +194,7 @@ class Facts:
         return stream
 
     def misfit(self, frames: int, stream: Stream, reason: str) -> NoReturn:
-        """Says that a chunk has to give a multiple of so many frames of a stream.
+        """Refuses a chunk that does not give a multiple of so many frames of a stream.
 
         Errors:
             ChunkMisfitError: always.
@@ -202,7 +202,7 @@ class Facts:
         raise ChunkMisfitError((frames / stream.rate).numerator, reason, node=label(self.node))
 
     def refuse(self, reason: str, hint: str) -> NoReturn:
-        """Says that the node cannot be streamed, and what would help.
+        """Refuses to stream the node, and says what would help.
 
         Errors:
             StreamError: always.
@@ -210,7 +210,7 @@ class Facts:
         raise StreamError(reason, node=label(self.node), hint=hint)
 
     def refuse_length(self, reason: str, hint: str) -> NoReturn:
-        """Says the same of what follows the length of the streams that were looked at.
+        """Refuses something that depends on the length of the streams evaluated.
 
         Errors:
             LengthError: always.

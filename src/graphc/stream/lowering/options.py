@@ -1,4 +1,4 @@
-"""What a user may ask of a lift beyond the model: limits on attention."""
+"""The settings of a lift: limits on attention, and names of ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class AttentionLimit:
     """A limit on an attention.
 
     Args:
-        left: frames of the layer before a query's own that it may see; None for what the model says.
+        left: frames of the layer before a query's own that it may see; None for the model's own limit.
         right: frames after it; None likewise.
         max_frames: input frames of the longest stream, for which an unlimited past is kept whole.
     """

@@ -13,10 +13,10 @@ NOT_OF_THE_STREAM = "make it from the stream's own frames, or give it as a strea
 
 
 def refuse_moving(facts: Facts, fact: Untimed) -> None:
-    """Refuses a value that changes from call to call where offline it is one value for the whole stream."""
+    """Refuses a value that changes from call to call, while offline it is one value for the whole stream."""
     if fact.origin is UntimedOrigin.GIVEN:
         facts.refuse(
-            "reads a given state at every frame, where only a recurrence may start from it",
+            "reads a given state at every frame, and only a recurrence may start from it",
             "a model that already carries all its states needs no lift_state",
         )
     if fact.origin is UntimedOrigin.FINAL:
@@ -24,7 +24,7 @@ def refuse_moving(facts: Facts, fact: Untimed) -> None:
 
 
 def refuse_final_state(facts: Facts) -> NoReturn:
-    """Refuses a state that no stream reaches."""
+    """Refuses the use of a final state, which no stream reaches."""
     facts.refuse(
         "reads the state after the last frame, which a stream never reaches",
         "return the outputs of every frame, or set stream.window to stream over the last N frames",
@@ -37,15 +37,15 @@ def refuse_foreign_frames(facts: Facts, index: int) -> NoReturn:
 
 
 def refuse_other_length(facts: Facts, index: int) -> NoReturn:
-    """Refuses an operand that has more or fewer frames than the stream."""
+    """Refuses an operand with more or fewer frames than the stream."""
     facts.refuse(f"its input {index} has another length than the stream it meets", "cut or pad both to one length")
 
 
 def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
-    """Refuses an operand that is another one for another length of the whole stream."""
+    """Refuses an operand that changes with the length of the whole stream."""
     facts.refuse_length(
         f"its input {index} changes with the length of the whole stream",
-        "a value that needs the end cannot be streamed; stream.window streams over the last N frames",
+        "a value that depends on the end cannot be streamed; set stream.window to stream over the last N frames",
     )
 
 

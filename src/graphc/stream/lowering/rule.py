@@ -1,4 +1,4 @@
-"""What a streaming rule is, and the registry of rules."""
+"""The interface of a streaming rule, and the registry of rules."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def load_rules() -> None:
 
 
 def rule_for(op: str, on_scores: bool = False) -> Rule | None:
-    """The rule of an op type; that for score matrices, where an input is one."""
+    """The rule of an op type; the rule for score matrices, if an input is one."""
     load_rules()
     if on_scores:
         return SCORE_RULES.get(op)

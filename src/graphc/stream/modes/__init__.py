@@ -1,1 +1,1 @@
-"""Other ways to stream than one chunk size, one clock and a cache a tensor. Imports propagation."""
+"""Ways to stream other than with one chunk size, one clock and one cache per tensor. Imports propagation."""

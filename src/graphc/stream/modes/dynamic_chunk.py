@@ -1,4 +1,4 @@
-"""One graph for calls of any multiple of the smallest chunk, out of the same lift at several chunks.
+"""One graph for calls of any multiple of the smallest chunk, made from the same lift at several chunks.
 
 The lifts have the same nodes; what differs are constants. Each such family of constants, one for every lift, is written
 as a function of the number of smallest chunks that a call takes. The lifts of ``SAMPLES`` determine the function and
@@ -45,7 +45,7 @@ def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
             elif any(isinstance(t, Constant) for t in tensors) or any(
                 names[i].get(t.name, t.name) != tensors[0].name for i, t in enumerate(tensors)
             ):
-                refuse(node, "is put together in another way for other chunks")
+                refuse(node, "is structured differently for other chunks")
         for outputs in zip(*(n.outputs for n in nodes), strict=True):
             pair_up(names, outputs)
     first.nodes = [*families.writer.nodes, *first.nodes]
@@ -54,7 +54,7 @@ def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
 
 
 def pair_up(names: Sequence[dict[str, str]], tensors: Sequence[Tensor]) -> None:
-    """Notes which tensors of the other graphs one of the first stands for."""
+    """Notes which tensors of the other graphs correspond to one of the first."""
     for found, tensor in zip(names, tensors, strict=False):
         found[tensor.name] = tensors[0].name
 
@@ -68,7 +68,7 @@ def check_alike(nodes: Sequence[Node]) -> None:
             len(other.inputs),
             len(other.outputs),
         ):
-            refuse(node, "stands where other chunks need another node")
+            refuse(node, "is replaced by another node at other chunks")
         if not same_attributes(node.attrs, other.attrs):
             refuse(node, "has attributes that differ from chunk to chunk")
 
@@ -131,7 +131,7 @@ class Families:
         if key not in self.written:
             made = self.function(values)
             if made is None:
-                refuse(node, f"its input {index} follows the chunk in a way that nothing here explains")
+                refuse(node, f"its input {index} changes with the chunk in a way that no function explains")
             self.written[key] = made
         return self.written[key]
 
@@ -157,7 +157,7 @@ class Families:
         return None
 
     def polynomial(self, values: Sequence[Array]) -> Tensor | None:
-        """Whole numbers that grow with the chunk, or with the square of it."""
+        """Integers that grow with the chunk, or with the square of it."""
         factors = fitted(values)
         if factors is None:
             return None
@@ -199,7 +199,7 @@ class Families:
         return w.one("Expand", one, w.one("Concat", *parts, axis=0) if len(parts) > 1 else size)
 
     def ramp(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """Whole numbers one step further from frame to frame, from a first frame that may follow the chunk."""
+        """Integers that grow by one step per frame, from a first value that may depend on the chunk."""
         dtype = values[0].dtype
         if dtype.kind not in "iuf":
             return None
@@ -228,7 +228,7 @@ class Families:
         return found if dtype == np.int64 else w.one("Cast", found, to=tensor_type(dtype))
 
     def periodic(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """The smallest again and again."""
+        """The smallest chunk's constant, repeated."""
         count = values[1].shape[axis] - values[0].shape[axis]
         if count < 1 or count > values[0].shape[axis]:
             return None
@@ -239,7 +239,7 @@ class Families:
         return w.one("Gather", one, w.one("Mod", self.places(size), [count]), axis=axis)
 
     def extended(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """The smallest, with its first or last frame again and again in front or behind."""
+        """The smallest chunk's constant, with its first or last frame repeated before or after it."""
         smallest = values[0]
         last = smallest.shape[axis] - 1
         w = self.writer

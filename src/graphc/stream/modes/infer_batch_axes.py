@@ -1,4 +1,4 @@
-"""Which axis of each tensor of a streaming model holds the streams of its batch: seen by changing one stream."""
+"""Finds the axis of each tensor of a streaming model that holds the streams of its batch, by changing one stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BatchLayout:
 
 @dataclass(frozen=True)
 class BatchObservation:
-    """What was seen of some tensors of a streaming model.
+    """What was observed of some tensors of a streaming model.
 
     Args:
         values: in the last call of a random batch.
@@ -101,7 +101,7 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservati
             for base, rolled in runs
         ):
             raise StreamError(
-                f"the output '{output.name}' depends on the place that a stream has in the batch",
+                f"the output '{output.name}' depends on a stream's place in the batch",
                 hint="leave out stream.clocks: all streams then begin together",
             )
     return sight
@@ -110,7 +110,7 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservati
 def sight_of(
     values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
 ) -> BatchObservation:
-    """What the changes that each stream makes say of some tensors."""
+    """The layout of some tensors, from the changes that each stream makes."""
     layouts: dict[str, BatchLayout] = {}
     mixed: set[str] = set()
     for name in names:
@@ -124,7 +124,7 @@ def sight_of(
 
 
 def same_in_every_place(base: Array, rolled: Array, layout: BatchLayout) -> bool:
-    """Whether streams that moved on by one place give what they gave."""
+    """Whether streams that moved on by one place give the same as before."""
     want = np.roll(base, layout.repeats, axis=layout.axis)
     return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
 
@@ -183,12 +183,12 @@ def needed(sight: BatchObservation, name: str, node: str) -> BatchLayout:
     """The layout of a tensor.
 
     Errors:
-        StreamError: its streams are not apart, or nothing shows where they lie.
+        StreamError: its streams are mixed, or cannot be told apart.
     """
     layout = sight.layouts.get(name)
     if layout is None:
         raise StreamError(
-            "one stream of the batch changes another" if name in sight.mixed else "nothing shows its streams apart",
+            "one stream of the batch changes another" if name in sight.mixed else "its streams cannot be told apart",
             node=node,
             hint="leave out stream.clocks: all streams then begin together",
         )

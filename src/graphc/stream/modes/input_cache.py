@@ -1,7 +1,7 @@
-"""Attention that caches what its keys and values are made of: one state in the place of two, and more arithmetic.
+"""Attention that caches the input of its keys and values: one state in place of two, for more arithmetic.
 
 Keys and values of a window are then made anew in every call, out of the cached input, by the same nodes. That holds
-for nodes that treat every frame alike; where another stands between, as a rotation by the clock, the caches stay.
+for nodes that treat every frame alike; if another stands between, such as a rotation by the clock, the caches stay.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def cache_inputs(model: Model) -> list[str]:
         shape = [value.frames if a == shared.axis else int(d or 0) for a, d in enumerate(shapes[shared.tensor.name])]
         init = np.zeros(shape, value.state.init.dtype)
         if init.nbytes >= key.state.nbytes + value.state.nbytes:
-            notes.append(f"{value.state.node}: keys and values stay cached, since their input is no smaller")
+            notes.append(f"{value.state.node}: keys and values stay cached, since their input is not smaller")
             continue
         put(model, key, value, shared, init)
     model.graph.nodes = sorted_nodes(model.graph)
@@ -141,7 +141,7 @@ def common(key: Cache, value: Cache) -> Link | None:
 
 
 def put(model: Model, key: Cache, value: Cache, shared: Link, init: np.ndarray) -> None:
-    """Puts one cache of the shared input in the place of both."""
+    """Replaces both caches by one of the shared input."""
     graph, signature = model.graph, model.signature
     assert signature is not None
     base = key.state.input.removesuffix("_in").replace("attention_key", "attention_context")

@@ -1,4 +1,4 @@
-"""A band put on attention: the model that a user asks for where its own sees too far."""
+"""Puts a band on attention that sees too far, as the user asks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphc_runtime.errors import StreamError
 
 
 def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
-    """The model with the limits of the settings as masks in front of its softmaxes; None where none asks for any.
+    """The model with the limits of the settings as masks before its softmaxes; None if there are no limits.
 
     Errors:
         StreamError: no attention fits a limit's pattern, or its scores go through no softmax.
@@ -36,7 +36,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
         sites = placed.step.attention.sites
         if not sites:
             raise StreamError(
-                "no softmax makes its weights, so that no limit can be put on it",
+                "its weights do not come from a softmax, so no limit can be put on it",
                 node=label(placed.node),
                 hint="limit the attention in the model, by a mask",
             )
@@ -47,7 +47,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
     unused = [p for p, limit in settings.limits if p not in used and limit.max_frames is None]
     if unused:
         names = ", ".join(name_of(p.node) for p in nodes[:4]) or "none"
-        raise StreamError(f"no attention's node fits the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
+        raise StreamError(f"no attention node matches the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
     return offline.over(export_model(evaluation.graph, evaluation.source))
 
 

@@ -1,4 +1,4 @@
-"""Streams of a batch that begin at different times: everything that hangs on the clock gets one value for each stream.
+"""Streams of a batch that begin at different times: everything that depends on the clock gets one value per stream.
 
 The lift counts frames by one clock. What is made of the clock and of nothing else (masks, places, positions) is written
 again with an axis of streams in front (``each_stream``); where it meets data, that axis goes to where the data has its
@@ -41,7 +41,7 @@ def per_stream_clocks(model: Model, offline: Offline) -> None:
     """Gives every stream of a batch a clock of its own. Changes the model in place.
 
     Errors:
-        StreamError: streams that are not apart, or a node that has no form for this.
+        StreamError: streams that are mixed, or a node that cannot be rewritten.
     """
     signature = model.signature
     assert signature is not None
@@ -96,7 +96,7 @@ def add_dependents(nodes: Sequence[Node], names: set[str]) -> None:
 
 
 def meets(node: Node, hanging: set[str]) -> bool:
-    """Whether a node brings the clock and data together."""
+    """Whether a node combines the clock with data."""
     reads = {t.name for t in [*node.inputs, *captured(node)]}
     return bool(reads & hanging) and not any(t.name in hanging for t in node.outputs)
 
@@ -104,7 +104,7 @@ def meets(node: Node, hanging: set[str]) -> bool:
 class Rewriting:
     """One rewriting of a graph.
 
-    ``ports`` holds the states that hang on the clock, in their new shape.
+    ``ports`` holds the states that depend on the clock, in their new shape.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Rewriting:
 
     def refuse(self, node: Node) -> None:
         raise StreamError(
-            "has no form in which each stream has a clock of its own", node=label(node), hint=SHARED_CLOCK_HINT
+            "cannot be rewritten for streams with their own clocks", node=label(node), hint=SHARED_CLOCK_HINT
         )
 
     def wide(self, shape: Sequence[int]) -> list[int]:
@@ -172,7 +172,7 @@ class Rewriting:
             self.w.nodes.append(Node("Reshape", name, {}, [self.w.tensors[port.name], target], [port]))
 
     def meet(self, node: Node) -> None:
-        """Brings what hangs on the clock to the streams of the data that it meets."""
+        """Aligns what depends on the clock with the streams of the data that it meets."""
         if any(t.name in self.hanging for t in captured(node)):
             self.refuse(node)
         table = node.inputs[0]
@@ -191,7 +191,7 @@ class Rewriting:
         ]
 
     def layout(self, node: Node) -> BatchLayout:
-        """Where a node's output has its streams: as seen, or as the data that it reads has them."""
+        """The layout of the streams in a node's output: as observed, or as in the data that it reads."""
         output = node.outputs[0].name
         if output in self.layouts:
             return self.layouts[output]
@@ -234,7 +234,7 @@ class Rewriting:
         return each
 
     def repeated(self, x: Tensor, shape: Sequence[int], place: int, repeats: int, name: str) -> Tensor:
-        """Every stream's entry again and again, next to each other."""
+        """The entry of each stream, repeated so that its copies stand side by side."""
         w = self.w
         apart = w.reshaped(x, [*shape[: place + 1], 1, *shape[place + 1 :]], name)
         sizes = [*shape[: place + 1], repeats, *shape[place + 1 :]]
@@ -242,7 +242,7 @@ class Rewriting:
         return w.reshaped(wide, [*shape[:place], shape[place] * repeats, *shape[place + 1 :]], name)
 
     def gather(self, node: Node) -> None:
-        """Frames picked by the clock: each stream picks its own."""
+        """Frames picked by the clock, separately for each stream."""
         w, (table, index) = self.w, node.inputs
         output = node.outputs[0]
         shape = list(self.sight.values[output.name].shape)

@@ -1,4 +1,4 @@
-"""Weights that a model keeps as integers: a lift leaves them so, and the scales as they were learned."""
+"""Weights that a model stores as integers, which a lift keeps, with their learned scales."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
 
 
 def learned_values(evaluation: Evaluation) -> dict[str, TimeConstant]:
-    """What every DequantizeLinear of no data reads, out of one run of the model."""
+    """The inputs of every DequantizeLinear that reads no data, from one run of the model."""
     if LEARNED not in evaluation.memo:
         carried = evaluation.carried
         nodes = [n for n in evaluation.graph.nodes if op_of(n) == "DequantizeLinear"]

@@ -1,4 +1,4 @@
-"""A model whose states already are ports: its stream signature, read off one call."""
+"""A model whose states are already ports: its stream signature, read from one call."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
 
 
 def hold_counts(model: Model, offline: Offline, feeds: Feeds) -> None:
-    """Makes constants of the inputs that count the frames of a call, or mask them: every call has as many."""
+    """Turns inputs that count or mask the frames of a call into constants, since every call has as many."""
     for port in list(model.graph.inputs):
         if isinstance(offline.roles.get(port.name), TIME_ONLY):
             port.to_constant(feeds[port.name])
@@ -98,7 +98,7 @@ def given_input(name: str, role: Role) -> StreamInput:
 
 
 def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None:
-    """Refuses a state that one call gives in another shape than the next call takes."""
+    """Refuses a state whose output shape differs from its input shape."""
     for name, role in offline.roles.items():
         if not isinstance(role, StateRole):
             continue
@@ -106,13 +106,13 @@ def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None
         if len(before) != len(after):
             alike = [name for name, value in run.items() if np.shape(value) == before]
             raise StreamError(
-                f"the state '{name}' is {list(before)}, and '{role.output}', which is told to be its next value, is "
-                f"{list(after)}: two ports that are not alike",
+                f"the state '{name}' is {list(before)}, and '{role.output}', given as its next value, is "
+                f"{list(after)}: their ranks differ",
                 hint=f"outputs of its shape: {', '.join(alike)}" if alike else "no output has its shape",
             )
         if before != after:
             raise StreamError(
                 f"the state '{name}' goes in as {list(before)} and comes out as {list(after)} ('{role.output}'), "
-                "so that it grows with every call",
+                "so it grows with every call",
                 hint="keep a fixed number of frames in the model, or export it without states and use lift_state",
             )

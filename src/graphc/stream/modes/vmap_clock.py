@@ -1,4 +1,4 @@
-"""Nodes that work on the clock, written for one clock of each stream: with an axis of streams in front."""
+"""Rewrites nodes that work on the clock for one clock per stream, with an axis of streams in front."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EachStream:
 
     Args:
         streams: of the batch.
-        values: of the tensors that hang on the clock, where all streams share one: their shapes count.
+        values: of the tensors that depend on the clock, with one clock for all streams; only their shapes matter.
     """
 
     def __init__(self, streams: int, values: Mapping[str, Array], taken: set[str]):
@@ -65,7 +65,7 @@ class EachStream:
         return outputs
 
     def take(self, node: Node) -> None:
-        """Writes a node whose inputs are constants or hang on the clock."""
+        """Writes a node whose inputs are constants or depend on the clock."""
         form = form_of(node)
         results = form(self, node) if form is not None else None
         if results is None:

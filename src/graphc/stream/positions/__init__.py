@@ -1,1 +1,1 @@
-"""Constants that follow the frame's place, made from the clock in each call. Imports scores."""
+"""Constants that depend on the position in the stream, computed from the clock in each call. Imports scores."""

@@ -21,7 +21,7 @@ from graphc.stream.symbolic.queries.questions import Steady
 
 
 def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Stream]) -> Made | None:
-    """How to make a score matrix in step with a stream; None where nothing tells how it goes on."""
+    """How to make a score matrix in step with a stream; None if its continuation is unknown."""
     time = times[0].at(max(0, *(t.delay for t in times)))
     grows = len({time.length(n) for n in positions.evaluation.lengths}) > 1
     if not grows or any(t.rate != time.rate or t.length != time.length for t in times):
@@ -31,7 +31,7 @@ def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Strea
 
 
 def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
-    """Appends the steps that make one tensor of two times; False where one of its operands cannot be made."""
+    """Appends the steps that make one tensor of two times; False if one of its operands cannot be made."""
     node = positions.made_by.get(name)
     if node is None or name not in values:
         return False

@@ -1,4 +1,4 @@
-"""Positions made anew from the clock: constants that follow the frame's place, as streams.
+"""Positions computed from the clock: constants that depend on the position, as streams.
 
 A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2
 and so on, however it was made), from a stored table read from its start, or differs near an end of the stream alone
@@ -51,7 +51,7 @@ class Made:
 
 
 class Positions:
-    """Finds how the time-only tensors of an evaluation follow the frame's place."""
+    """Finds how the time-only tensors of an evaluation depend on the position."""
 
     def __init__(self, evaluation: Evaluation, grid: int, proof: Proof):
         self.evaluation, self.grid, self.proof = evaluation, grid, proof
@@ -79,7 +79,7 @@ class Positions:
         return found
 
     def follow(self, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
-        """Appends the steps that make one tensor; False where nothing tells how it goes on."""
+        """Appends the steps that make one tensor; False if its continuation is unknown."""
         known = values.get(name)
         node = self.made_by.get(name)
         if known is None or node is None:
@@ -137,7 +137,7 @@ class Positions:
         return True
 
     def claim_rows(self, name: str, table: Tensor, time: Stream, found: StoredTable) -> None:
-        """The tensor is the beginning of a table at every length."""
+        """The tensor is a prefix of a table at every length."""
         try:
             rows = self.proof.formulas.of(table)
         except NoFormulaError as err:
@@ -151,7 +151,7 @@ class Positions:
         return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
 
     def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
-        """A table looked up by places that never run past its ends."""
+        """A table looked up by indices that never run past its ends."""
         node = position.node
         along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
         rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
@@ -186,7 +186,7 @@ def shapes_of(values: Mapping[str, TimeConstant]) -> dict[str, tuple[tuple[int, 
 
 
 def shape_argument(node: Node, tensor: Tensor) -> bool:
-    """Whether an input only says how large or where: it follows the length, not the place."""
+    """Whether an input is only a size or an offset, which depends on the length, not on the position."""
     index = next(i for i, t in enumerate(node.inputs) if t is tensor)
     return index > 0 and node.op in ("Reshape", "Expand", "Slice", "Tile", "Unsqueeze", "Squeeze", "Pad")
 

@@ -1,4 +1,4 @@
-"""Ramps and the beginnings of stored tables: what positions come from, and how a call makes them."""
+"""Ramps and prefixes of stored tables, which positions come from, and how a call makes them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def stream_fact(known: TimeConstant, time: Stream, axis: int) -> Stream:
 
 @np.errstate(over="ignore", invalid="ignore")
 def ramp_of(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> Ramp | None:
-    """Whole numbers that grow by the same step, whatever made them."""
+    """Integers that grow by the same step, however they were made."""
     axis = time_axis(known, time, lengths)
     longest = max(known.values, key=np.size)
     if axis is None or longest.shape[axis] < 3 or longest.dtype.kind not in "iuf":

@@ -77,7 +77,7 @@ def analyse(
 
 
 def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
-    """The analysis of a model that does something else in short streams, such as padding them to a least length.
+    """The analysis of a model that treats short streams differently, such as padding them to a minimum length.
 
     It is judged at longer lengths, and holds where what the rules claim begins by proof.
     """
@@ -139,7 +139,7 @@ class Study:
     longest: bool = False
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
-        """What a walk finds once all that it claims is decided.
+        """The result of a walk, once all its claims are decided.
 
         Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again. A
         refusal at longer lengths leaves what holds before them.
@@ -166,7 +166,7 @@ class Study:
         return found
 
     def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
-        """Longer lengths at which rules have not judged yet, though what they claimed ends there, or is not proved."""
+        """Longer lengths that rules have not seen yet, though their claims end there, or are not proved."""
         offline, evaluated, proof = self.offline, found.evaluation.lengths, found.proof
         if not proof.is_possible:
             return ()
@@ -238,7 +238,7 @@ class Study:
 
 
 def lengths_before(found: Analysis) -> tuple[int, ...]:
-    """The same of shorter lengths."""
+    """The same for shorter lengths."""
     evaluated, first = found.evaluation.lengths, found.proof.start.first
     if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
         return ()

@@ -39,9 +39,9 @@ def step_of(node: Node, facts: Facts) -> Lowering:
         missing = StreamError(
             f"there is no streaming rule for the op {op_of(node)}" + " over a score matrix" * tables,
             node=label(node),
-            hint="put quantize behind lift_state"
+            hint="put quantize after lift_state"
             if any(word in node.op for word in QUANTIZED)
-            else "cut the model in front of it, or write a rule (docs/writing-a-rule.md)",
+            else "cut the model before it, or write a rule (docs/writing-a-rule.md)",
         )
         raise first_refusal(facts, missing)
     try:
@@ -69,7 +69,7 @@ def stands_still(stream: Stream, facts: Facts) -> bool:
 
 
 def static_step(node: Node, facts: Facts) -> Lowering:
-    """A node without time: as it is. What it makes of a final state is final too."""
+    """A node without time, as it is. Its output for a final state is final too."""
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
     final = UntimedOrigin.FINAL in origins
     if final and node.op not in (*PLAIN_MOVERS, "Cast"):
@@ -93,6 +93,6 @@ def static_step(node: Node, facts: Facts) -> Lowering:
 
 
 def first_refusal(facts: Facts, error: StreamError) -> StreamError:
-    """Why the entries that a node reads could not stay a stream, where that came first; else the error."""
+    """The earlier reason why the entries that a node reads could not stay a stream, if there is one; else the error."""
     refusals = (f.refusal for f in facts.inputs if isinstance(f, IndexMap))
     return next((r for r in refusals if isinstance(r, StreamError)), error)

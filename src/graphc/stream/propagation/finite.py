@@ -1,4 +1,4 @@
-"""Ops that make finite numbers out of finite ones, whatever those are.
+"""Ops that turn any finite numbers into finite ones.
 
 What a call has in the place of frames that do not exist comes from the zeros that a client feeds and from first states.
 If only these ops stand on the way, it is finite, and zero times it is zero.
@@ -88,7 +88,7 @@ def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant]
 
 
 def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, TimeConstant]) -> float | None:
-    """A number below all that a node gives, where one is known: what a variance and an epsilon add up to, say."""
+    """A lower bound of a node's output, if one is known: that of a variance plus an epsilon, say."""
     if not node.inputs:
         return None
     op, first = op_of(node), node.inputs[0].name

@@ -10,7 +10,7 @@ from graphc.stream.lowering.lowering import Lowering
 
 @dataclass(frozen=True)
 class LoweredNode:
-    """A step and what it reads and gives: the node's own tensors, or positions made from the clock in their place."""
+    """A step with its inputs and outputs: the node's own tensors, or positions made from the clock in their place."""
 
     node: Node
     step: Lowering

@@ -41,7 +41,7 @@ class Promise:
         return (self.max_frames or ENDLESS) >= LATER[0] * self.min_frames
 
     def covers(self, other: Promise) -> bool:
-        """Whether this one holds for all lengths for which another does."""
+        """Whether this promise holds for all lengths for which another does."""
         return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
 
 

@@ -101,7 +101,7 @@ class Propagation:
         self.claim_fixed()
 
     def claim_fixed(self) -> None:
-        """Conditions that chose branches, and outputs that are numbers of time alone, stay what they are."""
+        """Claims that conditions that chose branches, and outputs that depend on time alone, stay what they are."""
         self.proof.begin()
         made, known = self.proof.formulas.made_by, self.evaluation.known
         steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
@@ -111,7 +111,7 @@ class Propagation:
         self.proof.commit()
 
     def look_at(self, node: Node) -> None:
-        """The facts of what is read for its size alone; none where it is no stream."""
+        """The facts of what is read for its size alone; None if it is not a stream."""
         if any(t.name in self.evaluation.carried and t.name not in self.facts for t in node.inputs):
             return
         self.proof.begin()
@@ -175,10 +175,10 @@ class Propagation:
             if name not in varying:
                 self.proof.claim(name, Steady())
             elif name not in self.proof.claimed:
-                self.proof.doubt(name, f"{label(node)} makes something of it that is not proved")
+                self.proof.doubt(name, f"{label(node)} relies on something about it that is not proved")
 
     def claim_sizes(self, node: Node, varying: set[str]) -> None:
-        """Where sizes come from numbers that follow the length, they are those that the facts tell."""
+        """Claims that sizes computed from numbers that depend on the length are those of the facts."""
         if node.op not in RESIZING or not isinstance(
             self.facts.get(node.outputs[0].name), Stream | ScoreMatrix | Untimed
         ):
@@ -229,7 +229,7 @@ class Propagation:
         return found
 
     def made_anew(self, made: Made | None, err: StreamError) -> Tensor:
-        """Takes the steps that make a constant anew in every call; raises what was refused where there are none."""
+        """Adds the steps that recompute a constant in every call; raises the earlier refusal if there are none."""
         if made is None:
             raise err
         for position in made.steps:
@@ -272,7 +272,7 @@ class Propagation:
         given = tuple(fact_of(t) for t in inputs)
         for tensor, fact in zip(inputs, given, strict=True):
             if tensor.name and fact is None and not isinstance(tensor, Constant):
-                raise StreamError(f"reads '{tensor.name}', of which nothing is known", node=label(node))
+                raise StreamError(f"reads '{tensor.name}', about which nothing is known", node=label(node))
         outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
         dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
         model = self.offline.model

@@ -1,1 +1,1 @@
-"""The streaming rules, one family of ops a file. Every module here is found by itself."""
+"""The streaming rules, one family of ops a file. Every module here is found automatically."""

@@ -1,4 +1,4 @@
-"""Windows of frames picked by places that stop at both ends of the stream, one after the other on the axis of time.
+"""Windows of frames picked by indices that are clamped to the stream, one after the other on the time axis.
 
 That is how stacking of frames at a low rate (LFR) is exported: the first and the last frame are repeated where a window
 reaches beyond them.
@@ -44,7 +44,7 @@ class Windows:
 
 
 def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
-    """The windows of the fewest taps that tables of places are at every length; None where they are none."""
+    """The windows with the fewest taps that fit tables of indices at every length; None if none fit."""
     longest = max(range(len(values)), key=lambda k: values[k].size)
     for taps in range(1, MOST_TAPS + 1):
         if any(v.size % taps for v in values):
@@ -59,7 +59,7 @@ def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
 
 
 def windows_in(table: Array, size: int) -> Windows | None:
-    """Windows as places that lie inside the stream tell them."""
+    """Windows read from the indices that lie inside the stream."""
     inside = (table > 0) & (table < size - 1)
     rows, columns = (np.argwhere(both) for both in (inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]))
     if not len(rows) or (table.shape[1] > 1 and not len(columns)):
@@ -73,7 +73,7 @@ def windows_in(table: Array, size: int) -> Windows | None:
 
 
 def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering | None:
-    """The stream of these windows; None where the places are none, or their number is no length.
+    """The stream of these windows; None if the indices are not such windows, or their number is not a length.
 
     Frames beyond the ends are padding by the edge.
     """

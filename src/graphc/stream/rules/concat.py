@@ -1,4 +1,4 @@
-"""Concatenation: on other axes a join, on time a constant in front or behind."""
+"""Concatenation: on other axes a join, on time a constant before or after the stream."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
         if other == one + 1:
             return with_first_frame(node, facts, one)
     if len(facts.streams()) > 1:
-        facts.refuse("puts one stream behind the other in time", "a stream has no end that the second could wait for")
+        facts.refuse("appends one stream to another in time", "a stream has no end after which the second could start")
     place = facts.streams()[0][0]
     for fact in facts.inputs:
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     if any(isinstance(f, Untimed) for f in facts.inputs):
-        facts.refuse("puts data in front of or behind the stream", "pair it under stream.states if it is a cache")
+        facts.refuse("puts data before or after the stream", "pair it under stream.states if it is a cache")
     front = joined(facts, range(place), x.axis)
     before = 0 if front is None else front.shape[x.axis]
     varying = following_length(facts, range(place + 1, len(facts)), x, before)
@@ -64,7 +64,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
     if behind is not None and after:
         fill = behind.take([0], axis=x.axis)
         if not np.array_equal(behind, np.repeat(fill, after, axis=x.axis)):
-            facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
+            facts.refuse("puts frames after the end that differ from each other", "use equal frames there")
     mask_after = fill is not None and not same_value(x.tail, fill)
     if mask_after:
         x = x.at(max(x.delay, x.length.lag(facts.grid)))
@@ -118,7 +118,7 @@ def stream_of(step: Lowering) -> Stream:
 
 
 def picked(facts: Facts, indices: Sequence[int]) -> Facts:
-    """The facts of a node that has some of its inputs alone."""
+    """The facts of a node with only some of its inputs."""
     return replace(
         facts,
         inputs=tuple(facts.inputs[i] for i in indices),
@@ -147,14 +147,14 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
     longest = max(wholes, key=lambda w: w.shape[x.axis])
     frame = longest.take([0], axis=x.axis)
     if any(not np.array_equal(w, np.repeat(frame, w.shape[x.axis], axis=x.axis)) for w in wholes):
-        facts.refuse("puts frames behind the end that differ from each other", "put equal frames there")
+        facts.refuse("puts frames after the end that differ from each other", "use equal frames there")
     sizes = [x.length(n) + before + count for n, count in zip(facts.lengths, counts, strict=True)]
     for index in indices:
         facts.claim(index, Uniform(x.axis))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
         facts.refuse_length(
-            f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames behind the stream, which follows no length",
+            f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames after the stream, which fits no length",
             "put a fixed number there",
         )
     return longest, length

@@ -88,7 +88,7 @@ def conv_transpose(node: Node, facts: Facts) -> Lowering:
 
 
 def silence_of(out: Stream, bias: TimeConstant | None, count: int) -> Array:
-    """A frame to which no input frame adds: the bias."""
+    """A frame to which no input frame contributes: the bias."""
     silence = np.zeros(out.one_frame(), out.dtype)
     steady = bias.steady if bias is not None else None
     return silence if steady is None else silence + steady.reshape([-1] + [1] * count).astype(out.dtype)

@@ -92,10 +92,10 @@ def dropout(node: Node, facts: Facts) -> Lowering:
     """An identity outside training, with its mask output left out."""
     training = facts[2]
     if training is not None and facts.array(2, "training_mode") is not None and bool(facts.array(2)):
-        facts.refuse("drops at random (training_mode)", "export the model in evaluation mode")
+        facts.refuse("applies dropout (training_mode)", "export the model in evaluation mode")
     x = facts.stream(0)
     if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
-        facts.refuse("its mask is read", "export the model in evaluation mode")
+        facts.refuse("its mask output is used", "export the model in evaluation mode")
     out = facts.out(x, x.axis)
     masks = [None] * (len(node.outputs) - 1)
     return Lowering((out, *masks), lambda b, inputs: [b.one("Identity", inputs[0]), *masks], local=True)

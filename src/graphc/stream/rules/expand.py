@@ -43,7 +43,7 @@ def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
     shapes = facts.output_shapes[0]
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(varying) != 1:
-        facts.refuse("repeats a tensor over more axes than time", "repeat over time alone, in an op of its own")
+        facts.refuse("repeats a tensor over more axes than time", "repeat over time alone, in a separate op")
     (axis,) = varying
     fits: list[Length] = [
         length
@@ -51,7 +51,7 @@ def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
         if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
     ]
     if not fits:
-        facts.refuse("repeats a tensor over a length that no stream has", "repeat it as often as the stream has frames")
+        facts.refuse("repeats a tensor over a length that is not a stream's", "repeat it once per frame of the stream")
     shape = tuple(-1 if a == axis else s for a, s in enumerate(shapes[0]))
     return Stream(axis, fits[0].rate, 0, fits[0], shape, source.dtype)
 
@@ -66,7 +66,7 @@ def tile(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     repeats = fact.steady
     if repeats is None or int(repeats[x.axis]) != 1:
-        facts.refuse("repeats the whole stream one after the other", "repeat each frame with Resize or Expand")
+        facts.refuse("repeats the whole stream", "repeat each frame with Resize or Expand")
     return Lowering(
         (facts.out(x, x.axis),),
         lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),
@@ -75,10 +75,10 @@ def tile(node: Node, facts: Facts) -> Lowering:
 
 
 def tiled_over_time(node: Node, facts: Facts, source: Untimed, repeats: Array) -> Lowering:
-    """One frame of a static tensor, again for every frame of the stream."""
+    """One frame of a static tensor, repeated for every frame of the stream."""
     refuse_moving(facts, source)
     out = repeated_every_frame(facts, source)
     if source.shape[out.axis] != 1:
-        facts.refuse("repeats several frames one after the other over time", "repeat a single frame")
+        facts.refuse("repeats several frames in turn over time", "repeat a single frame")
     chunk = [facts.frames(out) if a == out.axis else int(r) for a, r in enumerate(repeats)]
     return Lowering((out,), lambda b, inputs: b.copy(node, [inputs[0], b.constant(chunk)]))

@@ -26,7 +26,7 @@ def gather(node: Node, facts: Facts) -> Lowering:
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if isinstance(indices, Stream):
         if isinstance(data, Stream):
-            facts.refuse("looks one stream up in another", "attention by indices cannot be streamed")
+            facts.refuse("indexes one stream by another", "attention by indices cannot be streamed")
         return Lowering((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
     x = facts.only_stream()
     if along != x.axis:
@@ -44,7 +44,7 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
     if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):
-        facts.refuse("picks single frames by their place", "return every frame; the client picks")
+        facts.refuse("picks single frames by their position", "return every frame; the client picks")
     steps = {int(step) for v in values for step in np.diff(v)}
     starts = {int(v[0]) for v in values}
     if len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:

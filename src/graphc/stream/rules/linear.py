@@ -27,7 +27,7 @@ def matmul(node: Node, facts: Facts) -> Lowering:
     x = same_length(facts)
     places = {index: place_in_matmul(facts, index, stream) for index, stream in facts.streams() if index < 2}
     if not places:
-        facts.refuse("only its zero points carry time", "use zero points that are constants")
+        facts.refuse("only its zero points carry time", "use constant zero points")
     if "summed" in places.values():
         facts.refuse(SUMMED, WINDOW_HINT)
     if len(set(places.values())) > 1:

@@ -22,20 +22,18 @@ from graphc.stream.time.subgraphs import check_captured, refilled, run_body, ten
 
 @stream_rule("Loop")
 def loop(node: Node, facts: Facts) -> Lowering:
-    """One turn a frame: the turn's number does nothing but pick the frame of streams."""
+    """One iteration per frame, whose number only picks the frame of streams."""
     body: Graph = node.attrs["body"]
     outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
     if facts.streams() or not outer:
-        facts.refuse("carries a whole stream from turn to turn", "write it as a Scan over time")
+        facts.refuse("carries a whole stream from iteration to iteration", "write it as a Scan over time")
     (_, first), *_ = outer.items()
     if any(o.rate != first.rate or o.axis is None or o.length != first.length for o in outer.values()):
-        facts.refuse(
-            "reads streams of different rates, lengths or delays", "bring them to one rate in front of the loop"
-        )
+        facts.refuse("reads streams of different rates, lengths or delays", "bring them to one rate before the loop")
     turns = facts[0]
     sizes = [first.length(n) for n in facts.lengths]
     if not isinstance(turns, TimeConstant) or [int(v.ravel()[0]) for v in turns.values] != sizes:
-        facts.refuse("does not turn once for each frame", "make one turn a frame, or write it as a Scan")
+        facts.refuse("does not iterate once for each frame", "make one iteration per frame, or write it as a Scan")
     facts.claim(0, AllAre(first.length))
     check_condition(facts, body)
     check_turn_number(facts, body, outer)
@@ -77,18 +75,18 @@ def check_condition(facts: Facts, body: Graph) -> None:
     if isinstance(outside, TimeConstant) and outside.steady is not None:
         value = outside.steady
     if not (passed_on or (value is not None and bool(np.all(value)))):
-        facts.refuse("may stop before the last frame", "make one turn a frame")
+        facts.refuse("may stop before the last frame", "make one iteration per frame")
     if facts[1] is not None:
         started = facts.array(1, "its first condition")
         if started is not None and not np.all(started):
-            facts.refuse("does not turn at all", "simplify the model: the loop does nothing")
+            facts.refuse("has no iterations", "simplify the model: the loop does nothing")
 
 
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
-    """The number of the turn may only pick frames, and streams may only be read by it."""
+    """The iteration number may only pick frames, and streams may only be read by it."""
     turns = routed(body)
     if any(t.name in turns for t in body.outputs[1:]):
-        facts.refuse("returns the turn's number, which a call counts anew", "count frames outside the loop")
+        facts.refuse("returns the iteration number, which starts again in every call", "count frames outside the loop")
     for inner in body.nodes:
         names = [t.name for t in [*inner.inputs, *captured(inner)]]
         picks = (
@@ -102,19 +100,19 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
             continue
         if turns.intersection(names):
             facts.refuse(
-                f"its body uses the turn's number in {label(inner)}, other than to pick a frame",
+                f"its body uses the iteration number in {label(inner)}, other than to pick a frame",
                 "give positions as an input of the loop, one for each frame",
             )
         if any(name in outer for name in names):
-            facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame a turn")
+            facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame per iteration")
 
 
 def check_carried(facts: Facts) -> None:
-    """Refuses values that have another shape after a turn than before: a port has one."""
+    """Refuses values whose shape changes in an iteration: a port has one shape."""
     for index in range(len(facts) - 2):
         shapes = {*facts.input_shapes[index + 2], *facts.output_shapes[index]}
         if len(shapes) != 1:
-            facts.refuse("carries a value whose shape changes from turn to turn", "start it in the shape that it keeps")
+            facts.refuse("carries a value whose shape changes between iterations", "start it in its final shape")
 
 
 def check_nested(facts: Facts, body: Graph) -> None:
@@ -122,5 +120,5 @@ def check_nested(facts: Facts, body: Graph) -> None:
     passed = [t.name for t in body.outputs if t.name in facts.captured]
     deep = [t.name for inner in body.nodes for t in captured(inner) if t.name in facts.captured]
     for name in [*passed, *deep]:
-        what = "returns" if name in passed else "reads, in a body within its body,"
+        what = "returns" if name in passed else "reads, in a nested body,"
         facts.refuse(f"{what} '{name}' from outside", "pass it through an Identity of the loop's own body")

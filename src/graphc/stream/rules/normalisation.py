@@ -14,7 +14,7 @@ NORMALISES = "takes its statistics"
 
 @stream_rule("BatchNormalization")
 def batch_normalization(node: Node, facts: Facts) -> Lowering:
-    """A scale and a shift a channel, outside training."""
+    """A scale and a shift per channel, outside training."""
     if node.attrs.get("training_mode", 0) or len([t for t in node.outputs if t.name]) > 1:
         facts.refuse("takes its statistics from the batch (training mode)", "export the model in evaluation mode")
     x = facts.only_stream()

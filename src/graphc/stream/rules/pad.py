@@ -1,4 +1,4 @@
-"""Padding: on time an index shift, whose frames stand before the first carried frame."""
+"""Padding: on time an index shift, with its frames before the first carried frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pad(node: Node, facts: Facts) -> Lowering:
 
 
 def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
-    """Frames cropped at one end, and padded at the other, as a shift by some frames has it."""
+    """Frames cropped at one end and padded at the other, as a shift by some frames is exported."""
     x = facts.stream()
     before, after = max(amounts.before, 0), max(amounts.after, 0)
     if not (before or after or any(amounts.others)):
@@ -61,7 +61,7 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
     fill = pad_value(node, facts, x)
     if (before or after) and mode == "wrap":
-        facts.refuse("pads time by wrap, which reads the far end of the stream", "export with zeros or reflection")
+        facts.refuse("pads time by wrap, which reads the other end of the stream", "export with zeros or reflection")
     if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
         if any(others):
             facts.refuse(f"pads time and another axis by {mode} at once", "pad one axis at a time")
@@ -138,11 +138,11 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     behind = x.axis + x.rank
     afters = [full[behind] for full in fulls]
     if min(afters) < 0 < max(afters):
-        facts.refuse_length("pads behind at some lengths and crops at others", "export a fixed padding")
+        facts.refuse_length("pads after the end at some lengths and crops at others", "export a fixed padding")
     fixed = {tuple(a for i, a in enumerate(full) if i != behind) for full in fulls}
     if len(fixed) > 1:
         facts.refuse_length(
-            "pads in front, or another axis, by the length of the whole stream", "export a fixed padding"
+            "pads before the start, or on another axis, by the length of the whole stream", "export a fixed padding"
         )
     sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
     if x.axis in places:
@@ -151,11 +151,11 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     if length is None:
         if len(set(sizes)) == 1:
             facts.refuse_length(
-                f"pads or crops every stream to {sizes[0]} frames: the padding was one number at the export",
+                f"pads or crops every stream to {sizes[0]} frames: the export fixed the padding",
                 "export a padding that is computed from the length, or a model without it",
             )
         facts.refuse_length(
-            f"pads behind by {', '.join(map(str, dict.fromkeys(afters)))} frames, which follows no length",
+            f"pads after the end by {', '.join(map(str, dict.fromkeys(afters)))} frames, which fits no length",
             "export a fixed padding",
         )
     others = list(fulls[0])

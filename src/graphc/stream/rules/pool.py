@@ -19,7 +19,7 @@ from graphc.stream.time.window import Windowed, window_over, windowed_fact
 
 
 def lowest(dtype: np.dtype[np.generic]) -> Array:
-    """What MaxPool's padding is: smaller than any value."""
+    """The value of MaxPool's padding, smaller than any other."""
     value = -np.inf if dtype.kind == "f" else np.iinfo(dtype.name).min
     return np.asarray(value, dtype=dtype)
 
@@ -99,7 +99,7 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 def average_pool(node: Node, facts: Facts) -> Lowering:
     """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames.
 
-    Windows without any, beyond the ends, give 0: a number that is none would pass through finite masks.
+    Windows without any, beyond the ends, give 0, since NaN would pass through finite masks.
     """
     if facts.only_stream().axis == 0:
         return each_alone(node, facts, facts.only_stream())
@@ -108,7 +108,7 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
         return pooled(node, facts, 0.0)
     if node.attrs.get("count_include_pad", 0):
-        facts.refuse("counts padding, and with ceil_mode not all of it", "export it without ceil_mode")
+        facts.refuse("counts padding, but not all of it with ceil_mode", "export it without ceil_mode")
     included = {**attrs, "count_include_pad": 1}
     out = facts.out(w.x, x.axis, delay=w.delay, length=w.length)
     late = max(0, -w.delay)
@@ -136,5 +136,5 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
         return [b.one("Div", sums, b.one("Max", counts, least, hint="some"), hint="average")]
 
     if late:
-        facts.refuse("pads more in front than its kernel reads", "make the padding smaller than the kernel")
+        facts.refuse("pads more at the start than its kernel reads", "make the padding smaller than the kernel")
     return Lowering((out,), emit)

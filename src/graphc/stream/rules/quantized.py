@@ -20,16 +20,16 @@ def quantize_linear(node: Node, facts: Facts) -> Lowering:
     scale = facts.input_shapes[1][0]
     along = normalised(int(node.attrs.get("axis", 1)), x.rank)
     if len(scale) > 0 and max(scale) > 1 and (along == x.axis or len(scale) > 1):
-        facts.refuse("has a scale for each frame", "use one scale, or one a channel")
+        facts.refuse("has a scale for each frame", "use one scale, or one per channel")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
 
 
 @stream_rule("DynamicQuantizeLinear", "com.microsoft::DynamicQuantizeMatMul")
 def dynamic_quantize_linear(node: Node, facts: Facts) -> Lowering:
-    """Its scale is taken over all that one call sees."""
+    """Its scale is computed over all that one call sees."""
     facts.refuse(
-        "takes its scale over the whole utterance, so that a chunk gets another scale",
-        "compile the float model and let the quantize pass follow, or export with fixed scales",
+        "computes its scale over the whole utterance, so a chunk would get another scale",
+        "compile the float model and add the quantize pass after the lift, or export with fixed scales",
     )
 
 

@@ -86,7 +86,7 @@ def over_time(node: Node, facts: Facts, x: Stream) -> Lowering:
 
 
 def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
-    """Lengths that are the whole length say nothing; any others are refused."""
+    """Accepts sequence lengths only if they equal the whole length."""
     fact = facts[SEQUENCE_LENS]
     if fact is None:
         return
@@ -94,7 +94,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
         facts.refuse("its sequence_lens depend on data", "name the input that counts frames under stream.inputs")
     sizes = [shape[time] for shape in facts.input_shapes[0]]
     if any(np.any(value != size) for value, size in zip(fact.values, sizes, strict=True)):
-        facts.refuse("its sequence_lens are not the whole length", "leave them out")
+        facts.refuse("its sequence_lens differ from the whole length", "leave them out")
     facts.claim(SEQUENCE_LENS, AllAre(x.length))
 
 

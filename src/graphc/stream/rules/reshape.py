@@ -17,7 +17,7 @@ from graphc_runtime.errors import StreamError
 
 @stream_rule("Reshape", "Flatten")
 def reshape(node: Node, facts: Facts) -> Lowering:
-    """Where time went is read from the offline shapes before and after."""
+    """The new time axis is found from the offline shapes before and after."""
     x = facts.only_stream()
     befores, afters = facts.input_shapes[0], facts.output_shapes[0]
     axis, mul, div = place_of_time(facts, x, befores, afters)
@@ -66,7 +66,7 @@ def place_of_time(
         if len(fit) != 1:
             refuse_folded_statistics(facts)
             facts.refuse(
-                f"reshapes {list(before)} to {list(afters[0])}, which folds time into another axis or a total",
+                f"reshapes {list(before)} to {list(afters[0])}, which folds time into another axis",
                 "keep time an axis of its own; with a batch, set stream.batch to 1",
             )
         found = fit

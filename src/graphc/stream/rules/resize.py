@@ -1,4 +1,4 @@
-"""Upsampling and downsampling by whole factors: each frame again and again, or every n-th frame."""
+"""Upsampling and downsampling by whole factors: each frame repeated, or every n-th frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROBED_FRAMES = 12
 
 @stream_rule("Resize", "Upsample")
 def resize(node: Node, facts: Facts) -> Lowering:
-    """Which frames are read is learnt by resizing a ramp: it has to be each frame k times, or every k-th."""
+    """Resizing a ramp shows which frames are read: it must be each frame k times, or every k-th."""
     x = facts.only_stream()
     if (
         facts[1] is not None
@@ -80,7 +80,7 @@ def time_ratio(facts: Facts, x: Stream) -> Fraction:
     if len(whole) != 1:
         few = ", ".join(str(r) for r in sorted(ratios)[:3])
         facts.refuse(
-            f"resizes time by another factor at every length, as to the size of another stream: {few} …",
+            f"resizes time by a factor that depends on the length, as to the size of another stream: {few} …",
             "resize by a whole factor (scale_factor in torch), and cut what is too long with a Slice",
         )
     return whole.pop()

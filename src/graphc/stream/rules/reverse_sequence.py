@@ -1,4 +1,4 @@
-"""Sequences turned around: over another axis than time frame by frame, over time never."""
+"""Reversed sequences: frame by frame over axes other than time, never over time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def reverse_sequence(node: Node, facts: Facts) -> Lowering:
     if normalised(int(node.attrs.get("time_axis", 0)), x.rank) == x.axis:
         facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
     if normalised(int(node.attrs.get("batch_axis", 1)), x.rank) == x.axis:
-        facts.refuse("turns each frame around by a length of its own", "make the lengths a constant")
+        facts.refuse("reverses each frame by its own length", "make the lengths a constant")
     facts.array(1, "'sequence_lens'")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

@@ -34,7 +34,8 @@ def scan(node: Node, facts: Facts) -> Lowering:
     for index, stream in facts.streams():
         if stream.axis != axes[index - carried]:
             facts.refuse(
-                "runs over another axis than time", "write the loop over that axis as an LSTM, GRU or RNN, or unroll it"
+                "runs over an axis other than time",
+                "write the loop over that axis as an LSTM, GRU or RNN, or unroll it",
             )
     if any(node.attrs.get("scan_input_directions", [])) or any(node.attrs.get("scan_output_directions", [])):
         facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
@@ -80,7 +81,7 @@ def together(facts: Facts) -> tuple[Stream, int]:
 
 
 def repeated(facts: Facts, index: int, x: Stream) -> Array:
-    """A known scanned input as a chunk meets it; its time axis is the first."""
+    """A constant scanned input in one chunk; its time axis is the first."""
     known = facts[index]
     assert isinstance(known, TimeConstant)
     if any(v.shape[0] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True)):
@@ -88,7 +89,7 @@ def repeated(facts: Facts, index: int, x: Stream) -> Array:
     first = known.values[0][:1]
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in known.values):
         facts.refuse(
-            f"its input {index} changes with the frame's place in the stream",
+            f"its input {index} changes with the position in the stream",
             "count the frames in a value that the body carries",
         )
     facts.claim(index, Uniform(0))

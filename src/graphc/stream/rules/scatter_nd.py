@@ -59,7 +59,7 @@ def longest_of(places: TimeConstant) -> Array:
 
 
 def last(axis: int, rank: int) -> list[int]:
-    """The order of axes that puts one behind the others."""
+    """The order of axes that puts one after the others."""
     return [*(a for a in range(rank) if a != axis), axis]
 
 
@@ -79,7 +79,7 @@ def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> t
     found = [(c, a) for c in columns for a in axes if a < lead and depth > 1 and in_turn(facts, places, x, c, a)]
     if not found:
         facts.refuse(
-            "writes to some frames, or to other places in each", "choose frames by Where and a mask made of positions"
+            "writes to some frames, or to different places in each", "choose frames by Where and a mask of positions"
         )
     return found[0]
 

@@ -51,10 +51,10 @@ def elementwise(node: Node, facts: Facts) -> Lowering:
 def dropout(node: Node, facts: Facts) -> Lowering:
     """An identity outside training."""
     if facts[2] is not None and bool(facts.array(2, "training_mode")):
-        facts.refuse("drops at random (training_mode)", "export the model in evaluation mode")
+        facts.refuse("applies dropout (training_mode)", "export the model in evaluation mode")
     table = only_table(replace(facts, inputs=facts.inputs[:1]))
     if len(node.outputs) > 1 and node.outputs[1].name and node.outputs[1].outputs:
-        facts.refuse("its mask is read", "export the model in evaluation mode")
+        facts.refuse("its mask output is used", "export the model in evaluation mode")
     frame = Frame(table.from_right, table.times)
     return Lowering((score_matrix_of(facts, frame, table.build, table.masks, table.settled), None), emit_nothing(node))
 
@@ -85,7 +85,7 @@ def reshape(node: Node, facts: Facts) -> Lowering:
     ]
     varying = [f for f in fits if all(len({s[a] for s in facts.output_shapes[0]}) > 1 for a in f)] or fits
     if not varying:
-        facts.refuse("folds one of the two times of an attention table into another axis", "keep both axes whole")
+        facts.refuse("folds one of the two times of a score matrix into another axis", "keep both axes whole")
     axes = varying[0]
     shape = list(facts.output_shapes[0][0])
 
@@ -99,7 +99,7 @@ def reshape(node: Node, facts: Facts) -> Lowering:
 
 
 def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Whether two axes keep their sizes and all that stands in front of, between and behind them its number."""
+    """Whether two axes keep their sizes, and the axes before, between and after them their total sizes."""
     parts = [
         (math.prod(s[: a[0]]), s[a[0]], math.prod(s[a[0] + 1 : a[1]]), s[a[1]], math.prod(s[a[1] + 1 :]))
         for s, a in ((old, before), (new, after))
@@ -163,12 +163,12 @@ def move_only(node: Node, facts: Facts) -> Lowering:
     if not any(isinstance(f, IndexMap) for f in facts.inputs):
         if node.op == "Pad" and facts.output_shapes[0] == facts.input_shapes[0]:
             return pads_nothing(node, facts)
-        facts.refuse("moves scores between queries or keys once they are a score matrix", "move them before")
+        facts.refuse("moves scores along queries or keys once they are a score matrix", "move them before that")
     return move(node, facts)
 
 
 def pads_nothing(node: Node, facts: Facts) -> Lowering:
-    """A Pad whose amounts come to nothing at every length."""
+    """A Pad whose amounts are zero at every length."""
     table = only_table(replace(facts, inputs=facts.inputs[:1]))
     facts.claim(1, AllAre(Length.fixed(0)))
     return follow(node, facts, table, table.axes, lambda b, x, spans: [x])
@@ -185,7 +185,7 @@ def trilu(node: Node, facts: Facts) -> Lowering:
             raise
         return step
     if table.from_right != (2, 1):
-        facts.refuse("cuts a triangle out of other axes than the two times", "transpose them to the end")
+        facts.refuse("cuts a triangle out of axes other than the two times", "transpose them to the end")
     diagonal = int(facts.array(1, "its diagonal") or 0) if facts[1] is not None else 0
     upper = bool(node.attrs.get("upper", 1))
     sizes = [tuple(t.length(n) for t in table.times) for n in facts.lengths]

@@ -49,7 +49,7 @@ def reduce(node: Node, facts: Facts) -> Lowering:
     elif node.op in ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceL2"):
         judged = table
     else:
-        facts.refuse(f"takes {node.op} over all keys", "only sums and maxima over keys are lifted")
+        facts.refuse(f"computes {node.op} over all keys", "only sums and maxima over keys are lifted")
     where, context = place_queries(facts, judged, key, query, table.times[key])
     rehearse(facts, table, key, where)
     kept = table.axes[1 - key]

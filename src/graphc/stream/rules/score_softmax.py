@@ -48,7 +48,7 @@ def softmax(node: Node, facts: Facts) -> Lowering:
 
     if any((upper == -np.inf).all(axis=key).any() for upper in table.masks.upper):
         facts.refuse(
-            "normalises a query that sees no key at all, which gives no number",
+            "normalises a query that sees no key at all, which gives NaN",
             "let every query see its own frame, or mask by a finite number",
         )
     zero = vanishing(table.masks, key)
@@ -83,11 +83,11 @@ def holds_in_short_rows(table: ScoreMatrix, key: int) -> bool:
 
 
 def doubtful(node: Node, facts: Facts) -> Law:
-    """Notes that the band of an attention is seen at the lengths evaluated alone."""
+    """Notes that the band of an attention is only known at the lengths evaluated."""
 
     def claim(period: int, masks: int) -> None:
         if facts.proof is not None:
-            facts.proof.doubt(node.outputs[0].name, "a query may see more where its own place is masked")
+            facts.proof.doubt(node.outputs[0].name, "a query may see more if its own position is masked")
 
     return claim
 

@@ -18,7 +18,7 @@ from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.window import Window, window_over, windowed_fact
 
 UNBOUNDED = 2**31 - 1
-FIRST_FRAMES = "give frames of a fixed number as an input of their own, or return every frame and let the client choose"
+FIRST_FRAMES = "make a fixed number of frames a separate input, or return every frame and let the client choose"
 LAST_FRAMES = (
     "keeps frames counted from the end of the stream, which a stream never reaches",
     "return every frame and let the client take the last, or set stream.window",
@@ -56,7 +56,7 @@ def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a slice keeps of time: all but the first ``before`` frames, every ``step``-th, up to a length."""
+    """The frames that a slice keeps: all but the first ``before`` ones, every ``step``-th, up to a length."""
 
     before: int
     step: int
@@ -97,7 +97,7 @@ def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) ->
     length = explained(facts, x, stops)
     if length is None:
         facts.refuse(
-            f"ends after {listed(stops)} frames where the stream has {listed([x.length(n) for n in facts.lengths])}, "
+            f"ends after {listed(stops)} frames of {listed([x.length(n) for n in facts.lengths])}, "
             "and no length at the same rate fits both",
             "slice off a fixed number of frames, or to another stream of the same rate",
         )
@@ -195,6 +195,6 @@ def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], li
         size = x.shape[axis]
         kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}
         if len(kept) > 1:
-            facts.refuse("cuts another axis than time by the length of the stream", "cut it by a fixed number")
+            facts.refuse("cuts an axis other than time by the length of the stream", "cut it by a fixed number")
         if len({s[index] for s in starts}) > 1:
             facts.doubt(1, "bounds on another axis follow the length")

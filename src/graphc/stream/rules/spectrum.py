@@ -20,7 +20,7 @@ def stft(node: Node, facts: Facts) -> Lowering:
     """The signal is [batch, time] or [batch, time, 1 or 2], the result [batch, frames, bins, 2]; no padding."""
     x = facts.only_stream()
     if x.axis != 1:
-        facts.refuse("its signal carries time on another axis than 1", "transpose the signal")
+        facts.refuse("its signal carries time on an axis other than 1", "transpose the signal")
     step = facts.array(1, "its frame step")
     length = facts.array(3, "its frame length")
     window_shape = facts.input_shapes[2][0] if isinstance(facts[2], TimeConstant) else ()

@@ -1,4 +1,4 @@
-"""Which keys a query sees, read from the entries of an attention table that are zero whatever the data is."""
+"""Which keys a query sees, read from the entries of a score matrix that are zero for any data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphc.stream.lowering.node_facts import Facts
 
 ROWS_TO_TELL = 3
 UNLIMITED = (
-    "limit it in the model, or say `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
+    "limit it in the model, or set `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
     "reference"
 )
 
@@ -60,7 +60,7 @@ def later(size: tuple[int, int], frames: int) -> Array:
 
 
 def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]]) -> Band:
-    """The smallest band, repeating along the diagonal, that holds every entry that may be other than zero.
+    """The smallest band, repeating along the diagonal, that contains every entry that may be nonzero.
 
     Args:
         zero: [queries or 1, keys or 1] at each length.
@@ -95,7 +95,7 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
 
 @dataclass(frozen=True)
 class Extents:
-    """For each query how far it sees to either side (below 0: not even itself), and how far the table goes there."""
+    """How far each query sees to either side (below 0: not even itself), and how far the table extends there."""
 
     left: Array
     right: Array
@@ -144,14 +144,14 @@ class Placed:
 
 
 def placed(facts: Facts, band: Band, query: Stream, key: Stream, infinite: bool) -> Placed:
-    """The smallest delay of the queries at which all that every row sees has arrived.
+    """The smallest delay of the queries at which all keys that every row sees have arrived.
 
     Args:
-        infinite: whether keys that do not exist may be no numbers; those past the end have to be masked then, although
+        infinite: whether keys that do not exist may be infinite or NaN; those past the end must then be masked, even if
             no query sees them.
 
     Errors:
-        ChunkMisfitError: the chunk is no multiple of the band's period.
+        ChunkMisfitError: the chunk is not a multiple of the band's period.
     """
     c = facts.frames(query)
     if c % band.period:

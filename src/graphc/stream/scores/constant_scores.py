@@ -1,4 +1,4 @@
-"""Constant score matrices, cut to what a call works on."""
+"""Constant score matrices, cut to the frames of a call."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CLOSE, NOISE = 1e-5, 1e-6
 
 
 def lowest_of(dtype: np.dtype[Any]) -> Array:
-    """The lowest finite number: what a softmax makes zero beside any score."""
+    """The lowest finite number, which a softmax turns to zero beside any score."""
     return np.asarray(np.finfo(dtype).min, dtype=dtype)
 
 
 def noise_of(table: Array) -> float:
-    """How far rounding moves entries of a table that are small beside the others, masks left out."""
+    """How far rounding changes entries of a table that are small beside the others, masks left out."""
     scale = scale_beside_masks(table) if table.dtype.kind in "fc" else 0.0
     return CLOSE * min(scale, 1.0) + NOISE * scale
 
@@ -126,7 +126,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
             seen[ri, ci] = True
     if not seen.all() and len(facts.lengths) > 1:
         raise TooShortError(
-            "its score matrix is wider than the model could be run",
+            "its score matrix is wider than the longest stream that the model could be run on",
             max(t.shape[1] for t in tables),
             label(facts.node),
         )
@@ -149,7 +149,7 @@ def repeats(table: Array, period: int, noise: float) -> bool:
 
 
 def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> NoReturn:
-    """Says which chunk would fit a table, or refuses where none does."""
+    """Reports the chunk that would fit a table, or refuses if none does."""
     longest = max(tables, key=np.size)
     noise = noise_of(longest)
     for period in range(1, min(longest.shape[:2]) // 2):
@@ -158,9 +158,9 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
     raise AbsoluteTableError(
         facts.names[index],
         frame.times,
-        f"its input {index} is a score matrix that does not shift along with the stream",
+        f"its input {index} is a score matrix that does not depend on the distance in time alone",
         node=label(facts.node),
-        hint="use a mask or positions that depend on the distance alone, or repeat with a fixed period",
+        hint="use a mask or positions that depend on that distance alone, or repeat with a fixed period",
     )
 
 

@@ -1,4 +1,4 @@
-"""Score matrices for calls of any multiple of the smallest chunk, out of the table of one smallest call.
+"""Score matrices for calls of any multiple of the smallest chunk, made from the table of the smallest call.
 
 Queries of block ``b`` (one smallest chunk of them) see the keys that the smallest call's table shows, ``b`` chunks
 further on. What lies outside that is outside of the attention's band: ``beyond_window`` says where, and what the tables
@@ -90,7 +90,7 @@ def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
 
 def refuse(b: Builder) -> NoReturn:
     raise StreamError(
-        "has a score matrix whose queries cannot be told from its keys, which calls of any size need",
+        "has a score matrix whose queries cannot be told from its keys, as chunk: dynamic requires",
         node=b.node,
         hint=ONE_SIZE_HINT,
     )

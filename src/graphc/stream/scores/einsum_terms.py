@@ -1,4 +1,4 @@
-"""A product as letters, one for each axis."""
+"""A product in Einsum notation, one letter per axis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Terms:
 
 
 def has_two_times(facts: Facts, terms: Terms) -> bool:
-    """Whether a product reads or makes a score matrix, or of time and places."""
+    """Whether a product reads or makes a score matrix, or a table of time and positions."""
     if any(isinstance(f, ScoreMatrix | IndexMap) for f in facts.inputs):
         return True
     letters = {terms.operands[i][s.axis] for i, s in facts.streams() if i < len(terms.operands)}

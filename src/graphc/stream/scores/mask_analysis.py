@@ -1,4 +1,4 @@
-"""What elementwise ops do to the masks of a score matrix: which entries are off, zero, one or needed."""
+"""The effect of elementwise ops on the masks of a score matrix: which entries are off, zero, one or needed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
 def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
     """The masks of an elementwise op's output, from those of its inputs.
 
-    What it cannot tell it calls free, which makes a context larger and never smaller.
+    Entries that it cannot judge count as free, which can only make a context larger.
     """
     count = len(facts.lengths)
     parts = [mask_facts_of_operand(facts, fact, frame, count) for fact in facts.inputs]
@@ -113,7 +113,7 @@ def each(join: Callable[[Sequence[Array]], Array], parts: Sequence[tuple[Array, 
 
 
 def complemented(found: MaskFacts, facts: Facts, parts: Sequence[MaskFacts]) -> MaskFacts:
-    """The mask facts of one less a table of zeros and ones: both change places."""
+    """The mask facts of one minus a table of zeros and ones, which swap."""
     if (
         len(parts) != 2
         or not isinstance(facts.inputs[0], TimeConstant)
@@ -130,7 +130,7 @@ def raised_where_one(upper: tuple[Array, ...], factor: tuple[Array, ...], table:
 
 
 def clipped(node: Node, facts: Facts, table: MaskFacts, free: MaskFacts) -> MaskFacts:
-    """What is left of masks between two constant bounds; free where a bound is no constant."""
+    """The masks left by a clip between two constant bounds; free if a bound is not constant."""
     bounds: list[float] = []
     for index, (name, none) in enumerate((("min", -inf), ("max", inf)), 1):
         fact = facts[index]
@@ -169,7 +169,7 @@ def disjunction(masks: Sequence[Array]) -> Array:
 def scaled(
     facts: Facts, parts: Sequence[MaskFacts], known: Sequence[bool], count: int, inverse: bool = False
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """The most and the least of masks times (or through) a known factor that is positive; free otherwise."""
+    """The bounds of masks times (or divided by) a known positive factor; free otherwise."""
     free = MaskFacts.free(count)
     if len(parts) != 2 or sum(known) != 1:
         return free.upper, free.lower
@@ -206,7 +206,7 @@ def mask_facts_of_operand(facts: Facts, fact: Fact | None, frame: Frame, count: 
 
 
 def chosen(facts: Facts, parts: Sequence[MaskFacts], free: MaskFacts) -> MaskFacts:
-    """The mask facts of a Where: by its condition, where that is known; else what holds for both choices."""
+    """The mask facts of a Where: by its condition if that is known, else what holds for both choices."""
     always, never = parts[0].one, parts[0].zero
 
     def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:

@@ -1,4 +1,4 @@
-"""Score matrices: how they are joined, and what a step that makes one is."""
+"""Score matrices: how they are combined, and the steps that make them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def score_matrix_of(
     for frames, shape in zip(facts.lengths, shapes, strict=True):
         if any(shape[a] != t.length(frames) for a, t in zip(axes, frame.times, strict=True)):
             facts.refuse(
-                f"its output has the shape {list(shape)} for {frames} frames, which queries and keys do not explain",
+                f"its output has the shape {list(shape)} for {frames} frames, which does not fit queries and keys",
                 "keep queries and keys on an axis each",
             )
     shape = tuple(-1 if a in axes else size for a, size in enumerate(shapes[0]))
@@ -90,7 +90,7 @@ def score_matrix_of(
 
 
 def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
-    """What has to be true of the tables that an output over two times is made of."""
+    """Claims about the tables that an output over two times is made of."""
     found: dict[Law, None] = {}
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, ScoreMatrix):
@@ -108,7 +108,7 @@ def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
 
 
 def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
-    """What has to be true of a constant score matrix."""
+    """The claim about a constant score matrix."""
     proof.claimed.add(facts.names[index])
     times = (frame.times[0].length, frame.times[1].length)
     return TableLaw(proof, facts.names[index], frame.rights, times, falling_at(facts.node.op, index))
@@ -132,7 +132,7 @@ def built(node: Node, pieces: Sequence[Piece], attrs: dict[str, object] | None =
 
 
 def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attention_context") -> Piece:
-    """What a call has of one operand of an elementwise node over two times."""
+    """The part of an operand of an elementwise node over two times in one call."""
     fact = facts.inputs[index]
     name = facts.names[index]
     if isinstance(fact, ScoreMatrix):
@@ -152,7 +152,7 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
 
 
 def pairwise(node: Node, facts: Facts) -> Lowering:
-    """An elementwise op over two times: every entry out of the entries at its own place."""
+    """An elementwise op over two times: every entry depends on the entries at its own place."""
     frame = frame_of(facts)
     pieces = [piece_of(facts, i, frame) for i in range(len(facts))]
     settled = any(isinstance(f, ScoreMatrix) and f.settled for f in facts.inputs) and node.op in ("Mul", *ZERO_STAYS)

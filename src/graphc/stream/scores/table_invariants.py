@@ -1,4 +1,4 @@
-"""What has to be true at every length of the constant tables that a score matrix is made of."""
+"""What must hold at every length for the constant tables that a score matrix is made of."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Formulas of T: integer sets, tensors over them, what ops make of them, and the questions that rules ask."""
+"""Formulas of T: integer sets, tensors over them, the formulas of ops, and the questions that rules ask."""

@@ -1,4 +1,4 @@
-"""A formula at one length, as numbers: what onnxruntime gives there has to be the same.
+"""Evaluates a formula at one length, where it must equal onnxruntime's result.
 
 That is no evidence about other lengths. It is a check on the formulas of ops.
 """
@@ -20,7 +20,7 @@ FAR = 2**55
 
 
 def agrees(formula: Formula, value: Array, frames: int) -> bool:
-    """Whether a tensor is what its formula says at one length; entries that are no numbers by formula are left out."""
+    """Whether a tensor equals its formula at one length; entries for which the formula has no number are left out."""
     if value.size > MOST_ENTRIES or value.dtype.kind not in "iufb" or formula.folded is not None:
         return True
     shape = tuple(int(at(size, frames, ())) for size in formula.sizes)
@@ -45,7 +45,7 @@ def same(one: Array, other: Array) -> bool:
 
 
 def numbers_of(leaf: Leaf, frames: int, places: Sequence[Array]) -> Array | None:
-    """The numbers that a leaf stands for; None of what has none."""
+    """The numbers that a leaf stands for; None if it has none."""
     if isinstance(leaf, Number):
         return at(leaf.expr, frames, places)
     if isinstance(leaf, Special):
@@ -80,14 +80,14 @@ def affine(aff: isl.Aff, frames: int, places: Sequence[Array]) -> Array:
 
 
 def rounded_down(aff: isl.Aff, frames: int, places: Sequence[Array]) -> Array:
-    """floor, exactly: of the numerator in whole numbers by the denominator."""
+    """floor, exactly: integer division of the numerator by the denominator."""
     divisor = int(aff.get_denominator_val().to_python())
     whole = aff.scale_val(isl.Val.int_from_si(aff.get_ctx(), divisor))
     return np.floor_divide(np.rint(affine(whole, frames, places)), divisor)
 
 
 def members(region: Region, frames: int, places: Sequence[Array]) -> Array:
-    """Which places are in a set at a length."""
+    """Which indices are in a set at a length."""
     found: Array = np.asarray(False)
     for part in region.compute_divs().get_basic_sets():
         inside: Array = np.asarray(True)

@@ -1,4 +1,4 @@
-"""Where numbers outgrow the type that holds them: whole numbers wrap, and floats round."""
+"""Where numbers outgrow their type: integers wrap, and floats round."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLOAT_DIGITS = {
 
 
 def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """The least and the largest whole numbers that a type holds exactly; None for 53 digits and more."""
+    """The least and the largest integers that a type holds exactly; None for int64 and for floats of 53 digits."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
         return None if dtype.itemsize == 8 and dtype.kind == "i" else (int(info.min), int(info.max))
@@ -32,9 +32,9 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 
 
 def revert_unloadable(tensor: Formula) -> Formula:
-    """The same, knowing the lengths at which its numbers are too large for its type.
+    """The same, with the lengths noted at which its numbers are too large for its type.
 
-    A quotient by a whole number keeps its whole part as long as its dividend is exact.
+    A quotient by an integer keeps its integer part as long as its dividend is exact.
     """
     bounds = bounds_of(tensor.dtype)
     if bounds is None:

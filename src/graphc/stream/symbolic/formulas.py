@@ -1,4 +1,4 @@
-"""The formulas of a graph's tensors, made where they are asked for."""
+"""The formulas of a graph's tensors, made on demand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Formulas:
         facts: of the tensors of data met so far; their lengths are the sizes that others read.
         dtypes: of the tensors of data.
         carried: the names of all tensors of data.
-        value_of: what a tensor is that is made of constants alone.
+        value_of: the value of a tensor that is made of constants alone.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Formulas:
         return self.result(node, name)
 
     def made(self, node: Node, name: str) -> Formula:
-        """What a node makes of its operands' formulas, whatever is known of its output otherwise.
+        """The formula of a node's output by its operands' formulas, regardless of what else is known of it.
 
         Errors:
             NoFormulaError: none is known.
@@ -154,7 +154,7 @@ class Formulas:
         return results[place]
 
     def of_node(self, node: Node) -> Sequence[Formula]:
-        """What a node makes; the same for nodes that are alike."""
+        """The formula of a node's output; shared by equal nodes."""
         make = make_of(op_of(node)) if standard(node) and not any(subgraphs(node)) else None
         if make is None and self.is_fixed(node):
             return [self.of_value(t.name) for t in node.outputs if t.name]
@@ -215,7 +215,7 @@ class Formulas:
         return self.of_table((value.shape, str(value.dtype), digest), lambda: stored(value))
 
     def of_table(self, key: tuple[object, ...], make: Callable[[], Formula]) -> Formula:
-        """A formula that is made once for a key."""
+        """A formula, made once per key."""
         if key not in self.shared.tables:
             try:
                 self.shared.tables[key] = make()
@@ -240,7 +240,7 @@ class Formulas:
             return Formula(sizes, dtype, (Piece(box(sizes), Number(scaled(frames(rank), rate))),))
         if isinstance(role, MaskRole):
             return self.of_table(("mask", role, tuple(shape), str(dtype)), lambda: mask_formula(role, shape, dtype))
-        raise NoFormulaError(f"'{name}' is an input of which nothing is known")
+        raise NoFormulaError(f"nothing is known about the input '{name}'")
 
     def of_data(self, name: str) -> Formula:
         """Sizes by the fact; entries that are told apart by their places alone."""

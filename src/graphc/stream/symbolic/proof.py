@@ -1,4 +1,4 @@
-"""What rules take to be true at every length, proved by formulas: for which lengths it is, exactly.
+"""Proves by formulas what rules take to be true at every length, and finds the exact lengths for which it is.
 
 A rule sees tensors at the lengths evaluated. What it makes of them it claims here: that a tensor is always the same,
 repeats, shifts along with the stream, counts frames. Each claim is decided for all lengths at once. Where it holds for
@@ -59,7 +59,7 @@ class Stretch:
 
 @dataclass
 class Pending:
-    """The claims of a rule at work."""
+    """The claims of the rule that is running."""
 
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
@@ -108,22 +108,22 @@ class Proof:
 
     @property
     def is_possible(self) -> bool:
-        """Of a model that runs at one length alone there is nothing to be said of others."""
+        """For a model that runs at only one length, nothing can be said about others."""
         return len(self.evaluated) > 1
 
     def begin(self) -> None:
-        """A rule begins to look at a node; what it claimed in an attempt that failed counts for nothing."""
+        """A rule starts on a node; claims of an earlier, failed attempt are dropped."""
         self.pending, self.claimed = Pending(), set()
 
     def commit(self) -> None:
-        """What the rule claimed is what the stream relies on."""
+        """The rule has succeeded, so the stream relies on its claims."""
         self.stretches += self.pending.stretches
         self.suspects += self.pending.suspects
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
     def claim(self, name: str, query: Query) -> bool:
-        """Decides a question about a tensor; says if it holds at all lengths evaluated, by proof."""
+        """Decides a question about a tensor; tells whether it is proved at all lengths evaluated."""
         self.claimed.add(name)
         if not self.is_possible:
             return False
@@ -133,7 +133,7 @@ class Proof:
             self.doubt(name, str(err))
             return False
         if not self.agrees(name, formula):
-            self.doubt(name, "its formula does not give what onnxruntime gives")
+            self.doubt(name, "its formula disagrees with onnxruntime")
             return False
         return self.check(name, formula, query)
 
@@ -164,7 +164,7 @@ class Proof:
             self.pending.untold.setdefault(name, reason)
 
     def answer(self, key: tuple[object, ...], ask: Callable[[], Difference]) -> Difference:
-        """The answer to a question, which is asked once."""
+        """The answer to a question, computed once."""
         answers, key = self.formulas.shared.answers, (*key, self.known)
         if key not in answers:
             try:
@@ -203,7 +203,7 @@ class Proof:
         sure, unsure = found.sure & inside, found.unsure & inside
         here = around(sure | unsure, first, name)
         if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):
-            self.doubt(name, "it is not seen to be the same function of the same numbers")
+            self.doubt(name, "it cannot be shown to be the same function of the same numbers")
             self.pending.suspects += (here.first - 1, here.last + 1)
             return False
         found_here = [here]
@@ -232,10 +232,10 @@ def holds_at(region: Region, length: int) -> bool:
 
 
 def most(region: Region) -> int:
-    """The longest length of a set; 0 of none."""
+    """The longest length of a set; 0 if it is empty."""
     return 0 if region.is_empty() else int(region.dim_max_val(0).to_python())
 
 
 def least(region: Region) -> int:
-    """The shortest length of a set; that behind all of none."""
+    """The shortest length of a set; if it is empty, one beyond all lengths."""
     return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())

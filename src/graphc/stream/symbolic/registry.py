@@ -1,4 +1,4 @@
-"""What a node makes of formulas: one function for each family of ops, one file each under ``ops/``."""
+"""The registry of formulas: one function for each family of ops, one file each under ``ops/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphc.stream.symbolic.domain.tensor import Formula
 
 @dataclass(frozen=True)
 class Operands:
-    """What a node reads.
+    """The operands of a node.
 
     Args:
         inputs: formulas; None where an input is omitted.
@@ -65,7 +65,7 @@ FORMULAS: dict[str, Make] = {}
 
 
 def formula_of(*ops: str) -> Callable[[Make], Make]:
-    """Registers what a family of ops makes of formulas."""
+    """Registers the formulas of a family of ops."""
 
     def register(make: Make) -> Make:
         FORMULAS.update(dict.fromkeys(ops, make))

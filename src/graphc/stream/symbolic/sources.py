@@ -1,4 +1,4 @@
-"""What formulas begin with: sizes of data, and masks that the spec describes; and what tells nodes apart."""
+"""The sources of formulas, which are sizes of data and masks in the spec; and keys of nodes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sizes_of(fact: Fact) -> tuple[Expr, ...]:
     if isinstance(fact, ScoreMatrix):
         times = dict(zip(fact.axes, fact.times, strict=True))
         return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
-    raise NoFormulaError("entries on their way to a score matrix")
+    raise NoFormulaError("entries that are not yet a score matrix")
 
 
 def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:

@@ -44,7 +44,7 @@ def spatial_window(
 
 
 def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """The first of some lengths that the offline shapes bear out at every length.
+    """The first of some lengths that fits the offline shapes at every length.
 
     With ceil_mode a window that would start in the padding behind is dropped, so one of two formulas holds.
     """
@@ -52,7 +52,7 @@ def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> t
         length = x.length.then(*step)
         if all(s[x.axis] == length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
             return step
-    return facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad in front instead")
+    return facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad at the start")
 
 
 def same_padding(
@@ -71,7 +71,7 @@ def same_padding(
     befores = {before for before, _ in splits}
     if len(befores) > 1:
         facts.refuse(
-            f"auto_pad={auto} with stride {stride} pads in front by the length of the whole stream "
+            f"auto_pad={auto} with stride {stride} pads at the start by the length of the whole stream "
             f"({min(befores)} or {max(befores)} frames)",
             "export with explicit pads",
         )

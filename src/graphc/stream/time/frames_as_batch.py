@@ -1,4 +1,4 @@
-"""Time as the batch of an op that takes each item of it alone: every frame is a picture of its own."""
+"""Time as the batch of an op that works on each item separately, so that every frame is an image of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of ops whose operands do not broadcast over time: each has every frame of one stream."""
+"""The form of ops whose operands do not broadcast over time: each has all frames of one stream."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def per_frame_operands(facts: Facts, axes: Mapping[int, int], axis: int, make: M
 
 
 def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
-    """The stream as an operand has its frames.
+    """The stream with its frames as in an operand.
 
-    Refuses an operand of data that is no stream, one that has frames at some places alone, and a score matrix.
+    Refuses a data operand that is not a stream, one with frames at some positions only, and a score matrix.
     """
     fact, shapes = facts[index], facts.input_shapes[index]
     if isinstance(fact, Untimed):

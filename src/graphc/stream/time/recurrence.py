@@ -1,4 +1,4 @@
-"""The form of every recurrence: a carried value that stands at its first value until frame 0 arrives."""
+"""The form of every recurrence: a carried value that keeps its first value until frame 0 arrives."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Warmup:
         return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
 
     def refilled(self, x: Tensor, out: Stream) -> Tensor:
-        """Frames of zeros in front, as many as were left out."""
+        """Frames of zeros before the others, as many as were left out."""
         if not self.needed:
             return x
         b = self.b

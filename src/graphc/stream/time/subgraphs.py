@@ -18,7 +18,7 @@ from graphc.stream.time.recurrence import Carry, Warmup
 
 
 def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
-    """The scanned outputs with the frames back in front that the body did not run over."""
+    """The scanned outputs, with the frames put back in front that the body did not run over."""
     return [
         warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
         for r, f in zip(results, outputs, strict=True)
@@ -50,7 +50,7 @@ def run_body(
 
 
 def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
-    """What bodies read of the graph around them, by its offline name; time-only tensors as constants."""
+    """The outer tensors that bodies read, by offline name; time-only tensors as constants."""
     known = {n: f for n, f in facts.captured.items() if isinstance(f, TimeConstant) and n not in b.tensors}
     return b.tensors | {n: b.constant(np.asarray(f.steady), f"{n}/value") for n, f in known.items()}
 
@@ -64,7 +64,7 @@ def check_captured(facts: Facts, streams_too: bool = True) -> None:
         if isinstance(fact, TimeConstant) and fact.steady is None:
             facts.refuse(
                 f"its body reads '{name}', which changes with the length of the stream",
-                "give it to the body as an input of each turn",
+                "pass it to the body as an input of each iteration",
             )
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

@@ -26,7 +26,7 @@ class Window:
         before: frames of padding in front; negative where frames are skipped.
         after: frames of padding behind.
         length: the output's frames for the input's frames, as a step (mul, add, div).
-        fill: what padding frames hold, a number or an array that broadcasts.
+        fill: the value of padding frames, a number or an array that broadcasts.
     """
 
     extent: int
@@ -87,11 +87,11 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     first frames are never carried wait until they are, and one whose end is read wait until the end is known.
 
     Errors:
-        ChunkMisfitError: the chunk is no multiple of the stride.
+        ChunkMisfitError: the chunk is not a multiple of the stride.
     """
     frames = facts.frames(x)
     if frames % window.stride:
-        facts.misfit(window.stride, x, f"a chunk of {frames} frames is no multiple of the stride {window.stride}")
+        facts.misfit(window.stride, x, f"a chunk of {frames} frames is not a multiple of the stride {window.stride}")
     source = x
     if settled:
         x = x.at(max(x.delay, 0))
@@ -112,7 +112,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
 
 
 def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int = 0) -> Stream:
-    """The output's fact; where frames stand before the first carried one, they are what the padding gives."""
+    """The output's fact; frames before the first carried one hold what the padding gives."""
     out = facts.out(w.x, axis, index, delay=w.delay, length=w.length)
     if w.delay >= 0:
         return out

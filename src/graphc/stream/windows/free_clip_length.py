@@ -1,4 +1,4 @@
-"""A clip model made to take any number of frames: reshapes that hold a clip's length keep time an axis instead."""
+"""Makes a clip model take any number of frames: Reshapes to a clip's length keep time as an axis instead."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def free_axis(shape: Shape | None) -> int | None:
 
 
 def freed(graph: onnx.GraphProto, node: onnx.NodeProto, time: int, before: Sequence[int], after: Sequence[int]) -> bool:
-    """Makes a Reshape keep time an axis; says if it can."""
+    """Makes a Reshape keep time as an axis; tells whether that is possible."""
     kept = [
         a for a, size in enumerate(after) if size == before[time] and math.prod(after[:a]) == math.prod(before[:time])
     ]

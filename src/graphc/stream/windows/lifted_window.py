@@ -1,4 +1,4 @@
-"""A window of a model that slides by its own: each call takes the new frames alone, and gives what the window gives."""
+"""A window that is lifted: each call computes only the new frames, and gives what the window gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clip model over the last N frames: the input window is kept, and every call runs the whole model on it."""
+"""A clip model over the last N frames: the input window is a state, and every call runs the whole model on it."""
 
 from __future__ import annotations
 

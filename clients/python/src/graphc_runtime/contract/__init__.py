@@ -1,1 +1,1 @@
-"""The manifest, and the first values that it names: hostile until checked."""
+"""The manifest, and the first values that it names: untrusted until checked."""

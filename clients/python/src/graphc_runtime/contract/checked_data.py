@@ -1,4 +1,4 @@
-"""Dataclasses out of JSON data, which is hostile until checked: every field by its type and bounds, none converted."""
+"""Dataclasses from JSON data, untrusted until checked: every field by its type and bounds, without conversion."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number may be."""
+    """The bounds of a number."""
 
     least: float
     most: float = float("inf")
 
 
 class DataError(Exception):
-    """A field that lies about its type. The text begins with its place, such as ``inputs.0.axis``."""
+    """A field of the wrong type or value. The text begins with its place, such as ``inputs.0.axis``."""
 
 
 def checked(kind: type[Made], data: object, place: str = "") -> Made:
-    """A dataclass of JSON data. Names that it does not have are left out.
+    """A dataclass from JSON data. Unknown names are ignored.
 
     Errors:
         DataError: a field that is missing, or of another type.
     """
     if not isinstance(data, dict):
-        raise DataError(f"{place or 'the file'}: {named(data)}, where an object is needed")
+        raise DataError(f"{place or 'the file'}: {named(data)}, expected an object")
     hints, found = hints_of(kind), {}  # type: ignore[arg-type]
     for field in fields(kind):  # type: ignore[arg-type]
         here = f"{place}.{field.name}" if place else field.name
@@ -49,7 +49,7 @@ def value_of(hint: Any, data: object, place: str) -> Any:
     """A value of a type: a number, a text, a dataclass, or lists, mappings and alternatives of these.
 
     Errors:
-        DataError: it is none.
+        DataError: it is not of that type.
     """
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -62,16 +62,16 @@ def value_of(hint: Any, data: object, place: str) -> Any:
     if origin is Literal:
         if isinstance(data, str) and data in parts:
             return data
-        raise DataError(f"{place}: {named(data)}, where one of {', '.join(parts)} is needed")
+        raise DataError(f"{place}: {named(data)}, expected one of {', '.join(parts)}")
     if origin in (list, tuple):
         if not isinstance(data, list) or (origin is tuple and len(data) != len(parts)):
-            raise DataError(f"{place}: {named(data)}, where a list is needed")
+            raise DataError(f"{place}: {named(data)}, expected a list")
         kinds = parts if origin is tuple else parts * len(data)
         made = [value_of(kind, item, f"{place}.{i}") for i, (kind, item) in enumerate(zip(kinds, data, strict=True))]
         return tuple(made) if origin is tuple else made
     if origin is dict:
         if not isinstance(data, dict):
-            raise DataError(f"{place}: {named(data)}, where an object is needed")
+            raise DataError(f"{place}: {named(data)}, expected an object")
         return {key: value_of(parts[1], item, f"{place}.{key}") for key, item in data.items()}
     if hasattr(hint, "__dataclass_fields__"):
         return checked(hint, data, place)
@@ -96,10 +96,10 @@ def plain(kind: type, data: object, place: str) -> object:
         return float(data)
     if isinstance(data, kind) and not (isinstance(data, bool) and kind is not bool):
         return data
-    raise DataError(f"{place}: {named(data)}, where {kind.__name__} is needed")
+    raise DataError(f"{place}: {named(data)}, expected {kind.__name__}")
 
 
 def named(data: object) -> str:
-    """A value, in so many words as a message has room for."""
+    """A value, shortened for a message."""
     text = repr(data)
     return text if len(text) <= 40 else f"{text[:37]}..."

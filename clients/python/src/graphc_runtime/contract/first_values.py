@@ -1,4 +1,4 @@
-"""First values of states out of an npz file, which is hostile until checked."""
+"""First values of states from an .npz file, which is untrusted until checked."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     """The array that a state starts from.
 
     Errors:
-        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says; also whatever
-            reading it raises, of which zipfile, its decompressors and numpy have no list.
+        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says; also any error
+            of zipfile, its decompressors and numpy, which document none.
     """
     shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
     if math.prod(shape) > MAX_STATE_ELEMENTS:
@@ -53,19 +53,19 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
         return np.full(shape, float(state.init.fill), dtype)
     name = state.init.file
     if folder is None or Path(name).name != name or name in ("", ".", ".."):
-        raise ModelError(f"the first value of '{state.input}' lies in '{name}', which is no file beside the manifest")
+        raise ModelError(f"the first value of '{state.input}' is in '{name}', which is not a file beside the manifest")
     path = folder / name
     if path.is_symlink():
-        raise ModelError(f"'{name}' is a link, which a first value may not be", where=str(path))
+        raise ModelError(f"'{name}' is a link, which is not allowed for first values", where=str(path))
     try:
         with zipfile.ZipFile(path) as packed:
             unpacked = packed.getinfo(f"{state.init.key}.npy").file_size
         if unpacked > math.prod(shape) * dtype.itemsize + LARGEST_NPY_HEADER:
-            raise ValueError(f"it unpacks to {unpacked} bytes, where the manifest has {list(shape)} of {dtype}")
+            raise ValueError(f"it unpacks to {unpacked} bytes, but the manifest says {list(shape)} of {dtype}")
         with np.load(path, allow_pickle=False) as archive:
             held: object = archive[state.init.key]
         if not isinstance(held, np.ndarray):
-            raise ValueError("it is no array")
+            raise ValueError("it is not an array")
         value: NDArray[Any] = held
     except Exception as err:
         raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
@@ -105,5 +105,5 @@ def numpy_dtype(name: str) -> Any:
         "uint64",
     )
     if name not in known:
-        raise ModelError(f"'{name}' is no dtype of a port")
+        raise ModelError(f"'{name}' is not a dtype of a port")
     return name

@@ -235,7 +235,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     """A manifest from JSON.
 
     Errors:
-        ModelError: not JSON, another format, or a field that lies about its type.
+        ModelError: not JSON, another format, or a field of the wrong type.
     """
     try:
         return checked(Manifest, json.loads(text, parse_constant=refused))
@@ -244,4 +244,4 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
 
 
 def refused(word: str) -> None:
-    raise DataError(f"{word} is no number of JSON")
+    raise DataError(f"{word} is not a number in JSON")

@@ -1,4 +1,4 @@
-"""States that stay in a runtime's memory from call to call, and are read when somebody asks for them."""
+"""States that stay in a runtime's memory from call to call, and are read only on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = 3
 
 
 class BufferSet:
-    """What one call wrote: buffers of a runtime, by the name of the ONNX output."""
+    """The buffers that one call wrote, by the name of the ONNX output."""
 
     def __init__(self, buffers: dict[str, Any]):
         self.buffers = buffers
@@ -51,7 +51,7 @@ class HeldOutput:
         self.runner, self.holder, self.name = runner, holder, name
 
     def read(self) -> Array:
-        """Its entries, as the runtime has them."""
+        """Its entries, in the runtime's layout."""
         return self.runner.read(self.holder, self.name)
 
 

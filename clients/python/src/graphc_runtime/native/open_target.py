@@ -23,7 +23,7 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
     """A session over a target's file, which lies beside the manifest.
 
     Errors:
-        ModelError: the model was not compiled for the target, or its file is none beside the manifest.
+        ModelError: the model was not compiled for the target, or its file is not beside the manifest.
         InstallError: the runtime is not installed.
         TargetError: it does not take the file.
     """
@@ -35,7 +35,7 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
         )
     path = folder / entry.file
     if Path(entry.file).name != entry.file or path.is_symlink() or not path.exists():
-        raise ModelError(f"the target '{target}' is '{entry.file}', which is no file beside the manifest")
+        raise ModelError(f"the target '{target}' is '{entry.file}', which is not a file beside the manifest")
     opener = opener_of(target)
     inputs, outputs = ports_of(manifest)
     native = {name: native_port(port) for name, port in entry.ports.items()}
@@ -54,7 +54,7 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
 
 
 def opener_of(target: str) -> Opener:
-    """What opens the files of a target: a module of ``runtimes``, or a package's entry point of ``graphc.targets``.
+    """The opener of a target's files: a module of ``runtimes``, or a package's entry point of ``graphc.targets``.
 
     Errors:
         TargetError: there is none, or its package cannot be imported.
@@ -68,13 +68,13 @@ def opener_of(target: str) -> Opener:
         except Exception as err:
             raise TargetError(
                 f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
-                hint="uninstall that package, or mend it",
+                hint="uninstall that package, or fix it",
             ) from err
         if device.name == target:
             found: Opener = device.open
             return found
     raise TargetError(
-        f"the target '{target}' does not run here", hint="open another one, or install the package that it comes from"
+        f"the target '{target}' does not run here", hint="open another target, or install the package that provides it"
     )
 
 

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class NativePort:
-    """A port of the ONNX model in the runtime's own terms.
+    """A port of the ONNX model as the runtime has it.
 
     A native input is the ONNX value transposed by ``permutation``, reshaped to ``shape`` and cast to ``dtype``; an
     output goes the other way.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Nothing that is written to the process's output or errors in between is seen, by whatever code it is written."""
+    """Discards whatever any code writes to the process's stdout or stderr in between."""
     sys.stdout.flush()
     sys.stderr.flush()
     ctypes.CDLL(None).fflush(None)

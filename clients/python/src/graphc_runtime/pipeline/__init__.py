@@ -1,1 +1,1 @@
-"""Pipelines: several models joined to one, and what decides at the end."""
+"""Pipelines: several models joined to one, with a decoder at the end."""

@@ -20,14 +20,14 @@ DECODERS = ("trigger", "ctc", "transducer", "denoise")
 
 @dataclass(frozen=True)
 class TriggerEntry:
-    """When a score means that something was heard.
+    """When a score counts as a detection.
 
     Args:
         score: the output that holds scores, one call each.
         place: which of the scores of a call.
-        threshold: what the mean of the last ``smoothing`` scores reaches in ``patience`` calls behind each other.
-        refractory_s: seconds after a trigger in which there is no other.
-        warm_up: so many first scores count as 0.
+        threshold: what the mean of the last ``smoothing`` scores must reach in ``patience`` consecutive calls.
+        refractory_s: seconds after a trigger without another one.
+        warm_up: the number of first scores that count as 0.
     """
 
     score: str
@@ -44,9 +44,9 @@ class TextEntry:
     """How tokens become text, and where an utterance ends.
 
     Args:
-        blank: the token that stands for nothing.
+        blank: the blank token.
         tokens: the text of every token; None where there is no table.
-        space: what stands for a space in them.
+        space: the mark for a space in them.
         endpoint_s: seconds of blanks behind a token that end an utterance; None for the end of the stream alone.
     """
 
@@ -153,7 +153,7 @@ def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
     """The manifest of a pipeline's folder, or of that file, and the folder.
 
     Errors:
-        ModelError: it cannot be read, is none, or names a file outside its folder.
+        ModelError: it cannot be read, is not such a manifest, or names a file outside its folder.
     """
     file = path / PIPELINE_MANIFEST if path.is_dir() else path
     try:

@@ -1,4 +1,4 @@
-"""A small network that a decoder calls by itself: values in, values out, states in the decoder's hands."""
+"""A small network that a decoder calls: values in, values out, with states kept by the decoder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Network:
         }
 
     def check(self, inputs: list[str], output: str) -> None:
-        """Refuses names that are no ports, and inputs that nothing fills.
+        """Refuses names that are not ports, and inputs that nothing fills.
 
         Errors:
             ModelError: names them.

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that was heard: seconds from the begin of the stream, and the score there."""
+    """Something that was heard: seconds from the start of the stream, and the score there."""
 
     seconds: float
     score: float
@@ -45,7 +45,7 @@ class Pipeline:
         outputs: what it gave with the last push.
 
     Errors:
-        ModelError: no pipeline, or one whose manifest does not fit its models.
+        ModelError: not a pipeline, or one whose manifest does not fit its models.
 
     Example:
         pipeline = Pipeline("out/alexa")
@@ -68,7 +68,7 @@ class Pipeline:
             names = [entry.joiner.stage, *([entry.predictor.stage] if entry.predictor else [])]
             stages = {s.name: s for s in self.manifest.stages}
             if lost := [name for name in names if name not in stages]:
-                raise ModelError(f"the decoder names stages that are none: {', '.join(lost)}", where=str(path))
+                raise ModelError(f"the decoder names unknown stages: {', '.join(lost)}", where=str(path))
             networks = {name: Network(stages[name], folder, threads) for name in names}
             self.decoder = TextDecoder(self.session, entry, entry.encoder, GreedyTransducer(entry, networks))
 
@@ -151,7 +151,7 @@ class TriggerDecoder:
         for value in values_of(outputs[entry.score], self.output):
             scores = np.ravel(value)
             if scores.size and entry.place >= scores.size:
-                raise ModelError(f"a call gives {scores.size} scores, none at place {entry.place}")
+                raise ModelError(f"a call gives {scores.size} scores, but none at index {entry.place}")
             if scores.size and self.trigger.heard(score := float(scores[entry.place])):
                 yield Event(self.trigger.seconds, score)
 
@@ -172,7 +172,7 @@ class TextDecoder:
         self.name, self.axis, self.greedy = output, port.along, greedy
         frame_s = (session.manifest.frame_ms or 0.0) / 1000 / float(port.pace or Fraction(1))
         if entry.endpoint_s is not None and not frame_s:
-            raise ModelError("nothing says how long a frame lasts", hint="set stream.frame_ms, and compile again")
+            raise ModelError("the duration of a frame is not known", hint="set stream.frame_ms, and compile again")
         self.utterance = Utterance(entry, frame_s)
 
     def reset(self) -> None:
@@ -213,7 +213,7 @@ def call_seconds(session: StreamSession) -> float:
     """
     if session.manifest.frame_ms is None:
         raise ModelError(
-            "nothing says how long a frame lasts",
+            "the duration of a frame is not known",
             hint="set stream.frame_ms in the first stage's spec, and compile again",
         )
     return session.chunk * session.manifest.frame_ms / 1000

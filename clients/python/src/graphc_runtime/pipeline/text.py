@@ -18,7 +18,7 @@ class Transcript:
     Args:
         text: of the tokens; empty where the pipeline has no table.
         tokens: of this utterance.
-        seconds: from the begin of the stream to its last token.
+        seconds: from the start of the stream to its last token.
         final: whether the utterance has ended; else more may come, and another transcript with all of it.
     """
 
@@ -29,7 +29,7 @@ class Transcript:
 
 
 def text_of(tokens: Sequence[int], entry: TextEntry) -> str:
-    """Pieces behind each other; ``<0xNN>`` is a byte of UTF-8."""
+    """Pieces joined to text; ``<0xNN>`` is a byte of UTF-8."""
     if entry.tokens is None:
         return ""
     pieces = [entry.tokens[t] if t < len(entry.tokens) else "" for t in tokens]
@@ -69,7 +69,7 @@ class Utterance:
         return bool(self.tokens) and self.entry.endpoint_s is not None and silent >= self.entry.endpoint_s
 
     def transcript(self, final: bool) -> list[Transcript]:
-        """What is new to tell; nothing where there is nothing."""
+        """The transcript, if it has changed."""
         if not self.tokens or (len(self.tokens) == self.told and not final):
             return []
         self.told = len(self.tokens)

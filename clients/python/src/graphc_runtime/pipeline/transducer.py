@@ -21,7 +21,7 @@ class GreedyTransducer:
         networks: the stages by name.
 
     Errors:
-        ModelError: a port that a stage has not, or that nothing fills.
+        ModelError: a port that a stage lacks, or that nothing fills.
     """
 
     def __init__(self, entry: TransducerEntry, networks: dict[str, Network]):

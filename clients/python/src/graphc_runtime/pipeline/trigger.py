@@ -1,4 +1,4 @@
-"""When scores mean that something was heard."""
+"""Decides when scores count as a detection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphc_runtime.pipeline.manifest import TriggerEntry
 
 
 class Trigger:
-    """Takes the score of every call, and says when it means something.
+    """Takes the score of every call, and reports detections.
 
     Args:
         entry: threshold, smoothing, patience, refractory time and warm-up.
@@ -31,7 +31,7 @@ class Trigger:
 
     @property
     def seconds(self) -> float:
-        """The end of the last call, from the begin of the stream."""
+        """The end of the last call, from the start of the stream."""
         return self.calls * self.call_s
 
     @property

@@ -37,7 +37,7 @@ def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], li
     """Strides, dilations, pads before and pads behind, of height and width."""
     strides, dilations, before, behind = spatial(node, x.shape[2:], kernel)
     if min((*before, *behind)) < 0:
-        raise node.refused("it pads by fewer than no frames")
+        raise node.refused("its padding is negative")
     return strides, dilations, before, behind
 
 
@@ -161,7 +161,7 @@ def conv_transpose(e: Emitter, node: Node) -> Sequence[Value]:
     x, weights, bias = node.value(0), node.array(1, "weights"), node.array(2, "bias")
     assert weights is not None
     if x.rank not in (3, 4) or "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
-        raise node.refused("it is not one over one or two axes with pads in numbers")
+        raise node.refused("it is not over one or two axes, or its pads are not given as numbers")
     strides, dilations, before, behind = space_of(node, x, weights.shape[2:])
     more = list(node.attributes.get("output_padding", [0] * (x.rank - 2)))
     group = node.attributes.get("group", 1)

@@ -72,7 +72,7 @@ def power(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Div")
 def div(e: Emitter, node: Node) -> Sequence[Value]:
-    """A whole number is divided as C does: the quotient is cut towards zero, by both runtimes."""
+    """Integers are divided as in C: both runtimes truncate the quotient towards zero."""
     x, y = node.value(0), node.value(1)
     if x.dtype != np.int64:
         return [e.elementwise("DIV", [x, y])]
@@ -145,7 +145,7 @@ def chosen(e: Emitter, condition: Value, one: Value, other: Value, kept: bool) -
 def identity(e: Emitter, node: Node) -> Sequence[Value]:
     training = node.array(2, "training mode")
     if len(node.outputs) > 1 or (training is not None and training.any()):
-        raise node.refused("it drops entries, which a model that is run does not")
+        raise node.refused("it drops entries, as only training does")
     return [node.value(0)]
 
 
@@ -208,4 +208,4 @@ def erf(e: Emitter, node: Node) -> Sequence[Value]:
 
 def check_float(node: Node, x: Value) -> None:
     if x.dtype != np.float32:
-        raise node.refused(f"LiteRT takes it in float32, and here it is {x.dtype}", "export the model in float32")
+        raise node.refused(f"LiteRT takes it in float32, and its input is {x.dtype}", "export the model in float32")

@@ -18,10 +18,10 @@ from graphc.emit.tflite.value import Array, Value, known
 def pool(e: Emitter, node: Node) -> Sequence[Value]:
     x, kernel = node.value(0), list(node.attributes["kernel_shape"])
     if x.rank not in (3, 4) or len(node.outputs) > 1 or node.attributes.get("ceil_mode", 0):
-        raise node.refused("it is not a pool over one or two axes with whole windows alone")
+        raise node.refused("it is not a pool over one or two axes with full windows only")
     strides, dilations, before, behind = space_of(node, x, kernel)
     if any(d != 1 for d in dilations):
-        raise node.refused("LiteRT pools without dilation")
+        raise node.refused("LiteRT has no pools with dilation")
     mean = node.op == "AveragePool"
     wide = padded(e, x, before, behind, 0.0 if mean else float(np.finfo(np.float32).min))
     made = pooled(e, wide, "AVERAGE_POOL_2D" if mean else "MAX_POOL_2D", kernel, strides)
@@ -33,7 +33,7 @@ def pool(e: Emitter, node: Node) -> Sequence[Value]:
 def counts(
     x: Value, kernel: Sequence[int], strides: Sequence[int], before: Sequence[int], behind: Sequence[int]
 ) -> Array:
-    """Entries of each window over those that are none of the padding."""
+    """The size of each window over its number of entries outside the padding."""
     factor = np.ones((1, 1, *[1] * len(kernel)), np.float64)
     for axis, (k, s, first, end) in enumerate(zip(kernel, strides, before, behind, strict=True)):
         size = x.shape[2 + axis]

@@ -21,7 +21,7 @@ def quantize(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
     scale, zero, kind = constants_of(node, x)
     if str(kind) not in INTEGERS:
-        raise node.refused(f"it quantizes to {kind}, and not to integers")
+        raise node.refused(f"it quantizes to {kind}, not to integers")
     limits = np.iinfo(kind)
     places = e.elementwise("ADD", [unary(e, "ROUND", e.elementwise("DIV", [x, known(scale)])), known(zero)])
     low = e.elementwise("MAXIMUM", [places, e.number(float(limits.min))])

@@ -71,7 +71,7 @@ def arg(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     if node.attributes.get("select_last_index", 0):
-        raise node.refused("LiteRT has the first of equal entries, and it asks for the last")
+        raise node.refused("LiteRT returns the first of equal entries, and it asks for the last")
     shape = [size for a, size in enumerate(x.shape) if a != axis]
     op = "ARG_MAX" if node.op == "ArgMax" else "ARG_MIN"
     kind = e.flat.schema.TensorType.INT64

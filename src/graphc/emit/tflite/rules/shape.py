@@ -85,7 +85,7 @@ def concat(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def joined(e: Emitter, parts: Sequence[Value], axis: int, order: tuple[int, ...] | None = None) -> Value:
-    """Parts behind each other along an axis, stored in an order; small integers that are computed are held in float."""
+    """Parts joined along an axis, stored in an order; computed small integers are held in float."""
     if len(parts) == 1:
         return parts[0]
     if len({v.dtype for v in parts}) > 1:

@@ -60,7 +60,7 @@ def conv_transpose(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("MaxPool", "AveragePool")
 def pool(node: Node, x: Sequence[Tensor]) -> Tensor:
     if len([o for o in node.outputs if o]) > 1 or node.attributes.get("ceil_mode", 0):
-        raise node.refused("it is not a pool with whole windows alone")
+        raise node.refused("it is not a pool with full windows only")
     kernel = [int(n) for n in node.attributes["kernel_shape"]]
     strides, dilations, before, behind = spatial(node, x[0].shape[2:], kernel)
     count = x[0].ndim - 2
@@ -68,7 +68,7 @@ def pool(node: Node, x: Sequence[Tensor]) -> Tensor:
         wide = padded(x[0], before, behind, float("-inf"))
         return MAX[count](wide, kernel, strides, 0, dilations)
     if any(d != 1 for d in dilations):
-        raise node.refused("torch averages without dilation")
+        raise node.refused("torch has no average pool with dilation")
     made = MEAN[count](padded(x[0], before, behind), kernel, strides)
     if not any((*before, *behind)) or node.attributes.get("count_include_pad", 0):
         return made

@@ -59,7 +59,7 @@ def unary(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("IsInf")
 def is_inf(node: Node, x: Sequence[Tensor]) -> Tensor:
     if not node.attributes.get("detect_negative", 1) or not node.attributes.get("detect_positive", 1):
-        raise node.refused("it asks for infinity of one sign")
+        raise node.refused("it only tests for infinity of one sign")
     return torch.isinf(x[0])
 
 
@@ -80,7 +80,7 @@ def mean(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("Div")
 def div(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """A whole number's quotient is cut towards zero."""
+    """The quotient of integers is truncated towards zero."""
     return x[0] / x[1] if x[0].is_floating_point() else torch.div(x[0], x[1], rounding_mode="trunc")
 
 
@@ -103,7 +103,7 @@ def where(node: Node, x: Sequence[Tensor]) -> Tensor:
 def identity(node: Node, x: Sequence[Tensor]) -> Tensor:
     training = node.array(2, "training mode")
     if len(node.outputs) > 1 or (training is not None and training.any()):
-        raise node.refused("it drops entries, which a model that is run does not")
+        raise node.refused("it drops entries, as only training does")
     return x[0]
 
 

@@ -67,7 +67,7 @@ def reduce_(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("ArgMax", "ArgMin")
 def arg(node: Node, x: Sequence[Tensor]) -> Tensor:
     if node.attributes.get("select_last_index", 0):
-        raise node.refused("torch has the first of equal entries, and it asks for the last")
+        raise node.refused("torch returns the first of equal entries, and it asks for the last")
     find = torch.argmax if node.op == "ArgMax" else torch.argmin
     return find(x[0], node.attributes.get("axis", 0), keepdim=bool(node.attributes.get("keepdims", 1)))
 

@@ -1,1 +1,1 @@
-"""What formulas are: integer sets (isl), tensors over them, and what moves their entries."""
+"""The types of formulas: integer sets (isl), tensors over them, and moves of their entries."""

@@ -67,7 +67,7 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
     groups: list[tuple[Region, tuple[Leaf, ...]]] = [(box(sizes), ())]
     for tensor in same:
         if tensor.folded is not None:
-            raise NoFormulaError("rows that were laid out anew are used in another way")
+            raise NoFormulaError("rows of a changed width are used in an unsupported way")
         groups = [
             (where, (*leaves, piece.leaf))
             for region, leaves in groups

@@ -32,7 +32,7 @@ def expression_of(length: Length) -> Expr:
 
 
 def length_of(expr: Expr) -> Length | None:
-    """The length that an expression of T is for long streams; None where it is no chain of roundings."""
+    """The length that equals an expression of T for long streams; None if it is not a chain of roundings."""
     piece = last_piece(expr)
     found = None if piece is None else chain_of(piece)
     return None if found is None else counted_from_zero(found)

@@ -1,4 +1,4 @@
-"""Numbers, lists and sizes read out of formulas."""
+"""Reads numbers, lists and sizes from formulas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from graphc.stream.symbolic.domain.tensor import Formula, Number
 
 
 def size_in(tensor: Formula, axis: int) -> int | None:
-    """The size of an axis, where it is the same at every length."""
+    """The size of an axis, if it is the same at every length."""
     number = number_of(tensor.sizes[axis])
     return int(number) if number is not None else None
 
@@ -18,10 +18,10 @@ def fixed_shape(tensor: Formula) -> tuple[int, ...] | None:
 
 
 def numbers_of(tensor: Formula) -> Expr:
-    """A tensor of whole numbers as one expression.
+    """A tensor of integers as one expression.
 
     Errors:
-        NoFormulaError: some of its entries are none.
+        NoFormulaError: some of its entries are not integers.
     """
     total: Expr | None = None
     for piece in tensor.pieces:
@@ -38,7 +38,7 @@ def listed(tensor: Formula) -> list[Expr]:
     """The entries of a short list, or of one number, each as an expression of T.
 
     Errors:
-        NoFormulaError: its size follows the length, or an entry is no whole number.
+        NoFormulaError: its size depends on the length, or an entry is not an integer.
     """
     if tensor.rank and size_in(tensor, 0) == 0:
         return []

@@ -1,4 +1,4 @@
-"""Entries in other places, and at other lengths."""
+"""Tensors with entries moved to other places, or taken at other lengths."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:
     """The pieces of a tensor over new indices, within a set of these."""
     if tensor.folded is not None:
-        raise NoFormulaError("rows that were laid out anew are used in another way")
+        raise NoFormulaError("rows of a changed width are used in an unsupported way")
     found = []
     for piece in tensor.pieces:
         where = (substituted(piece.where, places, rank) & within).coalesce()

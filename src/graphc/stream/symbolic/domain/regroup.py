@@ -1,4 +1,4 @@
-"""Axes split and merged: which hold the same entries before and after, and where each entry goes."""
+"""Split and merged axes: which hold the same entries before and after, and where each entry goes."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class NoFormulaError(Exception):
-    """A tensor, or a node, of which no formula is known; says why."""
+    """No formula is known for a tensor or a node; the text says why."""
 
 
 class Patience:
@@ -38,7 +38,7 @@ class Patience:
 
     @classmethod
     def renew(cls) -> None:
-        """Another model is asked about."""
+        """Resets the budget for another model."""
         cls.exhausted = 0
 
     @classmethod
@@ -47,7 +47,7 @@ class Patience:
 
 
 def bounded(ask: Callable[[], Result]) -> Result:
-    """What isl answers within a bounded number of its operations.
+    """isl's answer within a bounded number of operations.
 
     Errors:
         NoFormulaError: it takes more, or isl cannot tell.
@@ -97,7 +97,7 @@ def constant(number: int | Fraction, rank: int) -> Expr:
 
 @cache
 def lengths(rank: int) -> Region:
-    """All lengths of which something is said, with all indices."""
+    """All lengths that formulas are about, with all indices."""
     t = frames(rank)
     return t.ge_set(constant(1, rank)) & t.lt_set(constant(LONGEST, rank))
 
@@ -137,7 +137,7 @@ def substituted(what: Term, places: Sequence[Expr], rank: int, length: Expr | No
 
 
 def number_of(expr: Expr) -> int | Fraction | None:
-    """The one number that an expression is; None of any other."""
+    """The number that an expression always equals; None if it varies."""
     pieces = expr.get_pieces()
     if not pieces or any(not aff.is_cst() for _, aff in pieces):
         return None
@@ -237,6 +237,6 @@ def some_entries(sizes: Sequence[Expr]) -> Region:
 
 
 def number_within(expr: Expr, region: Region) -> int | Fraction | None:
-    """The one number that an expression is within a set; None of any other."""
+    """The number that an expression equals throughout a set; None if it varies."""
     number = number_of(expr)
     return number if number is not None else number_of(tidy(expr.intersect_domain(region)))

@@ -1,4 +1,4 @@
-"""A tensor as a formula of T and its indices: sizes, and what stands where."""
+"""A tensor as a formula of T and its indices: its sizes, and its entries."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MOST_REGIONS = 200
 
 @dataclass(frozen=True, eq=False)
 class Number:
-    """A whole number or an exact fraction."""
+    """An integer or an exact fraction."""
 
     expr: Expr
 
 
 @dataclass(frozen=True)
 class Special:
-    """An infinity, or no number."""
+    """An infinity, or NaN."""
 
     value: float
 
@@ -54,7 +54,7 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """An op of which only is known that it gives the same for the same operands."""
+    """An op of which it is only known that equal operands give equal results."""
 
     op: tuple[object, ...]
     operands: tuple[Leaf, ...]
@@ -130,7 +130,7 @@ def number_in(leaf: Leaf) -> float | Fraction | int | None:
 
 
 def merged(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """The same pieces, all whole numbers among them as one expression, and each special number once."""
+    """The same pieces, with all integers as one expression, and each special number once."""
     numbers = [p for p in pieces if isinstance(p.leaf, Number)]
     found: list[Piece] = []
     if numbers:

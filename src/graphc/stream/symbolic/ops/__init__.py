@@ -1,1 +1,1 @@
-"""What families of ops make of formulas, one file each."""
+"""The formulas of families of ops, one file each."""

@@ -1,4 +1,4 @@
-"""Sums, products, quotients and extremes: exact on whole numbers and on fractions that floats hold."""
+"""Sums, products, quotients and extremes: exact on integers and on fractions that floats hold."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece
 
 
 def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]) -> Leaf | None:
-    """Products of two whole numbers that both follow the length: squared, times a number, and through a factor."""
+    """Products of two integers that both depend on the length: squared, times a number, and through a factor."""
     key = ("Mul", str(dtype))
     if op == "Pow" and number_in(other) == 2:
         return Applied(key, (one, one))
@@ -124,7 +124,7 @@ def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[
 
 
 def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
-    """A product of whole numbers through one of its factors."""
+    """A product of integers through one of its factors."""
     one, other = product.operands
     for factor, left in ((one, other), (other, one)):
         if isinstance(factor, Number) and isinstance(divisor, Number):

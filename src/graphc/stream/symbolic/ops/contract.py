@@ -1,4 +1,4 @@
-"""Products and statistics over rows: of which only is known that the same rows give the same."""
+"""Products and statistics over rows, of which it is only known that equal rows give equal results."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def einsum(operands: Operands) -> list[Formula]:
     tensors = [operands[0], operands[1]]
     summed = sorted((set(terms[0]) | set(terms[1])) - set(output))
     if any(letter not in term for letter in summed for term in terms):
-        raise NoFormulaError("an Einsum that sums one operand alone")
+        raise NoFormulaError("an Einsum that sums over an axis of one operand only")
     size_of = {letter: t.sizes[k] for term, t in zip(terms, tensors, strict=True) for k, letter in enumerate(term)}
     if not summed:
         return [two(operands, "Mul", *(aligned_to(t, term, output) for t, term in zip(tensors, terms, strict=True)))]

@@ -1,4 +1,4 @@
-"""Slices, padding and triangles: entries left out, and entries that stand around."""
+"""Slices, padding and triangles: entries left out, and entries added around."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cut(operands: Operands) -> list[Formula]:
     tensor = operands[0]
     starts, ends = operands.argument("starts", 1), operands.argument("ends", 2)
     if starts is None or ends is None:
-        raise NoFormulaError("a Slice without places")
+        raise NoFormulaError("a Slice without bounds")
     axes = operands.fixed("axes", 3) or list(range(len(starts)))
     steps = operands.fixed("steps", 4) or [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):

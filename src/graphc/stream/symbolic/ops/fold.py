@@ -57,7 +57,7 @@ class Folded:
         if whole:
             return tensor
         if axis != self.axis or step != 1 or first is None or first < 0:
-            raise NoFormulaError("rows that were laid out anew are cut within")
+            raise NoFormulaError("rows of a changed width are cut inside")
         sizes = [count if a == axis else s for a, s in enumerate(tensor.sizes)]
         offset = tidy(self.offset + scaled(tensor.sizes[axis + 1], int(first))) if first else self.offset
         folded = Folded(self.base, self.axis, offset)
@@ -86,7 +86,7 @@ class Folded:
             pieces += pulled(base, places, rank, here)
             missing = missing - here
         if not missing.is_empty():
-            raise NoFormulaError("rows that are laid out very far from where they were")
+            raise NoFormulaError("rows that move too far when their width changes")
         return Formula(tuple(sizes), base.dtype, merged(pieces), None, base.outside, base.rounded)
 
 

@@ -125,7 +125,7 @@ def expand(operands: Operands) -> list[Formula]:
 
 
 def outside_at(tensor: Formula, more: Region) -> Formula:
-    """The same, knowing more lengths at which the offline model does not run."""
+    """The same, with more lengths noted at which the offline model does not run."""
     if more.is_empty():
         return tensor
     return Formula(
@@ -151,7 +151,7 @@ def tile(operands: Operands) -> list[Formula]:
             places.append(in_copy(index(axis, rank), over(tensor.sizes[axis], rank), int(copies), rank))
             sizes.append(scaled(tensor.sizes[axis], copies))
         else:
-            raise NoFormulaError("a stream again and again")
+            raise NoFormulaError("a stream that is repeated as a whole")
     return [moved(tensor, places, sizes)]
 
 

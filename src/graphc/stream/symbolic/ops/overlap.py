@@ -1,4 +1,4 @@
-"""Transposed convolutions over frames that are all alike, as the envelope of overlapping windows is made."""
+"""Transposed convolutions over equal frames, as for the envelope of overlapping windows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def overlap_add(operands: Operands) -> list[Formula]:
 
 
 def sums_of(spread: Array, stride: int) -> tuple[Array, Array, Array]:
-    """What overlapping copies of [channels, extent] add up to: in front, in the midst, and behind the last copy."""
+    """The sums of overlapping copies of [channels, extent]: at the start, in the middle, and after the last copy."""
     channels, extent = spread.shape
     head, midst, tail = (
         np.zeros((channels, max(extent - stride, 1))),
@@ -70,7 +70,7 @@ def sums_of(spread: Array, stride: int) -> tuple[Array, Array, Array]:
 
 
 def snapped(values: Array, like: Array) -> Array:
-    """Numbers that differ by rounding alone made equal."""
+    """Makes numbers equal that differ only by rounding."""
     unit = float(np.abs(like).max(initial=0.0)) * 2.0**-DIGITS or 1.0
     return np.asarray(np.round(values / unit) * unit)
 
@@ -106,7 +106,7 @@ def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
     """The entries along some axes of fixed sizes, of a tensor that is the same along all others and at every length.
 
     Errors:
-        NoFormulaError: it is not seen to be.
+        NoFormulaError: it cannot be shown to be.
     """
     sizes = [size_in(tensor, axis) if axis in axes else 1 for axis in range(tensor.rank)]
     shape = [size for size in sizes if size is not None]

@@ -57,7 +57,7 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
     rank = tensor.rank
     sizes = [constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes)]
     if not size:
-        raise NoFormulaError("a reduction over nothing")
+        raise NoFormulaError("a reduction over no entries")
     terms = [
         moved(tensor, [constant(k, rank) if a == axis else index(a, rank) for a in range(rank)], sizes)
         for k in range(size)
@@ -87,7 +87,7 @@ def over_time(tensor: Formula, axis: int, op: str) -> Formula:
 
 
 def over_nothing(tensor: Formula, axis: int, op: str) -> Region:
-    """The lengths at which there is nothing to take an extreme of."""
+    """The lengths at which there are no entries to take an extreme of."""
     empty = tensor.sizes[axis].le_set(constant(0, 0))
     return empty & empty.complement() if op == "ReduceSum" else empty
 

@@ -1,4 +1,4 @@
-"""Entries written over others, at places that do not depend on data."""
+"""Entries that overwrite others, at places that do not depend on data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops of one operand: whole parts, signs and casts exactly; others are the same for the same operand."""
+"""Ops of one operand: integer parts, signs and casts exactly; others only as equal for equal operands."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def of_number(op: str, expr: Expr, rank: int, where: Region) -> Expr:
 
 
 def half_to_even(expr: Expr, rank: int) -> Expr:
-    """The nearest whole number, of two as near the even one (ONNX, Round)."""
+    """The nearest integer, ties to even (ONNX, Round)."""
     near = (expr + constant(Fraction(1, 2), rank)).floor()
     tie = scaled(expr, 2).eq_set(scaled(near, 2) - constant(1, rank)) & remainder(near, 2).eq_set(constant(1, rank))
     return (near - constant(1, rank)).intersect_domain(tie).union_add(near.intersect_domain(near.domain() - tie))

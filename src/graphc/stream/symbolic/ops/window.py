@@ -1,4 +1,4 @@
-"""Convolutions over tensors of time alone, as of masks: sums of shifted entries."""
+"""Convolutions over tensors that depend on time alone, such as masks: sums of shifted entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a tensor is not what it was some places along, or at the next length: what all claims come down to."""
+"""Where a tensor changes some places along an axis, or at the next length: what all claims come down to."""
 
 from __future__ import annotations
 

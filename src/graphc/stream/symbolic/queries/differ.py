@@ -42,7 +42,7 @@ MOST_ODD = 400
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The lengths, or entries, at which two tensors differ for sure, and those at which they may."""
+    """The lengths, or entries, at which two tensors certainly differ, and those at which they may."""
 
     sure: Region
     unsure: Region
@@ -115,7 +115,7 @@ def of_numbers(one: Expr, other: Expr, where: Region, rank: int) -> Region:
 
 
 def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Difference:
-    """Where operands differ an op may differ, and need not: but for sums, and products with one number."""
+    """Where operands differ, an op may differ; sums, and products with one number, must."""
     found = [of_leaves(a, b, where, rank) for a, b in zip(one.operands, other.operands, strict=True)]
     sure, unsure = nowhere(rank), nowhere(rank)
     for part in found:
@@ -143,7 +143,7 @@ def of_places(one: tuple[Expr, ...], other: tuple[Expr, ...], where: Region, ran
 
 
 def of_reads(one: Read, other: Read, where: Region, rank: int) -> Difference:
-    """Two reads of one table differ where they read different places, unless the same stands at these."""
+    """Two reads of one table differ where they read different places, unless these hold the same."""
     if one.source is not other.source:
         return Difference(nowhere(rank), where)
     apart = of_places(one.places, other.places, where, rank)

@@ -1,4 +1,4 @@
-"""Entries that were moved to a score matrix: at every length each is what the distance of its times tells."""
+"""Entries that were moved to a score matrix: whether each depends only on the distance of its times."""
 
 from __future__ import annotations
 

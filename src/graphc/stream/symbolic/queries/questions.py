@@ -1,4 +1,4 @@
-"""The questions that rules ask of a formula; each answer is the set of lengths at which it is not so."""
+"""The questions that rules ask of a formula; each answer is the set of lengths at which the answer is no."""
 
 from __future__ import annotations
 

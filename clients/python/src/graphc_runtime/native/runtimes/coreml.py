@@ -23,7 +23,7 @@ def open_runner(
         TargetError: the runtime does not take it.
     """
     if platform.system() != "Darwin":
-        raise TargetError("Core ML runs on Apple's systems alone", hint="open the target there, or another one here")
+        raise TargetError("Core ML runs only on Apple's systems", hint="open it there, or open another target here")
     return CoreMlRunner(path, outputs)
 
 

@@ -89,7 +89,7 @@ def opened(content: bytes, threads: int) -> Any:
 
 @cache
 def environment() -> Any:
-    """What all models share. LiteRT says a word about each accelerator when one is made and when it goes."""
+    """Shared by all models, since LiteRT prints a line per accelerator whenever one is created or destroyed."""
     from ai_edge_litert.environment import Environment
 
     return Environment.create()

@@ -13,7 +13,7 @@ from graphc_runtime.errors import TargetError
 from graphc_runtime.native.held_state import BufferSet, BufferSets, HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, Runner
 
-GONE = "a state is that of an earlier call, and OpenVINO has gone on"
+GONE = "a state is from an earlier call, and OpenVINO no longer has it"
 CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 
 
@@ -46,7 +46,7 @@ def shared_core() -> Any:
 class OpenVinoRunner(Runner):
     """Every port has a tensor; those of states are an output of one call and an input of the next.
 
-    An input that the model does not use is none of OpenVINO's.
+    OpenVINO drops inputs that the model does not use.
     """
 
     def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
@@ -79,7 +79,7 @@ class OpenVinoRunner(Runner):
 
 
 class StatefulRunner(Runner):
-    """States are variables of the request. A stream that goes on needs nothing of them; another one sets them."""
+    """States are variables of the request. A stream that goes on leaves them alone; another one sets them."""
 
     def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
         self.request = request

@@ -1,20 +1,20 @@
-"""Where trials run: in processes of this machine, or on a Dask cluster."""
+"""Runs pieces of work side by side: in processes of this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from graphc.errors import SpecError
-from graphc.sweeps.trial import Result, Trial, run_trial
 
 SOON = "10s"
+Work = Callable[[Any], Any]
 
 
 class Engine(Protocol):
-    """Runs trials side by side.
+    """Runs pieces of work side by side.
 
     Args:
         slots: how many at once.
@@ -22,36 +22,37 @@ class Engine(Protocol):
 
     slots: int
 
-    def submit(self, trial: Trial) -> Any: ...
+    def submit(self, work: Work, given: Any, key: str) -> Any:
+        """Starts a piece of work, whose key is unique; returns its future."""
 
-    def first(self, waiting: list[Any]) -> list[tuple[Any, Result]]:
-        """What is done of some trials, at least one."""
+    def first(self, waiting: list[Any]) -> list[tuple[Any, Any]]:
+        """The futures that are done, at least one, each with its result."""
 
 
 class Processes:
-    """Each trial is a process of its own; a thread waits for each."""
+    """Each piece of work starts a process of its own; a thread waits for each."""
 
     def __init__(self, pool: ThreadPoolExecutor, slots: int):
         self.pool, self.slots = pool, slots
 
-    def submit(self, trial: Trial) -> Future[Result]:
-        return self.pool.submit(run_trial, trial)
+    def submit(self, work: Work, given: Any, key: str) -> Future[Any]:
+        return self.pool.submit(work, given)
 
-    def first(self, waiting: list[Future[Result]]) -> list[tuple[Future[Result], Result]]:
+    def first(self, waiting: list[Future[Any]]) -> list[tuple[Future[Any], Any]]:
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         return [(future, future.result()) for future in waiting if future in done]
 
 
 class Cluster:
-    """Each trial is a process beside a worker of a Dask cluster, which sees the same folders."""
+    """Each piece of work starts a process next to a worker of a Dask cluster, which sees the same folders."""
 
     def __init__(self, client: Any, slots: int):
         self.client, self.slots = client, slots
 
-    def submit(self, trial: Trial) -> Any:
-        return self.client.submit(run_trial, trial, key=f"graphc-{trial.key}", pure=False)
+    def submit(self, work: Work, given: Any, key: str) -> Any:
+        return self.client.submit(work, given, key=f"graphc-{key}", pure=False)
 
-    def first(self, waiting: list[Any]) -> list[tuple[Any, Result]]:
+    def first(self, waiting: list[Any]) -> list[tuple[Any, Any]]:
         from distributed import wait as wait_for
 
         done = wait_for(waiting, return_when="FIRST_COMPLETED").done
@@ -69,7 +70,7 @@ def processes(jobs: int) -> Iterator[Engine]:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Engine]:
-    """A Dask cluster at an address, as ``tcp://10.0.0.1:8786``.
+    """A Dask cluster at an address, such as ``tcp://10.0.0.1:8786``.
 
     Errors:
         SpecError: Dask is not installed, nothing answers there, or there are no workers.

@@ -1,0 +1,1 @@
+"""Where work runs that outgrows one process: processes of this machine, or a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Many recordings, streamed through a compiled model and compared with the offline model."""
