@@ -119,7 +119,6 @@ floor:
 
 .venv/.made:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --upgrade pip
 	touch $@
 
 .venv/.installed: .venv/.made pyproject.toml
@@ -127,7 +126,7 @@ floor:
 	touch $@
 
 .venv/.tested: .venv/.made pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[test]'
+	$(BIN)/python -m pip install -q --no-compile -e '.[test]'
 	touch .venv/.installed $@
 
 # What the tests of the web client need, where there is node; they say so where there is none.

@@ -31,7 +31,17 @@ def blocks(name: str, language: str) -> list[str]:
 FOLDERS = ("tutorials", "how-to", "clients", "front-ends")
 PAGES = sorted(p.relative_to(ROOT) for kind in FOLDERS for p in (ROOT / "docs" / kind).glob("*.md"))
 PAGES += [Path("docs/sweeps.md"), Path("docs/mlops.md")]
-LONG = ("docs/sweeps.md", "docs/mlops.md", "docs/tutorials/transcript.md", "docs/clients/cpp.md")
+LONG = (
+    "docs/clients/another-language.md",
+    "docs/clients/cpp.md",
+    "docs/front-ends/nemo.md",
+    "docs/how-to/find-a-fault.md",
+    "docs/mlops.md",
+    "docs/sweeps.md",
+    "docs/tutorials/conformer.md",
+    "docs/tutorials/quantize-and-drift.md",
+    "docs/tutorials/transcript.md",
+)
 NEEDS = {Path("docs/mlops.md"): ("mlflow", "wandb")}
 
 

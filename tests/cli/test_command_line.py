@@ -100,7 +100,10 @@ def test_json_report_and_depfile(project: Project, tmp_path: Path) -> None:
         (("chunk: 4", "chunk: 10000000000"), "stream.chunk"),
         (("model: model.onnx", 'model: ""'), "model: expected a path"),
         (("model: model.onnx", "model: ."), "the model is not a regular file"),
-        (("output: out/model.stream.onnx", "output: model.onnx"), "is an input of the compilation; name another output"),
+        (
+            ("output: out/model.stream.onnx", "output: model.onnx"),
+            "is an input of the compilation; name another output",
+        ),
     ],
 )
 def test_a_bad_spec_says_where_what_and_what_to_do(project: Project, change: tuple[str, str], says: str) -> None:

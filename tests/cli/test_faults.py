@@ -34,6 +34,7 @@ def test_killed_at_random_moments(two_specs: TwoSpecs) -> None:
     assert set(counts) <= {"old after a kill", "new after a kill", "finished before it"}, counts
 
 
+@pytest.mark.nightly
 @pytest.mark.xdist_group("two_specs")
 def test_two_compilations_of_one_output(two_specs: TwoSpecs) -> None:
     running = [two_specs.start(spec) for spec in two_specs.specs]
@@ -61,7 +62,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     assert other.exists()
 
 
-@pytest.mark.parametrize("victim", ["parent", "child"])
+@pytest.mark.parametrize("victim", [pytest.param("parent", marks=pytest.mark.nightly), "child"])
 def test_a_crash_of_native_code_is_told(project: Specs, victim: str) -> None:
     spec = project(spec=SPEC + "validate: {sequences: 4000, frames: [300, 400]}\n")
     process = subprocess.Popen(

@@ -231,6 +231,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.nightly
 def test_names_do_nothing_but_stand_there(tmp_path: Path) -> None:
     onnx.save(named(NAMES), tmp_path / "model.onnx")
     starter = run(["init", "model.onnx", "-o", "spec.yaml"], tmp_path)

@@ -26,7 +26,7 @@ from graphc_runtime.session import StreamSession
 QUANTIZED = {".".join(reversed(p.stem.split("."))): p for p in (ROOT / "specs" / "quantized").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("name", by_turns(QUANTIZED, 0))
+@pytest.mark.parametrize("name", by_turns(QUANTIZED, 1))
 def test_every_mode_of_quantization_runs_on_every_example(name: str, tmp_path: Path) -> None:
     path = QUANTIZED[name]
     text = path.read_text().replace("../../examples/models", str(ROOT / "examples" / "models"))
@@ -90,7 +90,7 @@ BY_DAY, AT_NIGHT = (0, 1), (5, None)
 
 
 @pytest.mark.parametrize("multiples", [BY_DAY, pytest.param(AT_NIGHT, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("name", by_turns(ATTENTION, 0, share=6))
+@pytest.mark.parametrize("name", by_turns(ATTENTION, 0, share=9))
 def test_attention_streams_equal_from_both_exporters(name: str, multiples: tuple[int | None, ...]) -> None:
     """At lengths from the shortest to beyond the longest context and at random ones from random starts.
 

@@ -55,6 +55,7 @@ def test_package_streams_equal(path: Path) -> None:
             np.testing.assert_allclose(got[:, :frames], kept["streamed"][:, :frames], atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_model_that_takes_a_few_lengths_alone_streams_equal() -> None:
     """An export that runs at 234 to 241 frames, where its slow time has 31 frames at all."""
     path = ROOT / "examples" / "packages" / "nemotron.onnx"

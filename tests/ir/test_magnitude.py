@@ -29,7 +29,7 @@ def masked(table: str, low: float) -> onnx.ModelProto:
     )
 
 
-@pytest.mark.parametrize("low", [-np.inf, -1e4, -1e9, LOWEST])
+@pytest.mark.parametrize("low", [*(pytest.param(v, marks=pytest.mark.nightly) for v in (-np.inf, -1e4)), -1e9, LOWEST])
 @pytest.mark.parametrize("table", ["p = Mul (i, j) v = Sin (p)", "p = Add (i, j) q = Sin (p) v = Mul (q, eighth)"])
 def test_a_table_of_both_places_under_a_mask_is_no_table_of_the_distance(table: str, low: float) -> None:
     """Beside a mask of -1e9 every score looks alike; it is made from the clock in every call."""
@@ -42,8 +42,11 @@ def test_a_table_of_both_places_under_a_mask_is_no_table_of_the_distance(table: 
     [
         "p = Sub (i, j) v = Sin (p)",
         pytest.param("p = Mul (i, eighth) q = Mul (j, eighth) v = Sub (p, q)", marks=pytest.mark.nightly),
-        "p = Mul (i, eighth) q = Mul (j, eighth) p1 = Sin (p) p2 = Cos (p) q1 = Sin (q) q2 = Cos (q)"
-        "a1 = Mul (p1, q2) a2 = Mul (p2, q1) v = Sub (a1, a2)",
+        pytest.param(
+            "p = Mul (i, eighth) q = Mul (j, eighth) p1 = Sin (p) p2 = Cos (p) q1 = Sin (q) q2 = Cos (q)"
+            "a1 = Mul (p1, q2) a2 = Mul (p2, q1) v = Sub (a1, a2)",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             "i2 = Mul (i, i) j2 = Mul (j, j) ij = Mul (i, j) l = Mul (ij, minus_two) n = Add (i2, j2) v = Add (n, l)",
             marks=pytest.mark.nightly,

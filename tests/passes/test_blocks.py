@@ -116,6 +116,7 @@ def test_calibrated_rounding_keeps_more(tmp_path: Path) -> None:
     assert seen > plain + 1
 
 
+@pytest.mark.nightly
 def test_single_weights_get_8_bits_for_the_budget(tmp_path: Path) -> None:
     calibration = "calibration: {sequences: 4, frames: [50, 100]}"
     four = compiled(tmp_path, "weights: int4, tolerance: {snr_db: 5}")

@@ -38,7 +38,7 @@ passes: [lift_state: {{pack: {str(pack).lower()}}}, fold_constants, fuse, simpli
             *("rnnt_encoder.dynamo.onnx", "chunk: 16, inputs: {features: {axis: 1}}", "onnx", None),
             marks=pytest.mark.nightly,
         ),
-        ("conformer.dynamo.onnx", "chunk: 16", "onnxruntime", None),
+        pytest.param(*("conformer.dynamo.onnx", "chunk: 16", "onnxruntime", None), marks=pytest.mark.nightly),
         pytest.param(
             *("conformer_lookahead.torchscript.onnx", "chunk: dynamic", "onnx", None), marks=pytest.mark.nightly
         ),

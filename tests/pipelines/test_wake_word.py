@@ -85,7 +85,7 @@ def commands() -> list[str]:
 
 @needs_clone
 @pytest.mark.skipif(shutil.which("cmake") is None or shutil.which("g++") is None, reason="cmake and g++ are not here")
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_the_readme_hears_the_word_in_the_terminal_and_in_cpp(folder: Path, place: int) -> None:
     done = subprocess.run(commands()[place].split(), cwd=ROOT, capture_output=True, text=True, check=True)
     assert [line for line in done.stdout.splitlines() if "heard" in line] == HEARD

@@ -26,7 +26,10 @@ def verdict(body: str, port: str, axis: int, times: int, lengths: range = LENGTH
     return verdict_of(model_of(body, port, **arrays), times, lengths, spec)
 
 
-@pytest.fixture(params=[1, 3, 0], ids=["smallest chunk", "three times it", "any multiple"])
+CHUNKS = [pytest.param(1, id="smallest chunk"), pytest.param(3, id="three times it", marks=pytest.mark.nightly)]
+
+
+@pytest.fixture(params=[*CHUNKS, pytest.param(0, id="any multiple")])
 def times(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -94,6 +94,7 @@ def test_what_is_lost_or_changed_is_tried_again(folder: Path) -> None:
     assert len(times_of(folder)) == 8
 
 
+@pytest.mark.nightly
 def test_a_killed_sweep_goes_on(folder: Path) -> None:
     command = [sys.executable, "-m", "graphc", "sweep", str(folder / "sweep.yaml")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -149,6 +150,7 @@ def test_a_variant_that_cannot_be_is_a_result(folder: Path) -> None:
     assert "int4 goes with mode: weight_only" in next(r["reason"] for r in record["results"] if "int4" in r["reason"])
 
 
+@pytest.mark.nightly
 def test_the_budget_decides(folder: Path) -> None:
     spec = folder / "tagger.yaml"
     (folder / "sweep.yaml").write_text(SWEEP.replace("[5, 10]", "[5]"))

@@ -168,7 +168,7 @@ def test_streams_that_take_turns_and_resets_change_nothing(name: str, folder: Pa
                 assert np.array_equal(np.concatenate([g[n] for g in given], axis=e.axis), whole[n])
 
 
-@pytest.mark.parametrize("name", by_turns(BATCHED, 0))
+@pytest.mark.parametrize("name", by_turns(BATCHED, 0, share=2))
 def test_a_batch_gives_what_its_streams_give_alone(name: str, folder: Path) -> None:
     alone = StreamSession(compiled(name, folder))
     want = [run_stream(alone, feeds_of(name, seed)) for seed in range(3)]
@@ -180,7 +180,7 @@ def test_a_batch_gives_what_its_streams_give_alone(name: str, folder: Path) -> N
         assert equal(outputs, {n: v[index : index + 1] for n, v in got.items()}), index
 
 
-@pytest.mark.parametrize("name", by_turns(BATCHED, 0))
+@pytest.mark.parametrize("name", by_turns(BATCHED, 0, share=2))
 def test_streams_with_their_own_clocks_give_what_they_give_alone(name: str, folder: Path) -> None:
     alone = StreamSession(compiled(name, folder))
     session = BatchSession(compiled(name, folder, 1, 2, "own"))

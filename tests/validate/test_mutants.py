@@ -52,6 +52,7 @@ def conformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return spec
 
 
+@pytest.mark.nightly
 def test_every_fault_of_a_conformer_is_caught_or_harmless(conformer: Path) -> None:
     found = mutants_of_spec(conformer, [], lambda what, done, total: None)
     assert found["holds"]
