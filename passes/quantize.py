@@ -91,7 +91,7 @@ class Quantize(Pass[QuantizeOptions]):
         if missing:
             near = (
                 nearest(missing[0], sorted(names))
-                or "passes before it may have renamed it: the output model has the names"
+                or "an earlier pass may have renamed it; the output model has the current names"
             )
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint=near)
         if context.offline is not None:

@@ -184,7 +184,7 @@ def time_axis(model: Model, state: StatePort) -> int | None:
 
 
 class Ports:
-    """The two ports of a state, between which and the graph a change of type is put."""
+    """The two ports of a state, with a change of type between them and the graph."""
 
     def __init__(self, model: Model, state: StatePort):
         self.graph, self.state = model.graph, state

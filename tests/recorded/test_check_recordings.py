@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from conftest import ROOT
 from one_error import one_line
 from onnx import numpy_helper
 
+from graphc.offline.prepare import offline_of
 from graphc.recorded.check_recordings import lines_of, shares
 from graphc.recorded.share import Recorded
+from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.compare import Difference
 
 SPEC = f"""version: 1
@@ -137,9 +141,13 @@ def test_shares_hold_every_file_once(files: int, slots: int) -> None:
 def test_the_worst_recordings_are_named() -> None:
     def recorded(file: str, error: float, snr: float | None, holds: bool = True) -> Recorded:
         reason = "" if holds else "differs by too much"
-        return Recorded(file, 6000, (Difference("y", error, error, snr, 17, holds, reason),))
+        return Recorded(file, 6000, 6000, (Difference("y", error, error, snr, 17, holds, reason),))
 
     compared = [recorded("a/1.wav", 1e-6, 110), recorded("a/2.wav", 0.5, 3, holds=False), recorded("a/3.wav", 0, None)]
+    half = Recorded("a/4.wav", 3000, 6000)
+    assert lines_of([half], [], 10)[0] == (
+        "1 recordings, 0.5 min of stream; of 1 only the first part, because the offline model takes no longer stream"
+    )
     refused = [Recorded(f"{n}.wav", refused="no sound") for n in range(12)]
     lines = lines_of(compared, refused, 10)
     assert lines[:2] == [
@@ -152,3 +160,29 @@ def test_the_worst_recordings_are_named() -> None:
         "1 recordings, 6,000 frames of stream",
         "y: equal: largest error 0 (3.wav)",
     ]
+
+
+def test_attention_over_all_frames_is_compared_as_far_as_memory_goes(tmp_path: Path) -> None:
+    """Its scores of the whole recording would take 1.6 GB; a limit of the process makes the run fail."""
+    body = "s = MatMul (a, x) p = Softmax <axis=-1> (s) q = MatMul (p, a) y = Transpose <perm=[0,2,1]> (q)"
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,T] x) => (float[1,2,T] y) '
+        f"{{ a = Transpose <perm=[0,2,1]> (x) {body} }}"
+    )
+    offline = offline_of(model, StreamSpec(chunk=1))
+    program = (
+        "import resource, sys, onnx\n"
+        "from pathlib import Path\n"
+        "from graphc.offline.prepare import offline_of\n"
+        "from graphc.spec.stream_schema import StreamSpec\n"
+        "from graphc.validate.validation_streams import longest_taken\n"
+        "offline = offline_of(onnx.load(sys.argv[1]), StreamSpec(chunk=1))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))\n"
+        "print(longest_taken(offline, 20000, Path('long.npy')), sorted(offline.too_large))\n"
+    )
+    assert offline.accepts(100)
+    onnx.save(model, tmp_path / "model.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "model.onnx")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["10000", "[20000]"]

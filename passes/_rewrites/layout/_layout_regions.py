@@ -44,7 +44,7 @@ class Layout(ABC):
 
     @abstractmethod
     def opens(self, node: Node | None) -> bool:
-        """Whether a node that makes a tensor does nothing but bring it out of the layout."""
+        """Whether the node that makes a tensor only converts it out of the layout."""
 
     @abstractmethod
     def closes(self, node: Node) -> bool:

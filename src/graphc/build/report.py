@@ -67,7 +67,7 @@ def page(name: str, package: str = "graphc.build") -> jinja2.Template:
     """The template of an HTML page, compiled once.
 
     Args:
-        package: the package that holds it; what it includes may stand beside the report's.
+        package: the package that contains it; what it includes may also be beside the report's template.
     """
     places = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, "graphc.build"))]
     environment = jinja2.Environment(

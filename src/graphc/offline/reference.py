@@ -46,6 +46,7 @@ class Offline:
         refused: lengths at which it does not run, or gives an empty output.
         accepted: lengths at which it runs.
         empty: lengths at which it runs and gives an empty output.
+        too_large: lengths for which memory did not suffice.
         batch_axes: of the inputs that have an axis for the streams of a batch.
         made_weights: the weights that its nodes make of others, as far as they are worked out.
         tester: tells whether the model gives something at a length, where another session runs it anyway.
@@ -58,6 +59,7 @@ class Offline:
     refused: set[int] = field(default_factory=set)
     accepted: set[int] = field(default_factory=set)
     empty: set[int] = field(default_factory=set)
+    too_large: set[int] = field(default_factory=set)
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     made_weights: dict[bytes, Array] = field(default_factory=dict)
     tester: Callable[[int], bool] | None = None
@@ -115,6 +117,7 @@ class Offline:
             refused=set(self.refused),
             accepted=set(self.accepted),
             empty=set(self.empty),
+            too_large=set(self.too_large),
             tester=None,
         )
 
@@ -181,7 +184,11 @@ class Offline:
             runs = self.gives_something(frames)
             if not runs:
                 self.empty.add(frames)
-        except (RunError, ValueError):
+        except RunError as err:
+            if err.out_of_memory:
+                self.too_large.add(frames)
+            runs = False
+        except ValueError:
             runs = False
         return self.note(frames, runs)
 

@@ -19,7 +19,7 @@ from graphc_runtime.errors import ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES
 
 SHARES_A_SLOT = 4
-MOST_IN_A_SHARE = 50
+ENOUGH_FOR_A_PROCESS, MOST_IN_A_SHARE = 8, 50
 MOST_TOLD = 10
 Progress = Callable[[str, int, int], None]
 
@@ -36,7 +36,7 @@ def check_recordings(spec_file: SpecFile, paths: Sequence[str], engine: Engine, 
     """
     files = [path.resolve() for path in recording_files(paths, Path())]
     spec, libraries = spec_file.source.path.resolve(), tuple(path.resolve() for path in OP_LIBRARIES)
-    work = [Share(spec, part, libraries) for part in shares(files, engine.slots)]
+    work = [Share(spec, part, engine.slots, libraries) for part in shares(files, engine.slots)]
     results = results_of(work, engine, progress)
     refused = [r for r in results if r.refused]
     compared = [r for r in results if not r.refused]
@@ -54,8 +54,9 @@ def check_recordings(spec_file: SpecFile, paths: Sequence[str], engine: Engine, 
 
 
 def shares(files: Sequence[Path], slots: int) -> list[tuple[Path, ...]]:
-    """The files in shares of about equal size, a few for each slot."""
-    size = min(MOST_IN_A_SHARE, math.ceil(len(files) / (SHARES_A_SLOT * slots)))
+    """The files in shares of about equal size: a few for each slot, unless a share would not be worth a process."""
+    enough = min(ENOUGH_FOR_A_PROCESS, math.ceil(len(files) / slots))
+    size = min(MOST_IN_A_SHARE, max(enough, math.ceil(len(files) / (SHARES_A_SLOT * slots))))
     return [tuple(files[i : i + size]) for i in range(0, len(files), size)]
 
 
@@ -81,7 +82,9 @@ def results_of(work: Sequence[Share], engine: Engine, progress: Progress) -> lis
 def lines_of(compared: Sequence[Recorded], refused: Sequence[Recorded], frame_ms: float | None) -> list[str]:
     frames = sum(r.frames for r in compared)
     length = f"{frames * frame_ms / 60_000:.1f} min" if frame_ms is not None else f"{frames:,} frames"
-    lines = [f"{len(compared)} recordings, {length} of stream"]
+    parts = sum(r.in_part for r in compared)
+    told_parts = f"; of {parts} only the first part, because the offline model takes no longer stream" if parts else ""
+    lines = [f"{len(compared)} recordings, {length} of stream{told_parts}"]
     lines += [output_line(name, compared) for name in dict.fromkeys(d.output for r in compared for d in r.outputs)]
     told = [f"{Path(r.file).name}: refused: {r.refused}" for r in refused[:MOST_TOLD]]
     if len(refused) > MOST_TOLD:

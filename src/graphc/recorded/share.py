@@ -18,11 +18,13 @@ class Share:
     """
     Args:
         spec: of the model, compiled before.
+        processes: that share the machine's memory.
         op_libraries: whose code may run.
     """
 
     spec: Path
     files: tuple[Path, ...]
+    processes: int = 1
     op_libraries: tuple[Path, ...] = ()
 
 
@@ -31,15 +33,22 @@ class Recorded:
     """What became of one recording.
 
     Args:
-        frames: of the stream input; 0 where the recording was refused.
+        frames: of the stream input, that were compared; 0 where the recording was refused.
+        whole: frames of the recording, of a minute at most.
         outputs: each output compared with the offline model.
         refused: why it was not compared.
     """
 
     file: str
     frames: int = 0
+    whole: int = 0
     outputs: tuple[Difference, ...] = field(default=())
     refused: str = ""
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the offline model takes no stream as long as the recording."""
+        return 2 * self.frames <= self.whole
 
     @property
     def equal(self) -> bool:
@@ -52,8 +61,9 @@ def run_share(share: Share) -> list[Recorded]:
         ModelError: the spec or what was compiled cannot be used.
     """
     files = [str(file) for file in share.files]
-    told = {"spec": str(share.spec), "files": files, "op_libraries": [str(p) for p in share.op_libraries]}
-    ended = run_child("graphc.recorded.share_process", told)
+    told = {"spec": str(share.spec), "files": files, "processes": share.processes}
+    libraries = [str(p) for p in share.op_libraries]
+    ended = run_child("graphc.recorded.share_process", {**told, "op_libraries": libraries})
     try:
         return read(json.loads(ended.printed), files)
     except (ValueError, TypeError, KeyError):

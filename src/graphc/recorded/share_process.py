@@ -13,6 +13,7 @@ from graphc.build.revalidate import Recheck, recheck_of
 from graphc.engines.child import told_by_parent
 from graphc.recorded.share import Recorded
 from graphc.spec.spec_file import load_spec
+from graphc.system.memory_limit import stay_in_free_memory
 from graphc.validate.run import compare_session
 from graphc.validate.validation_streams import recorded_trials
 from graphc_runtime.errors import GraphcError
@@ -26,6 +27,7 @@ def main() -> None:
     answer = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     warnings.simplefilter("ignore")
+    stay_in_free_memory(told["processes"])
     with os.fdopen(answer, "w") as file:
         json.dump(found(told), file)
 
@@ -47,7 +49,8 @@ def compared(checked: Recheck, file: str) -> Recorded:
         differences = compare_session(checked.session, trials, checked.tolerance)
     except GraphcError as err:
         return Recorded(file, refused=str(err))
-    return Recorded(file, sum(t.frames for t in trials), tuple(differences))
+    (trial,) = trials
+    return Recorded(file, trial.frames, trial.whole or trial.frames, tuple(differences))
 
 
 if __name__ == "__main__":

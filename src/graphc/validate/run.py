@@ -33,11 +33,16 @@ Feeds = dict[str, Array]
 
 @dataclass(frozen=True)
 class ValidationStream:
-    """One random stream and what the reference gives for it."""
+    """One stream and what the reference gives for it.
+
+    Args:
+        whole: the frames of the recording that it begins; None for a random stream.
+    """
 
     frames: int
     feeds: Feeds
     want: dict[str, Array]
+    whole: int | None = None
 
 
 def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -250,7 +250,7 @@ def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
 def recorded_trials(
     reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
 ) -> list[ValidationStream]:
-    """Recordings, each from its beginning and as long as the offline model takes it, up to a minute.
+    """Recordings, each from its beginning, up to a minute; where the offline model does not take that, up to an eighth.
 
     Errors:
         InputError: a recording that does not fit the model.
@@ -264,8 +264,22 @@ def recorded_trials(
         first, role = next(iter(offline.streams().items()))
         whole = min(most, int(feeds[first].shape[role.axis] / role.rate))
         whole = whole // chunk * chunk if isinstance(reference, WindowReference) else whole
-        frames = next((n for n in range(whole, max(0, whole - DRAWS), -1) if offline.accepts(n)), None)
-        if frames is None:
-            raise ModelError(f"the offline model takes none of the lengths up to {whole} frames", where=str(path))
-        trials.append(reference.of(frames, offline.shortened(feeds, frames)))
+        frames = longest_taken(offline, whole, path)
+        trials.append(replace(reference.of(frames, offline.shortened(feeds, frames)), whole=whole))
     return trials
+
+
+def longest_taken(offline: Offline, whole: int, path: Path) -> int:
+    """A length up to a whole recording, half or less of it, that the offline model takes.
+
+    Errors:
+        ModelError: it takes none of these.
+    """
+    for most in (whole, whole // 2, whole // 4, whole // 8):
+        for frames in range(most, max(0, most - DRAWS), -1):
+            if offline.accepts(frames):
+                return frames
+            if frames in offline.too_large:
+                break
+    why = "has too little memory for" if offline.too_large else "takes none of the lengths up to"
+    raise ModelError(f"the offline model {why} {whole} frames", where=str(path), hint="cut the recording")

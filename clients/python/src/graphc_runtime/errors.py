@@ -58,6 +58,13 @@ class RunError(Exception):
         return custom if "is not a registered function/op" in str(self) else None
 
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether memory did not suffice."""
+        said = f"{self} {self.__cause__}"
+        return any(words in said for words in ("Failed to allocate memory", "bad_alloc", "bad allocation"))
+
+
 def first_line(err: Exception) -> str:
     """The text of an exception, in one line of at most 400 characters."""
     text = " ".join(str(err).split())

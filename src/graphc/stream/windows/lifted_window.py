@@ -25,11 +25,11 @@ FRONT = "window/front"
 
 
 def slide_by_lift(offline: Offline, window: int, chunk: int, frame_ms: float | None) -> Model | None:
-    """The model over a window of frames as an exact lift of it; None where the two are not the same for certain.
+    """The exact lift of a model that runs over a window of frames; None if the two might differ.
 
-    They are, where every op is one of single frames or a window without padding, so that an output frame is a function
-    of the ``window`` frames at its own place, and where a call makes one of them. The frames before the first call
-    are zeros, by a Pad in front.
+    They are the same if a call makes one output frame, and if every op works on single frames or is a window without
+    padding, so that an output frame is a function of the ``window`` frames at its own position. A Pad supplies zeros
+    as the frames before the first call.
     """
     streams = [(n, r) for n, r in offline.roles.items() if isinstance(r, StreamRole)]
     if len(streams) != 1 or chunk >= window or any(isinstance(r, StateRole) for r in offline.roles.values()):
