@@ -113,7 +113,7 @@ class Watch:
 def disturbed(
     value: Array, axis: int, place: int, rng: np.random.Generator, size: float, limit: int | None = None
 ) -> Array:
-    """The value with one index of an axis changed: floats get Gaussian noise of a size, integers others below a limit."""
+    """The value, changed at one index of an axis: floats by Gaussian noise, integers to others below a limit."""
     changed = value.copy()
     index: tuple[Any, ...] = (*[slice(None)] * axis, place)
     if value.dtype.kind == "f":
