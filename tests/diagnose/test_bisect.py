@@ -83,7 +83,7 @@ def test_a_refusal_is_reduced_to_the_node_that_is_refused(project: Project) -> N
     assert [n.op_type for n in model.graph.node] == ["LSTM"]
     again = graphc("compile", folder / "spec.yaml")
     assert again.returncode == 3
-    assert "runs both ways over time" in one_line(again)
+    assert "runs in both directions over time" in one_line(again)
 
 
 def test_a_pass_that_fails_is_reduced_too(project: Project) -> None:

@@ -153,7 +153,7 @@ def test_bidirectional_recurrence_over_time_is_refused() -> None:
     assert error.node == "encoder_lstm (LSTM)"
     assert "both ways" in error.reason
     assert error.hint is not None
-    assert "one-directional" in error.hint
+    assert "unidirectional" in error.hint
 
 
 def test_bidirectional_recurrence_over_frequency_has_no_state() -> None:

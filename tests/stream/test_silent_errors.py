@@ -38,7 +38,7 @@ def test_a_bidirectional_lstm_is_refused(times: int) -> None:
     body = 'y, h, c = LSTM <hidden_size=4, direction="bidirectional"> (x, w, r)'
     found = verdict(body, "float[T,1,3] x", 0, times, w=random(2, 16, 3), r=random(2, 16, 4))
     assert found.kind == "refused"
-    assert "runs both ways over time" in found.detail
+    assert "runs in both directions over time" in found.detail
 
 
 QUERIES = "q = MatMul (x, wq) k = MatMul (x, wk) v = MatMul (x, wv) t = Transpose <perm=[0,2,1]> (k) s = MatMul (q, t)"

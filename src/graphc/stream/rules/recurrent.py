@@ -36,9 +36,9 @@ def recurrent(node: Node, facts: Facts) -> Lowering:
     direction = str(node.attrs.get("direction", "forward"))
     if direction != "forward":
         facts.refuse(
-            f"runs {'both ways' if direction == 'bidirectional' else 'backwards'} over time, from an end that a "
-            "stream never sees",
-            "train it one-directional, or set stream.window to stream over the last N frames",
+            f"runs {'in both directions' if direction == 'bidirectional' else 'backwards'} over time, from an end that "
+            "a stream never sees",
+            "train it unidirectional, or set stream.window to stream over the last N frames",
         )
     return over_time(node, facts, x)
 

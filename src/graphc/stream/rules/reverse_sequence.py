@@ -13,7 +13,7 @@ from graphc.stream.lowering.rule import stream_rule
 def reverse_sequence(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if normalised(int(node.attrs.get("time_axis", 0)), x.rank) == x.axis:
-        facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
+        facts.refuse("runs backwards over time, from an end that a stream never sees", "train it unidirectional")
     if normalised(int(node.attrs.get("batch_axis", 1)), x.rank) == x.axis:
         facts.refuse("reverses each frame by its own length", "make the lengths a constant")
     facts.array(1, "'sequence_lens'")

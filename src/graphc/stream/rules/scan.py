@@ -38,7 +38,7 @@ def scan(node: Node, facts: Facts) -> Lowering:
                 "write the loop over that axis as an LSTM, GRU or RNN, or unroll it",
             )
     if any(node.attrs.get("scan_input_directions", [])) or any(node.attrs.get("scan_output_directions", [])):
-        facts.refuse("runs backwards over time, from an end that a stream never sees", "train it one-directional")
+        facts.refuse("runs backwards over time, from an end that a stream never sees", "train it unidirectional")
     x, delay = together(facts)
     known = {i: repeated(facts, i, x) for i in range(carried, len(facts)) if isinstance(facts[i], TimeConstant)}
     carries = [
