@@ -151,7 +151,7 @@ def test_bidirectional_recurrence_over_time_is_refused() -> None:
     model.graph.node[1].name = "encoder_lstm"
     error = refusal(model)
     assert error.node == "encoder_lstm (LSTM)"
-    assert "both ways" in error.reason
+    assert "both directions" in error.reason
     assert error.hint is not None
     assert "unidirectional" in error.hint
 
