@@ -1,7 +1,7 @@
-"""What the clients cost over the barest loop: ``python benchmarks/clients.py``; needs cmake, g++, node and chromium.
+"""What the clients cost over a bare loop: ``python benchmarks/clients.py``; needs cmake, g++, node and chromium.
 
-Python: a push of the client over ``InferenceSession.run`` with the states in a dict, in turns. C++: over a loop on the
-same bindings with a copy in and a copy out. Web: a call in a page of headless Chromium over the same call in Node.
+Python: a push of the client over ``InferenceSession.run`` with the states in a dict, taking turns. C++: over a loop on
+the same bindings with a copy in and a copy out. Web: a call in a page of headless Chromium over the same call in Node.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def compiled(folder: Path, name: str) -> Path:
 
 
 def bare_loop(session: StreamSession, model: Path) -> Callable[[], object]:
-    """A call of onnxruntime that carries the states in a dict, as anybody writes it."""
+    """A call of onnxruntime that carries the states in a dict, the obvious way to write it."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     raw = ort.InferenceSession(str(model), options)

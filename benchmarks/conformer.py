@@ -42,7 +42,7 @@ def sinusoids(distance: Tensor, dim: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Transformer-XL's attention; ``forward`` takes the whole, ``step`` a block and the keys and values before it."""
+    """Transformer-XL's attention; ``forward`` takes all frames, ``step`` a block and the keys and values before it."""
 
     def __init__(self, size: Size):
         super().__init__()
@@ -93,7 +93,7 @@ class Attention(nn.Module):
         return self.mix(query, key, value, moved, unseen), key[:, :, size.block :], value[:, :, size.block :]
 
     def prepare(self) -> None:
-        """Projects the positions that a block meets, once."""
+        """Projects the positions that a block needs, once."""
         size = self.size
         with torch.no_grad():
             self.register_buffer("positions", self.table(size.cache + size.block - 1, 1 - size.block).contiguous())
@@ -177,7 +177,7 @@ class Twin(nn.Module):
 
 
 def conformer(size: Size) -> Conformer:
-    """A Conformer with random weights and statistics of its own in every batch normalisation, in evaluation mode."""
+    """A Conformer in evaluation mode, with random weights; every batch normalisation has statistics of its own."""
     torch.manual_seed(0)
     model = Conformer(size).train()
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 ``python benchmarks/conformer_on_targets.py [TARGET …]``; needs torch (the ``export`` extra). One thread, a chunk of 4
 encoder frames, all taking turns. Each target is compared with the offline model when it is compiled. Each has two
-times: that of the runtime with its states in place, and that of the Python client. The bars are of the runtime.
+times: that of the runtime with its states in place, and that of the Python client. The bars apply to the runtime.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def compiled(folder: Path, size: Size, target: str, options: Mapping[str, object
 
 
 def medians(calls: Mapping[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
-    """Milliseconds of a call of each, some calls of each in turn: the median of all, and of the first of each turn.
+    """Milliseconds of a call of each, in turns of several calls: the median of all, and of the first in each turn.
 
-    With the first, the caches hold what the others computed.
+    At the first call of a turn, the caches hold the data of the others.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
@@ -79,12 +79,12 @@ def medians(calls: Mapping[str, Callable[[], object]]) -> dict[str, tuple[float,
 
 
 def by_client(session: graphc.StreamSession, frames: Array) -> Callable[[], object]:
-    """A call of the Python client, states carried."""
+    """A call of the Python client, which carries the states."""
     return lambda: session.call({"x": frames}, session.chunk)
 
 
 def by_runtime(session: graphc.StreamSession, frames: Array) -> Callable[[], object]:
-    """A call of the runtime with its own values at hand, as a client in C++ has them; nothing is read."""
+    """A call of the runtime on its own values, as a C++ client makes it; the outputs are not read."""
     session.call({"x": frames}, session.chunk)
     counts = {session.manifest.valid_frames: np.array([session.chunk], np.int64)}
     feeds = {"x": frames, **session.states, **{n: v for n, v in counts.items() if n is not None}}
@@ -103,7 +103,7 @@ def by_runtime(session: graphc.StreamSession, frames: Array) -> Callable[[], obj
 
 
 def snr_of(name: str, session: graphc.StreamSession) -> str:
-    """How near a target came on the streams of its compilation."""
+    """The SNR of a target on the streams of its compilation."""
     entry = session.manifest.targets.get(name.split()[0])
     return "" if entry is None or entry.snr_db is None or name == "onnxruntime" else f"{entry.snr_db:.1f}"
 

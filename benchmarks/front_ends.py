@@ -1,10 +1,10 @@
-"""Front ends beside their libraries: how far they stand apart, and what a call costs.
+"""Front ends compared with their libraries: how far they differ, and what a call costs.
 
     python benchmarks/front_ends.py [--share]
 
-Distances are those of tests/front_ends, in units of the natural logarithm (decibels and cepstra are brought to it); the
-libraries' own features stand in references.npz, with their versions. ``--share`` needs torch: it times a call of each
-front end that gives 16 frames beside one of the 16-layer Conformer, whose four encoder frames those are.
+Distances are those of tests/front_ends, in units of the natural logarithm (decibels and cepstra are converted to it).
+The libraries' own features are in references.npz, with their versions. ``--share`` needs torch: it times a call of each
+front end that gives 16 frames, and a call of the 16-layer Conformer for the four encoder frames that they make.
 """
 
 from __future__ import annotations

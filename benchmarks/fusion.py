@@ -1,4 +1,4 @@
-"""What ``fuse`` wins: fused models against twins rewritten by hand, other optimisers, and this machine's floor.
+"""What ``fuse`` gains: fused models against twins rewritten by hand, other optimisers, and this machine's floor.
 
 Needs torch and onnxslim (the ``export`` and ``bench`` extras). One thread, every session with onnxruntime's default
 optimisation, both sides of a ratio taking turns, medians. ``--profile`` adds the time by op kind.
@@ -122,7 +122,7 @@ def one_conformer(folder: Path, name: str, size: Size, profile: bool) -> None:
 
 
 def others(name: str, folder: Path, lifted: Path, fused: Path, bar_slim: float, bar_ort: float) -> None:
-    """The fused model against what other optimisers make of the same lifted one."""
+    """The fused model against the same lifted model after other optimisers."""
     slim, saved = folder / "slim.onnx", folder / "saved.onnx"
     onnx.save(onnxslim.slim(onnx.load(lifted)), slim)
     options = onnxruntime.SessionOptions()
@@ -135,7 +135,7 @@ def others(name: str, folder: Path, lifted: Path, fused: Path, bar_slim: float, 
 
 
 def floor(name: str, path: Path, milliseconds: float, frames: int) -> None:
-    """How far the time is from reading the weights once, and from the multiply-adds at the rate of such products."""
+    """The time over its floor: reading the weights once, or the multiply-adds at the rate of products of this size."""
     weights = sum(
         int(np.prod(t.dims)) for t in onnx.load(path).graph.initializer if t.data_type == 1 and len(t.dims) > 1
     )
@@ -214,7 +214,7 @@ def show_profile(label: str, path: Path, runs: int = 100) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", action="store_true", help="add the time by op kind")
-    parser.add_argument("--only", default="", help="only rows whose name holds this")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{'model':34}{'what':46}{'ratio':>8}{'bar':>8}")

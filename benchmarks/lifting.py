@@ -1,6 +1,6 @@
-"""What lifting costs: the time of a 16-layer Conformer, and the peak memory of 600 million parameters.
+"""What lifting costs: the time for a 16-layer Conformer, and the peak memory for 600 million parameters.
 
-The large model is made on the spot with external data, and lifted in a process of its own, whose peak memory is taken.
+The large model is made on the spot with external data, and lifted in a process of its own, whose peak memory is read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STREAM = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})
 
 
 def large_model(path: Path) -> None:
-    """Feed-forwards of 8 million parameters each around causal depthwise convolutions, weights in one file beside."""
+    """Feed-forwards of 8 million parameters each and causal depthwise convolutions, the weights in one file beside."""
     rng = np.random.default_rng(0)
     nodes, weights, x = [], [], "x"
 
@@ -66,7 +66,7 @@ def lift_file(path: Path) -> float:
 
 
 def peak_memory() -> int:
-    """Bytes; getrusage would count what the parent held when it forked."""
+    """In bytes. getrusage would also count what the parent held when it forked."""
     line = next(li for li in Path("/proc/self/status").read_text().splitlines() if li.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 

@@ -1,7 +1,7 @@
 """A stream of half an hour: latency of the last minute over the first, and the memory in between.
 
-Chunks of minute 1 and minute 30 are not timed apart, since the machine's own pace drifts more than a model's: two
-sessions run side by side, one set forward to minute 30 by its states, and take turns.
+Minute 1 and minute 30 are not timed one after the other, since the machine's own speed drifts more than a model's.
+Instead two sessions, one of which has run ahead to minute 30, take turns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Products with weights in blocks, in onnxruntime: in float and with integers, over float32 weights.
+"""Products with block-quantized weights in onnxruntime, in float and in integers, compared with float32 weights.
 
     python benchmarks/products_in_blocks.py
 
-One thread, all variants in turns, medians; the signal-to-noise ratio is that of one product of normal numbers.
+One thread, all variants taking turns, medians. The signal-to-noise ratio is that of one product of normal numbers.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def sizes_and_times(case: Case) -> None:
 
 
 def calibrations(case: Case) -> None:
-    """Streams against single calls, all else the same."""
+    """Calibration on streams against calibration on single calls, all else the same."""
     carried = case.snr(case.compiled("carried", f"quantize: {{mode: static, {ANY}}}"))
     alone = f"quantize: {{mode: static, calibration: {{states: first}}, {ANY}}}"
     single = case.snr(case.compiled("single", alone))
@@ -127,7 +127,7 @@ def spoken_features() -> np.ndarray[Any, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0, help="of the drift")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long the drift is measured")
     minutes = parser.parse_args().minutes
     warnings.simplefilter("ignore")
     print(f"{'model':34}{'what':46}{'value':>8}{'bar':>8}")

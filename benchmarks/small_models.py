@@ -1,6 +1,7 @@
 """Recurrent and convolutional networks, whole and as a person would rewrite them for streaming.
 
-Each whole model is [1, T, features] to [1, T', outputs]; its twin takes one chunk and the states, and gives both.
+Each whole model is [1, T, features] to [1, T', outputs]; its twin takes one chunk and the states, and gives
+the outputs and the new states.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class RecurrentTwin(nn.Module):
 
 
 class CausalConv(nn.Module):
-    """A causal convolution over [batch, channels, T]; ``step`` takes what came before."""
+    """A causal convolution over [batch, channels, T]; ``step`` also takes the frames that came before."""
 
     def __init__(self, channels: int, out: int, kernel: int, dilation: int = 1, groups: int = 1):
         super().__init__()
@@ -63,7 +64,7 @@ class CausalConv(nn.Module):
 
 
 class Separable(nn.Module):
-    """Depthwise, pointwise, batch normalisation, thrice, with a residual around, as in QuartzNet."""
+    """Depthwise, pointwise and batch normalisation, three times, with a residual connection, as in QuartzNet."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -197,7 +198,7 @@ class CRNNTwin(nn.Module):
 
 
 def pairs() -> dict[str, Pair]:
-    """Every pair, its batch normalisations with statistics of their own, in evaluation mode."""
+    """Every pair in evaluation mode; the batch normalisations have statistics of their own."""
     torch.manual_seed(0)
     recurrent, quartz, tcn, crnn = Recurrent(), QuartzNet(), TCN(), CRNN()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The lifted Conformer against its twin rewritten by hand: latency a chunk, one thread, as a ratio of medians.
+"""The lifted Conformer against its twin rewritten by hand: latency per chunk, one thread, as a ratio of medians.
 
 Needs torch (the ``export`` extra). Prints one line for each figure.
 """
@@ -32,7 +32,7 @@ passes: [{lift}, fold_constants, fuse, simplify]
 
 
 def compiled(folder: Path, output: str, chunk: int | str, lift: str = "lift_state") -> Path:
-    """The file of whole.onnx in the folder, compiled."""
+    """Compiles the folder's whole.onnx, and returns the path of the result."""
     spec = folder / f"{output}.yaml"
     spec.write_text(SPEC.format(chunk=chunk, output=output, lift=lift))
     graphc.compile(spec)
@@ -40,7 +40,7 @@ def compiled(folder: Path, output: str, chunk: int | str, lift: str = "lift_stat
 
 
 def export_whole(model: torch.nn.Module, features: int, path: Path) -> None:
-    """A model of [1, T, features], its time dim symbolic."""
+    """Exports a model of [1, T, features] with a symbolic time dim."""
     frames = torch.randn(1, 50, features)
     torch.onnx.export(
         model,
@@ -70,7 +70,7 @@ def export_twin(twin: Twin, path: Path) -> None:
 
 
 class Runner:
-    """A streaming model and its states, one call after the other."""
+    """Runs a streaming model call by call, and carries its states."""
 
     def __init__(self, path: Path, states: dict[str, Array], pairs: dict[str, str], more: dict[str, Array]):
         options = onnxruntime.SessionOptions()
@@ -104,7 +104,7 @@ def nbytes(runner: Runner) -> int:
 
 
 def ratio(one: Runner, other: Runner, chunk: Array, rounds: int = ROUNDS) -> tuple[float, float, float]:
-    """Medians of both in milliseconds, and the first over the second."""
+    """Medians of both in milliseconds, and the ratio of the first to the second."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for runner, found in zip((one, other), seconds, strict=True):

@@ -1,8 +1,7 @@
 """Every example on every target: ``python benchmarks/targets.py [TARGET …] [--only WORD]``.
 
-Compiles each exported example by a plain spec for one target at a time, and prints what came of it: equal (largest
-error, median of a call beside onnxruntime's), refused with the reason, or different on the target, so that it was not
-written.
+Compiles each exported example by a plain spec for one target at a time, and prints the result: equal (largest error,
+median of a call over onnxruntime's), refused with the reason, or different on the target and therefore not written.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MODELS = Path(__file__).parent.parent / "examples" / "models"
 
 
 def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
-    """A word and what is to be said of it."""
+    """The result in one word, and the details."""
     spec = folder / "spec.yaml"
     try:
         spec.write_text(starter_spec(model, folder).text + f"targets: [{target}]\n")
@@ -39,7 +38,7 @@ def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
 
 
 def is_here(target: str) -> bool:
-    """Whether a target runs here; says why, where it does not."""
+    """Whether a target runs here; prints the reason if it does not."""
     try:
         all_devices()[target].check_installed()
     except InstallError as err:

@@ -1,8 +1,8 @@
-"""The wake word beside the package that its models come from: ``python benchmarks/wake_word.py``.
+"""The wake word compared with the package that its models come from: ``python benchmarks/wake_word.py``.
 
     pip install --no-deps openwakeword==0.5.1 && pip install scikit-learn tqdm requests
 
-One thread, a second of sound, in turns; then a page of headless Chromium (node, chromium and `make web`).
+One thread, a second of sound, taking turns; then a page of headless Chromium (node, chromium and `make web`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes a table of streams that share the calls of a batch: what a client of many streams has to give.
+"""Writes a table of streams that share the calls of a batch: what a client of many streams must give.
 
 ``python clients/batch_streams.py FOLDER MODEL`` takes a model of ``stream: {batch: N, clocks: own}`` and writes
 ``STEM.batch.json`` beside a copy of it:
@@ -7,9 +7,9 @@
      "steps": [["begin", 0], ["push", 0, "features", 7], ["step"], ["finish", 0], ["step"], ["take", 0, 0]],
      "streams": [[{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.batch.0.0.out.bin"}]]}
 
-``begin`` names the place that the stream gets, the first that is free. ``drop`` frees a place at once. A push takes
-the next bytes of the input file, laid out as the offline model takes them for one stream. ``take`` names a place and
-a stream: its outputs, all of which wait then.
+``begin`` names the place that the stream gets: the first free one. ``drop`` frees a place at once. A push takes the
+next bytes of the input file, in the layout of the offline model for one stream. ``take`` names a place and a stream,
+all outputs of which have come by then.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Recording:
         self.session.push(place, {name: value})
 
     def frames(self, place: int) -> None:
-        """Pushes some frames of each stream input of a stream; finishes it where it has had its share."""
+        """Pushes some frames of each stream input of a stream, and ends the stream once it has had its share."""
         slot = self.session.slots[place]
         share = min(self.rng.uniform(0.1, 1.6), self.left[place])
         whole = gcd(slot.chunk, *slot.chunks.values())
@@ -97,7 +97,7 @@ class Recording:
 
 
 def recorded(session: BatchSession) -> Recording:
-    """Streams of random lengths that begin when there is a place, now and then."""
+    """Streams of random lengths, which begin at random times when a place is free."""
     rng = np.random.default_rng(0)
     one = Recording(session, rng)
     while one.stream or len(one.got) < STREAMS:
@@ -110,7 +110,7 @@ def recorded(session: BatchSession) -> Recording:
 
 
 def write_batch(model: Path, folder: Path) -> Path:
-    """The streams of one compiled model, into a folder; the path of their table."""
+    """Writes the streams of one compiled model to a folder, and returns the path of their table."""
     session, name = BatchSession(model), f"{model.stem}.batch"
     copy_beside(model, folder)
     one = recorded(session)

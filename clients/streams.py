@@ -1,19 +1,19 @@
-"""Writes the table of recorded streams: what a client of any language has to give, model by model.
+"""Writes tables of recorded streams: what a client in any language must give, model by model.
 
-``python clients/streams.py FOLDER MODEL …`` takes compiled models and writes beside copies of them, for each stream,
-``STEM.N.stream.json``:
+``python clients/streams.py FOLDER MODEL …`` copies compiled models to FOLDER and writes a table beside them for each
+stream, ``STEM.N.stream.json``:
 
     {"format": "graphc.streams/1", "model": "tagger.onnx", "input": "tagger.0.in.bin",
      "steps": [["push", "features", 7], ["snapshot"], ["push", "features", 9], ["resume"], ["flush"]],
      "outputs": [{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.0.log_probs.bin"}]}
 
-A client makes the steps in order. A push takes the next bytes of the input file: so many frames, laid out as the
-offline model takes them; a static input is pushed once, as one frame. ``resume`` goes back to the last snapshot.
-``reset`` begins another stream. Behind the last step every output holds ``frames`` frames; their bytes, in one piece
-laid out as the offline model gives them, are in ``file``.
+A client makes the steps in order. A push takes the next bytes of the input file: the frames, in the layout of the
+offline model. A static input is pushed once, as one frame. ``resume`` returns to the last snapshot. ``reset`` begins
+another stream. After the last step every output has given ``frames`` frames; ``file`` holds their bytes in one piece,
+in the layout of the offline model.
 
 A table may name options of the client: ``"reset": {"below": 0.01, "after_s": 2.5}`` begins another stream in a
-silence, ``"catch_up": 3`` makes calls three times as large where so much waits.
+silence, ``"catch_up": 3`` makes calls three times as large when that much is waiting.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STREAMS = 3
 
 
 def drawn(rng: np.random.Generator, shape: list[int], dtype: str) -> Array:
-    """Random values of a dtype; whole numbers are small."""
+    """Random values of a dtype; integers are small."""
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(bool)
     if np.dtype(dtype).kind in "iu":
@@ -71,7 +71,7 @@ class Recorder:
             self.push(name, drawn(self.rng, [int(s or 1) for s in entry.shape], entry.dtype), 1)
 
     def frames_of(self, frames: dict[str, int]) -> None:
-        """Pushes so many frames of each stream input."""
+        """Pushes the given number of frames of each stream input."""
         for name, count in frames.items():
             entry = self.session.streams[name]
             shape = [int(s or 1) for s in entry.shape]
@@ -82,7 +82,7 @@ class Recorder:
             self.push(name, drawn(self.rng, shape, entry.dtype), count)
 
     def some(self, chunks: float) -> dict[str, int]:
-        """Frames of each input that last as long as so many calls; the same length for all."""
+        """The number of frames of each stream input in a number of calls; the same duration for all."""
         whole = max(1, round(chunks * self.session.chunk))
         sizes = self.session.chunks
         if len(sizes) > 1:
@@ -90,7 +90,7 @@ class Recorder:
         return {name: whole * size // self.session.chunk or 1 for name, size in sizes.items()}
 
     def excursion(self) -> None:
-        """Goes somewhere else and comes back."""
+        """Saves a snapshot, pushes some frames, and returns to the snapshot."""
         held, kept = self.session.snapshot(), {name: list(parts) for name, parts in self.got.items()}
         self.steps.append(["snapshot"])
         self.frames_of(self.some(1.7))
@@ -108,8 +108,8 @@ class Recorder:
 
 
 def recorded(session: StreamSession, seed: int) -> Recorder:
-    """A stream in pushes of sizes drawn at random: the first from one go, the second after a reset and an excursion,
-    and others that end before or behind a call's end."""
+    """A stream in pushes of random sizes, which may end at any place in a call. The stream of seed 1 begins after a
+    reset and makes an excursion."""
     rng = np.random.default_rng(seed)
     one = Recorder(session, rng)
     least = session.manifest.min_frames / session.chunk
@@ -142,7 +142,7 @@ def with_silences(session: StreamSession) -> Recorder:
 
 
 def streams_of(model: Path) -> Iterator[tuple[Recorder, dict[str, Any]]]:
-    """The streams of a model, and what their tables say of the client."""
+    """The streams of a model, each with the options of the client for its table."""
     session = StreamSession(model)
     for seed in range(STREAMS):
         yield recorded(session, seed), {"catch_up": 3} if seed == 2 and session.dynamic else {}
@@ -153,7 +153,7 @@ def streams_of(model: Path) -> Iterator[tuple[Recorder, dict[str, Any]]]:
 
 
 def copy_beside(model: Path, folder: Path) -> None:
-    """Copies a compiled model and what a client needs beside it."""
+    """Copies a compiled model and the files that a client needs beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     for beside in model.parent.glob(f"{model.stem}.*"):
         if beside.suffix in (".onnx", ".npz", ".data") or beside.name.endswith(".manifest.json"):
@@ -161,7 +161,7 @@ def copy_beside(model: Path, folder: Path) -> None:
 
 
 def entry_of(folder: Path, file: str, entry: PortEntry, parts: list[Array]) -> dict[str, Any]:
-    """Writes an output of a stream to a file; what a table says of it.
+    """Writes an output of a stream to a file, and returns its entry in the table.
 
     Args:
         parts: what the calls gave, in order.
@@ -175,7 +175,7 @@ def entry_of(folder: Path, file: str, entry: PortEntry, parts: list[Array]) -> d
 
 
 def write_streams(model: Path, folder: Path) -> list[Path]:
-    """The streams of one compiled model, into a folder; the paths of their tables."""
+    """Writes the streams of one compiled model to a folder, and returns the paths of their tables."""
     copy_beside(model, folder)
     stem, session = model.stem, StreamSession(model)
     written = []

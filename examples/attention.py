@@ -19,10 +19,10 @@ class Mask:
     """Which keys a query sees, in frames of the layer.
 
     Args:
-        kind: ``band`` (``left`` frames back, ``right`` ahead), ``block`` (its own of ``size``, ``left`` blocks back) or
-            ``given`` (what an input of the model says).
-        form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill is put in).
-        after: zero again after the softmax.
+        kind: ``band`` (``left`` frames back, ``right`` ahead), ``block`` (its own block of ``size`` frames,
+            and ``left`` blocks back) or ``given`` (an input of the model says which).
+        form: ``bool``, ``additive`` (the fill is added) or ``where`` (the fill replaces the score).
+        after: masked entries are set to zero again after the softmax.
     """
 
     kind: str = "band"
@@ -55,14 +55,14 @@ class Mask:
 
 
 def sinusoids(place: Tensor, dim: int) -> Tensor:
-    """[frames, dim]: sines and cosines of places that need not be whole or positive."""
+    """[frames, dim]: sines and cosines of positions, which need not be whole or positive."""
     rates = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
     angles = place.to(torch.float32)[:, None] * rates[None, :]
     return torch.stack([torch.sin(angles), torch.cos(angles)], dim=2).flatten(1)
 
 
 class Attention(nn.Module):
-    """Self-attention; ``positions`` says how places enter the scores."""
+    """Self-attention; ``positions`` says how positions enter the scores."""
 
     def __init__(self, mask: Mask, positions: str = "none", key_heads: int = HEADS, style: str = "matmul"):
         super().__init__()
@@ -138,7 +138,7 @@ class Attention(nn.Module):
         return scores
 
     def relative_scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """Transformer-XL's scores: content, and a table of distances shifted row by row, in several dialects."""
+        """Transformer-XL's scores: content, and a table of distances shifted row by row, written in several ways."""
         batch, _, frames, _ = query.shape
         content = torch.matmul(query + self.bias_u[:, None], key.transpose(-1, -2))
         table = self.place(sinusoids(torch.arange(frames - 1, -frames, -1), DIM)).view(-1, HEADS, WIDTH)
@@ -163,7 +163,7 @@ class Attention(nn.Module):
         return content + moved
 
     def rotated(self, x: Tensor) -> Tensor:
-        """Rotary: ``rotary`` turns halves, ``rotary_pairs`` neighbours, ``rotary_part`` the first half only."""
+        """``rotary`` rotates halves, ``rotary_pairs`` neighbours, ``rotary_part`` only the first half."""
         width = WIDTH // 2 if self.positions == "rotary_part" else WIDTH
         rates = 100.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
         angles = torch.arange(x.shape[2], dtype=torch.float32)[:, None] * rates[None]
@@ -229,7 +229,7 @@ class Transformer(nn.Module):
 
 
 class GivenMasks(Transformer):
-    """The masks are inputs: who sees whom, bool [1, 1, T, T], and which frames anybody sees, bool [batch, T]."""
+    """The masks are inputs: the keys of each query, bool [1, 1, T, T], and the visible frames, bool [batch, T]."""
 
     def __init__(self) -> None:
         super().__init__((Mask("given", after=True), Mask("given", after=True)))
@@ -318,7 +318,7 @@ class Conformer(nn.Module):
 
 
 class Squeezeformer(nn.Module):
-    """Half the frames in the middle, repeated to come back, a skip around: [batch, T, 20] to [batch, T, 16]."""
+    """Half the frame rate in the middle, repeated back to full, with a skip: [batch, T, 20] to [batch, T, 16]."""
 
     def __init__(self, masks: tuple[Mask, Mask, Mask]):
         super().__init__()
@@ -335,9 +335,9 @@ class Squeezeformer(nn.Module):
 
 
 class Zipformer(nn.Module):
-    """Pairs of frames weighed into one, one set of weights for two kinds of values, and back to pairs, as in Zipformer.
+    """Merges pairs of frames, uses one set of attention weights for two kinds of values, and goes back to pairs.
 
-    [batch, T, 20] to [batch, T', 16], T' being T rounded down to pairs.
+    As in Zipformer: [batch, T, 20] to [batch, T', 16], where T' is T rounded down to whole pairs.
     """
 
     def __init__(self, mask: Mask):
@@ -374,7 +374,7 @@ class Zipformer(nn.Module):
 class Codec(nn.Module):
     """Causal convolutions padded by their first sample, a windowed transformer with rotary positions, and back.
 
-    [batch, 1, T] to [batch, 1, T'], in the manner of neural audio codecs.
+    [batch, 1, T] to [batch, 1, T'], like neural audio codecs.
     """
 
     def __init__(self, mask: Mask):
@@ -407,7 +407,7 @@ class CrossAttention(nn.Module):
 
 
 class MaskedSubsampling(nn.Module):
-    """Strided convolutions with a length mask multiplied in after each, and two Conformer layers behind."""
+    """Strided convolutions with a length mask multiplied in after each, then two Conformer layers."""
 
     def __init__(self, mask: Mask):
         super().__init__()

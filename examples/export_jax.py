@@ -1,4 +1,4 @@
-"""Exports functions of JAX and a network of Flax by jax2onnx: ``python examples/export_jax.py FOLDER``.
+"""Exports JAX functions and a Flax network with jax2onnx: ``python examples/export_jax.py FOLDER``.
 
 Needs ``pip install jax2onnx flax`` and no graphc. The weights are random but fixed by a
 seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.

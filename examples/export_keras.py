@@ -1,4 +1,4 @@
-"""Exports networks of Keras and loops of TensorFlow by tf2onnx: ``python examples/export_keras.py FOLDER``.
+"""Exports Keras networks and TensorFlow loops with tf2onnx: ``python examples/export_keras.py FOLDER``.
 
 Needs ``pip install tensorflow-cpu tf2onnx`` and no graphc. The weights are random but fixed by a
 seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.
@@ -22,7 +22,7 @@ WEIGHT = 0.3 * tf.random.stateless_normal([FEATURES, FEATURES], seed=[0, 1])
 
 
 class BandAttention(layers.Layer):
-    """Self-attention that sees so many frames back."""
+    """Self-attention that sees ``left`` frames back."""
 
     def __init__(self, width: int, heads: int, left: int):
         super().__init__()
@@ -83,7 +83,7 @@ def conformer(x: Any) -> Any:
 
 
 def scanned(x: Any) -> Any:
-    """tf.scan: a Loop over frames with a limit on its turns."""
+    """tf.scan: a Loop over frames with a limit on its iterations."""
     carried = tf.scan(
         lambda state, frame: 0.9 * state + tf.tanh(frame @ WEIGHT),
         tf.transpose(x, [1, 0, 2]),
@@ -93,7 +93,7 @@ def scanned(x: Any) -> Any:
 
 
 def written_out(x: Any) -> Any:
-    """A while loop that its condition alone ends, cuts a frame out each turn, and writes it to a TensorArray."""
+    """A while loop that only its condition ends. Each iteration takes a frame and writes to a TensorArray."""
     frames = tf.shape(x)[1]
 
     def turn(index: Any, state: Any, written: Any) -> tuple[Any, Any, Any]:

@@ -1,8 +1,8 @@
-"""Exports a streaming Conformer of nemo-toolkit twice, with a short and a longer table of relative positions.
+"""Exports a streaming Conformer from nemo-toolkit twice, with a short and a longer table of relative positions.
 
 Needs ``pip install nemo-toolkit[asr]`` in an environment of its own (3.0.0 was used). The weights are random and the
-same in both. NeMo reads the middle of its table, so that the short one ends the offline model at 2,041 frames; a stream
-needs its nearest distances alone.
+same in both. NeMo reads the middle of its table, so with the short one the offline model ends at 2,041 frames. A stream
+needs only the nearest distances.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Exports streaming encoders and codecs that others wrote: ``python examples/export_packages.py [NAME ...]``.
+"""Exports streaming encoders and codecs from other packages: ``python examples/export_packages.py [NAME ...]``.
 
 Needs ``pip install graphc[packages]``. The networks are those of transformers and speechbrain with random weights and
-few channels. Beside each model ``NAME.npz`` holds a stream and what the package's own streaming mode makes of it, where
-it has one; the tests stream the exported model by graphc next to it.
+few channels. ``NAME.npz`` beside each model holds a stream, and the output of the package's own streaming mode if it
+has one; the tests compare the model that graphc compiles with it.
 
-speechbrain imports torchaudio to read files, of which there is no build for every torch; an empty module stands in.
+speechbrain imports torchaudio to read files. torchaudio is not built for every torch, so an empty module stands in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
 
 
 class Called(nn.Module):
-    """A network as a function of tensors alone."""
+    """A network as a function of tensors only."""
 
     def __init__(self, network: nn.Module, call: Callable[..., Tensor]):
         super().__init__()
@@ -47,7 +47,7 @@ class Package:
         make: builds it.
         inputs: example inputs by name; the first is the stream.
         axis: its stream axis.
-        stream: what the package's streaming mode makes of the first input, chunk by chunk; None where it has none.
+        stream: the output of the package's streaming mode for the first input, chunk by chunk; None if it has none.
     """
 
     make: Callable[[], Called]
@@ -58,7 +58,7 @@ class Package:
 
 
 def by_chunks(network: nn.Module, chunks: Sequence[Tensor], caches: tuple[str, ...], **flags: bool) -> Tensor:
-    """The first output of every call, the caches of one call handed to the next."""
+    """The first output of every call. The caches of one call are passed to the next."""
     outputs: list[Tensor] = []
     held: dict[str, Any] = {}
     for chunk in chunks:
@@ -99,7 +99,7 @@ def nemotron_stream(network: nn.Module, features: Tensor) -> Tensor:
 
 
 def moonshine() -> nn.Module:
-    """Moonshine's streaming encoder: another window in every layer, some with lookahead."""
+    """Moonshine's streaming encoder: a different window in every layer, some with lookahead."""
     from transformers.models.moonshine_streaming import (
         configuration_moonshine_streaming,
         modeling_moonshine_streaming,
@@ -190,7 +190,7 @@ def vibevoice_stream(network: nn.Module, wave: Tensor) -> Tensor:
 
 
 def torchaudio_in_place() -> None:
-    """An empty torchaudio, where there is none."""
+    """Puts an empty torchaudio in place if it is not installed."""
     for name in ("torchaudio", "torchaudio.transforms", "torchaudio.functional"):
         module = types.ModuleType(name)
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
@@ -200,7 +200,7 @@ def torchaudio_in_place() -> None:
 
 
 def speechbrain_mask(src: Tensor, causal: bool = False, dynchunktrain_config: Any = None) -> Tensor | None:
-    """The package's own mask of chunks, whose sum of booleans no exporter writes as a valid ONNX node, by ``|``."""
+    """The package's own chunk mask, with ``|`` for a sum of booleans, which no exporter writes as valid ONNX."""
     if dynchunktrain_config is None:
         return None
     size, left = dynchunktrain_config.chunk_size, dynchunktrain_config.left_context_size
@@ -299,7 +299,7 @@ def export(name: str, package: Package) -> Path:
 
 
 def keep_stream(path: Path, package: Package, module: Called) -> None:
-    """Saves a stream beside the model, and what the package itself makes of it, whole and streamed."""
+    """Saves a stream beside the model, with the package's own outputs for it, whole and streamed."""
     stream = next(iter(package.inputs.values()))
     with torch.no_grad():
         arrays = {"stream": stream.numpy(), "offline": module(*package.inputs.values()).numpy()}

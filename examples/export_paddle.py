@@ -1,4 +1,4 @@
-"""Exports networks of PaddlePaddle by paddle2onnx: ``python examples/export_paddle.py FOLDER``.
+"""Exports PaddlePaddle networks with paddle2onnx: ``python examples/export_paddle.py FOLDER``.
 
 Needs ``pip install paddlepaddle paddle2onnx packaging`` and no graphc. The weights are random but fixed by a
 seed. The smallest models are kept in examples/exporters; ``make exporters`` makes and tries all.

@@ -1,9 +1,9 @@
-"""Trains a small tagger with quantization awareness in torch and exports it with its learned scales.
+"""Trains a small tagger with torch's quantization-aware training, and exports it with its learned scales.
 
     pip install torch==2.13.0
     python examples/export_quantized.py [folder]
 
-What goes into the convolution is quantized, so that its cache can hold the integers.
+The input of the convolution is quantized, so that its cache can hold the integers.
 """
 
 from __future__ import annotations

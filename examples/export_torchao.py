@@ -3,7 +3,7 @@
     pip install torch==2.13.0 onnxscript torchao
     python examples/export_torchao.py [folder]
 
-torch's dynamo exporter writes what torchao converts as QuantizeLinear and DequantizeLinear with its learned scales.
+torch's dynamo exporter writes torchao's converted ops as QuantizeLinear and DequantizeLinear, with the learned scales.
 """
 
 from __future__ import annotations

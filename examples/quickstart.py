@@ -1,5 +1,5 @@
-"""Compiles a shipped tagger through all five kinds of passes and for two devices' runtimes, streams it on each against
-offline, and says what happened."""
+"""Compiles a tagger from this repository with all five kinds of passes and for two device runtimes, streams it on each,
+compares the outputs with the offline model's, and prints the results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
     same = np.mean(offline.argmax(-1) == streamed.argmax(-1))
     print(f"  offline gives {list(offline.shape)}, streamed {list(streamed.shape)}")
     print(f"  largest difference {np.abs(offline - streamed).max():.2g} ({noise:.1f} dB)")
-    print("  all of that is from quantize, which the spec allows to cost some: the passes before it are equal")
+    print("  all of it comes from quantize, for which the spec allows some error; the passes before it are equal")
     print(f"  {same:.1%} of the frames get the same class")
     for target in ("openvino", "tract"):
         on_device = stream(graphc.StreamSession(OUTPUT.with_suffix(".manifest.json"), target=target), pieces)

@@ -4,7 +4,7 @@
 
 Runs in an environment of its own, with ``pip install mobius-onnx==0.1.0``. The shape is that of NVIDIA's Nemotron
 Speech Streaming 0.6 B: 24 layers, d 1024, 8 heads, kernel 9, 70 left frames, chunks of 0.56 s. The weights are those of
-a network that is not trained yet, as PyTorch draws them; both graphs have the same ones.
+an untrained network, as PyTorch initializes them. Both graphs have the same ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEFT, RIGHT = 70, 6
 
 
 def weight(name: str, shape: list[int]) -> np.ndarray:
-    """Values as PyTorch draws them when a layer is made; norms are 1 and 0 there."""
+    """Values as PyTorch initializes a layer; a norm has weight 1 and bias 0."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     if "norm" in name:
         return np.full(shape, float(name.endswith("weight")), np.float32)

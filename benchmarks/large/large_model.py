@@ -1,4 +1,4 @@
-"""A Nemotron-shaped encoder of 0.6 B parameters, the whole way: what it takes to compile, and how it runs.
+"""A Nemotron-shaped encoder of 0.6 B parameters, end to end: what it takes to compile, and how it runs.
 
     python benchmarks/large/large_model.py FOLDER [--rounds 12]
 
@@ -75,8 +75,8 @@ def opened(path: Path) -> Any:
 class HandBuilt:
     """mobius-onnx's streaming encoder, driven as NeMo drives it.
 
-    A first chunk of 49 frames, then chunks of 56, each behind the 9 frames before it. The graph drops two results of
-    every call, so that the first one follows 16 frames of zeros.
+    A first chunk of 49 frames, then chunks of 56, each with the 9 frames before it. The graph drops two results of
+    every call, so 16 frames of zeros come before the first chunk.
     """
 
     def __init__(self, path: Path):

@@ -1,4 +1,4 @@
-"""How many streams one core serves in real time, by the streams of a call, the chunk and the precision.
+"""How many streams one core serves in real time, by streams per call, chunk and precision.
 
     python benchmarks/large/many_streams.py [--rounds 40]
 
@@ -59,7 +59,7 @@ def compiled(folder: Path, chunk: int, streams: int, precision: str) -> Path:
 
 
 def side_by_side(path: Path, frames: np.ndarray, streams: int) -> Callable[[], None]:
-    """A round: a chunk of each of many sessions."""
+    """A round: a chunk for each of many sessions."""
     sessions = [graphc.StreamSession(path) for _ in range(streams)]
 
     def one_round() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/large/sweeps.py [--trials 40]
 
-Needs Optuna (the ``sweep`` extra). The trials compile examples/models/crnn.torchscript.onnx in many chunks.
+Needs Optuna (the ``sweep`` extra). The trials compile examples/models/crnn.torchscript.onnx with many chunk sizes.
 """
 
 from __future__ import annotations

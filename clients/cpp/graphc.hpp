@@ -1,14 +1,14 @@
-// Streams models that graphc compiled, with onnxruntime: one header, C++17, no exceptions, no other dependency.
+// Streams models that graphc compiled, on onnxruntime. One C++17 header, without exceptions or other dependencies.
 //
 //   graphc::Stream stream;
 //   if (!stream.open("tagger.onnx")) return fail(stream.error());
-//   while (const float* frames = next())                  // any number of frames, laid out as the offline model has them
-//     stream.push(frames, count), drain(stream.output());  // output().available() frames wait; take() hands them out
+//   while (const float* frames = next())                  // any number of frames, in the layout of the offline model
+//     stream.push(frames, count), drain(stream.output());  // output().available() frames are ready; take() copies them
 //   stream.flush(), drain(stream.output());               // the tail
 //
-// The manifest in the model says how many frames a call takes, what is carried, what is dropped in front and what is cut
-// behind (docs/manifest.md). Link with onnxruntime's shared library; its headers are not needed.
-// After the first call nothing is allocated: buffers grow only while more frames wait than ever before.
+// The manifest in the model says how many frames a call takes, which states are carried, and which frames to drop at the
+// start and at the end of an output (docs/manifest.md). Link with onnxruntime's shared library; its headers are not needed.
+// Nothing is allocated after the first calls, unless more frames wait in a buffer than ever before.
 
 #ifndef GRAPHC_HPP
 #define GRAPHC_HPP
@@ -193,7 +193,7 @@ inline const Type* type_named(const std::string& name) {
   return nullptr;
 }
 
-// A step of the offline length: floor((mul * T + add) / div), never below 0.
+// One step of the formula of the offline length: floor((mul * T + add) / div), never below 0.
 struct LengthStep {
   int64_t mul, add, div;
 };
@@ -203,13 +203,13 @@ inline int64_t floor_div(int64_t a, int64_t b) { return a / b - ((a % b != 0) &&
 struct Port {
   std::string name;
   const Type* type = nullptr;
-  std::vector<int64_t> shape;        // of a call
-  int axis = -1;                     // of its frames; -1: a whole value a call
-  bool step = false;                 // a frame is the whole value
+  std::vector<int64_t> shape;        // of one call
+  int axis = -1;                     // the stream axis; -1: each call has one value without frames
+  bool step = false;                 // the whole value is one frame
   bool fixed = false;                // a static input, or an output without time
-  int batch_axis = -1;               // on which the streams of a batch lie, one after the other
-  int64_t frames = 1;                // of a call
-  int64_t rate_up = 1, rate_down = 1;  // its frames for each frame of the first stream input
+  int batch_axis = -1;               // the axis on which the streams of a batch lie, one after the other; -1: none
+  int64_t frames = 1;                // of one call
+  int64_t rate_up = 1, rate_down = 1;  // rate_up / rate_down frames for each frame of the first stream input
   int64_t delay = 0;
   std::vector<LengthStep> length;
 
@@ -251,12 +251,13 @@ struct Manifest {
   int64_t chunk = 0, min_frames = 1, longest = -1, streams = 1;
   double frame_ms = 0, reset_s = 0;
   bool any_size = false;  // a call may take any multiple of the smallest chunk
-  bool own_clocks = false;  // each of `streams` streams begins and ends for itself
+  bool own_clocks = false;  // each of `streams` streams begins and ends on its own
 
-  // Reads a manifest; `multiple` is the size of a call, in the smallest chunk, where calls may have any.
+  // Reads a manifest. If calls may have any size, one call takes `multiple` of the smallest chunk.
   bool parse(const std::string& text, int64_t multiple, std::string& error) {
     json::Value root;
-    if (!json::Reader(text.data(), text.data() + text.size()).read(root)) return error = "the manifest is no JSON", false;
+    if (!json::Reader(text.data(), text.data() + text.size()).read(root))
+      return error = "not a manifest of graphc: it is not JSON", false;
     if (root["format"].text != "graphc.manifest/1") return error = "not a manifest of graphc", false;
     any_size = root["chunk"].is_null();
     chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
@@ -296,29 +297,34 @@ struct Manifest {
     made.type = type_named(entry["dtype"].text);
     const int64_t axis = entry["axis"].is_null() ? -1 : entry["axis"].integer();
     const auto& shape = entry["shape"].items;
-    if (axis < -1 || axis >= static_cast<int64_t>(shape.size())) return error = made.name + " has no such axis", false;
+    if (axis < -1 || axis >= static_cast<int64_t>(shape.size()))
+      return error = "the axis of the manifest's port '" + made.name + "' is out of range", false;
     made.axis = static_cast<int>(axis);
     const auto& rate = entry["rate"].items;
     if (rate.size() == 2) made.rate_up = rate[0].integer(), made.rate_down = rate[1].integer();
     made.step = made.axis < 0 && entry["frames"].integer() == 1;
     made.fixed = made.axis < 0 && !made.step;
-    if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > 1 << 20) return error = made.name + " has no rate", false;
+    if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > 1 << 20)
+      return error = "the rate of the manifest's port '" + made.name + "' is out of range", false;
     made.frames = made.axis < 0 ? 1 : any_size ? chunk * made.rate_up / made.rate_down : entry["frames"].integer();
     const bool lies = made.axis >= 0 && !any_size && shape[static_cast<size_t>(axis)].integer() != made.frames;
-    if (lies) return error = "the shape and the frames of " + made.name + " differ", false;
-    if (made.frames < 1 || made.frames > kLargest) return error = "the frames of " + made.name + " are out of range", false;
+    if (lies) return error = "the manifest's port '" + made.name + "' has frames that contradict its shape", false;
+    if (made.frames < 1 || made.frames > kLargest)
+      return error = "the number of frames of the manifest's port '" + made.name + "' is out of range", false;
     made.delay = entry["delay"].integer();
     for (const json::Value& s : entry["length"].items) {
       made.length.push_back({s["mul"].integer(), s["add"].integer(), s["div"].integer()});
-      if (made.length.back().div < 1) return error = made.name + " has no length", false;
+      if (made.length.back().div < 1)
+        return error = "the length of the manifest's port '" + made.name + "' is not valid", false;
     }
     if (made.type == nullptr || !sizes(entry["shape"], made.shape, made.axis, made.frames) || (output && made.delay < 0))
-      return error = "the manifest's port " + made.name + " has no type or no sizes", false;
-    if (!batched(entry, made.shape, made.batch_axis)) return error = "the streams of " + made.name + " have no axis", false;
+      return error = "the manifest's port '" + made.name + "' has a dtype, a shape or a delay that is not valid", false;
+    if (!batched(entry, made.shape, made.batch_axis))
+      return error = "the batch axis of the manifest's port '" + made.name + "' is not valid", false;
     side.push_back(std::move(made));
     return true;
   }
-  // The axis of the batch, which holds as many for each stream.
+  // Reads the batch axis. False if it is out of range, or if its size is not a multiple of the number of streams.
   bool batched(const json::Value& entry, const std::vector<int64_t>& shape, int& axis) const {
     if (entry["batch_axis"].is_null()) return true;
     const int64_t given = entry["batch_axis"].integer();
@@ -338,8 +344,9 @@ struct Manifest {
     made.fill = fill.text == "inf" ? infinite : fill.text == "-inf" ? -infinite : fill.number;
     if (fill.text == "nan") made.fill = std::numeric_limits<double>::quiet_NaN();
     if (made.type == nullptr || !sizes(entry["shape"], made.shape, -1, 0))
-      return error = "the manifest's state " + made.input + " has no type or no sizes", false;
-    if (!batched(entry, made.shape, made.batch_axis)) return error = "the streams of " + made.input + " have no axis", false;
+      return error = "the manifest's state '" + made.input + "' has a dtype or a shape that is not valid", false;
+    if (!batched(entry, made.shape, made.batch_axis))
+      return error = "the batch axis of the manifest's state '" + made.input + "' is not valid", false;
     states.push_back(std::move(made));
     return true;
   }
@@ -359,7 +366,7 @@ inline bool read_file(const std::string& path, std::vector<char>& content) {
   return whole;
 }
 
-// The entries of one array in an .npz whose members are stored, as graphc writes it
+// Reads the elements of one array from an .npz whose members are stored uncompressed, as graphc writes it
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 inline bool npz_entry(const std::vector<char>& zip, const std::string& key, size_t bytes, std::vector<char>& into) {
   const auto number = [&](size_t at, size_t size) {
@@ -409,7 +416,7 @@ inline bool first_value(const State& state, const std::string& folder, std::vect
     std::vector<char> zip;
     if (state.file.find_first_of("/\\") != std::string::npos || state.file[0] == '.' ||
         !read_file(folder + state.file, zip) || !npz_entry(zip, state.key, bytes.size(), bytes))
-      return error = "the first value of " + state.input + " is not in " + state.file, false;
+      return error = "the first value of '" + state.input + "' cannot be read from '" + state.file + "'", false;
     return true;
   }
   const std::string type = state.type->name;
@@ -428,14 +435,14 @@ inline bool first_value(const State& state, const std::string& folder, std::vect
   } else if (state.type->bytes == 1) {
     std::fill(bytes.begin(), bytes.end(), static_cast<char>(static_cast<int64_t>(state.fill)));
   } else {
-    return error = "the first value of " + state.input + " is a number of " + type + ", which this client does not write", false;
+    return error = "the first value of '" + state.input + "' is a " + type + ", which this client does not support", false;
   }
   return true;
 }
 
 // ------------------------------------------------------------------------------------------------------- backends
 
-// Memory that a runtime reads or writes, on a boundary of 64 bytes.
+// Memory that a runtime reads or writes, aligned to 64 bytes.
 class Memory {
  public:
   explicit Memory(size_t bytes = 0) : raw_(bytes + kAlign, 0), bytes_(bytes) {}
@@ -459,8 +466,9 @@ struct Bound {
   size_t bytes;
 };
 
-// A runtime. It is bound for turns: in an even turn states go from one set of buffers into the other, in the odd one behind
-// it back. Turns 2 and 3 are larger calls, of models whose calls may have any size.
+// A runtime. bind() is called once for each turn. An even turn reads the states from the first set of buffers and writes
+// them to the second; an odd turn does the opposite. Turns 2 and 3 are for the larger calls of a model whose calls may have
+// any size.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -473,7 +481,7 @@ class Backend {
 extern "C" const void* OrtGetApiBase();
 #endif
 
-// onnxruntime by its C interface: a table of functions whose places never change
+// onnxruntime through its C API, a table of functions whose order never changes
 // (https://onnxruntime.ai/docs/api/c/struct_ort_api.html).
 class Onnxruntime : public Backend {
  public:
@@ -517,7 +525,9 @@ class Onnxruntime : public Backend {
                  metadata, allocator, "graphc.manifest", &text), error);
     if (text != nullptr) manifest = text, call<void*, void*>(kAllocatorFree)(allocator, text);
     release(kReleaseModelMetadata, metadata);
-    if (opened && manifest.empty()) return error = path + " is no model compiled by graphc: it holds no manifest", false;
+    if (opened && manifest.empty())
+      return error = path + ": not a model compiled by graphc: it holds no manifest; "
+                            "compile it, and give the output: graphc compile SPEC", false;
     return opened;
   }
 
@@ -589,7 +599,7 @@ class Onnxruntime : public Backend {
 
 // --------------------------------------------------------------------------------------------------------- frames
 
-// Frames that wait, one behind the other. It grows while more wait than ever before.
+// A queue of frames. It grows only when more frames wait in it than ever before.
 class Frames {
  public:
   explicit Frames(size_t outer = 1, size_t inner_bytes = 0) : outer_(outer), inner_(inner_bytes) {}
@@ -605,7 +615,7 @@ class Frames {
 
   void reserve(int64_t frames) { held_.resize(std::max(held_.size(), static_cast<size_t>(frames) * frame_bytes())); }
 
-  // Takes frames [first, first + count) of `data`, which is laid out as (outer, total, inner).
+  // Appends the frames [first, first + count) of `data`, which is laid out as (outer, total, inner).
   void put(const char* data, int64_t first, int64_t count, int64_t total) {
     if (count <= 0) return;
     if (frame_bytes() == 0) {
@@ -618,13 +628,13 @@ class Frames {
       spread(data + static_cast<size_t>(f) * inner_, static_cast<size_t>(total) * inner_, into, inner_);
   }
 
-  // Takes frames that lie one behind the other, whatever the model's layout.
+  // Appends frames that are stored one after the other, whatever the model's layout.
   void put_rows(const char* data, int64_t count) {
     if (frame_bytes() == 0) empty_ += count;
     else std::memcpy(room_for(count), data, static_cast<size_t>(count) * frame_bytes());
   }
 
-  // Hands out `count` frames into the first places of `into`, laid out as (outer, total, inner).
+  // Moves the next `count` frames to the start of `into`, which is laid out as (outer, total, inner).
   void take(char* into, int64_t count, int64_t total) {
     if (frame_bytes() == 0) {
       empty_ -= count;
@@ -653,7 +663,7 @@ class Frames {
     return held_.data() + end_ - bytes;
   }
 
-  // Copies the parts of one frame, which lie so many bytes apart on each side.
+  // Copies the parts of one frame, which lie `from_step` bytes apart in `from` and `into_step` bytes apart in `into`.
   void spread(const char* from, size_t from_step, char* into, size_t into_step) const {
     if (inner_ == 4) {
       for (size_t o = 0; o < outer_; ++o) std::memcpy(into + o * into_step, from + o * from_step, 4);
@@ -669,17 +679,17 @@ class Frames {
 
 // --------------------------------------------------------------------------------------------------------- stream
 
-// What a model gives: frames that wait to be taken.
+// An output of the model: the frames that wait to be taken.
 class Output {
  public:
   const Port& port() const { return *port_; }
   size_t frame_bytes() const { return frames_.frame_bytes(); }
-  // Frames that surely exist: the end of the stream may yet cut others.
+  // The number of waiting frames that certainly exist; the end of the stream may still cut the others.
   int64_t available() const {
     if (port_ == nullptr || port_->fixed) return frames_.count();
     return earlier_ + std::max<int64_t>(0, std::min(frames_.count() - earlier_, port_->length_of(seen_) - taken_));
   }
-  // Copies so many frames, laid out as the offline model gives them, with `into` as large as that; false if fewer wait.
+  // Copies frames into `into`, in the layout of the offline model. `into` must have room for them. False if fewer are there.
   bool take(void* into, int64_t frames) {
     if (frames < 0 || frames > available()) return false;
     frames_.take(static_cast<char*>(into), frames, frames);
@@ -696,7 +706,7 @@ class Output {
   Frames frames_;
   int64_t given_ = 0, taken_ = 0, seen_ = 0, earlier_ = 0;
 
-  // The stream has ended: what waits stays, and that of another stream comes behind it.
+  // The stream has ended: its waiting frames stay, and those of the next stream follow them.
   void begin_anew() {
     const int64_t whole = available();
     frames_.drop_last(frames_.count() - whole);
@@ -707,19 +717,19 @@ class Output {
 
 struct Input {
   const Port* port = nullptr;
-  Memory* memory = nullptr;  // a chunk of it, or the value of a static input
+  Memory* memory = nullptr;  // one chunk, or the value of a static input
   Frames frames;
   int64_t pushed = 0;
   bool set = false;
 };
 
-// One stream between its client and the calls: frames that wait for a call, frames that wait to be taken.
+// The buffers of one stream: input frames that wait for a call, and output frames that wait to be taken.
 struct StreamBuffer {
   std::vector<Input> inputs;
   std::vector<Output> outputs;
-  int64_t fed = 0;  // frames that calls took
+  int64_t fed = 0;  // input frames that calls have taken
 
-  // Makes room for ports, which stay where they are, as does the memory of chunks; calls take so many chunks at most.
+  // Makes the buffers. They keep pointers to the ports and to `memory`. A call takes at most `larger` chunks.
   bool lay_out(const Manifest& manifest, const std::vector<Port>& taken, const std::vector<Port>& given,
                std::vector<Memory>& memory, int64_t larger, std::string& error) {
     inputs.clear(), outputs.clear();
@@ -755,32 +765,33 @@ struct StreamBuffer {
       if (output.port().name == name) return &output;
     return nullptr;
   }
-  // The value of a static input; or whether frames of a stream may come, which are counted then.
+  // Stores the value of a static input. For a stream input, counts the frames, or refuses them.
   bool takes(Input& input, const void* data, int64_t frames, std::string& error) {
-    if (frames < 0) return error = "a push of " + std::to_string(frames) + " frames", false;
+    if (frames < 0) return error = "the number of frames is " + std::to_string(frames) + ", expected 0 or more", false;
     if (input.port->fixed) {
       std::memcpy(input.memory->data(), data, input.memory->bytes());
       return input.set = true;
     }
-    if (const Input* other = missing()) return error = "the static input '" + other->port->name + "' comes first", false;
+    if (const Input* other = missing())
+      return error = "the static input '" + other->port->name + "' was not given; push it before the first frames", false;
     input.pushed += frames;
     if (longest < 0 || total_frames() <= longest) return true;
     input.pushed -= frames;
-    return error = "a stream of more than " + std::to_string(longest) + " frames", false;
+    return error = "a stream of more than " + std::to_string(longest) + " frames; this model is bounded", false;
   }
-  // A static input that was not given; null where all were.
+  // A static input that was not given, or null.
   const Input* missing() const {
     for (const Input& input : inputs)
       if (input.port->fixed && !input.set) return &input;
     return nullptr;
   }
-  // The next frames of an input, with zeros where the stream ends.
+  // Copies the next frames of an input, padded with zeros where the stream ends.
   static void fill(Input& input, Memory& memory, int64_t frames) {
     const int64_t there = std::min(input.frames.count(), frames);
     if (there < frames) std::memset(memory.data(), 0, memory.bytes());
     input.frames.take(memory.data(), there, frames);
   }
-  // What a call gave, without the frames that stand before frame 0.
+  // Keeps the output of a call, without the frames that come before frame 0.
   void collect(Output& output, const char* value, int64_t frames) {
     const int64_t early = output.port().fixed ? 0 : std::min(std::max<int64_t>(output.port().delay - output.given_, 0), frames);
     output.given_ += frames;
@@ -804,11 +815,11 @@ struct StreamBuffer {
   bool may_end(std::string& error) const {
     const int64_t total = total_frames();
     for (const Input& input : inputs)
-      if (!input.port->fixed && frames_in(input) != total) return error = "the inputs end at different times", false;
+      if (!input.port->fixed && frames_in(input) != total) return error = "the stream inputs end at different times", false;
     const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
     if (total <= 0 || total >= min_frames || std::none_of(outputs.begin(), outputs.end(), gives)) return true;
     error = "a stream of " + std::to_string(total) + " frames is too short: the model equals the offline one from ";
-    error += std::to_string(min_frames) + " frames on";
+    error += std::to_string(min_frames) + " frames on; drop the stream, or go on with it";
     return false;
   }
   // Whether a stream that has ended needs another call.
@@ -828,25 +839,26 @@ struct StreamBuffer {
 
 struct Options {
   int threads = 1;
-  // Of a model whose calls may have any size: how many of the smallest chunk one call takes, and how many of such calls a
-  // larger one takes where so much waits; 1: none.
+  // For a model whose calls may have any size: one call takes `multiple` of the smallest chunk. If `catch_up` such calls are
+  // waiting, one larger call replaces them; 1: no larger calls.
   int64_t multiple = 1, catch_up = 1;
-  // Begins another stream in a silence, where frames of the first input have a root mean square below `reset_below` and
-  // the stream has lasted so many seconds (those of the manifest if 0). The tail comes first. 0: never.
+  // Begins another stream in a silence: once the stream has lasted `reset_after_s` seconds (0: the manifest's reset_s), the
+  // next push to the first input whose root mean square is below `reset_below` ends it. The tail comes first. A
+  // `reset_below` of 0: never.
   double reset_below = 0, reset_after_s = 0;
 };
 
-// Calls of a model: memory that is bound once, which holds inputs, outputs, and states that go from one set into another.
+// Makes the calls of a model. All memory is bound once. There are two sets of states: a call reads one and writes the other.
 struct Calls {
   Manifest manifest;
   std::vector<Memory> inputs, outputs;
-  std::vector<std::vector<char>> first;  // values of the states
-  int64_t larger = 1;                    // chunks of the larger calls
+  std::vector<std::vector<char>> first;  // first values of the states
+  int64_t larger = 1;                    // chunks of a larger call
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options, std::string& error) {
     std::string text;
     if (path.size() > 5 && path.compare(path.size() - 5, 5, ".json") == 0)
-      return error = path + " is a manifest: give the model beside it, which holds it too", false;
+      return error = path + ": this is a manifest; give the model beside it, which also holds the manifest", false;
     manifest = Manifest();
     backend_ = std::move(backend);
     if (!backend_->open(path, options.threads, text, error) || !manifest.parse(text, options.multiple, error)) return false;
@@ -856,7 +868,7 @@ struct Calls {
     return allocate(folder, error) && bind(1, error) && (larger == 1 || bind(larger, error));
   }
 
-  // The states that the next call reads, at their first values.
+  // Sets the states that the next call reads to their first values.
   void begin() {
     turn_ = 0;
     for (size_t i = 0; i < first.size(); ++i) std::copy(first[i].begin(), first[i].end(), states_[0][i].data());
@@ -882,7 +894,7 @@ struct Calls {
  private:
   std::unique_ptr<Backend> backend_;
   std::vector<Memory> states_[2], more_inputs_, more_outputs_;
-  std::vector<std::vector<int64_t>> shapes_;  // those that are being bound
+  std::vector<std::vector<int64_t>> shapes_;  // of the ports that are being bound
   std::vector<int64_t> valid_shape_;
   Memory valid_;
   size_t turn_ = 0;
@@ -905,7 +917,7 @@ struct Calls {
     return true;
   }
 
-  // Binds both turns of calls that take so many chunks.
+  // Binds both turns of the calls that take `chunks` chunks.
   bool bind(int64_t chunks, std::string& error) {
     const auto bound = [&](const Port& port, Memory& memory) {
       std::vector<int64_t> shape = port.shape;
@@ -937,7 +949,7 @@ struct Calls {
 
 class Stream : private StreamBuffer {
  public:
-  // Where a stream stands. It belongs to the stream that made it.
+  // The saved state of a stream. It belongs to the stream that made it.
   struct Snapshot {
     std::vector<std::vector<char>> states, statics;
     std::vector<Frames> inputs, outputs;
@@ -959,7 +971,8 @@ class Stream : private StreamBuffer {
     if (options.reset_below > 0) {
       if (options_.reset_after_s <= 0) options_.reset_after_s = manifest().reset_s;
       if (manifest().frame_ms <= 0 || options_.reset_after_s <= 0 || inputs.front().port->type->onnx != 1)
-        return error_ = "resets need a first input of float32, the manifest's frame_ms, and a time to reset after", false;
+        return error_ = "a reset in silence needs a float32 first input, the manifest's frame_ms, "
+                        "and a time to reset after", false;
     }
     opened_ = true;
     reset();
@@ -968,28 +981,28 @@ class Stream : private StreamBuffer {
 
   const std::string& error() const { return error_; }
   const Manifest& manifest() const { return calls_.manifest; }
-  int64_t larger() const { return calls_.larger; }  // chunks of the larger calls
+  int64_t larger() const { return calls_.larger; }  // chunks of a larger call
   Output& output() { return outputs.empty() ? none_ : outputs.front(); }
   Output* output(const std::string& name) { return output_named(name); }
 
-  // Forgets the stream: states at their first values, nothing waits.
+  // Discards the stream: states at their first values, buffers empty.
   void reset() {
     begin();
     for (Input& input : inputs) input.set = false;
     clear_outputs();
   }
 
-  // Takes frames of the first input, laid out as the offline model takes them, and makes every call that they fill.
+  // Takes frames of the first input, in the layout of the offline model, and makes every call that they fill.
   bool push(const void* data, int64_t frames) {
     return is_open() && feed(inputs.front(), data, frames) && perhaps_reset(data, frames);
   }
 
-  // The same of frames that lie one behind the other in memory, as a ring has them, whatever the model's layout.
+  // The same for frames that are stored one after the other, as in a ring buffer, whatever the model's layout.
   bool push_rows(const void* data, int64_t frames) {
     return is_open() && feed(inputs.front(), data, frames, true) && perhaps_reset(data, frames);
   }
 
-  // The same of a named input. A static input has one frame: its value.
+  // The same for an input by name. A static input has one frame: its value.
   bool push(const std::string& name, const void* data, int64_t frames = 1) {
     if (!is_open()) return false;
     for (Input& input : inputs)
@@ -998,7 +1011,7 @@ class Stream : private StreamBuffer {
     return error_ = "'" + name + "' is not an input of the model", false;
   }
 
-  // Ends the stream: pads the last call, and makes calls until every output is whole.
+  // Ends the stream: pads the last call, and makes calls until every output is complete.
   bool flush() {
     if (!is_open()) return false;
     if (!may_end(error_)) return false;
@@ -1030,9 +1043,10 @@ class Stream : private StreamBuffer {
 
   bool resume(const Snapshot& held) {
     if (held.states.size() != calls_.first.size() || held.inputs.size() != inputs.size() || held.outputs.size() != outputs.size())
-      return error_ = "the snapshot is of another model", false;
+      return error_ = "the snapshot is of another model; compile both with the same spec", false;
     for (size_t i = 0; i < calls_.first.size(); ++i)
-      if (held.states[i].size() != calls_.first[i].size()) return error_ = "the snapshot is of another model", false;
+      if (held.states[i].size() != calls_.first[i].size())
+        return error_ = "the snapshot is of another model; compile both with the same spec", false;
     for (size_t i = 0; i < calls_.first.size(); ++i) std::copy(held.states[i].begin(), held.states[i].end(), calls_.states()[i].data());
     size_t at = 0;
     fed = held.counts[at++];
@@ -1055,12 +1069,12 @@ class Stream : private StreamBuffer {
   Calls calls_;
   Options options_;
   std::string error_;
-  Output none_;  // of a stream that is not open
+  Output none_;  // what output() returns while no model is open
   bool opened_ = false, flushed_ = false;
 
   bool is_open() {
     if (!opened_) return error_ = "no model is open", false;
-    if (flushed_) return error_ = "the stream has been flushed: reset() begins another", false;
+    if (flushed_) return error_ = "the stream has been flushed; call reset() to start another", false;
     return true;
   }
 
@@ -1109,7 +1123,7 @@ class Stream : private StreamBuffer {
     return std::all_of(inputs.begin(), inputs.end(), [&](const Input& i) { return &i == &input || i.port->fixed; });
   }
 
-  // One call that takes so many chunks, of which so many frames are real. `filled`: they are in place.
+  // Makes one call of `chunks` chunks, of which `valid` frames are real. `filled`: the input memory already holds them.
   bool call(int64_t valid, int64_t chunks = 1, bool filled = false) {
     for (size_t i = 0; i < inputs.size(); ++i)
       if (!inputs[i].port->fixed && !filled) fill(inputs[i], calls_.taken(i, chunks), chunks * inputs[i].port->frames);
@@ -1126,14 +1140,14 @@ class Stream : private StreamBuffer {
 
 // ----------------------------------------------------------------------------------------------------------- live
 
-// Frames between two threads that never wait for each other: one writes, one reads.
+// A lock-free ring buffer of frames between two threads: one writes, the other reads.
 class Ring {
  public:
   Ring(size_t frame_bytes, size_t frames) : frame_(frame_bytes), size_(frames), held_(frame_bytes * frames) {}
 
   size_t waiting() const noexcept { return written_.load(std::memory_order_acquire) - read_.load(std::memory_order_acquire); }
 
-  // Writes as many frames as there is room for; how many.
+  // Writes as many frames as there is room for, and returns their number.
   size_t write(const void* data, size_t frames) noexcept {
     const size_t at = written_.load(std::memory_order_relaxed), count = std::min(frames, size_ - waiting());
     move(at, count, [&](size_t place, size_t from, size_t some) {
@@ -1143,7 +1157,7 @@ class Ring {
     return count;
   }
 
-  // Reads as many frames as wait, at most so many; how many. They are dropped where `into` is null.
+  // Reads the waiting frames, at most `most`, and returns their number. If `into` is null, they are dropped.
   size_t read(void* into, size_t most) noexcept {
     const size_t at = read_.load(std::memory_order_relaxed), count = std::min(most, waiting());
     if (into != nullptr)
@@ -1167,12 +1181,12 @@ class Ring {
   std::atomic<size_t> written_{0}, read_{0};
 };
 
-// A stream between an audio callback, which only calls feed(), and a worker thread, which makes the calls.
-// Frames lie one behind the other.
+// Runs a stream in a worker thread, so that an audio callback has to call only feed().
+// Frames are stored one after the other.
 class Live {
  public:
-  // What the worker does when more than `most_frames` wait: goes on with all of them (in larger calls, by the option
-  // catch_up), drops the oldest, or stops.
+  // What the worker does if more than `most_frames` wait: process all of them (in larger calls, if the option catch_up
+  // allows them), drop the oldest, or stop.
   enum class Behind { wait, drop, stop };
 
   Live(Stream& stream, int64_t most_frames, Behind behind = Behind::drop)
@@ -1186,20 +1200,20 @@ class Live {
   Live(const Live&) = delete;
   Live& operator=(const Live&) = delete;
 
-  // Starts the worker. It calls `heard` after every push, with the stream, whose outputs are there to be taken.
+  // Starts the worker. After every push it calls `heard` with the stream, whose outputs can then be taken.
   void start(std::function<void(Stream&)> heard) {
     heard_ = std::move(heard);
     worker_ = std::thread([this] { work(); });
   }
 
-  // Takes frames from an audio callback: no lock, no allocation, no exception. How many found room; others are lost.
+  // Takes frames from an audio callback: no lock, no allocation, no exception. Returns how many found room; others are lost.
   size_t feed(const void* frames, size_t count) noexcept {
     const size_t taken = ring_.write(frames, count);
     if (taken < count) lost_.fetch_add(count - taken, std::memory_order_relaxed);
     return taken;
   }
 
-  // Ends the stream: the worker makes the calls that are left, and hands out the tail.
+  // Ends the stream: the worker makes the remaining calls and hands out the tail.
   void finish() {
     finished_ = true;
     if (worker_.joinable()) worker_.join();
@@ -1207,7 +1221,7 @@ class Live {
 
   size_t behind() const noexcept { return ring_.waiting(); }           // frames that wait
   size_t lost() const noexcept { return lost_; }                       // frames that found no room
-  size_t dropped() const noexcept { return dropped_; }                 // frames that the worker left out
+  size_t dropped() const noexcept { return dropped_; }                 // frames that the worker dropped
   bool stopped() const noexcept { return stopped_; }                   // the worker has stopped; error() says why
   const std::string& error() const { return error_; }
 

@@ -1,16 +1,16 @@
-// Many streams in one call, each of which begins and ends when it likes: models of `stream: {batch: N, clocks: own}`.
-// It needs graphc.hpp beside it.
+// Runs many streams in one call, each of which begins and ends at its own time, for models compiled with
+// `stream: {batch: N, clocks: own}`. Needs graphc.hpp beside it.
 //
 //   graphc::Batch batch;
 //   if (!batch.open("server.onnx")) return fail(batch.error());
-//   const int one = batch.begin();                       // a place of the batch; -1 where all are taken
+//   const int one = batch.begin();                       // a place of the batch, or -1 if all are taken
 //   batch.push(one, frames, count);                      // any number of frames of one stream
 //   batch.step();                                        // one call for all streams that have a chunk, or a tail, left
-//   drain(batch.output(one));                            // available() frames wait; take() hands them out
-//   batch.finish(one);                                   // the next steps give its tail; active(one) is false behind it
-//   batch.drop(one);                                     // or frees the place at once
+//   drain(batch.output(one));                            // available() frames are ready; take() copies them
+//   batch.finish(one);                                   // the next steps give the tail; then active(one) is false
+//   batch.drop(one);                                     // or frees the place at once, without a tail
 //
-// What a stream gives is what it would give alone. The states of streams that take no part in a call stay as they are.
+// A stream gives what it would give alone. A stream that takes no part in a call keeps its states.
 
 #pragma once
 
@@ -30,12 +30,14 @@ class Batch {
     if (!calls_.open(path, std::move(backend), options, error_)) return false;
     const Manifest& manifest = calls_.manifest;
     if (!manifest.own_clocks || manifest.any_size)
-      return error_ = "its streams share a clock, or its calls are of any size: compile it with a chunk and stream: {batch: N, clocks: own}", false;
+      return error_ = "its calls are of any size, or its streams share a clock and begin together; "
+                      "compile it with a chunk and `stream: {batch: N, clocks: own}`, or use graphc::Stream", false;
     for (const Port& port : manifest.inputs)
-      if (!port.fixed && port.batch_axis < 0) return error_ = port.name + " has no axis for the streams", false;
+      if (!port.fixed && port.batch_axis < 0) return error_ = "'" + port.name + "' has no axis for the batch", false;
     for (const std::vector<Port>* side : {&manifest.inputs, &manifest.outputs})
       for (const Port& port : *side)
-        if (port.batch_axis >= 0 && port.batch_axis == port.axis) return error_ = "streams and frames of " + port.name + " lie on one axis", false;
+        if (port.batch_axis >= 0 && port.batch_axis == port.axis)
+          return error_ = "the batch and the frames of '" + port.name + "' share one axis", false;
     inputs_.clear(), outputs_.clear();
     for (const Port& port : manifest.inputs) inputs_.push_back(of_one(port));
     for (const Port& port : manifest.outputs) outputs_.push_back(of_one(port));
@@ -56,7 +58,7 @@ class Batch {
   int places() const { return static_cast<int>(slots_.size()); }
   bool active(int place) const { return in_range(place) && at(place).open; }
 
-  // Begins a stream; its place, or -1 where all are taken. What the last stream of the place left is gone.
+  // Begins a stream. Returns its place, or -1 if all are taken. Discards the outputs that the place's last stream left.
   int begin() {
     if (!opened_) return error_ = "no model is open", -1;
     for (size_t number = 0; number < slots_.size(); ++number) {
@@ -69,15 +71,16 @@ class Batch {
         move_rows(calls_.first[i].data(), calls_.states()[i].data(), calls_.manifest.states[i], number);
       return static_cast<int>(number);
     }
-    return error_ = "all " + std::to_string(slots_.size()) + " places are taken", -1;
+    return error_ = "all " + std::to_string(slots_.size()) + " places are taken; "
+                    "finish a stream, or compile a larger batch", -1;
   }
 
-  // Takes frames of a stream's first input, laid out as the offline model takes them for one stream.
+  // Takes frames of a stream's first input, in the layout of the offline model for one stream.
   bool push(int place, const void* data, int64_t frames) {
     return takes_more(place) && feed(at(place), at(place).inputs.front(), data, frames);
   }
 
-  // The same of a named input. A static input has one frame: its value.
+  // The same for an input by name. A static input has one frame: its value.
   bool push(int place, const std::string& name, const void* data, int64_t frames = 1) {
     if (!takes_more(place)) return false;
     for (Input& input : at(place).inputs)
@@ -85,17 +88,17 @@ class Batch {
     return error_ = "'" + name + "' is not an input of the model", false;
   }
 
-  // No more frames of a stream will come: the steps that follow give its tail, and free its place.
+  // Says that no more frames of a stream will come. The steps that follow give its tail and free its place.
   bool finish(int place) {
     if (!takes_more(place) || !at(place).may_end(error_)) return false;
     if (const Input* input = at(place).missing())
-      return error_ = "the static input '" + input->port->name + "' was not given: push it, or drop the stream", false;
+      return error_ = "the static input '" + input->port->name + "' was not given; push it, or drop() the stream", false;
     at(place).finished = true;
     close(at(place));
     return true;
   }
 
-  // Frees the place of a stream at once: nothing more comes of it.
+  // Frees the place of a stream at once, without its tail.
   bool drop(int place) {
     if (!active(place)) return error_ = "there is no stream " + std::to_string(place), false;
     at(place).open = false;
@@ -107,7 +110,7 @@ class Batch {
     return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.takes_part(); });
   }
 
-  // One call for all streams that have a chunk, or a tail, left; none where no stream has.
+  // Makes one call for all streams that have a chunk, or a tail, left; no call if there are none.
   bool step() {
     if (!opened_) return error_ = "no model is open", false;
     if (!ready()) return true;
@@ -147,10 +150,10 @@ class Batch {
   };
 
   Calls calls_;
-  std::vector<Port> inputs_, outputs_;  // as one stream has them
+  std::vector<Port> inputs_, outputs_;  // the shapes for one stream
   std::vector<Slot> slots_;
   Memory row_;
-  Output none_;  // of a place that is not there
+  Output none_;  // what output() returns for a place that does not exist
   std::string error_;
   bool opened_ = false;
 
@@ -159,7 +162,7 @@ class Batch {
   const Slot& at(int place) const { return slots_[static_cast<size_t>(place)]; }
 
   bool takes_more(int place) {
-    if (!active(place)) return error_ = "there is no stream " + std::to_string(place) + ": begin() begins one", false;
+    if (!active(place)) return error_ = "there is no stream " + std::to_string(place) + "; begin() begins one", false;
     if (at(place).finished) return error_ = "the stream " + std::to_string(place) + " is finished", false;
     return true;
   }
@@ -170,7 +173,7 @@ class Batch {
     return true;
   }
 
-  // Frees the place of a stream that is finished and whole.
+  // Frees the place of a stream that is finished and complete.
   static void close(Slot& slot) {
     if (!slot.finished) return;
     slot.all_seen(slot.total_frames());
@@ -183,7 +186,7 @@ class Batch {
     return one;
   }
 
-  // Whether the static inputs of a call can be given: nothing is taken where not.
+  // Whether the streams of a call agree on the static inputs that they share. If not, the call takes no frames.
   bool statics_fit() {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (!inputs_[i].fixed || inputs_[i].batch_axis >= 0) continue;
@@ -192,14 +195,15 @@ class Batch {
         if (!slot.taking) continue;
         const Memory& own = *slot.inputs[i].memory;
         if (given != nullptr && std::memcmp(given->data(), own.data(), own.bytes()) != 0)
-          return error_ = "all streams share the static input '" + inputs_[i].name + "', and its values differ", false;
+          return error_ = "all streams share the static input '" + inputs_[i].name + "', and its values differ; "
+                          "give it an axis for the batch in the model, or run such streams in separate batches", false;
         given = &own;
       }
     }
     return true;
   }
 
-  // Fills the inputs of a call: zeros in the rows of streams that take no part.
+  // Fills the inputs of a call, with zeros in the rows of streams that take no part.
   void gather() {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       const Port& whole = calls_.manifest.inputs[i];
@@ -221,7 +225,7 @@ class Batch {
     }
   }
 
-  // The states after a call: those of streams that took no part stay as they were. The fewer rows are moved.
+  // Keeps the old states of the streams that took no part in a call. Copies the rows of whichever streams are fewer.
   void keep_states() {
     const std::vector<State>& states = calls_.manifest.states;
     const auto taking = std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.taking; });
@@ -235,7 +239,8 @@ class Batch {
     }
   }
 
-  // The parts of an array of all streams that belong to one: where each lies, where in the row of that one, and its bytes.
+  // Calls `part` with each part of an array that belongs to one stream: its offset in the array, its offset in the row of
+  // that stream, and its size, in bytes.
   template <typename Sized, typename Part>
   void each_part(const Sized& whole, size_t number, const Part& part) const {
     size_t count = 1;

@@ -1,8 +1,8 @@
-// Runs a model that graphc converted for OpenVINO in a graphc::Stream; link with OpenVINO's C++ library.
+// Runs a model that graphc converted for OpenVINO, in a graphc::Stream. Link with OpenVINO's C++ library.
 //
 //   stream.open("tagger.openvino.xml", std::make_unique<graphc::OpenVino>());
 //
-// The manifest is read from the file beside it, tagger.manifest.json. States are ports: leave out `stateful: true`.
+// The manifest is read from tagger.manifest.json beside it. The states must be ports: compile without `stateful: true`.
 
 #ifndef GRAPHC_OPENVINO_HPP
 #define GRAPHC_OPENVINO_HPP
@@ -19,16 +19,17 @@ class OpenVino : public Backend {
   bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
     static const std::string kSuffix = ".openvino.xml";
     if (path.size() <= kSuffix.size() || path.compare(path.size() - kSuffix.size(), kSuffix.size(), kSuffix) != 0)
-      return error = path + " is no STEM.openvino.xml", false;
+      return error = path + ": expected a file named STEM.openvino.xml", false;
     std::vector<char> text;
     const std::string beside = path.substr(0, path.size() - kSuffix.size()) + ".manifest.json";
-    if (!read_file(beside, text)) return error = beside + " cannot be read", false;
+    if (!read_file(beside, text)) return error = beside + ": the manifest cannot be read", false;
     manifest.assign(text.begin(), text.end());
     return tried(error, [&] {
       const ov::AnyMap settings{{"INFERENCE_NUM_THREADS", threads}, {"NUM_STREAMS", 1}, {"INFERENCE_PRECISION_HINT", "f32"}};
       model_ = core_.compile_model(path, "CPU", settings);
       for (ov::InferRequest& request : requests_) request = model_.create_infer_request();
-      if (!requests_[0].query_state().empty()) throw std::runtime_error("it keeps its states: compile it without `stateful: true`");
+      if (!requests_[0].query_state().empty())
+        throw std::runtime_error("the model keeps its own states; compile it without `stateful: true`");
     });
   }
 
@@ -47,7 +48,7 @@ class OpenVino : public Backend {
  private:
   ov::Core core_;
   ov::CompiledModel model_;
-  ov::InferRequest requests_[2];  // converted models have calls of one size
+  ov::InferRequest requests_[2];  // the calls of a converted model have one size
 
   // OpenVINO has no port for an input that the model does not use.
   bool taken(const char* name) const {

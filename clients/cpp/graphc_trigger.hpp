@@ -1,7 +1,7 @@
-// A pipeline that graphc compiled and that ends in a trigger: samples in, events out. It needs graphc.hpp beside it.
+// Runs a pipeline that ends in a trigger: samples in, events out. Needs graphc.hpp beside it.
 //
 //   graphc::Pipeline pipeline;
-//   if (!pipeline.open("alexa")) …pipeline.error()…          // the folder, with pipeline.manifest.json in it
+//   if (!pipeline.open("alexa")) …pipeline.error()…          // the folder that holds pipeline.manifest.json
 //   pipeline.push(samples, count, [](const graphc::Event& event) { …event.seconds, event.score… });
 
 #pragma once
@@ -16,11 +16,11 @@
 namespace graphc {
 
 struct Event {
-  double seconds = 0, score = 0;  // seconds from the begin of the stream
+  double seconds = 0, score = 0;  // seconds from the start of the stream
 };
 
-// When scores mean that something was heard: the mean of the last `smoothing` reaches `threshold` in `patience` calls
-// behind each other, and the last event is `refractory_s` seconds ago.
+// Decides when scores count as a detection: the mean of the last `smoothing` scores has reached `threshold` in `patience`
+// successive calls, and the last event is at least `refractory_s` seconds ago.
 class Trigger {
  public:
   std::string output;
@@ -34,8 +34,10 @@ class Trigger {
     const bool numbers = entry["threshold"].kind == json::Value::Kind::number && entry["refractory_s"].kind == json::Value::Kind::number;
     if (output.empty() || !numbers || !(refractory_s_ >= 0 && refractory_s_ <= 1e9) || !whole(entry["place"], 0, first) ||
         !whole(entry["smoothing"], 1, smoothing) || !whole(entry["patience"], 1, patience_) || !whole(entry["warm_up"], 0, warm_up_))
-      return error = "the pipeline's decoder is none", false;
-    if (!(call_s > 0)) return error = "nothing says how long a call lasts", false;
+      return error = "not the manifest of a pipeline: its decoder is not valid", false;
+    if (!(call_s > 0))
+      return error = "the duration of a frame is not known; "
+                     "set stream.frame_ms in the first stage's spec, and compile again", false;
     place = static_cast<size_t>(first);
     last_.assign(static_cast<size_t>(smoothing), 0.0);
     call_s_ = call_s;
@@ -51,7 +53,7 @@ class Trigger {
 
   double seconds() const { return static_cast<double>(calls_) * call_s_; }
 
-  // Takes the score of the next call.
+  // Takes the score of the next call; true if it is an event.
   bool heard(double score) {
     last_[static_cast<size_t>(calls_) % last_.size()] = calls_ < warm_up_ ? 0.0 : score;
     ++calls_;
@@ -82,10 +84,12 @@ class Pipeline {
     std::vector<char> text;
     json::Value root;
     const std::string base = folder.empty() || folder.back() == '/' ? folder : folder + "/";
-    if (!read_file(base + "pipeline.manifest.json", text)) return error_ = base + "pipeline.manifest.json cannot be read", false;
+    if (!read_file(base + "pipeline.manifest.json", text))
+      return error_ = base + "pipeline.manifest.json: the manifest of the pipeline cannot be read; "
+                             "compile it: graphc compile PIPELINE.yaml", false;
     if (!json::Reader(text.data(), text.data() + text.size()).read(root) || root["format"].text != "graphc.pipeline/1")
       return error_ = "not the manifest of a pipeline", false;
-    if (root["kind"].text != "trigger") return error_ = "the pipeline is no trigger", false;
+    if (root["kind"].text != "trigger") return error_ = "the pipeline does not end in a trigger", false;
     const std::string& model = root["model"].text;
     if (model.empty() || model.find_first_of("/\\") != std::string::npos) return error_ = "it names a model outside its folder", false;
     if (!stream_.open(base + model, options)) return error_ = stream_.error(), false;
@@ -106,7 +110,7 @@ class Pipeline {
 
   void reset() { stream_.reset(), trigger_.reset(); }
 
-  // Takes samples, any number of them; `heard` takes every event.
+  // Takes any number of samples, and calls `heard` with every event.
   template <typename Heard>
   bool push(const float* samples, int64_t count, Heard&& heard) {
     return stream_.push(samples, count) ? decide(heard) : (error_ = stream_.error(), false);

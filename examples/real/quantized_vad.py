@@ -2,9 +2,9 @@
 
     python examples/real/quantized_vad.py [FOLDER]
 
-Calibration hears one voice of espeak-ng, the comparison another. Prints, for each mode, the size of the model, the
-ratio of its probabilities to those of the float model, and in how many frames it decides otherwise whether somebody
-speaks.
+Calibration uses one voice of espeak-ng, the comparison another. Prints, for each mode, the size of the model, the
+signal-to-noise ratio of its probabilities against those of the float model, and in how many frames it decides
+differently whether somebody speaks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MODES = {
 
 
 def compiled(folder: Path, passes: str) -> graphc.StreamSession:
-    """The spec of silero-vad with other passes at its end."""
+    """silero-vad, compiled by its spec with other passes at the end."""
     text = (Path(__file__).parent / "silero_vad.yaml").read_text()
     spec = folder / "quantized_vad.yaml"
     spec.write_text(text.replace("simplify]", passes + "]").replace("silero_vad.stream", "quantized_vad"))
@@ -50,7 +50,7 @@ def compiled(folder: Path, passes: str) -> graphc.StreamSession:
 
 
 def probabilities(session: graphc.StreamSession, sound: Array) -> Array:
-    """One for each chunk."""
+    """The probability of speech in each chunk."""
     session.push(sr=np.array(RATE))
     chunks = sound[: sound.size // CHUNK * CHUNK].reshape(-1, 1, CHUNK)
     return np.array([session.push(input=chunk)["output"][0, 0] for chunk in chunks])
@@ -70,12 +70,12 @@ def main() -> int:
         megabytes = (folder / "out" / "quantized_vad.onnx").stat().st_size / 1e6
         if mode not in (CONV_DYNAMIC, CONV_STATIC) and otherwise > MOST_OTHERWISE:
             failed.append(mode)
-        told = f"decides otherwise in {otherwise:.1%} of {want.size} frames"
+        told = f"decides differently in {otherwise:.1%} of {want.size} frames"
         print(f"{mode:20} {megabytes:6.3f} MB  {ratio:6.1f} dB  {told}")
     print(
-        f"too many decisions otherwise: {', '.join(failed)}"
+        f"too many decisions differ: {', '.join(failed)}"
         if failed
-        else "all that leave Conv in float decide as before"
+        else "all modes that leave Conv in float decide as before"
     )
     return 1 if failed else 0
 

@@ -1,7 +1,7 @@
 """Compiles silero-vad and DeepFilterNet3 and runs them on speech: ``python examples/real/run.py [FOLDER]``.
 
-Prints, and exits with 1 where something differs: the VAD's probabilities before and after; the denoiser's three models
-streamed against offline, the denoiser on noisy speech, and its real-time factor.
+Compares the VAD's probabilities before and after, and the denoiser's three models streamed and offline; prints what the
+denoiser does to noisy speech, and its real-time factor. Exits with 1 if something differs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def compiled(folder: Path, name: str) -> Path:
 
 
 def run_vad(folder: Path) -> bool:
-    """Speech probabilities chunk by chunk, from the model as it came and from the compiled one."""
+    """Speech probabilities chunk by chunk, from the original model and from the compiled one."""
     sound = spoken(16000)
     offline = Session(read_model(folder / "silero_vad_16k_op15.onnx"))
     session = graphc.StreamSession(compiled(folder, "silero_vad"))
@@ -104,7 +104,7 @@ def worst_difference(folder: Path, features: list[tuple[Array, Array]], streamed
 
 
 def best_lag(clean: Array, enhanced: Array) -> int:
-    """Samples by which the enhanced sound comes later than the clean one."""
+    """Samples by which the enhanced sound lags behind the clean one."""
     size = 1 << (clean.size + enhanced.size).bit_length()
     product = np.fft.irfft(np.fft.rfft(enhanced, size) * np.conj(np.fft.rfft(clean, size)))
     return int(np.argmax(product[: RATE // 2]))

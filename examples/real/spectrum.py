@@ -64,7 +64,7 @@ class Analysis:
 
 
 class Filter:
-    """Applies gains and filter coefficients to the spectra they belong to, which came ``2 * LOOKAHEAD`` hops before."""
+    """Applies gains and filter coefficients to the spectra that they belong to, ``2 * LOOKAHEAD`` hops earlier."""
 
     def __init__(self) -> None:
         self.spectra: deque[Array] = deque([np.zeros(FFT // 2 + 1, complex)] * (ORDER + LOOKAHEAD), ORDER + LOOKAHEAD)

@@ -20,7 +20,7 @@ SENTENCES = (
 
 
 def spoken(rate: int, voice: str = "en") -> NDArray[Any]:
-    """Two sentences with pauses, float32 in [-1, 1] at a sample rate, by a voice of espeak-ng."""
+    """Two sentences with pauses, float32 in [-1, 1] at a sample rate, spoken by a voice of espeak-ng."""
     if shutil.which("espeak-ng") is None:
         raise SystemExit("espeak-ng is needed: apt-get install espeak-ng")
     pause = np.zeros(rate // 2, np.float32)

@@ -1,9 +1,9 @@
-"""Exports a recogniser of transformers as three models: ``python examples/transcript/export.py [FOLDER]``.
+"""Exports a recogniser from transformers as three models: ``python examples/transcript/export.py [FOLDER]``.
 
 Needs ``pip install graphc[packages]``. The recogniser is NVIDIA's cache-aware FastConformer with its transducer
 (NemotronAsrStreamingForRNNT), so small that it learns one recording by heart in seconds. With a checkpoint,
-``from_pretrained`` takes the place of ``learnt``. Beside the models stand preprocessor_config.json, as checkpoints have
-it, tokens.txt, and reference.npz: the tokens that transformers' own ``generate`` makes of the recording.
+``from_pretrained`` takes the place of ``learnt``. The files beside the models are preprocessor_config.json, as in a
+checkpoint, tokens.txt, and reference.npz: the tokens that transformers' own ``generate`` gives for the recording.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def recogniser() -> NemotronAsrStreamingForRNNT:
 
 
 def aligned(frames: int) -> list[list[int]]:
-    """The tokens that are said in each frame of 80 ms: letters spread over the time of their word."""
+    """The tokens of each frame of 80 ms: the letters of a word are spread over its duration."""
     said: list[list[int]] = [[] for _ in range(frames)]
     for text, start, end in WORDS:
         tokens = [0, *(LETTERS.index(letter) + 1 for letter in text)]
@@ -73,7 +73,7 @@ def aligned(frames: int) -> list[list[int]]:
 
 
 def learnt(model: NemotronAsrStreamingForRNNT, features: Tensor, mask: Tensor) -> NemotronAsrStreamingForRNNT:
-    """The recogniser once it knows a recording: likeliest is the token that is said, and a blank behind it."""
+    """The recogniser, trained on one recording: the likeliest token is the one that is said, followed by a blank."""
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)
@@ -126,7 +126,7 @@ class Predictor(nn.Module):
 
 
 class Joiner(nn.Module):
-    """A frame of each to a score for every token."""
+    """An encoder frame and a predictor frame to a score for every token."""
 
     def __init__(self, model: NemotronAsrStreamingForRNNT):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Fetches openWakeWord's models (Apache-2.0) out of its wheel on PyPI: features, embedding, and the word "alexa".
+"""Fetches openWakeWord's models (Apache-2.0) from its wheel on PyPI: features, embedding, and the word "alexa".
 
 python examples/wake_word/fetch.py [FOLDER]
 """

@@ -249,11 +249,11 @@ def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:
 
 
 LIES: dict[str, Callable[[dict[str, Any]], object]] = {
-    "the shape and the frames of features differ": lambda m: m["inputs"][0].update(axis=2),
-    "features has no such axis": lambda m: m["inputs"][0].update(axis=10**12),
+    "the manifest's port 'features' has frames that contradict its shape": lambda m: m["inputs"][0].update(axis=2),
+    "the axis of the manifest's port 'features' is out of range": lambda m: m["inputs"][0].update(axis=10**12),
     "the manifest's chunk is out of range": lambda m: m.update(chunk=-1),
-    "has no type or no sizes": lambda m: m["states"][0].update(dtype="string"),
-    "features has no rate": lambda m: m["inputs"][0].update(rate=[1, 0]),
+    "has a dtype or a shape that is not valid": lambda m: m["states"][0].update(dtype="string"),
+    "the rate of the manifest's port 'features' is out of range": lambda m: m["inputs"][0].update(rate=[1, 0]),
     "not a manifest of graphc": lambda m: m.update(format="another"),
 }
 

@@ -1,4 +1,4 @@
-// What a client gave against what a table says.
+// Compares the outputs of a client with those in a table.
 
 #pragma once
 
@@ -19,7 +19,7 @@ double number_at(const std::vector<char>& bytes, size_t i, const std::string& ty
   return as(int8_t());
 }
 
-// The largest difference over the largest value; negative where the sizes differ.
+// The largest difference divided by the largest value (or by 1, if that is larger); negative if the sizes differ.
 double distance(const std::vector<char>& got, const std::vector<char>& want, const std::string& type) {
   if (got.size() != want.size()) return -1;
   double worst = 0, scale = 1;
@@ -31,7 +31,7 @@ double distance(const std::vector<char>& got, const std::vector<char>& want, con
   return worst / scale;
 }
 
-// Takes all that waits in an output, and compares it with an entry of a table; says what is wrong.
+// Takes all available frames of an output, and compares them with an entry of a table. Prints what is wrong.
 bool taken_right(graphc::Output* output, const graphc::json::Value& entry, const std::string& folder, const std::string& path) {
   const int64_t frames = entry["frames"].integer(), there = output != nullptr ? output->available() : -1;
   std::vector<char> want;
@@ -43,7 +43,7 @@ bool taken_right(graphc::Output* output, const graphc::json::Value& entry, const
   }
   if (off >= 0 && off <= 1e-6) return true;
   std::printf("%s: %s: ", path.c_str(), entry["name"].text.c_str());
-  if (off < 0) std::printf("%lld frames, where %lld are right\n", static_cast<long long>(there), static_cast<long long>(frames));
+  if (off < 0) std::printf("%lld frames, expected %lld\n", static_cast<long long>(there), static_cast<long long>(frames));
   else std::printf("off by %.2g\n", off);
   return false;
 }

@@ -1,4 +1,5 @@
-// A call of the client over a bare loop on the same bindings: latency MODEL. Both take turns; medians in microseconds.
+// Times a call of the client against one of a bare loop on the same bindings: latency MODEL. Both take turns. Prints medians
+// in microseconds.
 
 #include <chrono>
 
@@ -13,7 +14,7 @@ double median(std::vector<double>& all) {
   return all[all.size() / 2];
 }
 
-// What anybody's loop in C has at least: states that change sides, a copy in, a copy out.
+// The least that any loop does: swap the sets of states, copy the inputs in, and copy the outputs out.
 class Bare {
  public:
   bool open(const std::string& path, std::string& error) {

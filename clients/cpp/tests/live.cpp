@@ -1,4 +1,4 @@
-// An audio thread, a worker and a slow device: live MODEL. Compares what the worker hands out with what one push gives.
+// Tests Live with a fast and a slow device: live MODEL. Compares what the worker hands out with the outputs of one push.
 
 #include "../graphc.hpp"
 
@@ -13,7 +13,7 @@ std::vector<char> drained(graphc::Output& output) {
   return held;
 }
 
-// Frames of an output one behind the other, whatever the model's layout.
+// The frames of an output one after the other, whatever the model's layout.
 std::vector<char> rows(const std::vector<char>& held, const graphc::Port& port) {
   const size_t frames = held.size() / port.frame_bytes(), outer = port.outer(), inner = port.frame_bytes() / outer;
   std::vector<char> made(held.size());
@@ -42,8 +42,8 @@ bool all_of_it(const std::string& model, const std::vector<float>& sound) {
     for (size_t done = 0; done < kBlock; std::this_thread::yield())
       done += live.behind() < 4 * kBlock ? live.feed(&sound[(block * kBlock + done) * width], kBlock - done) : 0;
   live.finish();
-  if (live.lost() + live.dropped() > 0 || live.stopped()) return fail("frames were lost where the feeder waits");
-  return got == want || fail("the worker hands out something else");
+  if (live.lost() + live.dropped() > 0 || live.stopped()) return fail("frames were lost although the feeder waits");
+  return got == want || fail("the worker hands out different frames");
 }
 
 bool too_slow(const std::string& model, const std::vector<float>& sound, graphc::Live::Behind behind) {

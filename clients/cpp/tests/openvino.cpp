@@ -1,4 +1,4 @@
-// Plays noise through onnxruntime and OpenVINO: openvino STEM. Says how far they lie apart.
+// Streams noise through onnxruntime and OpenVINO: openvino STEM. Prints the largest difference.
 
 #include "../graphc_openvino.hpp"
 

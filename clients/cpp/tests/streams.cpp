@@ -1,5 +1,5 @@
-// Plays tables of recorded streams (clients/streams.py, clients/batch_streams.py) and compares: streams TABLE...
-// Says for each how far it lies off, and how much was allocated behind the first calls.
+// Plays tables of recorded streams (clients/streams.py, clients/batch_streams.py) and compares the outputs: streams TABLE...
+// Prints which outputs differ, and by how much. streams --allocations MODEL counts the allocations after the first calls.
 
 #include <new>
 
@@ -12,7 +12,7 @@ std::atomic<bool> counting{false};
 std::atomic<int64_t> allocations{0};
 }  // namespace
 
-// Not inlined: the compiler would see malloc and free behind new and delete, and complain.
+// Not inlined: otherwise the compiler sees malloc and free inside new and delete, and warns.
 #if defined(__GNUC__)
 #define GRAPHC_APART __attribute__((noinline))
 #else
@@ -36,7 +36,7 @@ bool play(const std::string& path) {
   graphc::json::Value table;
   if (!graphc::read_file(path, text) || !graphc::json::Reader(text.data(), text.data() + text.size()).read(table) ||
       !graphc::read_file(folder + table["input"].text, fed)) {
-    std::printf("%s: cannot be read\n", path.c_str());
+    std::printf("%s: the table or its input cannot be read\n", path.c_str());
     return false;
   }
   if (table["format"].text == "graphc.batch/1") return play_batch(table, fed, folder, path);
@@ -81,7 +81,7 @@ bool play(const std::string& path) {
   return right;
 }
 
-// onnxruntime, whose own allocations are not counted.
+// onnxruntime, without counting its own allocations.
 class Uncounted : public graphc::Onnxruntime {
  public:
   bool run(int turn, std::string& error) override {
@@ -92,7 +92,7 @@ class Uncounted : public graphc::Onnxruntime {
   }
 };
 
-// Allocations of a hundred calls behind the first ten, everything taken out after each.
+// Counts the allocations of a hundred calls after the first ten. All outputs are taken after each call.
 int64_t allocated(const std::string& model) {
   graphc::Stream stream;
   if (!stream.open(model, std::make_unique<Uncounted>())) return -1;

@@ -1,4 +1,4 @@
-// The page: one model, the microphone or a file, what comes out, and whether the device keeps up.
+// The page: runs one model on the microphone or a file, and shows its output and whether the device keeps up.
 
 import {Trigger, openMicrophone, openWorker, playFile, readPipeline} from './graphc/index.js';
 
@@ -54,7 +54,7 @@ function drawOutput({frames, data}) {
   }
 }
 
-/** Rows of numbers as shades: the larger, the darker. */
+/** Draws the numbers of one frame as a column of shades; larger numbers are darker. */
 function drawColumn(number, rows) {
   const values = Array.from({length: rows}, (_, r) => number(r));
   const finite = values.filter(Number.isFinite);
@@ -62,7 +62,7 @@ function drawColumn(number, rows) {
   shade(outputs, values, low, high);
 }
 
-/** A column of shades from one end of a range to the other, the first value on top. */
+/** Draws a column of values, the first on top: from white at `least` to blue at `most`. */
 function shade(strip, values, least, most) {
   strip.column((pen, x, height) => {
     values.forEach((value, r) => {
@@ -76,7 +76,7 @@ function shade(strip, values, least, most) {
 const a_column = Math.max(1, Math.round(rate / 50 / per_frame));
 let numbers = [];
 
-/** One number a frame as a line; of many frames a column has the lowest and the highest. */
+/** Draws one number a frame as a line. A column covers many frames, from their lowest number to their highest. */
 function drawNumber(value) {
   numbers.push(value);
   if (numbers.length < a_column) return;
@@ -109,7 +109,7 @@ function drawLevel(power) {
   });
 }
 
-/** The scores of some calls: what was heard goes to the list, the last on top. */
+/** Passes the scores of some calls to the trigger, and lists the detections, the latest on top. */
 function listen({frames, data}) {
   for (let call = 0; call < frames; call++) {
     const score = Number(data[(call * data.length) / frames + decoder.place]);

@@ -1,4 +1,4 @@
-// Serves this folder to a browser on this machine: node serve.js [PORT]. The headers let pages share memory.
+// Serves this folder to a browser on this machine: node serve.js [PORT]. The headers let a page share memory.
 
 import fs from 'node:fs';
 import http from 'node:http';

@@ -1,13 +1,14 @@
-// First values of states: zeros, one number, or an array of an .npz beside the manifest, whose members are stored.
+// First values of states: zeros, one number, or an array in an .npz beside the manifest, whose members are stored
+// uncompressed.
 
 import {GraphcError, arrayOf} from './manifest.js';
 
 const LOCAL_FILE = 0x04034b50;
 
 /**
- * The array that a state starts from.
+ * Makes the array that a state starts from.
  * @param state an entry of the manifest's states
- * @param files bytes of files by name
+ * @param files the bytes of the files, by name
  */
 export function firstValue(state, files) {
   const count = state.shape.reduce((product, size) => product * size, 1);
@@ -16,10 +17,10 @@ export function firstValue(state, files) {
   if (init === 'zeros') return new Kind(count);
   if (init.fill !== undefined) return filled(Kind, state.dtype, count, Number(String(init.fill).replace('inf', 'Infinity')));
   const npz = files[init.file];
-  if (!npz) throw new GraphcError(`the first value of '${state.input}' lies in '${init.file}', which was not given`);
+  if (!npz) throw new GraphcError(`the first value of '${state.input}' is in '${init.file}', which was not given`);
   const bytes = npzEntry(new Uint8Array(npz), `${init.key}.npy`);
   if (!bytes || bytes.byteLength !== count * Kind.BYTES_PER_ELEMENT)
-    throw new GraphcError(`the first value of '${state.input}' is not in '${init.file}'`);
+    throw new GraphcError(`the first value of '${state.input}' cannot be read from '${init.file}'`);
   return new Kind(bytes.slice().buffer);
 }
 

@@ -1,4 +1,4 @@
-// Frames that wait, one behind the other. It grows while more wait than ever before.
+// A queue of frames. It grows only when more frames wait in it than ever before.
 
 export class Frames {
   constructor(port) {
@@ -17,7 +17,7 @@ export class Frames {
     return made;
   }
 
-  /** Takes frames [first, first + count) of data that is laid out as (outer, total, inner). */
+  /** Appends the frames [first, first + count) of data that is laid out as (outer, total, inner). */
   put(data, first, count, total) {
     const {outer, width} = this.port;
     const inner = width / outer;
@@ -34,7 +34,7 @@ export class Frames {
           this.held[at + f * width + o * inner + i] = data[(o * total + first + f) * inner + i];
   }
 
-  /** Hands out count frames into the first places of an array that is laid out as (outer, total, inner). */
+  /** Moves the next count frames to the start of an array that is laid out as (outer, total, inner). */
   take(into, count, total) {
     const {outer, width} = this.port;
     const inner = width / outer;

@@ -1,4 +1,4 @@
-/** What a client says no with: a manifest, a model or frames that do not fit. */
+/** Thrown when a manifest, a model or frames do not fit. */
 export class GraphcError extends Error {}
 
 export type Samples =
@@ -13,7 +13,7 @@ export type Samples =
   | Uint32Array
   | BigUint64Array;
 
-/** Frames of an output, laid out as the offline model gives them. */
+/** Frames of an output, in the layout of the offline model. */
 export interface Found {
   frames: number;
   data: Samples;
@@ -31,15 +31,15 @@ export interface Port {
 }
 
 export interface Options {
-  /** Of a model whose calls may have any size: how many of the smallest one call takes. */
+  /** For a model whose calls may have any size: the number of smallest chunks in one call. */
   multiple?: number;
-  /** How many of such calls one may take at most, where so much waits. */
+  /** One larger call replaces up to this many such calls, when that much is waiting. */
   catch_up?: number;
-  /** Options of onnxruntime's session. */
+  /** Options for onnxruntime's session. */
   session?: object;
-  /** Bytes of files that the manifest names, by name. */
+  /** The bytes of the files that the manifest names, by name. */
   files?: Record<string, ArrayBuffer | Uint8Array>;
-  /** Begins another stream in a silence, below this root mean square, after so many seconds. */
+  /** Begins another stream in a silence: below this root mean square, once the stream has lasted after_s seconds. */
   reset?: {below: number; after_s?: number};
 }
 
@@ -70,10 +70,10 @@ export interface PipelineManifest {
   readonly decoder: Decoder | null;
 }
 
-/** Reads a pipeline.manifest.json that lies at a URL. */
+/** Reads the text of a pipeline.manifest.json that was loaded from a URL. */
 export function readPipeline(text: string, url: string | URL): PipelineManifest;
 
-/** When scores mean that something was heard. */
+/** Decides when scores count as a detection. */
 export class Trigger {
   constructor(entry: Decoder, call_s: number);
   readonly seconds: number;
@@ -100,7 +100,7 @@ export class StreamSession {
 
 export function readManifest(text: string | object): Manifest;
 
-/** Samples between two threads that never wait for each other. */
+/** A lock-free ring buffer of samples between two threads. */
 export class Ring {
   constructor(samples: number, memory?: SharedArrayBuffer);
   static over(memory: SharedArrayBuffer): Ring;

@@ -1,9 +1,9 @@
-// The manifest of a compiled model, checked: docs/manifest.md of graphc says what each field means.
+// Reads and checks the manifest of a compiled model. graphc's docs/manifest.md explains each field.
 
 const FORMAT = 'graphc.manifest/1';
 const LARGEST = 2 ** 30;
 
-/** What a client says no with: a manifest, a model or frames that do not fit. */
+/** Thrown when a manifest, a model or frames do not fit. */
 export class GraphcError extends Error {
   name = 'GraphcError';
 }
@@ -23,30 +23,30 @@ const ARRAYS = {
   float16: globalThis.Float16Array ?? Uint16Array,
 };
 
-/** The typed array of a dtype as a manifest writes it. */
+/** The typed array class for a dtype of a manifest. */
 export function arrayOf(dtype) {
   const found = Object.hasOwn(ARRAYS, dtype) ? ARRAYS[dtype] : undefined;
-  if (!found) throw new GraphcError(`'${dtype}' is no dtype that this client knows`);
+  if (!found) throw new GraphcError(`'${dtype}' is not a dtype that this client supports`);
   return found;
 }
 
-/** The manifest of a text, every field that the client uses checked. */
+/** Reads a manifest from its text, and checks the fields that the client uses. */
 export function readManifest(text) {
   let data;
   try {
     data = typeof text === 'string' ? JSON.parse(text) : text;
   } catch (error) {
-    throw new GraphcError(`the manifest is no JSON: ${error.message}`);
+    throw new GraphcError(`not a manifest of graphc: ${error.message}`);
   }
   if (data?.format !== FORMAT) throw new GraphcError('not a manifest of graphc');
   whole(data.chunk_multiple, 'chunk_multiple', 1);
   if (data.chunk !== null) whole(data.chunk, 'chunk', 1);
   for (const list of ['inputs', 'outputs', 'states'])
-    if (!Array.isArray(data[list])) throw new GraphcError(`the manifest's ${list} are no list`);
+    if (!Array.isArray(data[list])) throw new GraphcError(`not a manifest of graphc: ${list}: expected a list`);
   return data;
 }
 
-/** A port as a client uses it, for calls of so many input frames. */
+/** A port as the client uses it, for calls of chunk input frames. */
 export function portOf(entry, chunk) {
   const step = entry.axis === null && entry.frames === 1;
   const fixed = entry.axis === null && !step;
@@ -54,11 +54,11 @@ export function portOf(entry, chunk) {
   const frames = entry.axis === null ? 1 : entry.frames ?? Math.floor((chunk * up) / down);
   const shape = entry.shape.map((size, axis) => (axis === entry.axis ? frames : Number.isInteger(size) ? size : 1));
   if (entry.axis !== null && !(entry.axis in entry.shape && (entry.frames === null || entry.shape[entry.axis] === frames)))
-    throw new GraphcError(`the shape and the frames of '${entry.name}' differ`);
+    throw new GraphcError(`the manifest's port '${entry.name}' has frames that contradict its shape`);
   for (const size of shape) whole(size, `shape of ${entry.name}`, 0);
   whole(frames, `frames of ${entry.name}`, 1);
   const count = shape.reduce((product, size) => product * size, 1);
-  if (count > LARGEST) throw new GraphcError(`the port '${entry.name}' has ${count} entries`);
+  if (count > LARGEST) throw new GraphcError(`the manifest's port '${entry.name}' is too large: ${count} elements`);
   const outer = entry.axis === null ? 1 : shape.slice(0, entry.axis).reduce((product, size) => product * size, 1);
   const width = count / frames;
   return {
@@ -81,5 +81,5 @@ export function portOf(entry, chunk) {
 
 function whole(value, name, least) {
   if (!Number.isInteger(value) || value < least || value > LARGEST)
-    throw new GraphcError(`the manifest's ${name} is ${JSON.stringify(value)}`);
+    throw new GraphcError(`the manifest's ${name} is not valid: ${JSON.stringify(value)}`);
 }

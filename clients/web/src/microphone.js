@@ -1,4 +1,4 @@
-// Sound of a page into a worker: the microphone, or a file that is played.
+// Feeds the sound of a page to a worker: the microphone, or a file that is played.
 
 import {GraphcError} from './manifest.js';
 import {Ring} from './ring.js';
@@ -6,8 +6,8 @@ import {Ring} from './ring.js';
 /**
  * Opens a model in a worker.
  * @param options manifest and ort: URLs of the manifest and of onnxruntime-web's module; rate: samples a second;
- *   behind: 'drop', 'stop' or 'wait', where more than most_s seconds wait
- * @param see takes the messages of the worker
+ *   behind: 'drop', 'stop' or 'wait', what to do when more than most_s seconds are waiting
+ * @param see is called with the worker's messages
  */
 export function openWorker(options, see) {
   const shared = globalThis.crossOriginIsolated;
@@ -24,7 +24,7 @@ export function openWorker(options, see) {
   });
 }
 
-/** Listens to the microphone; what it gives back stops. */
+/** Listens to the microphone. Returns a function that stops. */
 export async function openMicrophone(live) {
   const audio = {channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false};
   const sound = await navigator.mediaDevices.getUserMedia({audio});
@@ -38,7 +38,7 @@ export async function openMicrophone(live) {
   };
 }
 
-/** Plays a file of sound, as fast as it is heard, or at once; the promise holds until it has been fed. */
+/** Plays a sound file in real time, or at_once as fast as possible. Resolves when all of it has been fed. */
 export async function playFile(live, bytes, {at_once = false} = {}) {
   const samples = Math.ceil(live.rate);
   const decoded = await new OfflineAudioContext(1, samples, live.rate).decodeAudioData(bytes);

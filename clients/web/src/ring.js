@@ -1,4 +1,4 @@
-// Samples between two threads that never wait for each other: one writes, one reads, in shared memory.
+// A lock-free ring buffer of samples in shared memory, between two threads: one writes, the other reads.
 
 import {GraphcError} from './manifest.js';
 
@@ -7,9 +7,9 @@ const READ = 1;
 const LOST = 2;
 
 export class Ring {
-  /** A ring for so many samples, or one over the memory of another. */
+  /** A ring for a number of samples, or one over the memory of another ring. */
   constructor(samples, memory = new SharedArrayBuffer(16 + 4 * samples)) {
-    if (memory.byteLength !== 16 + 4 * samples) throw new GraphcError('the memory is that of another ring');
+    if (memory.byteLength !== 16 + 4 * samples) throw new GraphcError('the memory has the size of another ring');
     this.memory = memory;
     this.counts = new Int32Array(memory, 0, 4);
     this.samples = new Float32Array(memory, 16);
@@ -19,17 +19,17 @@ export class Ring {
     return new Ring((memory.byteLength - 16) / 4, memory);
   }
 
-  /** Samples that wait. */
+  /** The number of samples that wait. */
   get waiting() {
     return (Atomics.load(this.counts, WRITTEN) - Atomics.load(this.counts, READ)) | 0;
   }
 
-  /** Samples that found no room. */
+  /** The number of samples that found no room. */
   get lost() {
     return Atomics.load(this.counts, LOST);
   }
 
-  /** Writes what there is room for; the rest is lost, and counted. */
+  /** Writes as many samples as there is room for, and returns their number. The rest is lost, and counted. */
   write(samples) {
     const room = this.samples.length - this.waiting;
     const count = Math.min(room, samples.length);
@@ -41,7 +41,7 @@ export class Ring {
     return count;
   }
 
-  /** Reads as many samples as wait, at most those of an array; how many. */
+  /** Reads the waiting samples, at most as many as the array holds, and returns their number. */
   read(into) {
     const count = Math.min(this.waiting, into.length);
     const at = Atomics.load(this.counts, READ) >>> 0;

@@ -1,4 +1,4 @@
-// What the ear hears in samples, to look at: decibels in bands whose width grows with the pitch.
+// A spectrum for display: decibels in bands whose width grows with the frequency.
 
 const BANDS = 48;
 const LOWEST_HZ = 60;
@@ -22,8 +22,8 @@ export class Spectrum {
     this.fresh = 0;
   }
 
-  /** The columns that samples complete, lowest band first; a sine of full height has 0 dB in the middle of its band, and 5 less at
-   *  its edge. */
+  /** Returns the columns that these samples complete, lowest band first. A full-scale sine has 0 dB in the middle of its
+   *  band, and 5 dB less at the edge. */
   columns(samples) {
     const found = [];
     for (let at = 0; at < samples.length; ) {
@@ -39,7 +39,7 @@ export class Spectrum {
     return found;
   }
 
-  /** The product of a wave and the newest samples. */
+  /** The dot product of a wave and the newest samples. */
   dot(wave) {
     const first = this.size - wave.length;
     let sum = 0;

@@ -1,4 +1,4 @@
-// Runs a compiled model on a stream: cuts frames into calls, carries states, drops the delay, flushes the tail.
+// Runs a compiled model on a stream: cuts the frames into calls, carries the states, drops the delay, and flushes the tail.
 
 import {firstValue} from './first_values.js';
 import {Frames} from './frames.js';
@@ -8,11 +8,12 @@ export class StreamSession {
   /**
    * Opens a compiled model.
    * @param ort the module onnxruntime-web
-   * @param url of the manifest, STEM.manifest.json; the model and its files lie beside it
-   * @param options multiple: of a model whose calls may have any size, how many of the smallest one call takes;
-   *   catch_up: how many of such calls one may take at most, where so much waits;
-   *   session: options of onnxruntime; reset: {below, after_s}, begins another stream in a silence, where frames of the
-   *   first input have a root mean square below that and the stream has lasted so long (the manifest's reset_s if none)
+   * @param url the URL of the manifest, STEM.manifest.json; the model and its files are beside it
+   * @param options multiple: for a model whose calls may have any size, the number of smallest chunks in one call;
+   *   catch_up: one larger call replaces up to this many such calls, when that much is waiting;
+   *   session: onnxruntime's options; reset: {below, after_s}: begins another stream in a silence: once the stream has
+   *   lasted after_s seconds (by default the manifest's reset_s), the next push to the first stream input whose root mean
+   *   square is under below ends it
    */
   static async open(ort, url, {multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
     const manifest = readManifest(await (await fetched(url)).text());
@@ -20,20 +21,20 @@ export class StreamSession {
     const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
     const files = {};
     for (const name of names) {
-      if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is no file beside the manifest`);
+      if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is not a file beside the manifest`);
       files[name] = await (await fetched(String(url).replace(/[^/]*$/, '') + name)).arrayBuffer();
     }
     const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
     return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, catch_up, session: more, reset});
   }
 
-  /** The same of a manifest and a model in memory; `files` are the bytes of files that the manifest names. */
+  /** The same for a manifest and a model in memory; `files` holds the bytes of the files that the manifest names. */
   static async create(ort, manifest, model, {files = {}, multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
     let session;
     try {
       session = await ort.InferenceSession.create(model, {logSeverityLevel: 3, ...more});
     } catch (error) {
-      throw new GraphcError(`onnxruntime does not open the model: ${error.message ?? error}`);
+      throw new GraphcError(`onnxruntime cannot run this model: ${error.message ?? error}`);
     }
     return new StreamSession(ort, session, readManifest(manifest), {files, multiple, catch_up, reset});
   }
@@ -50,17 +51,17 @@ export class StreamSession {
     const lost = [...this.inputs, ...manifest.states.map((s) => ({name: s.input}))]
       .map((port) => port.name)
       .filter((name) => !session.inputNames.includes(name));
-    if (lost.length) throw new GraphcError(`the model has no port ${lost.join(', ')}, which the manifest names`);
+    if (lost.length) throw new GraphcError(`the manifest names ports that the model does not have: ${lost.join(', ')}`);
     this.first = manifest.states.map((state) => this.tensor(state.dtype, firstValue(state, files), state.shape));
     this.waiting = new Map(this.inputs.map((port) => [port.name, new Frames(port)]));
     this.ready = new Map(this.outputs.map((port) => [port.name, new Frames(port)]));
     this.silence = reset && {below: reset.below, after_s: reset.after_s ?? manifest.reset_s};
     if (this.silence && !(manifest.frame_ms > 0 && this.silence.after_s > 0))
-      throw new GraphcError("resets need the manifest's frame_ms, and a time to reset after");
+      throw new GraphcError("a reset in silence needs the manifest's frame_ms, and a time to reset after");
     this.reset();
   }
 
-  /** Forgets the stream: states at their first values, nothing waits. */
+  /** Discards the stream: states at their first values, buffers empty. */
   reset() {
     this.states = this.first;
     this.statics = new Map();
@@ -73,16 +74,16 @@ export class StreamSession {
   }
 
   /**
-   * Takes frames of the stream inputs and gives the output frames that are new.
-   * @param frames a typed array, where there is one stream input, or arrays by name, of any number of frames, laid out
-   *   as the offline model takes them; a static input is given once, with the first frames
+   * Takes frames of the stream inputs and returns the output frames that are new.
+   * @param frames a typed array, if there is one stream input, or typed arrays by name: any number of frames, in the
+   *   layout of the offline model; a static input is given once, with the first frames
    */
   async push(frames) {
-    if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
+    if (this.flushed) throw new GraphcError('the stream has been flushed; call reset() to start another');
     const given = this.named(frames);
     for (const [name, value] of Object.entries(given)) this.check(name, value);
     const absent = this.inputs.find((port) => port.fixed && !this.statics.has(port.name) && !(port.name in given));
-    if (absent) throw new GraphcError(`the static input '${absent.name}' was not given: pass it with the first frames`);
+    if (absent) throw new GraphcError(`the static input '${absent.name}' was not given; pass it with the first frames`);
     for (const [name, value] of Object.entries(given)) this.accept(name, value);
     for (let chunks = this.chunks_ready(); chunks > 0; chunks = this.chunks_ready())
       await this.call(chunks * this.chunk, chunks);
@@ -90,7 +91,7 @@ export class StreamSession {
     return this.silence && this.may_end(given) ? this.anew(found) : found;
   }
 
-  /** Whether the stream has lasted long enough, and what was pushed last is silent. */
+  /** Whether the stream has lasted long enough, and the last push was silent. */
   may_end(given) {
     const first = given[this.inputs.find((port) => !port.fixed).name];
     const total = this.total();
@@ -99,7 +100,7 @@ export class StreamSession {
     return Math.sqrt(first.reduce((sum, one) => sum + Number(one) ** 2, 0) / first.length) < this.silence.below;
   }
 
-  /** Ends the stream and begins another; what was found, with the tail behind it. */
+  /** Ends the stream and begins another. Returns the frames found so far, followed by the tail. */
   async anew(found) {
     const statics = this.statics;
     const rest = await this.flush();
@@ -108,23 +109,25 @@ export class StreamSession {
     return Object.fromEntries(this.outputs.map((port) => [port.name, joined(port, found[port.name], rest[port.name])]));
   }
 
-  /** Ends the stream: pads the last call, makes calls until every output is whole, and gives the rest. */
+  /** Ends the stream: pads the last call, makes calls until every output is complete, and returns the rest. */
   async flush() {
-    if (this.flushed) throw new GraphcError('the stream has been flushed: reset() begins another');
+    if (this.flushed) throw new GraphcError('the stream has been flushed; call reset() to start another');
     const total = this.total();
     const ends = this.inputs.filter((port) => !port.fixed).map((port) => this.frames_in(port));
-    if (new Set(ends).size > 1) throw new GraphcError('the inputs end at different times');
+    if (new Set(ends).size > 1) throw new GraphcError('the stream inputs end at different times');
     const least = this.manifest.min_frames ?? 1;
     const gives = this.outputs.some((port) => port.fixed || port.length(total) > 0);
     if (total > 0 && total < least && gives)
-      throw new GraphcError(`a stream of ${total} frames is too short: the model equals the offline one from ${least} frames on`);
+      throw new GraphcError(
+        `a stream of ${total} frames is too short: the model equals the offline one from ${least} frames on; drop the stream, or go on with it`
+      );
     this.flushed = true;
     const lacks = (port) => !port.fixed && port.delay + port.length(total) > this.given.get(port.name);
     while (total > this.fed || this.outputs.some(lacks)) await this.call(Math.min(Math.max(total - this.fed, 0), this.chunk));
     return this.new_frames(total);
   }
 
-  /** Where the stream stands; `resume` goes back there, as often as wanted. */
+  /** Saves the state of the stream. `resume` returns to it, any number of times. */
   snapshot() {
     const copies = (frames) => new Map([...frames].map(([name, one]) => [name, one.copy()]));
     const held = {states: this.states, statics: new Map(this.statics), fed: this.fed, flushed: this.flushed};
@@ -144,16 +147,18 @@ export class StreamSession {
       throw new GraphcError('push takes a typed array, or typed arrays by name');
     if (!ArrayBuffer.isView(frames)) return frames;
     const streams = this.inputs.filter((port) => !port.fixed);
-    if (streams.length !== 1) throw new GraphcError(`there are ${streams.length} stream inputs: pass them by name`);
+    if (streams.length !== 1) throw new GraphcError(`there are ${streams.length} stream inputs; pass them by name`);
     return {[streams[0].name]: frames};
   }
 
   check(name, value) {
     const port = this.inputs.find((one) => one.name === name);
     if (!port) throw new GraphcError(`'${name}' is not an input of the model`);
-    if (!(value instanceof port.Array)) throw new GraphcError(`'${name}' is no ${port.Array.name}, as ${port.dtype} is`);
-    if (port.fixed && value.length !== port.count) throw new GraphcError(`'${name}' has ${value.length} entries of ${port.count}`);
-    if (value.length % port.width) throw new GraphcError(`'${name}' is no whole frames of ${port.width} entries`);
+    if (!(value instanceof port.Array))
+      throw new GraphcError(`'${name}' is not a ${port.Array.name}, but the model takes ${port.dtype}`);
+    if (port.fixed && value.length !== port.count)
+      throw new GraphcError(`'${name}' has ${value.length} elements, but the model takes ${port.count}`);
+    if (value.length % port.width) throw new GraphcError(`'${name}' does not hold whole frames of ${port.width} elements`);
   }
 
   accept(name, value) {
@@ -168,12 +173,12 @@ export class StreamSession {
     const longest = this.manifest.beyond === 'continues' ? null : this.manifest.max_frames;
     if (longest !== null && this.total() > longest) {
       this.pushed.set(name, before);
-      throw new GraphcError(`a stream of more than ${longest} frames`);
+      throw new GraphcError(`a stream of more than ${longest} frames; this model is bounded; reset() earlier`);
     }
     this.waiting.get(name).put(value, 0, frames, frames);
   }
 
-  /** Chunks that the next call can take. */
+  /** The number of chunks that the next call can take. */
   chunks_ready() {
     const whole = (port) => Math.floor(this.waiting.get(port.name).count / port.frames);
     return Math.min(this.most, ...this.inputs.filter((port) => !port.fixed).map(whole));
@@ -208,7 +213,7 @@ export class StreamSession {
     }
   }
 
-  /** What waits and surely exists behind so many input frames, by output: its entries and its frames. */
+  /** The waiting frames of each output that certainly exist after total input frames; the end may still cut others. */
   new_frames(total) {
     const found = {};
     for (const port of this.outputs) {
@@ -235,7 +240,7 @@ export class StreamSession {
   }
 }
 
-/** What lies at a URL, or in Node in a file. */
+/** Loads a URL, or in Node a file. */
 async function fetched(url) {
   const local = globalThis.process?.versions?.node && !/^(https?|data|blob):/.test(String(url));
   if (local) {
@@ -251,7 +256,7 @@ async function fetched(url) {
   return answer;
 }
 
-/** Frames of an output, and those behind them. */
+/** Joins frames of an output and the frames that follow them. */
 function joined(port, first, rest) {
   const frames = first.frames + rest.frames;
   const both = new Frames({...port, frames: Math.max(1, frames)});

@@ -1,4 +1,4 @@
-// An AudioWorklet that hands on what it hears: into a ring in shared memory, or block by block where pages have none.
+// An AudioWorklet that passes samples on: through a ring in shared memory, or block by block if the page has none.
 
 import {Ring} from './ring.js';
 

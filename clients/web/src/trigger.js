@@ -1,17 +1,19 @@
-// When scores mean that something was heard.
+// Decides when scores count as a detection.
 
 import {GraphcError} from './manifest.js';
 
 export class Trigger {
   /**
    * @param entry the decoder of a pipeline.manifest.json
-   * @param call_s seconds of a call
+   * @param call_s the duration of a call in seconds
    */
   constructor(entry, call_s) {
     const whole = (value, least) => Number.isInteger(value) && value >= least && value <= 1e6;
     const fits = whole(entry?.place, 0) && whole(entry.smoothing, 1) && whole(entry.patience, 1) && whole(entry.warm_up, 0);
-    if (!fits || !Number.isFinite(entry.threshold) || !(entry.refractory_s >= 0)) throw new GraphcError("the pipeline's decoder is none");
-    if (!(call_s > 0)) throw new GraphcError('nothing says how long a call lasts');
+    if (!fits || !Number.isFinite(entry.threshold) || !(entry.refractory_s >= 0))
+      throw new GraphcError('not the manifest of a pipeline: its decoder is not valid');
+    if (!(call_s > 0))
+      throw new GraphcError("the duration of a frame is not known; set stream.frame_ms in the first stage's spec, and compile again");
     this.entry = entry;
     this.call_s = call_s;
     this.reset();
@@ -25,17 +27,17 @@ export class Trigger {
     this.silent_until = 0;
   }
 
-  /** Seconds from the begin of the stream to the end of the last call. */
+  /** Seconds from the start of the stream to the end of the last call. */
   get seconds() {
     return this.calls * this.call_s;
   }
 
-  /** The mean of the last scores. */
+  /** The mean of the last scores; those before the first count as 0. */
   get level() {
     return this.last.reduce((sum, one) => sum + one, 0) / this.entry.smoothing;
   }
 
-  /** Takes the score of the next call; says whether it means something. */
+  /** Takes the score of the next call. Returns whether it is a detection. */
   heard(score) {
     this.last.push(this.calls < this.entry.warm_up ? 0 : score);
     if (this.last.length > this.entry.smoothing) this.last.shift();
@@ -47,13 +49,13 @@ export class Trigger {
   }
 }
 
-/** Reads the manifest of a pipeline, and where its joined model's manifest lies. */
+/** Reads the manifest of a pipeline, and adds the URL of its joined model's manifest. */
 export function readPipeline(text, url) {
   let data;
   try {
     data = typeof text === 'string' ? JSON.parse(text) : text;
   } catch {
-    throw new GraphcError('the manifest of the pipeline is no JSON');
+    throw new GraphcError('not the manifest of a pipeline: it is not JSON');
   }
   const model = data?.format === 'graphc.pipeline/1' ? data.model : null;
   if (typeof model !== 'string' || /[/\\]/.test(model) || !model.endsWith('.onnx')) throw new GraphcError('not the manifest of a pipeline');

@@ -1,7 +1,7 @@
-// The worker beside a page: reads samples, makes calls, posts what is new and how it keeps up.
+// The worker of a page: reads samples, makes the calls, and posts the new outputs and how well it keeps up.
 //
-// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples}, {kind: 'end'}, and
-// posts {kind: 'open', …}, {kind: 'output', outputs, levels, spectra, stats}, {kind: 'stopped', reason}, {kind: 'done'}.
+// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples} and {kind: 'end'}.
+// It posts {kind: 'open', …}, {kind: 'output', outputs, levels, spectra, stats}, {kind: 'stopped', reason} and {kind: 'done'}.
 
 import {GraphcError} from './manifest.js';
 import {Ring} from './ring.js';
@@ -20,7 +20,8 @@ class Live {
     this.behind = behind;
     this.most = Math.ceil(most_s * rate);
     this.port = session.inputs.find((port) => !port.fixed);
-    if (this.port.width !== 1) throw new GraphcError(`'${this.port.name}' takes frames of ${this.port.width} numbers, not samples`);
+    if (this.port.width !== 1)
+      throw new GraphcError(`'${this.port.name}' takes features of ${this.port.width} numbers, not samples`);
     this.block = new Float32Array(this.port.frames * session.most);
     this.stats = {calls: 0, busy_ms: 0, heard_s: 0, dropped: 0, lost: 0, behind_s: 0};
     this.found = [];
@@ -51,11 +52,12 @@ class Live {
     }
   }
 
-  /** What to do where more waits than `most_s`: drop the oldest, stop, or wait for better times. */
+  /** If more than `most_s` seconds are waiting: drop the oldest samples, stop, or do nothing, as `behind` says. */
   keep_up() {
     const over = this.ring.waiting - this.most;
     if (over <= 0 || this.ended || this.behind === 'wait') return;
-    if (this.behind === 'stop') throw new GraphcError(`the device is ${(this.ring.waiting / this.rate).toFixed(2)} s behind`);
+    if (this.behind === 'stop')
+      throw new GraphcError(`the device does not keep up: ${(this.ring.waiting / this.rate).toFixed(2)} s waited`);
     this.stats.dropped += this.ring.read(new Float32Array(over));
   }
 
@@ -75,8 +77,8 @@ class Live {
     if (now - this.posted > POST_MS) this.post();
   }
 
-  /** Says what is new since the last word: outputs of every call, the mean square of what each one heard, and
-   *  the spectra of that. */
+  /** Posts what is new since the last post: the outputs of every call, the mean square of its samples, and their
+   *  spectra. */
   post() {
     if (!this.found.length) return;
     this.posted = performance.now();

@@ -13,6 +13,7 @@ from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from graphc.ir.weights.weight_files import ROOT, beside_root, has_kept
+from graphc.system.freed_memory import trim_freed_memory
 from graphc_runtime.errors import ModelError, RunError, first_line
 from graphc_runtime.ort_model import PROVIDERS, OrtModel, Runs, session_options
 
@@ -88,6 +89,7 @@ class Session(OrtModel):
         if isinstance(model, Path):
             return ort.InferenceSession(str(model), options, providers=PROVIDERS)
         if has_kept(model):
+            trim_freed_memory()
             options.add_session_config_entry(FOLDER_OF_WEIGHTS, ROOT)
             options.enable_cpu_mem_arena = options.enable_mem_pattern = False
             model = beside_root(model)

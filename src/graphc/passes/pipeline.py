@@ -26,11 +26,8 @@ from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
 from graphc.validate.compare import Difference, fitting
-from graphc.validate.run import (
-    StateSensitivity,
-    ValidationStream,
-    sight_of,
-)
+from graphc.validate.run import ValidationStream
+from graphc.validate.sensitivity import StateSensitivity, sight_of
 from graphc_runtime.errors import GraphcError, ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES
 

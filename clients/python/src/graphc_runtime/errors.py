@@ -57,7 +57,6 @@ class RunError(Exception):
         custom = "load the library of its custom ops: --op-library FILE, or graphc.load_op_library"
         return custom if "is not a registered function/op" in str(self) else None
 
-
     @property
     def out_of_memory(self) -> bool:
         """Whether memory did not suffice."""

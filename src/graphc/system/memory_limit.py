@@ -1,0 +1,24 @@
+"""Keeps a process within the memory that the machine has free."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+MEMORY, OWN_SIZE = Path("/proc/meminfo"), Path("/proc/self/statm")
+
+
+def stay_in_free_memory(processes: int) -> None:
+    """Limits this process to its part of the free memory, which so many processes share.
+
+    An allocation beyond it fails, where the machine would otherwise end some process. Where the system does not tell
+    how much is free (proc(5)), nothing is limited.
+    """
+    if not MEMORY.is_file():
+        return
+    told = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
+    free = 1024 * int(told["MemAvailable"].split()[0])
+    own = resource.getpagesize() * int(OWN_SIZE.read_text().split()[0])
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = own + free // processes
+    resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
