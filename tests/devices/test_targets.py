@@ -386,6 +386,7 @@ def test_the_command_line_adds_a_target(tmp_path: Path) -> None:
     assert "ort" in wrong.stderr
 
 
+@pytest.mark.nightly
 def test_targets_are_timed_in_turns(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, "lstm_tagger.torchscript", "[ort]")
     assert command("compile", spec).returncode == 0

@@ -25,7 +25,7 @@ INPUTS = {
     "vibevoice": {"wave": InputSpec(axis=2)},
     "voxtral": {"features": InputSpec(axis=2)},
 }
-AT_NIGHT = ("nemotron", "nemotron_padded", "encodec", "speechbrain")
+AT_NIGHT = ("nemotron", "nemotron_padded", "encodec", "mimi", "speechbrain", "voxtral")
 FIRST_FRAMES_ONLY = {"nemotron": 3}
 
 

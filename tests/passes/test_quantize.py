@@ -119,6 +119,7 @@ def test_ranges_by_every_method() -> None:
     assert chosen_range(Histogram.empty(0.0, 0.0), "mse", 99.9) == Range(0.0, 0.0)
 
 
+@pytest.mark.nightly
 def test_dynamic_scales_depend_on_the_chunk_and_it_is_said(tmp_path: Path) -> None:
     ratios = []
     for chunk in (16, 64):

@@ -62,7 +62,7 @@ def test_thresholds_are_equal_or_refused(seed: int) -> None:
     assert verdict.kind != "wrong", verdict.detail
 
 
-@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+@pytest.mark.parametrize("target", [pytest.param("onnx", marks=pytest.mark.nightly), "onnxruntime"])
 def test_random_networks_stay_equal_when_fused(target: str) -> None:
     for seed in range(150 if NIGHT else 2):
         for draw in (draw_network, draw_attention_network):
