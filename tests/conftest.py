@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -55,6 +55,16 @@ settings.load_profile(os.environ.get("GRAPHC_PROFILE", "default"))
 @pytest.fixture
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def dask_address() -> Iterator[str]:
+    """A Dask cluster of one worker with two threads, where Dask is installed."""
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'graphc[dask]'")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        yield cluster.scheduler_address
 
 
 def by_turns(names: Iterable[str], turn: int, share: int = 1) -> list[pytest.ParameterSet]:

@@ -121,12 +121,8 @@ def test_where_none_can_be_compared_the_first_reason_is_said(compiled: Path) -> 
 
 
 @pytest.mark.nightly
-def test_a_dask_cluster(compiled: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'graphc[dask]'")
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-    ) as cluster:
-        assert validated(compiled, "--dask", cluster.scheduler_address) == validated(compiled)
+def test_a_dask_cluster(compiled: Path, dask_address: str) -> None:
+    assert validated(compiled, "--dask", dask_address) == validated(compiled)
 
 
 @pytest.mark.parametrize(("files", "slots"), [(1, 1), (7, 2), (1000, 3), (3, 100)])

@@ -243,12 +243,8 @@ def test_axes_hold_their_values(values: list[float]) -> None:
 
 
 @pytest.mark.nightly
-def test_a_dask_cluster(folder: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'graphc[dask]'")
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-    ) as cluster:
-        found = swept(folder, "--dask", cluster.scheduler_address)
+def test_a_dask_cluster(folder: Path, dask_address: str) -> None:
+    found = swept(folder, "--dask", dask_address)
     assert found["trials"] == 4
 
 

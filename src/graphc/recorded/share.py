@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Recorded:
     file: str
     frames: int = 0
     whole: int = 0
-    outputs: tuple[Difference, ...] = field(default=())
+    outputs: tuple[Difference, ...] = ()
     refused: str = ""
 
     @property
