@@ -40,6 +40,7 @@ ORDER = (
     "target_api",
     "diagnose",
     "build",
+    "client_projects",
     "pipelines",
     "engines",
     "recorded",

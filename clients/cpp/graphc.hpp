@@ -442,10 +442,10 @@ inline bool first_value(const State& state, const std::string& folder, std::vect
 
 // ------------------------------------------------------------------------------------------------------- backends
 
-// Memory that a runtime reads or writes, aligned to 64 bytes.
+// Memory that a runtime reads or writes, aligned to 64 bytes. Some kernels read a few bytes past the end: they are there.
 class Memory {
  public:
-  explicit Memory(size_t bytes = 0) : raw_(bytes + kAlign, 0), bytes_(bytes) {}
+  explicit Memory(size_t bytes = 0) : raw_(bytes + 2 * kAlign, 0), bytes_(bytes) {}
   char* data() { return raw_.data() + skipped(); }
   const char* data() const { return raw_.data() + skipped(); }
   size_t bytes() const { return bytes_; }
@@ -476,6 +476,8 @@ class Backend {
   virtual bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) = 0;
   virtual bool run(int turn, std::string& error) = 0;
 };
+
+#ifndef GRAPHC_WITHOUT_ONNXRUNTIME
 
 #ifndef ORT_API_VERSION
 extern "C" const void* OrtGetApiBase();
@@ -596,6 +598,8 @@ class Onnxruntime : public Backend {
     return made;
   }
 };
+
+#endif  // GRAPHC_WITHOUT_ONNXRUNTIME
 
 // --------------------------------------------------------------------------------------------------------- frames
 
@@ -958,9 +962,11 @@ class Stream : private StreamBuffer {
     bool flushed = false;
   };
 
+#ifndef GRAPHC_WITHOUT_ONNXRUNTIME
   bool open(const std::string& path, const Options& options = {}) {
     return open(path, std::make_unique<Onnxruntime>(), options);
   }
+#endif
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
     opened_ = false;

@@ -20,7 +20,9 @@ namespace graphc {
 
 class Batch {
  public:
+#ifndef GRAPHC_WITHOUT_ONNXRUNTIME
   bool open(const std::string& path, int threads = 1) { return open(path, std::make_unique<Onnxruntime>(), threads); }
+#endif
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, int threads = 1) {
     opened_ = false;

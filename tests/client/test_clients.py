@@ -23,6 +23,7 @@ import onnxruntime
 import pytest
 from commands import graphc as command
 from conftest import ROOT
+from onnx import helper
 
 import graphc
 from graphc.discover.init_spec import starter_spec
@@ -98,6 +99,24 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run("cmake", "-S", CLIENTS / "cpp", "-B", folder, *settings)
             run("cmake", "--build", folder, "--target", "streams", "live", "-j", "2")
     return folder / "streams"
+
+
+@pytest.fixture(scope="module")
+def other_runtime(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The program that compares onnxruntime with the runtime of a target."""
+    folder = tmp_path_factory.mktemp("other_runtime")
+
+    @cache
+    def built(target: str) -> Path:
+        module = {"openvino": "openvino", "litert": "ai_edge_litert"}[target]
+        package = Path(str(pytest.importorskip(module, reason=f"pip install 'graphc[{target}]'").__file__)).parent
+        build = folder / target
+        settings = (f"-DONNXRUNTIME={CAPI}", f"-D{target.upper()}={package}")
+        run("cmake", "-S", CLIENTS / "cpp", "-B", build, *settings)
+        run("cmake", "--build", build, "--target", target)
+        return build / target
+
+    return built
 
 
 def table(folder: Path, model: Path) -> list[Path]:
@@ -204,13 +223,48 @@ def test_a_worker_beside_an_audio_thread_gives_all_of_it_and_says_when_it_is_too
 
 @pytest.mark.nightly
 @needs_cmake
-def test_openvino_streams_equal_in_cpp(tmp_path: Path) -> None:
-    openvino = pytest.importorskip("openvino", reason="pip install 'graphc[openvino]'")
-    model = compiled(tmp_path, "conformer_lookahead.torchscript", 16, "}\ntargets: [openvino]\nvalidate: {")
-    folder, package = tmp_path / "build", Path(openvino.__file__).parent
-    run("cmake", "-S", CLIENTS / "cpp", "-B", folder, f"-DONNXRUNTIME={CAPI}", f"-DOPENVINO={package}")
-    run("cmake", "--build", folder, "--target", "openvino")
-    assert "off by" in run(folder / "openvino", model.with_suffix(""))
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("conformer_lookahead.torchscript", ""),
+        ("encoder_decoder.torchscript", ""),
+        ("codec.torchscript", ", inputs: {wave: {axis: 2}}"),
+    ],
+)
+@pytest.mark.parametrize("target", ["openvino", "litert"])
+def test_a_target_streams_equal_in_cpp(
+    other_runtime: Callable[[str], Path], tmp_path: Path, name: str, inputs: str, target: str
+) -> None:
+    model = compiled(tmp_path, name, 16, f"{inputs}}}\ntargets: [{target}]\nvalidate: {{")
+    assert "off by" in run(other_runtime(target), model.with_suffix(""))
+
+
+@pytest.mark.nightly
+@needs_cmake
+def test_litert_moves_the_axes_of_a_port_as_the_manifest_says(
+    other_runtime: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A square chunk through an elementwise model: moving the axes of both ports changes nothing, and of one all."""
+    wave = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, "time", 5])
+    given = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, "time", 5])
+    graph = helper.make_graph([helper.make_node("Tanh", ["x"], ["y"])], "tanh", [wave], [given])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    (tmp_path / "s.yaml").write_text(
+        "version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {chunk: 5}\npasses: [lift_state]\ntargets: [litert]\n"
+    )
+    graphc.compile(tmp_path / "s.yaml")
+    program, manifest = other_runtime("litert"), tmp_path / "out.manifest.json"
+    content = json.loads(manifest.read_text())
+    ports = content["targets"]["litert"]["ports"]
+    for moved, status in ((("x", "y"), 0), (("y",), 1)):
+        for name, port in ports.items():
+            port["permutation"] = [0, 2, 1] if name in moved else None
+        manifest.write_text(json.dumps(content))
+        assert subprocess.run([program, tmp_path / "out"], capture_output=True, check=False).returncode == status
+    ports["y"]["permutation"] = [0, 2, 2]
+    manifest.write_text(json.dumps(content))
+    done = subprocess.run([program, tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert "y: the manifest's permutation is not valid" in done.stdout
 
 
 @pytest.mark.xdist_group("cpp")
@@ -236,6 +290,44 @@ def test_a_project_in_python_runs(tmp_path: Path) -> None:
     again = command("client", tmp_path / "out.onnx", "--language", "python", "-o", folder)
     assert again.returncode == 2
     assert "it exists already" in again.stderr
+
+
+@pytest.mark.nightly
+@needs_cmake
+@pytest.mark.parametrize("target", ["openvino", "litert"])
+def test_a_project_in_cpp_runs_on_a_target_without_onnxruntime(tmp_path: Path, target: str) -> None:
+    model = compiled(
+        tmp_path / "model", "conformer_lookahead.torchscript", 16, f"}}\ntargets: [{target}]\nvalidate: {{"
+    )
+    shown = {}
+    for name, options in (("onnxruntime", ()), (target, ("--target", target))):
+        made = command("client", model, "--language", "cpp", *options, "-o", tmp_path / name)
+        assert made.returncode == 0, made.stderr
+        shown[name] = run("make", "-C", tmp_path / name, "run").splitlines()
+    assert [line for line in shown[target] if "tail" in line] == [
+        line for line in shown["onnxruntime"] if "tail" in line
+    ]
+    assert "onnxruntime" not in run("ldd", tmp_path / target / "build" / "stream")
+
+
+def test_a_project_on_a_target_is_of_its_files_or_refused(tmp_path: Path) -> None:
+    made = compiled(tmp_path, "tcn.torchscript", 16, "}\ntargets: [litert]\nvalidate: {")
+    assert command("client", made, "--language", "python", "--target", "litert", "-o", tmp_path / "app").returncode == 0
+    assert "out.onnx" not in {p.name for p in (tmp_path / "app").iterdir()}
+    assert "y (1, 8, 16)" in run(sys.executable, "stream.py", cwd=tmp_path / "app")
+    refused = {
+        ("web", "litert"): "the client in web does not run on litert; use --language python",
+        ("cpp", "mnn"): "the model was not compiled for the target 'mnn'; its targets: litert; name it",
+    }
+    for (language, target), said in refused.items():
+        done = command("client", made, "--language", language, "--target", target, "-o", tmp_path / language)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert not (tmp_path / language).exists()
+    (tmp_path / "out.litert.tflite").unlink()
+    done = command("client", made, "--language", "cpp", "--target", "litert", "-o", tmp_path / "cpp")
+    assert done.returncode == 2
+    assert "the target's file out.litert.tflite is not beside it; compile again" in done.stderr
 
 
 def test_a_file_streams_in_the_terminal_by_one_command(tmp_path: Path) -> None:

@@ -1,0 +1,234 @@
+// Runs a model that graphc converted for LiteRT, in a graphc::Stream. Link with LiteRT's shared library (2.2 or newer), for
+// example libLiteRt.so of the Python package ai-edge-litert; its headers are not needed.
+//
+//   stream.open("tagger.litert.tflite", std::make_unique<graphc::LiteRt>());
+//
+// The manifest is read from tagger.manifest.json beside it.
+
+#ifndef GRAPHC_LITERT_HPP
+#define GRAPHC_LITERT_HPP
+
+#include "graphc.hpp"
+
+#ifndef ODML_LITERT_LITERT_C_LITERT_COMMON_H_
+
+// The part of LiteRT's C API that is used here (https://github.com/google-ai-edge/LiteRT, litert/c). All functions but those
+// that destroy return a status; 0: done.
+extern "C" {
+struct LiteRtRankedTensorType {
+  int element;
+  unsigned rank_and_strides;
+  int32_t dimensions[8];
+  uint32_t strides[8];
+};
+int LiteRtCreateEnvironment(int count, const void* options, void** environment);
+int LiteRtCreateOptions(void** options);
+int LiteRtSetOptionsHardwareAccelerators(void* options, int accelerators);
+int LiteRtCreateOpaqueOptions(const char* name, void* payload, void (*destroy)(void*), void** options);
+int LiteRtAddOpaqueOptions(void* options, void* opaque);
+int LiteRtCreateModelFromFile(void* environment, const char* path, void** model);
+int LiteRtCreateCompiledModel(void* environment, void* model, void* options, void** compiled);
+int LiteRtGetModelSignature(void* model, size_t index, void** signature);
+int LiteRtGetNumSignatureInputs(void* signature, size_t* count);
+int LiteRtGetNumSignatureOutputs(void* signature, size_t* count);
+int LiteRtGetSignatureInputName(void* signature, size_t index, const char** name);
+int LiteRtGetSignatureOutputName(void* signature, size_t index, const char** name);
+int LiteRtGetSignatureInputTensorByIndex(void* signature, size_t index, void** tensor);
+int LiteRtGetSignatureOutputTensorByIndex(void* signature, size_t index, void** tensor);
+int LiteRtGetRankedTensorType(void* tensor, LiteRtRankedTensorType* type);
+int LiteRtCreateTensorBufferFromHostMemory(const LiteRtRankedTensorType* type, void* data, size_t bytes, void (*destroy)(void*),
+                                           void** buffer);
+int LiteRtRunCompiledModel(void* compiled, size_t signature, size_t inputs, void** in, size_t outputs, void** out);
+void LiteRtDestroyTensorBuffer(void* buffer);
+void LiteRtDestroyCompiledModel(void* compiled);
+void LiteRtDestroyModel(void* model);
+void LiteRtDestroyOptions(void* options);
+void LiteRtDestroyEnvironment(void* environment);
+}
+
+#endif
+
+namespace graphc {
+
+class LiteRt : public Backend {
+ public:
+  LiteRt() = default;
+  LiteRt(const LiteRt&) = delete;
+  LiteRt& operator=(const LiteRt&) = delete;
+
+  ~LiteRt() override {
+    for (Turn& turn : turns_)
+      for (std::vector<void*>* side : {&turn.inputs, &turn.outputs})
+        for (void* buffer : *side)
+          if (buffer != nullptr) LiteRtDestroyTensorBuffer(buffer);
+    if (compiled_ != nullptr) LiteRtDestroyCompiledModel(compiled_);
+    if (model_ != nullptr) LiteRtDestroyModel(model_);
+    if (options_ != nullptr) LiteRtDestroyOptions(options_);
+    if (environment_ != nullptr) LiteRtDestroyEnvironment(environment_);
+  }
+
+  bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
+    static const std::string kSuffix = ".litert.tflite";
+    if (path.size() <= kSuffix.size() || path.compare(path.size() - kSuffix.size(), kSuffix.size(), kSuffix) != 0)
+      return error = path + ": expected a file named STEM.litert.tflite", false;
+    const std::string beside = path.substr(0, path.size() - kSuffix.size()) + ".manifest.json";
+    std::vector<char> text;
+    if (!read_file(beside, text)) return error = beside + ": the manifest cannot be read", false;
+    manifest.assign(text.begin(), text.end());
+    if (!read_layouts(manifest)) return error = beside + ": the manifest does not name the ports of LiteRT's file", false;
+    return done(LiteRtCreateEnvironment(0, nullptr, &environment_), "no environment can be created", error) &&
+           options(threads, error) &&
+           done(LiteRtCreateModelFromFile(environment_, path.c_str(), &model_), path + ": the file cannot be read", error) &&
+           done(LiteRtCreateCompiledModel(environment_, model_, options_, &compiled_), path + ": LiteRT does not take the model", error) &&
+           done(LiteRtGetModelSignature(model_, 0, &signature_), path + ": the model has no signature", error);
+  }
+
+  bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
+    if (turn >= kTurns) return error = "the calls of a converted model have one size; do not set catch_up", false;
+    Turn& made = turns_[turn];
+    size_t taken = 0, given = 0;
+    if (!done(LiteRtGetNumSignatureInputs(signature_, &taken), "the model's inputs cannot be counted", error) ||
+        !done(LiteRtGetNumSignatureOutputs(signature_, &given), "the model's outputs cannot be counted", error))
+      return false;
+    if (taken > inputs.size() || given != outputs.size()) return error = "the file has other ports than its manifest", false;
+    made.inputs.assign(taken, nullptr), made.outputs.assign(given, nullptr);
+    for (size_t i = 0; i < taken; ++i)
+      if (!attach(made, true, i, inputs, error)) return false;
+    for (size_t i = 0; i < given; ++i)
+      if (!attach(made, false, i, outputs, error)) return false;
+    return true;
+  }
+
+  bool run(int turn, std::string& error) override {
+    Turn& now = turns_[turn];
+    for (const Move& move : now.before) move.copy();
+    const int status =
+        LiteRtRunCompiledModel(compiled_, 0, now.inputs.size(), now.inputs.data(), now.outputs.size(), now.outputs.data());
+    if (!done(status, "the call failed", error)) return false;
+    for (const Move& move : now.after) move.copy();
+    return true;
+  }
+
+ private:
+  static constexpr int kTurns = 2, kCpu = 1;
+
+  // A port of the file: axis a of its value is axis order[a] of the ONNX model's.
+  struct Layout {
+    std::string name, dtype;
+    std::vector<size_t> order;
+    bool as_it_is = true;  // the bytes of the ONNX model's value will do
+  };
+
+  // Copies a value between the model's order of axes and the file's: element i of the file is element places[i] of the model.
+  struct Move {
+    char *model, *file;
+    size_t bytes;
+    std::vector<size_t> places;
+    bool to_file;
+    void copy() const {
+      for (size_t i = 0; i < places.size(); ++i) {
+        char *of_file = file + i * bytes, *of_model = model + places[i] * bytes;
+        std::memcpy(to_file ? of_file : of_model, to_file ? of_model : of_file, bytes);
+      }
+    }
+  };
+
+  struct Turn {
+    std::vector<void*> inputs, outputs;
+    std::vector<Move> before, after;
+    std::vector<Memory> moved;
+  };
+
+  void *environment_ = nullptr, *options_ = nullptr, *model_ = nullptr, *compiled_ = nullptr, *signature_ = nullptr;
+  std::map<std::string, Layout> layouts_;
+  Turn turns_[kTurns];
+
+  static bool done(int status, const std::string& what, std::string& error) {
+    if (status == 0) return true;
+    error = what + " (LiteRT's status " + std::to_string(status) + ")";
+    return false;
+  }
+
+  // The CPU, with so many threads; LiteRT reads the number from TOML.
+  bool options(int threads, std::string& error) {
+    const std::string text = "num_threads = " + std::to_string(threads) + "\n";
+    char* payload = static_cast<char*>(std::malloc(text.size() + 1));
+    if (payload == nullptr) return error = "no memory", false;
+    std::memcpy(payload, text.c_str(), text.size() + 1);
+    void* cpu = nullptr;
+    return done(LiteRtCreateOptions(&options_), "no options can be created", error) &&
+           done(LiteRtSetOptionsHardwareAccelerators(options_, kCpu), "LiteRT has no CPU kernels", error) &&
+           done(LiteRtCreateOpaqueOptions("xnnpack", payload, std::free, &cpu), "the number of threads cannot be set", error) &&
+           done(LiteRtAddOpaqueOptions(options_, cpu), "the number of threads cannot be set", error);
+  }
+
+  // A state stays in the order of the file, from call to call. Only a first value that is not one repeated number forces a copy.
+  bool read_layouts(const std::string& text) {
+    json::Value root;
+    if (!json::Reader(text.data(), text.data() + text.size()).read(root)) return false;
+    const json::Value& ports = root["targets"]["litert"]["ports"];
+    for (const auto& [name, port] : ports.fields) {
+      Layout made;
+      made.name = port["name"].text;
+      made.dtype = port["dtype"].text;
+      for (const json::Value& axis : port["permutation"].items) made.order.push_back(static_cast<size_t>(axis.integer()));
+      made.as_it_is = made.order.empty();
+      layouts_[name] = made;
+    }
+    for (const json::Value& state : root["states"].items)
+      if (state["init"]["file"].text.empty())
+        for (const char* side : {"input", "output"}) layouts_[state[side].text].as_it_is = true;
+    return !ports.fields.empty();
+  }
+
+  // Binds one port of the signature to the memory of the value that has its name.
+  bool attach(Turn& turn, bool input, size_t index, const std::vector<Bound>& ports, std::string& error) {
+    const char* name = "";
+    void* tensor = nullptr;
+    LiteRtRankedTensorType type{};
+    if (!done((input ? LiteRtGetSignatureInputName : LiteRtGetSignatureOutputName)(signature_, index, &name), "a port has no name", error) ||
+        !done((input ? LiteRtGetSignatureInputTensorByIndex : LiteRtGetSignatureOutputTensorByIndex)(signature_, index, &tensor),
+              std::string(name) + ": the port has no tensor", error) ||
+        !done(LiteRtGetRankedTensorType(tensor, &type), std::string(name) + ": the port has no shape", error))
+      return false;
+    for (const Bound& port : ports) {
+      const auto known = layouts_.find(port.name);
+      if (known == layouts_.end() || known->second.name != name) continue;
+      if (known->second.dtype != port.type->name)
+        return error = std::string(port.name) + ": LiteRT's file holds " + known->second.dtype + ", and the model " + port.type->name, false;
+      char* data = port.data;
+      if (!known->second.as_it_is && !move(turn, input, port, known->second.order, data))
+        return error = std::string(port.name) + ": the manifest's permutation is not valid", false;
+      return done(LiteRtCreateTensorBufferFromHostMemory(&type, data, port.bytes, nullptr, &(input ? turn.inputs : turn.outputs)[index]),
+                  std::string(port.name) + ": LiteRT does not take its memory", error);
+    }
+    return error = std::string("the manifest does not name the port ") + name + " of LiteRT's file", false;
+  }
+
+  // Gives a port memory of its own, in the order of the file, and plans the copy.
+  static bool move(Turn& turn, bool input, const Bound& port, const std::vector<size_t>& order, char*& data) {
+    const std::vector<int64_t>& shape = *port.shape;
+    std::vector<size_t> steps(shape.size(), 1), sizes, strides;
+    std::vector<bool> seen(shape.size(), false);
+    if (order.size() != shape.size()) return false;
+    for (size_t axis = shape.size(); axis-- > 1;) steps[axis - 1] = steps[axis] * static_cast<size_t>(shape[axis]);
+    for (size_t axis : order) {
+      if (axis >= shape.size() || seen[axis]) return false;
+      seen[axis] = true;
+      sizes.push_back(static_cast<size_t>(shape[axis])), strides.push_back(steps[axis]);
+    }
+    std::vector<size_t> places(port.bytes / port.type->bytes, 0);
+    for (size_t i = 0; i < places.size(); ++i) {
+      size_t rest = i;
+      for (size_t axis = sizes.size(); axis-- > 0; rest /= sizes[axis]) places[i] += rest % sizes[axis] * strides[axis];
+    }
+    turn.moved.emplace_back(port.bytes);
+    data = turn.moved.back().data();
+    (input ? turn.before : turn.after).push_back({port.data, data, port.type->bytes, std::move(places), input});
+    return true;
+  }
+};
+
+}  // namespace graphc
+
+#endif  // GRAPHC_LITERT_HPP
