@@ -183,14 +183,19 @@ struct Type {
   size_t bytes;
 };
 
-inline const Type* type_named(const std::string& name) {
+template <typename Wanted>
+const Type* type_where(const Wanted& wanted) {
   static const Type types[] = {{"float32", 1, 4}, {"uint8", 2, 1},    {"int8", 3, 1},     {"uint16", 4, 2},
                                {"int16", 5, 2},   {"int32", 6, 4},    {"int64", 7, 8},    {"bool", 9, 1},
                                {"float16", 10, 2}, {"float64", 11, 8}, {"uint32", 12, 4},  {"uint64", 13, 8},
                                {"bfloat16", 16, 2}};
   for (const Type& type : types)
-    if (name == type.name) return &type;
+    if (wanted(type)) return &type;
   return nullptr;
+}
+
+inline const Type* type_named(const std::string& name) {
+  return type_where([&](const Type& type) { return name == type.name; });
 }
 
 // One step of the formula of the offline length: floor((mul * T + add) / div), never below 0.
@@ -258,6 +263,11 @@ struct Manifest {
     json::Value root;
     if (!json::Reader(text.data(), text.data() + text.size()).read(root))
       return error = "not a manifest of graphc: it is not JSON", false;
+    return take(root, multiple, error);
+  }
+
+  // The same for a manifest that stands in another file.
+  bool take(const json::Value& root, int64_t multiple, std::string& error) {
     if (root["format"].text != "graphc.manifest/1") return error = "not a manifest of graphc", false;
     any_size = root["chunk"].is_null();
     chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
@@ -503,6 +513,22 @@ class Onnxruntime : public Backend {
   }
 
   bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
+    void* metadata = nullptr;
+    char* text = nullptr;
+    const bool opened = open_model(path, threads, error) &&
+        done(call<void*, void**>(kSessionGetModelMetadata)(session_, &metadata), error) &&
+        done(call<void*, void*, const char*, char**>(kModelMetadataLookupCustomMetadataMap)(
+                 metadata, allocator_, "graphc.manifest", &text), error);
+    if (text != nullptr) manifest = text, call<void*, void*>(kAllocatorFree)(allocator_, text);
+    release(kReleaseModelMetadata, metadata);
+    if (opened && manifest.empty())
+      return error = path + ": not a model compiled by graphc: it holds no manifest; "
+                            "compile it, and give the output: graphc compile SPEC", false;
+    return opened;
+  }
+
+  // Opens any model, also one without a manifest.
+  bool open_model(const std::string& path, int threads, std::string& error) {
     struct Base {
       const void* const* (*api)(uint32_t version);
       const char* (*version)();
@@ -510,27 +536,50 @@ class Onnxruntime : public Backend {
     const auto* base = reinterpret_cast<const Base*>(OrtGetApiBase());
     api_ = base->api(kVersion);
     if (api_ == nullptr) return error = "onnxruntime is older than 1.14", false;
-    void *allocator = nullptr, *metadata = nullptr;
-    char* text = nullptr;
-    const bool opened =
-        done(call<int, const char*, void**>(kCreateEnv)(kErrors, "graphc", &env_), error) &&
-        done(call<void*>(kDisableTelemetryEvents)(env_), error) &&
-        done(call<void**>(kCreateSessionOptions)(&options_), error) &&
-        done(call<void*, int>(kSetIntraOpNumThreads)(options_, threads), error) &&
-        done(call<void*, const char*, const char*>(kAddSessionConfigEntry)(
-                 options_, "session.intra_op.allow_spinning", threads > 1 ? "1" : "0"), error) &&
-        done(create_session(path), error) && done(call<void**>(kCreateRunOptions)(&run_options_), error) &&
-        done(call<int, int, void**>(kCreateCpuMemoryInfo)(kDevice, kDefault, &memory_), error) &&
-        done(call<void**>(kGetAllocatorWithDefaultOptions)(&allocator), error) &&
-        done(call<void*, void**>(kSessionGetModelMetadata)(session_, &metadata), error) &&
-        done(call<void*, void*, const char*, char**>(kModelMetadataLookupCustomMetadataMap)(
-                 metadata, allocator, "graphc.manifest", &text), error);
-    if (text != nullptr) manifest = text, call<void*, void*>(kAllocatorFree)(allocator, text);
-    release(kReleaseModelMetadata, metadata);
-    if (opened && manifest.empty())
-      return error = path + ": not a model compiled by graphc: it holds no manifest; "
-                            "compile it, and give the output: graphc compile SPEC", false;
-    return opened;
+    return done(call<int, const char*, void**>(kCreateEnv)(kErrors, "graphc", &env_), error) &&
+           done(call<void*>(kDisableTelemetryEvents)(env_), error) &&
+           done(call<void**>(kCreateSessionOptions)(&options_), error) &&
+           done(call<void*, int>(kSetIntraOpNumThreads)(options_, threads), error) &&
+           done(call<void*, const char*, const char*>(kAddSessionConfigEntry)(
+                    options_, "session.intra_op.allow_spinning", threads > 1 ? "1" : "0"), error) &&
+           done(create_session(path), error) && done(call<void**>(kCreateRunOptions)(&run_options_), error) &&
+           done(call<int, int, void**>(kCreateCpuMemoryInfo)(kDevice, kDefault, &memory_), error) &&
+           done(call<void**>(kGetAllocatorWithDefaultOptions)(&allocator_), error);
+  }
+
+  // A port as the model declares it. A size that is not known is -1.
+  struct Declared {
+    std::string name;
+    const Type* type = nullptr;
+    std::vector<int64_t> shape;
+  };
+
+  bool declared(bool inputs, std::vector<Declared>& ports, std::string& error) const {
+    size_t count = 0;
+    if (!done(call<void*, size_t*>(inputs ? kSessionGetInputCount : kSessionGetOutputCount)(session_, &count), error)) return false;
+    ports.assign(count, Declared());
+    for (size_t i = 0; i < count; ++i) {
+      char* name = nullptr;
+      void* info = nullptr;
+      const void* tensor = nullptr;
+      int type = 0;
+      size_t rank = 0;
+      bool read =
+          done(call<void*, size_t, void*, char**>(inputs ? kSessionGetInputName : kSessionGetOutputName)(session_, i, allocator_, &name), error) &&
+          done(call<void*, size_t, void**>(inputs ? kSessionGetInputTypeInfo : kSessionGetOutputTypeInfo)(session_, i, &info), error) &&
+          done(call<void*, const void**>(kCastTypeInfoToTensorInfo)(info, &tensor), error);
+      if (name != nullptr) ports[i].name = name, call<void*, void*>(kAllocatorFree)(allocator_, name);
+      if (read && tensor != nullptr) {
+        read = done(call<const void*, int*>(kGetTensorElementType)(tensor, &type), error) &&
+               done(call<const void*, size_t*>(kGetDimensionsCount)(tensor, &rank), error);
+        ports[i].shape.resize(rank);
+        read = read && done(call<const void*, int64_t*, size_t>(kGetDimensions)(tensor, ports[i].shape.data(), rank), error);
+        ports[i].type = type_where([type](const Type& known) { return known.onnx == type; });
+      }
+      release(kReleaseTypeInfo, info);
+      if (!read) return false;
+    }
+    return true;
   }
 
   bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
@@ -552,15 +601,18 @@ class Onnxruntime : public Backend {
   static constexpr int kErrors = 3, kDevice = 0, kDefault = 0;
   enum Place : size_t {
     kGetErrorMessage = 2, kCreateEnv = 3, kDisableTelemetryEvents = 6, kCreateSession = 7, kCreateSessionOptions = 10,
-    kSetIntraOpNumThreads = 24, kCreateRunOptions = 39, kCreateTensorWithDataAsOrtValue = 49, kCreateCpuMemoryInfo = 69,
+    kSetIntraOpNumThreads = 24, kSessionGetInputCount = 30, kSessionGetOutputCount = 31, kSessionGetInputTypeInfo = 33,
+    kSessionGetOutputTypeInfo = 34, kSessionGetInputName = 36, kSessionGetOutputName = 37, kCreateRunOptions = 39,
+    kCreateTensorWithDataAsOrtValue = 49, kCastTypeInfoToTensorInfo = 55, kGetTensorElementType = 60,
+    kGetDimensionsCount = 61, kGetDimensions = 62, kCreateCpuMemoryInfo = 69,
     kAllocatorFree = 76, kGetAllocatorWithDefaultOptions = 78, kReleaseEnv = 92, kReleaseStatus = 93,
     kReleaseMemoryInfo = 94, kReleaseSession = 95, kReleaseValue = 96, kReleaseRunOptions = 97,
-    kReleaseSessionOptions = 100, kSessionGetModelMetadata = 111, kModelMetadataLookupCustomMetadataMap = 116,
+    kReleaseTypeInfo = 98, kReleaseSessionOptions = 100, kSessionGetModelMetadata = 111, kModelMetadataLookupCustomMetadataMap = 116,
     kReleaseModelMetadata = 118, kAddSessionConfigEntry = 130, kRunWithBinding = 133, kCreateIoBinding = 134,
     kReleaseIoBinding = 135, kBindInput = 136, kBindOutput = 137
   };
   const void* const* api_ = nullptr;
-  void *env_ = nullptr, *options_ = nullptr, *session_ = nullptr, *memory_ = nullptr, *run_options_ = nullptr;
+  void *env_ = nullptr, *options_ = nullptr, *session_ = nullptr, *memory_ = nullptr, *run_options_ = nullptr, *allocator_ = nullptr;
   void* bindings_[4] = {nullptr, nullptr, nullptr, nullptr};
   std::vector<void*> values_;
 

@@ -1,4 +1,4 @@
-// Runs a pipeline that ends in a trigger: samples in, events out. Needs graphc.hpp beside it.
+// Runs a pipeline that ends in a trigger: samples in, events out. Needs graphc.hpp and graphc_pipeline.hpp beside it.
 //
 //   graphc::Pipeline pipeline;
 //   if (!pipeline.open("alexa")) …pipeline.error()…          // the folder that holds pipeline.manifest.json
@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "graphc.hpp"
+#include "graphc_pipeline.hpp"
 
 namespace graphc {
 
@@ -32,8 +32,8 @@ class Trigger {
     threshold_ = entry["threshold"].number;
     refractory_s_ = entry["refractory_s"].number;
     const bool numbers = entry["threshold"].kind == json::Value::Kind::number && entry["refractory_s"].kind == json::Value::Kind::number;
-    if (output.empty() || !numbers || !(refractory_s_ >= 0 && refractory_s_ <= 1e9) || !whole(entry["place"], 0, first) ||
-        !whole(entry["smoothing"], 1, smoothing) || !whole(entry["patience"], 1, patience_) || !whole(entry["warm_up"], 0, warm_up_))
+    if (output.empty() || !numbers || !(refractory_s_ >= 0 && refractory_s_ <= 1e9) || !whole(entry["place"], 0, kMost, first) ||
+        !whole(entry["smoothing"], 1, kMost, smoothing) || !whole(entry["patience"], 1, kMost, patience_) || !whole(entry["warm_up"], 0, kMost, warm_up_))
       return error = "not the manifest of a pipeline: its decoder is not valid", false;
     if (!(call_s > 0))
       return error = "the duration of a frame is not known; "
@@ -66,36 +66,23 @@ class Trigger {
   }
 
  private:
+  static constexpr int64_t kMost = 1000000;
   std::vector<double> last_;
   double threshold_ = 0, refractory_s_ = 0, call_s_ = 0, silent_until_ = 0;
   int64_t patience_ = 1, warm_up_ = 0, calls_ = 0, reached_ = 0;
-
-  static bool whole(const json::Value& value, int64_t least, int64_t& number) {
-    if (value.kind != json::Value::Kind::number || !(value.number >= static_cast<double>(least) && value.number <= 1e6)) return false;
-    number = value.integer();
-    return static_cast<double>(number) == value.number;
-  }
 };
 
 class Pipeline {
  public:
   // Opens the folder of a pipeline.
   bool open(const std::string& folder, const Options& options = {}) {
-    std::vector<char> text;
-    json::Value root;
-    const std::string base = folder.empty() || folder.back() == '/' ? folder : folder + "/";
-    if (!read_file(base + "pipeline.manifest.json", text))
-      return error_ = base + "pipeline.manifest.json: the manifest of the pipeline cannot be read; "
-                             "compile it: graphc compile PIPELINE.yaml", false;
-    if (!json::Reader(text.data(), text.data() + text.size()).read(root) || root["format"].text != "graphc.pipeline/1")
-      return error_ = "not the manifest of a pipeline", false;
-    if (root["kind"].text != "trigger") return error_ = "the pipeline does not end in a trigger", false;
-    const std::string& model = root["model"].text;
-    if (model.empty() || model.find_first_of("/\\") != std::string::npos) return error_ = "it names a model outside its folder", false;
-    if (!stream_.open(base + model, options)) return error_ = stream_.error(), false;
-    name_ = model.substr(0, model.rfind('.'));
+    PipelineFolder read;
+    if (!read.read(folder, error_)) return false;
+    if (read.manifest["kind"].text != "trigger") return error_ = "the pipeline does not end in a trigger", false;
+    if (!stream_.open(read.path + read.model, options)) return error_ = stream_.error(), false;
+    name_ = read.name();
     const Manifest& manifest = stream_.manifest();
-    if (!trigger_.parse(root["decoder"], static_cast<double>(manifest.chunk) * manifest.frame_ms / 1000, error_)) return false;
+    if (!trigger_.parse(read.decoder(), static_cast<double>(manifest.chunk) * manifest.frame_ms / 1000, error_)) return false;
     scores_ = stream_.output(trigger_.output);
     if (scores_ == nullptr || std::string(scores_->port().type->name) != "float32" ||
         trigger_.place >= scores_->frame_bytes() / sizeof(float))

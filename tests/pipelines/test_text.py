@@ -15,6 +15,7 @@ from commands import graphc as command
 from conftest import ROOT
 from one_error import one_line
 from tests.front_ends.cases import references
+from tests.pipelines.text_cases import MODELS, compile_examples, compile_joiner_with_predictor
 
 import graphc
 from graphc.errors import SpecError
@@ -29,8 +30,6 @@ from graphc_runtime.pipeline.ctc import GreedyCtc
 from graphc_runtime.pipeline.manifest import CtcEntry
 from graphc_runtime.pipeline.text import Utterance, text_of
 
-EXAMPLES = ROOT / "examples" / "pipelines"
-MODELS = ROOT / "examples" / "models"
 BY_DAY, BY_NIGHT = 12, 200
 BLANK_OF_CTC = 28
 pytestmark = pytest.mark.xdist_group("text")
@@ -38,22 +37,8 @@ Decode = Callable[[np.ndarray], list[int]]
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example pipelines, compiled; without endpoints they decode a stream as one utterance."""
-    folder = tmp_path_factory.mktemp("text")
-    for path in EXAMPLES.iterdir():
-        text = path.read_text().replace("../models", str(MODELS)).replace("../../out", "out")
-        (folder / path.name).write_text(text)
-    for name in ("ctc", "transducer"):
-        text = (folder / f"{name}.yaml").read_text()
-        (folder / f"{name}_whole.yaml").write_text(
-            "\n".join(
-                line for line in text.replace(f"out/{name}", f"out/{name}_whole").splitlines() if "endpoint" not in line
-            )
-        )
-        graphc.compile(folder / f"{name}_whole.yaml")
-        graphc.compile(folder / f"{name}.yaml")
-    return folder
+def text_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_examples(tmp_path_factory.mktemp("text"))
 
 
 def offline_ctc(folder: Path) -> Decode:
@@ -111,9 +96,9 @@ def utterances(kind: str, count: int) -> Iterator[np.ndarray]:
 
 @pytest.mark.parametrize("count", [BY_DAY, pytest.param(BY_NIGHT, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("kind", ["ctc", "transducer"])
-def test_tokens_of_a_stream_are_those_of_the_whole(compiled: Path, kind: str, count: int) -> None:
-    decode = (offline_ctc if kind == "ctc" else offline_transducer)(compiled)
-    pipeline = Pipeline(compiled / "out" / f"{kind}_whole")
+def test_tokens_of_a_stream_are_those_of_the_whole(text_pipelines: Path, kind: str, count: int) -> None:
+    decode = (offline_ctc if kind == "ctc" else offline_transducer)(text_pipelines)
+    pipeline = Pipeline(text_pipelines / "out" / f"{kind}_whole")
     rng, lengths = np.random.default_rng(1), []
     for frames in utterances(kind, count):
         pipeline.reset()
@@ -131,9 +116,15 @@ def test_tokens_of_a_stream_are_those_of_the_whole(compiled: Path, kind: str, co
     assert np.mean(lengths) > 3
 
 
-def test_an_utterance_that_ends_begins_anew(compiled: Path) -> None:
+def test_a_language_without_a_text_decoder_is_told(text_pipelines: Path, tmp_path: Path) -> None:
+    done = command("client", text_pipelines / "out" / "ctc", "--language", "web", "-o", tmp_path / "page")
+    assert done.returncode == 2
+    assert "web has no decoder of kind ctc; use --language cpp or python, or" in done.stderr
+
+
+def test_an_utterance_that_ends_begins_anew(text_pipelines: Path) -> None:
     """Each final transcript is what the offline model makes of its own samples alone."""
-    decode, pipeline = offline_ctc(compiled), Pipeline(compiled / "out" / "ctc")
+    decode, pipeline = offline_ctc(text_pipelines), Pipeline(text_pipelines / "out" / "ctc")
     assert pipeline.decoder is not None
     rng = np.random.default_rng(3)
     loud = [rng.standard_normal(8000) * 0.3 for _ in range(3)]
@@ -243,12 +234,12 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, text: str) -> No
         ("blank: 0", "blank: 0\n    tokens: short.txt", "the table has 3 tokens, and the model scores 29"),
     ],
 )
-def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: str, message: str) -> None:
-    text = (compiled / "transducer.yaml").read_text()
+def test_a_decoder_that_does_not_fit_is_refused(text_pipelines: Path, old: str, new: str, message: str) -> None:
+    text = (text_pipelines / "transducer.yaml").read_text()
     assert old in text
-    (compiled / "short.txt").write_text("a\nb\nc\n")
-    (compiled / "wrong.yaml").write_text(text.replace(old, new, 1).replace("out/transducer", "out/wrong"))
-    done = command("compile", compiled / "wrong.yaml")
+    (text_pipelines / "short.txt").write_text("a\nb\nc\n")
+    (text_pipelines / "wrong.yaml").write_text(text.replace(old, new, 1).replace("out/transducer", "out/wrong"))
+    done = command("compile", text_pipelines / "wrong.yaml")
     assert done.returncode == 2
     assert message in one_line(done)
 
@@ -266,8 +257,8 @@ def test_a_decoder_that_does_not_fit_is_refused(compiled: Path, old: str, new: s
         ({"encoder": "other"}, "the model gives no 'other'"),
     ],
 )
-def test_a_transducer_that_lies_is_refused(compiled: Path, change: dict[str, object], message: str) -> None:
-    file = compiled / "out" / "transducer" / "pipeline.manifest.json"
+def test_a_transducer_that_lies_is_refused(text_pipelines: Path, change: dict[str, object], message: str) -> None:
+    file = text_pipelines / "out" / "transducer" / "pipeline.manifest.json"
     text = file.read_text()
     data = json.loads(text)
     try:
@@ -279,39 +270,8 @@ def test_a_transducer_that_lies_is_refused(compiled: Path, change: dict[str, obj
 
 
 def test_a_joiner_with_its_predictor_inside(tmp_path: Path) -> None:
-    """As NeMo exports it: one network takes a frame and the last token, and carries its states past tokens alone."""
-    nodes = """
-        e = Cast <to=1> (targets) f = Reshape (e, one) n = Add (states, f) g = Add (n, row)
-        s = Mul (encoder_outputs, g) outputs = Sub (s, base) output_states = Identity (n)
-    """
-    header = '<ir_version: 8, opset_import: ["" : 17]>'
-    ports = "float[1,5,1] encoder_outputs, int32[1,1] targets, int32[1] target_length, float[1,1,1] states"
-    joint = onnx.parser.parse_model(
-        f"{header} g ({ports}) => (float[1,5,1] outputs, float[1,1,1] output_states) {{{nodes}}}"
-    )
-    weights = {
-        "one": np.array([1, 1, 1]),
-        "row": np.arange(5, dtype=np.float32).reshape(1, 5, 1),
-        "base": np.float32(0.25),
-    }
-    joint.graph.initializer.extend(onnx.numpy_helper.from_array(v, n) for n, v in weights.items())
-    onnx.save(joint, tmp_path / "joint.onnx")
-    encoder = onnx.parser.parse_model(f"{header} g (float[1,5,T] x) => (float[1,5,T] y) {{ y = Relu (x) }}")
-    onnx.save(encoder, tmp_path / "encoder.onnx")
-    (tmp_path / "encoder.yaml").write_text(
-        "{version: 1, model: encoder.onnx, output: e.onnx, passes: [lift_state], stream: {chunk: 2, frame_ms: 10}}"
-    )
-    (tmp_path / "joint.yaml").write_text(
-        "{version: 1, model: joint.onnx, output: j.onnx, passes: [fold_constants], stream: {chunk: 1, inputs: "
-        "{encoder_outputs: {axis: 2}, targets: {static: true, range: [0, 4]}, target_length: {static: true, range: [1, 1]}}, "
-        "states: [{input: states, output: output_states}]}}"
-    )
-    (tmp_path / "pipe.yaml").write_text(
-        "{version: 1, output: out/pipe, pipeline: {stages: {encoder: encoder.yaml, joint: joint.yaml}, transducer: "
-        "{encoder: y, joiner: {stage: joint, encoder: encoder_outputs, token: targets, output: outputs}, most_symbols: 3}}}"
-    )
-    graphc.compile(tmp_path / "pipe.yaml")
-    session = Session(joint)
+    folder = compile_joiner_with_predictor(tmp_path)
+    session = Session(onnx.load(folder / "joint.onnx"))
     x = np.random.default_rng(0).standard_normal((1, 5, 21)).astype(np.float32)
     state, last, want = np.zeros((1, 1, 1), np.float32), 0, []
     for frame in np.split(np.maximum(x, 0), 21, axis=2):
@@ -323,9 +283,9 @@ def test_a_joiner_with_its_predictor_inside(tmp_path: Path) -> None:
                 break
             state, last = run["output_states"], token
             want.append(token)
-    pipeline = Pipeline(tmp_path / "out" / "pipe")
+    pipeline = Pipeline(folder / "out" / "pipe")
     told = [*pipeline.push(x), *pipeline.flush()]
     assert list(told[-1].tokens) == want
     assert len(want) > 5
-    manifest = json.loads((tmp_path / "out" / "pipe" / "pipeline.manifest.json").read_text())
+    manifest = json.loads((folder / "out" / "pipe" / "pipeline.manifest.json").read_text())
     assert manifest["kind"] == "transducer"

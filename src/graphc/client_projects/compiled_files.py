@@ -1,4 +1,4 @@
-"""The files that a device needs of a compiled model."""
+"""The files of a compiled model that a device needs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class CompiledFiles:
 
     Args:
         stem: the common part of its files' names.
-        files: the model, its manifest, and what both name, by file name.
-        decoder: the decoder, if it is the joined model of a pipeline, whose manifest is among the files.
+        files: the contents, by file name, of the model, its manifest, and the files that both name.
+        decoder: the kind of decoder, if this is the joined model of a pipeline. ``files`` then has its manifest.
         target: the runtime that the model was converted for; None for onnxruntime.
     """
 
@@ -43,10 +43,10 @@ class CompiledFiles:
 
 
 def compiled_files(path: Path, target: str | None = None) -> CompiledFiles:
-    """What a device needs of a compiled model, given by its path, its manifest's, or a pipeline's folder.
+    """The files that a device needs, from the path of a compiled model, of its manifest, or of a pipeline's folder.
 
     Errors:
-        ModelError: not a compiled model, one that was not compiled for the target, or a file is missing.
+        ModelError: not a compiled model, not compiled for the target, or a file is missing.
     """
     if path.is_dir() or path.name == PIPELINE_MANIFEST:
         if target is not None:
@@ -98,7 +98,7 @@ def read(path: Path) -> bytes:
 
 
 def pipeline_files(path: Path) -> CompiledFiles:
-    """What a device needs of a pipeline: the joined model, the decoder, and the stages that are called on their own.
+    """The files that a device needs for a pipeline: the joined model, the decoder, and the stages that it calls.
 
     Errors:
         ModelError: not a pipeline, or one without a decoder.

@@ -1,4 +1,4 @@
-"""A small project that streams one compiled model, in each language."""
+"""Writes a small project that streams one compiled model, in one of several languages."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ WEB_RUNTIME = "1.30.0"
 
 
 def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
-    """The files of a project, by their paths in it.
+    """The contents of a project's files, by their paths in the project.
 
     Errors:
-        ModelError: a decoder or a target that the language lacks.
+        ModelError: the language's client lacks the decoder or the target.
     """
-    if compiled.decoder not in (None, "trigger") and language != "python":
+    if compiled.decoder not in DECODERS[language]:
+        others = " or ".join(name for name, kinds in DECODERS.items() if compiled.decoder in kinds)
         raise ModelError(
             f"{language} has no decoder of kind {compiled.decoder}",
-            hint=f"use --language python, or write a client for the joined model: {compiled.stem}.onnx",
+            hint=f"use --language {others}, or write a client for the joined model: {compiled.stem}.onnx",
         )
     if compiled.target is not None:
         check_target(compiled, compiled.target, language)
@@ -77,9 +78,9 @@ class CppRuntime:
     Args:
         library: the CMake target to link.
         header: the file that holds the backend.
-        backend: its class.
+        backend: the class of the backend.
         setting: the CMake setting that names the folder of the runtime's library.
-        package, folder: the Python package that has the library, and where in it.
+        package, folder: the Python package that contains the library, and the folder inside it.
     """
 
     library: str
@@ -105,7 +106,8 @@ CPP_TARGETS = {
 
 def cpp_project(compiled: CompiledFiles) -> dict[str, bytes]:
     runtime = ONNXRUNTIME if compiled.target is None else CPP_TARGETS[compiled.target]
-    headers = {"graphc.hpp", runtime.header, *(["graphc_trigger.hpp"] if compiled.decoder else [])}
+    headers = {"graphc.hpp", runtime.header}
+    headers |= {"graphc_pipeline.hpp", CPP_DECODERS[compiled.decoder]} if compiled.decoder else set()
     headers |= {"graphc_batch.hpp"} if compiled.manifest.streams is not None else set()
     return {
         **{f"graphc/{name}": source(f"cpp/{name}") for name in sorted(headers)},
@@ -142,6 +144,12 @@ def web_project(compiled: CompiledFiles) -> dict[str, bytes]:
     }
 
 
+CPP_DECODERS = {"trigger": "graphc_trigger.hpp", "ctc": "graphc_text.hpp", "transducer": "graphc_text.hpp"}
+DECODERS = {
+    "cpp": (None, *CPP_DECODERS),
+    "python": (None, "trigger", "ctc", "transducer", "denoise"),
+    "web": (None, "trigger"),
+}
 PROJECTS: dict[str, Callable[[CompiledFiles], dict[str, bytes]]] = {
     "cpp": cpp_project,
     "python": python_project,

@@ -1,4 +1,4 @@
-"""Templates of a project, rendered with the names and sizes of a model."""
+"""Renders the templates of a project with the names and sizes of a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def source(name: str) -> bytes:
 
 
 def rendered(name: str, compiled: CompiledFiles, **more: Any) -> bytes:
-    """A template rendered with the model's own names and sizes."""
+    """A template rendered with the names and sizes of a model."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     buffer = StreamBuffer(compiled.manifest)
     taken: set[str] = set()
@@ -55,13 +55,13 @@ def names_of(compiled: CompiledFiles) -> dict[str, Any]:
 
 
 def cpp_text(text: str) -> str:
-    """A string literal of C++ with the UTF-8 bytes of a text."""
+    """A C++ string literal with the UTF-8 bytes of a text."""
     plain = {byte: chr(byte) for byte in range(32, 127) if chr(byte) not in '"\\?'}
     return '"' + "".join(plain.get(byte, f"\\{byte:03o}") for byte in text.encode()) + '"'
 
 
 def port_of(entry: PortEntry, buffer: StreamBuffer, taken: set[str]) -> dict[str, Any]:
-    """A port as templates use it."""
+    """A port, as the values that templates use."""
     frames = 1 if entry.axis is None else entry.frames or int(buffer.chunk * entry.pace)
     shape = [frames if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
     count = math.prod(shape)
@@ -89,7 +89,7 @@ def port_of(entry: PortEntry, buffer: StreamBuffer, taken: set[str]) -> dict[str
 
 
 def variable_of(name: str, taken: set[str]) -> str:
-    """A name as a variable in either language, a different one for each port."""
+    """A variable name for a port, valid in Python and C++, and different for each port."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII)
     made = f"port_{made}" if not made or made[0].isdigit() or keyword.iskeyword(made) or made in RESERVED else made
     while made in taken:
