@@ -63,3 +63,10 @@ def test_a_reshape_that_turns_the_last_frame_is_a_transpose() -> None:
 def test_a_model_that_sees_where_its_window_ends_runs_whole(body: str) -> None:
     _, lifted = streams(clip(body), 40)
     assert lifted is None
+
+
+def test_a_reshape_of_a_tensor_without_a_known_shape_is_left_to_the_window() -> None:
+    """onnx infers no shape behind an op that it does not know."""
+    body = CLIP.replace("a = Reshape (x, to_image)", "z = com.microsoft.BiasGelu (x, bias) a = Reshape (z, to_image)")
+    _, lifted = streams(clip(body, bias=random(1)), 40)
+    assert lifted is None

@@ -164,3 +164,22 @@ def test_no_two_ports_have_one_name(times: int) -> None:
     for ports in (lifted.graph.input, lifted.graph.output):
         names = [p.name for p in ports]
         assert len(set(names)) == len(names)
+
+
+FRAMES = {
+    "padded to whole frames": "u = Add (n, almost) k = Div (u, hop) m = Mul (k, hop) q = Sub (m, n)"
+    " pads = Concat <axis=0> (none, q) b = Pad (x, pads)",
+    "cut to whole frames": "k = Div (n, hop) m = Mul (k, hop) b = Slice (x, zero, m, one)",
+}
+
+
+@pytest.mark.parametrize("hop", [60, 256])
+@pytest.mark.parametrize("body", FRAMES.values(), ids=FRAMES)
+def test_samples_in_rows_are_frames_though_short_streams_have_one_row(body: str, hop: int, times: int) -> None:
+    """All lengths up to a hop give one row: [1, hop] becomes [1, 1, hop], as if the samples kept their axis."""
+    numbers = {"almost": hop - 1, "hop": hop, "none": [0, 0, 0], "zero": 0, "one": 1, "rows": [-1, 1, hop]}
+    arrays = {name: np.atleast_1d(np.array(value)) for name, value in numbers.items() if name in body + "rows"}
+    whole = f"n = Shape <start=1, end=2> (x) {body} c = Reshape (b, rows) y = Abs (c)"
+    lengths = range(1, 4 * hop, hop // 3)
+    found = verdict(whole, "float[1,T] x", 1, times, lengths, **arrays)
+    assert found.kind == "equal", found.detail

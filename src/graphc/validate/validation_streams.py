@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from graphc_runtime.errors import ModelError, RunError
 
 DRAWS = 40
 LONGEST_STEP = 64
+LONGEST_FOR_STEPS = 100_000
 CONTEXTS = (
     "conv_context",
     "pool_context",
@@ -37,15 +39,15 @@ LONGEST_RECORDED_MS = 60_000
 
 
 class Reference(Protocol):
-    """The reference for a stream, which defines what equal means."""
+    """The reference for streams, which defines what equal means."""
 
     offline: Offline
 
     def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
-        """A random stream of so many frames, or None where the offline model does not take that length."""
+        """A random stream of about ``frames`` frames. None if the offline model does not take that length."""
 
     def of(self, frames: int, feeds: Feeds) -> ValidationStream:
-        """The expected outputs of a stream."""
+        """A stream with the outputs that are expected for it."""
 
 
 class WholeReference:
@@ -71,7 +73,7 @@ class WholeReference:
 
 
 def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
-    """The feeds with zeros from a third to two thirds of the stream: masks made of the data open and shut there."""
+    """The feeds with zeros in the middle third of the stream, where masks computed from the data change."""
     silent = dict(feeds)
     for name, role in offline.streams().items():
         if silent[name].dtype.kind == "f" and role.low is None:
@@ -102,7 +104,7 @@ class WindowReference:
         return ValidationStream(frames, streamed(self.offline, feeds), want)
 
     def last_frames(self, name: str, value: Array, end: int) -> Array:
-        """The window that ends after ``end`` frames of the stream input; zeros stand before the first."""
+        """The window that ends after ``end`` frames of the stream input, with zeros before the first frame."""
         role = self.offline.roles[name]
         if isinstance(role, TIME_ONLY):
             return self.offline.draw_input(name, self.window, np.random.default_rng(0), 1.0)
@@ -115,7 +117,7 @@ class WindowReference:
 
 
 class StepReference:
-    """A model whose states are already ports, run chunk by chunk as exported."""
+    """A model whose states are ports already, run chunk by chunk as exported."""
 
     def __init__(self, offline: Offline, model: Model):
         self.offline = offline
@@ -136,7 +138,7 @@ class StepReference:
 
 
 def streamed(offline: Offline, feeds: Feeds) -> Feeds:
-    """The inputs that a compiled model still has."""
+    """The feeds without the inputs that a compiled model no longer has."""
     return {n: v for n, v in feeds.items() if not isinstance(offline.roles[n], (*TIME_ONLY, StateRole))}
 
 
@@ -144,16 +146,18 @@ def draw_trials(reference: Reference, spec: ValidateSpec, signature: Signature) 
     """Random streams that suit a model: one shorter than its longest context, one over many chunks."""
     longest = max((max(s.init.shape, default=1) for s in signature.states if s.kind in CONTEXTS), default=1)
     lengths = [o.length for o in signature.outputs if o.axis is not None]
-    ends = Ends(lambda n: tuple(length(n) for length in lengths), signature.smallest)
+    step = max((math.prod(div for _, _, div in length.steps) for length in lengths), default=1)
+    ends = Ends(lambda n: tuple(length(n) for length in lengths), signature.smallest, step)
     return draw(reference, spec, ends, longest, int(signature.delay_frames), signature)
 
 
 def draw_lengths(reference: Reference, spec: ValidateSpec, manifest: Manifest) -> list[ValidationStream]:
-    """The same for a compiled model, of which only the manifest is known."""
+    """As ``draw_trials``, for a compiled model. Only its manifest is known."""
     longest = max((max(s.shape, default=1) for s in manifest.states if s.kind in CONTEXTS), default=1)
     delay = max((o.delay for o in manifest.outputs), default=0)
     outputs = [o for o in manifest.outputs if o.axis is not None]
-    ends = Ends(lambda n: tuple(o.length_of(n) for o in outputs), manifest.chunk or manifest.chunk_multiple)
+    step = max((math.prod(s.div for s in o.length or []) for o in outputs), default=1)
+    ends = Ends(lambda n: tuple(o.length_of(n) for o in outputs), manifest.chunk or manifest.chunk_multiple, step)
     return draw(reference, spec, ends, longest, delay, manifest)
 
 
@@ -169,47 +173,50 @@ class Bounds(Protocol):
 
 @dataclass(frozen=True)
 class Ends:
-    """Where streams should end, to expose a count that is off by one.
+    """Finds lengths of streams that expose a count that is off by one.
 
     Args:
-        lengths: of the outputs, for so many input frames.
+        lengths: gives the lengths of the outputs for a number of input frames.
         chunk: frames of the smallest call.
+        step: input frames after which the lengths of all outputs have changed.
     """
 
     lengths: Callable[[int], tuple[int, ...]]
     chunk: int
+    step: int = 1
 
     def full(self, near: int) -> int:
-        """A stream, not longer, that one frame more would give another output frame; its last chunk is nearly full."""
+        """A length up to ``near`` that is one frame short of another output frame. Its last chunk is over half full."""
         return self.nearest(
             near, lambda n: 2 * (n % self.chunk) > self.chunk and self.lengths(n + 1) != self.lengths(n)
         )
 
     def begun(self, near: int) -> int:
-        """A stream, not longer, whose last frame gave another output frame; its last chunk is hardly begun."""
+        """A length up to ``near`` whose last frame added an output frame. At most half of its last chunk is filled."""
         return self.nearest(
             near, lambda n: 0 < 2 * (n % self.chunk) <= self.chunk and self.lengths(n) != self.lengths(n - 1)
         )
 
     def nearest(self, near: int, fits: Callable[[int], bool]) -> int:
-        tried = range(near, max(0, near - max(self.chunk, LONGEST_STEP)), -1)
+        tried = range(near, max(0, near - max(self.chunk, self.step, LONGEST_STEP)), -1)
         return next((n for n in tried if fits(n)), max(1, near))
 
 
 def draw(
     reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, delay: int, bounds: Bounds
 ) -> list[ValidationStream]:
-    """Random streams; of the lengths drawn those that the offline model takes.
+    """Random streams, of those drawn lengths that the offline model takes.
 
-    Unless the spec says, one is shorter than the longest context, and the ends of two longer ones lie on either side of
-    a step in the length of an output.
+    Unless the spec gives lengths, one stream is shorter than the longest context, and two longer ones end on either
+    side of a step in the length of an output.
 
     Errors:
-        ModelError: none of the lengths drawn is taken.
+        ModelError: the offline model takes none of the lengths, or gives no finite number.
     """
     rng, chunk = np.random.default_rng(spec.seed), ends.chunk
     shortest, most = bounds.min_frames, bounds.max_frames or LONGEST_STREAM
-    low, high = spec.frames or (shortest, max(4 * chunk, min(2 * longest, 2000), 24) + delay + shortest)
+    usual = max(4 * chunk, min(4 * ends.step, LONGEST_FOR_STEPS), min(2 * longest, 2000), 24)
+    low, high = spec.frames or (shortest, usual + delay + shortest)
     low, high = min(low, most), min(high, most)
     wishes = [int(rng.integers(low, high + 1)) for _ in range(DRAWS + spec.sequences)]
     if spec.frames is None:
@@ -242,7 +249,7 @@ def draw(
 
 
 def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
-    """The lengths drawn, and where those do not suffice, some that the model is known to take."""
+    """The drawn lengths, followed by some that the model is known to take."""
     yield from drawn
     yield from sorted(offline.some_lengths())
 
@@ -250,11 +257,11 @@ def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
 def recorded_trials(
     reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
 ) -> list[ValidationStream]:
-    """Recordings, each from its beginning, up to a minute; where the offline model does not take that, up to an eighth.
+    """Recordings, each from its start and up to a minute; less, down to an eighth, if the offline model takes no more.
 
     Errors:
-        InputError: a recording that does not fit the model.
-        ModelError: the offline model takes none of it.
+        InputError: a recording does not fit the model.
+        ModelError: the offline model takes none of the lengths tried.
     """
     offline = reference.offline
     most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
@@ -270,10 +277,10 @@ def recorded_trials(
 
 
 def longest_taken(offline: Offline, whole: int, path: Path) -> int:
-    """A length up to a whole recording, half or less of it, that the offline model takes.
+    """A length that the offline model takes: close to the whole recording, or to a half, a quarter or an eighth of it.
 
     Errors:
-        ModelError: it takes none of these.
+        ModelError: it takes none of the lengths tried.
     """
     for most in (whole, whole // 2, whole // 4, whole // 8):
         for frames in range(most, max(0, most - DRAWS), -1):

@@ -1,4 +1,4 @@
-"""The step of one node: by its rule, as a copy where it has no time, or as a move of entries."""
+"""The lowering of one node: by its rule, as a copy if it has no time, or as a move of entries."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
 
 
 def step_of(node: Node, facts: Facts) -> Lowering:
-    """The step of a node: without time it is copied, with time its rule decides.
+    """The lowering of a node: a node without time is copied, and one with time is lowered by its rule.
 
     Errors:
-        TooShortError: a refusal that may come of lengths at which nothing changes.
-        StreamError: no rule, or the rule refuses.
+        TooShortError: a stream has equally many frames at all lengths evaluated, so its time looks like a fixed size.
+        StreamError: there is no rule, or the rule refuses.
     """
     sources = [*facts.inputs, *facts.captured.values()]
     if not any(isinstance(f, Stream | ScoreMatrix | IndexMap) for f in sources):
         steady = all(len(set(shapes)) <= 1 for shapes in facts.output_shapes)
         if steady or node.op not in SPREADING:
             return static_step(node, facts)
+    streams = [f for f in facts.inputs if isinstance(f, Stream)]
     tables = any(isinstance(f, ScoreMatrix | IndexMap) for f in sources)
     rule = rule_for(op_of(node), on_scores=tables)
     if rule is None:
@@ -49,7 +50,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     except (ChunkMisfitError, TooShortError, AbsoluteError, AbsoluteTableError):
         raise
     except StreamError as err:
-        if not facts.longest and any(stands_still(fact, facts) for fact in facts.inputs if isinstance(fact, Stream)):
+        if not facts.longest and any(stands_still(s, facts) for s in streams):
             raise TooShortError(err.reason, max(facts.lengths), err.node, err.hint) from None
         moved = None if tables else moved_stream(node, facts, err)
         if moved is None:
@@ -64,12 +65,12 @@ def step_of(node: Node, facts: Facts) -> Lowering:
 
 
 def stands_still(stream: Stream, facts: Facts) -> bool:
-    """Whether a slow stream has as many frames at every length evaluated, so that its time looks like a fixed size."""
+    """Whether a stream has equally many frames at all lengths evaluated, so that its time looks like a fixed size."""
     return stream.rate < 1 and len({stream.length(n) for n in facts.lengths}) == 1
 
 
 def static_step(node: Node, facts: Facts) -> Lowering:
-    """A node without time, as it is. Its output for a final state is final too."""
+    """Copies a node without time. If it reads a final state, its outputs are final states too."""
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
     final = UntimedOrigin.FINAL in origins
     if final and node.op not in (*PLAIN_MOVERS, "Cast"):
@@ -93,6 +94,6 @@ def static_step(node: Node, facts: Facts) -> Lowering:
 
 
 def first_refusal(facts: Facts, error: StreamError) -> StreamError:
-    """The earlier reason why the entries that a node reads could not stay a stream, if there is one; else the error."""
+    """The refusal that was kept with the moved entries that a node reads, if there is one; else the error."""
     refusals = (f.refusal for f in facts.inputs if isinstance(f, IndexMap))
     return next((r for r in refusals if isinstance(r, StreamError)), error)

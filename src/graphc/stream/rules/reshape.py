@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from graphc.errors import TooShortError
 from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder
@@ -45,11 +46,11 @@ def reshape(node: Node, facts: Facts) -> Lowering:
 def place_of_time(
     facts: Facts, x: Stream, befores: Sequence[tuple[int, ...]], afters: Sequence[tuple[int, ...]]
 ) -> tuple[int, int, int]:
-    """The output's stream axis, and its frames for each of the input's as mul/div.
+    """The output's stream axis, and its frames for each input frame as mul/div.
 
-    Elements of one input frame lie ``inner`` apart from those of the next. In the output an axis is time if its stride
-    is a divisor or multiple of that, everything in front of it is what stood in front of time, and its size is in the
-    same proportion to the frames at every length.
+    Elements of one input frame lie ``inner`` apart from those of the next. An output axis is time if its stride is a
+    divisor or a multiple of ``inner``, if the axes in front of it have the same total size as those in front of time,
+    and if its size is in the same proportion to the frames at every length.
     """
     candidates: list[tuple[int, int, int]] = []
     before = befores[0]
@@ -60,6 +61,13 @@ def place_of_time(
             candidates.append((axis, *ratio))
     varying = [c for c in candidates if len({s[c[0]] for s in afters}) > 1]
     plain = [c for c in candidates if c[1:] == (1, 1)]
+    if len(set(candidates)) > len(varying) == 0 and len(befores) > 1 and not facts.longest:
+        raise TooShortError(
+            f"reshapes {list(before)} to {list(afters[0])}: at the lengths evaluated any of several axes may be time",
+            max(facts.lengths),
+            label(facts.node),
+            "keep time an axis of its own",
+        )
     found = varying or plain or candidates
     if len(set(found)) != 1:
         fit = [c for c in found if c[1:] == (1, 1)]
@@ -80,7 +88,7 @@ def place_of_time(
 
 
 def ratio_at(axis: int, shape: tuple[int, ...], outer: int, inner: int, frames: int) -> tuple[int, int] | None:
-    """Frames of an output axis for each of the input's as (mul, div), or None where the axis is not time."""
+    """Frames of an output axis for each input frame as (mul, div); None if the axis is not time."""
     stride = math.prod(shape[axis + 1 :])
     if math.prod(shape[:axis]) != outer or stride == 0 or inner == 0 or (stride % inner and inner % stride):
         return None
@@ -92,7 +100,7 @@ STATISTICS = ("InstanceNormalization", "LayerNormalization", "GroupNormalization
 
 
 def refuse_folded_statistics(facts: Facts) -> None:
-    """Refuses in the name of a normalisation that reads the folded tensor, as group normalisation is exported."""
+    """Refuses if a normalisation reads the folded tensor, as in exported group normalisation; names that node."""
     for reader in facts.node.outputs[0].outputs:
         if reader.op in STATISTICS or reader.op.startswith("Reduce"):
             raise StreamError(

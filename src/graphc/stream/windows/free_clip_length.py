@@ -1,4 +1,4 @@
-"""Makes a clip model take any number of frames: Reshapes to a clip's length keep time as an axis instead."""
+"""Makes a clip model take any number of frames: a Reshape to the clip's length keeps time as a free axis instead."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from graphc.ir.shapes import Shape, inferred_types
 
 
 def free_clip_length(model: onnx.ModelProto, name: str, axis: int, frames: int) -> onnx.ModelProto | None:
-    """The model with its clip length free in every Reshape; None where one of them folds time into something else.
+    """The model with its clip length free in every Reshape; None if a Reshape folds time into another axis, or reads a
+    tensor whose shape onnx does not know.
 
-    At ``frames`` frames it gives what the model gives. What it gives at others is for the caller to judge.
+    At ``frames`` frames it gives what the model gives. The caller must judge what it gives at other lengths.
 
     Args:
         name: the stream input.
-        axis: its time.
+        axis: its time axis.
         frames: of the clip.
     """
     made = onnx.ModelProto()
@@ -33,7 +34,9 @@ def free_clip_length(model: onnx.ModelProto, name: str, axis: int, frames: int) 
     for node in made.graph.node:
         if node.op_type != "Reshape" or node.domain not in ("", "ai.onnx") or node.input[1] not in weights:
             continue
-        free = inferred_types(made)[node.input[0]][1]
+        _, free = inferred_types(made).get(node.input[0], (0, None))
+        if free is None:
+            return None
         before, after = clip.get(node.input[0]), clip.get(node.output[0])
         time = free_axis(free)
         if time is None:
@@ -49,14 +52,14 @@ def fixed(shape: Shape) -> bool:
     return all(isinstance(size, int) for size in shape)
 
 
-def free_axis(shape: Shape | None) -> int | None:
-    """The one axis whose size nothing fixes."""
-    free = [a for a, size in enumerate(shape or ()) if not isinstance(size, int)]
+def free_axis(shape: Shape) -> int | None:
+    """The axis without a fixed size; None unless there is exactly one."""
+    free = [a for a, size in enumerate(shape) if not isinstance(size, int)]
     return free[0] if len(free) == 1 else None
 
 
 def freed(graph: onnx.GraphProto, node: onnx.NodeProto, time: int, before: Sequence[int], after: Sequence[int]) -> bool:
-    """Makes a Reshape keep time as an axis; tells whether that is possible."""
+    """Makes a Reshape keep time as an axis; returns whether that is possible."""
     kept = [
         a for a, size in enumerate(after) if size == before[time] and math.prod(after[:a]) == math.prod(before[:time])
     ]
@@ -75,7 +78,7 @@ def freed(graph: onnx.GraphProto, node: onnx.NodeProto, time: int, before: Seque
 
 
 def moved_ones(before: Sequence[int], after: Sequence[int], time: int) -> list[int] | None:
-    """The order of axes of a Transpose that moves axes of one entry alone, time among them, as a Reshape does."""
+    """The axis order of a Transpose that replaces a Reshape in which only axes of size 1 move, time too; or None."""
     wide = [a for a, size in enumerate(before) if size != 1]
     if before[time] != 1 or len(before) != len(after) or [before[a] for a in wide] != [s for s in after if s != 1]:
         return None

@@ -21,7 +21,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     """The model with its input window as a state; each call gives the outputs for the last ``window`` frames.
 
     Errors:
-        StreamError: the offline model does not run on so many frames.
+        StreamError: the offline model does not run on ``window`` frames.
     """
     try:
         run = offline.run(offline.draw(window, np.random.default_rng(0)))
