@@ -1,1 +1,1 @@
-"""The built-in passes, one a file, on graphc's public API alone. Modules without a leading underscore are found."""
+"""The built-in passes, one in each file, on graphc's public API only. Modules named ``_…`` hold no passes."""

@@ -1,8 +1,8 @@
 """A process that runs onnxsim: ``python -m graphc_passes._onnxsim_worker``.
 
-It makes a folder, writes its path as a line of JSON, takes one JSON request a line on its standard input, and forks for
-each, so that a crash, a hang or a memory limit ends the fork alone, and importing onnxsim is paid once. When its
-standard input ends it stops what runs and removes the folder: whoever asks may be killed at any moment.
+It makes a folder and writes its path as a line of JSON. Then it takes one JSON request per line on its standard input
+and forks for each. A crash, a hang or a memory limit thus ends only the fork, and onnxsim is imported only once. When
+its standard input ends, because the asking process ended or was killed, it stops the fork and removes the folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def simplify_file(source: str, target: str, memory: int) -> None:
 
 
 def run(request: dict[str, Any]) -> str:
-    """An empty string, or the reason for no result."""
+    """Runs a request in a fork. Returns an empty string, or why there is no result."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -64,7 +64,7 @@ def run(request: dict[str, Any]) -> str:
 
 
 def await_end(child: int, reader: int, seconds: float) -> str:
-    """Waits until a child closes its pipe by its end; an empty string, or why it was killed instead."""
+    """Waits until a child ends, which closes its pipe. Returns an empty string, or why the child was killed instead."""
     poller = select.poll()
     for pipe in (reader, sys.stdin.fileno()):
         poller.register(pipe, 0)

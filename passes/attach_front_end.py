@@ -121,7 +121,7 @@ class AttachFrontEnd(Pass[FrontEndOptions]):
 
 
 def free_shapes(graph: onnx.GraphProto) -> None:
-    """Removes the sizes that an exporter recorded for one length, which onnxruntime would rely on."""
+    """Removes sizes that an exporter recorded for one length, because onnxruntime would rely on them."""
     del graph.value_info[:]
     for output in graph.output:
         for axis, dim in enumerate(output.type.tensor_type.shape.dim):
@@ -129,7 +129,7 @@ def free_shapes(graph: onnx.GraphProto) -> None:
 
 
 def attached(model: onnx.ModelProto, config: FrontEndOptions, front: FrontEnd) -> onnx.ModelProto:
-    """A model that takes samples instead of features.
+    """A copy of the model that takes samples instead of features.
 
     Errors:
         PassError: no input fits the features.

@@ -1,4 +1,4 @@
-"""Weights, and if asked arithmetic, in 16-bit floats."""
+"""Weights in 16-bit floats, and arithmetic too if asked for."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def stored(model: Model, config: ConvertOptions) -> list[str]:
 
 
 def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
-    """Why a weight keeps its type; None if it need not."""
+    """Why a weight keeps its type; None if it does not."""
     if weight is None:
         return "it is stored in a file of its own"
     if weight.dtype != np.float32:
@@ -120,10 +120,10 @@ def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
 
 
 def computed_in_half(model: Model, config: ConvertOptions) -> PassResult:
-    """The graph in float16 by onnxruntime's converter.
+    """Converts the graph to float16 with onnxruntime's converter.
 
     Errors:
-        PassError: it fails.
+        PassError: the converter fails.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

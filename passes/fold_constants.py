@@ -1,4 +1,4 @@
-"""Evaluates at compile time what no input can change."""
+"""Evaluates at compile time everything that does not depend on an input."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Folder:
             self.fold(graph)
 
     def shape_of(self, node: Node) -> list[NDArray[Any]] | None:
-        """Shape and Size of a tensor whose shape is fixed."""
+        """The value of a Shape or Size node, if the shape of its tensor is fixed; else None."""
         if not standard(node) or node.op not in ("Shape", "Size") or not node.inputs[0].name:
             return None
         tensor = node.inputs[0]
@@ -133,7 +133,7 @@ class Folder:
         return [np.asarray(shape, np.int64)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
 
     def value_of(self, node: Node) -> list[NDArray[Any]] | None:
-        """The outputs of a node that reads only constants, else None."""
+        """The outputs of a node that reads only constants. None if it does not, or cannot be evaluated."""
         if not standard(node) or node.op in LEFT_ALONE or captured(node) or any(True for _ in subgraphs(node)):
             return None
         given = [t for t in node.inputs if t.name]
@@ -154,7 +154,7 @@ class Folder:
         return [np.asarray(run[name]) for name in wanted]
 
     def alone(self, node: Node) -> onnx.ModelProto | None:
-        """The node as a model of its own, where its outputs are known to be small enough."""
+        """The node as a model of its own. None if its outputs may be too large, or their size is not known."""
         inputs = [Constant(t.name, t._values) if t.name else Variable.empty() for t in node.inputs]
         outputs = [Variable(t.name) for t in node.outputs]
         graph = Graph(

@@ -87,14 +87,14 @@ class Fuse(Pass[FuseOptions]):
 
 
 class Run:
-    """One run of some rewrites over a scene; ``reasons`` holds for each what it left the last time, and why."""
+    """One run of some rewrites over a scene. ``reasons`` holds what each rewrite left the last time, and why."""
 
     def __init__(self, scene: Scene, rewrites: list[Rewrite], counts: dict[str, int]):
         self.scene, self.rewrites, self.counts = scene, rewrites, counts
         self.reasons: dict[str, list[str]] = {}
 
     def stage(self, stage: Stage) -> int:
-        """Runs the rewrites of a stage until none fires, the tidy ones after each; returns how often any fired."""
+        """Runs the rewrites of a stage until none fires, with the tidy ones after each. Returns how many fired."""
         total = 0
         for _ in range(MAX_ROUNDS):
             fired = sum(self.fired(r) for r in self.rewrites if r.stage == stage)
@@ -118,7 +118,7 @@ class Run:
 
 
 def suffix(rewrite: Rewrite) -> str:
-    """The targets that a rewrite is for, if not all."""
+    """The targets that a rewrite is for; empty if it is for all."""
     suited = [name for name, target in all_targets().items() if rewrite.suits(target)]
     return "" if len(suited) == len(all_targets()) else f" (target {', '.join(suited)})"
 

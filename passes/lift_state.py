@@ -1,4 +1,4 @@
-"""The lift: offline to streaming."""
+"""Lifts an offline model: turns its states into ports."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class AttentionOptions(PassConfig):
 
 
 def for_every(limits: object) -> object:
-    """One limit, applied to every attention."""
+    """The limits by pattern. A single limit without a pattern applies to every attention."""
     alone = isinstance(limits, dict) and any(not isinstance(v, dict) for v in limits.values())
     return {"*": limits} if alone else limits
 
 
 def port_template(text: str) -> str:
-    """Refuses a template with a field other than the four, or with an unmatched brace."""
+    """Returns a template, unless it has a field other than the four or an unmatched brace."""
     plain = re.sub(r"\{(" + "|".join(PORT_FIELDS) + r")\}", "", text)
     if "{" in plain or "}" in plain:
         raise ValueError(f"a template may use the fields {', '.join('{' + f + '}' for f in PORT_FIELDS)}")
@@ -164,7 +164,7 @@ class LiftState(Pass[LiftStateOptions]):
 
 
 def promised(signature: Signature) -> str:
-    """One line on the lengths for which the lift holds."""
+    """One line that says for which stream lengths the streaming model equals the offline one."""
     least, most = signature.min_frames, signature.max_frames
     if signature.tried:
         names = ", ".join(signature.tried[:3])
@@ -185,7 +185,7 @@ def of_a_window(signature: Signature) -> str:
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at an opset in which Slice and Pad have inputs for what the lift sets.
+    """The model at an opset in which Slice and Pad take as inputs what the lift sets.
 
     Errors:
         StreamError: onnx cannot convert it.

@@ -85,7 +85,7 @@ def pack_axis(state: StatePort, signature: Signature) -> int | None:
 
 
 def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
-    """Replaces several ports by one."""
+    """Replaces several state ports by one."""
     graph, signature = model.graph, model.signature
     assert signature is not None
     taken = names_in(graph)
@@ -121,6 +121,6 @@ def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
 
 
 def with_one(ports: Sequence[Tensor], several: Sequence[Tensor], one: Tensor) -> list[Tensor]:
-    """Ports in which one takes the place of the first of several."""
+    """The ports, with several of them replaced by one, at the place of the first."""
     kept = [one if p is several[0] else p for p in ports]
     return [p for p in kept if not any(p is s for s in several)]

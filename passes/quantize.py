@@ -159,7 +159,7 @@ def quantized(
     blocks: BlockedWeights,
     raised: frozenset[str] = frozenset(),
 ) -> Model:
-    """The model with its weights in integers, except those of some nodes."""
+    """The model with its weights in integers, except those of excluded nodes."""
     before = model.proto()
     if config.mode == "dynamic":
         made = dynamic(before, config, excluded)
@@ -177,7 +177,7 @@ def quantized(
 
 
 def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: Target) -> None:
-    """Writes products in the form that onnxruntime's quantizers know. Changes the model in place."""
+    """Rewrites products into the form that onnxruntime's quantizers know. Changes the model in place."""
     if config.mode == "weight_only" and config.block is None:
         return
     plain_products(model, excluded)
@@ -187,15 +187,18 @@ def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: 
 
 
 def makes_products(config: QuantizeOptions, target: Target) -> bool:
-    """Whether the mode has an integer form of MatMul alone: in onnxruntime's quantizer, or on the target."""
+    """Whether MatMul is the only product with an integer form: in onnxruntime's quantizer, or on the target."""
     operators = config.mode == "static" and config.form == "operator" and not target.has(INTEGER_GEMM)
     return config.mode == "dynamic" or config.block is not None or operators
 
 
 def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
-    """Nodes that onnxruntime's quantizers may not have: by a constant of another dtype than float32, MatMuls by one of
-    more than two axes (they make what does not run), all MatMuls where Gemm alone is to be quantized, LSTMs where the
-    target does not run their integer form, and what makes features, whose powers span more decades than integers."""
+    """Nodes that onnxruntime's quantizers must leave alone.
+
+    These are nodes with a constant that is not finite float32; MatMuls by a constant of more than two axes, for which
+    the quantizers make nodes that do not run; all MatMuls, if only Gemm is to be quantized; LSTMs, if the target does
+    not run their integer form; and front ends, whose powers span more decades than integers.
+    """
     floats = ["LSTM"] if config.mode == "dynamic" and not target.has(INTEGER_LSTM) else []
     every = makes_products(config, target) and "MatMul" not in config.chosen_ops
     found: list[str] = []
@@ -214,6 +217,6 @@ def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
 
 
 def integer_weights(model: Model) -> int:
-    """Integer matrices of a model; scales and zero points have fewer axes."""
+    """The number of integer matrices of a model. Scales and zero points do not count: they have fewer axes."""
     weights = {t.name: t for n in model.graph.nodes for t in n.inputs if isinstance(t, Constant)}
     return sum(str(np.dtype(t.dtype)) in INTEGER_WEIGHTS and len(t.shape) >= 2 for t in weights.values())

@@ -1,4 +1,4 @@
-"""onnxsim in a process of its own, with its result checked."""
+"""Runs onnxsim in a process of its own, and checks its result."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Simplify(Pass[SimplifyOptions]):
 
 
 def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with a shape for every output, which onnxsim asks for: the inferred one, or a scalar's."""
+    """The model with a shape for every output, which onnxsim needs: the inferred one, or else a scalar's."""
     types = inferred_types(proto)
     for port in proto.graph.output:
         tensor = port.type.tensor_type
@@ -99,9 +99,9 @@ def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class Worker:
-    """The process that onnxsim runs in, started when it is first needed.
+    """The process that onnxsim runs in. It starts when it is first needed.
 
-    It is of a session of its own: what kills this process or its group leaves it to remove the folder that it made.
+    It has a session of its own, so a signal that kills this process or its group leaves it alive to remove its folder.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Worker:
         self.folder: str | None = None
 
     def start(self) -> None:
-        """Starts the process unless it runs; importing onnxsim takes a second, for which nobody waits here."""
+        """Starts the process unless it runs. Importing onnxsim takes it a second; nothing here waits for that."""
         if self.process is None or self.process.poll() is not None:
             self.stop()
             self.process = subprocess.Popen(
@@ -133,7 +133,7 @@ class Worker:
         return self.folder
 
     def ask(self, source: Path, target: Path, config: SimplifyOptions) -> str:
-        """An empty string, or why onnxsim gave no result."""
+        """Sends a request. Returns an empty string, or why onnxsim gave no result."""
         assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -152,7 +152,7 @@ class Worker:
         return str(json.loads(answer)) if answer else "the process of onnxsim ended"
 
     def stop(self) -> None:
-        """Ends the worker, and removes the folder of one that was killed; one that still imports ends by itself."""
+        """Ends the worker, and removes its folder if it was killed. One that still imports onnxsim ends by itself."""
         if self.process is not None and self.process.poll() is None:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
@@ -169,7 +169,7 @@ WORKER = Worker()
 
 
 def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelProto | str:
-    """What onnxsim makes of a model, or why it made nothing."""
+    """The model that onnxsim makes, or why it made none."""
     base = WORKER.started()
     if base is None:
         return "the process of onnxsim ended"
@@ -189,7 +189,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
 
 
 def port_complaint(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:
-    """A change of the ports that onnxsim must not make."""
+    """What onnxsim changed in the ports, which it must not; None if nothing."""
     for kind in ("input", "output"):
         old = {p.name: p.type for p in getattr(before.graph, kind)}
         new = {p.name: p.type for p in getattr(after.graph, kind)}

@@ -1,4 +1,4 @@
-"""What a front end is: frames cut out of samples, a spectrum, bands, a logarithm, and a linear map of the result."""
+"""Defines a front end: frames cut out of samples, a spectrum, bands, a logarithm, and a linear map of the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Edge = Literal["zeros", "reflect", "symmetric"]
 
 @dataclass(frozen=True)
 class Framing:
-    """How frames are cut: frame f is the ``size`` samples from ``f * hop - before`` on.
+    """How frames are cut: frame f holds the ``size`` samples that start at sample ``f * hop - before``.
 
     Args:
         size: samples of a frame.
@@ -57,15 +57,15 @@ class FrontEnd:
         bands: the weight of each bin in each feature, [features, bins].
         power: 2 for squared magnitudes, 1 for magnitudes.
         emphasis: y[n] = x[n] - emphasis * x[n - 1] over the whole signal, before frames are cut.
-        guard: what keeps the logarithm finite: the larger of value and ``floor``, or their sum.
+        guard: what keeps the logarithm finite: "max" takes the larger of value and ``floor``, "add" their sum.
         floor: the guard's number: one for all, or one for each feature.
-        logarithm: whether there is one.
+        logarithm: whether a logarithm is taken.
         energy: the feature that is the frame's energy.
         matrix: a linear map of the logarithms, [outputs, features].
-        gain: [outputs], or one number.
-        offset: [outputs], or one number.
-        scale: what samples are multiplied by first.
-        notes: sentences about options that training had and a stream has not.
+        gain: a factor after the logarithm and ``matrix``: [outputs], or one number.
+        offset: a number added after ``gain``: [outputs], or one number.
+        scale: the factor that samples are multiplied by first.
+        notes: sentences about options that training used and a stream does not.
     """
 
     name: str
@@ -87,7 +87,7 @@ class FrontEnd:
 
     @property
     def features(self) -> int:
-        """Features of a frame."""
+        """The number of features of a frame."""
         return len(self.bands if self.matrix is None else self.matrix)
 
     @property
@@ -96,7 +96,7 @@ class FrontEnd:
         return 1000.0 * self.framing.hop / self.rate
 
     def trimmed(self) -> FrontEnd:
-        """The same with frames cut to the samples whose window is not zero, where the signal keeps all its samples."""
+        """The same front end, with frames cut to the samples where the window is not zero, if the padding allows it."""
         weighty = np.flatnonzero(np.any(self.spectrum != 0.0, axis=(0, 1)))
         first, last = int(weighty[0]), int(weighty[-1])
         front, back = first, self.framing.size - 1 - last
@@ -107,15 +107,15 @@ class FrontEnd:
         return replace(self, framing=framing, spectrum=self.spectrum[:, :, first : last + 1])
 
     def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
-        """The same, less given means and divided by given deviations, each [features]."""
+        """The same front end, with given means subtracted and divided by given deviations, each [features]."""
         return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
 
 
 def makes_features(name: str) -> bool:
-    """Whether a node of that name is one of a front end."""
+    """Whether a name is that of a node of a front end."""
     return name.startswith(f"{PREFIX}/")
 
 
 def spread(value: Array | float, count: int) -> NDArray[Any]:
-    """One number, or one for each feature, as [count]."""
+    """One number, or one for each feature, as an array [count]."""
     return np.broadcast_to(np.asarray(value, np.float64), (count,))

@@ -38,8 +38,8 @@ def mel_filters(
     """Triangles whose sides are straight over Hz, [count, bins], as librosa and torchaudio make them.
 
     Args:
-        bins: the frequency of each.
-        norm: "slaney" divides each by half its width in Hz, so that all have one area.
+        bins: the frequency of each bin in Hz.
+        norm: "slaney" divides each filter by half its width in Hz, so that all have the same area.
     """
     corners = mel_to_hz(np.linspace(hz_to_mel(low, scale), hz_to_mel(high, scale), count + 2), scale)
     up = (bins[None] - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
@@ -49,14 +49,15 @@ def mel_filters(
 
 
 def bins_of(rate: float, fft: int) -> Array:
-    """The frequencies of a transform of real samples."""
+    """The frequencies of the bins of a Fourier transform of real samples, in Hz."""
     return np.arange(fft // 2 + 1) * rate / fft
 
 
 def kaldi_filters(rate: float, fft: int, count: int, low: float, high: float, htk: bool) -> Array:
     """Triangles whose sides are straight over mel, [count, fft // 2 + 1], as Kaldi's ``MelBanks`` makes them.
 
-    The bin of the Nyquist frequency is in none. ``htk`` leaves the lowest bin out of the first as ``--htk-mode`` does.
+    No filter has the bin of the Nyquist frequency. ``htk`` leaves the lowest bin out of the first filter, as
+    ``--htk-mode`` does.
     """
     bins = kaldi_mel(bins_of(rate, fft))
     corners = np.linspace(kaldi_mel(low), kaldi_mel(high), count + 2)

@@ -1,4 +1,4 @@
-"""What the options of all kinds have in common: a file that they may come from, and how one is refused."""
+"""What the options of all kinds share: the file that they may come from, and how an option is refused."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class KindOptions(PassConfig):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The options that a configuration file of the library holds; a mapping of them, where it has no other form.
+        """The options in a configuration file of the library. By default, the file is a YAML or JSON mapping.
 
         Errors:
-            ValueError: it is not one.
+            ValueError: the text is not such a file.
         """
         return yaml_mapping(text)
 
@@ -45,7 +45,7 @@ class KindOptions(PassConfig):
         """These options, with those of the file added if one is named.
 
         Errors:
-            PassError: the file cannot be read, is none, or holds an option that is unknown or does not fit.
+            PassError: the file cannot be read or is not a configuration; an option in it is unknown or does not fit.
         """
         if self.config is None:
             return self
@@ -77,7 +77,7 @@ def text_of(path: Path, most: int) -> str:
 
     Errors:
         OSError: it cannot be read.
-        ValueError: no regular file, or larger than so many bytes.
+        ValueError: not a regular file, or larger than ``most`` bytes.
     """
     if path.stat().st_size > most:
         raise ValueError(f"it is larger than {most} bytes")
@@ -87,10 +87,10 @@ def text_of(path: Path, most: int) -> str:
 
 
 def yaml_mapping(text: str) -> Mapping[str, Any]:
-    """The mapping that a YAML or JSON text is.
+    """Parses a YAML or JSON text that is a mapping.
 
     Errors:
-        ValueError: it is not one.
+        ValueError: it is not a mapping.
     """
     found = YAML(typ="safe", pure=True).load(text)
     if not isinstance(found, dict):

@@ -55,7 +55,7 @@ def dims_of(port: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, feature_axis: int | None) -> Layout:
-    """The axes of an input, as given or read from its sizes.
+    """The axes of an input: as given, or found from its sizes.
 
     Errors:
         PassError: they are ambiguous, or the size of the features differs.
@@ -114,7 +114,7 @@ def laid_out(writer: NodeWriter, features: str, layout: Layout) -> str:
 
 
 def counted(writer: NodeWriter, model: onnx.ModelProto, names: Sequence[str], features: str) -> None:
-    """Gives inputs that count frames the number of frames that the front end makes, in each stream of a batch."""
+    """Feeds inputs that count frames with the number of frames that the front end makes, for each stream of a batch."""
     for name in names:
         port = next(p for p in model.graph.input if p.name == name)
         rank, dtype = len(dims_of(port)), port.type.tensor_type.elem_type

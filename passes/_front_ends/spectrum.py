@@ -7,23 +7,23 @@ from graphc_passes._front_ends.front_end import Array
 
 
 def window_of(shape: str, size: int, periodic: bool = True) -> Array:
-    """A window of scipy's by its name, [size]; one that is not periodic is symmetric."""
+    """A window of scipy by its name, [size]. A window that is not periodic is symmetric."""
     from scipy.signal import get_window
 
     return np.asarray(get_window(shape, size, fftbins=periodic))
 
 
 def fourier(frame: Array, fft: int) -> Array:
-    """Real and imaginary parts of the transform of a frame that a matrix [size, samples] makes: [2, bins, samples].
+    """Fourier transform of a frame, as real and imaginary parts: [2, bins, samples].
 
-    The frame stands at the start of ``fft`` places; the rest are zeros.
+    The matrix ``frame`` [size, samples] makes the frame out of samples. Zeros fill the frame up to ``fft`` places.
     """
     angle = 2.0 * np.pi * np.outer(np.arange(fft // 2 + 1), np.arange(len(frame))) / fft
     return np.stack([np.cos(angle) @ frame, -np.sin(angle) @ frame])
 
 
 def centred(window: Array, fft: int) -> Array:
-    """A window in the middle of ``fft`` places, as torch.stft and librosa put it, [fft, fft]."""
+    """A window in the middle of ``fft`` places, as torch.stft and librosa place it: a diagonal matrix [fft, fft]."""
     left = (fft - len(window)) // 2
     return np.diag(np.pad(window, (left, fft - len(window) - left)))
 
@@ -36,12 +36,12 @@ def cosines(count: int, bands: int) -> Array:
 
 
 def lifter(count: int, order: float) -> Array:
-    """The liftering of cepstra, as factors: 1 + order / 2 * sin(pi * i / order); ones where order is 0."""
+    """The factors of cepstral liftering: 1 + order / 2 * sin(pi * i / order); ones if ``order`` is 0."""
     if order == 0.0:
         return np.ones(count)
     return np.asarray(1.0 + 0.5 * order * np.sin(np.pi * np.arange(count) / order))
 
 
 def power_of_two(size: int) -> int:
-    """The smallest power of two that is not below a number."""
+    """The smallest power of two that is at least ``size``."""
     return 1 << (size - 1).bit_length()

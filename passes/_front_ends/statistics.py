@@ -1,4 +1,4 @@
-"""Cepstral mean and variance normalisation: by given statistics, or by those of the frames heard last."""
+"""Cepstral mean and variance normalisation: with given statistics, or with the mean of the last frames."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Cmvn(PassConfig):
 
 
 def read_statistics(path: Path) -> tuple[Array, Array]:
-    """Mean and deviation out of a file, [features] each.
+    """Reads mean and deviation from a file, [features] each.
 
     JSON holds sums as WeNet writes them (mean_stat, var_stat, frame_num), or mean and std.
 
@@ -111,7 +111,7 @@ def real(values: NDArray[Any]) -> Array:
 
 
 def write_running(writer: NodeWriter, cmvn: Cmvn, features: str) -> str:
-    """Subtracts the mean of the last frames, fewer at the start, as Kaldi's apply-cmvn-sliding does uncentred."""
+    """Subtracts the mean of the last frames (fewer at the start), as Kaldi's apply-cmvn-sliding does if not centred."""
     assert cmvn.window is not None
     pooling = {"kernel_shape": [cmvn.window], "pads": [cmvn.window - 1, 0], "count_include_pad": 0}
     mean = writer.node("AveragePool", [features], "running_mean", **pooling)

@@ -1,4 +1,4 @@
-"""A front end as ONNX nodes: one strided Conv for frames, window and transform, one for the bands, a logarithm."""
+"""Writes a front end as ONNX nodes: a strided Conv for frames, window and transform, a Conv for bands, a logarithm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_EXPONENT = 60.0
 
 
 class NodeWriter:
-    """Nodes and weights under one prefix, in the order in which they run."""
+    """Collects nodes and weights under one prefix, in the order in which they run."""
 
     def __init__(self, prefix: str, opset: int):
         self.prefix, self.opset = prefix, opset
@@ -40,20 +40,20 @@ class NodeWriter:
         return output
 
     def along(self, op: str, value: str, axes: Sequence[int], name: str, **attributes: Any) -> str:
-        """A node whose axes are an attribute or an input, as the opset has it."""
+        """Adds a node whose axes are an attribute or an input, depending on the opset."""
         if self.opset < AXES_AS_INPUT[op]:
             return self.node(op, [value], name, axes=list(axes), **attributes)
         return self.node(op, [value, self.weight(np.asarray(axes, np.int64), f"{name}/axes")], name, **attributes)
 
     def padded(self, value: str, amounts: Sequence[int], mode: str, name: str) -> str:
-        """Padding as a list in ONNX's order."""
+        """Adds a Pad; ``amounts`` are in ONNX's order."""
         if self.opset < PADS_AS_INPUT:
             return self.node("Pad", [value], name, pads=list(amounts), mode=mode)
         return self.node("Pad", [value, self.weight(np.asarray(amounts, np.int64), f"{name}/amounts")], name, mode=mode)
 
 
 def write_features(writer: NodeWriter, front: FrontEnd, samples: str) -> str:
-    """Writes a front end over samples [batch, time]; gives the name of its features, [batch, features, frames]."""
+    """Writes a front end over samples [batch, time]. Returns the name of its features, [batch, features, frames]."""
     signal = writer.along("Unsqueeze", samples, [1], "signal")
     if front.emphasis:
         kernel = front.scale * np.array([-front.emphasis, 1.0])
@@ -69,7 +69,7 @@ def write_features(writer: NodeWriter, front: FrontEnd, samples: str) -> str:
 
 
 def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, dict[str, Any]]:
-    """The signal with its padding, and how a Conv cuts frames out of it."""
+    """The padded signal, and the attributes of a Conv that cuts frames out of it."""
     framing = front.framing
     size, hop, before, behind = framing.size, framing.hop, framing.before, framing.behind
     cut = {"kernel_shape": [size], "strides": [hop], "pads": [0, 0]}
@@ -82,9 +82,10 @@ def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, d
 
 
 def mirrored(writer: NodeWriter, signal: str, before: int, behind: int) -> str:
-    """The signal mirrored beside its outermost samples, with a zero between any two samples.
+    """The signal with a zero between samples, mirrored beside its outermost samples.
 
-    ONNX mirrors only at a sample. With zeros between samples, and one at each end, that mirrors beside them.
+    ONNX can only mirror at a sample. With zeros between samples, and one at each end, it mirrors at the outer zeros,
+    and thus beside the outermost samples.
     """
     between = writer.floats(np.array([[[0.0, 1.0, 0.0]]]), "between")
     spaced = writer.node("ConvTranspose", [signal, between], "spaced", strides=[2], kernel_shape=[3])
@@ -92,7 +93,7 @@ def mirrored(writer: NodeWriter, signal: str, before: int, behind: int) -> str:
 
 
 def write_power(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, cut: dict[str, Any]) -> str:
-    """Squares of the parts of the spectrum, [batch, 2 * bins, frames], or magnitudes, [batch, bins, frames]."""
+    """The squared parts of the spectrum, [batch, 2 * bins, frames], or its magnitudes, [batch, bins, frames]."""
     used = used_bins(front)
     rows = scale * front.spectrum[:, used].reshape(-1, front.framing.size)
     if front.energy is not None and front.energy.centred:
@@ -107,12 +108,12 @@ def write_power(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, 
 
 
 def used_bins(front: FrontEnd) -> NDArray[np.intp]:
-    """The bins that some band takes."""
+    """The bins that at least one band uses."""
     return np.flatnonzero(np.any(front.bands != 0.0, axis=0))
 
 
 def write_bands(writer: NodeWriter, front: FrontEnd, power: str) -> str:
-    """The bands, [batch, features, frames], each times the factor that its offset behind the logarithm amounts to."""
+    """The bands, [batch, features, frames], each times a factor that replaces an offset after the logarithm."""
     bands = front.bands[:, used_bins(front)]
     if front.power == 2:
         bands = np.concatenate([bands, bands], axis=1)
@@ -130,7 +131,7 @@ def write_bands(writer: NodeWriter, front: FrontEnd, power: str) -> str:
 
 
 def factors(front: FrontEnd) -> NDArray[np.float64]:
-    """What each band is multiplied by, so that no sum follows the logarithm: a ln(m) + b is a ln(m exp(b / a))."""
+    """The factor of each band that replaces the sum after the logarithm: a ln(m) + b is a ln(m exp(b / a))."""
     count = len(front.bands)
     if front.matrix is not None:
         return np.ones(count)
@@ -146,7 +147,7 @@ def factors(front: FrontEnd) -> NDArray[np.float64]:
 
 
 def write_energy(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, cut: dict[str, Any]) -> str:
-    """The sum of squares of each frame as one of the features, the others zero: [batch, features, frames]."""
+    """The sum of squares of each frame as one feature, the other features zero: [batch, features, frames]."""
     assert front.energy is not None
     squares = writer.node("Mul", [signal, signal], "squares")
     kernel = np.zeros((len(front.bands), 1, front.framing.size))
@@ -156,7 +157,7 @@ def write_energy(writer: NodeWriter, front: FrontEnd, scale: float, signal: str,
 
 
 def write_logarithm(writer: NodeWriter, front: FrontEnd, bands: str) -> str:
-    """The guarded logarithm, and the linear map behind it where there is one."""
+    """The guarded logarithm, and after it the linear map if there is one."""
     count = len(front.bands)
     value = bands
     if front.logarithm:

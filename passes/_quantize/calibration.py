@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def streams_of(model: Model, options: CalibrationOptions, context: PassContext, notes: list[str]) -> api.Streams:
-    """The calibration streams; ``notes`` gets a line that says which they are.
+    """The calibration streams. Adds a line to ``notes`` that says which streams they are.
 
     Errors:
         InputError: a recording that is not there.
@@ -46,7 +46,7 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
 def ranges_seen(
     model: Model, names: Sequence[str], options: CalibrationOptions, streams: api.Streams, context: PassContext
 ) -> dict[str, Seen]:
-    """What tensors hold on the calibration streams.
+    """The ranges of tensors on the calibration streams.
 
     Errors:
         InputError: a recording that does not fit the model.

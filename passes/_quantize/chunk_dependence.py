@@ -1,4 +1,4 @@
-"""How much the scales of dynamic quantization depend on the chunk, against those over a whole utterance."""
+"""Measures how much the scales of dynamic quantization depend on the chunk, compared with a whole utterance."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ SEQUENCES = 2
 
 
 def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContext) -> list[str]:
-    """A sentence for the report: the ratio between the stream and the offline model quantized alike, whose scales are
-    taken over all frames at once."""
+    """Sentences for the report: the SNR between the stream and the offline model.
+
+    Both are quantized dynamically; the scales of the offline model are taken over all frames at once.
+    """
     offline = context.reference
     if offline is None or result.signature is None or result.signature.window is not None:
         return []

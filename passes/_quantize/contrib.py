@@ -1,4 +1,4 @@
-"""Quantized ops that ONNX lacks, or has only from a later opset on."""
+"""Quantized ops that ONNX does not have, or has only from a later opset on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ NBITS = "com.microsoft::MatMulNBits"
 
 
 def other_target(*ops: str) -> str:
-    """The beginning of a hint: the target that has some ops; empty if no target has them."""
+    """The start of a hint that names the target with some ops; empty if no target has them."""
     found = target_with(*ops)
     return "" if found is None else f"set target: {found.name}, or "

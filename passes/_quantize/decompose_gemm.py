@@ -1,4 +1,4 @@
-"""Products in the form that quantizers know."""
+"""Rewrites products into the form that quantizers know."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from graphc.api import (
 
 
 def named(model: Model) -> None:
-    """Gives a name to nodes that have none, so that they can be told apart. Changes the model in place."""
+    """Gives a name to every node without one, so that nodes can be told apart. Changes the model in place."""
     taken = {n.name for n in model.graph.nodes}
     for node in model.graph.nodes:
         node.name = node.name or unused_name(f"{node.outputs[0].name}/{node.op.lower()}", taken)
 
 
 def plain_products(model: Model, excluded: Sequence[str]) -> None:
-    """Gemm of a constant weight takes its input as it is, by a Transpose before it where it took it transposed, its
-    weight [K, N], and scales neither: onnxruntime's quantizers drop both factors. Changes the model in place."""
+    """Removes transposes and factors from Gemms with a constant weight: onnxruntime's quantizers ignore the factors.
+
+    A transposed input gets a Transpose before it; the weight becomes [K, N] with its factor. Changes the model.
+    """
     graph = model.graph
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "Gemm"]:
@@ -52,7 +54,7 @@ def plain_products(model: Model, excluded: Sequence[str]) -> None:
 
 
 def scaled(graph: Graph, tensor: Tensor, factor: float, taken: set[str]) -> Tensor:
-    """A tensor times a number: a constant where it is one, else a Mul."""
+    """A tensor times a number: a constant if the tensor is one, else the output of a Mul."""
     value = weight_of(tensor)
     if value is not None:
         return Constant(unused_name(f"{tensor.name}/scaled", taken), np.asarray(value * value.dtype.type(factor)))
@@ -63,8 +65,11 @@ def scaled(graph: Graph, tensor: Tensor, factor: float, taken: set[str]) -> Tens
 
 
 def unfused_products(model: Model) -> None:
-    """onnxruntime's FusedMatMul by a float constant becomes the MatMul that it was, which more quantizers know: its
-    transposes and its factor go to the constant and before the input. Changes the model in place."""
+    """Turns onnxruntime's FusedMatMul by a float constant into a MatMul, which more quantizers know.
+
+    Its factor and its transpose of the constant go into the constant; its transpose of the input becomes a Transpose.
+    Changes the model in place.
+    """
     graph = model.graph
     taken = names_in(graph)
     shapes = static_shapes(model)
@@ -87,10 +92,9 @@ def unfused_products(model: Model) -> None:
 
 
 def products_and_sums(model: Model) -> None:
-    """Plain Gemm becomes MatMul and Add, of which onnxruntime's dynamic quantizer knows the first. Changes the model in
-    place.
+    """Turns a plain Gemm into MatMul and Add: onnxruntime's dynamic quantizer knows MatMul. Changes the model in place.
 
-    Nodes that are to stay in float as well: the quantizer does the same to all, under a name that nothing excludes.
+    This includes nodes that stay in float: the quantizer would rewrite them too, under a name that no option excludes.
     """
     graph = model.graph
     taken = names_in(graph)
@@ -108,7 +112,7 @@ def products_and_sums(model: Model) -> None:
 
 
 def is_plain(node: Node) -> bool:
-    """Whether a Gemm has a float constant as its weight, and neither scales nor transposes."""
+    """Whether a Gemm has a float32 constant as its weight, no factors and no transposes."""
     weight = weight_of(node.inputs[1])
     turned = node.attrs.get("transA") or node.attrs.get("transB")
     return weight is not None and weight.dtype == np.float32 and not is_scaled(node) and not turned

@@ -1,4 +1,4 @@
-"""Weights in 8 bits, activations quantized in each call."""
+"""Weights in 8 bits; activations are quantized in each call."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ FIRST_DYNAMIC = 11
 
 
 def dynamic(proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str]) -> onnx.ModelProto:
-    """What onnxruntime's dynamic quantizer makes of a model.
+    """The model as onnxruntime's dynamic quantizer rewrites it.
 
     Errors:
-        PassError: an opset that is too old, or the quantizer fails.
+        PassError: the opset is too old, or the quantizer fails.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer

@@ -28,7 +28,7 @@ def activation_type(config: QuantizeOptions) -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Silences the quantizers, whose advice is not for graphc's users.
+    """Hides the advice of the quantizers, which is not meant for graphc's users.
 
     Errors:
         PassError: a quantizer fails.
@@ -45,10 +45,10 @@ def quietly() -> Iterator[None]:
 
 
 def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str) -> None:
-    """Refuses a model that is too old.
+    """Refuses a model whose opset is too old.
 
     Errors:
-        PassError: says for what.
+        PassError: names what needs the later opset.
     """
     opset = opset_of(proto)
     if opset < oldest:
@@ -56,7 +56,7 @@ def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str)
 
 
 def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that the quantizers may change, with its weights inside, where they read them."""
+    """A copy with its weights inside, where the quantizers read them. They may change it."""
     whole = loaded(proto)
     if whole is not proto:
         return whole
@@ -66,7 +66,7 @@ def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_ports_of(made: onnx.ModelProto, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A quantized model with the ports of its source model, whose types quantizers drop."""
+    """A quantized model with the ports of its source model: quantizers lose their types."""
     for kind in ("input", "output"):
         field = getattr(made.graph, kind)
         del field[:]

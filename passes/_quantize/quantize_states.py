@@ -1,6 +1,6 @@
 """State ports of fewer bits: integers or float16 in place of float32, with the scale in the manifest.
 
-The caches of a model that came with learned scales hold integers already (graphc/stream/lowering/quantized_cache.py).
+If a model came with learned scales, its caches hold integers already (graphc/stream/lowering/quantized_cache.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADED_RANK = 4
 
 @dataclass(frozen=True)
 class StateIntegers:
-    """The integers of a state: one scale and zero point for each place on an axis, or for all of it."""
+    """The integers of a state: one scale and zero point for each index on an axis, or for the whole state."""
 
     axis: int | None
     scale: NDArray[np.float32]
@@ -58,7 +58,7 @@ class StateIntegers:
 
 
 def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
-    """The type that a state is to have, or why it keeps its own."""
+    """The type that a state is to get, or why it keeps its own."""
     asked = config.states
     if state.init.dtype != np.float32:
         return f"it is {state.init.dtype}"
@@ -70,7 +70,7 @@ def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
 
 
 def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
-    """The states whose ranges are needed."""
+    """The states whose ranges have to be observed."""
     signature = model.signature
     if signature is None or config.states is None:
         return []
@@ -78,10 +78,10 @@ def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
 
 
 def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: Target) -> list[str]:
-    """Gives the chosen states fewer bits, and says which stay as they are and why. Changes the model in place.
+    """Gives the chosen states fewer bits. Returns a note on every state. Changes the model in place.
 
     Errors:
-        PassError: a type that the opset lacks, or a kind of state that the model has none of.
+        PassError: the opset lacks a type, or the model has no state of a kind.
     """
     signature = model.signature
     if config.states is None:
@@ -148,7 +148,7 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
 
 
 def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> StateIntegers:
-    """Integers over what a state held, 0 and its first value among it; heads or channels each have their own."""
+    """Integers over the range of a state, including 0 and its first value. Each head or channel has its own scale."""
     low = np.minimum(np.minimum(seen.low, state.init), 0).astype(np.float64)
     high = np.maximum(np.maximum(seen.high, state.init), 0).astype(np.float64)
     axis = scale_axis(model, state)
@@ -161,9 +161,9 @@ def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]
 
 
 def scale_axis(model: Model, state: StatePort) -> int | None:
-    """The axis of heads, or else of channels; None where it is not known which axis is time.
+    """The axis of heads, or else of channels. None if the time axis is not known.
 
-    Along time every place needs the same scale: frames move on there, and would be rounded again in each call.
+    All indices in time need the same scale: frames move along that axis, and would be rounded again in each call.
     """
     rank, time = state.init.ndim, time_axis(model, state)
     if time is None or model.graph.opset < FIRST_PER_AXIS:
@@ -175,7 +175,7 @@ def scale_axis(model: Model, state: StatePort) -> int | None:
 
 
 def time_axis(model: Model, state: StatePort) -> int | None:
-    """The axis along which the nodes that read a cache put new frames behind it."""
+    """The axis along which nodes append new frames to a cache. None if that is not known."""
     port = next(t for t in model.graph.inputs if t.name == state.input)
     found = {
         int(r.attrs["axis"]) % state.init.ndim if r.op == "Concat" else PAST_OPS.get(op_of(r)) for r in port.outputs
@@ -184,7 +184,7 @@ def time_axis(model: Model, state: StatePort) -> int | None:
 
 
 class Ports:
-    """The two ports of a state, with a change of type between them and the graph."""
+    """The two ports of a state, with a conversion between them and the graph."""
 
     def __init__(self, model: Model, state: StatePort):
         self.graph, self.state = model.graph, state

@@ -1,4 +1,4 @@
-"""Weights in 8 bits, activations by the ranges observed on streams."""
+"""Weights in 8 bits; activations are quantized with the ranges observed on streams."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def observed(model: Model, ops: list[str]) -> list[str]:
 def static(
     proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: Target
 ) -> onnx.ModelProto:
-    """What onnxruntime's static quantizer makes of a model, given the range of every tensor.
+    """The model as onnxruntime's static quantizer rewrites it with the range of every tensor.
 
     Errors:
-        PassError: an opset that is too old, or the quantizer fails.
+        PassError: the opset is too old, or the quantizer fails.
     """
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer
     from onnxruntime.quantization.calibrate import TensorsData
@@ -96,8 +96,10 @@ def static(
 
 
 def share_zero_points(model: onnx.ModelProto) -> None:
-    """Zero points of symmetric weights, all 0, stand once for each type and shape: without any, onnxruntime does not
-    multiply in integers. Changes the model in place."""
+    """Keeps one constant for all zero points of 0 that have the same type and shape. Changes the model in place.
+
+    They cannot be left out: onnxruntime does not multiply in integers without them.
+    """
     graph = model.graph
     first: dict[tuple[int, tuple[int, ...]], str] = {}
     instead: dict[str, str] = {}

@@ -17,7 +17,7 @@ LISTED = frozenset({*WEIGHT_OPS, *DYNAMIC_OPS, "FusedMatMul", "Einsum", "FusedCo
 
 
 def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> list[str]:
-    """Every float weight of a node of some size, and why it stayed."""
+    """A line for each float weight that is not tiny, with the reason why it stayed float."""
     found: list[str] = []
     small = 0
     for node in model.graph.nodes:

@@ -18,10 +18,10 @@ WEIGHT_INPUTS = {"LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2), "Gather": (0,)}
 
 
 def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
-    """Weights of any op as 8-bit integers behind a DequantizeLinear, symmetric. Changes the model in place.
+    """Stores weights of any op as symmetric 8-bit integers before a DequantizeLinear. Changes the model in place.
 
     Errors:
-        PassError: an opset that is too old.
+        PassError: the opset is too old.
     """
     graph = model.graph
     if config.per_channel:
@@ -49,7 +49,7 @@ def is_matrix(weight: NDArray[Any]) -> bool:
 
 
 def output_axis(node: Node, rank: int) -> int:
-    """The axis of a weight on which its output channels lie."""
+    """The axis of a weight that holds its output channels."""
     axis = OUTPUT_AXIS[node.op] % rank
     return rank - 2 if node.op == "Gemm" and node.attrs.get("transB") else axis
 

@@ -1,4 +1,4 @@
-"""graphc compiles ONNX speech models exported for whole utterances into equal models that run on a stream.
+"""graphc compiles ONNX speech models exported for whole utterances into equivalent models that run on a stream.
 
 report = graphc.compile("spec.yaml")                 # what `graphc compile` does
 session = graphc.StreamSession("model.stream.onnx")  # the client
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def compile(spec_path: str | Path, options: Options | None = None) -> Report:  # noqa: A001
-    """Compiles a spec, or a pipeline of several, and writes its outputs; what ``graphc compile`` calls.
+    """Compiles a spec, or a pipeline of several specs, and writes its outputs. ``graphc compile`` calls it.
 
     Errors:
         GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.

@@ -1,4 +1,4 @@
-"""What pass authors import: the public names of graphc, listed in ``api.pyi``. Each is loaded when it is asked for."""
+"""What pass authors import: the public names of graphc, listed in ``api.pyi``. Each is loaded when it is first used."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ class OutputError(GraphcError):
 
 
 class LengthError(StreamError):
-    """A node depends on the length of the whole stream, perhaps only up to some length, as padding to a minimum."""
+    """A node depends on the length of the whole stream, perhaps only up to a length, as padding to a minimum does."""
 
 
 class ChunkMisfitError(StreamError):
-    """A chunk of which some tensor would get a fraction of a frame.
+    """A chunk for which some tensor would get a fraction of a frame.
 
     Args:
         multiple: the chunk has to be a multiple of this many input frames.
@@ -40,7 +40,7 @@ class ChunkMisfitError(StreamError):
 
 
 class TooShortError(StreamError):
-    """The lengths evaluated are too short to show what the model does; a refusal where it takes no longer ones.
+    """The lengths evaluated are too short to show what the model does. A refusal if the model takes no longer ones.
 
     Args:
         frames: the longest time axis that was seen.
@@ -55,9 +55,9 @@ class AbsoluteError(StreamError):
     """A constant that varies from frame to frame meets a stream.
 
     Args:
-        index: the input of the node that holds it.
-        from_right: its time axis, counted from the last.
-        time: the stream that it meets.
+        index: the index of the node's input that holds the constant.
+        from_right: the time axis of the constant, counted from the last.
+        time: the time of the stream that it meets.
     """
 
     def __init__(self, index: int, from_right: int, time: object, reason: str, **details: str | None):
@@ -69,8 +69,8 @@ class AbsoluteTableError(StreamError):
     """A constant score matrix does not depend on the distance in time alone.
 
     Args:
-        name: of the table.
-        times: its two times.
+        name: the name of the constant.
+        times: the times of its two axes.
     """
 
     def __init__(self, name: str, times: object, reason: str, **details: str | None):

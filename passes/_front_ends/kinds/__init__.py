@@ -1,1 +1,1 @@
-"""One front end a file, with its options by the names that its library gives them."""
+"""One file for each front end. Its options have the names that its library gives them."""

@@ -1,4 +1,4 @@
-"""What mel spectrograms of torchaudio and librosa have in common: a centred transform, bands and a logarithm."""
+"""What mel spectrograms of torchaudio and librosa share: a centred transform, bands and a logarithm."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class CentredOptions(KindOptions):
         """The front end of these options.
 
         Args:
-            bins: their frequencies.
-            window: a periodic one, by scipy's name.
-            gain: what the spectrum is multiplied by.
+            bins: the frequencies of the bins.
+            window: scipy's name of a periodic window.
+            gain: the factor that the spectrum is multiplied by.
 
         Errors:
             PassError: an option that a stream cannot have, or one that contradicts another.
@@ -89,7 +89,7 @@ class CentredOptions(KindOptions):
         )
 
     def decibels(self) -> tuple[float, float]:
-        """What the natural logarithm is multiplied by, and what is added."""
+        """The factor of the natural logarithm, and the number added to the product."""
         if self.log != "db":
             return 1.0, 0.0
         multiplier = 10.0 if self.stype == "power" else 20.0

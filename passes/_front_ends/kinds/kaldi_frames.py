@@ -1,4 +1,4 @@
-"""What Kaldi's filter banks and cepstra have in common: its frames, its windows, its mel scale.
+"""What Kaldi's filter banks and cepstra share: frames, windows and the mel scale.
 
 Options are those of Kaldi's ``--config`` files, with underscores (feat/feature-window.h, feat/mel-computations.h).
 """
@@ -108,7 +108,7 @@ class KaldiOptions(KindOptions):
         return Framing(self.size, self.hop, before, self.hop // 2 - self.hop + self.size - before, "symmetric")
 
     def frame_matrix(self) -> Array:
-        """Removal of the mean, pre-emphasis and window of one frame, [size, size]."""
+        """A matrix that removes the mean of a frame, then applies pre-emphasis and window, [size, size]."""
         n = self.size
         matrix = np.eye(n) - 1.0 / n if self.remove_dc_offset else np.eye(n)
         emphasis = np.eye(n) - self.preemphasis_coefficient * np.eye(n, k=-1)
@@ -130,7 +130,7 @@ class KaldiOptions(KindOptions):
 
     @property
     def floor(self) -> float:
-        """The least value that the logarithm of a band is taken of."""
+        """The floor of a band before its logarithm."""
         return 1.0 if self.htk_mode else EPSILON
 
     def spectrum(self) -> Array:
@@ -142,7 +142,7 @@ class KaldiOptions(KindOptions):
         )
 
     def with_energy(self, bands: Array, row: int) -> tuple[Array, Energy | None, Array]:
-        """The bands with a row for the energy, how it is computed if not by that row, and the floors."""
+        """The bands with a row for the energy, how the energy is computed (None: by that row), and the floors."""
         bands = np.insert(bands, row, 0.0, axis=0)
         floors = np.full(len(bands), self.floor)
         floors[row] = max(EPSILON, self.energy_floor)
@@ -156,7 +156,7 @@ class KaldiOptions(KindOptions):
 
 
 def converted(options: type[KaldiOptions], name: str, value: str) -> Any:
-    """A value of a configuration file in the type of its option; that of an unknown option stays text."""
+    """A value of a configuration file, in the type of its option. The value of an unknown option stays text."""
     field = options.model_fields.get(name)
     if field is None or field.annotation is str:
         return value

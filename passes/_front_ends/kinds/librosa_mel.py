@@ -1,4 +1,4 @@
-"""librosa's melspectrogram, with power_to_db or a logarithm behind it, and its mfcc."""
+"""librosa's melspectrogram, followed by power_to_db or a logarithm, and its mfcc."""
 
 from __future__ import annotations
 

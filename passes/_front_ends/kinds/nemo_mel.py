@@ -1,4 +1,4 @@
-"""NeMo's mel spectrogram (AudioToMelSpectrogramPreprocessor, FilterbankFeatures), as it runs outside training."""
+"""NeMo's mel spectrogram (AudioToMelSpectrogramPreprocessor, FilterbankFeatures) as it runs outside training."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class NemoMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """A model's configuration with a section ``preprocessor``, that section alone, or transformers' extractor."""
+        """Reads a model's configuration with a section ``preprocessor``, that section alone, or transformers' own."""
         found = yaml_mapping(text)
         if "feature_extractor_type" in found:
             return of_transformers(found)
@@ -149,7 +149,7 @@ def of_transformers(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options of a preprocessor_config.json of transformers.
 
     Errors:
-        ValueError: another extractor, or constants that are rounded.
+        ValueError: an unknown extractor, or one whose filters are rounded.
     """
     extractor = found["feature_extractor_type"]
     if not isinstance(extractor, str) or extractor not in EXTRACTORS:

@@ -1,4 +1,4 @@
-"""The features of openWakeWord: its melspectrogram.onnx, and the x / 10 + 2 that its code puts behind it."""
+"""The features of openWakeWord: its melspectrogram.onnx, and the x / 10 + 2 that its code applies after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OpenwakewordMel(KindOptions):
 
     def front_end(self) -> FrontEnd:
         """Errors:
-        PassError: top_db.
+        PassError: top_db is set.
         """
         if self.top_db is not None:
             raise self.refuse(

@@ -1,4 +1,4 @@
-"""torchaudio's MelSpectrogram, with AmplitudeToDB or a logarithm behind it, and its MFCC."""
+"""torchaudio's MelSpectrogram, followed by AmplitudeToDB or a logarithm, and its MFCC."""
 
 from __future__ import annotations
 

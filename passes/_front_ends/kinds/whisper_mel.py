@@ -37,7 +37,7 @@ class WhisperMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The options of a preprocessor_config.json; those about padding to 30 s are ignored."""
+        """The options of a preprocessor_config.json. Options about padding to 30 s are ignored."""
         found = yaml_mapping(text)
         return {name: value for name, value in found.items() if name in READ}
 

@@ -14,7 +14,7 @@ SHRUNK = {4: (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7), 8: (1.0,)}
 
 @dataclass(frozen=True)
 class Grid:
-    """Evenly spaced values, to which weights are rounded: ``scale * (q - zero)`` for q from 0 to 2**bits - 1.
+    """The evenly spaced values that weights are rounded to: ``scale * (q - zero)`` for q from 0 to 2**bits - 1.
 
     Args:
         scale, zero: float32, of the same shape; zero is a whole number.
@@ -25,7 +25,7 @@ class Grid:
     bits: int
 
     def nearest(self, weights: Array) -> Array:
-        """q of each weight, whole numbers as float32."""
+        """The q of the nearest value to each weight: whole numbers as float32."""
         found: Array = np.clip(np.rint(weights / self.scale) + self.zero, 0, 2**self.bits - 1)
         return found
 
@@ -37,13 +37,13 @@ class Grid:
 def best_grid(weights: Array, bits: int, symmetric: bool, importance: Array | float = 1.0) -> Grid:
     """The grid with the least squared error, over the whole range of the weights or a part of it.
 
-    Outliers are worth cutting off where that makes the steps for all others finer. Each candidate's scale is then the
-    one that fits its integers best, by least squares.
+    A smaller range cuts outliers off, but has finer steps for all other weights. Each candidate's scale is then fitted
+    to its integers by least squares.
 
     Args:
         weights: [..., block, columns] float32; a grid for each column.
-        symmetric: the zero point is the middle, so that none is stored.
-        importance: the factor of each squared error, broadcast to the weights.
+        symmetric: whether the zero point is the middle, so that none needs to be stored.
+        importance: a factor for each squared error, broadcast to the weights.
 
     Returns:
         A grid of shape [..., 1, columns].
@@ -64,7 +64,7 @@ def best_grid(weights: Array, bits: int, symmetric: bool, importance: Array | fl
 
 
 def candidate(weights: Array, bits: int, symmetric: bool, fraction: float) -> Grid:
-    """The grid over a fraction of the weights' range."""
+    """The grid over a part of the weights' range: each end times ``fraction``."""
     high = np.maximum(weights.max(-2, keepdims=True), 0) * np.float32(fraction)
     low = np.minimum(weights.min(-2, keepdims=True), 0) * np.float32(fraction)
     if symmetric:
@@ -77,7 +77,7 @@ def candidate(weights: Array, bits: int, symmetric: bool, fraction: float) -> Gr
 
 
 def fitted(grid: Grid, weights: Array, importance: Array | float) -> Grid:
-    """The same zero points, with the scale that fits the integers best."""
+    """The grid with the same zero points, and the scale that fits the integers best (least squares)."""
     steps = grid.nearest(weights) - grid.zero
     over = np.sum(importance * steps * steps, axis=-2, keepdims=True)
     scale = np.sum(importance * weights * steps, axis=-2, keepdims=True) / np.where(over == 0, 1, over)

@@ -1,4 +1,4 @@
-"""Products by weights in blocks: onnxruntime's MatMulNBits, or for every runtime MatMul behind DequantizeLinear."""
+"""Products with weights in blocks: onnxruntime's MatMulNBits, or for every runtime a DequantizeLinear and a MatMul."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_blocks(model: Model, config: QuantizeOptions, target: Target) -> None:
 
 
 def products_of(model: Model, excluded: list[str]) -> list[Node]:
-    """The MatMuls by a float32 matrix, but for some nodes, in order."""
+    """The MatMuls by a float32 matrix, in order, without the excluded nodes."""
     return [n for n in model.graph.nodes if n.op == "MatMul" and n.name not in excluded and matrix_of(n) is not None]
 
 
@@ -68,10 +68,10 @@ def matrix_of(node: Node) -> Array | None:
 
 
 class BlockedWeights:
-    """The weights of a model's products in blocks. Each is made once, however many variants of the model are tried.
+    """The weights of a model's products in blocks. Each is made once, even if many variants of the model are tried.
 
     Args:
-        products: the names of those whose weights fit.
+        products: the names of the products whose weights fit.
     """
 
     def __init__(self, config: QuantizeOptions, target: Target, products: Set[str]):
@@ -85,10 +85,10 @@ class BlockedWeights:
         return self.own and self.config.block is not None and self.bits == 4
 
     def calibrate(self, model: Model, moments: MomentsOf) -> None:
-        """Makes the weights so that they compensate for the error of earlier nodes where they can. Changes the model.
+        """Makes the weights so that they compensate for the error of earlier nodes if possible. Changes the model.
 
         Args:
-            moments: of tensors of a model by name; the model is the one so far, its first products in blocks already.
+            moments: gives the second moments of tensors by name. The earlier products of its model are in blocks.
         """
         for together in rounds_of([n for n in model.graph.nodes if n.name in self.products]):
             sources = list(dict.fromkeys(n.inputs[0].name for n in together))
@@ -114,10 +114,10 @@ class BlockedWeights:
         return bits, node.inputs[1].name, node.inputs[0].name if calibrated else ""
 
     def put_in(self, model: Model, nodes: list[Node], raised: Collection[str] = ()) -> None:
-        """Stores the weights of those products that are among some nodes in blocks. Changes the model in place.
+        """Stores the weights of the products among ``nodes`` in blocks. Changes the model in place.
 
         Args:
-            raised: names of the products whose weights have 8 bits regardless of the options.
+            raised: names of the products whose weights get 8 bits whatever the options say.
         """
         graph, taken = model.graph, names_in(model.graph)
         held: dict[Key, list[Constant]] = {}
@@ -143,12 +143,12 @@ class BlockedWeights:
 
 
 def with_input(name: str, nodes: list[Node]) -> list[Node]:
-    """The products of one tensor, one for each weight."""
+    """The products whose input is a tensor, one for each weight."""
     return list({n.inputs[1].name: n for n in nodes if n.inputs[0].name == name}.values())
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
-    """The products in order, in groups whose inputs' second moments fit in memory together."""
+    """The products in order, in groups whose second moments of the inputs fit in memory together."""
     held: dict[str, int] = {}
     now: list[Node] = []
     for node in nodes:
@@ -164,7 +164,7 @@ def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
 
 
 def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits: int) -> None:
-    """The product as MatMulNBits (onnxruntime's ContribOperators.md)."""
+    """Turns the product into MatMulNBits (onnxruntime's ContribOperators.md)."""
     rows, columns = (int(size) for size in node.inputs[1].shape)
     node.inputs = [node.inputs[0], *weights]
     node.op, node.domain = "MatMulNBits", "com.microsoft"
@@ -175,7 +175,7 @@ def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits
 
 
 def packed(blocks: Blocks) -> dict[str, Any]:
-    """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points, two of 4 bits in a byte."""
+    """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points. A byte holds two values of 4 bits."""
     q = np.ascontiguousarray(blocks.q.transpose(2, 0, 1))
     zero = np.ascontiguousarray(blocks.zero.T)
     if blocks.bits == 4:
@@ -186,13 +186,13 @@ def packed(blocks: Blocks) -> dict[str, Any]:
 
 
 def signed(blocks: Blocks, rows: int) -> dict[str, Any]:
-    """Weights [K, N] from -8 to 7, packed as ONNX has them, and scales [blocks, N]."""
+    """Weights [K, N] from -8 to 7, packed as ONNX packs int4, and scales [blocks, N]."""
     values = (blocks.q.astype(np.int8) - 8).reshape(-1, blocks.q.shape[2])[:rows]
     return {"int4": gs.ir.tensor.LazyValues(onnx.numpy_helper.from_array(values.astype(int4))), "scale": blocks.scale}
 
 
 def dequantized(graph: Graph, parts: list[Constant], weight: Tensor, block: int, taken: set[str]) -> Variable:
-    """The weight behind a DequantizeLinear with blocks along its rows."""
+    """The float weight: the output of a DequantizeLinear with blocks along its rows."""
     output = Variable(unused_name(f"{weight.name}/float", taken), np.float32, list(weight.shape))
     graph.nodes.append(Node("DequantizeLinear", output.name, {"axis": 0, "block_size": block}, parts, [output]))
     return output

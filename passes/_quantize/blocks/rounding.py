@@ -1,4 +1,4 @@
-"""A matrix in blocks: rounded to the nearest, or so that errors cancel on the calibration streams."""
+"""Rounds a matrix in blocks: each weight to the nearest value, or so that errors cancel on the calibration streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Blocks:
     """A matrix [K, N] in blocks of rows.
 
     Args:
-        q: [blocks, block, N] uint8; rows behind K are zero points.
+        q: [blocks, block, N] uint8; rows after row K hold the zero point.
         scale: [blocks, N] float32.
         zero: [blocks, N] uint8.
     """
@@ -31,13 +31,13 @@ class Blocks:
 
     @property
     def values(self) -> Array:
-        """The matrix that the blocks stand for, with all rows."""
+        """The float matrix that the blocks stand for, with the rows that fill the last block."""
         steps = self.q.astype(np.float32) - self.zero[:, None].astype(np.float32)
         return (steps * self.scale[:, None]).reshape(-1, self.q.shape[2])
 
 
 def rounded(weight: Array, block: int, bits: int, symmetric: bool) -> Blocks:
-    """Each weight as the nearest value of its block's grid.
+    """Rounds each weight to the nearest value of its block's grid.
 
     Args:
         weight: [K, N] float32.
@@ -48,12 +48,12 @@ def rounded(weight: Array, block: int, bits: int, symmetric: bool) -> Blocks:
 
 
 def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: Array) -> Blocks:
-    """Rounds row after row, and takes each row's errors back in the rows behind it, as far as the inputs of the product
-    go together (GPTQ: Frantar and others 2022, arXiv:2210.17323).
+    """Rounds row after row. The rows after each row compensate for its error, as far as the inputs of the product are
+    correlated (GPTQ: Frantar and others 2022, arXiv:2210.17323).
 
     Args:
         weight: [K, N] float32.
-        factor: of the product's inputs, see ``factor_of``.
+        factor: the result of ``factor_of`` for the product's inputs.
     """
     rows = in_blocks(weight, block)
     left = rows.reshape(-1, rows.shape[2]).copy()
@@ -63,7 +63,7 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
     grids: list[Grid] = []
 
     def settle(first: int, end: int) -> None:
-        """Rounds some blocks: half of them, what the others take over from those, and the other half."""
+        """Rounds some blocks: the first half, then moves its errors to the second half, then rounds the second half."""
         if end - first == 1:
             settle_block(slice(first * block, min(end * block, known)))
             return
@@ -93,9 +93,9 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
 
 
 def factor_of(moments: Array) -> Array:
-    """The upper Cholesky factor of the inverse of the second moments, damped until there is one.
+    """The upper Cholesky factor of the inverse of the second moments. They are damped more and more until it exists.
 
-    It is the inverse of the factor whose rows and columns stand in reverse, so that nothing but a triangle is inverted.
+    It is found by reversing rows and columns, factoring, and inverting the triangle; no full matrix is inverted.
 
     Args:
         moments: [K, K] sums of products of the inputs.
@@ -116,6 +116,6 @@ def factor_of(moments: Array) -> Array:
 
 
 def in_blocks(weight: Array, block: int) -> Array:
-    """[blocks, block, N], filled up with zeros."""
+    """The matrix as [blocks, block, N], padded with zero rows."""
     behind = -len(weight) % block
     return np.pad(weight, ((0, behind), (0, 0))).reshape(-1, block, weight.shape[1])

@@ -1,1 +1,1 @@
-"""Which weights have which precision, by measurement."""
+"""Finds by measurement which precision each weight gets."""

@@ -1,4 +1,4 @@
-"""What a search for precisions measures: ratios of signal to noise, kept so that an interrupted search goes on."""
+"""What a search for precisions measures: signal-to-noise ratios, saved so that an interrupted search can resume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_TABLE = 100_000_000
 
 
 def least_snr(want: Outputs, got: Outputs) -> float:
-    """The ratio in dB of the worst output over all streams."""
+    """The SNR of the worst output over all streams, in dB."""
     found: list[float] = []
     for name in want[0]:
         signal = noise = 0.0
@@ -44,7 +44,7 @@ def noise_of(snr_db: float) -> float:
 
 @dataclass
 class Measurements:
-    """What was measured, kept in a file where the options name one, so that an interrupted search goes on."""
+    """What was measured. It is saved if the options name a file, so that an interrupted search can resume."""
 
     path: Path | None
     key: str

@@ -1,4 +1,4 @@
-"""Which weights have 8 bits where the others have 4, so that the stream keeps its signal-to-noise ratio."""
+"""Finds which weights need 8 bits while the others have 4, so that the stream keeps its signal-to-noise ratio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Raised:
-    """The names of the products whose weights have 8 bits, and the table for the report."""
+    """The names of the products whose weights get 8 bits, and the table for the report."""
 
     nodes: frozenset[str]
     notes: list[str]
@@ -42,9 +42,9 @@ def groups_of(nodes: Sequence[Node]) -> list[WeightGroup]:
 def chosen(
     groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float], snr_db: float, progress: Progress
 ) -> tuple[list[WeightGroup], dict[WeightGroup, float]]:
-    """The groups that need 8 bits, and the ratio with each alone in 8 bits where that was measured.
+    """The groups that need 8 bits, and the ratio with each group alone in 8 bits, if that was measured.
 
-    The order is that of the noise that goes with a group's rounding to 4 bits, over what its 8 bits take.
+    The groups are tried in the order of the noise that 8 bits remove, per weight.
 
     Errors:
         PassError: 8 bits everywhere are not enough.
@@ -88,8 +88,8 @@ def raised_for_budget(
 
     Args:
         nodes: the products whose weights are to be in blocks.
-        quantized: the model with the weights of some products in 8 bits, of the others in 4.
-        streams: on which the ratio is measured, against the float model.
+        quantized: gives the model with the weights of some products in 8 bits, the others in 4.
+        streams: the streams that the ratio is measured on, against the float model.
 
     Errors:
         PassError: 8 bits everywhere are not enough.

@@ -1,4 +1,4 @@
-"""Which nodes stay in float so that the stream keeps its signal-to-noise ratio: by measurement."""
+"""Finds by measurement which nodes stay in float, so that the stream keeps its signal-to-noise ratio."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOPELESS = 2.0
 
 
 def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) -> list[WeightGroup]:
-    """The nodes that the mode could quantize, those of one weight together."""
+    """The nodes that the mode could quantize, grouped by the weight that they share."""
     by_weight: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
     shapes = static_shapes(model)
@@ -49,7 +49,7 @@ class Search:
 
     Args:
         groups: the nodes that may be quantized, by group.
-        measured: the SNR in dB of the model with some groups in integers.
+        measured: gives the SNR in dB of the model with some groups in integers.
     """
 
     def __init__(self, groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float]):
@@ -57,9 +57,9 @@ class Search:
         self.alone: dict[str, float] = {}
 
     def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[WeightGroup]:
-        """The groups in integers: all, if they keep the ratio; else as many of the order as do, and then single ones.
+        """The groups in integers: all, if they keep the ratio; else as many of the order as keep it, then single ones.
 
-        The order is that of the noise of each alone over what it saves: bytes, or multiply-adds in a call.
+        The order is by the noise of each group alone, divided by what it saves: weights, or multiply-adds in a call.
         """
         if self.measured(self.groups) >= snr_db:
             return list(self.groups)
@@ -90,7 +90,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """What stays in float, and the table for the report."""
+    """The nodes that stay in float, and the table for the report."""
 
     excluded: list[str]
     notes: list[str]
@@ -107,8 +107,8 @@ def left_for_budget(
     """The nodes that have to stay in float for ``quantize.budget``.
 
     Args:
-        quantized: the model with some nodes left in float.
-        streams: on which the ratio is measured, against the float model.
+        quantized: gives the model with some nodes left in float.
+        streams: the streams that the ratio is measured on, against the float model.
     """
     budget = config.budget
     assert budget is not None

@@ -10,8 +10,8 @@ class WeightGroup:
     """Nodes that share a weight, and therefore its precision.
 
     Args:
-        elements: of their weights.
-        products: multiply-adds in a call; 0 where they are not counted.
+        elements: the number of entries of their weights.
+        products: multiply-adds in a call; 0 if they are not counted.
     """
 
     nodes: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""One node in the place of several that compute it in parts."""
+"""Rewrites that put one node in the place of several that compute the same in parts."""

@@ -1,4 +1,4 @@
-"""What normalisations over the last axis have in common."""
+"""What the normalisations over the last axis share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_of_last(shape: tuple[int, ...], width: object, rank: int) -> bool:
 
 
 def means_over_last(found: Match, rank: int) -> bool:
-    """Whether every ReduceMean of a match works along the last axis and keeps it."""
+    """Whether every ReduceMean of a match works along the last axis only, and keeps that axis."""
     for node in found.nodes:
         if node.op != "ReduceMean":
             continue

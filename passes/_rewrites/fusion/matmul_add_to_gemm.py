@@ -7,7 +7,7 @@ from graphc.api import Node, Rewrite, Scene, is_float, register_rewrite, value_o
 
 @register_rewrite
 class MatmulAddToGemm(Rewrite):
-    """x @ W + b becomes Gemm, where x has rank 2 and W and b are constants."""
+    """x @ W + b becomes Gemm, if x has rank 2 and W and b are constants."""
 
     name = "matmul_add_to_gemm"
     stage = "ranks"

@@ -1,4 +1,4 @@
-"""SiLU, and its steeper form."""
+"""SiLU, and SiLU with a slope."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fewer moves of axes and entries."""
+"""Rewrites that save moves of axes and entries."""

@@ -1,4 +1,4 @@
-"""Regions of a graph whose tensors could have another layout: which of them gain by it, and the change itself."""
+"""Regions of a graph whose tensors could have another layout: which regions gain by it, and the change itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Layout(ABC):
 
     @abstractmethod
     def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The node over tensors of the layout; inputs that cannot have it stay as they are."""
+        """The outputs of the node, made from inputs in the layout. Inputs that cannot have it stay as they are."""
 
     @abstractmethod
     def enter(self, tensor: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Layout(ABC):
 
     @abstractmethod
     def leave(self, tensor: Tensor, old: Tensor) -> Tensor:
-        """A tensor of the layout brought back to what ``old`` was."""
+        """A tensor of the layout, brought back to the layout of ``old``."""
 
     @abstractmethod
     def opens(self, node: Node | None) -> bool:
@@ -64,15 +64,15 @@ class Layout(ABC):
 
     @abstractmethod
     def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
-        """The first value of a state in the layout; None where states stay as they are."""
+        """The first value of a state in the layout. None if the state cannot have it."""
 
     @property
     def order(self) -> Sequence[int] | None:
-        """The order of the axes in the layout, where it differs."""
+        """The order of the axes in the layout. None if it is not another order."""
         return None
 
     def worth(self, node: Node) -> float:
-        """What a node gains by the layout, in nodes."""
+        """What a node gains by the layout, as a number of nodes saved."""
         return 0.0
 
     @property
@@ -85,7 +85,7 @@ class Region:
     """Connected nodes that could have the layout.
 
     Args:
-        states: those whose two ports touch only this region, by the name of either port.
+        states: the states whose two ports only this region reads and writes, by the name of either port.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -121,7 +121,7 @@ def regions_of(layout: Layout) -> list[Region]:
 
 
 def complete(layout: Layout, region: Region) -> None:
-    """Finds what enters and leaves a region, and the states that touch no other."""
+    """Finds the tensors that enter and leave a region, and the states that no other region touches."""
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     made = {t.name for n in region.nodes for t in n.outputs}
@@ -168,7 +168,7 @@ def gain_of(layout: Layout, region: Region) -> float:
 
 
 def is_free(layout: Layout, closing: Node) -> bool:
-    """Whether a closing node costs nothing where it stands, because all its readers would absorb it."""
+    """Whether a closing node costs nothing as it is, because all its readers would absorb it."""
     output = closing.outputs[0]
     readers = list(output.outputs)
     return bool(readers) and layout.scene.is_inner(output) and all(layout.indifferent(r, output) for r in readers)
@@ -206,7 +206,7 @@ def change(layout: Layout, region: Region) -> None:
 
 
 def relayout(layout: Layout, name: str) -> int:
-    """Changes every region that gains; says how many, and notes those that would not gain.
+    """Changes every region that gains. Returns how many, and notes those that would not gain.
 
     Regions that do not touch each other are changed together.
     """
@@ -233,7 +233,7 @@ def relayout(layout: Layout, name: str) -> int:
 
 
 def neighbours_of(layout: Layout, region: Region) -> set[int]:
-    """The nodes that changing a region reads or changes: its own, those that feed it, and those just behind."""
+    """The nodes that a change of the region reads or changes: its own, those before it, and two steps after it."""
     found = {id(n) for n in region.nodes}
     found |= {id(maker) for t in region.entries if (maker := layout.scene.maker(t)) is not None}
     for reader in (r for t in region.exits for r in t.outputs):
@@ -243,27 +243,27 @@ def neighbours_of(layout: Layout, region: Region) -> set[int]:
 
 
 def works_along(scene: Scene, node: Node) -> bool:
-    """Whether a node of ONNX's own works along one axis that an attribute names, and on no other."""
+    """Whether a node of ONNX's own op set works along one axis that an attribute names, and on no other."""
     flattens = node.op in ("Softmax", "LogSoftmax") and scene.opset < FIRST_PER_AXIS_SOFTMAX
     return node.op in ALONG_AXIS and standard(node) and not flattens
 
 
 def axis_of(node: Node, rank: int) -> int:
-    """The axis that such a node works along."""
+    """The axis of a node for which ``works_along`` holds."""
     default = -1 if node.op in ("Softmax", "LogSoftmax") else 0
     return normalised(int(node.attrs.get("axis", default)), rank)
 
 
 def varies(node: Node) -> bool:
-    """Whether the first tensor that a node works on is not a constant; that of a Concat may be one."""
+    """Whether the first tensor that a node works on is not a constant. That of a Concat may be one."""
     return node.op == "Concat" or not isinstance(node.inputs[0], Constant)
 
 
 def data_of(node: Node) -> list[Tensor]:
-    """The tensors that such a node works on."""
+    """The tensors that a node works on, if ``works_along`` holds for it."""
     return list(node.inputs[:1] if node.op == "Split" else node.inputs)
 
 
 def shaped(value: NDArray[Any], rank: int) -> NDArray[Any]:
-    """A constant with axes of one entry in front, up to a rank."""
+    """A constant with axes of size 1 added in front, up to a rank."""
     return np.reshape(value, (1,) * (rank - value.ndim) + value.shape)

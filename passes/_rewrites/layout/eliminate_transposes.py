@@ -1,4 +1,4 @@
-"""Transposes around regions that could work in the other order."""
+"""Removes Transposes around regions that could work in the other order."""
 
 from __future__ import annotations
 
@@ -42,8 +42,11 @@ LARGEST_GATHERED = 32_768
 
 @register_rewrite
 class EliminateTransposes(Rewrite):
-    """A region between Transposes works in their order, where that takes fewer of them: elementwise ops, Split, Concat,
-    Slice, softmax, convolutions over single frames (then MatMuls), and caches, whose ports change their layout."""
+    """Changes the order of axes in a region between Transposes, if fewer Transposes remain.
+
+    The region may hold elementwise ops, Split, Concat, Slice, softmax, convolutions over single frames (they become
+    MatMuls), and caches, whose ports change their layout.
+    """
 
     name = "eliminate_transposes"
     stage = "layout"
@@ -108,8 +111,7 @@ class Permuted(Layout):
         return self.inside(tensor) or (size is not None and sum(d != 1 for d in size) <= 1)
 
     def worth(self, node: Node) -> float:
-        """Larger convolutions are faster as products; frames joined elsewhere than on the last axis are copied in one
-        piece."""
+        """Larger convolutions are faster as products. A join along another axis than the last copies whole pieces."""
         if node.op == "Concat":
             last = len(self.perm) - 1
             before, after = normalised(int(node.attrs["axis"]), len(self.perm)), self.axis(int(node.attrs["axis"]))
@@ -128,7 +130,7 @@ class Permuted(Layout):
         return node is not None and node.op == "Transpose"
 
     def indifferent(self, node: Node, tensor: Tensor) -> bool:
-        """A runtime may take a Transpose of the last two axes into the MatMul behind it."""
+        """Whether the runtime takes a Transpose of the last two axes into the MatMul after it."""
         swapped = [*range(len(self.perm) - 2), len(self.perm) - 1, len(self.perm) - 2]
         return self.scene.target.gains.transposed_product and self.perm == swapped and node.op == "MatMul"
 
@@ -157,7 +159,7 @@ class Permuted(Layout):
         return self.perm.index(normalised(axis, len(self.perm)))
 
     def operand(self, tensor: Tensor) -> Tensor:
-        """An operand of an elementwise op that is a constant, or has one axis of several entries, in the new order."""
+        """An operand of an elementwise op in the new order, if it is a constant or has only one axis larger than 1."""
         value = value_of(tensor) if isinstance(tensor, Constant) else None
         size = self.scene.fixed(tensor)
         if value is None and size is not None and 0 < len(size) < len(self.perm) and math.prod(size) > 1:
@@ -207,7 +209,7 @@ class Permuted(Layout):
         return self.scene.reshaped(rows, [before[0], after[2], kernel * before[1]], base)
 
     def product(self, node: Node, inputs: Sequence[Tensor], base: str) -> Tensor:
-        """A convolution over single frames as a product over the channels."""
+        """A convolution as a product over the channels of each (gathered) frame."""
         weight = weight_of(node.inputs[1])
         assert weight is not None
         scene, shape = self.scene, self.moved_shape(node.outputs[0])
@@ -220,13 +222,13 @@ class Permuted(Layout):
 
 
 def without_front(shape: Sequence[int]) -> list[int]:
-    """A shape without its leading axes of size 1, where it has several entries."""
+    """A shape without its leading axes of size 1. The shape has several entries."""
     first = next(a for a, size in enumerate(shape) if size != 1)
     return list(shape[first:])
 
 
 def is_plain_conv(node: Node) -> bool:
-    """Whether a node is a convolution of rank 3 without padding and groups, its weight a constant."""
+    """Whether a node is a convolution of rank 3 with a constant weight, and without padding and groups."""
     if op_of(node) != "Conv" or str(node.attrs.get("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
         return False
     weight = weight_of(node.inputs[1])
@@ -235,5 +237,5 @@ def is_plain_conv(node: Node) -> bool:
 
 
 def is_pointwise(node: Node) -> bool:
-    """Whether every output frame of a convolution comes out of one input frame."""
+    """Whether each output frame of a convolution depends on one input frame only."""
     return is_plain_conv(node) and node.inputs[1].shape[2] == 1 and all(s == 1 for s in node.attrs.get("strides", [1]))

@@ -1,4 +1,4 @@
-"""Parts of a Split that are all treated alike."""
+"""Parts of a Split that are all handled alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
 
 
 def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
-    """The axes of one entry that a Reshape puts in front of a part; none where it does anything else."""
+    """The axes of size 1 that a Reshape puts in front of a part. Empty if it does anything else."""
     before, after = scene.fixed(part), scene.fixed(reader.outputs[0]) if reader.outputs else None
     if reader.op not in ("Reshape", "Unsqueeze") or before is None or after is None or reader.inputs[0] is not part:
         return ()
@@ -18,7 +18,7 @@ def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
 
 @register_rewrite
 class HoistSplit(Rewrite):
-    """Where all parts of a Split are reshaped and transposed alike (into heads), the whole is, and split after that."""
+    """If all parts of a Split are reshaped and transposed alike (into heads), the whole is, and is split after that."""
 
     name = "hoist_split"
     stage = "ranks"
@@ -27,7 +27,7 @@ class HoistSplit(Rewrite):
         return sum(self.widened(scene, s) or self.moved(scene, s) for s in scene.nodes("Split"))
 
     def widened(self, scene: Scene, split: Node) -> bool:
-        """Parts of which most are given axes of one entry in front: the whole is."""
+        """If at least two parts get the same axes of size 1 in front, gives them to the whole before the Split."""
         source, parts = split.inputs[0], [t for t in split.outputs if t.name]
         whole = scene.fixed(source)
         if whole is None or len(parts) != len(split.outputs):

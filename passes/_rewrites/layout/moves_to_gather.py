@@ -70,7 +70,7 @@ def along_one_axis(scene: Scene, source: Tensor, chain: list[Node]) -> tuple[int
 
 
 def moved(scene: Scene, node: Node, entries: NDArray[Any]) -> NDArray[Any] | None:
-    """What a node makes of an array of places; None where its arguments are not known."""
+    """An array of places after a node has moved them. None if the node's arguments are not known."""
     if node.op == "Transpose":
         return entries.transpose(node.attrs.get("perm", list(range(entries.ndim))[::-1]))
     if node.op != "Slice":

@@ -9,8 +9,9 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class Reshapes(Rewrite):
-    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten sets the shape; a Transpose that moves axes of
-    one entry alone is a Reshape, and a Reshape that drops such axes stands in front of a Transpose."""
+    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten sets the shape. A Transpose that moves only axes
+    of size 1 becomes a Reshape, and a Reshape that only drops such axes goes in front of the Transpose before it.
+    """
 
     name = "reshapes"
     stage = "tidy"
@@ -39,7 +40,7 @@ class Reshapes(Rewrite):
         return count
 
     def in_front(self, scene: Scene) -> int:
-        """A Reshape that only drops axes of one entry stands in front of the Transpose."""
+        """Moves a Reshape that only drops axes of size 1 in front of the Transpose before it."""
         count = 0
         for node in scene.nodes("Reshape"):
             turn = scene.sole(node.inputs[0], "Transpose")

@@ -1,4 +1,4 @@
-"""Tensors whose first axis has one entry."""
+"""Tensors whose first axis has size 1."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class SqueezeBatch(Rewrite):
-    """Regions of tensors [1, T, C] lose their first axis, where products with a bias become Gemm by it without a
-    Reshape on either side."""
+    """Regions of tensors [1, T, C] lose their first axis, if products with a bias thereby become Gemm without a Reshape
+    on either side.
+    """
 
     name = "squeeze_batch"
     stage = "ranks"
@@ -43,7 +44,7 @@ class SqueezeBatch(Rewrite):
 
 
 class Flat(Layout):
-    """Tensors of rank 3 without their first axis."""
+    """A layout: tensors of rank 3 without their first axis."""
 
     opening_gain = 0.0
 

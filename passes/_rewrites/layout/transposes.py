@@ -7,7 +7,7 @@ from graphc.api import Rewrite, Scene, register_rewrite
 
 @register_rewrite
 class Transposes(Rewrite):
-    """Transpose after Transpose becomes one; two that cancel become none."""
+    """Two Transposes in a row become one, or none if they cancel."""
 
     name = "transposes"
     stage = "tidy"

@@ -12,8 +12,9 @@ SMALLEST_WEIGHT = 12_000
 
 @register_rewrite
 class Conv1dAs2d(Rewrite):
-    """A Conv over one axis becomes one over two, of which one has a single entry: onnxruntime's kernels for two axes
-    are several times faster (docs/fusion.md has the measurement)."""
+    """A Conv over one axis becomes one over two axes, the first of size 1: onnxruntime's kernels for two axes are
+    several times faster (docs/fusion.md has the measurement).
+    """
 
     name = "conv1d_as_2d"
     stage = "target"
@@ -59,9 +60,9 @@ class Conv1dAs2d(Rewrite):
 
 
 def channels_last(scene: Scene, tensor: Tensor) -> Tensor | None:
-    """The tensor with its channels last that a Transpose, with a Reshape behind it or not, turned for a convolution.
+    """The tensor with channels last, if a Transpose (and perhaps a Reshape) turned it for a convolution; else None.
 
-    onnxruntime takes a Transpose of four axes next to a convolution into it.
+    onnxruntime merges a Transpose of four axes into the convolution next to it.
     """
     shape = scene.fixed(tensor)
     maker = scene.maker(tensor, "Reshape")
@@ -76,7 +77,7 @@ def channels_last(scene: Scene, tensor: Tensor) -> Tensor | None:
 
 
 def worth_it(conv: Node) -> bool:
-    """Whether the kernel for two axes is faster: of depthwise convolutions always, of others if they are large."""
+    """Whether the kernel for two axes is faster: for depthwise convolutions always, for others if they are large."""
     weight = conv.inputs[1]
     if not isinstance(weight, Constant):
         return False
@@ -85,7 +86,7 @@ def worth_it(conv: Node) -> bool:
 
 
 def flat(attrs: dict[str, Any]) -> dict[str, Any]:
-    """The attributes with an axis of size 1 in front of the one along which the kernel slides."""
+    """The attributes of a Conv with an axis of size 1 added before the axis that its kernel slides along."""
     for name in ("dilations", "strides", "kernel_shape"):
         if name in attrs:
             attrs[name] = [1, *attrs[name]]

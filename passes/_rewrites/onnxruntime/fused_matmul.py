@@ -7,7 +7,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
 
 @register_rewrite
 class FusedMatmul(Rewrite):
-    """A Transpose of the last two axes in front of a MatMul goes into onnxruntime's FusedMatMul."""
+    """A Transpose of the last two axes before a MatMul goes into onnxruntime's FusedMatMul."""
 
     name = "fused_matmul"
     stage = "target"
@@ -37,7 +37,7 @@ class FusedMatmul(Rewrite):
 
 
 def swapped(scene: Scene, tensor: Tensor) -> Tensor | None:
-    """The input of a Transpose of the last two axes."""
+    """The input of the Transpose of the last two axes that made a tensor. None if another node made it."""
     node: Node | None = scene.maker(tensor, "Transpose")
     perm = [] if node is None else list(node.attrs.get("perm", []))
     if node is None or len(perm) < 2 or perm != [*range(len(perm) - 2), len(perm) - 1, len(perm) - 2]:

@@ -16,7 +16,7 @@ LOWEST_FLOAT = float(np.finfo(np.float32).min)
 
 @dataclass
 class Scores:
-    """Scores as a product of queries and keys under a bias: sums and masks, the innermost first."""
+    """Scores as a product of queries and keys with layers on top: sums and masks, the innermost first."""
 
     query: Tensor
     keys: Tensor
@@ -25,7 +25,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class CachedWindow:
-    """Keys or values of a call behind those of the past."""
+    """The keys or values of the past, those of this call, and both joined."""
 
     past: Tensor
     fresh: Tensor
@@ -34,8 +34,9 @@ class CachedWindow:
 
 @register_rewrite
 class MultiHeadAttention(Rewrite):
-    """Softmax of queries times cached keys, under a bias or not, times cached values: one node that takes the past and
-    gives the window."""
+    """Softmax of queries times cached keys (with or without a bias), times cached values, becomes one node that takes
+    the past and returns the window.
+    """
 
     name = "multi_head_attention"
     stage = "layout"
@@ -108,7 +109,7 @@ class MultiHeadAttention(Rewrite):
 
 
 def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
-    """Scores taken apart, down to the product."""
+    """Takes scores apart, down to the product of queries and keys. None if they have another form."""
     where = scene.sole(tensor, "Where")
     if where is not None:
         low = scalar_of(where.inputs[1])
@@ -131,7 +132,7 @@ def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
 
 
 def window_of(scene: Scene, tensor: Tensor) -> CachedWindow | None:
-    """A past and what a call adds to it, joined along the frames."""
+    """The past and the frames that a call adds, if the tensor joins the two along the frames; else None."""
     join = scene.maker(tensor, "Concat")
     if join is None or len(join.inputs) != 2 or int(join.attrs["axis"]) != 2 or not scene.is_inner(tensor):
         return None
@@ -139,7 +140,7 @@ def window_of(scene: Scene, tensor: Tensor) -> CachedWindow | None:
 
 
 def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:
-    """Queries without the constant that is added to every frame of a head, and that constant, flat."""
+    """The queries without the constant that is added to every frame of a head, and that constant, flat, or None."""
     shape = scene.fixed(query)
     add = scene.sole(query, "Add")
     if add is None or shape is None:
@@ -155,7 +156,7 @@ def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:
 
 
 def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
-    """The tensor [batch, frames, width] that was split into heads; a mask of frames on the way goes before that."""
+    """The tensor [batch, frames, width] that was split into heads. A mask of frames after the split moves before it."""
     shape = scene.fixed(heads)
     where = scene.sole(heads, "Where")
     if where is not None and scalar_of(where.inputs[1]) is not None:
@@ -184,9 +185,9 @@ def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
 
 
 def keys_hidden(scene: Scene, scores: Scores, shape: list[int]) -> Tensor | None:
-    """The masks that hide keys from all queries alike, as onnxruntime takes them: 0 for hidden keys, int32 [1, keys].
+    """The masks that hide keys from all queries alike, in onnxruntime's form: 0 for hidden keys, int32 [1, keys].
 
-    They are taken out of the layers of the scores.
+    They are removed from the layers of the scores.
     """
     if shape[0] != 1:
         return None
@@ -209,8 +210,9 @@ def is_for_keys(scene: Scene, mask: Tensor, keys: int) -> bool:
 
 
 def bias_of(scene: Scene, scores: Scores, shape: list[int], base: str) -> Tensor | None:
-    """What is added to the product, [1 or batch, 1 or heads, queries, keys]: a mask by a number so low that what stands
-    beside it does not matter."""
+    """What is added to the product, [1 or batch, 1 or heads, queries, keys]. A mask becomes a number so low that the
+    number beside it does not matter.
+    """
     bias: Tensor | None = None
     zero = np.zeros((1, 1, *shape[2:]), np.float32)
     for mask, value in scores.layers:

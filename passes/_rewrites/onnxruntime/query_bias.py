@@ -1,4 +1,4 @@
-"""What attention adds to its queries, in the product that makes them."""
+"""Moves what attention adds to its queries into the product that makes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITTING = ("Split", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @dataclass(frozen=True)
 class Product:
-    """The node whose constant bias reaches the queries, and the first of its entries that do."""
+    """The node whose constant bias is added to the queries, and the first entry of the bias that belongs to them."""
 
     node: Node
     index: int
@@ -29,8 +29,9 @@ class Product:
 
 @register_rewrite
 class QueryBias(Rewrite):
-    """The bias of MultiHeadAttention's queries goes into the bias of the product before; where that gives queries to
-    another Add as well (relative positions), it goes out of its constant."""
+    """The bias of MultiHeadAttention's queries goes into the bias of the product before. If another Add reads the same
+    queries (relative positions), it is subtracted from that Add's constant.
+    """
 
     name = "query_bias"
     stage = "target"
@@ -67,7 +68,7 @@ def moved_back(scene: Scene, attention: Node) -> bool:
 
 
 def product_of(scene: Scene, query: Tensor) -> Product | None:
-    """The product with a bias for each column whose columns are the queries' channels, or some of whose are."""
+    """The product with a bias for each column that makes the queries. The queries may be only some of its columns."""
     tensor, first = query, 0
     while (maker := scene.maker(tensor, *SPLITTING)) is not None:
         source, shape = maker.inputs[0], scene.fixed(maker.inputs[0])
@@ -98,7 +99,7 @@ def product_of(scene: Scene, query: Tensor) -> Product | None:
 
 
 def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, list[Node]] | None:
-    """The Add of a constant that a reader of the queries leads to, the constant's place, and the moves on the way."""
+    """The Add of a constant that a reader of the queries leads to, the constant's place, and the moves in between."""
     chain: list[Node] = []
     source = query
     while reader.op in MOVES and standard(reader) and reader.inputs[0] is source:
@@ -114,7 +115,7 @@ def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, li
 
 
 def carried(scene: Scene, value: Array, chain: list[Node]) -> Array:
-    """What moves make of a value, with one entry along the axes over which it is the same."""
+    """A value after some moves. Axes along which it does not change have size 1."""
     for node in chain:
         after = moved(scene, node, value)
         assert after is not None

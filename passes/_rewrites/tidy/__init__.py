@@ -1,1 +1,1 @@
-"""Nodes that do nothing, or compute what exists already."""
+"""Rewrites that remove nodes that do nothing, or compute what exists already."""

@@ -24,7 +24,7 @@ LARGEST_COMPARED = 4096
 
 @register_rewrite
 class CommonSubexpressions(Rewrite):
-    """Of nodes that do the same to the same tensors only the first stays."""
+    """Of several nodes that do the same to the same tensors, only the first stays."""
 
     name = "common_subexpressions"
     stage = "tidy"
@@ -64,7 +64,7 @@ def key_of(node: Node, constants: dict[Any, Tensor]) -> Any:
 
 
 def identity_of(tensor: Tensor, constants: dict[Any, Tensor]) -> Any:
-    """A tensor's own identity; that of the first equal constant, where it is small."""
+    """The identity of a tensor. A small constant has that of the first constant equal to it."""
     if not tensor.name:
         return None
     if not isinstance(tensor, Constant):

@@ -12,9 +12,10 @@ OPS = ("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand"
 
 @register_rewrite
 class Identities(Rewrite):
-    """Takes out Identity, Dropout outside training, and what changes nothing: Cast to the same type, Transpose,
+    """Removes Identity, Dropout outside training, and nodes that change nothing: Cast to the same type, Transpose,
     Reshape, Expand, Tile and Concat that move nothing, times 1, plus 0, Where with a condition that is the same
-    everywhere."""
+    everywhere.
+    """
 
     name = "identities"
     stage = "tidy"
@@ -38,7 +39,7 @@ def given_by(scene: Scene, node: Node) -> Tensor | None:
 
 
 def neutral(scene: Scene, node: Node) -> Tensor | None:
-    """The other operand of a product with ones or a sum with zeros that broadcasts nothing."""
+    """The other operand of a product with ones or a sum with zeros, if nothing is broadcast; else None."""
     for index in (0, 1):
         value, other = value_of(node.inputs[index]), node.inputs[1 - index]
         wanted = 1 if node.op == "Mul" else 0
@@ -48,7 +49,7 @@ def neutral(scene: Scene, node: Node) -> Tensor | None:
 
 
 def chosen(scene: Scene, node: Node) -> Tensor | None:
-    """The branch that a condition takes everywhere."""
+    """The branch of a Where whose condition is the same everywhere; else None."""
     condition = value_of(node.inputs[0])
     if condition is None or condition.size == 0 or condition.min() != condition.max():
         return None

@@ -1,1 +1,1 @@
-"""Arithmetic that goes into weights."""
+"""Rewrites that move arithmetic into weights."""

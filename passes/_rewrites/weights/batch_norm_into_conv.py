@@ -1,4 +1,4 @@
-"""BatchNormalization behind a convolution."""
+"""BatchNormalization after a convolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc.api import Node, Rewrite, Scene, is_float, label, register_rewrite, 
 
 @register_rewrite
 class BatchNormIntoConv(Rewrite):
-    """The scale and shift of a BatchNormalization go into the weight and bias of the Conv or ConvTranspose in front."""
+    """Scale and shift of a BatchNormalization go into the weight and bias of the Conv or ConvTranspose before it."""
 
     name = "batch_norm_into_conv"
     stage = "weights"
@@ -59,7 +59,7 @@ class BatchNormIntoConv(Rewrite):
 
 
 def scaled(weight: NDArray[Any], scale: NDArray[np.float64], conv: Node) -> NDArray[Any]:
-    """The weight with each output channel scaled; ConvTranspose has them on axis 1, once for each group."""
+    """The weight with each output channel scaled. ConvTranspose has the channels on axis 1, once for each group."""
     wide = weight.astype(np.float64)
     ones = [1] * (weight.ndim - 2)
     if conv.op == "Conv":

@@ -14,8 +14,9 @@ LINEAR = ("MatMul", "Conv", "ConvTranspose")
 
 @register_rewrite
 class FoldAffine(Rewrite):
-    """A scale for each channel behind a MatMul or convolution goes into its weight, a shift behind a convolution into
-    its bias, and a scale for each channel in front of a MatMul into its weight."""
+    """A scale per channel after a MatMul or convolution goes into its weight, a shift after a convolution into its
+    bias, and a scale per channel before a MatMul into its weight.
+    """
 
     name = "fold_affine"
     stage = "weights"
@@ -128,7 +129,7 @@ def narrowed(wide: NDArray[np.float64], *like: NDArray[Any]) -> NDArray[Any] | N
 
 
 def by_channel(value: NDArray[Any], rank: int, axis: int) -> NDArray[np.float64] | None:
-    """The values of a constant along the one axis on which it differs, if that is ``axis`` of a tensor of that rank."""
+    """The values of a constant that varies only along ``axis``, one of ``rank`` axes; None if it varies elsewhere."""
     if value.ndim > rank:
         return None
     shape = (1,) * (rank - value.ndim) + value.shape

@@ -1,4 +1,4 @@
-"""Scalar factors behind weights."""
+"""Scalar factors after weights."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ WEIGHTED = {"Conv": (1, 2), "ConvTranspose": (1, 2), "LayerNormalization": (1, 2
 
 @register_rewrite
 class FoldScale(Rewrite):
-    """A product with one number (the half of a feed-forward, one over the root of the width) goes back through sums,
-    moves, products and masks into the weights that made what it multiplies."""
+    """A product with one number (the half of a feed-forward, one over the root of the width) moves back through sums,
+    moves, products and masks into the weights that made the other operand.
+    """
 
     name = "fold_scale"
     stage = "weights"
@@ -50,7 +51,7 @@ class FoldScale(Rewrite):
 
 
 def factor_of(scene: Scene, node: Node) -> tuple[Tensor, float] | None:
-    """What a node multiplies, and by which number, if the shape stays."""
+    """The tensor that a node multiplies by a number, and the number. None if the node does anything else."""
     for index in (1, 0) if node.op == "Mul" else (1,):
         number, source = scalar_of(node.inputs[index]), node.inputs[1 - index]
         rank = scene.rank(source)
@@ -63,10 +64,10 @@ def factor_of(scene: Scene, node: Node) -> tuple[Tensor, float] | None:
 
 
 def find_way(scene: Scene, factor: float, source: Tensor, node: Node) -> tuple[Way, str | None]:
-    """The way back from a node, or the last one tried and why it fails.
+    """The way back from a node and None, or the last way tried and why it fails.
 
-    A product with a constant is scaled in the constant. Where that leaves a tensor that another branch wants scaled
-    too, the product is scaled in its data instead.
+    A product with a constant is scaled in the constant. If another branch then needs the product's data scaled, the
+    product is scaled in its data instead.
     """
     by_data: set[int] = set()
     while True:
@@ -81,10 +82,10 @@ def find_way(scene: Scene, factor: float, source: Tensor, node: Node) -> tuple[W
 
 
 class Way:
-    """The way of a factor back to weights.
+    """The way of a factor back to the weights.
 
-    A tensor that several nodes read can be scaled only if all of them ask for it, so that tensors are looked at from
-    the last to the first. ``contested`` is one of which only some ask.
+    A tensor that several nodes read can be scaled only if all of them ask for it. Tensors are therefore looked at from
+    the last to the first. ``contested`` is a tensor that only some of its readers ask for.
 
     Args:
         by_data: products with a constant (as ids of nodes) that are to be scaled in their data.
@@ -104,7 +105,7 @@ class Way:
         self.tensors[id(tensor)] = tensor
 
     def back(self, tensor: Tensor, reader: Node) -> str | None:
-        """Why there is no way; None if there is one, which ``take`` then follows."""
+        """Why there is no way. None if there is one; ``take`` then follows it."""
         self.ask(tensor, reader)
         while self.tensors:
             makers = {k: self.scene.maker(t) for k, t in self.tensors.items()}
@@ -156,7 +157,7 @@ class Way:
         return f"{label(node)} does not let a factor through"
 
     def data(self, node: Node, index: int) -> str | None:
-        """Scales an input: a constant at once, a tensor at the node that makes it."""
+        """Scales an input: prepares the change of a constant, or asks the node that makes a tensor to scale it."""
         tensor = node.inputs[index]
         if not isinstance(tensor, Constant):
             self.ask(tensor, node)
@@ -176,7 +177,7 @@ class Way:
         return None
 
     def constant_products_behind(self, tensor: Tensor) -> set[int]:
-        """The products scaled in their constant that a tensor reaches over sums and moves."""
+        """The products scaled in their constant that a tensor reaches through sums and moves."""
         found: set[int] = set()
         waiting = [tensor]
         for _ in range(FARTHEST):

@@ -13,7 +13,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite, weight_of
 
 @dataclass(frozen=True)
 class Product:
-    """One product with its bias: the node, the weight [K, N], the bias [N] or None, and the output of the two."""
+    """A product with its bias: the node, the weight [K, N], the bias [N] or None, and the output after the bias."""
 
     node: Node
     weight: NDArray[Any]
@@ -69,7 +69,7 @@ class MergeQkv(Rewrite):
 
 
 def product_of(scene: Scene, node: Node) -> Product | None:
-    """A product with a constant weight that nothing else reads, and the constant bias behind it."""
+    """A product with a constant weight, and the constant bias after it if any. None if the node does not fit."""
     weight = weight_of(node.inputs[1])
     if weight is None or weight.ndim != 2 or scene.shape(node.outputs[0]) is None:
         return None

@@ -1,4 +1,4 @@
-"""Zero padding in front of a convolution."""
+"""Zero padding before a convolution."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PadIntoConv(Rewrite):
 
 
 def amounts_of(pad: Node, rank: int | None) -> list[int] | None:
-    """The amounts of a Pad with zeros for all axes, or None."""
+    """The amounts of a Pad with zeros, for all axes. None if it is another Pad, or the amounts are not known."""
     if str(pad.attrs.get("mode", "constant")) != "constant" or rank is None:
         return None
     fill = (

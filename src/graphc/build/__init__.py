@@ -1,1 +1,1 @@
-"""From a spec to the files beside its output. Imports passes and measure."""
+"""Compiles a spec into the files of its output. Imports passes and measure."""

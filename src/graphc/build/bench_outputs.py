@@ -1,4 +1,4 @@
-"""``graphc bench``: the calls of what was compiled, on onnxruntime and on the spec's targets, in one run."""
+"""``graphc bench``: times the calls of a compiled model, on onnxruntime and on the spec's targets, in one run."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SECONDS = 30.0
 
 
 def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """Latency of a call; with targets, that of each next to onnxruntime's, measured in turns.
+    """The latency of a call. With targets, the latency on each and on onnxruntime, measured in turns.
 
     Args:
-        targets: names, or ``all`` for those that the model was compiled for.
+        targets: names of targets, or ``all`` for those that the model was compiled for and that can run here.
 
     Errors:
         GraphcError: the spec or the outputs cannot be used.
@@ -54,7 +54,7 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
 
 
 def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency) -> dict[str, Any]:
-    """One row of the table: times, the size of the model's files, and how close it is to the offline model."""
+    """A row of the table: times, the size of the model's files, and how close the target is to the offline model."""
     paths, entry = output_paths(spec_file), session.manifest.targets.get(name)
     stem = paths["model"].with_suffix("").name
     own = [p for p in paths["model"].parent.glob(f"{stem}.{name}.*") if entry is not None]
@@ -68,7 +68,7 @@ def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency
 
 
 def cheapest(rows: Mapping[str, Mapping[str, Any]], budget: BudgetSpec) -> str | None:
-    """The target with the shortest call among those within the budget: its size, times and SNR."""
+    """The target with the shortest call among those within the budget for size, times and SNR; None if none is."""
 
     def keeps(found: Mapping[str, Any]) -> bool:
         within = (
@@ -89,7 +89,7 @@ def line_of(name: str, latency: Latency) -> str:
 
 
 def table(name: str, rows: dict[str, dict[str, Any]], best: str | None) -> list[str]:
-    """The rows, fastest first, each beside onnxruntime's."""
+    """The rows of the table, fastest first, each compared with onnxruntime."""
     base = rows["onnxruntime"]["p50_ms"]
     heads = ("ms a call", "p99", "of onnxruntime", "MB", "memory, MB", "SNR")
     energy = any(found["energy_mj"] is not None for found in rows.values())

@@ -1,4 +1,4 @@
-"""The straight line from a spec to the files beside its output: load, plan, run, write."""
+"""Compiles a spec in a straight line: load, plan, run, write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A compilation ready to start: what a spec asks for, checked, and a hash of all that its outputs depend on."""
+    """A compilation that is ready to start: a checked spec, and a hash of everything that its outputs depend on."""
 
     spec_file: SpecFile
     plan: Plan
@@ -73,7 +73,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compilation made: the files, not yet written, the model, and the record."""
+    """The result of a compilation: the files, not yet written, the model, and the record."""
 
     files: dict[Path, Content]
     model: Model
@@ -82,7 +82,7 @@ class Compilation:
 
 
 def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
-    """Compiles a spec and writes its outputs, whole or not at all.
+    """Compiles a spec and writes all its outputs, or none.
 
     Errors:
         GraphcError: every kind; ``exit_code`` is the command's status.
@@ -100,7 +100,7 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
 
 
 def prepare(spec_file: SpecFile, options: Options) -> Prepared:
-    """Checks all that can be checked before the model is read.
+    """Checks everything that can be checked before the model is read.
 
     Errors:
         SpecError: passes, options or outputs that do not fit.
@@ -114,7 +114,7 @@ def prepare(spec_file: SpecFile, options: Options) -> Prepared:
 
 
 def compiled(prepared: Prepared, options: Options, cache: PassCache | None = None) -> Compilation:
-    """Runs the passes and makes the files; writes none, except the report of a failure if one is asked for.
+    """Runs the passes and makes the files. Writes nothing, except the report of a failure if one is asked for.
 
     Errors:
         GraphcError: every kind.
@@ -254,10 +254,10 @@ def provenance(data: dict[str, Any]) -> dict[str, Any]:
 def follow_drift(
     data: dict[str, Any], spec_file: SpecFile, offline: Offline, result: PipelineResult, progress: Progress
 ) -> None:
-    """Runs the long stream that the spec asks for, and puts the reset that it recommends into the signature.
+    """Runs the long stream that the spec asks for, and puts the recommended reset time into the signature.
 
     Errors:
-        ModelError: no float model streams, or the stream cannot be run.
+        ModelError: there is no streaming model in float, or the stream cannot be run.
     """
     spec = spec_file.spec.validation.drift
     signature = result.model.signature
@@ -270,7 +270,7 @@ def follow_drift(
 
 
 def finish_files(files: dict[Path, Content], outputs: dict[str, Path], data: dict[str, Any]) -> None:
-    """Adds the page and the report, which lists the hashes of all other files; the model comes last."""
+    """Adds the HTML page and the report, which lists the hashes of all other files. The model comes last."""
     model = files.pop(outputs["model"])
     folder = outputs["model"].parent
     hashes = {path.relative_to(folder).as_posix(): digest(content) for path, content in files.items()}

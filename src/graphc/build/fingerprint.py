@@ -1,4 +1,4 @@
-"""Whether anything changed since the outputs were written: hashes of inputs, spec, passes and versions."""
+"""Tells whether anything changed since the outputs were written: hashes of inputs, spec, passes and versions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = ("graphc", "onnx-graphsurgeon", "onnxsim")
 
 
 def fingerprint_of(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[str, Any]:
-    """Hashes of all that the outputs depend on, except the runtimes of targets.
+    """Hashes of everything that the outputs depend on, except the runtimes of targets.
 
     Errors:
         ModelError: the model, a recording, or a file that an option names cannot be read.
@@ -61,8 +61,10 @@ def recordings_of(spec_file: SpecFile) -> list[Path]:
 
 
 def external_files(path: Path) -> list[str]:
-    """The files below its folder that a model names for its weights; none of one that cannot be parsed: it is refused
-    later, as is one that names files elsewhere."""
+    """The files with weights that a model names, if they are inside its folder.
+
+    Empty if the model cannot be parsed. Such a model, or one that names files elsewhere, is refused later.
+    """
     try:
         model = onnx.load_model(path, load_external_data=False)
     except (DecodeError, ValueError):
@@ -79,7 +81,7 @@ def dependencies(spec_file: SpecFile) -> list[Path]:
 
 
 def spec_digest(spec_file: SpecFile) -> str:
-    """A hash of what a spec says, however it is written."""
+    """A hash of a spec's content, which does not depend on its formatting."""
     return digest(spec_file.spec.model_dump_json(by_alias=True).encode())
 
 
@@ -88,7 +90,7 @@ def package_versions() -> dict[str, str]:
 
 
 def own_digest() -> str:
-    """One hash of graphc's own sources, so that a change to the compiler counts as a change."""
+    """One hash of graphc's own sources, so that a change to the compiler is noticed."""
     folder = Path(__file__).parents[1]
     sources = sorted([*folder.rglob("*.py"), *folder.rglob("*.jinja")])
     return digest("".join(file_digest(p) for p in sources).encode())
@@ -102,13 +104,13 @@ def installed(name: str) -> str:
 
 
 def is_output_name(name: str, stem: str) -> bool:
-    """Whether a name in a report is that of a file beside the model, or in a folder there that is an output."""
+    """Whether a name in a report is that of a file beside the model, or of a file in an output folder there."""
     parts = Path(name).parts
     return Path(name).as_posix() == name and ".." not in parts and len(parts) > 0 and parts[0].startswith(f"{stem}.")
 
 
 def is_up_to_date(outputs: Mapping[str, Path], fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The earlier report, if it was written for the same fingerprint and its outputs still have their hashes."""
+    """The earlier report, if it has the same fingerprint and its outputs still have their hashes; else None."""
     try:
         report: dict[str, Any] = json.loads(outputs["report"].read_bytes())
         if report["fingerprint"] != json.loads(json.dumps(fingerprint)):

@@ -1,4 +1,4 @@
-"""The files of a compilation: their names, and what they may not write over."""
+"""The names of a compilation's output files, and a check that they overwrite no input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small plots as SVG, drawn by hand: a report has to be one file that needs nothing else."""
+"""Small plots as SVG without a plotting library: a report is one file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Points = Sequence[tuple[str, float]]
 
 
 def bar_plot(points: Points, title: str, form: Callable[[float], str], log: bool = False) -> Markup:
-    """A bar for each point, with its value on top; on a logarithmic scale from 1e-12 if ``log``."""
+    """A bar for each point with its value on top. The scale is linear, or logarithmic from 1e-12 if ``log``."""
 
     def height(value: float) -> float:
         top = max((v for _, v in points if math.isfinite(v)), default=1.0) or 1.0
@@ -34,7 +34,7 @@ def bar_plot(points: Points, title: str, form: Callable[[float], str], log: bool
 
 
 def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Markup:
-    """A line through the points from zero, each value written above its point."""
+    """A line through the points on a scale from zero. The value of each point is written above it."""
     top = max((v for _, v in points), default=1.0) or 1.0
     places: list[tuple[float, float]] = []
     parts: list[str] = []
@@ -49,7 +49,7 @@ def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Marku
 
 
 def level_plot(levels: Mapping[str, Sequence[float]], title: str, ends: tuple[str, str]) -> Markup:
-    """Levels in decibels over time, one line each with its name at its end; ``ends`` are labels under the axis."""
+    """Levels in decibels over time: one line each, with its name at its end. ``ends`` are labels under the axis."""
     finite = [v for line in levels.values() for v in line if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     span = max(high - low, 1e-9)
@@ -77,7 +77,7 @@ def level_plot(levels: Mapping[str, Sequence[float]], title: str, ends: tuple[st
 
 
 def place(index: int, count: int) -> tuple[float, float]:
-    """Left edge and width of the column of a point."""
+    """The left edge and the width of a point's column."""
     column = (WIDTH - 2 * LEFT) / max(count, 1)
     width = min(column * 0.6, 70)
     return LEFT + column * index + (column - width) / 2, width

@@ -1,4 +1,4 @@
-"""``graphc validate`` and ``graphc bench``: checks and times what was compiled."""
+"""``graphc validate`` and ``graphc bench``: checks and times compiled models."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from graphc_runtime.session import StreamSession
 
 
 def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
-    """A client over the outputs of a spec; ``exact`` as a session has it.
+    """A client for the compiled model of a spec. ``exact`` is that of ``StreamSession``.
 
     Errors:
         SpecError: the spec does not stream.
@@ -56,7 +56,7 @@ def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
 
 @dataclass(frozen=True)
 class Recheck:
-    """What was compiled, and what it is compared with.
+    """A compiled model and the reference that it is compared with.
 
     Args:
         lossy: whether some pass may have changed the numbers.
@@ -70,7 +70,7 @@ class Recheck:
     lossy: bool
 
     def trials(self, more: int = 1, seed: int = 0) -> list[ValidationStream]:
-        """Random streams as the spec asks for them, or ``more`` times as many from another seed."""
+        """Streams as the spec asks for them. Random ones can be ``more`` times as many, from another seed."""
         asked = self.spec_file.spec.validation
         if asked.paths and self.lossy:
             files = recording_files(asked.paths, self.spec_file.folder)
@@ -109,10 +109,10 @@ def recheck_of(spec_file: SpecFile) -> Recheck:
 
 
 def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
-    """Streams the compiled model against the offline model on fresh random streams.
+    """Compares the compiled model with the offline model on streams drawn (or recorded) as the spec says.
 
     Args:
-        name: what lines begin with.
+        name: the first word of every line.
 
     Errors:
         GraphcError: the model or the outputs cannot be used.
@@ -136,7 +136,7 @@ def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
 
 
 def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Injects every fault into the model that a spec's exact passes make, and says which ones the validation detects.
+    """Injects faults into the model that a spec's exact passes make, and says which ones the validation detects.
 
     Args:
         allowed: folders of passes whose code may run.
@@ -173,7 +173,7 @@ def drift_of(
     allowed: Sequence[Path],
     progress: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """Streams the compiled model for a long time beside the float model, made again by the spec's passes.
+    """Streams the compiled model for a long time, next to the float model that the spec's passes make again.
 
     Args:
         allowed: folders of passes whose code may run.
@@ -205,10 +205,10 @@ def drift_of(
 def pipeline_of(
     spec_file: SpecFile, offline: Offline | None, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
 ) -> Pipeline:
-    """The passes of a spec and its model, to be run again.
+    """The passes of a spec and its model, ready to be run again.
 
     Args:
-        offline: the model as reference; None for that of the spec.
+        offline: the reference; None for the spec's own model.
 
     Errors:
         GraphcError: the spec or the model cannot be used.
@@ -223,7 +223,7 @@ def pipeline_of(
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
-    """The offline model, as changed by the options of installed passes; passes from folders are not consulted."""
+    """The offline model as changed by the options of installed passes. Passes from folders are not asked."""
     registry = load_registry([])
     for index, entry in enumerate(spec_file.spec.passes):
         if entry.name in registry:

@@ -1,4 +1,4 @@
-"""What a compilation was made with: graphc and all that it depends on, as a bill of materials lists it."""
+"""A bill of materials: graphc and everything that it depends on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ LONGEST_LICENSE = 80
 
 
 def components(root: str = "graphc") -> list[dict[str, str]]:
-    """Name, version, license and package URL (https://github.com/package-url/purl-spec) of a distribution and of its
-    requirements, as installed."""
+    """Name, version, license and package URL of a distribution and its installed requirements.
+
+    Package URLs: https://github.com/package-url/purl-spec.
+    """
     found: dict[str, Message] = {}
     waiting = [root]
     while waiting:

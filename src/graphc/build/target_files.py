@@ -1,4 +1,4 @@
-"""The targets of a spec: the compiled model converted for each, run there, compared, and written beside it."""
+"""The targets of a spec: converts the compiled model for each, runs it there, compares, and makes the files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from graphc_runtime.session import StreamSession
 
 @dataclass(frozen=True)
 class Wanted:
-    """A target that a spec asks for, installed and with its options read."""
+    """A target that a spec asks for. Its runtime is installed, and its options are read."""
 
     spec: TargetSpec
     device: Device
@@ -50,11 +50,11 @@ class Made:
     """The outcome for one target.
 
     Args:
-        entry: of the manifest.
-        files: to be written, by path.
-        differences: of every output and state on the runtime, the worst of each.
-        findings: nodes that the runtime does not take, of one that is checked by rules alone; ``source`` has them.
-        latency: of one call there; None where the runtime does not run here.
+        entry: the target's entry in the manifest.
+        files: the files to write, by path.
+        differences: the worst difference of each output and state on the runtime.
+        findings: the nodes that a runtime checked only by rules does not take; ``source`` is where the rules are.
+        latency: the latency of a call there; None if the runtime does not run here.
     """
 
     entry: dict[str, Any]
@@ -69,8 +69,8 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
     """The targets of a spec.
 
     Errors:
-        SpecError: an unknown name or option, or a spec whose model no target takes.
-        InstallError: a runtime that is not installed.
+        SpecError: a name or option is unknown, or no target takes the spec's model.
+        InstallError: a runtime is not installed.
     """
     found = []
     for index, entry in enumerate(spec_file.spec.targets):
@@ -86,7 +86,7 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
 
 
 def check_spec(spec_file: SpecFile) -> None:
-    """Refuses a spec that no target takes, before anything is compiled.
+    """Refuses a spec whose model no target takes, before anything is compiled.
 
     Errors:
         SpecError: names the key.
@@ -107,7 +107,7 @@ def check_spec(spec_file: SpecFile) -> None:
 def made_targets(
     targets: Sequence[Wanted], pipeline: Pipeline, result: PipelineResult, model: Path, progress: Progress
 ) -> dict[str, Made]:
-    """The compiled model on each target; a target that does not take a rewrite gets the model without it."""
+    """Makes the compiled model for each target. A target that does not take a rewrite gets the model without it."""
     if not targets:
         return {}
     offline = pipeline.offline
@@ -134,7 +134,7 @@ def static_model(model: Model, proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def runtimes_of(targets: Sequence[Wanted]) -> dict[str, dict[str, str]]:
-    """What the targets add to a compilation's fingerprint."""
+    """The part of a compilation's fingerprint that depends on the targets."""
     return {"targets": {w.device.name: w.runtime for w in targets}} if targets else {}
 
 
@@ -149,13 +149,13 @@ def make_target(
     """Converts a compiled model, runs it on the target's runtime and compares.
 
     Args:
-        model: where the ONNX model will lie; the target's files stand beside it.
+        model: the path of the ONNX model to be written; the target's files go beside it.
         proto: the compiled model with fixed ports.
-        variant: the one that is converted; its ports hold the same entries, perhaps in fewer axes.
+        variant: the model that is converted. Its ports hold the same entries, perhaps in fewer axes.
 
     Errors:
-        TargetError: the runtime does not take it.
-        ValidationError: its result differs there; names the output and the first frame.
+        TargetError: the runtime does not take the model.
+        ValidationError: the result differs there; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
     device = wanted.device
@@ -190,7 +190,7 @@ def make_target(
 
 
 def by_rules(wanted: Wanted, converted: Converted, model: Path) -> Made:
-    """A target that is checked by its documents alone."""
+    """The outcome for a target that is checked only against its documents."""
     entry = {
         "file": model.name,
         "runtime": wanted.runtime,
@@ -214,7 +214,7 @@ def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: Pi
 
 
 def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto) -> ToleranceSpec:
-    """The target's own tolerance; else the loosest of what changes numbers (options, passes); else the exact one."""
+    """The target's own tolerance; else the loosest one of its options and of lossy passes; else the exact one."""
     if wanted.spec.tolerance is not None:
         return wanted.spec.tolerance
     told = [ToleranceSpec(**r.tolerance) for r in result.records if result.lossy]
@@ -225,7 +225,7 @@ def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto
 
 
 def written(converted: Converted, proto: onnx.ModelProto, folder: Path, stem: str) -> Path:
-    """Writes a converted model into a folder; gives the path that is opened."""
+    """Writes a converted model into a folder. Returns the path to open."""
     if not converted.files:
         path = folder / f"{stem}.onnx"
         onnx.save(proto, path)
@@ -246,7 +246,7 @@ def complain(device: Device, found: Sequence[Difference]) -> None:
 
 
 def report_entry(made: Made) -> dict[str, Any]:
-    """What the report says of a target."""
+    """A target's entry in the report."""
     plain = {key: value for key, value in made.entry.items() if key != "ports"}
     sizes = sum(len(content) for content in made.files.values())
     differences = [d.as_dict() for d in made.differences]
@@ -256,7 +256,7 @@ def report_entry(made: Made) -> dict[str, Any]:
 
 
 def why_not(made: Made) -> str:
-    """Why a target was not run here; empty where it was."""
+    """Why a target was not run here; empty if it was."""
     if made.findings is not None:
         count = "1 node" if len(made.findings) == 1 else f"{len(made.findings)} nodes"
         return f"{count} not taken" if made.findings else "it takes every node"

@@ -1,4 +1,4 @@
-"""``graphc verify``: an output against the record that was written with it."""
+"""``graphc verify``: checks an output against the record that was written with it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LARGEST_REPORT = 200_000_000
 
 
 def verify_output(path: Path) -> dict[str, Any]:
-    """Whether a compiled model and the files beside it are those that one compilation wrote, and what changed since.
+    """Checks that a compiled model and the files beside it are from one compilation, and says what changed since.
 
-    The record is the report beside the model: it is no protection against someone who forged both.
+    The record is the report beside the model. It gives no protection against someone who forges both.
 
     Errors:
-        ModelError: there is no report beside it, or not a valid one.
+        ModelError: there is no valid report beside the model.
     """
     stem = stem_of(path)
     folder = path.parent
@@ -49,7 +49,7 @@ def stem_of(path: Path) -> str:
 def read_report(
     path: Path, form: str = FORMAT, parts: Sequence[str] = ("outputs", "fingerprint", "spec_path")
 ) -> dict[str, Any]:
-    """A record of a compilation.
+    """Reads the record of a compilation.
 
     Errors:
         ModelError: it cannot be read, or is not a report.
@@ -87,7 +87,7 @@ def changed_files(report: dict[str, Any], folder: Path, stem: str) -> list[str]:
 
 
 def contradictions(report: dict[str, Any], path: Path) -> list[str]:
-    """Where a model's own metadata differ from the files beside it."""
+    """How the model's own metadata differ from the files beside it."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception:

@@ -1,1 +1,1 @@
-"""Results of slow passes, kept for the next compilation."""
+"""Keeps the results of slow passes for the next compilation."""

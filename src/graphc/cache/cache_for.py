@@ -15,10 +15,10 @@ CONTENT = ("model", "reads", "external", "passes", "compiler", "versions")
 def cache_for(
     fingerprint: Mapping[str, Any], spec_file: SpecFile, inputs: Sequence[Sequence[str]], reads: bool
 ) -> PassCache | None:
-    """The cache by all that the passes depend on beside their own options; None if its size limit is 0.
+    """The cache, keyed by everything that passes depend on besides their own options. None if its size limit is 0.
 
     Args:
-        inputs: names and options of the passes that give the model other inputs, wherever they stand.
+        inputs: names and options of the passes that give the model other inputs, anywhere in the spec.
         reads: whether entries are used; if not, they are only written.
     """
     if not cache_limit():

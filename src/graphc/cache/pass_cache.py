@@ -1,4 +1,7 @@
-"""A folder of the results of slow passes, by all that they depend on; bounded, and safe to delete at any time."""
+"""A folder of the results of slow passes, keyed by everything that they depend on. Its size is bounded.
+
+It is safe to delete at any time.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ PIECE = 2**24
 
 @dataclass(frozen=True)
 class Made:
-    """What a pass made of a model."""
+    """The result of a pass."""
 
     proto: onnx.ModelProto
     signature: Signature | None
@@ -54,10 +57,10 @@ class PassCache:
     """The cache as one compilation uses it.
 
     Args:
-        folder: of all entries.
-        most: bytes that all entries together may take.
-        content: of what all passes depend on beside their options: the export, the stream section, versions.
-        export: the folder of the exported model, whose data files are not stored again.
+        folder: the folder of all entries.
+        most: the largest number of bytes of all entries together.
+        content: what all passes depend on besides their options: the export, the stream section, versions.
+        export: the folder of the exported model. Its data files are not stored again.
         reads: whether entries are used; if not, they are only written.
     """
 
@@ -72,12 +75,12 @@ class PassCache:
         """The name of an entry.
 
         Args:
-            passes: names and options of the passes up to and with the one that made it.
+            passes: names and options of the passes up to and including the one that made it.
         """
         return sha256(json.dumps([FORMAT, self.content, passes]).encode()).hexdigest()[:32]
 
     def load(self, key: str) -> Made | None:
-        """What a pass made in an earlier compilation; None where nothing sound is kept."""
+        """The result of a pass in an earlier compilation. None if no valid entry is kept."""
         place = self.folder / key
         if not self.reads or not (place / ENTRY).is_file():
             return None
@@ -106,7 +109,7 @@ class PassCache:
         """Points a stored tensor at its values.
 
         Errors:
-            ValueError: they are not where they were.
+            ValueError: the values are missing, or outside the export and the entry.
         """
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             return
@@ -121,7 +124,7 @@ class PassCache:
         kept_tensor(tensor, number_of(path), offset, length)
 
     def store(self, key: str, made: Made) -> None:
-        """Keeps what a pass made, if there is room for it; a full disk is not an error here."""
+        """Keeps the result of a pass if there is room for it. A full disk is not an error."""
         arrays: list[np.ndarray] = []
         try:
             entry = {"signature": told(made.signature, arrays), "notes": made.notes, "counts": made.counts}
@@ -176,7 +179,7 @@ class PassCache:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry as a folder: its size in bytes, and when it was used last, in seconds since the epoch."""
+    """An entry: its folder, its size in bytes, and the time it was last used, in seconds since the epoch."""
 
     path: Path
     size: int
@@ -207,7 +210,7 @@ def remove(path: Path) -> bool:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Removes all entries not in use; returns how many, and their bytes."""
+    """Removes all entries that are not in use. Returns how many were removed, and their bytes."""
     gone = [entry for entry in entries_of(folder) if remove(entry.path)]
     for left in folder.glob(".new-*") if folder.is_dir() else ():
         shutil.rmtree(left, ignore_errors=True)
@@ -223,7 +226,7 @@ def cache_folder() -> Path:
 
 
 def cache_limit() -> int:
-    """The bytes that GRAPHC_CACHE_GB allows, 20 * 10^9 if it is not a valid number."""
+    """The bytes that GRAPHC_CACHE_GB allows; 20 * 10^9 if it is not set or not a valid number."""
     try:
         wanted = float(os.environ.get("GRAPHC_CACHE_GB", DEFAULT_GB))
     except ValueError:

@@ -1,4 +1,4 @@
-"""A stream signature as plain data and arrays, and back; nothing that is read can name code."""
+"""Converts a stream signature to plain data and arrays, and back. The data cannot name code to run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def told(value: Any, arrays: list[np.ndarray]) -> Any:
-    """A value as JSON; arrays are added to a list, and referred to by index.
+    """A value as JSON data. Arrays are added to a list, and referred to by index.
 
     Errors:
         TypeError: a value of a type that no signature has.
@@ -54,7 +54,7 @@ def read_back(data: Any, arrays: Sequence[np.ndarray]) -> Any:
     """The inverse of ``told``.
 
     Errors:
-        KeyError, ValueError, TypeError, IndexError: data that it did not write.
+        KeyError, ValueError, TypeError, IndexError: ``told`` did not write the data.
     """
     if not isinstance(data, dict):
         return data

@@ -1,1 +1,1 @@
-"""The command line, thin over the Python API: one subcommand a file, imported when it is asked for."""
+"""The command line, a thin layer over the Python API. Each subcommand has a file, imported when it is needed."""

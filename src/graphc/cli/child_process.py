@@ -1,7 +1,7 @@
-"""The ``graphc`` command in a process of its own, with limits on memory and time.
+"""Runs the ``graphc`` command in a child process, with limits on memory and time.
 
-Native code that a hostile or broken model crashes takes its process along. The process that the user started only waits
-for it, so that it can say so and exit with a status that means something.
+If a hostile or broken model crashes native code, the whole process dies. The process that the user started therefore
+only waits for the child, so that it can report the crash and exit with a meaningful status.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BAD_MODEL = 2
 
 
 def main() -> None:
-    """Forks before anything is imported that has threads; the command runs in the child."""
+    """Forks before anything is imported that starts threads. The command runs in the child."""
     waited = {signal.SIGCHLD, *PASSED_ON}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     parent = os.getpid()
@@ -43,9 +43,9 @@ def main() -> None:
 
 
 def leave(status: object) -> None:
-    """Exits without the messages that native libraries print when they are torn down.
+    """Exits without the messages that native libraries print during their shutdown.
 
-    Where the output cannot be written, Python ends the process as it always does.
+    If the output cannot be written, Python ends the process in its usual way.
     """
     if not isinstance(status, int):
         sys.exit(status)  # type: ignore[arg-type]
@@ -58,14 +58,14 @@ def leave(status: object) -> None:
 
 
 def limit(memory: int, seconds: float) -> None:
-    """Limits this process to so many seconds and so many bytes of address space."""
+    """Limits this process to ``seconds`` of real time and ``memory`` bytes of address space."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def wait_for(child: int, waited: set[signal.Signals]) -> int:
-    """The exit status of the child; prints why it ended if the child could not."""
+    """Waits for the child and returns its exit status. Prints why the child ended, if the child could not."""
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         came = signal.sigwaitinfo(waited).si_signo
         if came != signal.SIGCHLD:

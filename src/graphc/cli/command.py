@@ -1,4 +1,4 @@
-"""What all subcommands share: their exit status, one clear line for everything that goes wrong, and common options."""
+"""What all subcommands share: exit status, one clear line for every error, and common options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Failures:
-    """Runs one job after another; keeps the highest status."""
+    """Runs one job after another and keeps the highest exit status."""
 
     def __init__(self, debug: bool):
         self.debug = debug
@@ -59,14 +59,14 @@ class Failures:
 
 
 def interrupted() -> NoReturn:
-    """Reports the interruption and exits; another one changes nothing."""
+    """Reports the interruption and exits. Further interruptions are ignored."""
     ignore_interruptions()
     say_interrupted()
     sys.exit(INTERRUPTED)
 
 
 def leave(status: int) -> NoReturn:
-    """Exits; output that could not be printed is dropped, and the status tells of it."""
+    """Exits with a status. Output that cannot be printed is dropped."""
     ignore_interruptions()
     try:
         sys.stdout.flush()
@@ -76,7 +76,7 @@ def leave(status: int) -> NoReturn:
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a subcommand its --debug option, its exit status, and one clear line for everything that goes wrong."""
+    """Gives a subcommand its common options, its exit status, and one clear line for every error."""
 
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @click.option(
@@ -116,7 +116,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def runs_models(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a subcommand the option that lets onnxruntime load the code of custom ops."""
+    """Gives a subcommand the option that lets onnxruntime load libraries of custom ops."""
 
     @click.option(
         "--op-library",

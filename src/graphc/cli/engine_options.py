@@ -23,7 +23,8 @@ def runs_on_engine(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def engine_of(jobs: int, dask: str | None) -> AbstractContextManager[Engine]:
-    """
+    """The engine that the options describe: local processes, or a Dask cluster.
+
     Errors:
         SpecError: there is no Dask cluster at the address.
     """

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep on a terminal."""
+"""Shows a sweep on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphc.system.escape import one_line
 
 
 def front_table(sweep: SweepSpec, front: Sequence[Result], best: Result | None) -> Table:
-    """The Pareto front of a sweep."""
+    """The Pareto front of a sweep, as a table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place in sweep.vary:
         table.add_column(place, overflow="fold")

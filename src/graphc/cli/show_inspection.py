@@ -1,4 +1,4 @@
-"""An inspection as a person reads it."""
+"""Shows an inspection on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphc.system.escape import printable
 
 
 def show_inspection(found: dict[str, Any], console: Console) -> None:
-    """Prints what ``inspect_model`` gives."""
+    """Prints the result of ``inspect_model``."""
     found = printable(found)
     console.print(f"{found['model']}: {found['nodes']} nodes, {human_bytes(found['bytes'])}")
     if found["metadata"]:
@@ -35,7 +35,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
 
 
 def port_lines(found: Mapping[str, Any]) -> list[str]:
-    """Prints a line for each input with its evidence, and how to correct guesses."""
+    """A line for each input with its evidence, and how to correct guesses."""
     lines = [input_line(entry) for entry in found["inputs"]]
     for pair in found["state_ports"]:
         mark = "a guess: " if pair["guess"] else ""
@@ -77,7 +77,7 @@ def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
 
 
 def stream_lines(found: Mapping[str, Any]) -> list[str]:
-    """Prints what one call takes and gives, and for which streams that holds."""
+    """Lines that say what one call takes and gives, and for which streams that holds."""
     lines = call_lines(found)
     lines += [f"rate {change['rate']} from {change['node']} ({change['op']}) on" for change in found.get("rates", [])]
     lines += [output_line(out) for out in found["outputs"]]
@@ -139,7 +139,7 @@ def show_states(found: Mapping[str, Any], console: Console) -> None:
 
 
 def end_of(found: Mapping[str, Any]) -> str:
-    """The longest stream for which equality holds, and what limits it."""
+    """A line that names the longest stream for which equality holds, and what limits it."""
     most, node = found["max_frames"], found["ended_by"]
     if found["proof"] == "tried":
         name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))

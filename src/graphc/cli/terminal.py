@@ -1,4 +1,4 @@
-"""What a person sees of a compilation: a progress line while it runs, and tables at its end. Only on a terminal."""
+"""Shows a compilation on a terminal: a progress bar while it runs, and tables at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class ProgressBar:
-    """A progress bar on stderr if that is a terminal, else nothing."""
+    """A progress bar on stderr. It shows nothing if stderr is not a terminal."""
 
     def __init__(self, title: str):
         self.bar = Progress(
@@ -49,7 +49,7 @@ class ProgressBar:
             self.bar.stop()
 
     def doing(self, what: str) -> None:
-        """Shows a step whose end is not known."""
+        """Shows a step of unknown duration."""
         self.bar.update(self.task, description=f"{self.title} · {one_line(what)}")
 
     def __call__(self, what: str, done: int, total: int) -> None:
@@ -101,7 +101,7 @@ def passes_table(data: dict[str, Any]) -> Table:
 
 
 def reference_lines(data: dict[str, Any]) -> list[str]:
-    """Prints how far the reference is from the exported model, if the options of a pass changed it."""
+    """Lines that say how far the reference is from the exported model, if the options of a pass changed it."""
     return [
         f"{p['name']} changed the reference as asked: {d['output']} is {number(d['max_abs'])} from the exported model"
         + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
@@ -111,7 +111,7 @@ def reference_lines(data: dict[str, Any]) -> list[str]:
 
 
 def target_lines(data: dict[str, Any]) -> list[str]:
-    """Prints the outcome for each target."""
+    """A line with the outcome for each target."""
     return [
         f"{name} ({entry['runtime']}): equal within {number(entry['max_abs'])}, "
         f"{entry['latency']['p50_ms']:.3f} ms a call, {entry['file']}"

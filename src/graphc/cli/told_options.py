@@ -1,4 +1,4 @@
-"""The options by which the user describes a model's ports in place of a spec."""
+"""Options that describe a model's ports when there is no spec."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OPTIONS = (
 
 
 def told_options(function: Command) -> Command:
-    """Gives a subcommand the options that say what a spec's stream section says."""
+    """Gives a subcommand the options that correspond to a spec's stream section."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function
@@ -58,7 +58,7 @@ def told_by(
     chunk: int | None,
     window: int | None,
 ) -> Told:
-    """The options as one description.
+    """The options as one ``Told``.
 
     Errors:
         SpecError: an option is malformed, or an input has two roles.

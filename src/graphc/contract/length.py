@@ -1,4 +1,4 @@
-"""How many frames a tensor has offline, as a function of the number of input frames."""
+"""The number of offline frames of a tensor, as a function of the number of input frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Length:
-    """A chain of steps ``floor((mul * T + add) / div)``, T the frames of the stream input, none of them below 0.
+    """A chain of steps ``floor((mul * T + add) / div)`` from T, the frames of the stream input. No step goes below 0.
 
     Example:
         >>> Length().then(1, 1, 2).then(2, 0, 1)(5)
@@ -19,9 +19,9 @@ class Length:
     steps: tuple[tuple[int, int, int], ...] = ()
 
     def then(self, mul: int, add: int, div: int) -> Length:
-        """The length after one more step; steps that compose exactly are merged.
+        """The length after one more step. Steps that compose exactly are merged.
 
-        A step that may fall below 0, and is clamped there, is kept apart from one that adds frames.
+        A step that may be clamped at 0 is not merged with a step that adds frames.
         """
         if not self.steps:
             return Length() if (mul, add, div) == (1, 0, 1) else Length((reduced(mul, add, div),))
@@ -43,7 +43,7 @@ class Length:
         return frames
 
     def unclamped(self, frames: int) -> int:
-        """The same length, where no step is clamped at 0."""
+        """The same length, without the clamp of each step at 0."""
         for mul, add, div in self.steps:
             frames = (mul * frames + add) // div
         return frames
@@ -61,10 +61,10 @@ class Length:
         return rate
 
     def lag(self, chunk: int) -> int:
-        """The least delay at which, after every whole chunk, all frames carried so far are known to exist.
+        """The smallest delay with which, after every whole chunk, all frames carried so far are known to exist.
 
-        A tensor of delay d carries ``(n+1)*c - d`` frames after step n, c frames a chunk. Where frames are cut from
-        the end, fewer exist until more input comes: an op that masks the end has to wait for as many.
+        A tensor of delay d carries ``(n+1)*c - d`` frames after step n, with c frames per chunk. If the offline model
+        cuts frames from the end, fewer exist until more input comes; an op that masks the end has to wait for them.
         """
         if self.rate == 0:
             return 0
@@ -78,6 +78,6 @@ class Length:
 
 
 def reduced(mul: int, add: int, div: int) -> tuple[int, int, int]:
-    """The same step in its smallest numbers: floor((mul*T + add)/div) only depends on add up to the common factor."""
+    """The same step in its smallest numbers: floor((mul*T + add)/div) depends on add only up to the common factor."""
     common = math.gcd(mul, div)
     return (mul // common, add // common, div // common)

@@ -1,4 +1,4 @@
-"""The stream signature of a model: its ports, and how many frames of each one call takes and gives."""
+"""The stream signature of a model: its ports, and how many frames of each a call takes or gives."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from graphc_runtime.contract.manifest import StateKind
 
 @dataclass(frozen=True)
 class StateScale:
-    """What the integers of a state stand for: scale * (value - zero_point), one of each for every place on ``axis``, or
-    one where it is None."""
+    """The real values of a state's integers: scale * (value - zero_point).
+
+    There is a scale and zero point for each index on ``axis``, or one of each if it is None.
+    """
 
     axis: int | None
     scale: tuple[float, ...]
@@ -26,7 +28,7 @@ class StateScale:
 
 @dataclass(frozen=True)
 class StatePart:
-    """One of the states in a packed port, named as its own ports were; it takes ``size`` entries of the pack's axis."""
+    """One of the states in a packed port, with the names of its own ports. Its size is that on the pack's axis."""
 
     input: str
     output: str
@@ -43,7 +45,7 @@ class StatePack:
     parts: tuple[StatePart, ...]
 
     def slices(self) -> list[tuple[slice, ...]]:
-        """The slice of each part in the port."""
+        """The slices of the parts in the port."""
         ends = list(accumulate(p.size for p in self.parts))
         whole = (slice(None),) * self.axis
         return [(*whole, slice(end - p.size, end)) for p, end in zip(self.parts, ends, strict=True)]
@@ -51,9 +53,9 @@ class StatePack:
 
 @dataclass(frozen=True)
 class StatePort:
-    """A memory as a pair of input and output; ``init`` is its first value, in the port's shape and dtype.
+    """A state as a pair of input and output. ``init`` is its first value, in the port's shape and dtype.
 
-    ``pack`` says what lies where in a port that holds several states, ``scale`` what integers stand for.
+    ``pack`` gives the places of the states in a port that holds several; ``scale`` gives the real values of integers.
     """
 
     input: str
@@ -69,7 +71,7 @@ class StatePort:
         return int(self.init.nbytes)
 
     def as_dict(self) -> dict[str, Any]:
-        """The state as reports and inspections list it."""
+        """The state in the form of reports and inspections."""
         return {
             "name": self.input,
             "kind": self.kind,
@@ -82,7 +84,7 @@ class StatePort:
 
 @dataclass(frozen=True)
 class StreamInput:
-    """An input; ``axis`` is None where it holds one value for the whole stream, or with ``step`` one frame a call."""
+    """An input. ``axis`` is None if it holds one value for the whole stream, or (with ``step``) one frame per call."""
 
     name: str
     axis: int | None = None
@@ -92,7 +94,7 @@ class StreamInput:
 
 @dataclass(frozen=True)
 class StreamOutput:
-    """An output; ``axis`` is None where each call gives one value of its own, with ``step`` a frame of the stream."""
+    """An output. ``axis`` is None if each call gives one value, which with ``step`` is a frame of the stream."""
 
     name: str
     axis: int | None = None
@@ -110,23 +112,23 @@ def port_changes(renamed: Mapping[str, str], dropped: Mapping[str, str]) -> list
 
 @dataclass(frozen=True)
 class Signature:
-    """Everything about a streaming model that its graph does not say.
+    """Everything about a streaming model that its graph does not contain.
 
-    ``chunk`` is None where a call takes any multiple of ``chunk_multiple``.
+    ``chunk`` is None if a call takes any multiple of ``chunk_multiple``.
 
-    ``continues`` is whether streams may be longer than ``max_frames``: there is no offline model to compare with then,
-    but the streaming model needs nothing of what ended there. ``tried`` names the tensors of which something is not
-    proved for every length up to it.
+    ``continues`` is whether streams may be longer than ``max_frames``. There is no offline model to compare with then,
+    but the streaming model does not need the part that ends there. ``tried`` names the tensors with a property that is
+    not proved for every length up to ``max_frames``.
 
-    ``shapes`` holds the shapes of ports whose graph keeps symbolic dims: branches that only fit other shapes may stand
-    in it, and onnxruntime infers types in both branches of an If.
+    ``shapes`` holds the shapes of ports whose dims stay symbolic in the graph: the graph may have branches that only
+    fit other shapes, and onnxruntime infers types in both branches of an If.
 
-    ``renamed`` names the states that outputs of the offline model became, ``dropped`` its ports that are gone, and why.
+    ``renamed`` maps outputs of the offline model to the states that they became, ``dropped`` its lost ports to reasons.
 
     ``reset_s`` is the real time after which a reset of all states is recommended.
 
-    ``streams`` is how many streams a call takes, where each has a clock of its own; ``batch_axes`` then tells the axis
-    of every port that holds them, one after the other.
+    ``streams`` is how many streams a call takes, if each has its own clock. ``batch_axes`` then gives the axis of every
+    port along which they lie one after the other.
     """
 
     chunk: int | None
@@ -150,13 +152,13 @@ class Signature:
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        """What two signatures of one model must have in common."""
+        """The parts that two signatures of one model must have in common."""
         states = tuple((s.input, s.init.shape, s.init.tobytes()) for s in self.states)
         return self.outputs, states, self.valid_frames
 
     @property
     def smallest(self) -> int:
-        """Frames of the shortest call."""
+        """The number of frames of the shortest call."""
         return self.chunk or self.chunk_multiple
 
     @property

@@ -1,1 +1,1 @@
-"""Runtimes of devices: a streaming model converted, opened, and run by its ONNX ports."""
+"""Runtimes of devices: each converts a streaming model, opens the result, and runs it through its ONNX ports."""

@@ -1,4 +1,4 @@
-"""Runtimes that do not run here: what their documents say of each node of a compiled model."""
+"""Runtimes that do not run here: what their documents say about each node of a compiled model."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Finding:
     """A node that the runtime does not take.
 
     Args:
-        node: as ``name (OpType)``.
-        reason: what is not taken, and why.
+        node: the node, as ``name (OpType)``.
+        reason: what the runtime does not take, and why.
         help: what would help; empty if nothing is known.
     """
 
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Seen:
-    """A node with what is known of its inputs: their types (as ``float32``) and ranks, None where unknown."""
+    """A node and what is known of its inputs: their types (such as ``float32``) and ranks. None if unknown."""
 
     proto: onnx.NodeProto
     types: Sequence[str | None]
@@ -56,7 +56,7 @@ class Seen:
 
 
 class DeviceByRules(Device):
-    """A runtime that reads ONNX, and whose documents say what it takes. Nothing is converted, and nothing is run."""
+    """A runtime that reads ONNX and whose documents list what it takes. Nothing is converted or run."""
 
     module: ClassVar[str] = ""
     extra: ClassVar[str] = ""
@@ -70,7 +70,7 @@ class DeviceByRules(Device):
 
     @cached_property
     def document(self) -> Mapping[str, Any]:
-        """The table: its source, and the ops."""
+        """The table: its source and the ops."""
         read: Mapping[str, Any] = json.loads(files(TABLES).joinpath(f"{self.table}.json").read_text())
         return read
 
@@ -92,7 +92,7 @@ class DeviceByRules(Device):
         )
 
     def findings(self, node: Seen) -> Iterator[Finding]:
-        """What the table and the rules of the runtime say of a node."""
+        """What the runtime's table and rules say against a node."""
         if node.proto.domain not in ("", "ai.onnx"):
             yield Finding(node.label, f"it belongs to {node.proto.domain}, not ONNX", "`target: onnx` leaves it out")
             return
@@ -107,7 +107,7 @@ class DeviceByRules(Device):
         yield from self.rules(node)
 
     def types_of(self, entry: Mapping[str, Any], opset: int) -> Sequence[str] | None:
-        """The types of an op's first input; None where the document says nothing of them."""
+        """The allowed types of an op's first input. None if the document does not list them."""
         found: Sequence[str] | None = entry.get("types")
         return found
 
@@ -117,7 +117,7 @@ class DeviceByRules(Device):
 
     @abstractmethod
     def rules(self, node: Seen) -> Iterator[Finding]:
-        """What the documents say of a node beside its op and its type."""
+        """What the documents say against a node besides its op and its type."""
 
 
 WAYS_OUT = {

@@ -1,4 +1,4 @@
-"""The interface to a device's runtime: how a streaming model is converted for it, and how the result is run."""
+"""The interface to a device's runtime: it converts a streaming model, and runs the result."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CALIBRATION_CALLS = 300
 
 @dataclass(frozen=True)
 class StreamingModel:
-    """What a target converts: a compiled ONNX model.
+    """A compiled ONNX model for a target to convert.
 
     Args:
-        proto: with its weights inside and every size fixed.
+        proto: the model, with its weights inside and every size fixed.
         ports: its inputs and outputs.
-        states: by input, the output that holds the value for the next call.
-        calls: what goes into the model, call by call, over the streams of the validation: for quantizers that
-            calibrate. An item holds every input.
+        states: for each state's input, the output that holds its value for the next call.
+        calls: gives the inputs of each call on the streams of the validation, for quantizers that calibrate. Each
+            item holds every input.
     """
 
     proto: onnx.ModelProto
@@ -51,13 +51,12 @@ class Converted:
     """A model in a runtime's own form.
 
     Args:
-        files: by suffix, such as ``.xml``; the first is the one that is opened, or the folder that it lies in. None
-            where the runtime reads the ONNX model itself.
-        ports: by the name of the ONNX port.
-        stateful: the model keeps its states; their ports name its variables.
-        findings: of a runtime that is checked by rules alone, the nodes that it does not take; ``source`` says where
-            the rules stand.
-        stand_in: if the runtime does not run on this system, a runner of the model as it was before the last step.
+        files: contents by suffix, such as ``.xml``. The first is the file to open, or is in the folder to open. Empty
+            if the runtime reads the ONNX model itself.
+        ports: the native ports by the name of the ONNX port.
+        stateful: whether the model keeps its states; their ports then name its variables.
+        findings: the nodes that a runtime checked only by rules does not take; ``source`` is where the rules are.
+        stand_in: if the runtime does not run on this system, a runner of the model before the last conversion step.
     """
 
     files: Mapping[str, bytes]
@@ -95,13 +94,13 @@ class Device(ABC):
     """A runtime: the ``DEVICE`` of a module of ``graphc.devices.runtimes``, or of an entry point of ``graphc.targets``.
 
     Args:
-        name: the spec's word for it.
-        summary: what it is and where it runs, in a line.
-        package: the distribution that runs it, as pip knows it; ``module`` is what that imports.
+        name: its name in a spec.
+        summary: one line on what it is and where it runs.
+        package: the name that pip knows it by; ``module`` is the module to import.
         extra: the extra of graphc that installs it.
-        license: of the runtime.
-        leaves_out: rewrites of fuse whose graphs it does not take.
-        suffixes: of what is written beside the ONNX model, behind ``STEM.NAME``.
+        license: the license of the runtime.
+        leaves_out: rewrites of ``fuse`` whose graphs it does not take.
+        suffixes: the suffixes, after ``STEM.NAME``, of the files written beside the ONNX model.
     """
 
     name: ClassVar[str]
@@ -115,7 +114,7 @@ class Device(ABC):
     Options: ClassVar[type[DeviceOptions]] = DeviceOptions
 
     def version(self) -> str | None:
-        """The version of the runtime; None where it is not installed."""
+        """The version of the runtime. None if it is not installed."""
         if importlib.util.find_spec(self.module.split(".")[0]) is None:
             return None
         try:
@@ -124,7 +123,7 @@ class Device(ABC):
             return None
 
     def check_installed(self) -> str:
-        """The version.
+        """The version of the runtime.
 
         Errors:
             InstallError: the runtime is not installed.
@@ -137,11 +136,11 @@ class Device(ABC):
         return found
 
     def runs_here(self) -> bool:
-        """Whether the runtime runs on this system, where it is installed."""
+        """Whether the runtime, if installed, runs on this system."""
         return True
 
     def ops(self) -> list[str] | None:
-        """The ONNX ops that it takes, if they are known without a model."""
+        """The ONNX ops that the runtime takes. None if they are not known without a model."""
         return None
 
     @abstractmethod
@@ -149,15 +148,15 @@ class Device(ABC):
         """The model in the runtime's form.
 
         Errors:
-            TargetError: the runtime does not take it; names the node where that is known.
+            TargetError: the runtime does not take the model; names the node if it is known.
         """
 
     @abstractmethod
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        """A converted model, opened. ``path`` is its first file, or the ONNX model; the ports are by ONNX name.
+        """Opens a converted model. ``path`` is its first file, or the ONNX model. Ports are by ONNX name.
 
         Errors:
-            TargetError: the runtime does not take it.
+            TargetError: the runtime does not take the file.
         """

@@ -1,4 +1,4 @@
-"""The ports of a compiled model, and a converted one opened with them."""
+"""The ports of a compiled model, and how to open a converted model with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def opened(
     ports: Mapping[str, NativePort],
     threads: int = 1,
 ) -> Runner:
-    """A converted model, opened by its device.
+    """Opens a converted model with its device.
 
     Errors:
         TargetError: the runtime does not take the file, or its ports are not those of the model.

@@ -18,10 +18,10 @@ GROUP = "graphc.targets"
 
 @cache
 def all_devices() -> dict[str, Device]:
-    """Runtimes by name, in the order of their names.
+    """All runtimes by name, sorted.
 
     Errors:
-        TargetError: an entry point cannot be imported, or two runtimes have one name.
+        TargetError: an entry point cannot be imported, or two runtimes have the same name.
     """
     modules = [importlib.import_module(f"{folder.__name__}.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
     found: dict[str, Device] = {m.DEVICE.name: m.DEVICE for m in modules if hasattr(m, "DEVICE")}
@@ -40,7 +40,7 @@ def all_devices() -> dict[str, Device]:
 
 
 def device_named(name: str) -> Device:
-    """The runtime of a name.
+    """The runtime with a name.
 
     Errors:
         SpecError: there is none.

@@ -1,1 +1,1 @@
-"""A failing model made smaller, and a folder that shows the failure. Imports passes."""
+"""Makes a failing model smaller, and writes a folder that shows the failure. Imports passes."""

@@ -1,4 +1,4 @@
-"""A folder that shows a failure with one command: the smallest model found, its spec, the stream that it fails on."""
+"""Writes a folder that shows a failure with one command: the smallest failing model, its spec, and a failing stream."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ stream.npz, if it is there, holds the stream that failed, by input name, and wha
 def bisect_spec(
     path: Path, folder: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
 ) -> dict[str, Any]:
-    """Finds the first pass of a spec and the first node of its model that are guilty, and writes what shows it.
+    """Finds the first pass of a spec that fails and the first node at fault, and writes a reproduction.
 
     Args:
-        folder: for the reproduction; it has to be new or empty.
+        folder: the folder for the reproduction; it has to be new or empty.
         allowed: folders of passes whose code may run.
 
     Errors:
-        GraphcError: the spec or the model cannot be used, or the folder holds something.
+        GraphcError: the spec or the model cannot be used, or the folder is not empty.
     """
     spec_file = load_spec(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -112,14 +112,14 @@ def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Pa
 
 
 def code_options(spec_file: SpecFile, folder: Path) -> list[str]:
-    """The options that allow the code that ran here, with paths relative to a folder."""
+    """The command's options that allow the code that ran here, with paths relative to a folder."""
     passes = [("--allow-pass-path", spec_file.folder / p) for p in spec_file.spec.pass_paths]
     ops = [("--op-library", path) for path in OP_LIBRARIES]
     return [word for option, path in [*passes, *ops] for word in (option, os.path.relpath(path, folder))]
 
 
 def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
-    """The spec of the reduced model: the passes up to the guilty one; paths in options lead where they led."""
+    """The spec of the reduced model: the passes up to the guilty one. Paths in options lead to the same files."""
     spec = spec_file.spec
     kept = len(reduced.recipe.plan.passes)
     data: dict[str, Any] = {"version": 1, "model": "model.onnx", "output": "out/model.onnx"}
@@ -150,7 +150,7 @@ def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
 
 
 def moved(value: Any, read: set[str], before: Path, after: Path) -> Any:
-    """Options in which the paths that a pass reads are relative to another folder."""
+    """Options with the paths that a pass reads made relative to another folder."""
     if isinstance(value, dict):
         return {key: moved(held, read, before, after) for key, held in value.items()}
     if isinstance(value, list):

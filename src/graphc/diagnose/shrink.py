@@ -1,4 +1,4 @@
-"""Smaller models cut from a failing one: fewer outputs, inputs further in, nodes removed."""
+"""Cuts smaller models out of a failing one: fewer outputs, inputs closer to the outputs, nodes removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LENGTHS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A model and how it is fed."""
+    """A model and its stream section."""
 
     model: onnx.ModelProto
     stream: StreamSpec | None
@@ -40,7 +40,7 @@ class Shapes:
     shapes: Mapping[str, tuple[tuple[int, ...], ...]]
 
     def time_axis(self, name: str) -> tuple[int, Fraction] | None:
-        """The one axis that follows time, and its frames for each input frame; None where there is no such axis."""
+        """The only axis that grows with time, and its frames per input frame. None if there is no such axis."""
         shapes = self.shapes.get(name, ())
         if len(shapes) < 2 or len({len(s) for s in shapes}) != 1:
             return None
@@ -54,13 +54,13 @@ class Shapes:
 
 
 def shapes_of(offline: Offline) -> Shapes:
-    """Types and shapes of all tensors at some lengths; none where the model does not run with all as outputs."""
+    """Types and shapes of all tensors at some lengths. Empty if the model does not run with all of them as outputs."""
     lengths = tuple(sorted(offline.some_lengths())[:LENGTHS])
     return shapes_seen(offline.model, lengths, [offline.draw(n, np.random.default_rng(0)) for n in lengths])
 
 
 def shapes_once(case: Case) -> Shapes:
-    """The same for a model that does not stream, on one random input."""
+    """Types and shapes of all tensors for one random input, for a model that does not stream."""
     try:
         return shapes_seen(case.model, (1,), whole_feeds(case.model, None, 1, 0))
     except GraphcError:
@@ -88,7 +88,7 @@ def shapes_seen(source: onnx.ModelProto, lengths: tuple[int, ...], sequences: Se
 
 
 def with_output(case: Case, name: str, shapes: Shapes) -> Case:
-    """The model whose only output is one tensor, with only the nodes that compute it."""
+    """The model with one tensor as its only output, and only the nodes that compute it."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     kept = [o for o in model.graph.output if o.name == name]
@@ -104,7 +104,7 @@ def with_output(case: Case, name: str, shapes: Shapes) -> Case:
 
 
 def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drops nodes, weights, inputs and notes that no output needs. Changes the model in place."""
+    """Drops nodes, weights and inputs that no output needs, and all value infos. Changes the model in place."""
     wanted = {o.name for o in model.graph.output}
     keep_ancestors(model, wanted)
     read = wanted | {name for n in model.graph.node for name in (*n.input, *inner_reads(n))}
@@ -119,7 +119,7 @@ def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_inputs(case: Case, names: Sequence[str], shapes: Shapes, offline: Offline) -> Case | None:
-    """The model in which some tensors are stream inputs; None where their times do not fit each other."""
+    """The model with some tensors as stream inputs. None if their times do not fit each other."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     cut = set(names)
@@ -141,7 +141,7 @@ def with_inputs(case: Case, names: Sequence[str], shapes: Shapes, offline: Offli
 
 
 def role_of(name: str, rates: Mapping[str, Fraction], shapes: Shapes, offline: Offline) -> InputSpec | None:
-    """What an input is to the stream: one that was cut, or one that the model had."""
+    """The role of an input in the stream: of a tensor that became an input, or of an input of the original model."""
     if name in rates:
         free = shapes.time_axis(name)
         assert free is not None
@@ -155,7 +155,7 @@ def role_of(name: str, rates: Mapping[str, Fraction], shapes: Shapes, offline: O
 
 
 def fed_by(model: onnx.ModelProto, roles: Mapping[str, InputSpec | None], case: Case) -> Case | None:
-    """A case whose rates are relative to its first stream input, with a chunk of the same duration."""
+    """A case with rates relative to its first stream input, and a chunk of the same duration. None if impossible."""
     stream = case.stream
     first = next((s for s in roles.values() if s is not None and s.axis is not None), None)
     if stream is None or first is None or any(s is None for s in roles.values()):
@@ -201,12 +201,12 @@ def without_node(case: Case, output: str, shapes: Shapes) -> Case | None:
 
 
 def size_of_case(case: Case) -> int:
-    """Nodes of a case's model."""
+    """The number of nodes of a case's model."""
     return len(case.model.graph.node)
 
 
 def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
-    """Drops the nodes on which none of the wanted tensors depends."""
+    """Drops the nodes that no wanted tensor depends on."""
     needed = set(wanted)
     kept: list[onnx.NodeProto] = []
     for node in reversed(model.graph.node):
@@ -218,7 +218,7 @@ def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
 
 
 def inner_reads(node: onnx.NodeProto) -> set[str]:
-    """What a node's subgraphs read."""
+    """The tensors that a node's subgraphs read."""
     found: set[str] = set()
     for attribute in node.attribute:
         for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:

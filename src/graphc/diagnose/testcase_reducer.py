@@ -1,4 +1,4 @@
-"""Reduces a failing model while it still fails the same way, down to the first node at fault."""
+"""Reduces a model while it still fails in the same way, down to the first node at fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Failure:
-    """How compiling fails: what kind of error, in which pass, at an op of which type, on which stream."""
+    """How compiling fails: the kind of error, the pass, the op type of the node, and the stream."""
 
     kind: str
     culprit: str
@@ -55,7 +55,7 @@ class Recipe:
     folder: Path
 
     def failure_of(self, case: Case) -> Failure | None:
-        """How the passes fail on a case; None where all of them hold."""
+        """How the passes fail on a case. None if all of them hold."""
         pipeline: Pipeline | None = None
         try:
             stream = self.stream_of(case)
@@ -69,12 +69,12 @@ class Recipe:
         return None
 
     def stream_of(self, case: Case) -> StreamSpec | None:
-        """How the passes stream a case; None where they end before the one that lifts it."""
+        """The stream section for a case. None if the passes end before the one that lifts the model."""
         lifts = any(p.instance.gives == "streaming" for p in self.plan.passes)
         return case.stream if case.stream is not None and (lifts or case.stream.states) else None
 
     def until(self, name: str) -> Recipe:
-        """Without the passes behind one."""
+        """The recipe without the passes after one of them."""
         names = [p.name for p in self.plan.passes]
         return replace(self, plan=replace(self.plan, passes=self.plan.passes[: names.index(name) + 1]))
 
@@ -85,7 +85,7 @@ class Reduced:
 
     Args:
         guilty: the node whose output is the first that fails, and that output.
-        before: nodes that the model had.
+        before: the number of nodes that the model had.
     """
 
     case: Case
@@ -120,7 +120,7 @@ class Reducer:
         return Reduced(case, last, self.recipe, (named, output), before)
 
     def first_output(self, case: Case) -> Case:
-        """The model of the first tensor that fails: none that its maker reads does."""
+        """The model of the first tensor that fails: no tensor that its node reads fails."""
         shapes = self.shapes(case)
         for output in [o.name for o in case.model.graph.output]:
             alone = with_output(case, output, shapes)
@@ -147,7 +147,7 @@ class Reducer:
             case = further
 
     def later_inputs(self, case: Case) -> Case:
-        """The model that begins as near to its output as it still fails."""
+        """The model with its inputs as near to its output as possible, while it still fails."""
         offline = self.offline(case)
         shapes = self.shapes(case)
         for depth in range(1, DEEPEST_CUT):
@@ -178,7 +178,7 @@ class Reducer:
 
 
 def frontier(case: Case, depth: int, shapes: Shapes) -> Sequence[str]:
-    """The tensors that follow time at some distance behind the output."""
+    """The tensors with a time axis that lie a number of nodes before the output."""
     makers = {o: n for n in case.model.graph.node for o in n.output}
     ports = {i.name for i in case.model.graph.input}
     level: set[str] = {case.model.graph.output[0].name}
@@ -193,7 +193,7 @@ def frontier(case: Case, depth: int, shapes: Shapes) -> Sequence[str]:
 
 
 def first_failure(recipe: Recipe, case: Case) -> tuple[Failure, Recipe] | None:
-    """How a case fails, and the passes up to the one that does."""
+    """How a case fails, and the recipe up to the pass that fails. None if all passes hold."""
     failure = recipe.failure_of(case)
     if failure is None:
         return None

@@ -1,1 +1,1 @@
-"""What a lift would find in a model without a spec, and a first spec for it. Imports stream."""
+"""Finds what a lift would find in a model without a spec, and writes a first spec. Imports stream."""

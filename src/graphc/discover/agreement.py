@@ -1,4 +1,4 @@
-"""Readings of several inputs side by side: do they agree, and does the model run as they say?"""
+"""Compares the readings of several inputs: do they agree, and does the model run with them?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = "the model runs at other lengths along it, but not along the axis that lo
 
 
 def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dict[str, TimeAxis]:
-    """If inputs have one open axis beside the batch, of the same name, it is time in all if it is time in one."""
+    """If several inputs have just one open axis (besides the batch), of one name, it is time in all if it is in one."""
     open_axes: dict[str, tuple[int, str]] = {}
     for port in ports:
         found = [(a, d) for a, d in enumerate(port.dims) if isinstance(d, str) and not is_batch(port.dims, a)]
@@ -39,7 +39,7 @@ def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dic
 
 
 def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
-    """A reading is a guess if the dim that is time in another input stands on another axis of this one."""
+    """Marks a reading as a guess if the dim that is time in another input is on another axis of this one."""
     axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and not r.as_told}
     times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
     checked = dict(found)
@@ -59,13 +59,13 @@ def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]
 def that_runs(
     source: onnx.ModelProto, reading: Reading, seconds: float, chunk: int | None = None
 ) -> tuple[Reading, Offline]:
-    """The reading, and the offline model by it; open axes take the place of guesses at which the model does not run.
+    """The reading and its offline model. Guesses with which the model does not run are replaced by open axes.
 
     Args:
-        seconds: for which lengths may be tried.
+        seconds: the time limit for trying lengths.
 
     Errors:
-        ModelError: it does not run either way, or not in the given seconds; says what was taken for time.
+        ModelError: the model runs with neither, or not within the time limit; says what was taken for time.
     """
     offline = offline_of(source, reading.stream_spec(chunk))
     if reading.pairs or reading.steps:
@@ -108,7 +108,7 @@ def taken_for_time(reading: Reading) -> str:
 
 
 def another_axis(reading: Reading) -> str:
-    """The sentence on the inputs whose axis was guessed, or on those that were given."""
+    """A hint to name the axis of inputs that were guessed, or to leave out axes that were given."""
     timed = [i for i in reading.inputs if i.spec.axis is not None]
     if guessed := [i.port.name for i in timed if not i.as_told]:
         return "name the axis that is time, as in " + " ".join(f"--input {name}=AXIS" for name in guessed)
@@ -117,7 +117,7 @@ def another_axis(reading: Reading) -> str:
 
 
 def with_open_axes(reading: Reading) -> Reading | None:
-    """Guesses of a fixed axis changed to the first open one; None where there is no such guess."""
+    """The reading with each guess of a fixed axis changed to the first open axis. None if there is no such guess."""
     inputs = []
     for entry in reading.inputs:
         dims, axis = entry.port.dims, entry.spec.axis

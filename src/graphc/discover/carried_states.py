@@ -1,4 +1,4 @@
-"""What feeding states back shows: whether they are needed, and whether consecutive calls equal one longer call."""
+"""Finds what feeding states back shows: are they needed, and do consecutive calls equal one longer call?"""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ INTEGER_OPS = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "MatMul
 
 @dataclass(frozen=True)
 class CarriedStates:
-    """A model with its states at zero, then with what the call before gave.
+    """The results of running a model with its states at zero, then with the states that the first call gave.
 
     Args:
-        frames: of a call that was tried.
-        moved: pairs whose carried value moves an output of the next call.
-        idle: pairs whose carried value moves none.
-        grows: pairs that come out longer than they went in.
-        agrees: whether two calls that carry the states give what one call of twice the frames gives; None where no
-            output has an axis that grows.
+        frames: the frames of each call.
+        moved: state inputs whose carried value changes an output of the next call.
+        idle: state inputs whose carried value changes none.
+        grows: state inputs whose output has another shape.
+        agrees: whether two calls that carry the states give what one call of twice the frames gives. None if that
+            cannot be told.
     """
 
     frames: int
@@ -43,7 +43,7 @@ def carried_states(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[st
     """Runs a model twice in a row from zeros.
 
     Args:
-        axes: of time, of the inputs that have one; none for a model that takes one frame a call.
+        axes: the time axis of each input that has one; empty for a model that takes one frame per call.
     """
     frames, sizes = call_size(trial, pairs, axes)
     feeds = with_zeros(trial.draw(1, sizes), pairs)
@@ -62,7 +62,7 @@ def carried_states(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[st
 
 
 def call_size(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int]) -> tuple[int, Sizes]:
-    """Frames of a call at which the model runs from zeros: as declared, or the first usual number."""
+    """Frames of a call at which the model runs from zeros: the declared number, or the first usual one that runs."""
     ports = {p.name: p for p in trial.ports}
     open_axes = {name: axis for name, axis in axes.items() if not isinstance(ports[name].dims[axis], int)}
     if not open_axes:
@@ -91,7 +91,7 @@ def with_zeros(feeds: Feeds, pairs: Sequence[StatePair]) -> Feeds:
 def split_agrees(
     trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int], frames: int, sizes: Sizes, data: Sequence[str]
 ) -> bool | None:
-    """Whether a call of twice the frames gives what two consecutive calls give; None if that cannot be told."""
+    """Whether one call of twice the frames equals two consecutive calls. None if that cannot be told."""
     ports = {p.name: p for p in trial.ports}
     if not axes or any(isinstance(ports[n].dims[a], int) for n, a in axes.items()):
         return None
@@ -119,7 +119,7 @@ def split_agrees(
 
 
 def grown(want: Array, first: Array, second: Array, near: float) -> bool | None:
-    """Whether an output that grows with the frames is that of two calls, joined; None where it does not grow."""
+    """Whether an output that grows with the frames equals those of two calls, joined. None if it does not grow."""
     for axis in range(np.ndim(want)):
         if first.ndim == want.ndim and first.shape[axis] + second.shape[axis] == want.shape[axis]:
             return not differ(want, np.concatenate([first, second], axis=axis), near)
@@ -127,7 +127,7 @@ def grown(want: Array, first: Array, second: Array, near: float) -> bool | None:
 
 
 def differ(one: Array, other: Array, near: float) -> bool:
-    """Whether two outputs differ by more than so much of the largest value."""
+    """Whether two outputs differ by more than ``near`` times the largest value."""
     if np.shape(one) != np.shape(other):
         return True
     a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)

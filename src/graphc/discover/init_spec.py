@@ -1,4 +1,4 @@
-"""``graphc init``: a commented spec that compiles, with every guess marked as one."""
+"""``graphc init``: writes a commented spec that compiles, with every guess marked."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Starter:
     """A first spec.
 
     Args:
-        text: of the spec.
+        text: the text of the spec.
         why_window: why the spec streams over a window, if it does.
-        guesses: what in it is a guess, a line each.
+        guesses: a line for each guess in it.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Starter:
 
 @dataclass(frozen=True)
 class Call:
-    """How the model is called: frames per call, frames of a window, and the comments on them."""
+    """How the model is called: frames per call, frames of a window, and comments on them."""
 
     chunk: int
     note: str
@@ -63,15 +63,15 @@ def starter_spec(
     seconds: float = SECONDS,
     progress: Progress = lambda what: None,
 ) -> Starter:
-    """A spec for a model, its path relative to ``folder``.
+    """A spec for a model. The model's path in it is relative to ``folder``.
 
     Args:
-        told: what the user says; the rest is read from the model or guessed.
-        seconds: time limit of the analysis; the spec says what was not found out by then.
+        told: what the user says about the model; the rest is read from the model or guessed.
+        seconds: the time limit of the analysis. The spec says what was not found by then.
 
     Errors:
         ModelError: the model cannot be read or run.
-        SpecError: no input looks like a stream, or what is told does not fit the model.
+        SpecError: no input looks like a stream, or ``told`` does not fit the model.
         StreamError: the model cannot be streamed, exactly or over a window.
     """
     told, clock = told or Told(), Clock(seconds)
@@ -122,7 +122,7 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
 
 
 def refused(err: StreamError) -> str:
-    """Why an exact lift is refused; its way out, a window, is what the spec does."""
+    """Why an exact lift is refused. It leaves out the hint, since the spec uses a window instead."""
     return f"an exact lift is refused: {f'node {err.node}: ' if err.node else ''}{err.reason}"
 
 
@@ -132,7 +132,7 @@ def over_window(window: int, told: Told, reason: str | None) -> Call:
 
 
 def hop(window: int) -> int:
-    """Frames of a call: about a tenth of the window, and a part of it, so that a clip ends with its own window."""
+    """Frames of a call: about a tenth of the window, and if possible a divisor, so that a clip ends with a call."""
     usual = max(1, window // CALLS_A_WINDOW)
     parts = [n for n in range(1, window // 2 + 1) if window % n == 0]
     fitting = [n for n in parts if MOST_UNLIKE * n >= usual and n <= MOST_UNLIKE * usual]
@@ -146,7 +146,7 @@ def fits_window(chunk: int, window: int) -> str:
 
 
 def usual_window(reading: Reading, offline: Offline) -> int:
-    """The number of frames at which a model of any length was run."""
+    """A number of frames at which a model without a declared length runs."""
     first = next(i for i in reading.inputs if i.is_stream)
     if reading.trial is not None and first.spec.axis is not None:
         frames = reading.trial.shape(first.port)[first.spec.axis]
@@ -164,7 +164,7 @@ def guesses_of(reading: Reading, call: Call) -> tuple[str, ...]:
 
 
 def text_of(model: str, stem: str, reading: Reading, call: Call) -> str:
-    """The spec."""
+    """The text of the spec."""
     lines = [
         "# Written by `graphc init`; every line can be changed. `graphc schema` prints the keys.",
         *(
@@ -220,7 +220,7 @@ def mark(guess: bool) -> str:
 
 
 def input_lines(reading: InputReading) -> list[str]:
-    """What an input is, in one line, with the evidence above it."""
+    """The line of an input in the spec, with the evidence above it."""
     others = f"; it could be {' or '.join(reading.others)}" if reading.guess and reading.others else ""
     evidence = one_line(
         f"{mark(reading.guess)}{shape_text(reading.port.dims)}: {'; '.join(reading.reasons[:MOST_REASONS])}{others}"
@@ -229,7 +229,7 @@ def input_lines(reading: InputReading) -> list[str]:
 
 
 def in_words(spec: InputSpec) -> str:
-    """The roles of an input as a spec writes them."""
+    """The role of an input, as a spec writes it."""
     parts: list[str] = []
     if spec.axis is not None:
         parts.append(f"axis: {spec.axis}")

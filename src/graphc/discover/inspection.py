@@ -1,4 +1,4 @@
-"""What a lift would find in a model, before any spec is written."""
+"""Finds what a lift would find in a model, before there is a spec."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ LONGEST_VALUE, MOST_METADATA = 60, 12
 def inspect_model(
     path: Path, told: Told | None = None, seconds: float = SECONDS, progress: Progress = lambda what: None
 ) -> dict[str, Any]:
-    """What streams, at which rate, with which delay and how many bytes of state; or the first obstacle.
+    """Finds what streams, at which rate, with which delay and how many bytes of state; or the first obstacle.
 
     Args:
-        told: what the user says; the rest is read from the model or guessed, and marked as a guess.
-        seconds: how long it may take; what is not known by then is left out, and ``unfinished`` says what it was.
-        progress: takes what is being done.
+        told: what the user says about the model; the rest is read from the model or guessed, and marked as a guess.
+        seconds: the time limit. What is not known by then is left out, and ``unfinished`` says what it was.
+        progress: is called with each step.
 
     Errors:
         ModelError: the model cannot be read or run.
-        SpecError: no input can be a stream, or what is told does not fit the model.
+        SpecError: no input can be a stream, or ``told`` does not fit the model.
     """
     told, clock = told or Told(), Clock(seconds)
     progress("reading the model")
@@ -84,7 +84,7 @@ def inspect_model(
 
 
 def short_metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """The exporter's metadata, as far as they are short."""
+    """The exporter's metadata: the first entries that are short."""
     told = {
         p.key: p.value for p in model.metadata_props if len(p.value) <= LONGEST_VALUE and len(p.key) <= LONGEST_VALUE
     }
@@ -92,7 +92,7 @@ def short_metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def reading_entries(reading: Reading) -> dict[str, Any]:
-    """The ports as they were read, each with its evidence."""
+    """The ports with their roles and the evidence for them."""
     return {
         "inputs": [input_entry(i) for i in reading.inputs],
         "state_ports": [
@@ -126,7 +126,7 @@ def input_entry(reading: InputReading) -> dict[str, Any]:
 
 
 def carried_lines(reading: Reading) -> list[str]:
-    """What feeding the states back showed."""
+    """Lines that say what feeding the states back showed."""
     carried = reading.carried
     if carried is None:
         return []
@@ -145,7 +145,7 @@ def carried_lines(reading: Reading) -> list[str]:
 
 
 def streamed_entries(offline: Offline, reading: Reading, told: Told) -> dict[str, Any]:
-    """A model that streams by its own states, or over a window: what one call takes and gives.
+    """What a call takes and gives, if the model streams with its own states or over a window; else empty.
 
     Errors:
         StreamError: a state grows, or the window does not fit.
@@ -188,7 +188,7 @@ def signature_entries(model: Model) -> dict[str, Any]:
 
 
 def lifted_entries(analysis: Analysis, model: Model) -> dict[str, Any]:
-    """What a lift found, and for which lengths it holds."""
+    """What the lift found, and for which stream lengths it holds."""
     signature, evaluation = model.signature, analysis.evaluation
     assert signature is not None
     return {
@@ -217,7 +217,7 @@ def attentions(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 def rates(analysis: Analysis) -> list[dict[str, Any]]:
-    """Where the rate changes: node by node."""
+    """The nodes at which the rate changes."""
     found = []
     for placed in analysis.steps:
         node, step = placed.node, placed.step

@@ -1,4 +1,4 @@
-"""What the name of a port or dim says by itself."""
+"""What the name of a port or dim says on its own."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ STARTS = (["h", "0"], ["c", "0"])
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name in lower case: of underscores, camel case and digits."""
+    """The words of a name, in lower case, split at underscores, camel case and digits."""
     return [word.lower() for word in WORDS.findall(name)]
 
 
 def says(name: str, words: frozenset[str]) -> bool:
-    """Whether a word of a name, two adjacent words joined, or the name without its digits is among some words."""
+    """Whether a word of a name, or two adjacent words joined, is among some words."""
     found = words_of(name)
     pairs = [a + b for a, b in pairwise(found)]
     return not words.isdisjoint([*found, *pairs])
 
 
 def dim_says(dim: object, words: frozenset[str]) -> bool:
-    """Whether the last word of a symbolic dim is among some words; generated names (``unk__314``) say nothing."""
+    """Whether the first or last word of a symbolic dim, or all joined, is among some words. Digits do not count."""
     if not isinstance(dim, str):
         return False
     found = [word for word in words_of(dim) if not word.isdigit()]
@@ -67,17 +67,17 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
 
 
 def is_batch(dims: Sequence[object], axis: int) -> bool:
-    """Whether an axis is the batch by the name of its dim.
+    """Whether an axis is the batch, by the name of its dim.
 
-    ``tokens_n`` is not. A single letter counts if it is the first axis or beside an axis named as time, unless another
-    axis has a better claim: the last axis of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` is not the batch.
+    ``tokens_n`` is not. A single letter counts on the first axis or beside an axis named as time, unless another axis
+    has a better claim: the last axis of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` is not the batch.
     """
     claims = [batch_claim(dims, a) for a in range(len(dims))]
     return claims[axis] > 0 and claims[axis] == max(claims)
 
 
 def batch_claim(dims: Sequence[object], axis: int) -> int:
-    """How surely a symbolic dim is the batch: 0 for not at all."""
+    """How surely a symbolic dim is the batch; 0 if it is not."""
     dim = dims[axis]
     if dim_says(dim, TIMES):
         return 0
@@ -89,13 +89,13 @@ def batch_claim(dims: Sequence[object], axis: int) -> int:
 
 
 def stem_of(name: str) -> tuple[str, ...]:
-    """A port's name without the words that tell in from out: ``next_cache_0`` and ``cache_0`` have one stem."""
+    """A port's name without the words for its direction: ``next_cache_0`` and ``cache_0`` have the same stem."""
     stem = [ENDS.get(word, word) for word in words_of(name) if word not in DIRECTIONS]
     return tuple(stem[:1] if stem in STARTS else stem)
 
 
 def likeness(one: str, other: str) -> float:
-    """How alike two names are without their directions, from 0 to 1; a name of directions alone is like no other."""
+    """How alike two names are without their directions, from 0 to 1; 0 if one has only words for directions."""
     a, b = stem_of(one), stem_of(other)
     if not a or not b:
         return 0.0

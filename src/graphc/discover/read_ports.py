@@ -1,4 +1,4 @@
-"""Reads the ports of a model: states first, then counts and settings, then streams."""
+"""Finds the roles of a model's ports: states first, then counts and settings, then streams."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def read_ports(
     seconds: float = WATCHED_S,
     progress: Progress = lambda what: None,
 ) -> Reading:
-    """Reads the ports of a model.
+    """Finds the roles of a model's ports.
 
     Args:
-        seconds: for which the model may be watched; then what is known decides.
-        progress: takes what is being done.
+        seconds: how long the model may be watched; after that, what is known decides.
+        progress: is called with each step.
 
     Errors:
         SpecError: a given name is not in the model, or no input can be a stream.
@@ -101,14 +101,14 @@ def shapes_of(trial: TrialRun) -> dict[str, tuple[int, ...]]:
 
 
 def may_be_state(port: Port, trial: TrialRun | None) -> bool:
-    """Whether an input may hold a state: counts, rates, settings and table indices do not."""
+    """Whether an input may hold a state. Counts, rates, settings and table indices do not."""
     if port.elem_type in INTEGERS:
         return says(port.name, STATES) and len(port.dims) > 0 and not (trial is not None and port.name in trial.limits)
     return bool(port.dims)
 
 
 def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful: bool) -> list[InputReading]:
-    """The inputs that are not states: those that are given, then counts and settings, then streams."""
+    """The roles of the inputs that are not states: the given ones, then counts and settings, then streams."""
     trial = watching.trial
     given = [p for p in ports if p.name in told.inputs]
     plain = {p.name: plain_input(p, trial) for p in ports if p.name not in told.inputs}
@@ -131,7 +131,7 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
 
 
 def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReading:
-    """What is given of an input, with a note if the analysis disagrees."""
+    """An input as the user describes it, with a note if the analysis disagrees."""
     reasons = [TOLD]
     if seen is not None and seen.sure and spec.axis is not None and seen.axis not in (None, spec.axis % len(port.dims)):
         reasons.append(f"but axis {seen.axis} looks like time: {seen.reasons[0]}")
@@ -139,7 +139,7 @@ def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReadi
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
-    """A count of frames, a rate, or one value for the whole stream, if name and shape say so."""
+    """A sample rate, a count of frames, or one value for the whole stream, if name and shape say so; else None."""
     if says(port.name, RATES) and len(port.dims) <= 1:
         rate = float(USUAL_RATE)
         return InputReading(
@@ -164,7 +164,7 @@ def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
 
 
 def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
-    """For a model with states, whose calls are short: a few fixed frames count as the one frame of a call."""
+    """The time axis for a model with states, whose calls are short: a few fixed frames are one frame of a call."""
     size = port.dims[time.axis] if time.axis is not None else None
     if isinstance(size, int) and len(port.dims) > 2 and 1 in port.dims[1:]:
         return TimeAxis(None, (), False, (*time.others, Candidate(time.axis or 0, 0.0, time.reasons)))
@@ -174,7 +174,7 @@ def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
 
 
 def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bool) -> InputReading:
-    """An input with time on an axis, or without: one frame a call, or one value for the whole stream."""
+    """An input with a time axis; or, without one, one frame per call or one value for the whole stream."""
     others = tuple(f"axis: {c.axis}" for c in time.others)
     if time.axis is not None and not (says(port.name, SETTINGS) and others_have_time and not time.sure):
         return InputReading(port, InputSpec(axis=time.axis), time.reasons, not time.sure, (*others, "static: true"))
@@ -193,7 +193,7 @@ def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bo
 
 
 def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
-    """The sizes of open axes, if the model runs at only some sizes."""
+    """The reading with the sizes of open axes, if the model does not run when they are 1."""
     if trial is None or reading.spec.static:
         return reading
     port, sizes = reading.port, {}
@@ -219,7 +219,7 @@ def with_these(reading: InputReading, sizes: Mapping[int, int]) -> InputReading:
 
 
 def of_stream(reading: InputReading, first: str | None, streams: int) -> InputReading:
-    """A count names the stream whose frames it counts."""
+    """A count with the name of the stream that it counts. It is a static input if there is no stream."""
     if reading.spec.counts != "":
         return reading
     if first is None:
@@ -228,7 +228,7 @@ def of_stream(reading: InputReading, first: str | None, streams: int) -> InputRe
 
 
 def with_carried(reading: Reading, told: Told) -> Reading:
-    """What feeding the states back shows; pairs that do not carry a stream on are not its states."""
+    """The reading with what feeding the states back shows. Pairs that do not continue a stream become static inputs."""
     if not reading.pairs or reading.trial is None:
         return reading
     axes = {i.port.name: i.spec.axis for i in reading.inputs if i.spec.axis is not None}
@@ -244,7 +244,7 @@ def with_carried(reading: Reading, told: Told) -> Reading:
 
 
 def with_chunk(reading: Reading, told: Told) -> Reading:
-    """The frames of a call of a model with states: the one number that runs, or a usual one that does."""
+    """The reading with the frames of a call, for a model with states: the declared number, or one that runs."""
     if reading.steps:
         if told.window is not None or told.chunk not in (None, 1):
             name = next(i.port.name for i in reading.inputs if i.spec.step)

@@ -1,4 +1,4 @@
-"""The role of each input of a model: as given, as the model shows, or as a marked guess."""
+"""The roles of a model's inputs: as given, as the model shows, or as a marked guess."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[str], None]
 
 
 def shape_text(dims: Sequence[Dim]) -> str:
-    """A declared shape as it is shown: [1, ?, 80]."""
+    """A declared shape as text: [1, ?, 80]."""
     return "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
 
 
@@ -26,13 +26,13 @@ TOLD = "as told"
 
 @dataclass(frozen=True)
 class Told:
-    """What the user gives for a model.
+    """What the user says about a model.
 
     Args:
         inputs: roles by name.
         states: pairs of ports that are states.
         chunk, window: frames of a call, and of a window.
-        sizes: of axes that the model leaves open, of inputs whose role is not told.
+        sizes: sizes of open axes, by input and axis.
     """
 
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Told:
     sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def sized(self, name: str) -> InputSpec:
-        """The given sizes of an input, with its role or without one."""
+        """The input's role (static if none is given) with the given sizes."""
         spec = self.inputs.get(name, InputSpec(static=True))
         return spec.model_copy(update={"sizes": {**self.sizes.get(name, {}), **spec.sizes}})
 
@@ -52,7 +52,7 @@ class InputReading:
     """One input that is not a state.
 
     Args:
-        spec: what a spec would say of it.
+        spec: what a spec would say about it.
         reasons: the evidence.
         guess: whether something else is possible.
         others: the other readings, in a spec's words.
@@ -75,14 +75,14 @@ class InputReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """A model's inputs as a stream sees them.
+    """A model's inputs and their roles in a stream.
 
     Args:
-        pairs: of ports that are states.
-        carried: what feeding them back shows; None where there are none, or the model could not be run.
-        chunk: frames of a call of a model with states: the one number that it takes, a usual one, or as told.
+        pairs: the pairs of ports that are states.
+        carried: what feeding them back shows. None if there are none, or the model could not be run.
+        chunk: frames of a call of a model with states: the only number that it takes, a usual one, or as told.
         chunk_guess: why the chunk is a guess, if it is one.
-        trial: a run of the model, or why there is none.
+        trial: a run of the model; if None, ``no_trial`` says why.
     """
 
     inputs: tuple[InputReading, ...]
@@ -100,7 +100,7 @@ class Reading:
 
     @property
     def steps(self) -> bool:
-        """Whether the model takes one frame a call and has no axis of time."""
+        """Whether the model takes one frame per call and has no time axis."""
         return any(i.spec.step for i in self.inputs)
 
     def stream_spec(self, chunk: int | None = None) -> StreamSpec:

@@ -1,4 +1,4 @@
-"""How far an output sees: measured, by disturbing frames of the input."""
+"""Measures how far an output sees, by changing frames of the input."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Field = dict[str, int | bool | None]
 def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: str) -> Field | None:
     """Input frames before and after its own that an output frame depends on.
 
-    Measured: frames in the middle are disturbed, one at a time and far, and the outputs that move are noted, in streams
-    that double until none at their ends moves; ``at_least`` is set where some still do. ``left`` is None where the
-    output hangs on a carried value, which no measure bounds; the whole is None for token inputs, and for
+    It changes frames in the middle of a stream, one at a time and by much, and notes which output frames change. The
+    stream is doubled until none near its ends change; ``at_least`` is set if some still do. ``left`` is None if the
+    output depends on a carried value, which no measurement bounds. The result is None if an input holds tokens, or
     numbers that stand for tokens.
     """
     fact = analysis.facts.get(output)
@@ -51,7 +51,7 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
 
 
 def first_length(offline: Offline, model: Model, fact: Stream) -> int:
-    """The length to begin with: as long as the longest memory may be, so that no gap between its taps hides it."""
+    """The first length to try: as long as the longest memory may be, so that gaps between its taps do not hide it."""
     assert model.signature is not None
     memory = max((max(s.init.shape, default=0) for s in model.signature.states), default=0)
     seen = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
@@ -62,7 +62,7 @@ def first_length(offline: Offline, model: Model, fact: Stream) -> int:
 def measured(
     offline: Offline, streams: dict[str, StreamRole], output: str, fact: Stream, frames: int, endless: bool
 ) -> tuple[int, int, bool]:
-    """Frames seen before and after, over as many places as the rate has phases, and whether the ends stood still."""
+    """Frames seen before and after, over as many places as the rate has phases; and whether the ends did not change."""
     left = right = 0
     inside = True
     others = tuple(a for a in range(fact.rank) if a != fact.axis)
@@ -81,13 +81,13 @@ def measured(
 
 
 def changed_at(value: Array, role: StreamRole, place: int, rng: np.random.Generator) -> Array:
-    """The value with one frame changed, by its own rate."""
+    """The value with one frame changed. ``place`` is in input frames."""
     index = min(int(place * role.rate), value.shape[role.axis] - 1)
     return disturbed(value, role.axis, index, rng, FAR)
 
 
 def hangs_on_a_carry(model: Model, output: str) -> bool:
-    """Whether a recurrence or a running sum stands between the inputs and an output."""
+    """Whether an output depends on a recurrence or a running sum."""
     assert model.signature is not None
     endless = {s.input for s in model.signature.states if s.kind in ENDLESS and s.node != "valid_frames"}
     made_by = {t.name: n for n in model.graph.nodes for t in n.outputs}

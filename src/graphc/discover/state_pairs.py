@@ -1,4 +1,4 @@
-"""Pairs of ports that carry a state from call to call: found by name, by shape and by what the graph does with them."""
+"""Finds pairs of ports that carry a state from call to call: by name, by shape and by the graph."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ LIKE_ENOUGH = 0.55
 
 @dataclass(frozen=True)
 class StatePair:
-    """An input that takes what an output gave in the previous call.
+    """An input that takes the value that an output gave in the previous call.
 
     Args:
         evidence: why they belong together, strongest first.
-        sure: whether the graph or both names say so; otherwise they are a guess.
+        sure: whether the graph or both names show it; otherwise the pair is a guess.
     """
 
     input: str
@@ -65,12 +65,12 @@ def state_pairs(
     shapes: Mapping[str, tuple[int, ...]],
     count: int,
 ) -> list[StatePair]:
-    """The likeliest pairs; at least one input and one output are left for the data.
+    """The likeliest pairs. At least one input and one output are left for the data.
 
     Args:
-        inputs: those that may be states.
-        shapes: of inputs and outputs at a run of the model; empty where it could not be run.
-        count: of all inputs.
+        inputs: the inputs that may be states.
+        shapes: the shapes of inputs and outputs in a run of the model; empty if it could not be run.
+        count: the number of all inputs of the model.
     """
     if not inputs or not outputs:
         return []
@@ -131,7 +131,7 @@ def only_of_its_shape(
     outputs: Sequence[Port],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> Finding:
-    """The pairs; a guess if the only evidence for a pair is a shape that no other port has."""
+    """The finding for a pair; a guess if the only evidence for it is a shape that no other port has."""
     one, other = inputs[row], outputs[column]
     shape = shapes.get(one.name)
     others = [shapes.get(p.name) for p in (*inputs, *outputs) if p is not one and p is not other]
@@ -144,7 +144,7 @@ def only_of_its_shape(
 
 
 def fits(one: Port, other: Port, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether what one call gives may be what the next takes: its shape as run, else as declared."""
+    """Whether the output of a call may be the input of the next, by the shapes in a run, or else as declared."""
     before, after = shapes.get(one.name), shapes.get(other.name)
     if before is not None and after is not None:
         same = before == after
@@ -154,7 +154,7 @@ def fits(one: Port, other: Port, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def has_time(port: Port) -> bool:
-    """Whether a dim is named as time, which those of a state are not; the past of a cache may be."""
+    """Whether a dim is named as time, which no state has. A cache may have it."""
     return any(dim_says(dim, TIMES) for dim in port.dims) and not says(port.name, CACHES)
 
 
@@ -163,7 +163,7 @@ def may_be_one(one: Dim, other: Dim) -> bool:
 
 
 def matched(scores: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """The rows and columns of a matrix that go together so that the sum of their scores, all positive, is largest."""
+    """The rows and columns that go together so that the sum of their scores is largest. Only positive scores count."""
     positive = [(r, c) for r, row in enumerate(scores) for c, score in enumerate(row) if score > 0]
     if all(len(set(places)) == len(positive) for places in zip(*positive, strict=True)):
         return positive
@@ -174,7 +174,7 @@ def matched(scores: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
 
 
 class Slots:
-    """Which ports of recurrent nodes, and which tensors, a model's ports are moved to or from without being changed."""
+    """The states of recurrent nodes, and the tensors, that a model's ports are moved to or from unchanged."""
 
     def __init__(self, graph: onnx.GraphProto):
         self.made_by = {name: node for node in graph.node for name in node.output if name}
@@ -187,12 +187,12 @@ class Slots:
         self.behind: dict[str, tuple[frozenset[tuple[str, int]], frozenset[str]]] = {}
 
     def carried(self, taken: str, given: str) -> str | None:
-        """The recurrence whose first state an input is and whose last state an output is."""
+        """A sentence on the recurrence that starts with an input and ends with an output. None if there is none."""
         common = self.into(taken)[0] & self.out_of(given)[0]
         return f"{min(common)[0]} starts from the input and ends with the output" if common else None
 
     def shifted(self, taken: str, given: str) -> bool:
-        """Whether an output is a part of a tensor that an input was joined with others to, such as a cache."""
+        """Whether an output is a part of a tensor into which an input was concatenated, as in a cache."""
         joined = {
             name
             for name in self.into(taken)[1] & self.out_of(given)[1]

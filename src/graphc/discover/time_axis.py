@@ -1,4 +1,4 @@
-"""Which axis of an input is time: what its name says, and what the model does along it."""
+"""Finds which axis of an input is time, by its name and by what the model does along it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_CUSTOM = "three axes are usually batch, time and features"
 
 @dataclass(frozen=True)
 class Candidate:
-    """An axis that may be time, and the evidence for it (positive) and against it."""
+    """An axis that may be time. The score sums the evidence for it (positive) and against it."""
 
     axis: int
     score: float
@@ -28,10 +28,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The likeliest time axis, or None if there is no evidence for any; the others follow in order.
+    """The likeliest time axis, or None if there is no evidence for any; and the others in order.
 
     Args:
-        sure: whether names or the graph rule out any other.
+        sure: whether names or the graph rule out every other axis.
     """
 
     axis: int | None
@@ -41,10 +41,10 @@ class TimeAxis:
 
 
 def time_axis(port: Port, shape: Sequence[int], responses: Mapping[int, Response]) -> TimeAxis:
-    """Weighs the axes of an input. Where nothing speaks for one, three axes are usually batch, time and features.
+    """Weighs the axes of an input. Without evidence, three axes are taken to be batch, time and features.
 
     Args:
-        shape: of the input at the run that the responses were seen at.
+        shape: the shape of the input in the run that gave the responses.
     """
     found = [candidate(port, shape, axis, responses) for axis in candidates(port, shape)]
     found.sort(key=lambda c: (-c.score, c.axis))
@@ -67,7 +67,7 @@ def without(found: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate, .
 
 
 def candidates(port: Port, shape: Sequence[int]) -> list[int]:
-    """Axes that can be time at all: of an open size or of several entries, and not named as the batch."""
+    """The axes that can be time at all: open or with several entries, and not named as the batch."""
     return [
         axis
         for axis, dim in enumerate(port.dims)
@@ -106,7 +106,7 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
 
 
 def seen(response: Response, front: bool) -> list[tuple[float, str]]:
-    """What a response says for or against time; ``front``: of an axis that stands where the batch does."""
+    """What a response says for or against time. ``front`` is whether the axis is where the batch usually is."""
     found: list[tuple[float, str]] = []
     if response.recurrence is not None:
         found.append((5.0, f"{response.recurrence} runs along it"))
@@ -134,7 +134,7 @@ class Watching:
     seconds: float
 
     def axes_of(self, ports: Sequence[Port]) -> dict[str, TimeAxis]:
-        """The time axis of each input, by what was observed within the time limit."""
+        """The time axis of each input, from what was observed within the time limit."""
         responses: dict[str, dict[int, Response]] = {p.name: {} for p in ports}
         if self.trial is not None and any(needs_watching(p, self.trial) for p in ports):
             try:
@@ -163,7 +163,7 @@ def as_declared(port: Port) -> tuple[int, ...]:
 
 
 def needs_watching(port: Port, trial: TrialRun) -> bool:
-    """Whether the model has to be observed to tell an input's role: not if only one long axis can be time."""
+    """Whether an input's role can only be told by running the model. Not if the only possible axis is a long one."""
     shape = trial.shape(port)
     able = candidates(port, shape)
     return not (len(able) == 1 and shape[able[0]] >= LONG)

@@ -1,4 +1,4 @@
-"""Sizes at which a model runs: those of its symbolic dims, and the outputs that follow."""
+"""Finds sizes at which a model runs: values for its symbolic dims, and the shapes of the outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGEST_WEIGHT_DIM = 4096
 
 @dataclass(frozen=True)
 class Sizes:
-    """A size for every symbolic dim, and the values of inputs that may hold a number of frames."""
+    """A size for each symbolic dim, and the value of inputs that may hold a number of frames."""
 
     dims: Mapping[str, int]
     count: int
@@ -45,8 +45,8 @@ class TrialRun:
     """A model and sizes at which it runs.
 
     Args:
-        sizes: of its symbolic dims, by ``dim_key``.
-        shapes: of its outputs at these.
+        sizes: the sizes of its symbolic dims, by ``dim_key``.
+        shapes: the shapes of its outputs at these sizes.
     """
 
     model: onnx.ModelProto
@@ -65,7 +65,7 @@ class TrialRun:
         return {p.name: drawn(p, sizes or self.sizes, rng, self.limits) for p in self.ports}
 
     def runs_at(self, sizes: Sizes) -> dict[str, Array] | None:
-        """The outputs at other sizes, or None if the model does not run or its outputs are empty."""
+        """The outputs at other sizes. None if the model does not run, or an output is empty."""
         try:
             outputs = self.session.run(self.draw(0, sizes))
         except RunError:
@@ -74,13 +74,13 @@ class TrialRun:
 
 
 def dim_key(port: Port, axis: int) -> str:
-    """The key of a symbolic dim: its name, which others may share, or its place."""
+    """The key of a dim: its name, which several dims may share, or else its port and axis."""
     dim = port.dims[axis]
     return dim if isinstance(dim, str) else f"{port.name}:{axis}"
 
 
 def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
-    """Sizes for a symbolic dim: 1 for a batch, a second of sound, a few for leading axes, some frames."""
+    """Sizes to try for a symbolic dim: 1 for a batch, a second of sound, a few for leading axes, some frames."""
     dim = port.dims[axis]
     others = {a: d for a, d in enumerate(port.dims) if a != axis}
     if is_batch(port.dims, axis):
@@ -100,10 +100,10 @@ def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
 
 
 def trial_run(model: onnx.ModelProto) -> TrialRun:
-    """A model at the first sizes at which it runs.
+    """The model and the first sizes at which it runs.
 
     Errors:
-        ModelError: it runs at none of those tried; quotes onnxruntime.
+        ModelError: it runs at none of the sizes tried; quotes onnxruntime.
     """
     ports, _ = graph_ports(model)
     model = without_stale_shapes(model)
@@ -142,7 +142,7 @@ def is_small(ports: Sequence[Port], sizes: Sizes) -> bool:
 
 
 def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
-    """Sizes to try, likely ones first: the batch 1, all others alike; then each its own, as weights have them."""
+    """Sizes to try, likely ones first: the batch 1 and all others alike; then individual ones, as weights have them."""
     likely: dict[str, tuple[int, ...]] = {}
     for port in ports:
         for axis, dim in enumerate(port.dims):
@@ -176,7 +176,7 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
 
 
 def weight_sizes(model: onnx.ModelProto) -> list[int]:
-    """The sizes of weights, in the order of the nodes that read them; the features of an input have one of these."""
+    """The sizes of weights in the order of the nodes. The features of an input probably have one of these."""
     dims = {i.name: i.dims for i in model.graph.initializer}
     found = [
         int(d)
@@ -189,7 +189,7 @@ def weight_sizes(model: onnx.ModelProto) -> list[int]:
 
 
 def drawn(port: Port, sizes: Sizes, rng: np.random.Generator, limits: Mapping[str, int]) -> Array:
-    """Random values of one input; a number counts frames if its name may say so, and a rate is that of speech."""
+    """Random values of an input. An integer named as a count is the number of frames, a rate is the usual one."""
     shape = [d if isinstance(d, int) else sizes.dims[dim_key(port, a)] for a, d in enumerate(port.dims)]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
     if port.elem_type in INTEGERS and len(shape) <= 1 and port.name not in limits:

@@ -1,5 +1,7 @@
-"""Nodes whose inputs are known before the model runs: by onnx's reference evaluator, or by onnxruntime where it has
-no such version of the op."""
+"""Evaluates nodes whose inputs are known before the model runs.
+
+It uses onnx's reference evaluator, or onnxruntime if that one lacks the version of the op.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ Array = NDArray[Any]
 
 
 def can_be_known(proto: onnx.NodeProto) -> bool:
-    """Whether a node is one of plain inputs, without a graph inside."""
+    """Whether a node has no graph inside, so that it can be evaluated on its own."""
     return not any(a.HasField("g") or a.graphs for a in proto.attribute)
 
 
 def evaluated(proto: onnx.NodeProto, known: Mapping[str, Array], model: onnx.ModelProto) -> dict[str, Array]:
-    """The outputs of a node, by name; ``known`` has each of its inputs."""
+    """The outputs of a node, by name. ``known`` holds each of its inputs."""
     arrays = {name: known[name] for name in proto.input if name}
     kinds = {n: onnx.helper.np_dtype_to_tensor_dtype(np.asarray(a).dtype) for n, a in arrays.items()}
     ports = [onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in kinds.items()]
@@ -39,7 +41,7 @@ def evaluated(proto: onnx.NodeProto, known: Mapping[str, Array], model: onnx.Mod
 
 
 def with_types(single: onnx.ModelProto, arrays: Mapping[str, Array]) -> onnx.ModelProto:
-    """The model with the shapes of its inputs, and outputs whose types onnx infers, as onnxruntime wants them."""
+    """The model in the form that onnxruntime needs: with input shapes, and output types as onnx infers them."""
     for port in single.graph.input:
         for size in np.shape(arrays[port.name]):
             port.type.tensor_type.shape.dim.add().dim_value = size

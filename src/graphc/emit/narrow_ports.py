@@ -1,4 +1,4 @@
-"""Ports of int64 as int32, for runtimes whose memory holds no int64."""
+"""Makes int64 ports int32, for runtimes whose memory holds no int64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INT64 = onnx.TensorProto.INT64
 
 
 def with_narrow_ports(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """A copy whose ports of these names are int32; inside, the model counts in int64 as before."""
+    """A copy of the model in which the named ports are int32. Inside, the model still counts in int64."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph

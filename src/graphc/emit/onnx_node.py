@@ -1,4 +1,4 @@
-"""What rules of every form share: a node, the registry of rules, and what convolutions and recurrences say."""
+"""What rules of every form share: a node, the registry of rules, and the attributes of convolutions and recurrences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USUAL_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Ta
 
 @dataclass(frozen=True)
 class OnnxNode(ABC):
-    """A node of the ONNX graph, without its inputs: each form has its own."""
+    """A node of the ONNX graph without its inputs, which each form represents in its own way."""
 
     op: str
     label: str
@@ -34,18 +34,18 @@ class OnnxNode(ABC):
 
     @abstractmethod
     def array(self, index: int, what: str) -> Array | None:
-        """The entries of an input that must be known before the model runs; None if it is absent.
+        """The entries of an input that must be known before the model runs. None if the input is absent.
 
         Errors:
-            TargetError: it is computed.
+            TargetError: the input is computed.
         """
 
     @abstractmethod
     def has(self, index: int) -> bool:
-        """Whether an input is there."""
+        """Whether an input is present."""
 
     def numbers(self, index: int, name: str) -> list[int] | None:
-        """Whole numbers that are an attribute in old opsets and an input in new ones."""
+        """Whole numbers that old opsets have as an attribute and new ones as an input."""
         if name in self.attributes:
             return [int(n) for n in self.attributes[name]]
         found = self.array(index, name)
@@ -53,7 +53,7 @@ class OnnxNode(ABC):
 
 
 def label_of(proto: onnx.NodeProto, index: int) -> str:
-    """A node as messages name it."""
+    """The name of a node in messages."""
     return f"{proto.name or proto.output[0] or index} ({proto.op_type})"
 
 
@@ -62,7 +62,7 @@ def attributes_of(proto: onnx.NodeProto) -> dict[str, Any]:
 
 
 def registrar(rules: dict[str, Made]) -> Callable[..., Callable[[Made], Made]]:
-    """A decorator that registers a rule for ops of ONNX, each op once."""
+    """A decorator that registers a rule for ONNX ops. An op has one rule."""
 
     def rule(*ops: str) -> Callable[[Made], Made]:
         def add(made: Made) -> Made:
@@ -79,7 +79,7 @@ def registrar(rules: dict[str, Made]) -> Callable[..., Callable[[Made], Made]]:
 def spatial(
     node: OnnxNode, sizes: Sequence[int], kernel: Sequence[int]
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, pads before and pads behind, of each axis of space; ``sizes`` are the input's."""
+    """Strides, dilations, pads before and pads behind, for each spatial axis. ``sizes`` are those of the input."""
     count = len(sizes)
     strides = [int(n) for n in node.attributes.get("strides", [1] * count)]
     dilations = [int(n) for n in node.attributes.get("dilations", [1] * count)]
@@ -95,10 +95,10 @@ def spatial(
 
 
 def check_recurrence(node: OnnxNode, frames: int) -> None:
-    """Refuses an LSTM, GRU or RNN of a form that frameworks do not write, or with too many frames a call.
+    """Refuses an LSTM, GRU or RNN in a form that frameworks do not write, or with too many frames per call.
 
     Errors:
-        TargetError: says which.
+        TargetError: names what is not taken.
     """
     lengths = node.array(4, "sequences' lengths")
     if lengths is not None and (lengths != frames).any():

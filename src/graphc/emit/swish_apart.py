@@ -1,9 +1,9 @@
-"""A swish that OpenVINO does not fuse into the product before it.
+"""Changes a swish so that OpenVINO does not fuse it into the product before it.
 
-With an activation, OpenVINO takes another kernel for the product, one that reads weights more slowly. Of few rows, most
-of the time goes into reading weights: 0.86 to 0.99 of the time without the activation for up to 8 rows (widths of 64,
-144 and 512, AVX2), no gain from 16 on. OpenVINO knows a swish as x · Sigmoid(x); a factor of the smallest float above
-one makes it another formula, and costs a part in 2²³.
+With an activation, OpenVINO takes another kernel for the product, one that reads weights more slowly. With few rows,
+most of the time goes into reading weights. Without the activation, products of up to 8 rows take 0.86 to 0.99 of the
+time (widths of 64, 144 and 512, AVX2); from 16 rows on there is no gain. OpenVINO recognizes a swish as
+x · Sigmoid(x). A factor of the smallest float above one makes it another formula, and costs a part in 2²³.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FACTOR = "swish_apart/factor"
 
 
 def with_swish_apart(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which each swish of a product of few rows with weights stands by itself."""
+    """A copy in which no swish is fused into a product of few rows with weights."""
     copy = onnx.shape_inference.infer_shapes(model)
     graph = copy.graph
     weights = {i.name for i in graph.initializer}
@@ -49,7 +49,7 @@ def with_swish_apart(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def is_product(name: str, made_by: Mapping[str, onnx.NodeProto], weights: set[str]) -> bool:
-    """Whether a value is a product with weights, a bias added or not."""
+    """Whether a value is a product with weights, with or without a bias."""
     node = made_by.get(name)
     if node is not None and node.op_type == "Add" and any(i in weights for i in node.input):
         node = next((made_by[i] for i in node.input if i in made_by), None)
@@ -57,7 +57,7 @@ def is_product(name: str, made_by: Mapping[str, onnx.NodeProto], weights: set[st
 
 
 def rows_of(value: onnx.ValueInfoProto) -> float:
-    """Entries over the width of a float32 value; infinite where it has an open size or another type."""
+    """The number of rows of a float32 value. Infinite if it has an open size or another type."""
     tensor = value.type.tensor_type
     sizes = [int(d.dim_value) for d in tensor.shape.dim]
     if tensor.elem_type != onnx.TensorProto.FLOAT or len(sizes) < 2 or not all(sizes):

@@ -1,1 +1,1 @@
-"""Where work runs that outgrows one process: processes of this machine, or a Dask cluster."""
+"""Runs work that is too much for one process: in processes of this machine, or on a Dask cluster."""

@@ -1,4 +1,4 @@
-"""A module that runs in a process of its own, and ends with the process that started it."""
+"""Runs a module in a child process that ends when its parent ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ended:
 
 
 def run_child(module: str, told: Mapping[str, Any]) -> Ended:
-    """Runs a module, which reads what it is told with ``told_by_parent``, to its end."""
+    """Runs a module in a child process to its end. The module reads ``told`` with ``told_by_parent``."""
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
@@ -47,7 +47,7 @@ def run_child(module: str, told: Mapping[str, Any]) -> Ended:
 
 
 def told_by_parent() -> dict[str, Any]:
-    """What the process that started this one tells it. When that process ends, this one ends too."""
+    """The data that the parent process sent. This process then ends when the parent ends."""
     told: dict[str, Any] = json.load(sys.stdin)
     die_with_parent(told.pop("parent"))
     return told

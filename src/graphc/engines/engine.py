@@ -17,20 +17,20 @@ class Engine(Protocol):
     """Runs pieces of work side by side.
 
     Args:
-        slots: how many at once.
+        slots: the number of pieces that run at once.
     """
 
     slots: int
 
     def submit(self, work: Work, given: Any, key: str) -> Any:
-        """Starts a piece of work, whose key is unique; returns its future."""
+        """Starts a piece of work and returns its future. The key is unique."""
 
     def first(self, waiting: list[Any]) -> list[tuple[Any, Any]]:
-        """The futures that are done, at least one, each with its result."""
+        """Waits until at least one future is done. Returns each done future with its result."""
 
 
 class Processes:
-    """Each piece of work starts a process of its own; a thread waits for each."""
+    """Each piece of work starts a process, and a thread waits for it."""
 
     def __init__(self, pool: ThreadPoolExecutor, slots: int):
         self.pool, self.slots = pool, slots
@@ -44,7 +44,7 @@ class Processes:
 
 
 class Cluster:
-    """Each piece of work starts a process next to a worker of a Dask cluster, which sees the same folders."""
+    """Each piece of work starts a process next to a worker of a Dask cluster. All machines see the same folders."""
 
     def __init__(self, client: Any, slots: int):
         self.client, self.slots = client, slots

@@ -1,4 +1,4 @@
-"""The graph's form in every pass, which is onnx-graphsurgeon's: reading and rewiring."""
+"""The graph that passes work on, which is onnx-graphsurgeon's: how to read and rewire it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DEFAULT_DOMAINS = ("", "ai.onnx", None)
 
 
 def label(node: Node) -> str:
-    """A node as messages name it: its own name, or else its first output's, and its op type."""
+    """The label of a node in messages: its own name (or else that of its first output) and its op type."""
     name = node.name or next((t.name for t in node.outputs if t.name), "unnamed")
     domain = "" if node.domain in DEFAULT_DOMAINS else f"{node.domain}."
     return f"{name} ({domain}{node.op})"
 
 
 def proto_label(node: NodeProto) -> str:
-    """The same for a node of an ONNX file."""
+    """The label of a node of an ONNX file in messages."""
     return f"{node.name or node.output[0]} ({node.op_type})"
 
 
@@ -42,12 +42,12 @@ def name_of(node: Node) -> str:
 
 
 def op_of(node: Node) -> str:
-    """The op type, with its domain in front where that is not ONNX's own."""
+    """The op type; with its domain in front if it is not ONNX's own."""
     return node.op if node.domain in DEFAULT_DOMAINS else f"{node.domain}::{node.op}"
 
 
 def constant_of(tensor: Tensor | None) -> NDArray[Any] | None:
-    """The value of a constant tensor, else None. One that lies in a file is mapped for as long as it is used."""
+    """The value of a constant tensor, else None. If it is in a file, it is mapped into memory while it is used."""
     if not isinstance(tensor, Constant) or is_sparse(tensor):
         return None
     return tensor._values.load() if isinstance(tensor._values, KeptValues) else tensor.values
@@ -58,7 +58,7 @@ def is_sparse(tensor: Constant) -> bool:
 
 
 def nbytes(tensor: Constant) -> int:
-    """Bytes of a constant, without loading it."""
+    """The size of a constant in bytes, found without loading it."""
     return int(tensor._values.nbytes)
 
 
@@ -71,7 +71,7 @@ def consumers(tensor: Tensor) -> list[Node]:
 
 
 def subgraphs(node: Node) -> Iterator[Graph]:
-    """The graphs in a node's attributes, not those inside them."""
+    """The graphs in a node's attributes, but not graphs nested inside those."""
     for value in node.attrs.values():
         if isinstance(value, gs.Graph):
             yield value
@@ -93,12 +93,12 @@ def captured(node: Node) -> list[Tensor]:
 
 
 def reads(node: Node) -> list[Tensor]:
-    """All that a node depends on: its inputs and what its subgraphs capture."""
+    """Everything that a node depends on: its inputs, and the tensors that its subgraphs capture."""
     return [*(t for t in node.inputs if t.name), *captured(node)]
 
 
 def sorted_nodes(graph: Graph) -> list[Node]:
-    """The nodes in topological order, stable.
+    """The nodes in topological order. An order that is valid already does not change.
 
     Errors:
         ModelError: the graph has a cycle.
@@ -144,12 +144,12 @@ def drop_dead(graph: Graph, keep: Iterable[Tensor] = ()) -> None:
 
 
 def place_of(graph: Graph, node: Node) -> int:
-    """The index of a node, by identity; onnx-graphsurgeon's own search compares nodes by all that they hold."""
+    """The index of a node, by identity. onnx-graphsurgeon's own search compares the contents of nodes."""
     return next(i for i, other in enumerate(graph.nodes) if other is node)
 
 
 def replace_tensor(graph: Graph, old: Tensor, new: Tensor) -> None:
-    """Makes every reader of ``old`` in this graph read ``new``; subgraphs keep what they capture."""
+    """Makes every reader of ``old`` in this graph read ``new``. Subgraphs still read what they captured."""
     for node in list(old.outputs):
         node.inputs = [new if t is old else t for t in node.inputs]
     graph.outputs = [new if t is old else t for t in graph.outputs]
@@ -166,7 +166,7 @@ def names_in(graph: Graph) -> set[str]:
 
 
 def unused_name(wanted: str, taken: set[str]) -> str:
-    """The wanted name, or the wanted name with a number where it is taken; taken from then on."""
+    """The wanted name, with a number if it is taken. Adds the name to ``taken``."""
     candidate, number = wanted, 1
     while candidate in taken:
         candidate, number = f"{wanted}_{number}", number + 1
@@ -175,7 +175,7 @@ def unused_name(wanted: str, taken: set[str]) -> str:
 
 
 def attribute_or_input(node: Node, name: str, index: int) -> Any:
-    """An argument that became an input at some opset: its attribute, else the constant input, else None."""
+    """An argument that is an attribute in old opsets and an input in new ones. None if it is absent or not constant."""
     if name in node.attrs:
         return node.attrs[name]
     if index < len(node.inputs) and node.inputs[index].name:
@@ -185,7 +185,7 @@ def attribute_or_input(node: Node, name: str, index: int) -> Any:
 
 
 def with_attrs(node: Node, **attrs: Any) -> dict[str, Any]:
-    """The node's attributes with some changed; None removes one."""
+    """The node's attributes with some changed. None removes an attribute."""
     merged = {**node.attrs, **attrs}
     return {k: v for k, v in merged.items() if v is not None}
 
@@ -199,5 +199,5 @@ def opset_of(model: ModelProto) -> int:
 
 
 def standard(node: Node) -> bool:
-    """Whether an op is ONNX's own."""
+    """Whether a node's op is one of ONNX's own."""
     return node.domain in DEFAULT_DOMAINS

@@ -1,4 +1,4 @@
-"""ONNX to graph and back, and what keeps onnx-graphsurgeon from losing things on the way."""
+"""Converts ONNX to a graph and back, and keeps what onnx-graphsurgeon would lose."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def import_model(model: ModelProto) -> Graph:
 
 
 def became_constant(node: Node, port_names: set[str]) -> bool:
-    """Turns the output of a Constant node into a constant, where it can be one; the node is not needed then."""
+    """Turns the output of a Constant node into a constant if possible. The node is then not needed."""
     if node.op != "Constant" or node.domain not in DEFAULT_DOMAINS or node.outputs[0].name in port_names:
         return False
     value = constant_value(node)
@@ -58,7 +58,7 @@ def became_constant(node: Node, port_names: set[str]) -> bool:
 
 
 def constant_value(node: Node) -> Any:
-    """What a Constant node gives, as numpy array or lazy values; None where it is not a dense numeric tensor."""
+    """The value of a Constant node, as an array or lazy values. None if it is not a dense numeric tensor."""
     attrs = node.attrs
     if isinstance(attrs.get("value"), Constant):
         return attrs["value"]._values
@@ -70,22 +70,22 @@ def constant_value(node: Node) -> Any:
 
 
 def owned_imports(model: ModelProto) -> Iterator[onnx.OperatorSetIdProto]:
-    """Copies: onnx-graphsurgeon adds the domains of new nodes to what it was given."""
+    """Copies of the opset imports: onnx-graphsurgeon adds domains to the list that it is given."""
     for entry in model.opset_import:
         yield onnx.helper.make_opsetid(entry.domain, entry.version)
 
 
 def owned(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    """A copy: onnx-graphsurgeon writes names into the tensors that it exports."""
+    """A copy of a tensor: onnx-graphsurgeon writes names into the tensors that it exports."""
     copy = onnx.TensorProto()
     copy.CopyFrom(tensor)
     return copy
 
 
 def free_overridable(graph: Graph, model: ModelProto) -> None:
-    """Makes inputs with a default value plain inputs, since no pass may rely on the default; export puts it back.
+    """Makes inputs with a default value plain inputs, since no pass may rely on the default. Export restores it.
 
-    Before IR version 4 every initializer had to be listed as an input, and meant a constant.
+    Before IR version 4, every initializer had to be listed as an input although it was a constant.
     """
     defaults = {i.name for i in model.graph.initializer}
     listed = {t.name: t for t in graph.inputs if t.name not in defaults}
@@ -105,9 +105,9 @@ def get_shape(port: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def keep_attributes(graph: Graph, proto: GraphProto) -> None:
-    """Puts back the attributes that onnx-graphsurgeon skips on import; its export takes them as they are.
+    """Restores the attributes that onnx-graphsurgeon skips on import. Its export writes them unchanged.
 
-    Empty lists, of which its export does not know what they would hold, are left out: ops take them as absent.
+    Empty lists are left out, because its export cannot tell their type. Ops treat them as absent.
     """
     keep_exotic(graph, proto)
     for node, node_proto in zip(graph.nodes, proto.node, strict=True):
@@ -126,7 +126,7 @@ def export_model(graph: Graph, like: ModelProto) -> ModelProto:
     """The graph as a model, with the fields around the graph taken from ``like``.
 
     Errors:
-        ModelError: onnx-graphsurgeon cannot write it, as where a port of a subgraph has a type of its own making.
+        ModelError: onnx-graphsurgeon cannot write the graph, or the weights do not fit on the disk.
     """
     for node in graph.nodes:
         node.name = node.name or ""
@@ -164,7 +164,7 @@ def is_exotic(port: onnx.ValueInfoProto) -> bool:
 
 
 def keep_exotic(graph: Graph, proto: GraphProto) -> None:
-    """Notes the exact types of ports that onnx-graphsurgeon cannot write, and of none in between."""
+    """Records the exact types of tensors that onnx-graphsurgeon cannot write. Export restores those of ports."""
     exotic = {p.name: p for p in [*proto.input, *proto.output, *proto.value_info] if is_exotic(p)}
     for tensor in graph.tensors().values():
         if tensor.name in exotic and isinstance(tensor, Variable):

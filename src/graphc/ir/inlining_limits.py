@@ -1,4 +1,4 @@
-"""The size of a model once its local functions are inlined."""
+"""The size of a model after its local functions are inlined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = tuple[str, str]
 
 
 def check_functions(proto: onnx.ModelProto, where: str) -> None:
-    """Refuses functions that call themselves, and functions of functions that would make too many nodes.
+    """Refuses functions that call themselves, and nested functions that would make too many nodes.
 
     Errors:
         ModelError: names the function.
@@ -36,10 +36,10 @@ def check_functions(proto: onnx.ModelProto, where: str) -> None:
 
 
 def called_first(bodies: dict[Key, onnx.FunctionProto], where: str) -> list[Key]:
-    """The functions, each behind those that it calls.
+    """The functions in an order in which each comes after those that it calls.
 
     Errors:
-        ModelError: some call each other in a ring.
+        ModelError: some functions call each other in a cycle.
     """
     calls = {
         key: {k for n in nodes_of(body.node) if (k := (n.domain, n.op_type)) in bodies} for key, body in bodies.items()

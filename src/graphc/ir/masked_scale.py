@@ -1,4 +1,4 @@
-"""The scale of numbers, without those that only mark what is masked."""
+"""The scale of numbers, without the large ones that only mark what is masked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FEWEST = 4
 
 
 def scale_beside_masks(values: NDArray[Any]) -> float:
-    """The largest finite magnitude, of numbers that are far apart that of the smaller ones; 0 where there is none.
+    """The largest finite magnitude. If the largest ones are far above the rest, that of the rest. 0 if there is none.
 
-    Masks write -1e4, -1e9 or the lowest float beside scores of some units: what follows the largest magnitude sees
-    nothing of the scores.
+    Masks put -1e4, -1e9 or the lowest float beside scores of a few units. A tolerance based on the largest magnitude
+    would not see the scores at all.
     """
     sizes = np.abs(values if values.dtype.kind == "c" else values.astype(np.float64)).ravel()
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]

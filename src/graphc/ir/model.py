@@ -27,10 +27,10 @@ SPEC_SUFFIXES = (".yaml", ".yml")
 
 @dataclass
 class Model:
-    """A model in the hands of a pass.
+    """The model that a pass works on.
 
     Args:
-        graph: the graph; the running pass may change it in place or put another there.
+        graph: the graph. The running pass may change it in place or replace it.
         frame: the model's fields around the graph (opsets, metadata, functions), with no nodes or weights.
         signature: the stream signature, once the model streams; None for a model that takes whole utterances.
     """
@@ -42,15 +42,15 @@ class Model:
 
     @classmethod
     def of(cls, proto: onnx.ModelProto, signature: Signature | None = None) -> Model:
-        """The model of a proto, which is left as it is.
+        """The model of a proto. The proto is not changed.
 
         Errors:
-            ModelError: the graph holds what cannot be represented.
+            ModelError: the graph holds something that cannot be represented.
         """
         return cls(import_model(proto), frame_of(proto), signature)
 
     def proto(self) -> onnx.ModelProto:
-        """The model as ONNX; a copy that shares nothing that a pass changes."""
+        """The model as ONNX: a copy that shares nothing that a pass may change."""
         return export_model(self.graph, self.frame)
 
     def with_proto(self, proto: onnx.ModelProto) -> Model:
@@ -76,10 +76,10 @@ def frame_of(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Reads a model file with its external data, which has to lie in the model's folder.
+    """Reads a model file with its external data, which has to be in the model's folder.
 
     Errors:
-        ModelError: no such file, not ONNX, not valid, or external data outside the folder.
+        ModelError: no such file, not ONNX, not valid, external data outside the folder, or no room for the weights.
     """
     where = str(path)
     check_file(path)
@@ -115,10 +115,10 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def check_file(path: Path) -> None:
-    """Refuses what cannot be a model, before reading it.
+    """Refuses a file that cannot be a model, before it is read.
 
     Errors:
-        ModelError: not a regular file, or too large for protobuf.
+        ModelError: not a regular file, a spec, or too large for protobuf.
     """
     if not path.exists() and not path.is_symlink():
         raise ModelError(
@@ -137,7 +137,7 @@ def check_file(path: Path) -> None:
 
 
 def check(proto: onnx.ModelProto, where: str) -> None:
-    """Refuses what onnx's own checker refuses, except ports without a shape, which onnxruntime takes."""
+    """Refuses what onnx's own checker refuses, except ports without a shape, which onnxruntime accepts."""
     if size_of(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
         return
     tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]
@@ -163,7 +163,7 @@ def dims(tensor: Any) -> list[int | str | None]:
 
 
 def dtype_name(dtype: Any) -> str:
-    """numpy's name of a dtype; onnx-graphsurgeon keeps those that numpy lacks as ONNX's number."""
+    """numpy's name of a dtype; ONNX's name of a type that numpy lacks, which onnx-graphsurgeon holds as a number."""
     if isinstance(dtype, int):
         return str(onnx.TensorProto.DataType.Name(dtype)).lower()
     return str(np.dtype(dtype).name)

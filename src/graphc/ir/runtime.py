@@ -1,4 +1,4 @@
-"""Sessions and runs of whole graphs in onnxruntime, which only this module of graphc imports."""
+"""Sessions of onnxruntime, and runs of whole graphs. Only this module of graphc imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Session(OrtModel):
     Args:
         model: the model, or its path.
         threads: intra-op threads; results depend on them only in rounding.
-        optimize: let onnxruntime rewrite the graph at load.
-        prepack: let it keep a second copy of weights in a faster layout; as ``optimize`` if None.
-        varied: its inputs come in many sizes, so that no memory is planned for any of them. A model whose weights are
-            in files is always opened so, and holds no memory between runs either.
+        optimize: let onnxruntime rewrite the graph when it loads.
+        prepack: let it keep a second copy of weights in a faster layout; None means as ``optimize``.
+        varied: inputs come in many sizes, so memory is not planned for each size. A model with weights in files is
+            always opened this way, and holds no memory between runs either.
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
-            kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
+            kernels of this machine, which overflow on CPUs without VNNI if weights use all of their 8 bits.
 
     Errors:
         RunError: onnxruntime does not take the model.
@@ -96,7 +96,7 @@ class Session(OrtModel):
         return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
     def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
-        """For each output its dtype (None where it is no dense tensor) and shape as onnxruntime infers them."""
+        """The dtype and shape of each output as onnxruntime infers them; no dtype (None) if it is no dense tensor."""
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
 
 
@@ -104,9 +104,9 @@ class Watched:
     """A session whose calls can be observed.
 
     Args:
-        session: the one that runs.
-        see: takes the feeds and the results of each call.
-        instead: feeds that stand for those of a call.
+        session: the session that runs.
+        see: is called with the feeds and the results of each call.
+        instead: feeds that replace those of each call.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ def ort_dtype(text: str) -> np.dtype[Any] | None:
 
 
 def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exact: bool = False) -> Session:
-    """A session, or a message for the model's owner.
+    """A session over a model. Errors are worded for the model's owner.
 
     Errors:
         ModelError: onnxruntime does not take the model.

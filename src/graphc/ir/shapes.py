@@ -1,4 +1,4 @@
-"""Shapes that follow from a model's inputs and weights alone; what the file says of inner tensors may be stale."""
+"""Infers shapes from a model's inputs and weights only. Shapes of inner tensors in the file may be stale."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CONTRIB_UNARY = ("Gelu", "QuickGelu", "FastGelu")
 
 
 def static_shapes(model: Model) -> dict[str, Shape]:
-    """The shape of every tensor that onnx's shape inference finds one for; symbolic dims by name, unknown None."""
+    """The shapes that onnx's shape inference finds, by tensor. Symbolic dims are names, unknown ones None."""
     proto = model.proto()
     inferred = inferred_types(proto)
     return {name: shape for name, (_, shape) in inferred.items() if shape is not None}
 
 
 def inferred_types(proto: onnx.ModelProto) -> dict[str, tuple[int, Shape | None]]:
-    """Element type and shape of the tensors of the outer graph, inferred anew from its inputs.
+    """Element type and shape of the tensors of the outer graph, inferred again from its inputs.
 
-    onnx knows nothing of onnxruntime's own ops: those that keep shape and type are looked at as Identity.
+    onnx does not know onnxruntime's own ops. Those that keep shape and type are treated as Identity.
     """
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
@@ -58,10 +58,10 @@ def shape_of(tensor: onnx.TypeProto.Tensor) -> Shape:
 
 
 def bare_types(model: Model, foreign: Mapping[str, tuple[int, Shape]]) -> dict[str, tuple[int, Shape | None]]:
-    """As ``inferred_types``, without a copy of the weights: of large ones the shape alone is looked at.
+    """Like ``inferred_types``, but without copying the weights: only the shapes of large ones are used.
 
     Args:
-        foreign: what is known of tensors that ops make of which onnx knows nothing.
+        foreign: element type and shape of tensors that come from ops unknown to onnx.
     """
     held: list[tuple[Constant, Any]] = []
     for tensor in model.graph.tensors().values():
@@ -77,7 +77,7 @@ def bare_types(model: Model, foreign: Mapping[str, tuple[int, Shape]]) -> dict[s
 
 
 def without_foreign(proto: onnx.ModelProto, foreign: Mapping[str, tuple[int, Shape]]) -> onnx.ModelProto:
-    """The model with inputs in the place of nodes whose outputs are known without inference."""
+    """The model with inputs in place of the nodes whose outputs are known without inference."""
     nodes = list(proto.graph.node)
     gone = [n for n in nodes if any(n.output) and all(o in foreign for o in n.output if o)]
     if gone:
@@ -89,6 +89,6 @@ def without_foreign(proto: onnx.ModelProto, foreign: Mapping[str, tuple[int, Sha
 
 
 def element_type(tensor: Constant) -> int:
-    """ONNX's number of a constant's dtype; onnx-graphsurgeon keeps those that numpy lacks as that number."""
+    """ONNX's number for a constant's dtype. onnx-graphsurgeon holds that number itself for types that numpy lacks."""
     dtype = tensor.dtype
     return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(dtype))

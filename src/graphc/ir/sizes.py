@@ -1,4 +1,4 @@
-"""How many bytes a model takes."""
+"""The size of a model in bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PROTO_LIMIT = 2**31 - 2**20
 
 
 def size_of(model: onnx.ModelProto) -> int:
-    """Bytes of a model with its weights."""
+    """The bytes of a model with its weights."""
     return held_size(model) + kept_bytes(model.graph.initializer)
 
 
 def held_size(model: onnx.ModelProto) -> int:
-    """Bytes of a model without the weights in its files; protobuf itself cannot size what is over two gigabytes."""
+    """The bytes of a model without weights kept in files. protobuf cannot measure more than two gigabytes itself."""
     weights = sum(len(t.raw_data) for t in model.graph.initializer)
     return weights if weights >= PROTO_LIMIT else int(model.ByteSize())

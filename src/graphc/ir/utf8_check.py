@@ -1,4 +1,4 @@
-"""The texts of a model file, checked early: protobuf complains of bytes that are not UTF-8 only when they are read."""
+"""Checks early that all texts of a model file are UTF-8: protobuf only complains when it reads them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TEXTS_OF_TENSOR = [TENSOR.fields_by_name[name] for name in ("name", "doc_string"
 
 
 def check_texts(proto: onnx.ModelProto, where: str) -> None:
-    """Refuses a model of which some name or text is not UTF-8.
+    """Refuses a model with a name or text that is not UTF-8.
 
     Errors:
-        ModelError: says what kind of thing has such a text.
+        ModelError: says which kind of message has the text.
     """
     waiting: list[Any] = [proto]
     while waiting:
@@ -34,7 +34,7 @@ def check_texts(proto: onnx.ModelProto, where: str) -> None:
 
 
 def fields_of(message: Any) -> list[tuple[Any, Any]]:
-    """The fields that a message has, with what they hold; of a tensor its texts alone, and none of its values."""
+    """The fields that a message has, and their contents. For a tensor only its texts, not its values."""
     if message.DESCRIPTOR is not TENSOR:
         return list(message.ListFields())
     return [(field, getattr(message, field.name)) for field in TEXTS_OF_TENSOR]

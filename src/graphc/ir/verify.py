@@ -1,4 +1,4 @@
-"""Checks that a model is well formed: valid ONNX, ports paired and typed, names unique."""
+"""Checks that a model is well formed: it is valid ONNX, ports are paired and typed, names are unique."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from graphc.ir.model import Model, check, dtype_name
 
 
 def verify(model: Model, after: str, written: onnx.ModelProto | None = None) -> onnx.ModelProto:
-    """Checks a model and returns it as ONNX; ``written`` where it has been written already.
+    """Checks a model and returns it as ONNX. ``written`` is that ONNX model, if it has been made already.
 
     Errors:
-        PassError: names the pass that left it so, and what is wrong.
+        PassError: names the pass that left the model invalid, and what is wrong.
     """
     try:
         proto = written if written is not None else model.proto()
@@ -58,7 +58,7 @@ def complaint_of_ports(model: Model, signature: Signature) -> str | None:
 
 
 def fits(declared: list[int | str | None] | None, shape: tuple[int, ...]) -> bool:
-    """Whether a declared shape, which may be symbolic, admits a shape."""
+    """Whether a declared shape, which may be symbolic, allows a shape."""
     if declared is None:
         return True
     return len(declared) == len(shape) and all(

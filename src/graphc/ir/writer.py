@@ -1,4 +1,4 @@
-"""Appends nodes to a list, each with a name of its own."""
+"""Appends nodes to a list and gives each its own name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from graphc.ir.graph import Constant, Node, Tensor, Variable
 
 
 class Writer:
-    """Writes nodes whose names begin with ``base``; arrays and numbers among the inputs become constants."""
+    """Writes nodes with names that begin with ``base``. Arrays and numbers among the inputs become constants."""
 
     def __init__(self, base: str):
         self.base = base
         self.nodes: list[Node] = []
 
     def one(self, op: str, *inputs: Tensor | NDArray[Any] | np.generic | int | list[int], **attrs: Any) -> Variable:
-        """Appends a node of one output, which is returned."""
+        """Appends a node with one output, and returns the output."""
         name = f"{self.base}/{op.lower()}_{len(self.nodes)}"
         given = [t if isinstance(t, Tensor) else Constant(f"{name}/{i}", np.asarray(t)) for i, t in enumerate(inputs)]
         result = Variable(name)
@@ -31,6 +31,6 @@ class Writer:
         return self.one("Slice", self.one("Shape", tensor), [axis], [end])
 
     def span(self, size: Tensor, trailing: int) -> Variable:
-        """0, 1, 2 and so on up to a size, followed by axes of size 1."""
+        """The numbers 0, 1, 2 and so on below a size, followed by axes of size 1."""
         places = self.one("Range", 0, self.one("Squeeze", size), 1)
         return self.one("Reshape", places, [-1] + [1] * trailing)

@@ -1,1 +1,1 @@
-"""The manifest of a model, derived from it. What reads it is ``graphc_runtime``, in ``clients/python``."""
+"""Derives the manifest from a model. Its reader is ``graphc_runtime``, in ``clients/python``."""

@@ -1,4 +1,4 @@
-"""A model as files: its manifest inside and beside it, first values apart, large weights in a file of their own."""
+"""The files of a model: its manifest is inside and beside it; first values and large weights have their own files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUFFIXES = {
 
 
 def paths_beside(model: Path) -> dict[str, Path]:
-    """The files of a compilation, by what they hold; ``model`` is the one that ends in .onnx."""
+    """The files of a compilation, by their content. ``model`` is the path that ends in .onnx."""
     stem = model.with_suffix("")
     return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
 
@@ -38,13 +38,13 @@ def paths_beside(model: Path) -> dict[str, Path]:
 def model_files(
     path: Path, model: Model, written: onnx.ModelProto, metadata: Mapping[str, str], targets: Mapping[str, Any]
 ) -> dict[Path, Content]:
-    """The model, and where it streams its manifest and first values.
+    """The model, and if it streams its manifest and first values, as files.
 
     Args:
-        path: of the model.
+        path: the path of the model.
         written: the model as ONNX.
-        metadata: what else the model holds.
-        targets: entries of the manifest.
+        metadata: more metadata for the model.
+        targets: the manifest's entries for targets.
     """
     paths = paths_beside(path)
     proto = onnx.ModelProto()
@@ -70,7 +70,7 @@ def model_files(
 
 
 def moved_out(proto: onnx.ModelProto, location: str) -> Pieces:
-    """Moves the larger weights out of a model into one file beside it, at places that memory can map; that file."""
+    """Moves the larger weights of a model into one file, aligned so that memory can map them. Returns the file."""
     parts: list[Buffer] = []
     end = 0
     for tensor in proto.graph.initializer:

@@ -1,4 +1,4 @@
-"""The sizes of a call, in the ports of the model that is written."""
+"""Puts the fixed sizes of a call into the ports of the model to be written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from graphc_runtime.errors import RunError
 
 
 def with_static_ports(proto: onnx.ModelProto, manifest: Mapping[str, Any]) -> onnx.ModelProto:
-    """The model with the manifest's shapes in its ports, as runtimes for devices want them.
+    """The model with the manifest's shapes in its ports, which runtimes for devices need.
 
-    A model keeps open dims where onnxruntime does not load it with fixed ones: a branch of an If may only fit others.
+    The dims stay open if onnxruntime does not load the model with fixed ones: a branch of an If may fit only others.
     """
     if manifest["chunk"] is None:
         return proto

@@ -1,1 +1,1 @@
-"""Measurements of tensors and models: ranges, drift, latency, budgets. Imports validate."""
+"""Measures tensors and models: ranges, drift, latency, budgets. Imports validate."""

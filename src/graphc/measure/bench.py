@@ -1,4 +1,4 @@
-"""Latency of one call and the real-time factor of a compiled model."""
+"""Measures the latency of a call and the real-time factor of a compiled model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TURNS = 20
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one call, one thread. ``rtf`` is the median over the real time of a chunk.
+    """Milliseconds of one call on one thread. ``rtf`` is the median divided by the real time of a chunk.
 
-    ``energy_mj`` is what the processor uses in a call, in millijoules, where a counter of it can be read.
+    ``energy_mj`` is the processor's energy per call in millijoules; None if its counter cannot be read.
     """
 
     calls: int
@@ -39,8 +39,10 @@ class Latency:
 def measure_in_turns(
     sessions: Mapping[str, StreamSession], offline: Offline, calls: int, seconds: float
 ) -> dict[str, Latency]:
-    """Times several sessions over one model side by side: a few calls of each in turn, so that other load on the
-    machine affects all of them. ``seconds`` is for each."""
+    """Times several sessions of one model in turns of a few calls, so that other load on the machine affects all.
+
+    ``seconds`` is the limit for each session.
+    """
     turns = max(1, min(TURNS, calls))
     timed = {name: Timed(session, offline) for name, session in sessions.items()}
     for _ in range(turns):
@@ -50,14 +52,14 @@ def measure_in_turns(
 
 
 def measure(session: StreamSession, offline: Offline, calls: int = 200, seconds: float = 0.5) -> Latency:
-    """Times calls on random chunks, states carried, for so many calls or seconds, whichever ends first."""
+    """Times calls on a random chunk with states carried, until ``calls`` or ``seconds`` is reached."""
     timed = Timed(session, offline)
     timed.calls(calls, seconds)
     return timed.latency()
 
 
 class Timed:
-    """A session whose calls are timed on one random chunk, states carried."""
+    """A session whose calls are timed on one random chunk, with states carried."""
 
     def __init__(self, session: StreamSession, offline: Offline):
         session.reset()
@@ -70,7 +72,7 @@ class Timed:
             session.call(self.chunk, session.chunk)
 
     def calls(self, count: int, seconds: float) -> None:
-        """Runs so many calls, or as many as fit into so many seconds."""
+        """Runs ``count`` calls, or as many as fit into ``seconds``."""
         started, counted = time.perf_counter(), self.counter.now()
         for _ in range(count):
             before = time.perf_counter()

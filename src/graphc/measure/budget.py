@@ -40,7 +40,7 @@ class BudgetLimit:
 
 
 def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[BudgetLimit]:
-    """Every number that the budget names, beside what was measured."""
+    """Every number that the budget names, with the measured value."""
     found: list[BudgetLimit] = []
 
     def limit(key: str, wanted: float | None, value: Callable[[], float], least: bool = False) -> None:
@@ -57,7 +57,7 @@ def limits_of(budget: BudgetSpec, data: dict[str, Any], size: int) -> list[Budge
 
 
 def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> BudgetLimit | None:
-    """How many dB the error may rise over the long stream, beside what it did; None where the budget does not say."""
+    """The rise of the error in dB over the long stream, and its limit. None if the budget has no such limit."""
     if budget.drift is None:
         return None
     rises = [o["rise_db"] for o in drift["outputs"].values() if o["verdict"] != "bounded"]
@@ -65,7 +65,7 @@ def drift_limit(budget: BudgetSpec, drift: dict[str, Any]) -> BudgetLimit | None
 
 
 def least_snr(data: Mapping[str, Any]) -> float:
-    """The smallest SNR of any output after the last pass, and over the long stream where there was one."""
+    """The smallest SNR of any output after the last pass, and over the long stream if there was one."""
     last = data["passes"][-1]["against_offline"] if data["passes"] else []
     found = [d["snr_db"] for d in last if d["snr_db"] is not None]
     if data["drift"] is not None:
@@ -74,11 +74,11 @@ def least_snr(data: Mapping[str, Any]) -> float:
 
 
 def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelProto, size: int) -> None:
-    """Records the model's numbers beside its budget.
+    """Compares the model's numbers with its budget, and records the result.
 
     Errors:
-        SpecError: the latency of a model that does not stream.
-        ValidationError: a budget is missed; says by how much, and which option is nearest to meeting it.
+        SpecError: the budget limits the latency of a model that does not stream.
+        ValidationError: a budget is missed; says by how much, and which option comes closest to meeting it.
     """
     budget = spec_file.spec.budget
     latency = [key for key in ("rtf", "latency_ms") if key in budget.model_fields_set]
@@ -97,7 +97,7 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
 def way_out(
     limit: BudgetLimit, spec_file: SpecFile, proto: onnx.ModelProto, size: int, drift: dict[str, Any] | None
 ) -> str:
-    """The option that is nearest to meeting a number: the mildest that suffices, or the strongest there is."""
+    """The option that comes closest to meeting a number: the mildest that suffices, or else the strongest."""
     options = {p.name: p.options for p in spec_file.spec.passes}
     names, target = set(options), target_named(spec_file.spec.target)
     richer = richer_than(target)

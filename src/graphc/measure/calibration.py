@@ -1,4 +1,4 @@
-"""The values of a model's tensors while it streams: every call of every sequence, with states carried."""
+"""Collects the values of a model's tensors while it streams: in every call of every sequence, with states carried."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Seen:
-    """What one tensor held in all calls.
+    """The values of one tensor in all calls.
 
     Args:
-        low, high: of every element where the tensor is a state, of all of it elsewhere, in the tensor's dtype; not
-            finite values are left out.
-        range: what a quantizer should map to integers.
+        low, high: the lowest and highest finite value, in the tensor's dtype: for each element if the tensor is a
+            state, else for the whole tensor.
+        range: the range that a quantizer should map to integers.
     """
 
     low: Array
@@ -46,7 +46,7 @@ class Seen:
 
 
 class Collector(Protocol):
-    """Collects the values of the tensors in one call."""
+    """Collects the values of tensors, call by call."""
 
     def add(self, name: str, value: Array) -> None: ...
 
@@ -56,7 +56,7 @@ C = TypeVar("C", bound=Collector)
 
 @dataclass
 class Extremes:
-    """The lowest and highest finite values; of each element of the tensors in ``whole``."""
+    """The lowest and highest finite values of tensors; for those in ``whole``, of each element."""
 
     whole: frozenset[str]
     low: dict[str, Array] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Extremes:
 
 @dataclass
 class Histograms:
-    """Counts in bins between the extremes."""
+    """Counts of values in bins between the extremes."""
 
     held: dict[str, Histogram]
 
@@ -90,10 +90,10 @@ class Streams:
     """The sequences that a model is calibrated on.
 
     Args:
-        feeds: for each sequence what gives its whole streams, when its turn comes.
+        feeds: for each sequence, a function that gives its whole streams when its turn comes.
         carried: whether states go from call to call; if not, each call begins with the first values.
-        workers: sequences that run at once. onnxruntime and numpy work outside the interpreter's lock, so these are
-            threads, and the sums do not depend on how many.
+        workers: the number of sequences that run at once. They run in threads, because onnxruntime and numpy work
+            outside the interpreter's lock. The results do not depend on the number.
     """
 
     feeds: Sequence[Callable[[], Feeds]]
@@ -103,7 +103,7 @@ class Streams:
     def collect(
         self, runner: Runner, names: Sequence[str], make: Callable[[], C], progress: Progress = lambda d, t: None
     ) -> Iterator[C]:
-        """One collector for each sequence, which saw every call of it; in order, to be merged as they come."""
+        """A collector for each sequence, which saw every call of it. They come in order, to be merged one by one."""
         done: list[int] = []
 
         def one(feeds: Callable[[], Feeds]) -> C:
@@ -118,7 +118,7 @@ class Streams:
 
 
 def recorded_sequences(files: Sequence[Path], offline: Offline, frame_ms: float | None) -> list[Callable[[], Feeds]]:
-    """A sequence for each file."""
+    """The sequences of recordings, one for each file."""
 
     def stream(path: Path) -> Feeds:
         return streamed(offline, recorded_stream(path, offline, frame_ms))
@@ -129,9 +129,9 @@ def recorded_sequences(files: Sequence[Path], offline: Offline, frame_ms: float 
 def random_sequences(
     model: Model, source: onnx.ModelProto, offline: Offline | None, count: int, frames: tuple[int, int], seed: int
 ) -> list[Callable[[], Feeds]]:
-    """Random streams of a streaming model, silent in their middle, or random inputs of any other.
+    """Random streams for a streaming model, every other one with silence inside; random inputs for any other model.
 
-    Lengths are drawn so that short streams, whose first call is their last, are as frequent as long ones.
+    The logarithm of the length is uniform, so that short streams, whose first call is their last, are frequent.
     """
     signature = model.signature
     if offline is None:
@@ -153,7 +153,7 @@ def random_sequences(
 
 
 class Runner:
-    """Runs sequences through a model and shows what tensors hold in each call.
+    """Runs sequences through a model and passes the values of tensors in each call to a collector.
 
     Errors:
         ModelError: onnxruntime does not run the model.
@@ -203,9 +203,9 @@ def calibrate(
     percentile: float = 99.99,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Seen]:
-    """What float tensors of a model held over all sequences, and the range of each.
+    """The values of a model's tensors over all sequences, and the range of each.
 
-    Methods but ``minmax`` stream twice: for the extremes, then for histograms between them.
+    All methods except ``minmax`` stream twice: for the extremes, then for histograms between them.
 
     Errors:
         ModelError: the model does not run on the sequences.

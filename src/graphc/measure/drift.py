@@ -1,4 +1,4 @@
-"""How the error of a compiled model against the float model changes over a long stream."""
+"""Measures how the error of a compiled model against the float model changes over a long stream."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ RESETS_S = (10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 def float_session(exact: Model | None) -> StreamSession:
-    """A client over the float model.
+    """A client for the float model.
 
     Errors:
-        ModelError: there is none that streams.
+        ModelError: there is no streaming float model.
     """
     if exact is None:
         raise ModelError(
@@ -51,7 +51,7 @@ def long_stream(
     """The drift over the long stream that a spec describes.
 
     Errors:
-        InputError: a recording that is not there, or does not fit the model.
+        InputError: a recording is missing, or does not fit the model.
         ModelError: the stream cannot be run.
     """
     files = recording_files(spec.paths, folder)
@@ -64,11 +64,11 @@ def long_stream(
 def rehearsal(
     session: StreamSession, offline: Offline, minutes: float, recorded: Sequence[Callable[[], Feeds]], seed: int
 ) -> Rehearsal:
-    """A stream of so many minutes, of random frames or of recordings over and over.
+    """A stream of some minutes of random frames, or of recordings in a loop.
 
     Errors:
-        ModelError: the duration of a frame is not known, the streams of a batch have own clocks, or a recording is
-            shorter than a chunk.
+        ModelError: the duration of a frame is not known, the streams of a batch have their own clocks, or the first
+            recording is shorter than a chunk.
     """
     frame_ms = session.manifest.frame_ms
     if frame_ms is None:
@@ -113,7 +113,7 @@ def chunks_of(session: StreamSession, feeds: Feeds) -> Iterator[Feeds]:
 def measure_drift(
     compiled: StreamSession, exact: StreamSession, stream: Rehearsal, source: str, progress: Progress
 ) -> Drift:
-    """Runs both models over a long stream; where the error grows, once more with resets."""
+    """Runs both models over a long stream. If the error grows, runs the compiled model again with resets."""
     course = courses(stream, exact, {"": (compiled, None)}, progress)[""]
     trends = {n: trend_of(course.error[n], float(np.mean(course.signal[n]))) for n in course.error}
     grows = any(t.verdict != "bounded" for t in trends.values())
@@ -146,7 +146,7 @@ def courses(
     variants: Mapping[str, tuple[StreamSession, float | None]],
     progress: Progress,
 ) -> dict[str, Course]:
-    """The course of each variant: a session, and the seconds after which it is reset (None: never; 0: in silence)."""
+    """The course of each variant: a session, and the seconds between its resets (None: never; 0: in silence)."""
     for session in (exact, *(s for s, _ in variants.values())):
         session.reset()
     found = {name: Course() for name in variants}
@@ -185,7 +185,7 @@ def add(sums: dict[str, list[float]], want: Feeds, got: Feeds) -> None:
 
 
 def close(course: Course, sums: dict[str, list[float]], exact: StreamSession, session: StreamSession) -> None:
-    """Ends a window."""
+    """Ends a window: adds its averages to the course."""
     for name, (signal, error, elements) in sums.items():
         course.signal.setdefault(name, []).append(signal / max(elements, 1.0))
         course.error.setdefault(name, []).append(error / max(elements, 1.0))
@@ -199,7 +199,7 @@ def close(course: Course, sums: dict[str, list[float]], exact: StreamSession, se
 
 
 def held_states(session: StreamSession) -> dict[str, Array]:
-    """The states as float values, unpacked and dequantized."""
+    """The states of a session as float values, unpacked and dequantized."""
     found: dict[str, Array] = {}
     for entry in session.manifest.states:
         for part, value in parts_of(entry, session.states[entry.input]):
@@ -224,7 +224,7 @@ def dequantized(value: Array, scale: Scale) -> Array:
 
 
 def first_to_grow(states: Mapping[str, Sequence[float]]) -> str | None:
-    """The growing state whose error is the first to pass twice its early level for good."""
+    """The growing state whose error is first to stay above twice its early level."""
     places: dict[str, int] = {}
     for name, errors in states.items():
         if trend_of(errors, float("inf")).verdict == "bounded":

@@ -1,4 +1,4 @@
-"""What a drift measurement found, as numbers and as lines."""
+"""The result of a drift measurement, as numbers and as lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SILENCE_DB = -50.0
 
 @dataclass
 class Course:
-    """Powers of signal and error of every output, and relative errors of the states, one for each window."""
+    """For each window, the power of signal and error of every output, and the relative errors of the states."""
 
     signal: dict[str, list[float]] = field(default_factory=dict)
     error: dict[str, list[float]] = field(default_factory=dict)
@@ -35,10 +35,10 @@ class Rehearsal:
     """A long stream for the compiled model and the float one.
 
     Args:
-        chunks: what gives the chunks of the stream from its start, as often as it is asked.
-        calls: how many.
-        window: calls for one point of the course.
-        call_s: real seconds of a call.
+        chunks: gives the chunks of the stream from its start, each time that it is called.
+        calls: the number of calls of the stream.
+        window: the number of calls for one point of the course.
+        call_s: the real time of a call, in seconds.
     """
 
     chunks: Callable[[], Iterator[Feeds]]
@@ -49,12 +49,12 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a long stream showed.
+    """The drift over a long stream.
 
     Args:
-        first_state: the state that grows first, where an output does.
-        resets: SNR in dB of the worst output, by seconds between resets, or "silence".
-        reset_s: the interval that is recommended; None where none helps or none is needed.
+        first_state: the state whose error grows first, if an output's error grows.
+        resets: the SNR in dB of the worst output, by the time between resets, or "silence".
+        reset_s: the recommended interval between resets; None if none helps or none is needed.
     """
 
     minutes: float
@@ -97,7 +97,7 @@ class Drift:
 
 
 def drift_lines(drift: Mapping[str, Any]) -> list[str]:
-    """What a person reads of a drift's record."""
+    """The record of a drift, as lines for people."""
     minutes = f"{drift['minutes']:g} minute{'s' * (drift['minutes'] != 1)}"
     said = [f"{minutes} of {drift['source']}: the error is {drift['verdict']}"]
     for name, o in drift["outputs"].items():

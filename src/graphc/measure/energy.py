@@ -1,4 +1,4 @@
-"""The energy of a call, by the counter of the processor's package (RAPL; the Linux kernel's powercap)."""
+"""Measures the energy of a call with the counter of the processor's package (RAPL; the Linux kernel's powercap)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ RANGE = COUNTER.with_name("max_energy_range_uj")
 
 
 class EnergyCounter:
-    """Counts what the processor uses, all programs together; it wraps, and it may be closed to a user."""
+    """The counter of the processor's energy, for all programs together. It wraps around, and may not be readable."""
 
     def __init__(self) -> None:
         self.range = read(RANGE)
         self.is_here = read(COUNTER) is not None and self.range is not None
 
     def now(self) -> int:
-        """Microjoules since some fixed moment; 0 without a counter."""
+        """Microjoules since a fixed moment; 0 without a counter."""
         return read(COUNTER) or 0 if self.is_here else 0
 
     def since(self, before: int) -> int:
-        """Microjoules since a moment that ``now`` gave."""
+        """Microjoules since an earlier result of ``now``."""
         gone = self.now() - before
         return gone if gone >= 0 else gone + (self.range or 0)
 

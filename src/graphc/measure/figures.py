@@ -1,4 +1,4 @@
-"""The figures of a compiled model, named alike in sweeps, in trackers and in the docs."""
+"""The figures of a compiled model. Sweeps, trackers and the docs use the same names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIGHEST_SNR = 200.0
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers by the names of ``FIGURES``, without those that do not apply to the model."""
+    """The figures by the names of ``FIGURES``, without those that do not apply to the model."""
     stream, latency = report["stream"] or {}, report["latency"] or {}
     found = {
         "latency_ms": latency.get("p50_ms"),

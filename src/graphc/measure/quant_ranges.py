@@ -1,4 +1,4 @@
-"""The range of a tensor that a quantizer maps to integers, from the values that the tensor held."""
+"""Finds the range of a tensor that a quantizer maps to integers, from the values that the tensor held."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = 256
 
 @dataclass(frozen=True)
 class Range:
-    """From the lowest to the highest value that integers stand for; what lies outside is clipped."""
+    """The lowest and the highest value that integers stand for. Values outside are clipped."""
 
     low: float
     high: float
@@ -31,10 +31,10 @@ class Range:
 
 
 def outward(value: Array, up: bool) -> Array:
-    """The next numbers of eight significant bits above, or below.
+    """The next number of eight significant bits above (or below) each value.
 
-    CPUs add in different orders, so that what a tensor held differs in its last bits from machine to machine; rounded,
-    scales are the same but where a bound lies within those bits of one of these numbers.
+    CPUs add in different orders, so a tensor's values differ in their last bits from machine to machine. With rounding,
+    the scales are the same, unless a bound lies within those bits of such a number.
     """
     mantissa, exponent = np.frexp(np.asarray(value, np.float64))
     steps = np.ceil(mantissa * STEPS) if up else np.floor(mantissa * STEPS)
@@ -65,11 +65,12 @@ class Histogram:
 
 
 def chosen_range(histogram: Histogram, method: Method, percentile: float) -> Range:
-    """The range by a method.
+    """The range that a method chooses.
 
-    ``percentile`` keeps so many per cent of the values, as many left out at either end. ``mse`` has the least squared
-    error, of clipping and of rounding to 256 levels. ``entropy`` has the least divergence (Kullback and Leibler) of the
-    distribution in 256 levels from the one seen, as in TensorRT (Migacz, "8-bit inference with TensorRT", 2017).
+    ``percentile`` keeps that percentage of the values and leaves out as many at either end. ``mse`` has the least
+    squared error of clipping and of rounding to 256 levels. ``entropy`` has the least Kullback-Leibler divergence
+    between the distribution in 256 levels and the one seen, as in TensorRT (Migacz, "8-bit inference with TensorRT",
+    2017).
     """
     if method == "minmax" or not histogram.counts.sum() or histogram.range.high <= histogram.range.low:
         return histogram.range

@@ -1,4 +1,4 @@
-"""How the channels of tensors correlate while a model streams."""
+"""Measures how the channels of tensors correlate while a model streams."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Moments:
-    """Sums of the products of each two channels, the last axis, over all rows.
+    """Sums over all rows of the product of each pair of channels (the last axis).
 
-    Rows are held as they came until they are more than the channels, so that short sequences take little memory.
+    Rows are stored until there are more rows than channels, so that short sequences take little memory.
     """
 
     rows: dict[str, list[Array]] = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Moments:
             self.settle(name)
 
     def settle(self, name: str) -> None:
-        """Turns the rows of a tensor into sums."""
+        """Replaces the stored rows of a tensor by sums."""
         rows = np.concatenate(self.rows.pop(name))
         add(self.sums, name, rows.T @ rows)
 
     def taken(self, name: str) -> Array:
-        """The sums of a tensor, which are then released."""
+        """The sums of a tensor, which this object then releases."""
         if name in self.rows:
             self.settle(name)
         return self.sums.pop(name)
@@ -55,10 +55,10 @@ def add(sums: dict[str, Array], name: str, more: Array) -> None:
 def second_moments(
     model: Model, names: Sequence[str], streams: Streams, progress: Progress = lambda done, total: None
 ) -> dict[str, Array]:
-    """The second moments of tensors over all sequences, [channels, channels] float32 each.
+    """The second moments of tensors over all sequences, each float32 [channels, channels].
 
     Args:
-        names: of tensors whose last axis holds the channels.
+        names: the names of the tensors. Their last axis holds the channels.
 
     Errors:
         ModelError: the model does not run on the sequences.

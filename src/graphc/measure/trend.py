@@ -1,4 +1,4 @@
-"""Whether an error over time is bounded, growing or diverging, by a statistical test."""
+"""Decides by a statistical test whether an error over time is bounded, growing or diverging."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trend:
 
     Args:
         rise_db: the slope of Theil and Sen times the length of the stream.
-        p: of Mann and Kendall's test that there is no trend.
+        p: the p-value of Mann and Kendall's test that there is no trend.
     """
 
     verdict: Verdict
@@ -39,12 +39,12 @@ def decibels(power: float) -> float:
 
 
 def trend_of(errors: Sequence[float], signal: float) -> Trend:
-    """The trend of error powers, one for each window of a stream, beside the power of the whole signal.
+    """The trend of error powers, one for each window of a stream. ``signal`` is the mean power of the signal.
 
-    The first tenth is warm-up and left out. The rest is averaged in at most 40 blocks, whose levels in decibels are
-    nearly independent. The error grows if Mann and Kendall's test (Mann, 1945; Kendall's tau against time) finds a
-    rise at p < 0.01 and the slope of Theil and Sen (Sen, 1968) makes it more than 1 dB over the stream. It diverges if
-    it is not finite, or grows and ends above the signal.
+    The first tenth is warm-up and is left out. The rest is averaged in at most 40 blocks, so that their levels in
+    decibels are nearly independent. The error grows if Mann and Kendall's test (Mann, 1945; Kendall's tau against time)
+    finds a rise at p < 0.01 and the slope of Theil and Sen (Sen, 1968) makes it more than 1 dB over the stream. It
+    diverges if it is not finite, or grows and ends above the signal.
     """
     from scipy.stats import kendalltau, theilslopes
 

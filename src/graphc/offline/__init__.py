@@ -1,1 +1,1 @@
-"""The offline model as reference, and the inputs that it is fed. Imports spec and ir."""
+"""The offline model as the reference, and the inputs that it gets. Imports spec and ir."""

@@ -1,4 +1,4 @@
-"""An offline model prepared as the reference: its roles, its batch, its free axes."""
+"""Prepares an offline model as the reference: its roles, its batch, its free axes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from graphc.spec.stream_schema import InputSpec, StreamSpec
 
 
 def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None = None) -> Offline:
-    """The offline model under a spec's stream section.
+    """The offline model, prepared as a spec's stream section says.
 
     Errors:
-        SpecError: a name that is not an input, an axis out of range, roles that cannot be inferred, or a batch that no
-            input has an axis for.
+        SpecError: a name is not an input, an axis is out of range, roles cannot be inferred, or no input has an axis
+            for the batch.
     """
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
@@ -56,7 +56,7 @@ def fix_sizes(model: onnx.ModelProto, name: str, entry: InputSpec, spec: SpecFil
     """Sets the open axes of an input to the sizes in the spec.
 
     Errors:
-        SpecError: an axis that the input lacks, that is time, or whose size the model says otherwise.
+        SpecError: the input lacks the axis, the axis is time, or the model declares another size for it.
     """
     port = next((p for p in model.graph.input if p.name == name), None)
     for axis, size in entry.sizes.items() if port is not None else ():
@@ -74,7 +74,7 @@ def fix_sizes(model: onnx.ModelProto, name: str, entry: InputSpec, spec: SpecFil
 
 
 def batch_axes_of(ports: Sequence[Port], roles: Mapping[str, Role], batch: int) -> dict[str, int]:
-    """The axis of each input that holds the streams of a batch: symbolic and not time, else one of the batch's size."""
+    """The axis of each input that holds the batch: a symbolic axis that is not time, else one of the batch's size."""
     free: dict[str, int] = {}
     sized: dict[str, int] = {}
     for port in ports:

@@ -14,7 +14,7 @@ from graphc_runtime.errors import ModelError, RunError
 
 
 def whole_feeds(source: onnx.ModelProto, offline: Offline | None, count: int, seed: int) -> list[Feeds]:
-    """Random inputs for a model that does not stream, its symbolic dims bound to small sizes.
+    """Random inputs for a model that does not stream. Symbolic dims get small sizes, or those that ``offline`` accepts.
 
     Errors:
         ModelError: the model runs at none of the sizes tried.

@@ -20,7 +20,7 @@ def random_values(
     limit: int | None,
     scale: float,
 ) -> Array:
-    """Normal floats, uniform integers below ``limit`` (2 where unknown), coin flips for bool; a given range holds."""
+    """Normal floats, uniform integers below ``limit`` (2 if None), coin flips for bool; or values in a given range."""
     if dtype.kind in "biu":
         most = 2 if dtype.kind == "b" else limit or 2
         bounds = (0, most) if low is None or high is None else (int(low), int(high) + 1)
@@ -31,7 +31,7 @@ def random_values(
 
 
 def token_limits(graph: Graph) -> dict[str, int]:
-    """For integer inputs that index a table, the rows of the smallest such table."""
+    """For each integer input that indexes a table, the number of rows of the smallest such table."""
     limits: dict[str, int] = {}
     for port in graph.inputs:
         names = {port.name}

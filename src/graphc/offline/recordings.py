@@ -1,4 +1,4 @@
-"""Recordings and saved features as whole streams of a model."""
+"""Reads recordings and saved features as whole streams of a model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LARGEST_FILE = 2**31
 
 
 def recording_files(paths: Sequence[str], folder: Path) -> list[Path]:
-    """The files that paths name, relative to a folder; of a folder all recordings and arrays in it, in order.
+    """The files at some paths, relative to a folder. A folder stands for all recordings and arrays in it, in order.
 
     Errors:
-        InputError: nothing there, or a kind of file that is not read.
+        InputError: there is nothing at a path, or an unsupported kind of file.
     """
     found: list[Path] = []
     for text in paths:
@@ -49,10 +49,10 @@ def recording_files(paths: Sequence[str], folder: Path) -> list[Path]:
 
 
 def recorded_stream(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
-    """The whole stream of a file: sound for a model of samples, .npy for its one stream input, .npz by name.
+    """The whole stream in a file: sound for a model of samples, .npy for a single stream input, .npz by input name.
 
     Errors:
-        InputError: a file that cannot be read, or does not fit the model's inputs.
+        InputError: the file cannot be read, or does not fit the model's inputs.
     """
     given = sound(path, offline, frame_ms) if path.suffix.lower() in SOUND else arrays(path, offline)
     return completed(given, offline, path)
@@ -93,10 +93,10 @@ def arrays(path: Path, offline: Offline) -> Feeds:
 
 
 def array_file(path: Path) -> Array | dict[str, Array]:
-    """The array of an .npy, the arrays of an .npz by name.
+    """The array in an .npy file, or the arrays in an .npz file by name.
 
     Errors:
-        InputError: too large, or any error of zipfile, its decompressors and numpy, which document none.
+        InputError: the file is too large, or zipfile or numpy fails; they do not document their errors.
     """
     try:
         count = unpacked_size(path)
@@ -118,7 +118,7 @@ def unreadable(path: Path, err: Exception) -> InputError:
 
 
 def unpacked_size(path: Path) -> int:
-    """Bytes of the arrays of a file, as its directory states them where it is an archive, whatever its name."""
+    """The size in bytes of a file's arrays; for an archive of any name, as its directory states it."""
     with path.open("rb") as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
             return path.stat().st_size
@@ -127,7 +127,7 @@ def unpacked_size(path: Path) -> int:
 
 
 def check_size(count: int, path: Path) -> None:
-    """Refuses what is too large for memory.
+    """Refuses a file that is too large for memory.
 
     Errors:
         InputError: names the limit.
@@ -148,7 +148,7 @@ def only_stream(offline: Offline, path: Path) -> str:
 
 
 def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
-    """The feeds of a file as the model takes them; inputs that it lacks and that are no stream are drawn."""
+    """The feeds of a file in the form that the model takes. Missing inputs that are not streams are drawn."""
     streams = offline.streams()
     unknown = [n for n in given if n not in offline.roles]
     absent = [n for n in streams if n not in given]
@@ -166,7 +166,7 @@ def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
 
 
 def fitting(name: str, value: Array, offline: Offline, path: Path) -> Array:
-    """An array in the shape and dtype of an input: the axis of the batch may be missing."""
+    """An array in the shape and dtype of an input. Its batch axis may be missing."""
     port, role = offline.ports[name], offline.roles[name]
     stacked = int(isinstance(role, StepRole))
     dims = (None,) * stacked + port.dims

@@ -1,4 +1,4 @@
-"""The offline model as the reference, fed with random utterances of any length it accepts."""
+"""The offline model as the reference. It is fed with random utterances of any length that it accepts."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Offline:
     """An offline model and the role of each of its inputs.
 
     Args:
-        model: the model as read; its batch bound, stale shapes dropped, so that it runs at every length it can.
+        model: the model as read, with its batch bound and stale shapes dropped, so that it runs at every length it can.
         roles: what each input is to the stream.
-        batch: streams in a call where the batch dim is symbolic.
-        declared: the number of frames that the model declares as fixed, or None.
+        batch: the number of streams in a call, if the batch dim is symbolic.
+        declared: the fixed number of frames that the model declares, or None.
         refused: lengths at which it does not run, or gives an empty output.
         accepted: lengths at which it runs.
         empty: lengths at which it runs and gives an empty output.
-        too_large: lengths for which memory did not suffice.
-        batch_axes: of the inputs that have an axis for the streams of a batch.
-        made_weights: the weights that its nodes make of others, as far as they are worked out.
-        tester: tells whether the model gives something at a length, where another session runs it anyway.
+        too_large: lengths at which it ran out of memory.
+        batch_axes: the batch axis of each input that has one.
+        made_weights: the weights, computed so far, that its nodes make from other weights.
+        tester: if another session runs the model anyway: tells whether no output is empty at a length.
     """
 
     model: onnx.ModelProto
@@ -68,7 +68,7 @@ class Offline:
         """Whether no output is empty at a length.
 
         Errors:
-            RunError: the model does not run there.
+            RunError: the model does not run at this length.
             ValueError: an input would have a fraction of a frame.
         """
         if self.tester is not None:
@@ -82,7 +82,7 @@ class Offline:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """The rows of the table that integer inputs index, by input."""
+        """For each integer input that indexes a table, the number of its rows."""
         whole = any(p.elem_type not in (*FLOATS, onnx.TensorProto.BFLOAT16) for p in self.ports.values())
         return token_limits(import_model(self.model)) if whole else {}
 
@@ -103,7 +103,7 @@ class Offline:
             self._session = None
 
     def over(self, model: onnx.ModelProto) -> Offline:
-        """The same roles with another form of the model, as passes before the lift left it."""
+        """The same roles with another form of the model, such as the one that earlier passes made."""
         prepared = onnx.ModelProto()
         prepared.CopyFrom(model)
         sized = {p.name: p.type.tensor_type.shape for p in self.model.graph.input}
@@ -125,10 +125,10 @@ class Offline:
         return {name: role for name, role in self.roles.items() if isinstance(role, StreamRole | StepRole)}
 
     def frames_of(self, name: str, frames: int) -> int:
-        """Frames of a stream input for so many of the first.
+        """Frames of a stream input for a number of frames of the first stream input.
 
         Errors:
-            ValueError: a fraction of a frame.
+            ValueError: it would be a fraction of a frame.
         """
         count = frames * self.streams()[name].rate
         if count.denominator != 1:
@@ -136,7 +136,7 @@ class Offline:
         return int(count)
 
     def draw(self, frames: int, rng: np.random.Generator, scale: float = 1.0) -> Feeds:
-        """Random values for every input at so many frames of the first stream input; one frame of a step model."""
+        """Random values for all inputs, for ``frames`` frames of the first stream input; one frame for a step model."""
         return {name: self.draw_input(name, frames, rng, scale) for name in self.roles}
 
     def draw_input(self, name: str, frames: int, rng: np.random.Generator, scale: float) -> Array:
@@ -154,12 +154,12 @@ class Offline:
         return random_values(rng, shape, dtype, role.low, role.high, self.limits.get(name), scale)
 
     def completed(self, feeds: Feeds, frames: int) -> Feeds:
-        """The feeds of a stream with the counts and first states that a compiled model does not take."""
+        """The feeds of a stream, with added counts and first states, which a compiled model does not take."""
         rng = np.random.default_rng(0)
         return {n: feeds[n] if n in feeds else self.draw_input(n, frames, rng, 1.0) for n in self.roles}
 
     def shortened(self, feeds: Feeds, frames: int) -> Feeds:
-        """The feeds of the first so many frames of a stream."""
+        """The feeds of the first ``frames`` frames of a stream."""
         kept: Feeds = {}
         for name, role in self.roles.items():
             if isinstance(role, StreamRole | StepRole):
@@ -177,7 +177,7 @@ class Offline:
         return self.session.run(feeds)
 
     def accepts(self, frames: int) -> bool:
-        """Whether the model runs at a length and gives no empty output; tried once for each length."""
+        """Whether the model runs at a length and no output is empty. Each length is tried once."""
         if frames in self.accepted or frames in self.refused:
             return frames in self.accepted
         try:
@@ -197,9 +197,9 @@ class Offline:
         return runs
 
     def tried(self, frames: int, feeds: Feeds) -> dict[str, Any] | None:
-        """The offline outputs of a stream of so many frames, or None where the model does not take that length.
+        """The offline outputs of a stream of ``frames`` frames. None if the model does not take that length.
 
-        It is run once, where ``accepts`` and ``run`` would run it twice.
+        It runs the model once; ``accepts`` and ``run`` together would run it twice.
         """
         if frames in self.refused:
             return None
@@ -216,15 +216,15 @@ class Offline:
         return outputs
 
     def try_all(self, lengths: Iterable[int]) -> None:
-        """Tries several lengths side by side, ahead of calls of ``accepts``."""
+        """Tries several lengths side by side, before calls of ``accepts``."""
         if self.tester is None:
             _ = self.session  # opened before several threads ask for it
         side_by_side(self.accepts, [n for n in dict.fromkeys(lengths) if n > 0])
 
     def some_lengths(self, at_least: int = 1) -> tuple[int, ...]:
-        """Several lengths that the model accepts: the declared or a short one, some near it, and one far from it.
+        """Several lengths that the model accepts: the declared one or a short one, some near it, and one far from it.
 
-        What depends on the length is judged by its values at these, so they differ in their residues.
+        Values that depend on the length are judged at these lengths, so the lengths have different remainders.
 
         Errors:
             ModelError: no length was found.
@@ -241,10 +241,10 @@ class Offline:
         return (first, *near, *far)
 
     def first_length(self, at_least: int) -> int:
-        """The first length that the model accepts; with ``at_least``, one near it if there is any.
+        """The first length that the model accepts; with ``at_least``, one near that if possible.
 
-        Long ones come last, since what a model needs may grow with the square of the length; none is tried once
-        failed ones took a gigabyte.
+        Long lengths come last, since the memory of a model may grow with the square of the length. The search ends when
+        failed tries have taken a gigabyte.
         """
         declared = [self.declared] if self.declared else []
         wanted = [
@@ -269,6 +269,6 @@ class Offline:
 
 
 def held_memory() -> int:
-    """The bytes that this process holds now (proc(5), statm), among them what a session keeps of its largest run."""
+    """The bytes that this process holds now (proc(5), statm), including what a session keeps from its largest run."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Input axes without a fixed size, so that the model takes any length."""
+"""Frees input axes of their fixed sizes, so that the model takes any length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc.spec.input_roles import MaskRole, Role, StreamRole
 
 
 def without_stale_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy without the shapes that the exporter recorded: some fit only one length, and onnxruntime trusts them."""
+    """A copy without the exporter's shapes: some fit only one length, and onnxruntime would trust them."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     drop_shapes(bare)
@@ -27,9 +27,9 @@ def drop_shapes(model: onnx.ModelProto) -> None:
 
 
 def relax(model: onnx.ModelProto, roles: Mapping[str, Role], batch: int) -> int | None:
-    """Frees the stream axes, binds every other symbolic input dim to ``batch``, drops shapes that may be stale.
+    """Frees the stream axes, binds every other symbolic input dim to ``batch``, and drops shapes that may be stale.
 
-    Returns the declared number of frames of the first stream input where all stream inputs are fixed, else None.
+    Returns the declared number of frames of the first stream input if all stream inputs are fixed, else None.
     """
     drop_shapes(model)
     defaults = {i.name for i in model.graph.initializer}

@@ -44,7 +44,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Checks:
-    """The validation after each pass: against the offline model, and against the step before."""
+    """The validation after each pass: against the offline model, and against the model before the pass."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Checks:
         self.played: list[str] = []
 
     def change_reference(self, changed: Offline | None) -> None:
-        """Compares with a model that the options of a pass changed from here on."""
+        """From here on, compares with the offline model as the options of a pass changed it."""
         if changed is not None and changed is not self.offline:
             self.as_exported, self.offline = self.as_exported or self.offline, changed
 
@@ -98,7 +98,7 @@ class Checks:
         self.last_outputs, self.last_stream = got, (proto, model.signature)
 
     def turn_to_recordings(self, signature: Signature) -> None:
-        """From here on the numbers may change; by how much is measured on recordings, if the spec names some."""
+        """Changes to recordings, if the spec names some: from here on, recordings measure how much numbers change."""
         files = recording_files(self.spec.paths, self.folder)
         self.played = [path.name for path in files]
         frame_ms = self.stream.frame_ms if self.stream is not None else None
@@ -112,12 +112,12 @@ class Checks:
             self.last_outputs = stream_all(exact, [t.feeds for t in self.trials])
 
     def forget_offline(self) -> None:
-        """Frees the session of a large model: what the reference gives is known now."""
+        """Frees the session of a large model, since the reference outputs are known now."""
         if self.offline is not None:
             self.offline.release_session()
 
     def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
-        """How far a quantized model that no pass quantized moves in the integer kernels of this machine."""
+        """How much this machine's integer kernels change a model that is quantized, but not by a pass."""
         if self.lossy or not self.last_outputs or not any(n.op_type == "DequantizeLinear" for n in proto.graph.node):
             return []
         session = session_of(model, proto)
@@ -176,7 +176,7 @@ class Checks:
 
 
 def one_number_alone(trials: list[ValidationStream]) -> list[str]:
-    """Outputs that hold one number in every stream, and so would agree whatever the model computes."""
+    """Warnings for outputs that hold the same number in every stream: they would agree whatever the model computes."""
     found = []
     for name, first in trials[0].want.items() if trials else ():
         numbers = np.unique(np.concatenate([np.ravel(t.want[name]) for t in trials]))
@@ -187,7 +187,7 @@ def one_number_alone(trials: list[ValidationStream]) -> list[str]:
 
 
 def distances(offline: Offline, trials: list[ValidationStream]) -> list[Difference]:
-    """The difference between the reference of some trials and another model, without judging it: it was asked for."""
+    """The differences between the reference of some trials and another model. They do not count as errors."""
     found: list[Difference] = []
     for trial in trials:
         run = offline.run(offline.completed(trial.feeds, trial.frames))

@@ -1,4 +1,4 @@
-"""Which ops a model has."""
+"""Finds which ops a model has."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -> list[str]:
-    """The ops of a model that are neither ONNX's, nor its target's, nor its own functions, nor were there before."""
+    """The ops of a model that are not ONNX's, its target's, its own functions or among ``known``."""
     own = {f"{f.domain}::{f.name}" for f in proto.functions}
     return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))
 
 
 def domain_ops(proto: onnx.ModelProto) -> set[str]:
-    """The ops of other domains than ONNX's, as ``domain::Op``, those of subgraphs and functions too."""
+    """The ops of other domains than ONNX's, as ``domain::Op``, including those in subgraphs and functions."""
     found: set[str] = set()
     graphs: list[Any] = [proto.graph, *proto.functions]
     while graphs:

@@ -1,4 +1,4 @@
-"""What a pass is. Everything here is public: the built-in passes use no other internals of graphc."""
+"""What a pass is. Everything here is public, and the built-in passes use no other internals of graphc."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ C = TypeVar("C", bound=PassConfig)
 
 @dataclass
 class PassContext:
-    """What a pass may know besides its model.
+    """What a pass can use besides its model.
 
     Args:
-        stream: the spec's stream section, None for a model that does not stream.
-        offline: the offline model as reference, None likewise.
-        source: the untouched model that compilation began with.
-        opset: of ONNX's own domain.
+        stream: the spec's stream section; None for a model that does not stream.
+        offline: the offline model as reference; None for a model that does not stream.
+        source: the unchanged model that the compilation began with.
+        opset: the opset of ONNX's own domain.
         target: the runtime that the model is made for.
         leave_out: rewrites that the runtime of a device does not take.
-        progress: takes (done, total) of long work.
-        folder: the spec's, to which paths in options are relative.
-        reference: the offline model as the options of passes up to here changed it; None without a stream.
+        progress: is called with (done, total) during long work.
+        folder: the spec's folder, which paths in options are relative to.
+        reference: the offline model as the options of the passes so far changed it; None without a stream.
     """
 
     stream: StreamSpec | None
@@ -62,14 +62,14 @@ class PassContext:
 
 @dataclass
 class PassResult:
-    """What a pass did.
+    """The result of a pass.
 
     Args:
-        model: the model as it is now.
-        notes: sentences for the report: what was done, and what was left and why.
+        model: the model after the pass.
+        notes: sentences for the report: what was done, what was not done and why.
         counts: how often each rewrite fired.
         warnings: sentences that the user has to see, for example that nothing was done.
-        proto: the model as ONNX, where it was written and not changed since.
+        proto: the model as ONNX, if it was written and has not changed since.
     """
 
     model: Model
@@ -80,11 +80,11 @@ class PassResult:
 
 
 class Pass(ABC, Generic[C]):
-    """A transformation of a model, checked against the offline model after it ran.
+    """A transformation of a model. The result is checked against the offline model.
 
-    A subclass sets ``name`` (a verb in snake_case) and, where it has options, ``Config``; ``requires`` says which
-    models it takes, ``gives`` which it leaves, ``tolerance`` what it promises where the spec does not say (None: exact
-    to rounding). Its docstring, under the headings What it does, Why, Example and Limits, is its manual page.
+    A subclass sets ``name`` (a verb in snake_case) and, if it has options, ``Config``. ``requires`` says which models
+    it takes, ``gives`` which it returns, ``tolerance`` what it promises if the spec does not say (None: exact to
+    rounding). Its docstring, under the headings What it does, Why, Example and Limits, is its manual page.
     """
 
     name: ClassVar[str]
@@ -102,15 +102,15 @@ class Pass(ABC, Generic[C]):
         """
 
     def warm_up(self) -> None:
-        """Starts what is slow to start, before the first pass of a compilation runs; does not wait for it."""
+        """Starts anything slow before the first pass of a compilation runs, without waiting for it."""
 
     def source(self, config: C, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-        """The model with other inputs, where the pass gives it some: what the stream section of a spec is about.
+        """The model with the inputs that this pass gives it. The stream section of a spec describes those inputs.
 
-        A pass with this method comes before those without it; ``run`` makes the same change.
+        A pass with this method comes before those without it. ``run`` makes the same change.
 
         Args:
-            folder: the spec's, to which paths in options are relative.
+            folder: the spec's folder, which paths in options are relative to.
 
         Errors:
             PassError: the options do not fit the model.
@@ -126,7 +126,7 @@ class Pass(ABC, Generic[C]):
         return None
 
     def reads(self, config: C) -> Sequence[str]:
-        """Files and folders that the options name, relative to the spec's folder: what the outputs depend on."""
+        """Files and folders that the options name, relative to the spec's folder. The outputs depend on them."""
         return ()
 
     def closing(self, config: C) -> Sequence[str]:
@@ -135,7 +135,7 @@ class Pass(ABC, Generic[C]):
 
     @classmethod
     def parts(cls) -> dict[str, str]:
-        """What the pass is made of, where its options name parts of it: each with what it does."""
+        """The parts of the pass that its options can name, with what each does."""
         return {}
 
     @classmethod

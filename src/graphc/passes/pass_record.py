@@ -1,4 +1,4 @@
-"""What is recorded of each pass."""
+"""The record of each pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphc.validate.compare import Difference
 
 @dataclass
 class PassRecord:
-    """What one pass did, as the report tells it. Sizes in bytes, seconds of the pass and of its checks."""
+    """What one pass did, as the report shows it. Sizes are in bytes, times in seconds."""
 
     name: str
     options: dict[str, Any]

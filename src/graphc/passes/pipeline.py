@@ -1,4 +1,4 @@
-"""Runs the passes; verifies, validates, times and records after each. No pass knows of it."""
+"""Runs the passes, and after each verifies, validates, times and records. No pass knows about it."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Pipeline:
     """The run of a plan over one model.
 
     Args:
-        progress: takes (what, done, total).
-        folder: the spec's, for the paths in options.
-        source: the model that the stream section is about.
-        exported: the model as it was read, where passes give it other inputs.
-        cache: of what slow passes made in earlier compilations.
+        progress: is called with (what, done, total).
+        folder: the spec's folder, for paths in options.
+        source: the model that the stream section describes.
+        exported: the model as it was read, if passes give it other inputs.
+        cache: the cache of the results of slow passes.
     """
 
     source: onnx.ModelProto
@@ -78,7 +78,7 @@ class Pipeline:
     cache: PassCache | None = None
 
     def run(self) -> PipelineResult:
-        """The compiled model and a record of every pass.
+        """Runs all passes. Returns the compiled model and a record of every pass.
 
         Errors:
             PassError: a pass failed or left an invalid graph.
@@ -115,11 +115,11 @@ class Pipeline:
         )
 
     def float_model(self) -> Model | None:
-        """The streaming model before the first pass that may change the numbers; the first one, where none may."""
+        """The streaming model before the first pass that may change the numbers; if none may, the first one."""
         return None if self.exact is None else Model.of(*self.exact)
 
     def until_lossy(self) -> Model | None:
-        """The float model, by the passes that lead to it, without their checks."""
+        """The float model, made by running the passes before the first lossy one, without their checks."""
         model, proto = self.start()
         for planned in self.plan.passes:
             self.note_exact(planned, model, proto)
@@ -131,7 +131,7 @@ class Pipeline:
         return self.float_model()
 
     def without_rewrites(self, names: frozenset[str]) -> tuple[Model, onnx.ModelProto]:
-        """The compiled model again, from the lift on and without its checks, with some rewrites left out."""
+        """The compiled model, made again from the lift on, without checks and without some rewrites."""
         if self.lifted is None:
             model, proto = self.start()
             rest = self.plan.passes
@@ -145,7 +145,7 @@ class Pipeline:
         return model, proto
 
     def note_exact(self, planned: PlannedPass | None, model: Model, proto: onnx.ModelProto) -> None:
-        """Keeps the model before a pass, while no pass before it may have changed the numbers."""
+        """Keeps the first streaming model, then the one before the first pass that may change the numbers."""
         if planned is not None and planned.lossy and not self.lossy:
             self.lossy = True
             self.exact = None if model.signature is None else (proto, model.signature)
@@ -155,10 +155,10 @@ class Pipeline:
     def transformed(
         self, planned: PlannedPass, model: Model, leave_out: frozenset[str] = frozenset()
     ) -> tuple[Model, PassResult]:
-        """The result of a pass on a model, from the cache if it is there.
+        """The result of a pass on a model, from the cache if the cache has it.
 
         Errors:
-            PassError: it failed.
+            PassError: the pass failed.
         """
         self.running = planned.name
         if self.offline is not None:
@@ -204,7 +204,7 @@ class Pipeline:
         return result.model, result
 
     def start(self) -> tuple[Model, onnx.ModelProto]:
-        """The model before the first pass; one with given states, and no lift to come, is a stream already."""
+        """The model before the first pass. If its states are given and no lift follows, it streams already."""
         lifts = any(p.instance.gives == "streaming" for p in self.plan.passes)
         if self.stream is not None and not lifts and self.offline is not None:
             if self.stream.chunk == "dynamic":
@@ -253,10 +253,10 @@ class Pipeline:
         return made, after
 
     def verified(self, planned: PlannedPass, model: Model, written: onnx.ModelProto | None) -> onnx.ModelProto:
-        """A model as ONNX after a pass: valid, and of ops that its target runs.
+        """The model as ONNX after a pass. It is valid and has only ops that its target runs.
 
         Errors:
-            PassError: it is not; a DefectError where the pass is graphc's own.
+            PassError: the model is invalid or has other ops; a DefectError if the pass is graphc's own.
         """
         try:
             proto = verify(model, planned.name, written)
@@ -274,7 +274,7 @@ class Pipeline:
 
 
 def failure(planned: PlannedPass, what: str) -> PassError:
-    """The message on a pass that failed: whose it is, and what to do."""
+    """The error for a pass that failed: it says who is responsible, and what to do."""
     text = f"the pass '{planned.name}' {what}"
     if type(planned.instance).__module__.split(".")[0] != OWN_PASSES:
         return PassError(text, hint="report it to the author of the pass; --debug shows where")

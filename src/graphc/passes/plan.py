@@ -1,4 +1,4 @@
-"""Makes a plan of spec and registry: every pass with its options checked, in a valid order."""
+"""Makes a plan from a spec and the registry: every pass with checked options, in a valid order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from graphc.targets.target import Target
 
 @dataclass(frozen=True)
 class PlannedPass:
-    """One pass of a plan, ready to run; ``lossy`` where it may change the numbers beyond rounding."""
+    """One pass of a plan, ready to run. ``lossy`` says that it may change the numbers beyond rounding."""
 
     instance: Pass[Any]
     config: PassConfig
@@ -45,12 +45,12 @@ class Plan:
     target: Target = TARGET
 
     def reads(self, folder: Path) -> list[Path]:
-        """The files that options of passes name; of folders all that is in them."""
+        """The files that the options of passes name, including all files in folders."""
         texts = [text for planned in self.passes for text in planned.instance.reads(planned.config)]
         return [path for text in texts for path in files_in(folder / text)]
 
     def source(self, model: onnx.ModelProto, spec_file: SpecFile) -> onnx.ModelProto:
-        """The model that the stream section is about: the exported one, with other inputs where passes give it some.
+        """The model that the stream section describes: the exported model with the inputs that passes give it.
 
         Errors:
             PassError: the options of a pass do not fit the model.
@@ -61,7 +61,7 @@ class Plan:
         return model
 
     def behind_source(self) -> Plan:
-        """The passes that run on that model."""
+        """The plan without the passes that give the model other inputs."""
         return replace(self, passes=tuple(p for p in self.passes if not p.changes_inputs))
 
 
@@ -71,10 +71,10 @@ def has_source(cls: type[Pass[Any]]) -> bool:
 
 
 def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
-    """The model that the stream section of a spec is about, read from its file.
+    """The model that the stream section of a spec describes, read from its file.
 
     Errors:
-        SpecError: an option of a pass that gives the model other inputs.
+        SpecError: an option of a pass that gives the model other inputs is wrong.
         GraphcError: the model cannot be used, or the options do not fit it.
     """
     model = read_model(spec_file.model_path)
@@ -87,10 +87,10 @@ def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
 def changed(
     spec_file: SpecFile, index: int, instance: Pass[Any], config: PassConfig, model: onnx.ModelProto
 ) -> onnx.ModelProto:
-    """What a pass makes of a model's inputs.
+    """The model with the inputs that a pass gives it.
 
     Errors:
-        PassError: the options do not fit the model; with the pass's place in the spec.
+        PassError: the options do not fit the model; names the pass's place in the spec.
     """
     try:
         return instance.source(config, model, spec_file.folder)
@@ -102,7 +102,7 @@ def changed(
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
     """Checks pass names, options and order. No model is opened.
 
-    A pass behind one that may change the numbers has the tolerance of that one, unless it has its own.
+    A pass that follows one that may change the numbers gets the tolerance of that pass, unless it has its own.
 
     Errors:
         SpecError: an unknown pass or option, a wrong value, or an order that cannot work.
@@ -160,7 +160,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
 
 
 def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:
-    """Whether an entry's pass may change the numbers beyond rounding; of an unknown pass, what the entry says."""
+    """Whether a pass may change the numbers beyond rounding. For an unknown pass, only the spec's entry decides."""
     asked = entry.tolerance is not None and entry.tolerance.snr_db is not None
     return asked if cls is None else cls.gives != "streaming" and (cls.tolerance is not None or asked)
 

@@ -1,4 +1,4 @@
-"""Finds passes: entry points of the group ``graphc.passes``, and folders that the command line allows."""
+"""Finds passes: in entry points of the group ``graphc.passes``, and in folders that the command line allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUP = "graphc.passes"
 
 @dataclass(frozen=True)
 class Registered:
-    """A pass and whose it is."""
+    """A pass and its owner."""
 
     cls: type[Pass[Any]]
     owner: str
@@ -55,7 +55,7 @@ class Registry(Mapping[str, type[Pass[Any]]]):
         """Adds the passes that a module defines.
 
         Errors:
-            PassError: two passes of one name; names both owners.
+            PassError: two passes have the same name; names both owners.
         """
         if module.__file__ is not None:
             self.files[module.__name__] = Path(module.__file__)
@@ -72,7 +72,7 @@ class Registry(Mapping[str, type[Pass[Any]]]):
 
 
 def load_registry(pass_paths: Iterable[Path] = ()) -> Registry:
-    """All passes that are installed, and those in the given folders.
+    """All installed passes, and those in the given folders.
 
     Errors:
         PassError: a module of passes cannot be imported, or two passes share a name.
@@ -89,10 +89,10 @@ def load_registry(pass_paths: Iterable[Path] = ()) -> Registry:
 
 
 def registry_of(spec_file: SpecFile, allowed: Iterable[Path]) -> Registry:
-    """All passes that are installed, and those of the spec's folders, each of which has to be allowed.
+    """All installed passes, and those in the spec's folders. Each folder has to be allowed.
 
     Errors:
-        SpecError: a folder that is not allowed, or not a folder.
+        SpecError: a folder is not allowed, or is not a folder.
         PassError: a module of passes cannot be imported, or two passes share a name.
     """
     return load_registry(allowed_folders([spec_file.folder / p for p in spec_file.spec.pass_paths], allowed))
@@ -104,7 +104,7 @@ def owner_of(entry: EntryPoint) -> str:
 
 
 def modules_of(entry: EntryPoint) -> list[ModuleType]:
-    """The module of an entry point; of a package, its modules without a leading underscore."""
+    """The module of an entry point. If it is a package, also its modules without a leading underscore."""
     try:
         package = entry.load()
         names = [
@@ -121,10 +121,10 @@ def modules_of(entry: EntryPoint) -> list[ModuleType]:
 
 
 def import_file(path: Path) -> ModuleType:
-    """A module of a pass folder, under a name of its own.
+    """Imports a module of a pass folder, under a unique name.
 
     Errors:
-        PassError: it does not import.
+        PassError: the module cannot be imported.
     """
     name = f"graphc_pass_path.{path.resolve().parent.name}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -140,10 +140,10 @@ def import_file(path: Path) -> ModuleType:
 
 
 def allowed_folders(wanted: Iterable[Path], allowed: Iterable[Path]) -> list[Path]:
-    """The folders of a spec's ``pass_paths``, each of which the command line has to allow.
+    """The folders of a spec's ``pass_paths``. The command line has to allow each.
 
     Errors:
-        SpecError: a folder that is not allowed, or not a folder.
+        SpecError: a folder is not allowed, or is not a folder.
     """
     permitted = {p.resolve() for p in allowed}
     folders = []

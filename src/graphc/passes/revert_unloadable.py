@@ -1,4 +1,4 @@
-"""Keeps a pass from leaving a model that onnxruntime no longer takes."""
+"""Keeps a pass from returning a model that onnxruntime no longer takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphc_runtime.errors import GraphcError, RunError
 
 
 def load(proto: onnx.ModelProto) -> None:
-    """Opens a session; no weight of a large model is read for it.
+    """Opens a session. The weights of a large model are not read for it.
 
     Errors:
         RunError: onnxruntime does not take the model.
@@ -22,9 +22,9 @@ def load(proto: onnx.ModelProto) -> None:
 
 
 def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:
-    """The result, or the model as it was, with a note, where onnxruntime took it before and does not take it now.
+    """The result; or the model before the pass, with a note, if onnxruntime takes that but not the result.
 
-    Some models only run because a shape in them is not known: once it is, onnxruntime's own checks refuse them.
+    Some models only run because a shape in them is unknown. When it becomes known, onnxruntime's checks refuse them.
     """
     try:
         proto = result.model.proto()

@@ -1,4 +1,4 @@
-"""Passes that need no stream, on any model."""
+"""Runs passes that need no stream on any model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from graphc_runtime.errors import ModelError
 def transform(
     model: onnx.ModelProto, passes: Sequence[str | Mapping[str, Mapping[str, Any]]], target: str = "onnx"
 ) -> onnx.ModelProto:
-    """Runs passes on a model and returns another; names, order, types and shapes of its ports stay as they are.
+    """Runs passes on a model and returns a new model. Names, order, types and shapes of its ports do not change.
 
     Args:
-        passes: names, or one name with its options, as in a spec; a tolerance among them is not used, nothing streams.
+        passes: each is a name, or a name with options, as in a spec. A tolerance is ignored, since nothing streams.
         target: the name of the runtime that the model is made for, as in a spec.
 
     Errors:
@@ -58,10 +58,10 @@ def transform(
 
 
 def entries_of(passes: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Names and options.
+    """The name and options of each pass.
 
     Errors:
-        PassError: an entry that is neither a name nor a single key with options.
+        PassError: an entry is neither a name nor a single key with options.
     """
     found: list[tuple[str, Mapping[str, Any]]] = []
     if isinstance(passes, str) or not isinstance(passes, Sequence):

@@ -1,1 +1,1 @@
-"""Several models compiled together: joined call by call, with a decoder at the end. Imports build."""
+"""Compiles several models together: joined call by call, with a decoder at the end. Imports build."""

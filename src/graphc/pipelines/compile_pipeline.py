@@ -1,4 +1,4 @@
-"""From the spec of a pipeline to its folder: every stage compiled, all of them joined, the decoder written beside."""
+"""Compiles the spec of a pipeline into a folder: every stage is compiled, stages are joined, the decoder is added."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ NEAR = 1e-4
 
 @scratch_of_its_own()
 def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict[str, Any]:
-    """Compiles the stages of a pipeline and joins them; writes its folder, whole or not at all.
+    """Compiles the stages of a pipeline and joins them. Writes all files of its folder, or none.
 
     Returns:
-        The record that stands in pipeline.report.json.
+        The record that pipeline.report.json holds.
 
     Errors:
-        GraphcError: every kind, as of the stages.
+        GraphcError: every kind, also from the stages.
     """
     options = options or Options()
     folder = file.output_folder
@@ -100,7 +100,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
 
 
 def manifest_text(name: str, made: Compilation) -> bytes | None:
-    """The manifest of a stage; None where it does not stream."""
+    """The manifest of a stage. None if the stage does not stream."""
     return next((read(content) for path, content in made.files.items() if path.name == f"{name}.manifest.json"), None)
 
 
@@ -117,7 +117,7 @@ def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:
 
 @contextmanager
 def placed(stage: SpecFile) -> Iterator[None]:
-    """Adds the stage to an error that does not name it."""
+    """Adds the stage's spec to an error that names no file."""
     try:
         yield
     except GraphcError as err:
@@ -126,12 +126,12 @@ def placed(stage: SpecFile) -> Iterator[None]:
 
 
 def name_of(file: PipelineFile) -> str:
-    """The name of the joined model: that of the folder."""
+    """The name of the joined model, which is that of the folder."""
     return file.output_folder.resolve().name
 
 
 def fingerprint_of(file: PipelineFile, prepared: Mapping[str, Prepared]) -> dict[str, Any]:
-    """Hashes of all that the folder depends on."""
+    """Hashes of everything that the folder depends on."""
     return {
         "pipeline": digest(file.spec.model_dump_json(by_alias=True).encode()),
         "stages": {name: stage.fingerprint for name, stage in prepared.items()},
@@ -141,7 +141,7 @@ def fingerprint_of(file: PipelineFile, prepared: Mapping[str, Prepared]) -> dict
 
 
 def up_to_date(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The earlier record, if it was written for the same fingerprint and all files still have their hashes."""
+    """The earlier record, if it has the same fingerprint and all files still have their hashes; else None."""
     try:
         record: dict[str, Any] = json.loads((folder / REPORT).read_bytes())
         if record["fingerprint"] != json.loads(json.dumps(fingerprint)):
@@ -155,10 +155,10 @@ def up_to_date(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] |
 def check_joined(
     file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], joined: StreamSession
 ) -> float:
-    """Runs some calls of the joined model and of its stages; returns the largest difference.
+    """Runs some calls of the joined model and of its stages. Returns the largest difference.
 
     Errors:
-        ValidationError: it is more than rounding.
+        ValidationError: the difference is more than rounding.
     """
     stages = {name: session_of(m.model, m.proto) for name, m in made.items()}
     rng = np.random.default_rng(0)
@@ -191,7 +191,7 @@ def check_joined(
 
 
 def prime(file: PipelineFile, model: Model, session: StreamSession, spec: PrimeSpec) -> None:
-    """Makes the states after some noise the first values of a model.
+    """Makes the states that some noise leads to the first values of the model. A clock keeps its first value.
 
     Errors:
         SpecError: the duration of a frame is not known.
@@ -209,7 +209,7 @@ def prime(file: PipelineFile, model: Model, session: StreamSession, spec: PrimeS
 
 
 def noise_calls(session: StreamSession, spec: PrimeSpec, frame_ms: float) -> Iterator[dict[str, Any]]:
-    """Uniform noise in calls, the same in every compilation: numpy's default generator, seed 0."""
+    """Calls of uniform noise. They are the same in every compilation: numpy's default generator with seed 0."""
     rng = np.random.default_rng(0)
     for _ in range(math.ceil(spec.seconds * 1000 / (session.chunk * frame_ms))):
         yield {
@@ -221,7 +221,7 @@ def noise_calls(session: StreamSession, spec: PrimeSpec, frame_ms: float) -> Ite
 def pipeline_manifest(
     file: PipelineFile, made: Mapping[str, Compilation], links: Sequence[Link], decoder: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What a client needs to know of the pipeline: the joined model, the stages and how they meet, and the decoder."""
+    """What a client needs to know about the pipeline: the joined model, the stages and their links, and the decoder."""
     spec = file.spec.pipeline
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""The decoder at the end of a pipeline: checked against the models, and written for the manifest."""
+"""The decoder at the end of a pipeline: checks it against the models, and writes its part of the manifest."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def table_files(file: PipelineFile) -> list[Path]:
 
 
 def tokens_of(file: PipelineFile) -> list[str] | None:
-    """The table of tokens, where the decoder has one.
+    """The table of tokens. None if the decoder has none.
 
     Errors:
-        SpecError: it is not a table of tokens.
+        SpecError: the file is not a table of tokens.
     """
     return next((read_tokens(path) for path in table_files(file)), None)
 
 
 def decoder_entry(file: PipelineFile, joined: Manifest, tokens: list[str] | None) -> dict[str, Any] | None:
-    """The decoder of a manifest; None of a chain.
+    """The decoder's part of the manifest. None for a chain, which has no decoder.
 
     Args:
         joined: the manifest of the joined model.
 
     Errors:
-        SpecError: a name that is not a port, a number without a score, or no way to tell how long a frame
-            lasts where seconds count.
+        SpecError: a name is not a port, a number has no score, or an option in seconds needs the duration of a frame,
+            which is not known.
     """
     spec = file.spec.pipeline
     outputs = {o.name: o for o in joined.outputs}
@@ -79,7 +79,7 @@ def output_of(file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Map
 
 
 def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, joined: Manifest) -> None:
-    """Refuses scores that are not one set per call, a place that is not among them, and an unknown frame duration."""
+    """Refuses scores of several frames per call, a place that is not among them, and an unknown duration of a frame."""
     if joined.frame_ms is None:
         raise no_time(file, "trigger")
     if port.axis is not None and port.frames != 1:
@@ -96,7 +96,7 @@ def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, join
 def check_text(
     file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, port: OutputEntry, joined: Manifest
 ) -> None:
-    """Refuses an output without frames, and an endpoint in seconds if the frame duration is unknown."""
+    """Refuses an output without frames, and an endpoint in seconds if the duration of a frame is unknown."""
     if not port.is_stream:
         key = "scores" if kind == "ctc" else "encoder"
         raise file.error(
@@ -109,7 +109,7 @@ def check_text(
 def check_tokens(
     file: PipelineFile, kind: str, spec: CtcSpec | TransducerSpec, count: int, tokens: list[str] | None
 ) -> None:
-    """Refuses tokens without a score, and a table that lacks more than the blank."""
+    """Refuses a blank or start token without a score, and a table that lacks more tokens than the blank."""
     start = spec.start if isinstance(spec, TransducerSpec) else None
     for key, token in (("blank", spec.blank), ("start", start)):
         if token is not None and token >= count:
@@ -129,10 +129,10 @@ def no_time(file: PipelineFile, what: str) -> SpecError:
 
 
 def check_networks(file: PipelineFile, tokens: list[str] | None) -> None:
-    """Refuses ports that the exported predictor and joiner lack, before anything is compiled.
+    """Before anything is compiled, refuses names of ports that the exported predictor and joiner lack.
 
     Errors:
-        SpecError: with the nearest right name; or tokens that the joiner does not score.
+        SpecError: a name is not a port, with the nearest right name; or the joiner does not score all tokens.
         ModelError: a model cannot be read.
     """
     spec = file.spec.pipeline.transducer

@@ -1,4 +1,4 @@
-"""How the ports of stages meet: which output fills which input, checked against what a call gives and takes."""
+"""Which output fills which input of a stage, checked against what a call gives and takes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Link:
     """The source of an input of a stage in each call.
 
     Args:
-        stage: the one whose input it is.
-        entry: that input.
-        source: the stage and the output it comes from; None where it is an input of the pipeline.
-        name: of that input.
-        shape: what one call of the source gives, or takes.
+        stage: the stage that has the input.
+        entry: the input.
+        source: the stage and the output that fill it; None if the pipeline's input does.
+        name: the source as the spec names it.
+        shape: the shape of the source in one call.
     """
 
     stage: str
@@ -59,8 +59,8 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
     """Where every input of every stage comes from, in the order of the stages.
 
     Errors:
-        SpecError: an unknown name, a stage that is not an earlier one, or a call that gives more, less or later than
-            the next one takes.
+        SpecError: a name is unknown, a stage is not an earlier one, or a call gives more or less than the next stage
+            takes, or gives it late.
     """
     found: list[Link] = []
     before: list[str] = []
@@ -80,10 +80,11 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
 
 
 def check_stage(file: PipelineFile, stage: str, manifest: Manifest) -> None:
-    """Refuses a stage that does not answer each call with what belongs to it.
+    """Refuses a stage whose calls cannot be joined to those of other stages.
 
     Errors:
-        SpecError: calls of any size, a clock for each stream of a batch, or a tail that has to be told.
+        SpecError: its calls have any size, each stream of a batch has its own clock, or it needs the count of valid
+            frames.
     """
     keys = ("pipeline", "stages", stage)
     if manifest.chunk is None:
@@ -137,7 +138,7 @@ def check_shapes(link: Link, error: SpecError) -> None:
     """Refuses a source that does not fill its input.
 
     Errors:
-        SpecError: another number of values, another type, or an invalid order of axes.
+        SpecError: the number or type of values differs, or the order of axes is not valid.
     """
     assert link.source is not None
     given, taken = link.shape, link.taken

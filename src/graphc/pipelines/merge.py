@@ -1,4 +1,4 @@
-"""Stages as one streaming model: the output of a call of one is the input of a call of the next."""
+"""Joins stages into one streaming model: a call's output of one stage is the next stage's input in the same call."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DEFAULT = ("", "ai.onnx")
 def merged(
     file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelProto]], links: Sequence[Link]
 ) -> tuple[Model, onnx.ModelProto]:
-    """One streaming model of several.
+    """One streaming model made of several.
 
-    Tensors of a stage are named STAGE/NAME; so are its states. Inputs and outputs are named as the pipeline says.
+    Tensors and states of a stage are named STAGE/NAME. Inputs and outputs have the names that the pipeline gives them.
 
     Errors:
-        SpecError: an output that no stage gives.
+        SpecError: no stage gives an output that the pipeline names.
         PassError: the stages cannot be brought to one opset.
     """
     protos = alike({name: with_prefix(proto, name) for name, (_, proto) in stages.items()})
@@ -70,13 +70,13 @@ def merged(
 
 
 def with_prefix(proto: onnx.ModelProto, stage: str) -> onnx.ModelProto:
-    """A model whose every name begins with its stage, functions inlined."""
+    """A model with its stage in front of every name, and with functions inlined."""
     inlined = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
     return onnx.compose.add_prefix(inlined, f"{stage}/")
 
 
 def alike(protos: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
-    """Models of one opset, the latest of them.
+    """The models converted to the same opset, the latest of them.
 
     Errors:
         PassError: onnx cannot convert one.
@@ -97,7 +97,7 @@ def alike(protos: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
 
 
 def write_link(graph: onnx.GraphProto, link: Link, target: str) -> None:
-    """The nodes that make an input out of an output of an earlier stage, or of an input of the pipeline."""
+    """Writes the nodes that make an input from an output of an earlier stage, or from an input of the pipeline."""
     value = link.name if link.source is None else f"{link.source[0]}/{link.source[1].name}"
     steps: list[tuple[str, str, dict[str, list[int]]]] = []
     shape = link.shape
@@ -121,10 +121,10 @@ def write_link(graph: onnx.GraphProto, link: Link, target: str) -> None:
 
 
 def outputs_of(file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelProto]]) -> dict[str, tuple[str, str]]:
-    """The outputs of the pipeline: of which stage, and which of its outputs.
+    """For each output of the pipeline, the stage and the stage's output that give it.
 
     Errors:
-        SpecError: an unknown stage or output.
+        SpecError: a stage or output is unknown.
     """
     given = {}
     for name, (model, _) in stages.items():
@@ -145,7 +145,7 @@ def outputs_of(file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelP
 def merged_signature(
     models: Mapping[str, Model], links: Sequence[Link], outputs: Mapping[str, tuple[str, str]]
 ) -> Signature:
-    """What one call of all stages takes, gives and carries. Frames are those of the first stage's stream."""
+    """The signature of the joined model. Its frames are those of the first stage's stream."""
     signatures = {name: model.signature for name, model in models.items() if model.signature is not None}
     lengths = frames_of_stages(signatures, links)
     first = next(iter(signatures.values()))
@@ -192,7 +192,7 @@ def merged_signature(
 
 
 def frames_of_stages(signatures: Mapping[str, Signature], links: Sequence[Link]) -> dict[str, Length]:
-    """The frames of each stage's stream, by those of the pipeline's."""
+    """The number of frames of each stage's stream, as a function of the pipeline's frames."""
     found: dict[str, Length] = {}
     for stage, signature in signatures.items():
         link = next(k for k in links if k.stage == stage and k.entry.is_stream)
@@ -214,7 +214,7 @@ def behind(first: Length, second: Length) -> Length:
 
 
 def prefixed(state: StatePort, stage: str) -> StatePort:
-    """A state of a stage, by its names in the joined model."""
+    """A state of a stage, with its names in the joined model."""
     pack = state.pack and StatePack(
         state.pack.axis,
         tuple(

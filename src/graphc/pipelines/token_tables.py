@@ -1,4 +1,4 @@
-"""Tables of tokens in the forms that toolkits write."""
+"""Reads tables of tokens in the forms that toolkits write."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MOST_TOKENS = 1_000_000
 def read_tokens(path: Path) -> list[str]:
     """The text of every token, by its number.
 
-    ``.txt`` has a token a line, with its number behind it (icefall, k2, FunASR, WeNet) or without; ``.json`` maps
-    tokens to numbers (transformers' vocab.json) or lists them; ``.model`` is SentencePiece's.
+    ``.txt`` has one token per line, with its number after it (icefall, k2, FunASR, WeNet) or without. ``.json`` maps
+    tokens to numbers (transformers' vocab.json) or lists them. ``.model`` is SentencePiece's.
 
     Errors:
-        SpecError: it cannot be read, or is not such a table.
+        SpecError: the file cannot be read, or is not such a table.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -60,7 +60,7 @@ def of_json(text: str) -> list[str]:
 
 def by_number(numbers: dict[str, int]) -> list[str]:
     """Errors:
-    ValueError: a number that a table cannot have.
+    ValueError: a number is out of range.
     """
     if min(numbers.values()) < 0 or max(numbers.values()) >= MOST_TOKENS:
         raise ValueError("a number is out of range")
@@ -73,7 +73,7 @@ def by_number(numbers: dict[str, int]) -> list[str]:
 def sentence_pieces(path: Path) -> list[str]:
     """Errors:
     SpecError: sentencepiece is not installed.
-    ValueError: no model.
+    ValueError: not a SentencePiece model.
     """
     try:
         import sentencepiece

@@ -1,4 +1,4 @@
-"""``graphc validate`` of a pipeline: its stages, each against its own offline model."""
+"""``graphc validate`` for a pipeline: compares each stage with its own offline model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from graphc.spec.spec_file import PipelineFile
 
 
 def validate_pipeline(file: PipelineFile) -> dict[str, Any]:
-    """Streams every stage that streams against its offline model, on fresh random streams.
+    """Compares every streaming stage with its offline model, on streams as the stage's spec asks for them.
 
-    That the joined model equals its stages was checked when it was compiled: it has the same nodes.
+    The joined model was compared with its stages when it was compiled; it has the same nodes.
 
     Errors:
         GraphcError: a spec, a model or the outputs cannot be used.

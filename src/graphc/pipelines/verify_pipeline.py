@@ -1,4 +1,4 @@
-"""``graphc verify`` of a pipeline's folder: every file against the record that was written with it."""
+"""``graphc verify`` for a pipeline's folder: checks every file against the record that was written with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from graphc_runtime.contract.first_values import file_digest
 
 
 def verify_pipeline(folder: Path) -> dict[str, Any]:
-    """Whether the files of a folder are those that one compilation wrote.
+    """Checks that the files of a folder are from one compilation.
 
     Errors:
-        ModelError: there is no valid record in it.
+        ModelError: the folder has no valid record.
     """
     report = read_report(folder / REPORT, REPORT_FORMAT, ("outputs", "fingerprint"))
     broken: list[str] = []

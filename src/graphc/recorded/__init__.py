@@ -1,1 +1,1 @@
-"""Many recordings, streamed through a compiled model and compared with the offline model."""
+"""Streams many recordings through a compiled model, and compares the outputs with the offline model."""

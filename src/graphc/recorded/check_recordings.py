@@ -1,4 +1,4 @@
-"""``graphc validate --recordings``: compares many recordings on an engine, and sums up."""
+"""``graphc validate --recordings``: compares many recordings on an engine, and summarizes the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_recordings(spec_file: SpecFile, paths: Sequence[str], engine: Engine, 
 
     Errors:
         InputError: there is no recording at a path.
-        ModelError: the spec or what was compiled cannot be used.
+        ModelError: the spec or the compiled model cannot be used, or no recording could be compared.
     """
     files = [path.resolve() for path in recording_files(paths, Path())]
     spec, libraries = spec_file.source.path.resolve(), tuple(path.resolve() for path in OP_LIBRARIES)
@@ -54,7 +54,7 @@ def check_recordings(spec_file: SpecFile, paths: Sequence[str], engine: Engine, 
 
 
 def shares(files: Sequence[Path], slots: int) -> list[tuple[Path, ...]]:
-    """The files in shares of about equal size: a few for each slot, unless a share would not be worth a process."""
+    """The files in shares of about equal size: a few for each slot, each large enough to be worth a process."""
     enough = min(ENOUGH_FOR_A_PROCESS, math.ceil(len(files) / slots))
     size = min(MOST_IN_A_SHARE, max(enough, math.ceil(len(files) / (SHARES_A_SLOT * slots))))
     return [tuple(files[i : i + size]) for i in range(0, len(files), size)]

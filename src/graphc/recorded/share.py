@@ -1,4 +1,4 @@
-"""A share of the recordings, compared in a process of its own, and what became of each."""
+"""A share of the recordings, compared in a separate process, and the result for each recording."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from graphc_runtime.errors import ModelError
 
 @dataclass(frozen=True)
 class Share:
-    """
+    """Recordings to compare in one process.
+
     Args:
-        spec: of the model, compiled before.
-        processes: that share the machine's memory.
-        op_libraries: whose code may run.
+        spec: the spec of the compiled model.
+        processes: the number of processes that share the machine's memory.
+        op_libraries: libraries of custom ops whose code may run.
     """
 
     spec: Path
@@ -30,11 +31,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of one recording.
+    """The result for one recording.
 
     Args:
-        frames: of the stream input, that were compared; 0 where the recording was refused.
-        whole: frames of the recording, of a minute at most.
+        frames: the frames of the stream input that were compared; 0 if the recording was refused.
+        whole: the frames of the recording, a minute at most.
         outputs: each output compared with the offline model.
         refused: why it was not compared.
     """
@@ -47,7 +48,7 @@ class Recorded:
 
     @property
     def in_part(self) -> bool:
-        """Whether the offline model takes no stream as long as the recording."""
+        """Whether at most half of the recording was compared, because the offline model takes no longer stream."""
         return 2 * self.frames <= self.whole
 
     @property
@@ -56,9 +57,10 @@ class Recorded:
 
 
 def run_share(share: Share) -> list[Recorded]:
-    """
+    """Compares the recordings of a share in a separate process.
+
     Errors:
-        ModelError: the spec or what was compiled cannot be used.
+        ModelError: the spec or the compiled model cannot be used.
     """
     files = [str(file) for file in share.files]
     told = {"spec": str(share.spec), "files": files, "processes": share.processes}
@@ -71,9 +73,11 @@ def run_share(share: Share) -> list[Recorded]:
 
 
 def read(found: Mapping[str, Any], files: Sequence[str]) -> list[Recorded]:
-    """
+    """Reads the results of the process.
+
     Errors:
         ModelError: the process could not begin.
+        ValueError: the results are for other files.
     """
     if "error" in found:
         raise ModelError(found["error"])

@@ -1,4 +1,4 @@
-"""The process of one share: streams each recording through the compiled model, and prints how it compares."""
+"""The process for one share: streams each recording through the compiled model, and prints the comparisons."""
 
 from __future__ import annotations
 

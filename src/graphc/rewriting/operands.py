@@ -1,4 +1,4 @@
-"""What rewrites check of a constant operand."""
+"""Checks of constant operands that rewrites share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from graphc.rewriting.scene import Array
 
 
 def value_of(tensor: Tensor | None) -> Array | None:
-    """The value of a dense numeric constant of a dtype that numpy has; others are never loaded."""
+    """The value of a dense numeric constant, else None. Constants of types that numpy lacks are never loaded."""
     return constant_of(tensor) if isinstance(tensor, Constant) and is_plain(tensor, "fiub") else None
 
 
 def is_plain(tensor: Constant, kinds: str) -> bool:
-    """Whether a constant is dense, and its dtype one of numpy's of these kinds."""
+    """Whether a constant is dense and has a numpy dtype of one of these kinds."""
     return isinstance(tensor.dtype, np.dtype | type) and np.dtype(tensor.dtype).kind in kinds and not is_sparse(tensor)
 
 
@@ -28,7 +28,7 @@ def is_float(tensor: Tensor) -> bool:
 
 
 def scalar_of(tensor: Tensor | None) -> float | None:
-    """The value of a float constant of one element."""
+    """The value of a float constant with one element, else None."""
     value = weight_of(tensor) if isinstance(tensor, Constant) else None
     return float(value.ravel()[0]) if value is not None and value.size == 1 else None
 

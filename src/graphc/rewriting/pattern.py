@@ -1,4 +1,4 @@
-"""Patterns of nodes: written as the Python expression that they compute, and looked for in a graph."""
+"""Patterns of nodes: written as the Python expression that they compute, and searched for in a graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Leaf = Any
 
 @dataclass(frozen=True)
 class Var:
-    """Any tensor; the same name is the same tensor."""
+    """Any tensor. The same name always stands for the same tensor."""
 
     name: str
 
@@ -43,12 +43,12 @@ class Tracer:
 
 @dataclass
 class Match:
-    """Where a pattern was found.
+    """A place where a pattern was found.
 
     Args:
         root: the tensor that the pattern makes.
-        tensors: of the pattern's names.
-        nodes: that make it.
+        tensors: the tensors by the pattern's names.
+        nodes: the matched nodes.
     """
 
     root: Tensor
@@ -67,14 +67,17 @@ class Match:
 
 
 class Pattern:
-    """A pattern, from a function of the tracer and the pattern's tensors."""
+    """A pattern, made from a function of the tracer and the pattern's tensors."""
 
     def __init__(self, function: Callable[..., Call]):
         names = list(inspect.signature(function).parameters)[1:]
         self.call: Call = function(Tracer(), *(Var(n) for n in names))
 
     def matches(self, scene: Scene) -> Iterator[Match]:
-        """Where it stands in a scene, its inner tensors read by nothing else. The scene may change in between."""
+        """The places in a scene where the pattern matches and no node outside reads its inner tensors.
+
+        The scene may change between two matches.
+        """
         for node in list(scene.graph.nodes):
             if not node.outputs or op_of(node) != self.call.op:
                 continue

@@ -18,12 +18,12 @@ STAGES: tuple[Stage, ...] = ("tidy", "names", "weights", "layout", "ranks", "tar
 
 
 class Rewrite(ABC):
-    """Fewer or faster nodes for the same numbers.
+    """A change of a graph to fewer or faster nodes that give the same numbers.
 
     Args:
-        name: in snake_case; the spec's word for it.
-        stage: when it runs. Every stage goes on until nothing fires; the rewrites of ``tidy`` run in each.
-        needs: the ops beside ONNX's own that it writes, as ``domain::Op``.
+        name: its name in a spec, in snake_case.
+        stage: when it runs. Every stage runs until no rewrite fires. The rewrites of ``tidy`` run in each stage.
+        needs: the ops outside ONNX's own that it writes, as ``domain::Op``.
 
     Its docstring says what it does.
     """
@@ -34,11 +34,11 @@ class Rewrite(ABC):
 
     @abstractmethod
     def apply(self, scene: Scene) -> int:
-        """Rewrites wherever it fits and says how often. What nearly fitted goes to ``scene.notes``, with the reason."""
+        """Rewrites wherever it fits, and returns how often. Adds near misses to ``scene.notes``, with the reason."""
 
     @classmethod
     def suits(cls, target: Target) -> bool:
-        """Whether a runtime has the ops that the rewrite writes, and gains by them."""
+        """Whether a runtime has the ops that the rewrite writes, and runs faster with them."""
         return target.has(*cls.needs)
 
     @classmethod
@@ -47,13 +47,13 @@ class Rewrite(ABC):
 
 
 class PatternRewrite(Rewrite):
-    """A rewrite declared as patterns and their replacement."""
+    """A rewrite that is declared as patterns and their replacement."""
 
     patterns: ClassVar[Sequence[Callable[..., Call]]]
 
     @abstractmethod
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
-        """The tensor that replaces the root, or why the match does not fit after all."""
+        """The tensor that replaces the root, or a text that says why the match does not fit after all."""
 
     def apply(self, scene: Scene) -> int:
         count = 0
@@ -85,7 +85,7 @@ def register_rewrite(cls: R) -> R:
     """Makes a rewrite known to ``fuse``.
 
     Errors:
-        PassError: two rewrites of one name; names both owners.
+        PassError: two rewrites have the same name; names both modules.
     """
     other = REWRITES.get(cls.name)
     if other is not None and other.__qualname__ + other.__module__ != cls.__qualname__ + cls.__module__:
@@ -95,7 +95,7 @@ def register_rewrite(cls: R) -> R:
 
 
 def rewrites_for(target: Target | None, names: Sequence[str] | None = None) -> list[Any]:
-    """Instances of the rewrites for a target (None: for any), in order of stage and name; with ``names``, of these."""
+    """Instances of the rewrites for a target (None: any), in order of stage and name. ``names`` limits them."""
     chosen = [
         c for c in REWRITES.values() if (target is None or c.suits(target)) and (names is None or c.name in names)
     ]

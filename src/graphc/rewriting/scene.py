@@ -1,4 +1,4 @@
-"""A graph under rewriting: what a rewrite may read of it, and how it is changed."""
+"""The graph that rewrites work on: what they can read, and how they change it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Shape = list[int | str | None]
 
 
 class Scene:
-    """A model under rewriting.
+    """The model that rewrites work on.
 
     Args:
         model: its graph is changed in place.
         target: the runtime that the model is made for.
 
-    ``budget`` is how many changes of layout may still be made, so that none is made back and forth for ever.
-    ``shapes`` and ``dtypes`` hold what is known of the tensors, ``notes`` what did not fire and why.
+    ``budget`` limits the changes of layout still to be made, so that no change is made back and forth forever.
+    ``shapes`` and ``dtypes`` hold what is known about tensors, ``notes`` what did not fire and why.
     """
 
     def __init__(self, model: Model, target: Target = TARGET):
@@ -56,7 +56,7 @@ class Scene:
         self.look()
 
     def look(self) -> None:
-        """Infers shapes and types anew, and puts the nodes in order."""
+        """Infers shapes and types again, and sorts the nodes."""
         self.graph.nodes = sorted_nodes(self.graph)
         self.shapes.clear()
         self.dtypes.clear()
@@ -74,11 +74,11 @@ class Scene:
     # Questions
 
     def nodes(self, *ops: str) -> list[Node]:
-        """The nodes of some of ONNX's own ops, as they stand now."""
+        """The present nodes of some ops of ONNX's own."""
         return [n for n in self.graph.nodes if n.op in ops and standard(n) and n.outputs]
 
     def maker(self, tensor: Tensor, *ops: str) -> Node | None:
-        """The node of this graph that makes a tensor; with ``ops``, only if it is one of ONNX's own of these."""
+        """The node of this graph that makes a tensor. With ``ops``, only if it is one of these ONNX ops."""
         node = tensor.inputs[0] if tensor.inputs else None
         if node is None or id(node) not in self.inner:
             return None
@@ -90,14 +90,14 @@ class Scene:
         return node if node is not None and self.is_inner(tensor) and len(tensor.outputs) == 1 else None
 
     def is_inner(self, tensor: Tensor) -> bool:
-        """Whether a tensor is neither a port nor read in a subgraph, so that it may be removed."""
+        """Whether a tensor may be removed: it is not a port, and no subgraph reads it."""
         return not (tensor.name in self.outputs or tensor.name in self.captured or tensor.name in self.inputs)
 
     def readers(self, tensor: Tensor) -> list[Node]:
         return list(tensor.outputs)
 
     def reader(self, tensor: Tensor, *ops: str) -> Node | None:
-        """The one node that reads an inner tensor, if it is one of these ops."""
+        """The only node that reads an inner tensor, if it is one of these ops; else None."""
         if not self.is_inner(tensor) or len(tensor.outputs) != 1:
             return None
         node = tensor.outputs[0]
@@ -107,7 +107,7 @@ class Scene:
         return list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
 
     def fixed(self, tensor: Tensor) -> list[int] | None:
-        """The shape of a tensor, where all of it is known."""
+        """The shape of a tensor. None unless all of it is known."""
         shape = self.shape(tensor)
         if shape is None or any(not isinstance(d, int) for d in shape):
             return None
@@ -147,7 +147,7 @@ class Scene:
         dtype: np.dtype[Any] | None,
         domain: str | None = None,
     ) -> list[Variable]:
-        """A new node; ``shapes`` has one entry for each of its outputs, which are returned."""
+        """Adds a node and returns its outputs. ``shapes`` has one entry for each output."""
         outputs = [Variable(self.name(f"{base}/{op.lower()}")) for _ in shapes]
         for output, shape in zip(outputs, shapes, strict=True):
             if shape is not None:
@@ -171,12 +171,12 @@ class Scene:
         domain: str | None = None,
         **attrs: Any,
     ) -> Variable:
-        """A new node of one output, whose dtype is the first input's unless said."""
+        """Adds a node with one output and returns the output. Its dtype is ``dtype``, or that of the first input."""
         kind = dtype if dtype is not None else self.dtype(inputs[0])
         return self.add(op, inputs, attrs, base=base, shapes=[shape], dtype=kind, domain=domain)[0]
 
     def reshaped(self, x: Tensor, shape: Sequence[int], base: str) -> Variable:
-        """A Reshape; a size of 0 is meant as such."""
+        """Adds a Reshape. A size of 0 means a size of 0."""
         if 0 in shape and self.opset >= FIRST_ALLOWZERO:
             sizes = self.constant(f"{base}/sizes", list(shape))
             return self.one("Reshape", x, sizes, base=base, shape=shape, allowzero=1)
@@ -188,7 +188,7 @@ class Scene:
         return self.one("Transpose", x, base=base, shape=moved, perm=list(perm))
 
     def split(self, x: Tensor, sizes: Sequence[int], axis: int, base: str) -> list[Variable]:
-        """A Split into parts of these sizes along an axis."""
+        """Adds a Split into parts of given sizes along an axis."""
         shape = self.shape(x)
         parts = [None if shape is None else [*shape[:axis], s, *shape[axis:][1:]] for s in sizes]
         if self.opset < FIRST_SPLIT_SIZES:
@@ -198,7 +198,7 @@ class Scene:
         return self.add("Split", given, attrs, base=base, shapes=parts, dtype=self.dtype(x))
 
     def replace(self, old: Tensor, new: Tensor) -> None:
-        """Makes everything read ``new`` where it read ``old``; a port keeps its name."""
+        """Makes everything that read ``old`` read ``new``. A port keeps its name."""
         if old is new:
             return
         maker = self.maker(old)
@@ -219,13 +219,13 @@ class Scene:
             reader.inputs = [new if t is old else t for t in reader.inputs]
 
     def drop(self, node: Node) -> None:
-        """Takes a node out; ``tidy`` clears its place."""
+        """Removes a node. ``tidy`` then clears its place."""
         node.inputs.clear()
         node.outputs.clear()
         self.inner.discard(id(node))
 
     def bypass(self, node: Node, source: Tensor) -> bool:
-        """Takes out a node whose output is its input ``source``; False where both are ports."""
+        """Removes a node whose output equals its input ``source``. False if both are ports."""
         output = node.outputs[0]
         if not self.is_inner(output) and (self.maker(source) is None or not self.is_inner(source)):
             return False
@@ -234,7 +234,7 @@ class Scene:
         return True
 
     def tidy(self) -> None:
-        """Clears places of nodes that are gone, and drops what no output depends on."""
+        """Clears the places of removed nodes, and drops nodes that no output depends on."""
         needed = set(self.outputs)
         self.graph.nodes = sorted_nodes(Emptied.of(self.graph))
         alive: list[Node] = []
@@ -250,14 +250,14 @@ class Scene:
     # State ports
 
     def state(self, tensor: Tensor) -> StatePort | None:
-        """The state of which a tensor is the input port."""
+        """The state that has a tensor as its input port; None if there is none."""
         signature = self.model.signature
         if signature is None or tensor.name not in self.inputs:
             return None
         return next((s for s in signature.states if s.input == tensor.name), None)
 
     def relay(self, state: StatePort, init: Array, perm: Sequence[int] | None = None) -> None:
-        """Gives a state another layout: the shape of both ports, and the first value; ``perm`` where axes moved."""
+        """Gives a state another layout: the shape of both ports, and the first value. ``perm`` says how axes move."""
         signature = self.model.signature
         assert signature is not None
         changed = replace(state, init=np.ascontiguousarray(init))
@@ -280,7 +280,7 @@ NUMPY_TYPES = {
 
 
 class Emptied:
-    """The nodes of a graph that are still there, as ``sorted_nodes`` reads a graph."""
+    """The nodes of a graph that are still there, in the form that ``sorted_nodes`` reads."""
 
     def __init__(self, nodes: list[Node]):
         self.nodes = nodes

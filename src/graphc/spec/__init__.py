@@ -1,1 +1,1 @@
-"""The spec: how it is read and checked, and the role that it gives each input. Imports ir."""
+"""Reads and checks the spec, and defines the roles that it gives to inputs. Imports ir."""

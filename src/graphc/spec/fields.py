@@ -1,4 +1,4 @@
-"""What fields of a spec have in common: numbers with bounds, and a strict base."""
+"""What fields of a spec share: numbers with bounds, and a strict base class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Strict(BaseModel):
 
 
 def as_number(value: object) -> object:
-    """True and false as 1 and 0."""
+    """True and false as 1 and 0. Other values do not change."""
     return float(value) if isinstance(value, bool) else value
 
 

@@ -1,4 +1,4 @@
-"""The role of each input of a model: frames, one frame, a count of frames, a mask, a static value, a state."""
+"""The roles of a model's inputs: frames, one frame, a count of frames, a mask, a static value, a state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 @dataclass(frozen=True)
 class StreamRole:
-    """Carries stream time on ``axis``, ``rate`` frames for each frame of the first stream input."""
+    """Carries stream time on ``axis``, with ``rate`` frames for each frame of the first stream input."""
 
     axis: int
     rate: Fraction = Fraction(1)
@@ -30,7 +30,7 @@ class StreamRole:
 
 @dataclass(frozen=True)
 class StepRole:
-    """Takes one frame a call and has no axis for time: its frames are stacked along a new first axis."""
+    """Takes one frame per call and has no time axis: its frames are stacked along a new first axis."""
 
     axis: ClassVar[int] = 0
     rate: ClassVar[Fraction] = Fraction(1)
@@ -50,12 +50,12 @@ class MaskRole:
     """Holds a table [..., queries, keys]: ``seen`` for the keys that a query sees, ``unseen`` for the others.
 
     Args:
-        left: frames before the block of a query's own that it sees.
-        right: frames after it.
-        block: frames of a block; all queries of one see the same.
-        frames: the size of the table, by the frames of the first stream input.
-        seen: None for 0, or 1 of integers, or true of bools.
-        unseen: None for -inf, or 0, or false.
+        left: the number of frames that a query sees before its own block.
+        right: the number of frames that it sees after its block.
+        block: the frames of a block. All queries of a block see the same frames.
+        frames: the size of the table as a function of the frames of the first stream input.
+        seen: the value for seen keys; None for 0, or for integers 1, or for bools true.
+        unseen: the value for other keys; None for -inf, or for integers 0, or for bools false.
     """
 
     left: int
@@ -66,7 +66,7 @@ class MaskRole:
     unseen: float | None = None
 
     def table(self, shape: Sequence[int], frames: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The mask for a stream of so many frames; ``shape`` gives the axes in front."""
+        """The mask for a stream of ``frames`` frames. ``shape`` gives the leading axes."""
         count = self.frames(frames)
         place = np.arange(count)
         first = place // self.block * self.block
@@ -89,7 +89,7 @@ class StaticRole:
 
 @dataclass(frozen=True)
 class StateRole:
-    """A state that is already a port: the next value comes out of ``output``; the first is ``init`` everywhere."""
+    """A state that is a port already: its next value comes from ``output``; ``init`` fills its first value."""
 
     output: str
     init: float = 0.0
@@ -109,7 +109,7 @@ class Port:
 
 
 def graph_ports(model: onnx.ModelProto) -> tuple[list[Port], list[Port]]:
-    """The inputs (initializers with a default left out) and outputs of a model, where they are dense tensors."""
+    """The inputs (without initializers that are defaults) and the outputs of a model."""
     defaults = {i.name for i in model.graph.initializer}
     inputs = [as_port(p) for p in model.graph.input if p.name not in defaults]
     return inputs, [as_port(p) for p in model.graph.output]
@@ -124,11 +124,11 @@ def as_port(proto: onnx.ValueInfoProto) -> Port:
 def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
     """The inputs that carry time, if the shapes allow only one reading.
 
-    A symbolic dim whose name says so is the batch. Every input with exactly one other symbolic dim, of the same name in
-    all of them, is a stream input.
+    A symbolic dim named as the batch is the batch. Every input with exactly one other symbolic dim is a stream input,
+    if that dim has the same name in all of them.
 
     Errors:
-        SpecError: no input, or more than one kind of dim, is symbolic; or an input may count frames.
+        SpecError: no dim may be time, or dims of several names may be; or an input may count frames.
     """
     axes = {p.name: time_axes(p) for p in inputs}
     streams = {name: found[0] for name, found in axes.items() if len(found) == 1}
@@ -151,12 +151,12 @@ def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
 
 
 def time_axes(port: Port) -> list[int]:
-    """The symbolic axes that may be time: of several, one must be named as the batch."""
+    """The symbolic axes that may be time. If there are several, one has to be named as the batch to tell."""
     symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
     others = [axis for axis in symbolic if not looks_like_batch(port.dims[axis])]
     return others if len(symbolic) == 1 or len(others) == len(symbolic) - 1 else symbolic
 
 
 def looks_like_batch(dim: Dim) -> bool:
-    """Whether a symbolic dim is the batch by its name, as exporters write it."""
+    """Whether a symbolic dim has a name that exporters give to the batch."""
     return isinstance(dim, str) and dim.lower().strip("_") in {"batch", "batch_size", "batchsize", "b", "n", "bs"}

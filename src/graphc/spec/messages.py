@@ -1,4 +1,4 @@
-"""Pydantic's errors, reworded for the author of a spec."""
+"""Rewords pydantic's errors for the author of a spec."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WORDS = {
 
 
 def first_error(errors: Sequence[Any]) -> Any:
-    """The error to report: an unknown key before a missing one, for which it may have been meant."""
+    """The error to report: an unknown key before a missing one, since it may be the missing one misspelt."""
     return sorted(errors, key=lambda e: (e["type"] == "missing", e["type"] != "extra_forbidden"))[0]
 
 
 def plain_words(error: Any) -> str:
-    """One pydantic error as a clause."""
+    """One pydantic error as a clause of a message."""
     given = error.get("input")
     if error["type"] == "literal_error":
         known = [k.strip("' ") for k in str(error["ctx"]["expected"]).replace(" or ", ", ").split(",")]

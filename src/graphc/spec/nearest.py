@@ -1,4 +1,4 @@
-"""Finds the known name that an unknown one was meant to be."""
+"""Finds the known name that an unknown name was probably meant to be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """A hint that names the closest of the known names, or lists them."""
+    """A hint that names the closest known name, or else lists all. None if there are none."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"

@@ -1,4 +1,4 @@
-"""Options that hold further ones: found by their path, and listed."""
+"""Options that contain other options: finds them by path, and lists them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 
 def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
-    """The options that a path within others may hold."""
+    """The options that are allowed at a path inside other options."""
     for key in keys:
         field = next((f for name, f in config.model_fields.items() if (f.alias or name) == key), None)
         config = (field and inner_options(field)) or config
@@ -19,19 +19,19 @@ def options_at(config: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
 
 
 def inner_options(field: FieldInfo) -> type[BaseModel] | None:
-    """The options that an option holds, where it is a mapping of further ones."""
+    """The options inside an option, if it is a mapping of options; else None."""
     return model_in(field.annotation)
 
 
 def model_in(hint: Any) -> type[BaseModel] | None:
-    """The first model that a type is made of: of alternatives, of a mapping's values, or itself."""
+    """The first pydantic model in a type: among alternatives, in a mapping's values, or the type itself."""
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return hint
     return next((found for part in get_args(hint) if (found := model_in(part)) is not None), None)
 
 
 def option_lines(options: type[BaseModel], depth: int = 0) -> Iterator[tuple[int, str, str]]:
-    """Depth, name with default, and what it is, of each option and of those within it."""
+    """Depth, name with default, and description of each option and of the options inside it."""
     for name, field in options.model_fields.items():
         inner = inner_options(field)
         default = field.get_default(call_default_factory=True)

@@ -1,4 +1,4 @@
-"""The options of a pass or a target, checked, with errors at their place in the spec."""
+"""Checks the options of a pass or a target, and reports errors at their place in the spec."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_options(
     """The options under a key of the spec.
 
     Errors:
-        SpecError: an unknown option, with the nearest one, or a value that does not fit.
+        SpecError: an option is unknown (names the nearest one), or a value does not fit.
     """
     try:
         return options.model_validate(given)

@@ -1,4 +1,4 @@
-"""A spec as a file: reads it, and reports mistakes with their line."""
+"""Reads a spec from a file, and reports mistakes with their line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graphc.spec.yaml_source import YamlFile, read_yaml
 
 
 class Located:
-    """What a YAML file holds: gives file, line and column for every complaint."""
+    """The content of a YAML file. It knows the file, line and column of every value for error messages."""
 
     def __init__(self, source: YamlFile):
         self.source = source
@@ -35,7 +35,7 @@ class Located:
 
 
 class SpecFile(Located):
-    """A spec and where it stands: resolves its paths."""
+    """A spec and its file. It resolves the paths in the spec."""
 
     def __init__(self, spec: Spec, source: YamlFile):
         super().__init__(source)
@@ -51,7 +51,7 @@ class SpecFile(Located):
 
 
 class PipelineFile(Located):
-    """A spec of several models and where it stands."""
+    """A spec of several models and its file."""
 
     def __init__(self, spec: PipelineFileSpec, source: YamlFile):
         super().__init__(source)
@@ -62,10 +62,10 @@ class PipelineFile(Located):
         return self.folder / self.spec.output
 
     def stage_file(self, name: str) -> SpecFile:
-        """The spec of a stage, whose output goes to the pipeline's folder.
+        """The spec of a stage, with its output in the pipeline's folder.
 
         Errors:
-            SpecError: as ``load_spec`` has it.
+            SpecError: as for ``load_spec``.
         """
         file = load_spec(self.folder / self.spec.pipeline.stages[name].spec)
         output = os.path.relpath(self.output_folder.resolve() / f"{name}.onnx", file.folder.resolve())
@@ -73,11 +73,11 @@ class PipelineFile(Located):
 
 
 def load_spec(path: str | Path) -> SpecFile:
-    """Reads and checks a spec of one model, which is not opened.
+    """Reads and checks a spec of one model. The model is not opened.
 
     Errors:
-        SpecError: with file, line, column, the key's path and, for an unknown key, the nearest right one; or a spec of
-            several models.
+        SpecError: has file, line, column, the key's path and, for an unknown key, the nearest right one. Also raised
+            for a spec of several models.
     """
     found = load_any_spec(path)
     if isinstance(found, PipelineFile):
@@ -89,7 +89,7 @@ def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
     """Reads and checks a spec of one model, or of several.
 
     Errors:
-        SpecError: with file, line, column, the key's path and, for an unknown key, the nearest right one.
+        SpecError: has file, line, column, the key's path and, for an unknown key, the nearest right one.
     """
     if not is_text(str(path)):
         raise SpecError("the spec's name is not UTF-8", where=ascii(str(path)))
@@ -106,7 +106,7 @@ def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is text; Python keeps other bytes as halves of surrogate pairs."""
+    """Whether a file's name is valid text. Python represents other bytes as halves of surrogate pairs."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
@@ -118,7 +118,7 @@ def first_complaint(err: PydanticError, source: YamlFile, root: type[BaseModel])
 
 
 def complaint(error: Any, root: type[BaseModel]) -> tuple[str, str | None]:
-    """One pydantic error as a clause, and a hint for a key that does not exist."""
+    """One pydantic error as a clause of a message, and a hint if a key does not exist."""
     if error["type"] != "extra_forbidden":
         return plain_words(error), None
     *above, name = error["loc"]

@@ -124,7 +124,7 @@ class StreamSpec(Strict):
 
     @property
     def takes_steps(self) -> bool:
-        """Whether the model takes one frame a call and has no axis for time."""
+        """Whether the model takes one frame per call and has no time axis."""
         return any(entry.step for entry in (self.inputs or {}).values())
 
     @model_validator(mode="after")

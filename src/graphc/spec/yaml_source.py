@@ -1,7 +1,7 @@
 """YAML read safely, with the line and column of every key.
 
-YAML 1.2 core scalars (``1e-4`` is a number, ``no`` is a string), no tags that make objects, no duplicate keys, and
-bounds on size, depth and the nodes that aliases expand to.
+Scalars are those of YAML 1.2 core (``1e-4`` is a number, ``no`` is a string). Tags that make objects and duplicate
+keys are refused. Size, depth and the number of nodes after aliases are expanded are limited.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Keys = tuple[Key, ...]
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A YAML file as plain data, and where each of its values stands."""
+    """A YAML file as plain data, with the place of each value."""
 
     path: Path
     data: Any
     marks: dict[Keys, tuple[int, int]]
 
     def existing(self, keys: tuple[Any, ...]) -> Keys:
-        """The keys that exist in the file, those that only the schema has left out."""
+        """The keys of a path that exist in the file, without those that only the schema has."""
         found: Keys = ()
         for key in keys:
             if (*found, key) in self.marks:
@@ -48,7 +48,7 @@ class YamlFile:
         return found
 
     def as_pass_options(self, found: Keys, key: Any) -> Keys:
-        """A pass's options stand under its name in the file."""
+        """The path with a pass's options under the pass's name, as in the file."""
         if len(found) == 2 and found[0] == "passes":
             names = [k[2] for k in self.marks if len(k) == 3 and k[:2] == found]
             if len(names) == 1:
@@ -56,7 +56,7 @@ class YamlFile:
         return (*found, key)
 
     def place(self, keys: Keys) -> tuple[str, str]:
-        """``file:line:column`` of a value, and its path as ``passes[1].quantize.mode``."""
+        """``file:line:column`` of a value, and its path, such as ``passes[1].quantize.mode``."""
         known = keys
         while known and known not in self.marks:
             known = known[:-1]
@@ -65,14 +65,14 @@ class YamlFile:
 
 
 def yaml_text(text: str) -> str:
-    """A text as a scalar that YAML 1.2 reads back as this text, in a block or within brackets."""
+    """A text as a scalar that YAML 1.2 reads back as the same text, in a block or in brackets."""
     if PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false"):
         return text
     return '"' + "".join(c if c.isprintable() and c not in '\\"' else escaped(c) for c in text) + '"'
 
 
 def yaml_key(text: str, indent: int) -> str:
-    """A key of a block mapping, up to its colon; a long one has a line of its own (YAML 1.2.2, 7.4.2 and 8.2.2)."""
+    """A key of a block mapping, up to its colon. A long key gets its own line (YAML 1.2.2, 7.4.2 and 8.2.2)."""
     key = yaml_text(text)
     return f"{' ' * indent}{key}:" if len(key) <= LONGEST_SIMPLE_KEY else f"{' ' * indent}? {key}\n{' ' * indent}:"
 
@@ -129,7 +129,7 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 class YamlBuilder:
-    """Turns YAML nodes into plain data and notes the place of each."""
+    """Turns YAML nodes into plain data, and records the place of each."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -1,4 +1,4 @@
-"""Ports of the offline model that a streaming one has under another name or no longer has, and why."""
+"""The ports of the offline model that the streaming model renames or drops, and why."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def changed_outputs(
     states: Sequence[StatePort],
     kept: Sequence[str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Outputs that became states, by the port that holds them now; and outputs that are gone, with the reason.
+    """The outputs that became states, with the port of each; and the dropped outputs, with the reason.
 
     Args:
-        known: what depends on time alone.
-        tensors: what one call has of each offline tensor.
+        known: the tensors that depend on time alone.
+        tensors: for each offline tensor, the tensor of one call.
         kept: names of the outputs that are left.
     """
     given = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
@@ -64,14 +64,14 @@ def changed_outputs(
 
 
 def state_sources(graph: Graph, states: Sequence[StatePort]) -> dict[str, str]:
-    """State ports by the tensor of their next value."""
+    """The output port of each state, by the name of the tensor that its next value comes from."""
     made_by = {t.name: n for n in graph.nodes for t in n.outputs}
     ports = {t.name: t for t in graph.outputs}
     return {source_of(ports[s.output], made_by).name: s.output for s in states if s.output in ports}
 
 
 def source_of(tensor: Tensor, made_by: Mapping[str, Node]) -> Tensor:
-    """The tensor that another was made from by ops that only move values."""
+    """The tensor that this one was made from, found by going back through Cast, Where and ops that only move values."""
     while (node := made_by.get(tensor.name)) is not None and node.op in (*PLAIN_MOVERS, "Cast", "Where"):
         tensor = node.inputs[2] if node.op == "Where" else node.inputs[0]
     return tensor

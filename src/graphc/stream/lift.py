@@ -34,10 +34,10 @@ MOST_LENGTHS = 100_000
 
 
 def lift(analysis: Analysis, frame_ms: float | None = None) -> Model:
-    """The streaming model: every memory an explicit pair of ports.
+    """The streaming model, in which every state is an explicit pair of ports.
 
     Errors:
-        StreamError: an output is not made of frames of the stream.
+        StreamError: no output of the model can be streamed.
     """
     model, _ = lifted(analysis, frame_ms)
     without_new_ops(model.graph, analysis.evaluation.graph)
@@ -53,7 +53,7 @@ def lift_dynamic(
     """The streaming model whose calls take any multiple of the smallest chunk.
 
     Errors:
-        StreamError: what ``lift`` refuses, and what cannot be one graph for every chunk.
+        StreamError: ``lift`` refuses the model, or no single graph fits every chunk size.
     """
     smallest = analyse(offline, None, evaluation, settings)
     grid = smallest.chunk_multiple
@@ -78,7 +78,7 @@ def lift_dynamic(
 
 
 def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | None]:
-    """The streaming model at one chunk; if calls differ in size, also how many of the smallest chunks a call takes."""
+    """The streaming model at one chunk; if calls differ in size, also the number of smallest chunks in a call."""
     graph = analysis.evaluation.graph
     settings = analysis.settings
     builder = Builder(analysis.chunk, names_in(graph), settings.grid, settings.ports)
@@ -148,7 +148,7 @@ def ends_with_last_chunk(ports: list[StreamOutput], chunk: int) -> bool:
 
 
 def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
-    """How many times the smallest chunk a call takes, read from the shape of the first stream input."""
+    """The number of smallest chunks in a call, computed from the shape of the first stream input."""
     name = next(n for n in kept_inputs(analysis) if isinstance(analysis.facts[n], Stream))
     fact = analysis.facts[name]
     assert isinstance(fact, Stream)

@@ -17,7 +17,7 @@ from graphc_runtime.errors import StreamError
 
 
 def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
-    """A tensor for every input of one call, of its exact shape."""
+    """For every input of one call, a tensor of its exact shape."""
     tensors: dict[str, Tensor] = {}
     for name in kept_inputs(analysis):
         fact = analysis.facts[name]
@@ -48,7 +48,7 @@ def output_tensors(
     """The outputs of one call and their ports; outputs that count frames and final states are left out.
 
     Errors:
-        StreamError: an output that changes with the length, or that a stream cannot give.
+        StreamError: no output is left.
     """
     results: list[Tensor] = []
     ports: list[StreamOutput] = []
@@ -86,20 +86,20 @@ def constant_output(port: Tensor) -> TimeConstant | None:
 
 
 def counts_frames(known: TimeConstant, analysis: Analysis) -> bool:
-    """At a single length an integer may be a count; then an integer output of one value is one."""
+    """Whether an output is taken for a count: at a single length, every integer output of one value is."""
     value = known.values[0]
     return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
 
 
 def renamed(builder: Builder, tensor: Tensor, name: str, dtype: np.dtype[np.generic], shape: list[int]) -> Variable:
-    """The tensor under its output's name."""
+    """A copy of the tensor (an Identity) for the output ``name``."""
     output = Variable(f"{name}/output", dtype, shape)
     builder.nodes.append(Node("Identity", f"{name}/output", inputs=[tensor], outputs=[output]))
     return output
 
 
 def name_outputs(graph: Graph, ports: list[StreamOutput]) -> None:
-    """Gives the outputs the offline model's names, which inner tensors may have held until now."""
+    """Gives the outputs their names in the offline model, and renames inner tensors that hold these names."""
     wanted = {t.name: t.name.removesuffix("/output") for t in graph.outputs if t.name.endswith("/output")}
     taken = set(wanted.values())
     seen: set[int] = set()
@@ -113,7 +113,7 @@ def name_outputs(graph: Graph, ports: list[StreamOutput]) -> None:
 
 
 def given_states(analysis: Analysis) -> list[StatePort]:
-    """The ports that already were states."""
+    """The states that are already ports in the offline model."""
     found: list[StatePort] = []
     for name, role in analysis.offline.roles.items():
         if isinstance(role, StateRole):

@@ -1,1 +1,1 @@
-"""Many variants of one spec, tried and compared."""
+"""Tries many variants of one spec, and compares them."""

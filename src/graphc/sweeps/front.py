@@ -9,14 +9,14 @@ from graphc.sweeps.trial import Result
 
 
 def costs_of(result: Result, sweep: SweepSpec) -> tuple[float, ...]:
-    """The wanted numbers, signed so that less is better; infinite if a result has none."""
+    """The numbers to compare, signed so that less is better. Infinite if the result lacks one."""
     less = [result.metrics.get(name, float("inf")) for name in sweep.minimise]
     more = [-result.metrics.get(name, float("-inf")) for name in sweep.maximise]
     return (*less, *more)
 
 
 def front_of(results: Sequence[Result], sweep: SweepSpec) -> list[Result]:
-    """The Pareto front: the good results that no other beats in every wanted number, sorted by the first number."""
+    """The Pareto front: the good results that no other result beats in every number, sorted by the first number."""
     good = [(costs_of(r, sweep), r) for r in results if r.good]
 
     def is_beaten(costs: tuple[float, ...]) -> bool:
@@ -27,5 +27,5 @@ def front_of(results: Sequence[Result], sweep: SweepSpec) -> list[Result]:
 
 
 def best_of(front: Sequence[Result], sweep: SweepSpec) -> Result | None:
-    """The result of a front that is best in the number that the sweep names first."""
+    """The result of a front that is best in the first number that the sweep names."""
     return min(front, key=lambda r: costs_of(r, sweep), default=None)

@@ -1,4 +1,4 @@
-"""Chooses the variants to try, with an Optuna study that is kept so that a stopped sweep resumes."""
+"""Chooses the variants to try, with an Optuna study that is saved, so that a stopped sweep can resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Study:
     """Says what to try next, and records the results.
 
     Args:
-        content: a hash of all that the trials depend on beside their values.
+        content: a hash of everything that the trials depend on besides their values.
 
     Errors:
         SpecError: Optuna is not installed, or its storage cannot be used.
@@ -49,7 +49,7 @@ class Study:
         self.take_up()
 
     def take_up(self) -> None:
-        """Queues the grid, and again the trials that ran when an earlier sweep was stopped."""
+        """Queues the grid on the first start, and the trials that were running when an earlier sweep was stopped."""
         first = not self.study.trials
         for trial in self.study.get_trials(states=[self.states.RUNNING]):
             self.study.enqueue_trial(trial.params)
@@ -60,7 +60,7 @@ class Study:
 
     @property
     def left(self) -> int:
-        """How many variants have not been tried."""
+        """The number of variants that have not been tried."""
         return max(self.total - self.tried, 0)
 
     @property
@@ -68,7 +68,7 @@ class Study:
         return len(self.finished())
 
     def drop(self, number: int) -> None:
-        """Does not count a trial."""
+        """Ends a trial that is not to be counted."""
         self.study.tell(number, state=self.states.FAIL)
         self.study.set_user_attr(f"{DROPPED}{number}", True)
 
@@ -77,14 +77,14 @@ class Study:
         return [self.values_of(trials[0]) for trials in self.by_values().values()]
 
     def again(self, changes: dict[str, Any]) -> None:
-        """Queues values again whose results are lost."""
+        """Queues values again if their results are lost."""
         trials = self.by_values()[json.dumps(changes, sort_keys=True)]
         for trial in trials:
             self.study.set_user_attr(f"{DROPPED}{trial.number}", True)
         self.study.enqueue_trial(trials[0].params)
 
     def by_values(self) -> dict[str, list[Any]]:
-        """The trials that are done and counted, those of the same values together."""
+        """The trials that are done and counted, grouped by their values."""
         dropped = {int(n.removeprefix(DROPPED)) for n in self.study.user_attrs if n.startswith(DROPPED)}
         found: dict[str, list[Any]] = {}
         for trial in self.study.get_trials(deepcopy=False):
@@ -113,7 +113,8 @@ class Study:
 
 
 def optuna_for(file: SweepFile) -> Any:
-    """
+    """Imports Optuna.
+
     Errors:
         SpecError: Optuna is not installed.
     """
@@ -140,15 +141,16 @@ def sampler_of(file: SweepFile, optuna: Any, tried: int) -> Any:
 
 
 def name_of(file: SweepFile, content: str) -> str:
-    """A name that is unique to a space, search, goal and model, which Optuna would otherwise mix up."""
+    """A name that is unique for a space, search, goals and model, so that Optuna does not mix studies up."""
     told = file.sweep.model_dump_json(include={"vary", "minimise", "maximise", "search"}) + content
     return f"{file.source.path.stem}-{sha256(told.encode()).hexdigest()[:12]}"
 
 
 def grid_size(file: SweepFile) -> int:
-    """
+    """The number of points of the grid.
+
     Errors:
-        SpecError: too many for a grid.
+        SpecError: the grid has too many points.
     """
     size = math.prod(len(labels_of(values)) for values in file.sweep.vary.values())
     if size > LARGEST_GRID:
@@ -159,13 +161,13 @@ def grid_size(file: SweepFile) -> int:
 
 
 def labels_of(values: list[Any] | RangeSpec) -> list[str]:
-    """A list's values as the texts that Optuna keeps, without duplicates."""
+    """A list's values as the texts that Optuna stores, without duplicates."""
     told = [json.dumps(value, sort_keys=True) for value in values] if isinstance(values, list) else []
     return list(dict.fromkeys(told))
 
 
 def chosen(trial: Any, place: str, values: list[Any] | RangeSpec) -> Any:
-    """The value that a trial has at a place."""
+    """The value that a trial gets at a place."""
     if isinstance(values, list):
         return json.loads(trial.suggest_categorical(place, labels_of(values)))
     if values.whole:

@@ -1,4 +1,4 @@
-"""A sweep from its file to the table, the page and the best spec."""
+"""Runs a sweep: from its file to the record, the page and the best spec."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Sweep:
     """The result of a sweep.
 
     Args:
-        results: of all trials, in the order in which they were done.
-        front: those that no other beats in every wanted number.
-        best: the one within the budget that is best in the first number; None if none is.
+        results: the results of all trials, in the order in which they ended.
+        front: the results that no other result beats in every number.
+        best: the result within the budget that is best in the first number; None if none is within the budget.
     """
 
     results: list[Result]
@@ -44,10 +44,10 @@ class Sweep:
 
 
 def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress: Progress) -> Sweep:
-    """Tries all variants that earlier runs have not, and writes the results after each.
+    """Tries all variants that earlier runs have not tried, and writes the results after each.
 
     Errors:
-        SpecError: Optuna is missing, or the sweep asks for what cannot be.
+        SpecError: Optuna is missing, or the sweep does not fit its spec.
         ValidationError: no variant could be compiled.
     """
     folder = file.output_folder
@@ -97,7 +97,7 @@ def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress
 
 
 class TrialMaker:
-    """Turns values into trials, whose keys depend on all that a compilation depends on."""
+    """Turns values into trials. A trial's key depends on everything that its compilation depends on."""
 
     def __init__(self, file: SweepFile, allowed: Sequence[Path]):
         self.file, self.allowed = file, tuple(p.resolve() for p in allowed)
@@ -106,10 +106,11 @@ class TrialMaker:
         self.content = json.dumps({k: v for k, v in content.items() if k != "spec"}, sort_keys=True)
 
     def trial(self, changes: dict[str, Any]) -> Trial:
-        """
+        """The trial for some values by place.
+
         Errors:
-            ValueError: values that do not go together.
-            SpecError: options of a pass that do not fit.
+            ValueError: the spec does not accept the values together.
+            SpecError: options of a pass do not fit.
         """
         trials = self.file.output_folder / TRIALS
         data = changed(self.file.base, changes)
@@ -151,7 +152,7 @@ def write_record(file: SweepFile, results: list[Result]) -> None:
 
 
 def write_best(file: SweepFile, best: Result, registry: Registry) -> None:
-    """Writes the best variant as a spec, with its numbers in front."""
+    """Writes the best variant as a spec, with its numbers in a comment at the top."""
     text = variant_text(file.base, changed(file.base, best.changes), file.output_folder, "best.onnx", registry)
     values = ", ".join(f"{place}: {json.dumps(value)}" for place, value in best.changes.items())
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in best.metrics.items())

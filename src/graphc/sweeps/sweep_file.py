@@ -1,4 +1,4 @@
-"""A sweep as a file, and the spec that it varies."""
+"""Reads a sweep from a file, and the spec that it varies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphc.sweeps.variant import changed
 
 
 class SweepFile(Located):
-    """A sweep and where it stands."""
+    """A sweep and its file."""
 
     def __init__(self, sweep: SweepSpec, source: YamlFile, base: SpecFile):
         super().__init__(source)
@@ -28,7 +28,7 @@ def load_sweep(path: str | Path) -> SweepFile:
     """Reads and checks a sweep, its spec, and that every place that it varies exists.
 
     Errors:
-        SpecError: with file, line, column and the key's path, of the sweep or of its spec.
+        SpecError: has file, line, column and the key's path, in the sweep or in its spec.
     """
     source = read_yaml(Path(path))
     try:

@@ -1,4 +1,4 @@
-"""A sweep as one HTML page."""
+"""Shows a sweep as one HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TICKS = 4
 
 
 def sweep_html(file: SweepFile, results: Sequence[Result], front: Sequence[Result], best: Result | None) -> str:
-    """The page: the front as plots of each two wanted numbers, and all trials as a table."""
+    """The page: a plot of each pair of numbers, and all trials as a table."""
     sweep = file.sweep
     wanted = [*sweep.minimise, *sweep.maximise]
     done = [r for r in results if r.state == "done"]
@@ -41,7 +41,7 @@ def sweep_html(file: SweepFile, results: Sequence[Result], front: Sequence[Resul
 
 
 def scatter(results: Sequence[Result], front: set[str], best: str, across: str, up: str) -> Markup:
-    """A plot of two numbers of every trial; those on the front are filled, and joined by a line."""
+    """A plot of two numbers of every trial. Points on the front have their own style, and the best trial too."""
     points = [(r.metrics[across], r.metrics[up], r) for r in results if across in r.metrics and up in r.metrics]
     xs, ys = axis([x for x, _, _ in points]), axis([y for _, y, _ in points])
 
@@ -69,7 +69,7 @@ def scatter(results: Sequence[Result], front: set[str], best: str, across: str, 
 
 
 def axis(values: Sequence[float]) -> list[float]:
-    """Evenly spaced round numbers that span the values."""
+    """Evenly spaced round numbers that cover the values."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
         around = abs(low) * 0.1 or 0.1

@@ -1,4 +1,4 @@
-"""One trial: a variant of the spec, compiled in a process of its own, and its result."""
+"""One trial: a variant of the spec, compiled in a separate process, and its result."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Trial:
 
     Args:
         changes: values by their place in the spec.
-        text: the spec, as it stands in the trial's folder.
-        key: names the folder; another model, spec or version of graphc gives another key.
+        text: the text of the spec in the trial's folder.
+        key: the name of the folder. Another model, spec or version of graphc gives another key.
         allowed: folders whose passes may run.
     """
 
@@ -40,10 +40,10 @@ class Result:
     """The result of a trial.
 
     Args:
-        state: refused: graphc cannot compile the variant; failed: the numbers do not hold, or the process ended.
-        metrics: by name, of a trial that is done.
-        missed: the lines of the budget that it misses.
-        seconds: that it took, with its checks.
+        state: "refused" if graphc cannot compile the variant; "failed" if the numbers do not hold or the process ended.
+        metrics: the figures by name, if the trial is done.
+        missed: a line for each limit of the budget that it misses.
+        seconds: the time that the trial took, with its checks.
     """
 
     key: str
@@ -56,20 +56,21 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether it is done and within the budget."""
+        """Whether the trial is done and within the budget."""
         return self.state == "done" and not self.missed
 
 
 def trial_key(text: str, content: str) -> str:
-    """
+    """The key of a trial.
+
     Args:
-        content: of all that the trial depends on beside its spec.
+        content: a hash of everything that the trial depends on besides its spec.
     """
     return sha256("\n".join([str(FORMAT), content, text]).encode()).hexdigest()[:16]
 
 
 def known_result(trial: Trial) -> Result | None:
-    """The result of a trial that ran before; None if there is none, or a damaged one."""
+    """The result of a trial that ran before. None if there is none or it is damaged."""
     try:
         held = json.loads((trial.folder / RESULT).read_text())
         if held.pop("format") != FORMAT or held["key"] != trial.key:
@@ -82,7 +83,7 @@ def known_result(trial: Trial) -> Result | None:
 
 
 def run_trial(trial: Trial) -> Result:
-    """The result of a trial, from its file if it ran before, else from a process that dies with this one."""
+    """The result of a trial: from its file if it ran before, else from a child process that ends with this one."""
     known = known_result(trial)
     if known is not None:
         return known

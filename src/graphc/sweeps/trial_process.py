@@ -1,4 +1,4 @@
-"""The process of one trial: reads the trial from standard input, compiles the spec and leaves a result beside it."""
+"""The process of one trial: reads the trial from standard input, compiles the spec, and writes a result beside it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def main() -> None:
 
 
 def measured(spec_file: SpecFile, options: Options) -> tuple[dict[str, float], list[str]]:
-    """The numbers of a variant, and the lines of the budget that it misses, which is not an error here.
+    """The figures of a variant, and a line for each limit of the budget that it misses (which is not an error here).
 
     Errors:
-        GraphcError: it cannot be compiled, or its numbers do not hold.
+        GraphcError: the variant cannot be compiled, or its numbers do not hold.
     """
     budget = spec_file.spec.budget
     free = SpecFile(spec_file.spec.model_copy(update={"budget": BudgetSpec()}), spec_file.source)

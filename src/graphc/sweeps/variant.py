@@ -1,4 +1,4 @@
-"""A spec with some of its values changed, as a spec of its own in another folder."""
+"""Changes values of a spec, and writes the result as a spec for another folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a spec, with some values changed.
 
     Args:
-        changes: values by their place, as ``stream.chunk`` or ``passes.quantize.mode``; None leaves a pass, a target or
-            a key out.
+        changes: values by their place, such as ``stream.chunk`` or ``passes.quantize.mode``. None leaves out a pass, a
+            target or a key.
 
     Errors:
-        ValueError: a place that does not exist, or a value that does not fit it.
+        ValueError: a place does not exist, or a value does not fit it.
     """
     data: dict[str, Any] = copy.deepcopy(base.source.data)
     for place, value in sorted(changes.items(), key=lambda change: change[0].count(".")):
@@ -45,10 +45,10 @@ def changed(base: SpecFile, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Sets one value. Missing keys on the way are created; missing passes are not.
+    """Sets one value. Missing keys on the path are created, missing passes are not.
 
     Errors:
-        ValueError: the place is not there.
+        ValueError: the place does not exist.
     """
     first, *rest = keys
     if first in LISTS and rest:
@@ -65,10 +65,10 @@ def put(data: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def put_in_list(entries: list[Any], kind: str, keys: list[str], value: Any) -> None:
-    """Sets the options of a pass or a target, or one of them; None leaves it out.
+    """Sets all options of a pass or a target, or one option. None leaves it out.
 
     Errors:
-        ValueError: an option of a pass that the spec does not have.
+        ValueError: the spec does not have the pass or the target of an option.
     """
     name, *rest = keys
     index = next((i for i, entry in enumerate(entries) if as_pass(entry)["name"] == name), None)  # type: ignore[index]
@@ -92,14 +92,14 @@ def put_in_list(entries: list[Any], kind: str, keys: list[str], value: Any) -> N
 
 
 def variant_text(base: SpecFile, data: Mapping[str, Any], folder: Path, output: str, registry: Registry) -> str:
-    """The YAML of a variant that stands in another folder: paths are relative to that.
+    """The YAML of a variant for another folder, with paths relative to that folder.
 
     Args:
-        data: what the spec says, as ``changed`` gives it.
+        data: the data of the spec, as ``changed`` returns it.
         output: the name of the model file.
 
     Errors:
-        SpecError: passes or options that do not fit.
+        SpecError: passes or options do not fit.
     """
     moved = copy.deepcopy(dict(data))
     spec = SpecFile(Spec.model_validate(data), base.source)

@@ -1,4 +1,4 @@
-"""Work with a time limit, which ends with what it knows by then."""
+"""Work with a time limit, which ends with the results that it has by then."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ AGAIN_S = 0.5
 
 
 class TimeOverError(BaseException):
-    """A time limit was reached. No ``except Exception`` on the way stops it."""
+    """A time limit was reached. ``except Exception`` does not catch it."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raises TimeOverError in the main thread once the body has run so long; other threads have no limit.
+    """Raises TimeOverError in the main thread when the body has run for ``seconds``. Other threads have no limit.
 
-    It is raised again and again until the body ends, as native code may swallow it. A timer that was set before, such
-    as that of ``--max-minutes``, goes on.
+    It is raised again and again until the body ends, because native code may swallow it. A timer that was set before,
+    such as that of ``--max-minutes``, still counts.
 
     Errors:
         TimeOverError: the time is over.
@@ -56,7 +56,7 @@ def time_over(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class Clock:
-    """The time limit of a command, of which its parts take what is left."""
+    """The time limit of a command. Each part may use what the parts before it left."""
 
     def __init__(self, seconds: float):
         self.ends = time.monotonic() + seconds
@@ -66,5 +66,5 @@ class Clock:
         return self.ends - time.monotonic()
 
     def least(self, seconds: float) -> float:
-        """The seconds left, or at least a minimum for a part that cannot be left out."""
+        """The seconds left, but at least a minimum, for a part that cannot be left out."""
         return max(self.left, seconds)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def one_line(text: str) -> str:
-    """The text with everything that is not printable as an escape: ``\\n``, ``\\x1b``, ``\\u202e``, ``\\udcff``."""
+    """The text with all characters that are not printable escaped: ``\\n``, ``\\x1b``, ``\\u202e``, ``\\udcff``."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""Finds files, and writes files whole or not at all."""
+"""Finds files, and writes a set of files completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOVER = "import json, os, sys\nfor old, new in json.load(sys.stdin): os.replace(
 
 @dataclass(frozen=True)
 class Pieces:
-    """The content of a file that memory need not hold: its parts, one after the other."""
+    """The content of a file as parts in order, which need not be in memory together."""
 
     parts: tuple[Buffer, ...]
 
@@ -40,7 +40,7 @@ def parts_of(content: Content) -> tuple[Buffer, ...]:
 
 
 def read(content: Content) -> bytes:
-    """All of a content, in memory."""
+    """The whole content, in memory."""
     return b"".join(parts_of(content))
 
 
@@ -53,19 +53,19 @@ def digest(content: Content) -> str:
 
 
 def files_in(path: Path) -> list[Path]:
-    """The regular files of a folder and all folders in it, in order; for a file, that file alone."""
+    """The regular files in a folder and in its subfolders, sorted. For a file, only that file."""
     return sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
 
 
 @interruptions_raised()
 def write_all(files: Mapping[Path, Content]) -> None:
-    """Writes every file beside its place first, and only then puts all of them there, in the order given.
+    """Writes every file beside its place first, and only then moves all of them there, in the order given.
 
-    Other writers into the same folders wait meanwhile. A process that is killed leaves the old files or the new ones,
-    never some of each: another one moves them, which signals to this one or to its group do not reach.
+    Meanwhile, other writers into the same folders wait. If this process is killed, all files are old or all are new:
+    a separate process moves the files, and signals to this process or its group do not reach it.
 
     Errors:
-        OutputError: a folder or file that cannot be written, a full disk; nothing is changed then.
+        OutputError: a folder or file cannot be written, or the disk is full. Nothing has changed then.
     """
     waiting: dict[Path, Path] = {}
     absent = [p for path in files for p in path.parents if not p.exists()]
@@ -103,7 +103,7 @@ def write_all(files: Mapping[Path, Content]) -> None:
 
 @contextmanager
 def locked(folders: Iterable[Path]) -> Iterator[list[int]]:
-    """Holds folders for one writer; gives their descriptors. Where a file system has no locks, all may write."""
+    """Locks folders for one writer, and gives their descriptors. If a file system has no locks, all may write."""
     held: list[int] = []
     try:
         for folder in sorted(folders):
@@ -119,17 +119,17 @@ def locked(folders: Iterable[Path]) -> Iterator[list[int]]:
 
 
 def remove_left_over(files: Iterable[Path]) -> None:
-    """Removes what a writer of these files left that was killed; it held the lock, so that none writes it now."""
+    """Removes temporary files of these files from a killed writer. The caller holds the lock, so none is in use."""
     for path in files:
         for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
             left.unlink(missing_ok=True)
 
 
 def move(moves: Mapping[Path, Path], locks: list[int]) -> None:
-    """Renames files, one after the other, in a process of its own that keeps the locks until all are done.
+    """Renames files one by one in a separate process, which keeps the locks until all are done.
 
     Errors:
-        OSError: a file could not be put in its place.
+        OSError: a file could not be renamed.
     """
     pairs = json.dumps([(str(old.absolute()), str(new.absolute())) for old, new in moves.items()])
     with uninterrupted():

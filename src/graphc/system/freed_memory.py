@@ -1,4 +1,4 @@
-"""Returns freed memory to the system. Where the C library is not glibc, nothing happens."""
+"""Returns freed memory to the system. It does nothing if the C library is not glibc."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ RETURNED_FROM = 2**20
 
 @cache
 def return_freed_memory() -> None:
-    """From now on what is freed of a megabyte or more goes back to the system at once (mallopt(3)).
+    """From now on, freed blocks of a megabyte or more go back to the system at once (mallopt(3)).
 
-    glibc raises that limit as large blocks are freed, and would keep gigabytes of weights that nothing holds any more.
+    Otherwise glibc raises this limit as large blocks are freed, and keeps gigabytes of weights that are no longer used.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -22,7 +22,7 @@ def return_freed_memory() -> None:
 
 
 def trim_freed_memory() -> None:
-    """Returns smaller blocks too (malloc_trim(3)), which glibc keeps, and what only circles of references hold."""
+    """Collects cycles of garbage, and returns the smaller freed blocks that glibc keeps (malloc_trim(3))."""
     gc.collect()
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:

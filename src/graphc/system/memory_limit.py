@@ -1,4 +1,4 @@
-"""Keeps a process within the memory that the machine has free."""
+"""Keeps a process within the free memory of the machine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MEMORY, OWN_SIZE = Path("/proc/meminfo"), Path("/proc/self/statm")
 
 
 def stay_in_free_memory(processes: int) -> None:
-    """Limits this process to its part of the free memory, which so many processes share.
+    """Limits this process to its share of the free memory, which ``processes`` processes share.
 
-    An allocation beyond it fails, where the machine would otherwise end some process. Where the system does not tell
-    how much is free (proc(5)), nothing is limited.
+    An allocation beyond it fails; without a limit, the machine would kill some process. If the system does not say how
+    much is free (proc(5)), nothing is limited.
     """
     if not MEMORY.is_file():
         return

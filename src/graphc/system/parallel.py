@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The result of the work for each item, in their order. It may share what it only reads.
+    """The results of the work for each item, in order. The work may share data that it only reads.
 
-    onnxruntime runs without Python's lock, and each of its sessions computes on one thread: results are what they are
-    one by one.
+    onnxruntime runs without Python's lock, and each of its sessions computes on one thread, so the results are the same
+    as one by one.
 
     Errors:
-        the first that an item met; what has not begun then is left.
+        the first error of an item. Work that has not begun by then is skipped.
     """
     told = list(items)
     workers = min(len(told), len(os.sched_getaffinity(0)))

@@ -1,4 +1,4 @@
-"""Temporary files that go with the process that made them, even if it is killed."""
+"""Temporary files that are removed when the process that made them has ended, even if it was killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PREFIX = "graphc-weights-"
 
 
 def new_scratch() -> Path:
-    """An empty file for this process; files of dead processes are removed.
+    """An empty temporary file for this process. It also removes the files of processes that have ended.
 
     Errors:
         OSError: the folder for temporary files cannot be written to.
@@ -22,13 +22,13 @@ def new_scratch() -> Path:
 
 
 def remove_scratch_of(process: int) -> None:
-    """Removes the files of a process that has ended."""
+    """Removes the temporary files of a process that has ended."""
     for left in left_in_folders(f"{PREFIX}{process}-*"):
         left.unlink(missing_ok=True)
 
 
 def remove_left_behind() -> None:
-    """Removes the files of this user's processes that have ended."""
+    """Removes the temporary files of this user's processes that have ended."""
     for left in left_in_folders(f"{PREFIX}*-*"):
         number = left.name.removeprefix(PREFIX).split("-")[0]
         if number.isdecimal() and left.stat().st_uid == os.getuid() and not runs(int(number)):
@@ -36,13 +36,13 @@ def remove_left_behind() -> None:
 
 
 def left_in_folders(pattern: str) -> list[Path]:
-    """Files where Python puts temporary ones; it is not asked, as it writes a file to answer."""
+    """Files in the folders for temporary files. tempfile.gettempdir() is avoided because it writes a probe file."""
     named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
     return [path for folder in dict.fromkeys([*named, "/tmp", "/var/tmp"]) for path in Path(folder).glob(pattern)]
 
 
 def runs(process: int) -> bool:
-    """Whether a process of this number runs."""
+    """Whether a process with this number is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,9 +1,9 @@
-"""How an interruption ends a command, and when it comes too late.
+"""How an interruption ends a command, and when it is too late for one.
 
-The process that the user started passes SIGINT on to the command, its child, as INTERRUPT, and the child hears no
-SIGINT: so that it is interrupted once, however many processes of its group a terminal reaches. INTERRUPT ends it on the
-spot, in native code too. KeyboardInterrupt, which libraries swallow or turn into errors of their own, is raised only
-where something is held that must be put away.
+The process that the user started passes SIGINT on to its child, the command, as INTERRUPT. The child ignores SIGINT, so
+it is interrupted only once, even if a terminal reaches several processes of its group. INTERRUPT ends the child at
+once, even in native code. KeyboardInterrupt, which libraries swallow or turn into other errors, is raised only while
+the command holds something that it must clean up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INTERRUPTIONS = (signal.SIGINT, INTERRUPT)
 
 
 def hear_the_parent_only() -> None:
-    """From now on INTERRUPT ends this process, and SIGINT does not."""
+    """From now on, INTERRUPT ends this process and SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(INTERRUPT, signal.SIG_DFL)
 
@@ -35,21 +35,21 @@ def ignore_interruptions() -> None:
 
 @contextmanager
 def interruptions_raised() -> Iterator[None]:
-    """INTERRUPT raises KeyboardInterrupt, as SIGINT does where nothing else is told."""
+    """Inside the body, INTERRUPT raises KeyboardInterrupt, as SIGINT does by default."""
     with handled({INTERRUPT: signal.default_int_handler}):
         yield
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ignores interruptions in the body."""
+    """Ignores interruptions inside the body."""
     with handled(dict.fromkeys(INTERRUPTIONS, signal.SIG_IGN)):
         yield
 
 
 @contextmanager
 def handled(by: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> Iterator[None]:
-    """Handlers of signals for a while; only the main thread may set any."""
+    """Sets signal handlers inside the body. Outside the main thread, which alone may set any, it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -66,6 +66,6 @@ def say_interrupted() -> None:
 
 
 def say(message: str) -> None:
-    """One line on stderr, in the place of a progress bar where one may stand there."""
+    """Prints a line on stderr, over a progress bar if there may be one."""
     with suppress(OSError):
         os.write(2, f"{PROGRESS_ENDED if os.isatty(2) else ''}graphc: {message}\n".encode())

@@ -1,1 +1,1 @@
-"""The runtimes that models are made for, one a file: its ops beyond ONNX, and what is faster on it. Imports errors."""
+"""The runtimes that models are made for, one in each file: ops beyond ONNX's, and what is faster. Imports errors."""

@@ -1,6 +1,6 @@
 """onnxruntime with its own ops.
 
-The ops are those of its ContribOperators.md that the passes write; the gains were measured on its CPU provider
+The ops are those in its ContribOperators.md that the passes write. The gains were measured on its CPU provider
 (benchmarks/fusion.py, docs/fusion.md).
 """
 

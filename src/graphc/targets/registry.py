@@ -1,4 +1,4 @@
-"""Finds targets: every module of this folder that names one."""
+"""Finds targets: every module of this folder that defines ``TARGET``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from graphc.targets.target import Target
 
 @cache
 def all_targets() -> dict[str, Target]:
-    """Targets by name, in the order of their names."""
+    """All targets by name, sorted."""
     modules = [importlib.import_module(f"{folder.__name__}.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
     found: list[Target] = [m.TARGET for m in modules if hasattr(m, "TARGET")]
     return {t.name: t for t in sorted(found, key=lambda t: t.name)}
 
 
 def target_named(name: str) -> Target:
-    """The target of a name.
+    """The target with a name.
 
     Errors:
         SpecError: there is none.
@@ -32,10 +32,10 @@ def target_named(name: str) -> Target:
 
 
 def target_with(*ops: str) -> Target | None:
-    """The first target that runs some ops beside ONNX's own."""
+    """The first target that runs some ops besides ONNX's own. None if there is none."""
     return next((t for t in all_targets().values() if t.has(*ops)), None)
 
 
 def richer_than(target: Target) -> Target | None:
-    """The first target with all the ops of another, and more."""
+    """The first target with all the ops of another target, and more. None if there is none."""
     return next((t for t in all_targets().values() if t.ops > target.ops), None)

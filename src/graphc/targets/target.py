@@ -1,4 +1,4 @@
-"""The interface of a runtime to the passes. Each module of this folder that names one as ``TARGET`` adds it."""
+"""What passes know about a runtime. A module of this folder that defines ``TARGET`` adds a runtime."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Gains:
-    """What is faster on a runtime, by measurement (docs/fusion.md).
+    """What measurements showed to be faster on a runtime (docs/fusion.md).
 
     Args:
-        biased_product: what a product with a bias gains by becoming a Gemm, beside a Transpose that is saved (1.0).
-        conv_over_two_axes: a convolution over one axis is faster as one over two.
-        gathered_conv: a small convolution over time is faster as a product of gathered frames.
-        transposed_product: a Transpose of the last two axes costs nothing in front of a MatMul.
+        biased_product: the gain if a product with a bias becomes a Gemm; a saved Transpose counts as 1.0.
+        conv_over_two_axes: whether a convolution over one axis is faster as one over two.
+        gathered_conv: whether a small convolution over time is faster as a product of gathered frames.
+        transposed_product: whether a Transpose of the last two axes costs nothing before a MatMul.
     """
 
     biased_product: float = 1.0
@@ -27,9 +27,9 @@ class Target:
     """A runtime.
 
     Args:
-        name: the spec's word for it.
-        summary: what it is, in a line.
-        ops: what it runs beside ONNX's own ops, as ``domain::Op``.
+        name: its name in a spec.
+        summary: one line on what it is.
+        ops: the ops that it runs besides ONNX's own, as ``domain::Op``.
         gains: what is faster on it.
     """
 
@@ -39,5 +39,5 @@ class Target:
     gains: Gains = field(default_factory=Gains)
 
     def has(self, *ops: str) -> bool:
-        """Whether it runs all of some ops, each ``domain::Op``."""
+        """Whether the runtime runs all of some ops, each given as ``domain::Op``."""
         return all(op in self.ops for op in ops)

@@ -1,1 +1,1 @@
-"""Compiled models in experiment trackers and model registries."""
+"""Publishes compiled models in experiment trackers and model registries."""

@@ -1,4 +1,4 @@
-"""A compiled model as MLflow serves it: this file goes with the model, beside graphc_runtime, and needs no graphc."""
+"""A compiled model as MLflow serves it. This file is stored with the model and graphc_runtime, and needs no graphc."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_STREAMS = 256
 
 
 class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Streams frames whose states stay with the model between calls of ``predict``.
+    """Runs the model on streams. It keeps the states of open streams between calls of ``predict``.
 
     Params of ``predict``:
-        stream: names the stream that the frames belong to; empty: they are a whole stream, and no state is kept.
-        end: these are its last frames; the tail comes with them.
+        stream: the name of the stream that the frames belong to. If empty, they are a whole stream; no state is kept.
+        end: whether these are the stream's last frames. The result then includes the tail.
     """
 
     def load_context(self, context: Any) -> None:
@@ -41,7 +41,7 @@ class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """The new outputs of a stream.
 
         Errors:
-            InputError: too many streams, or frames that do not fit.
+            InputError: too many streams are open, or frames do not fit.
         """
         if not name:
             return dict(StreamSession(self.compiled).run(frames))

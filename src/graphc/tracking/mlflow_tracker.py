@@ -1,4 +1,4 @@
-"""A run in MLflow, and a model in its registry that streams."""
+"""Logs a run in MLflow, and registers a model that streams."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SETTINGS = {
 
 
 def to_mlflow(record: RunRecord, experiment: str, registered: str | None, address: str | None) -> Published:
-    """Logs a run; its model is loaded by ``mlflow models`` and every ``mlflow.pyfunc``.
+    """Logs a run with a model that ``mlflow models`` and ``mlflow.pyfunc`` can load.
 
     Args:
         registered: the name in the registry; None registers nothing.
-        address: of the tracking server; None for what MLFLOW_TRACKING_URI says.
+        address: the address of the tracking server; None for the one in MLFLOW_TRACKING_URI.
 
     Errors:
-        TrackerError: MLflow is not installed, or its server does not take the run.
+        TrackerError: MLflow is not installed, or its server does not accept the run.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     try:
@@ -74,7 +74,7 @@ def log_record(mlflow: Any, record: RunRecord) -> None:
 
 
 def log_model(mlflow: Any, record: RunRecord, registered: str | None) -> str | None:
-    """The version in the registry, if it is registered there."""
+    """Logs the model. Returns its version in the registry; None if it is not registered."""
     with TemporaryDirectory() as folder:
         for path in record.served:
             copyfile(path, Path(folder) / path.name)
@@ -93,7 +93,7 @@ def log_model(mlflow: Any, record: RunRecord, registered: str | None) -> str | N
 
 
 def signature_of(record: RunRecord) -> Any:
-    """The signature: frames of any number in, new output frames out; params name the stream and its end."""
+    """The signature: any number of frames in, new output frames out. Params name the stream and its end."""
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema
 

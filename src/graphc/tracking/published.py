@@ -8,7 +8,7 @@ from graphc_runtime.errors import GraphcError
 
 
 class TrackerError(GraphcError):
-    """A tracker that is not installed, or that does not take the run."""
+    """A tracker is not installed, or does not accept the run."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Published:
     """Where a run is.
 
     Args:
-        run: its number in the tracker.
-        version: of the registered model, where one was asked for.
+        run: the id of the run in the tracker.
+        version: the version of the registered model; None if none was registered.
         where: the tracker's address or folder.
     """
 

@@ -1,4 +1,4 @@
-"""The record of a compiled model for trackers, the same for each of them."""
+"""The record of a compiled model for trackers. It is the same for all trackers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class RunRecord:
     """A compilation as a run.
 
     Args:
-        name: of the model.
+        name: the name of the model.
         params: how it was made: the spec, its passes and their options, hashes and versions.
         metrics: its figures, as finite numbers.
-        steps: numbers that each pass has, in the order of the passes.
-        lineage: hashes from the export to the files for devices, by name.
-        artifacts: files by the folder they belong to.
+        steps: for each pass in order, its name and its numbers.
+        lineage: hashes by name, from the exported model to the files for devices.
+        artifacts: files by the folder that they go to.
         served: the files that a client needs; the first is the model.
     """
 
@@ -49,10 +49,10 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
 
     Args:
         model: the compiled model, or a file beside it.
-        files: more that belongs to it, such as the script that exported the model.
+        files: more files that belong to the model, such as the script that exported it.
 
     Errors:
-        ModelError: not an output, one that was changed since, one that does not stream, or a missing file.
+        ModelError: not an output, changed since the compilation, not streaming, or a file is missing.
     """
     found = verify_output(model)
     if found["broken"]:
@@ -86,7 +86,7 @@ def run_record(model: Path, files: Sequence[Path] = ()) -> RunRecord:
 
 
 def params_of(report: Mapping[str, Any]) -> dict[str, str]:
-    """How the model was made, as texts by dotted names."""
+    """How the model was made, as texts under dotted names."""
     stream = report["stream"] or {}
     found: dict[str, Any] = {
         "spec": report["spec"],
@@ -116,7 +116,7 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of the model: its figures, and those after the last pass."""
+    """The numbers of the model: its figures, and those of the last pass, the drift and the targets."""
     last = report["passes"][-1] if report["passes"] else {}
     found: dict[str, Any] = {**figures_of(report), "nodes": last.get("nodes_after"), "max_abs": last.get("max_abs")}
     drift = report.get("drift")

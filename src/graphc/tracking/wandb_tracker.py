@@ -1,4 +1,4 @@
-"""A run in Weights & Biases: of a server, or in a folder where WANDB_MODE is offline."""
+"""Logs a run in Weights & Biases: on a server, or in a folder if WANDB_MODE is offline."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from graphc.tracking.run_record import RunRecord
 
 
 def to_wandb(record: RunRecord, experiment: str, registered: str | None) -> Published:
-    """Logs a run, whose artifact holds the compiled files.
+    """Logs a run, with the compiled files in an artifact.
 
     Args:
-        experiment: the project.
-        registered: the artifact's name; None for the model's.
+        experiment: the name of the project.
+        registered: the name of the artifact; None for the model's name.
 
     Errors:
-        TrackerError: wandb is not installed, or does not take the run.
+        TrackerError: wandb is not installed, or does not accept the run.
     """
     try:
         import wandb

@@ -18,14 +18,14 @@ Scale = TypeVar("Scale", float, Array)
 
 @dataclass(frozen=True)
 class Difference:
-    """One output over one or more streams, against its reference.
+    """The difference of an output from its reference, over one or more streams.
 
     Args:
-        max_abs: largest |got - want|.
-        max_rel: that over the largest |want|.
-        snr_db: 10 * log10(sum want^2 / sum (got - want)^2); None where nothing differs.
+        max_abs: the largest |got - want|.
+        max_rel: the largest |got - want| divided by the largest |want|.
+        snr_db: 10 * log10(sum want^2 / sum (got - want)^2); None if nothing differs.
         frame: the first frame that is out of bounds, or else the worst one; None without a time axis.
-        holds: within the tolerance.
+        holds: whether the difference is within the tolerance.
         reason: why it does not hold.
     """
 
@@ -45,7 +45,7 @@ class Difference:
 def compare(
     output: str, want: Array, got: Array, axis: int | None, tolerance: ToleranceSpec, frames: int | None = None
 ) -> Difference:
-    """Compares an output over a whole stream of ``frames`` input frames. NaN or Inf on one side only never holds."""
+    """Compares an output over a stream of ``frames`` input frames. NaN or Inf on one side only never holds."""
     if want.shape != got.shape:
         reason = f"has the shape {list(got.shape)}, but offline {list(want.shape)}"
         return Difference(output, float("inf"), float("inf"), None, None, False, reason, frames)
@@ -96,14 +96,14 @@ def compare(
 
 
 def scale_of(want: Array, tolerance: ToleranceSpec) -> float:
-    """The magnitude that rtol is relative to: the largest finite one; without masks, unless rtol was asked for."""
+    """The magnitude that rtol is relative to: the largest finite one; by default without masks."""
     if tolerance is EXACT or tolerance is EXACT_IN_HALVES:
         return scale_beside_masks(want)
     return float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
 
 
 def allowed(tolerance: ToleranceSpec, scale: Scale) -> Scale:
-    """The allowed difference of an output from its reference; rtol and atol default to those of ``EXACT``."""
+    """The allowed difference of an output from its reference. rtol and atol default to those of ``EXACT``."""
     rtol, atol = (
         default if value is None else value
         for value, default in ((tolerance.rtol, EXACT.rtol), (tolerance.atol, EXACT.atol))
@@ -112,7 +112,7 @@ def allowed(tolerance: ToleranceSpec, scale: Scale) -> Scale:
 
 
 def fitting(tolerance: ToleranceSpec, source: onnx.ModelProto) -> ToleranceSpec:
-    """The tolerance of a model: unless one was asked for, a wider one if the model computes in half precision."""
+    """The tolerance for a model. The default is wider if the model computes in half precision."""
     return EXACT_IN_HALVES if tolerance is EXACT and computes_in_halves(source) else tolerance
 
 
@@ -124,7 +124,7 @@ def computes_in_halves(model: onnx.ModelProto) -> bool:
 
 
 def widened(value: Array) -> Array:
-    """As float64; a complex value as its two parts on an axis behind the others."""
+    """The value as float64. A complex value becomes its two parts on an added last axis."""
     return value.astype(np.float64) if value.dtype.kind != "c" else np.stack([value.real, value.imag], -1)
 
 
@@ -136,7 +136,7 @@ def first_frame(mask: Array, axis: int | None) -> int | None:
 
 
 def worst_of(differences: list[Difference]) -> list[Difference]:
-    """For each output the first difference that does not hold, or else the largest."""
+    """For each output, the largest difference among those that do not hold, or else among all."""
     found: dict[str, Difference] = {}
     for d in differences:
         other = found.get(d.output)

@@ -1,4 +1,4 @@
-"""Where two models diverge: the first inner tensor that both have and that differs."""
+"""Finds where two models diverge: the first inner tensor that both have and that differs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Stage = tuple[Model, onnx.ModelProto]
 
 
 def first_inner_difference(before: Stage, after: Stage, trial: ValidationStream) -> str | None:
-    """The name and maker of the first tensor, in the order of ``after``, whose values differ on a stream.
+    """The name of the first tensor (in the order of ``after``) whose values differ on a stream, and its node.
 
-    None where the models share no inner tensor that differs, or cannot be run with their inner tensors as outputs.
+    None if no shared inner tensor differs, or the models do not run with their inner tensors as outputs.
     """
     shared = [n for n in made_by(after[1]) if n in made_by(before[1])]
     try:

@@ -1,8 +1,8 @@
-"""Compiled models with one fault, which validation must catch.
+"""Compiled models with one fault each, which the validation must detect.
 
-Each mutant is a fault that streaming converters have really had: a cache that is a frame short, a mask that is
-shifted, inverted or not there, a table of positions that restarts, a tail that is not masked, a state that is never
-carried, two that are swapped, a first value that is not the model's, a delay or a length that is off by one.
+Streaming converters have really had faults like these: a cache that is a frame short, a mask that is shifted, inverted
+or missing, a table of positions that restarts, a tail that is not masked, a state that is never carried, two states
+that are swapped, a first value that is not the model's, a delay or a length that is off by one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Mutant:
     """One fault.
 
     Args:
-        fault: what kind it is.
-        place: the state, node or output that it is in.
-        parts: makes the model that has it.
+        fault: the kind of fault.
+        place: the state, node or output with the fault.
+        parts: makes the model with the fault.
     """
 
     fault: str
@@ -61,7 +61,7 @@ def mutants_of(parts: Parts) -> list[Mutant]:
 
 
 def states_not_carried(parts: Parts) -> Iterator[Mutant]:
-    """Each call begins with the first value."""
+    """For each state, a model in which each call begins with its first value."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
 
@@ -72,7 +72,7 @@ def states_not_carried(parts: Parts) -> Iterator[Mutant]:
 
 
 def states_swapped(parts: Parts) -> Iterator[Mutant]:
-    """Swaps each state with the next of the same shape and type."""
+    """Swaps each state with the next one of the same shape and type."""
     alike: dict[tuple[Any, ...], list[StateEntry]] = {}
     for state in parts.manifest.states:
         alike.setdefault((tuple(state.shape), state.dtype), []).append(state)
@@ -88,7 +88,7 @@ def states_swapped(parts: Parts) -> Iterator[Mutant]:
 
 
 def first_values_changed(parts: Parts) -> Iterator[Mutant]:
-    """First values that are zeros in place of others, or ones in place of zeros."""
+    """Replaces first values: those that are all zeros by ones, all others by zeros."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
         if not first.size:
@@ -134,7 +134,7 @@ def sliced(surgery: Surgery, name: str, axis: int, start: int, end: int) -> str:
 
 
 def axis_of_cache(proto: onnx.ModelProto, state: StateEntry) -> int | None:
-    """The axis on which a cache meets the new frames."""
+    """The axis along which a cache is concatenated with new frames. None if there is none."""
     if state.kind not in CACHES or not all(state.shape):
         return None
     names = {state.input}
@@ -150,7 +150,7 @@ def axis_of_cache(proto: onnx.ModelProto, state: StateEntry) -> int | None:
 
 
 def clocks_disturbed(parts: Parts) -> Iterator[Mutant]:
-    """Clocks that run late or early, and single readers of a clock for which every call is the first."""
+    """Clocks that run late or early, and readers of a clock for which every call is the first."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
         if state.kind != "clock" or first.dtype.kind not in "iu":
@@ -180,7 +180,7 @@ def place_of(node: onnx.NodeProto) -> str:
 
 
 def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
-    """A model that takes every chunk to be full."""
+    """Models that take every chunk to be full."""
     name, chunk = parts.manifest.valid_frames, parts.manifest.chunk
     if name is None or chunk is None:
         return
@@ -194,7 +194,7 @@ def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
 
 
 def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
-    """Comparisons of the clock: inverted, shifted by one either way, always true, never true."""
+    """Masks computed from clocks or counts: inverted, always true, never true, or shifted by one either way."""
     types = inferred_types(parts.proto)
     counted = counted_tensors(parts)
     for node in parts.proto.graph.node:
@@ -232,7 +232,7 @@ def masks_disturbed(parts: Parts) -> Iterator[Mutant]:
 
 
 def counted_tensors(parts: Parts) -> set[str]:
-    """Tensors of the outer graph that follow clocks and counts of valid frames, and nothing that was heard."""
+    """The tensors of the outer graph that depend on clocks and counts of valid frames, and on no data."""
     found = {s.input for s in parts.manifest.states if s.kind == "clock"}
     found |= {parts.manifest.valid_frames} - {None}  # type: ignore[arg-type]
     weights = {i.name for i in parts.proto.graph.initializer}
@@ -247,7 +247,7 @@ def counted_tensors(parts: Parts) -> set[str]:
 
 
 def manifests_off_by_one(parts: Parts) -> Iterator[Mutant]:
-    """Delays and lengths that are off by one for the client."""
+    """Delays and lengths in the manifest that are off by one."""
     for index, output in enumerate(parts.manifest.outputs):
         if output.axis is None:
             continue

@@ -1,4 +1,4 @@
-"""Whether the validation of a compiled model detects faults: each is injected, and the random streams are run."""
+"""Tells whether the validation detects faults: injects each one into a compiled model, and runs the random streams."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ROUNDING = 20.0
 class Judged:
     """The verdict of the validation on one fault.
 
-    ``caught``: an output differs. ``hidden``: one moves by far more than rounding, but the tolerance allows it.
-    ``harmless``: none moves, also on no other stream that was tried. ``missed``: one does on another stream.
+    ``caught``: an output differs. ``hidden``: an output moves by far more than rounding, but within the tolerance.
+    ``harmless``: no output moves, on these streams or on more. ``missed``: an output differs only on more streams.
     """
 
     mutant: Mutant
@@ -52,8 +52,8 @@ class Proof:
     """The validation of a compiled model.
 
     Args:
-        trials: its streams.
-        thorough: more of them, on which a fault that those do not detect is tried.
+        trials: the streams of the validation.
+        thorough: more streams, for faults that those do not detect.
     """
 
     parts: Parts
@@ -97,11 +97,11 @@ class Proof:
 
     @cached_property
     def own_error(self) -> float:
-        """The difference of the intact model from its reference, over the tolerance."""
+        """The difference of the intact model from its reference, divided by the tolerance."""
         return self.error(self.session(self.parts), [*self.trials, *self.thorough])
 
     def error(self, session: StreamSession, trials: Sequence[ValidationStream]) -> float:
-        """The difference of the outputs from the reference on some streams, over the tolerance."""
+        """The difference of the outputs from the reference on some streams, divided by the tolerance."""
         ratio = 0.0
         for trial, outputs in zip(trials, stream_all(session, [t.feeds for t in trials]), strict=True):
             for name, want in trial.want.items():
@@ -110,7 +110,7 @@ class Proof:
         return ratio
 
     def first_caught(self, session: StreamSession, trials: Sequence[ValidationStream]) -> Difference | None:
-        """The first difference that does not hold; streams are run one by one until there is one."""
+        """The first difference that does not hold. Streams run one by one until there is one."""
         together = session.manifest.streams is not None
         for batch in [list(trials)] if together else [[t] for t in trials]:
             got = stream_all(session, [t.feeds for t in batch])
@@ -133,13 +133,13 @@ def described(difference: Difference) -> str:
 
 
 def counts_of(judged: Sequence[Judged]) -> dict[str, int]:
-    """How many faults met each verdict."""
+    """The number of faults with each verdict."""
     counts = Counter(j.verdict for j in judged)
     return {verdict: counts[verdict] for verdict in ("caught", "hidden", "harmless", "missed")}
 
 
 def mutation_lines(judged: Sequence[Judged]) -> list[str]:
-    """The counts, and every fault that was not caught with the reason."""
+    """The counts, and a line for each fault that was not caught, with the reason."""
     counts = counts_of(judged)
     lines = [f"{len(judged)} faults: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
     if counts["hidden"]:

@@ -1,4 +1,4 @@
-"""A converted model on its own runtime: streams and silence, against the offline and the compiled ONNX model."""
+"""Compares a converted model on its own runtime with the offline model and the compiled ONNX model."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def compare_on_device(
 ) -> list[Difference]:
     """The difference of a converted model from the offline model, and the effect of its states in the ONNX model.
 
-    Outputs are compared in the frames that a client hands out. A stream that is silent at both ends comes last: its
-    reference is the compiled model.
+    Outputs are compared in the frames that a client returns. The last stream is silent at both ends, and its reference
+    is the compiled model.
 
     Args:
-        session: a client over the converted model; ``onnx``: one over the compiled model.
+        session: a client for the converted model.
+        onnx: a client for the compiled model.
 
     Errors:
-        ModelError: the runtime does not run it.
+        ModelError: the runtime does not run the model.
     """
     found: list[Difference] = []
     silent = with_silence(session, trials[0].feeds)
@@ -44,7 +45,7 @@ def compare_on_device(
 def handed_over(
     onnx: StreamSession, native: StreamSession, trial: ValidationStream, tolerance: ToleranceSpec
 ) -> list[Difference]:
-    """The outputs of the ONNX model that goes on from the target's states, at a few calls of a stream.
+    """The differences of the ONNX model's outputs when it continues with the target's states, from a few calls on.
 
     Two runtimes may differ in frames that do not exist, but a state must have the same effect on the outputs.
     """
@@ -69,7 +70,7 @@ def handed_over(
 def kept_of(
     entry: OutputEntry, calls: Sequence[RecordedCall], moment: int, rest: Sequence[Feeds], frames: int
 ) -> tuple[Array, Array]:
-    """The frames of an output behind a call that a client hands out: as recorded, and as another run gave them."""
+    """The frames of an output that a client returns after a call: as recorded, and as another run gave them."""
     axis = entry.axis or 0
     if entry.is_step:
         return (np.stack([c.results[entry.name] for c in calls[moment + 1 :]]), np.stack([r[entry.name] for r in rest]))
@@ -82,7 +83,7 @@ def kept_of(
 
 
 def with_silence(session: StreamSession, feeds: Feeds) -> Feeds:
-    """The streams with nothing but zeros in their first and their last third."""
+    """The streams with zeros in their first and last third."""
     quiet = {}
     for name, value in feeds.items():
         quiet[name] = value

@@ -1,4 +1,4 @@
-"""Runs random streams through the compiled model, chunk by chunk, and compares with the offline model."""
+"""Runs random streams through the compiled model, chunk by chunk, and compares them with the offline model."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Feeds = dict[str, Array]
 
 @dataclass(frozen=True)
 class ValidationStream:
-    """One stream and what the reference gives for it.
+    """One stream and the reference outputs for it.
 
     Args:
-        whole: the frames of the recording that it begins; None for a random stream.
+        whole: the frames of the recording that it is the start of; None for a random stream.
     """
 
     frames: int
@@ -41,7 +41,7 @@ class ValidationStream:
 
 
 def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:
-    """A client over a model in memory, which knows its manifest only; ``exact`` as a Session has it.
+    """A client for a model in memory. It knows only the model's manifest. ``exact`` is that of ``Session``.
 
     Errors:
         ModelError: onnxruntime does not take the model.
@@ -50,7 +50,7 @@ def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool =
 
 
 def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> Compiled:
-    """A streaming model, compiled in memory; ``proto`` where its graph has been written already.
+    """A streaming model as a compiled one, in memory. ``proto`` is its ONNX form, if that was written already.
 
     Errors:
         ModelError: onnxruntime does not take the model.
@@ -65,9 +65,9 @@ def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool 
 
 
 def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> dict[str, Array]:
-    """The outputs of a whole stream; outputs without time are stacked, one for each call.
+    """The outputs of a whole stream. Outputs without time are stacked, one for each call.
 
-    Where calls may differ, they have all sizes, or with ``smallest`` that of the smallest chunk.
+    If calls may have any size, they get various sizes, or with ``smallest`` all the size of the smallest chunk.
     """
     session.reset()
     statics = {n: v for n, v in feeds.items() if n in session.statics}
@@ -99,7 +99,7 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
 
 
 def call_sizes(session: StreamSession, total: int) -> list[int]:
-    """Smallest chunks of every call of a stream: one each, or where calls may differ of all sizes, some at once."""
+    """The sizes of a stream's calls, in smallest chunks: all 1, or various sizes if calls may have any size."""
     if not session.dynamic:
         return [1] * total
     if total % WHOLE_OF == 2:
@@ -115,7 +115,7 @@ def call_sizes(session: StreamSession, total: int) -> list[int]:
 
 
 def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: bool = False) -> list[dict[str, Array]]:
-    """What a compiled model gives for whole streams; ``smallest`` as in ``run_stream``."""
+    """The outputs of a compiled model for whole streams. ``smallest`` is that of ``run_stream``."""
     if session.manifest.streams is not None:
         return run_apart(session, sequences)
     return side_by_side(lambda feeds: run_stream(StreamSession(session.compiled), feeds, smallest), sequences)
@@ -137,28 +137,28 @@ def compare_all(
 
 
 def of_stream(outputs: Array, want: Array) -> Array:
-    """The last call's value, where the reference has one value for the whole stream; else all of them."""
+    """The last call's value if the reference has one value for the whole stream; else all values."""
     return outputs[-1] if len(outputs.shape) == len(want.shape) + 1 else outputs
 
 
 def compare_session(
     session: StreamSession, trials: list[ValidationStream], tolerance: ToleranceSpec
 ) -> list[Difference]:
-    """A compiled model on every trial against the reference."""
+    """The differences of a compiled model from the reference, on every trial."""
     got = stream_all(session, [t.feeds for t in trials])
     return compare_all(session, trials, got, [t.want for t in trials], tolerance)
 
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """One call of a stream: what went in, and what came out."""
+    """One call of a stream: its inputs and its outputs."""
 
     feeds: Feeds
     results: Feeds
 
 
 def recorded(session: StreamSession, feeds: Feeds) -> list[RecordedCall]:
-    """Every call of a whole stream."""
+    """The calls of a whole stream, with their inputs and outputs."""
     calls: list[RecordedCall] = []
     inner = session.compiled
     watched = Watched(
@@ -176,7 +176,7 @@ def allowance(value: Array, tolerance: ToleranceSpec) -> float:
 def validate_offline(
     before: Session, after: onnx.ModelProto, feeds: list[Feeds], tolerance: ToleranceSpec, exact: bool
 ) -> list[Difference]:
-    """For a model that does not stream: whole runs of both on the same inputs."""
+    """Compares two models that do not stream, on whole runs with the same inputs."""
     try:
         session = Session(after, exact=exact)
     except RunError as err:

@@ -1,4 +1,4 @@
-"""How far each state moves the outputs: a validation that no state would fail proves nothing about it."""
+"""Measures how far each state moves the outputs: the validation proves nothing about a state that moves none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLS_TO_SHOW = 12
 
 @dataclass(frozen=True)
 class StateSensitivity:
-    """How far the outputs move when one state is disturbed, over the tolerance."""
+    """How far the outputs move when one state is disturbed, divided by the tolerance."""
 
     state: str
     ratio: float
@@ -34,7 +34,7 @@ class StateSensitivity:
 
 
 def sight_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec) -> list[StateSensitivity]:
-    """Disturbs each state at a few calls of the longest stream, and goes on from there until an output moves.
+    """Disturbs each state at a few calls of the longest stream, and continues from there until an output moves.
 
     A state that moves no output far beyond the tolerance is not proven by the validation.
     """
@@ -67,7 +67,7 @@ class Disturbance:
 def seen_at(
     what: Disturbance, session: StreamSession, calls: list[RecordedCall], moments: list[int], allowed: dict[str, float]
 ) -> float:
-    """The most that a disturbance moves an output, over some calls, until it is far beyond the tolerance."""
+    """The most that a disturbance moves an output, over some calls. It stops when that is far beyond the tolerance."""
     ratio = 0.0
     for moment in moments:
         for sign in (1.0, -1.0):
@@ -85,9 +85,9 @@ def moved_by(
     sign: float,
     allowed: dict[str, float],
 ) -> float:
-    """How far a disturbance at one call moves an output's kept frames from then on, over what is allowed.
+    """How far a disturbance at one call moves the outputs' kept frames from then on, divided by what is allowed.
 
-    Integers may be indices of a table, which must not point beyond its end.
+    It ends early if a disturbed integer is an index beyond the end of a table.
     """
     states = {s.input: s.output for s in session.manifest.states}
     held = {name: calls[moment].feeds[name] for name in states}

@@ -1,4 +1,4 @@
-"""Runs a model whose streams have their own clocks, so that they begin and end at different times."""
+"""Runs a model whose streams have their own clocks, so that streams begin and end at different times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc_runtime.stream_buffer import Array, Arrays
 
 
 class Row:
-    """One stream out of a batch of random ones: what is left to feed, and what came out."""
+    """One stream of a batch of random ones: what is left to feed, and the outputs so far."""
 
     def __init__(self, session: BatchSession, feeds: Mapping[str, Array], row: int):
         axes = session.axes
@@ -25,7 +25,7 @@ class Row:
         self.given: list[Arrays] = []
 
     def next_chunk(self, frames: int) -> Arrays:
-        """The next input frames, or what is left of them."""
+        """The next input frames, or as many as are left."""
         chunk: Arrays = {}
         for name, value in self.streams.items():
             axis = self.entries[name].along or 0
@@ -40,10 +40,10 @@ class Row:
 
 
 def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) -> list[Arrays]:
-    """The outputs of batches of random streams, each stream run in whatever place of the batch is free.
+    """The outputs of batches of random streams. Each stream runs in any free slot of the model's batch.
 
-    A stream begins one call after the one before it, or when a place becomes free, so that all meet at different times,
-    and in another place than it has in its batch. Where a static input is one for all streams, batches run alone.
+    A stream begins one call after the one before it, or when a slot becomes free, so streams overlap at different
+    times. Each runs in another slot than its place in its batch. If streams share a static input, batches run alone.
     """
     shared = any(not entry.is_stream and entry.batch_axis is None for entry in session.manifest.inputs)
     if shared and len(batches) > 1:
@@ -71,7 +71,7 @@ def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) ->
 
 
 def joined(session: StreamSession, rows: Sequence[Row]) -> Arrays:
-    """The outputs of the streams of a batch, as one call for the whole batch would give them."""
+    """The outputs of the streams of a batch, as one call for the whole batch would return them."""
     outputs: Arrays = {}
     for name, entry in session.outputs.items():
         whole = [

@@ -1,4 +1,4 @@
-"""Changes one place of a compiled model."""
+"""Changes a compiled model at one place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Parts:
 
 @dataclass
 class Surgery:
-    """A copy of a compiled model's graph, in which tensors are replaced."""
+    """A copy of a compiled model's graph in which tensors are replaced."""
 
     proto: onnx.ModelProto
     made: int = 0
@@ -46,7 +46,7 @@ class Surgery:
         return name
 
     def node(self, op: str, inputs: Sequence[str], **attrs: Any) -> str:
-        """Puts a node behind those made before; they stand together where the surgery began."""
+        """Inserts a node after those inserted so far, at the place that the surgery changes. Returns its output."""
         name = f"mutant/{op}_{next(self.names)}"
         self.proto.graph.node.insert(self.made, helper.make_node(op, list(inputs), [name], **attrs))
         self.made += 1
@@ -55,14 +55,14 @@ class Surgery:
     def behind_input(
         self, name: str, instead: Callable[[Surgery, str], str], only: onnx.NodeProto | None = None
     ) -> None:
-        """Lets the readers of a graph's input, or one of them, read something made of it."""
+        """Makes the readers of a graph input, or one of them, read a tensor computed from it."""
         readers = [n for n in self.proto.graph.node if only is None or n.output == only.output]
         new = instead(self, name)
         for reader in readers:
             renamed_reads(reader, name, new)
 
     def behind_node(self, output: str, instead: Callable[[Surgery, str], str]) -> None:
-        """Replaces a node's output everywhere by something made of it."""
+        """Replaces a node's output everywhere by a tensor computed from it."""
         nodes = self.proto.graph.node
         index = next(i for i, n in enumerate(nodes) if output in n.output)
         before = f"{output}//before"
@@ -74,7 +74,7 @@ class Surgery:
         nodes.insert(self.made, helper.make_node("Identity", [new], [output]))
 
     def before_input_of(self, output: str, index: int, instead: Callable[[Surgery, str], str]) -> None:
-        """Lets a node read something made of one of its inputs."""
+        """Makes a node read a tensor computed from one of its inputs."""
         nodes = self.proto.graph.node
         place = next(i for i, n in enumerate(nodes) if output in n.output)
         reader = nodes[place]
@@ -83,7 +83,7 @@ class Surgery:
 
 
 def renamed_reads(node: onnx.NodeProto, old: str, new: str) -> None:
-    """Renames what a node and its subgraphs read."""
+    """Renames a tensor that a node and its subgraphs read."""
     for place, name in enumerate(node.input):
         if name == old:
             node.input[place] = new

@@ -1,4 +1,4 @@
-"""Streams models that graphc compiled. It needs numpy and the model's runtime, and nothing else.
+"""Runs models that graphc compiled, on streams. It needs only numpy and the model's runtime.
 
 session = graphc_runtime.StreamSession("tagger.onnx")
 for frames in microphone:

@@ -1,4 +1,4 @@
-"""The client of many streams in one call, each of which begins and ends at its own time."""
+"""A client that runs several streams in one call. Each stream begins and ends at its own time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer
 
 
 class Slot(StreamBuffer):
-    """One slot of the batch, with a stream or empty."""
+    """One slot of the batch: it holds a stream, or is empty."""
 
     def __init__(self, manifest: Manifest):
         super().__init__(manifest)
         self.open = self.finished = False
 
     def next_call(self) -> tuple[int, int]:
-        """Input frames of the call that this stream can take part in now, and how many of them are real; 0 for none."""
+        """Input frames of this stream's next call, and how many of them are real; (0, 0) if it takes no part now."""
         if not self.open:
             return 0, 0
         if self.finished:
@@ -35,10 +35,10 @@ class Slot(StreamBuffer):
 
 
 class BatchSession:
-    """Runs a compiled model on several streams at once, by ``stream.clocks: own``.
+    """Runs a model that was compiled with ``stream.clocks: own`` on several streams at once.
 
-    A stream takes part in a call where it has frames for it; the states of the others stay as they are. A stream gives
-    what it would give alone.
+    A stream takes part in a call if it has frames for it; the states of the other streams do not change. Each stream
+    gives the same outputs as it would alone.
 
     Args:
         model: the path of a compiled model or of its manifest; or one in memory.
@@ -73,11 +73,11 @@ class BatchSession:
 
     @property
     def free(self) -> int:
-        """Places without a stream."""
+        """The number of slots without a stream."""
         return sum(not slot.open for slot in self.slots)
 
     def open(self) -> int:
-        """Begins a stream; the number of its place.
+        """Begins a stream and returns the number of its slot.
 
         Errors:
             InputError: every slot is taken.
@@ -91,7 +91,7 @@ class BatchSession:
         raise InputError(f"all {len(self.slots)} places are taken", hint="finish a stream, or compile a larger batch")
 
     def push(self, number: int, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> None:
-        """Takes frames of one stream, its batch axis of size 1; ``step`` runs them.
+        """Takes frames of one stream, with a batch axis of size 1. ``step`` runs them.
 
         Errors:
             InputError: no such stream, one that is finished, or arrays that do not fit.
@@ -103,7 +103,7 @@ class BatchSession:
             slot.keep(name, value)
 
     def finish(self, number: int) -> None:
-        """Says that no more frames of a stream will come; the steps that follow give its tail and free its place.
+        """Ends a stream: no more frames will come. The next steps return its tail and then free its slot.
 
         Errors:
             InputError: no such stream, inputs that end at different times, a stream that is too short, or one whose
@@ -115,7 +115,7 @@ class BatchSession:
         slot.finished = True
 
     def drop(self, number: int) -> None:
-        """Frees the place of a stream at once, without its tail.
+        """Frees the slot of a stream at once. Its tail is lost.
 
         Errors:
             InputError: no such stream.
@@ -194,9 +194,9 @@ class BatchSession:
         return [value] * len(self.slots) if axis is None else np.split(value, len(self.slots), axis=axis)
 
     def carried(self, old: Mapping[str, Any], new: Mapping[str, Any], taking: set[int]) -> Mapping[str, Any]:
-        """The states after a call: new ones for the streams that took part, the old ones of the others.
+        """The states after a call: new ones for the streams that took part, the old ones for the others.
 
-        The fewer rows are moved, where all states have an axis for the batch.
+        If every state has a batch axis, it copies whichever rows are fewer.
         """
         others = set(range(len(self.slots))) - taking
         if len(taking) < len(others) and all(self.axes[s.input] is not None for s in self.manifest.states):
@@ -204,7 +204,7 @@ class BatchSession:
         return self.calls.with_rows(new, old, self.places(others)) if others else new
 
     def places(self, numbers: set[int]) -> Rows:
-        """Where the rows of some streams lie in each state that has an axis for the batch."""
+        """The slices that hold the rows of some streams, for each state that has a batch axis."""
         found: dict[str, list[tuple[slice, ...]]] = {}
         for state in self.manifest.states:
             axis = self.axes[state.input]

@@ -1,4 +1,4 @@
-"""Calls of a compiled model that carry its states: by values, or in place where onnxruntime has fixed sizes."""
+"""Calls of a compiled model that pass its states on: as arrays, or in fixed buffers if every port has a fixed size."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Calls(Protocol):
         ...
 
     def with_rows(self, states: Mapping[str, Any], source: Mapping[str, Any], rows: Rows) -> Mapping[str, Any]:
-        """States with some entries replaced by others'. The states may be changed in place, the others are not."""
+        """The states with some rows taken from ``source``. ``states`` may be changed in place, ``source`` is not."""
         ...
 
 
 def calls_of(manifest: Manifest, runner: Runs) -> Calls:
-    """The fastest calls that a model has."""
+    """The fastest kind of calls that works for a model."""
     if type(runner) is OrtModel and BoundCalls.fits(manifest):
         return BoundCalls(manifest, runner)
     return PlainCalls(manifest, runner)
@@ -125,14 +125,14 @@ class BoundCalls:
         return BoundStates(self, holder)
 
     def filled(self, states: Mapping[str, Any]) -> BufferSet:
-        """A set that holds states from elsewhere."""
+        """A free buffer set, filled with states that come from elsewhere."""
         one = self.sets.free()
         for name, (array, _) in one.buffers.items():
             array[...] = states[name]
         return one
 
     def binding(self, holder: BufferSet, written: BufferSet) -> Any:
-        """The memory of a call from one set into another. Sets live as long as this does, so that ids stay theirs."""
+        """Binds a call that reads states from one set and writes another. No set is freed, so ids are unique."""
         made = self.session.io_binding()
         for name in self.inputs:
             made.bind_ortvalue_input(name, self.bound[name])
@@ -146,7 +146,7 @@ class BoundCalls:
 
 
 class BoundStates(Mapping[str, Array]):
-    """The states that a call left, by input; each is copied when it is read."""
+    """The states that a call wrote, by input name. Reading one copies it."""
 
     __slots__ = ("holder", "owner")
 
@@ -165,7 +165,7 @@ class BoundStates(Mapping[str, Array]):
 
 
 def writable(value: Any) -> Array:
-    """An array that may be changed: the value itself where it can be."""
+    """A writable array: the value itself if it is writable, otherwise a copy."""
     array = np.asarray(value)
     return array if array.flags.writeable else array.copy()
 
@@ -176,7 +176,7 @@ def put(array: Array, source: Array, places: Sequence[tuple[slice, ...]]) -> Non
 
 
 def new_set(states: Sequence[tuple[str, str, tuple[int, ...], np.dtype[Any]]]) -> dict[str, Any]:
-    """Memory for the states that a call writes. It does not refer to the session, which goes with its last user."""
+    """Buffers for the states that a call writes. They hold no reference to the session, so it can be freed."""
     arrays = {taken: np.zeros(shape, dtype) for taken, _, shape, dtype in states}
     return {name: (array, value_over(array)) for name, array in arrays.items()}
 

@@ -98,7 +98,7 @@ def show(line: str, final: bool) -> None:
 
 
 def told(event: Event | Transcript) -> str:
-    """What was heard or understood, in a line."""
+    """One line that says what was heard or understood."""
     if isinstance(event, Event):
         return f"heard at {event.seconds:.2f} s, score {event.score:.3f}"
     what = event.text or " ".join(map(str, event.tokens))
@@ -111,7 +111,7 @@ def check_output(path: Path | None, suffix: str = ".npz") -> None:
 
 
 def write_sound(session: StreamSession, samples: Array, path: Path) -> None:
-    """Writes samples as a .wav of 16 bits, at the rate of what went in."""
+    """Writes samples as a 16-bit .wav, at the sample rate of the input."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -161,7 +161,7 @@ def first_stream(session: StreamSession) -> str:
 
 
 def drawn(session: StreamSession) -> Arrays:
-    """Noise of some calls for every input."""
+    """Noise for every input, enough for NOISE_CALLS calls. Inputs that are not floats get zeros."""
     rng = np.random.default_rng(0)
     feeds = {}
     for name, entry in {**session.statics, **session.streams}.items():
@@ -218,13 +218,13 @@ def read(session: StreamSession, path: Path) -> Array:
 
 
 def wanted(entry: PortEntry) -> list[int | str | None]:
-    """The shape for any number of frames."""
+    """The port's shape, with 'any' for its number of frames."""
     shape: list[int | str | None] = ["any" if a == entry.axis else s for a, s in enumerate(entry.shape)]
     return ["any", *shape] if entry.is_step else shape
 
 
 def pieces(session: StreamSession, feeds: Arrays) -> Iterator[Arrays]:
-    """The frames of each call, for every input; static inputs come with the first."""
+    """The frames to push at each call, by input. Static inputs come with the first call."""
     rest = {name: value for name, value in feeds.items() if name in session.streams}
     first = {name: value for name, value in feeds.items() if name in session.statics}
     while any(value.shape[session.streams[name].along or 0] for name, value in rest.items()):

@@ -10,7 +10,7 @@ class GraphcError(Exception):
         reason: what is wrong and why.
         node: the ONNX node concerned, as ``name (OpType)``.
         hint: what to do about it.
-        where: a file, with line and column where known.
+        where: a file, with line and column if known.
     """
 
     exit_code = 2
@@ -50,7 +50,7 @@ class TargetError(StreamError):
 
 
 class RunError(Exception):
-    """A runtime did not load or run a model. The text is its first line; ``hint`` a way out, where one is known."""
+    """A runtime did not load or run a model. The text is its first line; ``hint`` is a way out, if one is known."""
 
     @property
     def hint(self) -> str | None:
@@ -59,7 +59,7 @@ class RunError(Exception):
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether memory did not suffice."""
+        """Whether the runtime ran out of memory."""
         said = f"{self} {self.__cause__}"
         return any(words in said for words in ("Failed to allocate memory", "bad_alloc", "bad allocation"))
 

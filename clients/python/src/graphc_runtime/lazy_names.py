@@ -1,4 +1,4 @@
-"""Names of a module that are loaded when they are asked for (PEP 562)."""
+"""Loads the names of a module when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def loaded_when_asked(module: str, homes: Mapping[str, str]) -> Callable[[str], 
     """The ``__getattr__`` of a module.
 
     Args:
-        homes: the module where each name stands.
+        homes: the module that defines each name.
     """
 
     def load(name: str) -> Any:

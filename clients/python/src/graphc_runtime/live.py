@@ -22,10 +22,10 @@ class Live:
     """Runs a session of one stream input in a thread of its own.
 
     Args:
-        session: where the stream goes.
-        heard: takes what is new, in the worker's thread.
-        most: frames that may wait.
-        behind: what to do if more wait: go on with all of them (at once, if calls have any size), drop the
+        session: the session that runs the frames.
+        heard: is called with the new outputs, in the worker's thread.
+        most: the largest number of frames that may wait.
+        behind: what to do if more wait: run all of them (at once, if calls may have any size), drop the
             oldest, or stop.
 
     Attributes:
@@ -55,7 +55,7 @@ class Live:
 
     @property
     def behind(self) -> int:
-        """Frames that wait."""
+        """The number of frames that wait."""
         return self.frames
 
     def feed(self, frames: Array) -> None:

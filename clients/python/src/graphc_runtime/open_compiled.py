@@ -25,12 +25,12 @@ class Compiled:
 
 
 def opened(model: str | Path | Compiled, threads: int, exact: bool = False, target: str | None = None) -> Compiled:
-    """A compiled model, read where a path is given, whose manifest fits it.
+    """The compiled model, read from disk if ``model`` is a path. Its manifest is checked against it.
 
     Errors:
         ModelError: not a compiled model, or a manifest or first values that do not fit it.
         InstallError: the target's runtime is not installed.
-        TargetError: it does not take its file.
+        TargetError: the runtime does not take the model's file.
     """
     if isinstance(model, Compiled):
         compiled = model
@@ -74,10 +74,10 @@ def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
 
 
 def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compiled:
-    """A compiled model or its manifest, opened. A model's manifest stands in its metadata.
+    """Opens a compiled model, or a manifest and the model beside it. A model holds its manifest in its metadata.
 
     Errors:
-        ModelError: neither is there.
+        ModelError: a file cannot be read, or holds no manifest.
     """
     if path.name.endswith(MANIFEST_SUFFIX):
         try:

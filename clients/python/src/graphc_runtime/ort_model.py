@@ -20,7 +20,7 @@ ort.set_default_logger_severity(4)
 
 
 class Runs(Protocol):
-    """A model that runs call by call: one of onnxruntime, or of another runtime behind the same calls."""
+    """A model that runs call by call, in onnxruntime or in another runtime with the same interface."""
 
     input_names: list[str]
     output_names: list[str]
@@ -30,7 +30,7 @@ class Runs(Protocol):
 
 
 class OrtModel:
-    """A model as onnxruntime has opened it."""
+    """A model opened in onnxruntime."""
 
     def __init__(self, session: Any):
         self.ort = session
@@ -57,11 +57,11 @@ class OrtModel:
 
 
 def session_options(threads: int, exact: bool) -> Any:
-    """Options of a session that is quiet and runs on so many threads.
+    """Options of a session that logs nothing and runs on a given number of threads.
 
     Args:
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
-            kernels of this machine, which overflow on CPUs without VNNI where weights use all of their 8 bits.
+            kernels of this machine, which overflow on CPUs without VNNI if weights use all of their 8 bits.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -75,7 +75,7 @@ def session_options(threads: int, exact: bool) -> Any:
 
 
 def open_file(path: Path, threads: int = 1, exact: bool = False) -> OrtModel:
-    """A model file, opened.
+    """Opens a model file.
 
     Errors:
         ModelError: it cannot be read, or onnxruntime does not take it.
@@ -117,5 +117,5 @@ def load_op_library(path: str | Path) -> None:
 
 
 def value_over(array: Array) -> Any:
-    """An OrtValue in the memory of an array: what is written into one is in the other."""
+    """An OrtValue that shares the memory of a contiguous array."""
     return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))

@@ -20,7 +20,7 @@ from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer, values_of
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment of a stream: ``states`` are what a next call takes, the rest is what the client had buffered."""
+    """A stream at one moment: the states for the next call, and the frames that the client had buffered."""
 
     states: Arrays
     flushed: bool
@@ -29,11 +29,11 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ResetInSilence:
-    """Begins another stream in a silence: the tail of the one that ends comes with the frames of that push.
+    """Ends a stream in silence and begins another. The push that ends a stream also returns its tail.
 
     Args:
-        below: frames of the first stream input are silent below this root mean square; or what says so of them.
-        after_s: seconds that a stream lasts at least; the manifest's ``reset_s`` if None.
+        below: the root mean square below which frames of the first stream input are silent, or a function that decides.
+        after_s: the shortest stream, in seconds; the manifest's ``reset_s`` if None.
     """
 
     below: float | Callable[[Array], bool]
@@ -49,12 +49,12 @@ class StreamSession(StreamBuffer):
     """Runs a compiled model on a stream: buffers frames to chunks, carries states, drops the delay, flushes the tail.
 
     Args:
-        model: the path of a compiled model (its manifest stands in its metadata) or of the manifest beside it; or
-            one in memory.
+        model: the path of a compiled model (which holds its manifest in its metadata), or of the manifest beside it;
+            or one in memory.
         threads: onnxruntime's intra-op threads.
         exact: compute quantized products in float, as ONNX defines them, not in integers.
         target: the runtime to run it on, one of the spec's ``targets``; None for onnxruntime.
-        reset: whether to begin another stream in a silence, for models that drift.
+        reset: when to begin another stream in silence, for models that drift; None for never.
 
     Errors:
         ModelError: no compiled model, a manifest that does not fit it, or one without this target; ``reset`` without
@@ -94,7 +94,7 @@ class StreamSession(StreamBuffer):
         """Takes frames of the stream inputs and returns the output frames that are new.
 
         Args:
-            frames: an array, where there is one stream input, or arrays by input name. Any number of frames.
+            frames: an array if there is one stream input, or arrays by input name. Any number of frames.
             named: the same by keyword. Static inputs are given once, with the first frames.
 
         An output without time has a value for each call that these frames filled, joined along its first axis.
@@ -115,7 +115,7 @@ class StreamSession(StreamBuffer):
         return new if self.silence is None else self.perhaps_reset(new, pushed)
 
     def perhaps_reset(self, new: Arrays, pushed: Mapping[str, Array]) -> Arrays:
-        """What is new, with the tail behind it where the stream has lasted long enough and ends in silence."""
+        """The new outputs. If the stream is long enough and silent, its tail follows and another stream begins."""
         assert self.silence is not None
         first, total = next(iter(self.streams)), self.total_frames(partly=True)
         heard = pushed.get(first)
@@ -142,11 +142,11 @@ class StreamSession(StreamBuffer):
         return self.taken_out(total)
 
     def snapshot(self) -> Snapshot:
-        """Where the stream stands: its states, and the frames that wait on either side. It stays as it is."""
+        """The stream as it is now: its states, and the frames that wait on either side. The stream does not change."""
         return Snapshot(read_all(self.states), self.flushed, self.kept())
 
     def resume(self, snapshot: Snapshot) -> None:
-        """Goes on from a snapshot of this session, or of another one over the same model.
+        """Continues from a snapshot of this session, or of another one over the same model.
 
         Errors:
             InputError: not a snapshot, or one of another model, by names, shapes and types of states.
@@ -197,7 +197,7 @@ class StreamSession(StreamBuffer):
 
 
 def joined(first: Array, rest: Array, entry: PortEntry) -> Array:
-    """Frames of an output, and those behind them."""
+    """Frames of an output, joined with the frames that follow them."""
     return np.concatenate([np.atleast_1d(first), np.atleast_1d(rest)], axis=entry.along or 0)
 
 

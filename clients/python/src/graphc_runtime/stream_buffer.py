@@ -31,7 +31,7 @@ def one_after_the_other(values: list[Array], entry: PortEntry) -> Array:
 
 
 def values_of(value: Array, entry: PortEntry) -> list[Array]:
-    """The same, one for each call."""
+    """Splits joined values of an output without time into one value per call."""
     if value.ndim != max(1, len(entry.shape)):
         return [value]
     rows = entry.shape[0] if entry.shape and isinstance(entry.shape[0], int) else 1
@@ -51,13 +51,13 @@ def cut(value: Array, frames: int, axis: int) -> tuple[Array, Array]:
 
 
 class StreamBuffer:
-    """Cuts a stream's frames into calls by a manifest, and its outputs into the frames that are new.
+    """Cuts a stream's frames into calls as the manifest says, and collects the output frames that are new.
 
     Args:
-        manifest: of the compiled model.
+        manifest: the manifest of the compiled model.
 
     Errors:
-        ModelError: the manifest names no stream input, or one of which a call takes nothing.
+        ModelError: the manifest names no stream input, or a stream input of no frames per call.
     """
 
     def __init__(self, manifest: Manifest):
@@ -91,7 +91,7 @@ class StreamBuffer:
         return {name: copied(getattr(self, name)) for name in BUFFERED}
 
     def put_back(self, kept: Mapping[str, Any]) -> None:
-        """Restores the buffers from such a copy."""
+        """Restores the buffers from a copy that ``kept`` made."""
         for name in BUFFERED:
             setattr(self, name, copied(kept[name]))
 
@@ -106,7 +106,7 @@ class StreamBuffer:
         return {next(iter(self.streams)): frames, **named}
 
     def needed(self, total: int) -> int:
-        """Frames of the next call of the flush: the chunk, or all at once where calls differ; 0 where nothing lacks."""
+        """Frames of the flush's next call: one chunk, or all if calls vary in size; 0 if every output is whole."""
         lacking = [Fraction(total - self.fed)]
         for entry in self.outputs.values():
             if entry.is_stream:
@@ -144,7 +144,7 @@ class StreamBuffer:
         return value
 
     def all_fitting(self, named: Mapping[str, Array]) -> Arrays:
-        """The same for several inputs. Nothing is buffered, so that a refused push takes nothing.
+        """``fitting`` for several inputs. It buffers nothing, so a refused push changes nothing.
 
         Errors:
             InputError: one of them does not fit.
@@ -175,7 +175,7 @@ class StreamBuffer:
         return self.manifest.chunk is None
 
     def frames_of(self, name: str, input_frames: int) -> int:
-        """Frames of a stream input in a call of so many input frames."""
+        """The frames of a stream input in a call of ``input_frames`` frames."""
         entry = self.streams[name]
         if entry.frames is not None:
             return entry.frames * input_frames // self.chunk
@@ -185,7 +185,7 @@ class StreamBuffer:
         """Frames so far, counted in frames of the chunk.
 
         Errors:
-            InputError: the stream inputs have come to different times, and ``partly`` is not set.
+            InputError: the stream inputs have reached different times, and ``partly`` is not set.
         """
         counts = {n: -(-self.pushed[n] * self.chunk // self.chunks[n]) for n in self.streams}
         if not partly and len(set(counts.values())) > 1:
@@ -207,7 +207,7 @@ class StreamBuffer:
             )
 
     def ready(self) -> int:
-        """Input frames of the call that can be made now: a chunk, or all whole chunks where calls differ; or 0."""
+        """Input frames of the call that can be made now: one chunk, or all whole chunks if calls vary in size; or 0."""
         chunks: int = min(
             sum(p.shape[entry.along or 0] for p in self.buffers[name]) // self.chunks[name]
             for name, entry in self.streams.items()
@@ -238,7 +238,7 @@ class StreamBuffer:
         return chunk
 
     def collect(self, outputs: Arrays, input_frames: int) -> None:
-        """Keeps the outputs of a call of so many input frames, without the frames that stand before frame 0."""
+        """Keeps the outputs of a call of ``input_frames`` frames, without those before frame 0."""
         self.fed += input_frames
         for name, value in outputs.items():
             entry = self.outputs[name]
@@ -253,7 +253,7 @@ class StreamBuffer:
                 self.waiting[name].append(value.take(range(early, count), axis=entry.along) if early else value)
 
     def taken_out(self, total: int) -> Arrays:
-        """The waiting frames that certainly exist after ``total`` input frames; the end may still cut others."""
+        """Takes the waiting frames that surely exist after ``total`` input frames. The end may cut the others."""
         found: Arrays = {}
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []

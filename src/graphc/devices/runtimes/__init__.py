@@ -1,1 +1,1 @@
-"""Runtimes, one a file: each names a ``DEVICE``."""
+"""One file for each runtime. Each defines ``DEVICE``."""

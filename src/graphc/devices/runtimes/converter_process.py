@@ -1,4 +1,4 @@
-"""Runs converters of other projects in a process of their own, with a time limit."""
+"""Runs converters of other projects in a separate process, with a time limit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
     """Runs a Python program with ``words`` as its arguments; returns the last lines of its output.
 
     Args:
-        name: what converts, for the message.
+        name: the converter's name for messages.
 
     Errors:
-        TargetError: it failed, or did not end within 15 minutes.
+        TargetError: the program failed, or did not end within 15 minutes.
     """
     try:
         done = subprocess.run(
@@ -44,7 +44,7 @@ def convert_apart(name: str, program: str, words: Sequence[str]) -> str:
 
 
 def in_this_process(convert: Callable[..., None], words: Sequence[str]) -> None:
-    """Runs one of graphc's converters in its process; a refusal is printed so that ``convert_apart`` can raise it."""
+    """Runs one of graphc's converters. Prints a refusal in a form that ``convert_apart`` can raise."""
     try:
         convert(*words)
     except TargetError as err:

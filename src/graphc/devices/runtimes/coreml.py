@@ -30,7 +30,7 @@ PACKAGE = ".mlpackage"
 
 
 class CoreMl(Device):
-    """On other systems the package is built and its ports are checked; its torch program runs on the streams."""
+    """On other systems, the package is built, its ports are checked, and its torch program runs instead of it."""
 
     name: ClassVar[str] = "coreml"
     summary: ClassVar[str] = "Apple's runtime: iOS, macOS, the Neural Engine; built here, run on Apple's systems"
@@ -62,7 +62,7 @@ class CoreMl(Device):
 
 
 def build(source: str, written: str) -> None:
-    """Writes the package of an ONNX model, and what its ports are (ports.json beside it)."""
+    """Writes the package of an ONNX model, and the shapes of its ports (ports.json beside it)."""
     import coremltools
     import torch
 
@@ -104,7 +104,7 @@ def check_ports(found: Mapping[str, list[int]], ports: Mapping[str, NativePort])
 
 
 def with_fixed_names(manifest: bytes) -> bytes:
-    """A package's manifest whose entries are named by content, so that a model gives the same bytes each time."""
+    """A package's manifest with entries named by path, so that a model gives the same bytes each time."""
     text = json.loads(manifest)
     names = {old: str(uuid5(NAMESPACE_URL, entry["path"])).upper() for old, entry in text["itemInfoEntries"].items()}
     entries = sorted(text["itemInfoEntries"].items(), key=lambda item: str(item[1]["path"]))

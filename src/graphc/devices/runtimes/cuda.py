@@ -1,4 +1,4 @@
-"""onnxruntime's CUDA provider, by its table of kernels; other nodes run on the CPU, with a copy there and back."""
+"""onnxruntime's CUDA provider, by its table of kernels. Other nodes run on the CPU, with a copy there and back."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ExecuTorch(Device):
 
 
 def lower(source: str, written: str) -> None:
-    """Writes the program of an ONNX model; what XNNPACK does not take stays with ExecuTorch's own kernels."""
+    """Writes the program of an ONNX model. Nodes that XNNPACK does not take run in ExecuTorch's own kernels."""
     import logging
 
     import torch

@@ -59,7 +59,7 @@ class LiteRt(Device):
 
 
 def native_ports(model: StreamingModel, flat: FlatFile) -> dict[str, NativePort]:
-    """Ports keep their names; one that a convolution reads may have its channels last."""
+    """The ports under their own names. A port that a convolution reads may have its channels last."""
     found = {}
     for port in model.ports:
         order = flat.orders[port.name]
@@ -71,11 +71,11 @@ def native_ports(model: StreamingModel, flat: FlatFile) -> dict[str, NativePort]
 
 
 def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator[Mapping[str, Array]]]) -> bytes:
-    """The model as ai-edge-quantizer makes it: https://github.com/google-ai-edge/ai-edge-quantizer.
+    """Quantizes the model with ai-edge-quantizer: https://github.com/google-ai-edge/ai-edge-quantizer.
 
     Errors:
         InstallError: the quantizer is not installed.
-        TargetError: it does not take the model.
+        TargetError: the quantizer does not take the model.
     """
     try:
         with silent():
@@ -99,7 +99,7 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
 
 
 def stored(flat: FlatFile, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs of a call as the model takes them."""
+    """The inputs of a call in the model's own layout."""
     return {name: np.ascontiguousarray(np.transpose(feeds[name], flat.orders[name])) for name in flat.inputs}
 
 

@@ -20,7 +20,7 @@ NARROWED = {"int64": "int32", "bool": "int32"}
 
 
 class Mnn(Device):
-    """Its converter is called without its Python command, which installs a package that sends usage statistics."""
+    """Calls MNN's converter without its Python command, which installs a package that sends usage statistics."""
 
     name: ClassVar[str] = "mnn"
     summary: ClassVar[str] = "Alibaba's runtime for phones and small boards, from C++, Java, Swift and Python"

@@ -36,7 +36,7 @@ class OpenVinoOptions(QuantizingOptions):
 
 
 class OpenVino(Device):
-    """A process of its own converts, because OpenVINO numbers nodes on from model to model."""
+    """Converts in a separate process, because OpenVINO continues its numbering of nodes from model to model."""
 
     name: ClassVar[str] = "openvino"
     summary: ClassVar[str] = "Intel's runtime: CPUs, GPUs and NPUs of PCs and servers, from C++ and Python"
@@ -73,7 +73,7 @@ class OpenVino(Device):
 
 
 def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> None:
-    """Writes the inputs of calls for the quantizer, a file each."""
+    """Writes the inputs of calls for the quantizer, one file for each call."""
     names = [port.name for port in model.proto.graph.input]
     (folder / "names.json").write_text(json.dumps(names))
     for index, feeds in enumerate(model.calibration()):
@@ -82,10 +82,10 @@ def keep_calls(folder: Path, model: StreamingModel, narrow: Collection[str]) -> 
 
 
 def write(source: str, written: str, states: str, quantize: str) -> None:
-    """Writes the model as OpenVINO has it.
+    """Writes the model in OpenVINO's form.
 
     Errors:
-        TargetError: NNCF, which quantizes, is not installed.
+        TargetError: NNCF, the quantizer, is not installed.
     """
     import openvino as ov
     from openvino.passes import MakeStateful, Manager
@@ -101,7 +101,7 @@ def write(source: str, written: str, states: str, quantize: str) -> None:
 
 
 def quantized(model: Any, precision: str, folder: Path) -> Any:
-    """The model as NNCF makes it: https://github.com/openvinotoolkit/nncf."""
+    """Quantizes the model with NNCF: https://github.com/openvinotoolkit/nncf."""
     try:
         import nncf
     except ImportError as err:

@@ -1,4 +1,4 @@
-"""A torch program as a runner: how a model is tried before a compiler of another system takes it."""
+"""A torch program as a runner: it tries a model before a compiler of another system takes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc_runtime.native.ports import Array, NativePort, Runner
 
 
 class TorchRunner(Runner):
-    """Ports by their order in the program.
+    """Addresses ports by their order in the program.
 
     Errors:
         TargetError: names the node that torch does not take.

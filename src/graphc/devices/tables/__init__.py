@@ -1,1 +1,1 @@
-"""What vendors' documents say that runtimes take, as tables; ``read_documents.py`` reads them."""
+"""Tables of what runtimes take, from their vendors' documents. ``read_documents.py`` reads them."""

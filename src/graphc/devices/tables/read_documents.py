@@ -1,7 +1,7 @@
-"""Reads the tables anew: ``python -m graphc.devices.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
+"""Makes the tables again: ``python -m graphc.devices.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
 
-``tensorrt``: docs/operators.md of onnx/onnx-tensorrt. ``cuda``: docs/OperatorKernels.md of onnxruntime, as
-onnxruntime/onnxruntime-qnn has it. ``qnn``: docs/execution_providers/QNN-ExecutionProvider.md of that.
+``tensorrt``: docs/operators.md of onnx/onnx-tensorrt. ``cuda``: docs/OperatorKernels.md of onnxruntime, from the
+copy in onnxruntime/onnxruntime-qnn. ``qnn``: docs/execution_providers/QNN-ExecutionProvider.md of the latter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 def tensorrt(text: str) -> dict[str, Any]:
-    """By op: the types that it is computed in."""
+    """For each op, the types that it is computed in."""
     found = {}
     for op, supported, *rest in (row for row in rows(text) if len(row) > 1):
         if supported.startswith("Y") and rest:
@@ -38,7 +38,7 @@ def tensorrt(text: str) -> dict[str, Any]:
 
 
 def cuda(text: str) -> dict[str, Any]:
-    """By op: ranges of opsets with the types of the first input."""
+    """For each op, ranges of opsets with the types of the first input."""
     part = text.split("## Operators implemented by CUDAExecutionProvider")[1].split("\n## ")[0]
     found: dict[str, Any] = {}
     op, first = "", "T"
@@ -57,7 +57,7 @@ def cuda(text: str) -> dict[str, Any]:
 
 
 def qnn(text: str) -> dict[str, Any]:
-    """The ops that are taken by themselves; some are only taken inside a pattern of quantized ones."""
+    """The ops that are taken on their own. Ops that are only taken inside a pattern of quantized ops are left out."""
     part = text.split("## Supported ONNX operators")[1].split("\n## ")[0]
     alone = (op for op, *notes in rows(part) if op.startswith("ai.onnx:") and "exclusively" not in " ".join(notes))
     return {op.removeprefix("ai.onnx:"): {} for op in alone}

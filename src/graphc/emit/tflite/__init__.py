@@ -1,1 +1,1 @@
-"""An ONNX graph of fixed sizes as a LiteRT (TensorFlow Lite) model."""
+"""Writes an ONNX graph of fixed sizes as a LiteRT (TensorFlow Lite) model."""

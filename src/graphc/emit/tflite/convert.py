@@ -1,4 +1,4 @@
-"""Converts: every node of the ONNX graph by its rule, known values at once, ports by name."""
+"""Converts the ONNX graph: each node by its rule, nodes of known inputs at once, ports by name."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ HUGE = 1e30
 
 @dataclass(frozen=True)
 class FlatFile:
-    """The model.
+    """A LiteRT model.
 
     Args:
         content: the file.
-        inputs, outputs: by name of ONNX: index of the tensor.
-        orders: of the ports, as stored: ``order[i]`` is the ONNX axis that stands at i.
+        inputs, outputs: the index of each port's tensor, by ONNX name.
+        orders: the order of each port's stored axes: ``order[i]`` is the ONNX axis at place i.
     """
 
     content: bytes
@@ -117,8 +117,8 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
     """Converts a model of fixed sizes.
 
     Args:
-        states: output by input: what one call gives, the next one takes. Both get the order of axes that the output
-            has.
+        states: for each state's input, the output that becomes its next value. Both get the order of axes of the
+            output.
 
     Errors:
         TargetError: names the node that LiteRT does not take.
@@ -150,7 +150,7 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
 
 
 def emitted(model: onnx.ModelProto, orders: Mapping[str, Order]) -> tuple[Emitter, dict[str, Value], dict[str, Value]]:
-    """Every node, with inputs that are stored in the orders given."""
+    """Emits every node, with inputs stored in the given orders. Returns the emitter, the inputs and all values."""
     e = Emitter()
     values: dict[str, Value] = {i.name: known(wide(numpy_helper.to_array(i))) for i in model.graph.initializer}
     inputs: dict[str, Value] = {}
@@ -181,7 +181,7 @@ def check_type(port: onnx.ValueInfoProto) -> None:
     """Refuses a port of a type that LiteRT lacks.
 
     Errors:
-        TargetError: names it.
+        TargetError: names the port.
     """
     dtype = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
     if str(dtype) not in TYPES:
@@ -189,7 +189,7 @@ def check_type(port: onnx.ValueInfoProto) -> None:
 
 
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """float16, and the small integers of quantized models, are computed in float32: LiteRT has few kernels for them."""
+    """The type to compute in. float16 and small integers are computed in float32: LiteRT has few kernels for them."""
     return np.dtype(np.float32) if str(dtype) in HELD_IN_FLOAT else dtype
 
 
@@ -222,5 +222,5 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
 
 
 def rules_of_ops() -> list[str]:
-    """The ONNX ops that are taken, by name."""
+    """The ONNX ops that are taken, sorted by name."""
     return sorted(RULES)

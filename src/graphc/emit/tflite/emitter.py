@@ -1,4 +1,4 @@
-"""What a rule writes with: tensors and operators behind the values of the ONNX graph."""
+"""What rules write with: tensors and operators for the values of the ONNX graph."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Dtype = np.dtype[Any] | type
 
 
 class Emitter:
-    """A LiteRT model that grows with the ONNX graph. What is made twice is kept: constants, moved and reshaped tensors.
+    """Builds a LiteRT model from the ONNX graph. Equal constants, moved and reshaped tensors are made only once.
 
     Args:
-        sources: what a reshaped tensor was before; its entries are the same.
+        sources: for each reshaped tensor, the tensor with the same entries that it was made from.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Emitter:
         self.shaped: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def constant(self, content: Any, dtype: Any = None) -> int:
-        """A tensor of known entries; the same entries are stored once."""
+        """A tensor with known entries. Equal constants are stored once."""
         array = np.ascontiguousarray(content, dtype=dtype)
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self.constants:
@@ -45,7 +45,7 @@ class Emitter:
         dtype: Dtype = np.float32,
         **options: Any,
     ) -> int:
-        """An operator of one output; gives its tensor."""
+        """Adds an operator with one output. Returns its tensor."""
         made = self.flat.tensor(f"{op.lower()}_{len(self.flat.tensors)}", shape, np.dtype(dtype))
         self.flat.operator(op, inputs, [made], options)
         return made
@@ -53,14 +53,14 @@ class Emitter:
     def parts(
         self, op: str, inputs: Sequence[int], shape: Sequence[int], dtype: Dtype, count: int, **options: Any
     ) -> list[int]:
-        """An operator of several outputs of one shape."""
+        """Adds an operator with several outputs of the same shape. Returns their tensors."""
         name = f"{op.lower()}_{len(self.flat.tensors)}"
         made = [self.flat.tensor(f"{name}_{i}", shape, np.dtype(dtype)) for i in range(count)]
         self.flat.operator(op, inputs, made, options)
         return made
 
     def stored(self, value: Value, order: Order | None = None) -> int:
-        """The tensor of a value with its axes in an order; as they are in ONNX where none is given."""
+        """The tensor of a value with its axes in the given order; in ONNX's order if none is given."""
         wanted = straight(value.rank) if order is None else order
         if value.constant is not None:
             return self.constant(np.transpose(value.constant, wanted))
@@ -79,7 +79,7 @@ class Emitter:
         return self.moved[key]
 
     def reshaped(self, tensor: int, shape: Sequence[int], dtype: Dtype = np.float32) -> int:
-        """The same entries under another shape."""
+        """A tensor with the same entries and another shape."""
         source = self.sources.get(tensor, tensor)
         if list(self.flat.tensors[source].shape) == list(shape):
             return source
@@ -90,7 +90,7 @@ class Emitter:
         return self.shaped[key]
 
     def given(self, value: Value, shape: Sequence[int]) -> Value:
-        """A value in another shape; its entries stay where they are in ONNX."""
+        """A value reshaped as ONNX reshapes it."""
         if value.constant is not None:
             return known(value.constant.reshape(shape))
         if tuple(shape) == value.shape:
@@ -102,18 +102,18 @@ class Emitter:
         return self.value(self.reshaped(tensor, in_order(shape, order), value.dtype), shape, value.dtype, order)
 
     def value(self, tensor: int, shape: Sequence[int], dtype: Dtype = np.float32, order: Order | None = None) -> Value:
-        """The value that a tensor holds; ``shape`` is that of ONNX."""
+        """The value in a tensor. ``shape`` is its ONNX shape."""
         return Value(tuple(shape), np.dtype(dtype), tensor, straight(len(shape)) if order is None else order)
 
     def elementwise(self, op: str, values: Sequence[Value], dtype: Dtype | None = None, **options: Any) -> Value:
-        """An op that takes its inputs entry by entry and spreads them as ONNX does (numpy's broadcasting)."""
+        """Adds an op that works entry by entry, with ONNX's (numpy's) broadcasting."""
         shape = np.broadcast_shapes(*(v.shape for v in values))
         tensors, order = self.alike(values, len(shape))
         kind = np.dtype(dtype) if dtype is not None else values[-1].dtype
         return self.value(self.op(op, tensors, in_order(shape, order), kind, **options), shape, kind, order)
 
     def alike(self, values: Sequence[Value], rank: int) -> tuple[list[int], Order]:
-        """Tensors of values that meet: of one order, and of one rank where that order is not ONNX's."""
+        """The tensors of values that an op combines: in one order, and of one rank if that order is not ONNX's."""
         orders = [v.order for v in values if v.constant is None and v.rank == rank]
         shorter = any(v.constant is None and v.rank < rank and v.rank > 0 for v in values)
         order = straight(rank) if shorter or not orders else orders[0]
@@ -123,11 +123,11 @@ class Emitter:
         return [self.stored(v, order if v.rank else None) for v in full], order
 
     def number(self, value: float, like: Value | Dtype = np.float32) -> Value:
-        """One number, of the type of another value."""
+        """One number, with the type of another value."""
         return known(np.array(value, like.dtype if isinstance(like, Value) else like))
 
 
 def entries(value: Value) -> Array:
-    """What is known of a constant."""
+    """The entries of a constant."""
     assert value.constant is not None
     return value.constant

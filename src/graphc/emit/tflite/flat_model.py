@@ -1,4 +1,4 @@
-"""The file of LiteRT: tensors, buffers and operators of its schema (tensorflow/lite/schema/schema.fbs)."""
+"""The LiteRT file: tensors, buffers and operators of its schema (tensorflow/lite/schema/schema.fbs)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ FIRST_VERSIONS = {"BROADCAST_TO": 2}
 
 
 class FlatModel:
-    """A model of one subgraph that grows: each call adds a tensor or an operator."""
+    """A model with one subgraph. Each call adds a tensor or an operator."""
 
     def __init__(self) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -69,7 +69,7 @@ class FlatModel:
         self.codes: dict[str, int] = {}
 
     def tensor(self, name: str, shape: Sequence[int], dtype: np.dtype[Any], content: Array | None = None) -> int:
-        """Adds a tensor; gives its index."""
+        """Adds a tensor. Returns its index."""
         buffer = 0
         if content is not None:
             data = np.frombuffer(np.ascontiguousarray(content).tobytes(), np.uint8)
@@ -80,7 +80,7 @@ class FlatModel:
         return len(self.tensors) - 1
 
     def operator(self, op: str, inputs: Sequence[int], outputs: Sequence[int], options: Mapping[str, Any]) -> None:
-        """Adds an operator; ``inputs`` are tensors, -1 for an absent one."""
+        """Adds an operator. ``inputs`` are indices of tensors, -1 for an absent one."""
         code = self.codes.setdefault(op, len(self.codes))
         made = self.schema.OperatorT(opcodeIndex=code, inputs=list(inputs), outputs=list(outputs))
         if op in OPTIONS:
@@ -89,7 +89,7 @@ class FlatModel:
         self.operators.append(made)
 
     def packed(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
-        """The file. Its one signature has the ports by name. Operators that reach no output are left out."""
+        """The file. Its only signature lists the ports by name. Operators that reach no output are left out."""
         import flatbuffers
 
         schema = self.schema

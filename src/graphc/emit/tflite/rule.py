@@ -1,4 +1,4 @@
-"""What a rule takes, and the registry of rules: one for each ONNX op."""
+"""The node that a rule takes, and the registry of rules, one for each ONNX op."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from graphc.emit.tflite.value import Array, Value
 
 @dataclass(frozen=True)
 class Node(OnnxNode):
-    """A node of the ONNX graph, its inputs as values; an absent one is None.
+    """A node of the ONNX graph with its inputs as values. An absent input is None.
 
     Args:
-        finite: of each input, whether its entries are finite numbers wherever the model's inputs are.
+        finite: for each input, whether its entries are finite if the model's inputs are.
     """
 
     inputs: Sequence[Value | None]

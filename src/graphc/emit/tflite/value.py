@@ -1,4 +1,4 @@
-"""A value of the ONNX graph as it lies in a LiteRT tensor: its axes may be stored in another order."""
+"""A value of the ONNX graph in a LiteRT tensor, which may store its axes in another order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Order = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Value:
-    """A value. Convolutions of LiteRT want the channels last; what stands between two of them stays in that order.
+    """A value. LiteRT's convolutions need the channels last; values between two of them stay in that order.
 
     Args:
-        shape: as in ONNX.
-        dtype: of its entries.
-        tensor: of LiteRT; None for a constant that nothing stores yet.
+        shape: the shape in ONNX.
+        dtype: the type of its entries.
+        tensor: the index of the LiteRT tensor; None for a constant, which has none of its own.
         order: the tensor's axis i is the ONNX axis ``order[i]``.
-        constant: its entries, where they are known.
+        constant: the entries, if they are known.
     """
 
     shape: tuple[int, ...]
@@ -40,22 +40,22 @@ class Value:
         return in_order(self.shape, self.order)
 
     def stored_axis(self, axis: int) -> int:
-        """Where the tensor has an axis of ONNX; a negative one counts from the end."""
+        """The tensor's axis that holds an ONNX axis. A negative axis counts from the end."""
         return self.order.index(axis % self.rank)
 
 
 def known(content: Array) -> Value:
-    """A constant."""
+    """A value with known entries."""
     return Value(content.shape, content.dtype, None, straight(content.ndim), content)
 
 
 def straight(rank: int) -> Order:
-    """The axes as ONNX has them."""
+    """ONNX's order of axes."""
     return tuple(range(rank))
 
 
 def channels_last(rank: int) -> Order:
-    """The axes as a convolution of LiteRT has them."""
+    """The order of axes of LiteRT's convolutions."""
     return (0, *range(2, rank), 1)
 
 
@@ -64,17 +64,17 @@ def in_order(sizes: Sequence[int], order: Order) -> tuple[int, ...]:
 
 
 def last(order: Order, axis: int) -> Order:
-    """An order with one ONNX axis behind all others."""
+    """An order with one ONNX axis moved to the end."""
     return (*(a for a in order if a != axis), axis)
 
 
 def lies_alike(shape: Sequence[int], one: Order, other: Order) -> bool:
-    """Whether two orders have the same entries in the same places: axes of one entry may stand anywhere."""
+    """Whether two orders put the entries in the same places. Axes of size 1 may be anywhere."""
     return [a for a in one if shape[a] != 1] == [a for a in other if shape[a] != 1]
 
 
 def renamed(order: Order, shape: Sequence[int], other: Sequence[int]) -> Order:
-    """The order of a value in a shape that has axes of one entry more or fewer; those come first."""
+    """The order of a value after a reshape that only adds or drops axes of size 1, which come first."""
     places = dict(zip(*([a for a, size in enumerate(s) if size != 1] for s in (shape, other)), strict=True))
     ones = [a for a, size in enumerate(other) if size == 1]
     kept = [places[a] for a in order if a in places]

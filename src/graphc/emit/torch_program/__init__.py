@@ -1,1 +1,1 @@
-"""An ONNX graph of fixed sizes as a torch program, for runtimes that take torch alone."""
+"""Writes an ONNX graph of fixed sizes as a torch program, for runtimes that only take torch."""

@@ -1,4 +1,4 @@
-"""The program: a torch module whose forward runs every node by its rule, which torch.export and tracing write out."""
+"""A torch module whose forward runs every node by its rule. torch.export and tracing can write it out."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ for module in pkgutil.iter_modules(rules.__path__):
 
 
 class Program(torch.nn.Module):  # type: ignore[misc]
-    """An ONNX model of fixed sizes.
+    """An ONNX model of fixed sizes, as a torch module.
 
     Args:
-        model: with its weights inside.
+        model: the model, with its weights inside.
 
     Errors:
         TargetError: names the node that torch does not take.
@@ -79,7 +79,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
 
 
 def fixed_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """The shapes of tensors with all sizes known."""
+    """The shapes of the tensors whose sizes are all known."""
     found = {}
     for name, (_, shape) in inferred_types(model).items():
         if shape is not None and all(isinstance(size, int) for size in shape):
@@ -93,7 +93,7 @@ def node_of(proto: onnx.NodeProto, index: int, opset: int, known: Mapping[str, A
 
 
 def program_of(model: onnx.ModelProto) -> Program:
-    """The program, in evaluation mode.
+    """The program of a model, in evaluation mode.
 
     Errors:
         TargetError: names the node that torch does not take.
@@ -104,7 +104,7 @@ def program_of(model: onnx.ModelProto) -> Program:
 
 
 def example_of(model: onnx.ModelProto, inputs: Sequence[str]) -> tuple[Any, ...]:
-    """Zeros for every input, for torch.export."""
+    """Zeros for every input, which torch.export needs."""
     ports = {p.name: p.type.tensor_type for p in model.graph.input}
     found = []
     for name in inputs:

@@ -1,4 +1,4 @@
-"""What a rule takes, and the registry of rules: one for each ONNX op."""
+"""The node that a rule takes, and the registry of rules, one for each ONNX op."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Node(OnnxNode):
     """A node of the ONNX graph.
 
     Args:
-        inputs: names; an absent one is empty.
-        known: what is known before the model runs, by name.
+        inputs: the names of the inputs; an absent one is empty.
+        known: the tensors that are known before the model runs, by name.
     """
 
     inputs: Sequence[str]

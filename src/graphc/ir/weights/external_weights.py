@@ -42,10 +42,10 @@ PLAIN_TYPES = (
 def keep_in_files(proto: onnx.ModelProto, folder: Path) -> None:
     """Leaves the larger external weights of a large model in their files.
 
-    What does not lie as a regular file inside the folder, or does not fit its file, is left to onnx to load or refuse.
+    Data that is not in a regular file inside the folder, or outside the file's end, is left to onnx to load or refuse.
 
     Errors:
-        ValueError: the model claims to have kept weights itself, or weights of another length than their shape's.
+        ValueError: the model claims to hold kept weights itself, or a weight's length does not match its shape.
     """
     if has_kept(proto):
         raise ValueError(f"a location begins with '{PREFIX}'")
@@ -62,10 +62,10 @@ def keep_in_files(proto: onnx.ModelProto, folder: Path) -> None:
 
 
 def place_in(tensor: TensorProto, folder: Path) -> tuple[Path, int, int] | None:
-    """Path, offset and length of a tensor's data, where it is plain, large enough and safe to keep there.
+    """Path, offset and length of a tensor's data. None unless it is plain, large enough and safe to keep there.
 
     Errors:
-        ValueError: the length is not that of the tensor.
+        ValueError: the stated length does not match the tensor's shape.
     """
     if tensor.data_type not in PLAIN_TYPES:
         return None
@@ -87,10 +87,10 @@ def place_in(tensor: TensorProto, folder: Path) -> tuple[Path, int, int] | None:
 
 
 def move_to_files(proto: onnx.ModelProto) -> None:
-    """Moves the larger weights of a large model out of it, as those of an external file are from the start.
+    """Moves the larger weights of a large model into a file. External weights are kept in their files from the start.
 
     Errors:
-        OutputError: the disk is full.
+        OutputError: the file cannot be written.
     """
     held = [t for t in proto.graph.initializer if t.data_type in PLAIN_TYPES and len(t.raw_data) >= SMALLEST_KEPT]
     if sum(len(t.raw_data) for t in held) < LARGE_MODEL:
@@ -104,10 +104,10 @@ def move_to_files(proto: onnx.ModelProto) -> None:
 
 
 def keep_weights(graph: Graph) -> None:
-    """Leaves in files what a pass made or read of a large model's weights, so that memory holds none of them.
+    """Writes the weights of a large model that are in memory to files, so that memory holds none of them.
 
     Errors:
-        OutputError: the disk is full.
+        OutputError: the file cannot be written.
     """
     weights = [t for t in weights_of(graph) if nbytes(t) >= SMALLEST_KEPT]
     if sum(nbytes(t) for t in weights) < LARGE_MODEL:
@@ -118,7 +118,7 @@ def keep_weights(graph: Graph) -> None:
 
 
 def weights_of(graph: Graph) -> list[Constant]:
-    """The dense constants of a graph, of types that files hold, that no subgraph reads."""
+    """The dense constants of a graph that have a type for files and that no subgraph reads."""
     inner = {id(t) for n in graph.nodes for g in subgraphs(n) for t in constants_in(g)}
     found = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, Constant)}
     return [t for key, t in found.items() if key not in inner and not is_sparse(t) and is_plain(t)]

@@ -1,4 +1,4 @@
-"""Weights that nodes compute from weights, such as the transposed ones of a linear layer: computed once."""
+"""Weights that nodes compute from weights, such as the transposed weights of a linear layer. They are computed once."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SMALLEST = 2**16
 
 @dataclass
 class MadeWeights:
-    """The tensors of a graph that depend on weights alone, a large one among them.
+    """The tensors of a graph that depend only on weights, including a large one.
 
     Args:
-        nodes: those that make them, in order.
-        values: of those that other nodes read.
-        known: values by what they are made of, for graphs that are rewritten in between.
+        nodes: the nodes that make them, in order.
+        values: the values of those tensors that other nodes read.
+        known: values by a hash of the nodes and weights that make them. It is reused after a graph is rewritten.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -38,7 +38,7 @@ class MadeWeights:
     known: dict[bytes, Array] = field(default_factory=dict)
 
     def work_out(self, graph: Graph, like: onnx.ModelProto) -> None:
-        """Finds them in a graph whose nodes are sorted, and works them out, one at a time.
+        """Finds these tensors in a graph with sorted nodes, and computes them one at a time.
 
         Errors:
             ModelError: onnxruntime does not run the nodes.
@@ -69,7 +69,7 @@ class MadeWeights:
 
 
 def with_made_weights(model: onnx.ModelProto, known: dict[bytes, Array]) -> onnx.ModelProto:
-    """A model whose weights are made already, so that a session maps them and holds none of its own.
+    """The model with these weights computed, so that a session maps them from files and holds none itself.
 
     Errors:
         ModelError: onnxruntime does not run the nodes that make them.
@@ -85,7 +85,7 @@ def with_made_weights(model: onnx.ModelProto, known: dict[bytes, Array]) -> onnx
 
 
 def constant_nodes(graph: Graph) -> tuple[list[Node], list[str]]:
-    """The nodes that no input reaches; and of what they make the names that a large weight is in."""
+    """The nodes that do not depend on an input, and the names of their outputs that depend on a large weight."""
     found: list[Node] = []
     large: dict[str, bool] = {}
     for node in graph.nodes:
@@ -100,7 +100,7 @@ def constant_nodes(graph: Graph) -> tuple[list[Node], list[str]]:
 
 
 def chain_of(last: Node, makers: dict[str, Node]) -> list[Node]:
-    """The nodes that a tensor is made by, in order."""
+    """The nodes that compute a tensor, in order."""
     found: dict[int, Node] = {}
     waiting = [last]
     while waiting:
@@ -112,10 +112,10 @@ def chain_of(last: Node, makers: dict[str, Node]) -> list[Node]:
 
 
 def put_in(model: onnx.ModelProto, graph: Graph, made: MadeWeights) -> None:
-    """Puts the weights in the place of the nodes that make them, and of what only those read.
+    """Replaces the nodes that make the weights by their results, and drops what only those nodes read.
 
     Args:
-        model: the graph as a model, which is changed.
+        model: the graph as a model. It is changed in place.
     """
     inner = {id(n) for n in made.nodes}
     rest = [n for n in graph.nodes if id(n) not in inner]

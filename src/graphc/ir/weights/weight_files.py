@@ -1,6 +1,6 @@
-"""The files that weights of large models lie in: those of the models, and one for weights that passes make.
+"""The files that hold weights of large models: those of the models, and one for weights that passes make.
 
-A kept weight is a TensorProto without data, whose location is the number of a file in this process. A model from
+A kept weight is a TensorProto without data. Its location is the number of a file in this process, so a model from
 outside cannot name a file this way.
 """
 
@@ -31,24 +31,24 @@ FILES: list[Path] = []
 
 
 class KeptArray(np.ndarray):
-    """A kept weight's values, mapped from its file; they cannot be written to.
+    """A kept weight's values, mapped from its file read-only.
 
     Args:
-        kept: where the values lie; None for what is computed of them.
+        kept: the kept tensor with these values; None for arrays computed from them.
     """
 
     kept: TensorProto | None = None
 
 
 class KeptValues(gs.ir.tensor.LazyValues):  # type: ignore[misc]
-    """Values that onnx-graphsurgeon takes out of a kept tensor's file."""
+    """Values that onnx-graphsurgeon loads from a kept tensor's file."""
 
     def load(self) -> NDArray[Any]:
         return array_of(self.tensor)
 
 
 class Scratch:
-    """A file of weights that grows, and is gone when it is closed, or the process ends."""
+    """A growing file of weights. It is removed when it is closed or the process ends."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -73,7 +73,7 @@ class Scratch:
         return kept_tensor(TensorProto(data_type=kind, dims=array.shape), self.number, offset, content.nbytes)
 
     def append(self, content: NDArray[Any]) -> int:
-        """Writes values to the end; gives where they begin."""
+        """Writes values to the end of the file. Returns the offset where they begin."""
         if self.path is None:
             self.path, self.owner = new_scratch(), os.getpid()
             self.number = numbered(self.path)
@@ -98,7 +98,7 @@ SCRATCH: ContextVar[Scratch] = ContextVar("SCRATCH", default=OF_PROCESS)
 
 @contextmanager
 def scratch_of_its_own() -> Iterator[None]:
-    """Weights that are made inside are removed at its end."""
+    """Removes, at its end, the weights that were made inside the ``with`` block."""
     made = Scratch()
     token = SCRATCH.set(made)
     try:
@@ -114,29 +114,29 @@ def numbered(path: Path) -> int:
 
 
 def number_of(path: Path) -> int:
-    """The number of a file, which it may have already."""
+    """The number of a file; a new one if the file has none yet."""
     return FILES.index(path) if path in FILES else numbered(path)
 
 
 def kept_tensor(tensor: TensorProto, number: int, offset: int, length: int) -> TensorProto:
-    """The tensor, whose values lie at a place of a numbered file."""
+    """Makes the tensor refer to a place in a numbered file, and returns it."""
     placed(tensor, f"{PREFIX}{number}", offset, length)
     tensor.data_location = TensorProto.DEFAULT
     return tensor
 
 
 def placed(tensor: TensorProto, location: str, offset: int, length: int) -> None:
-    """Says where a tensor's values lie."""
+    """Records where a tensor's values are."""
     del tensor.external_data[:]
     for key, value in (("location", location), ("offset", offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
 
 
 def keep(array: NDArray[Any]) -> KeptValues:
-    """Leaves values in a file, and in memory no more; those that lie in one already are not written again.
+    """Writes values to a file, so that memory need not hold them. Values that are in a file are not written again.
 
     Errors:
-        OutputError: the disk is full.
+        OutputError: the file cannot be written.
     """
     known = array.kept if isinstance(array, KeptArray) else None
     return KeptValues(known if known is not None else SCRATCH.get().keep(array))
@@ -166,7 +166,7 @@ def place_of(tensor: TensorProto) -> tuple[Path, int, int]:
 
 
 def kept_bytes(tensors: Iterable[TensorProto]) -> int:
-    """The bytes of those tensors that are kept in files."""
+    """The bytes of the tensors that are kept in files."""
     return sum(int(entries_of(t)["length"]) for t in tensors if is_kept(t))
 
 
@@ -179,7 +179,7 @@ def array_of(tensor: TensorProto) -> KeptArray:
 
 
 def loaded(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with all its weights inside; the same object if none is kept in a file."""
+    """The model with all its weights inside. It is the same object if none is kept in a file."""
     if not has_kept(proto):
         return proto
     whole = onnx.ModelProto()
@@ -192,7 +192,7 @@ def loaded(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def beside_root(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model whose kept weights are external data below ROOT, which onnxruntime maps and does not copy."""
+    """The model with its kept weights as external data below ROOT. onnxruntime maps them and does not copy them."""
     marked = onnx.ModelProto()
     marked.CopyFrom(proto)
     for tensor in marked.graph.initializer:
@@ -205,7 +205,7 @@ def beside_root(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def weights_as_inputs(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, TensorProto]]:
-    """The model that takes its kept weights as inputs, for tools that would load them; and the weights."""
+    """The model with its kept weights as inputs, for tools that would load them; and those weights."""
     kept = {t.name: t for t in proto.graph.initializer if is_kept(t)}
     fed = onnx.ModelProto()
     fed.CopyFrom(proto)

@@ -1,1 +1,1 @@
-"""Products that make scores, or sum over them with values. Imports scores and index_maps."""
+"""Products that make score matrices or multiply them by values. Imports scores and index_maps."""

@@ -1,4 +1,4 @@
-"""A score matrix summed over one of its times: where queries and keys are read, and which of them a call has."""
+"""A score matrix summed over one of its time axes: which queries and keys a call reads, and which of them exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphc.stream.scores.score_matrix import joined
 
 
 def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix, key: int) -> Lowering:
-    """A table times values over one of its times: the output of attention for every query."""
+    """The product of a table and values, summed over one time axis: the output of attention for every query."""
     other = 1 - index
     letters = [terms.operands[index][a] for a in table.axes]
     values = facts[other]
@@ -62,9 +62,9 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMat
 def place_queries(
     facts: Facts, table: ScoreMatrix, key: int, query_time: Stream, key_time: Stream
 ) -> tuple[Placed, AttentionSpan]:
-    """Where queries and keys are read, by the keys that the table's zeros leave; and which these are.
+    """Where a call reads queries and keys, and which keys each query sees. The table's zeros decide both.
 
-    Refuses a table whose zeros leave all of them, and one that still holds entries of other places.
+    Refuses a table whose zeros do not limit the keys, and one with unmasked entries from other queries.
     """
     if table.normalised - {key}:
         facts.refuse(
@@ -90,10 +90,10 @@ def place_queries(
 
 
 def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limit: int | None) -> None:
-    """What made the band has to be so at every length; as far as a limit, where the user sets one.
+    """Claims that the tables that made the band keep their form at every length.
 
     Errors:
-        TooShortError: the lengths evaluated do not show all of the band.
+        TooShortError: the lengths evaluated do not show the whole band, and the user has set no ``limit``.
     """
     if facts.settings.survey or facts.proof is None or not facts.proof.is_possible:
         return
@@ -129,7 +129,7 @@ def weights_of(b: Builder, table: ScoreMatrix, key: int, where: Placed) -> Tenso
 
 
 def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor | None:
-    """Which keys of a span do not exist, aligned with the table; None where all do."""
+    """A mask of the keys of a span that do not exist, aligned with the table; None if all exist."""
     if span.offset <= 0 and not span.ends:
         return None
     time = stream_at(table.times[key], table.from_right[key]).at(span.offset)
@@ -137,7 +137,7 @@ def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor
 
 
 def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler: Array) -> Tensor:
-    """The table for one call, with a fill value for keys that do not exist."""
+    """The table for one call, with a fill value for keys that do not exist or lie beyond a query's window."""
     x: Tensor = table.build(b, spans)
     missing = missing_keys(b, table, key, spans[key])
     beyond = beyond_window(b, table, key, spans)
@@ -148,7 +148,7 @@ def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler
 
 
 def rehearse(facts: Facts, table: ScoreMatrix, key: int, where: Placed) -> None:
-    """Builds the table once as a trial, so that what cannot be cut to these spans is refused now."""
+    """Builds the table once as a trial, so that a table that cannot be cut to these spans is refused now."""
     table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
 
 
@@ -167,7 +167,7 @@ class StandIns(dict[str, Tensor]):
 
 
 def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
-    """The values of the keys of one call; leftovers that may be infinite become zeros: zero times infinity is NaN."""
+    """The values for the keys of one call. Leftovers that may be infinite become 0, since 0 times infinity is NaN."""
     name = facts.names[index]
     finite = name in facts.finite
 
@@ -184,7 +184,7 @@ def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Cal
 def known_values(
     facts: Facts, terms: Terms, other: int, known: TimeConstant, letters: Sequence[str], key: int, where: Placed
 ) -> Callable[[Builder], Tensor]:
-    """Values that are constants: the same for every key, or a table of distances."""
+    """Builds values that are constants: either with a time axis for keys only, or a table over queries and keys."""
     own = terms.operands[other]
     if letters[key] not in own:
         facts.refuse("sums a score matrix over keys with a constant without keys", "write the sum as a ReduceSum")
@@ -205,7 +205,7 @@ def known_values(
 def rectangle_values(
     facts: Facts, other: int, own: Sequence[str], letters: Sequence[str], key: int, where: Placed
 ) -> Callable[[Builder], Tensor]:
-    """A table of positions that the values have relative to each query."""
+    """Builds values that are a table over queries and keys, as for relative positions."""
     order = sorted((0, 1), key=lambda side: own.index(letters[side]))
     rights = (len(own) - own.index(letters[order[0]]), len(own) - own.index(letters[order[1]]))
     times = facts_table(facts).times

@@ -25,7 +25,7 @@ def follow(
     axes: tuple[int, int],
     make: Callable[[Builder, Tensor, Spans], Sequence[Tensor | None]],
 ) -> Lowering:
-    """A step that keeps entries together with their places: the times stand on other axes, the rest may change."""
+    """The lowering of an op that keeps each entry at its query and key; ``axes`` are the time axes of its outputs."""
 
     def output(index: int) -> ScoreMatrix:
         frame, swapped = frame_at(facts, table, axes, index)
@@ -61,7 +61,7 @@ def only_table(facts: Facts) -> ScoreMatrix:
 
 
 def frame_at(facts: Facts, table: ScoreMatrix, axes: tuple[int, int], index: int = 0) -> tuple[Frame, bool]:
-    """The times of an output whose axes for the table's first and second time are given, and whether they swapped."""
+    """The time axes of an output, and whether they swapped. ``axes`` are those of the table's first and second time."""
     rank = len(facts.output_shapes[index][0])
     if axes[0] < axes[1]:
         return Frame((rank - axes[0], rank - axes[1]), table.times), False

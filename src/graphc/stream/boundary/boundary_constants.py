@@ -1,7 +1,7 @@
 """Constants that are steady except in the first or last frames of a stream, such as a mask of padding.
 
-Each entry of a frame may differ near one of the two ends, so that it depends on the distance to that end alone. Behind
-the first frames a constant may repeat instead of being steady, as the envelope of overlapping windows does.
+Each entry of a frame may differ near one of the two ends, and then depends only on the distance to that end. After the
+first frames, a constant may repeat instead of being steady, as the envelope of overlapping windows does.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ BOOL = 9
 
 @dataclass(frozen=True)
 class Edges:
-    """The first ``len(head) - period`` frames and those that follow again and again; the same from the end backwards.
+    """The frames of such a constant: the first ones, those that repeat after them, and the last ones.
 
     Args:
         axis: of the frames.
-        head: by the distance to frame 0, the frames that repeat last.
-        tail: by the distance to the last frame, the steady frame last.
-        late: which entries of a frame follow the end, with one frame.
+        head: the frames by distance to frame 0; its last ``period`` frames repeat.
+        tail: the frames by distance to the last frame; its last frame is the steady one.
+        late: which entries depend on the distance to the end, as one frame.
     """
 
     axis: int
@@ -45,7 +45,7 @@ class Edges:
 
 
 def edged_of(known: TimeConstant, axis: int, lengths: Sequence[int]) -> Edges | None:
-    """The ends of a constant, where its values at every length are made of them."""
+    """The ends of a constant; None unless they explain its values at every length."""
     if len(set(lengths)) < 2:
         return None
     found = steady_between_ends(known, axis) or repeating_behind(known, axis)
@@ -59,13 +59,13 @@ def is_shown(edges: Edges, known: TimeConstant) -> bool:
 
 
 def may_have_ends(known: TimeConstant, axis: int) -> bool:
-    """Whether longer values would show more of a constant's first frames."""
+    """Whether a constant seems to have special first frames, but longer values are needed to show them."""
     found = repeating_behind(known, axis)
     return found is not None and not is_shown(found, known)
 
 
 def repeating_behind(known: TimeConstant, axis: int) -> Edges | None:
-    """First frames, and others behind them that repeat."""
+    """A constant as first frames followed by frames that repeat; None if it does not have this form."""
     rows = [np.moveaxis(v, axis, 0) for v in known.values]
     longest = max(rows, key=len)
     count = len(longest)
@@ -109,14 +109,14 @@ def steady_between_ends(known: TimeConstant, axis: int) -> Edges | None:
 
 
 def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
-    """The places in the head of frames whose places in the stream are given."""
+    """Converts places in the stream to places in the head."""
     behind = b.one("Sub", place, b.constant([edges.before]), hint="behind_the_first")
     turned = b.one("Mod", b.clipped(behind, 0, INT64_MAX), b.constant([edges.period]), hint="turned")
     return b.one("Add", b.clipped(place, 0, edges.before), turned, hint="place_in_period")
 
 
 def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
-    """The constant as a stream, which waits until the distance to the end is known."""
+    """The constant as a stream. If its last frames differ, it waits until the distance to the end is known."""
     after = edges.tail.shape[edges.axis] - 1
     both, is_bool = min(after, edges.before) > 0, edges.head.dtype.kind == "b"
     if after:

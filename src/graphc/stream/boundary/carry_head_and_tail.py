@@ -1,4 +1,4 @@
-"""Head and tail of a step's outputs: its output for the frames before and after a stream."""
+"""Head and tail of an op's outputs: what the op gives for the frames before and after a stream."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from graphc.stream.lowering.node_facts import Facts
 
 
 def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
-    """The step with head and tail of its outputs, if those of its stream inputs are known.
+    """The lowering with the heads and tails of its outputs, if those of its stream inputs are known.
 
-    A local step makes equal frames out of equal frames, so one run on constants gives them.
+    A local op makes equal frames out of equal frames, so one run on constants gives head and tail.
     """
     streams = [stream for _, stream in facts.streams()]
     heads, tails = [s.head for s in streams], [s.tail for s in streams]
@@ -47,14 +47,14 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
 
 
 class ConstantBuilder(Builder):
-    """Builds steps over chunks in which all frames are equal: a delay changes nothing."""
+    """Builds nodes over chunks in which all frames are equal, so that a delay changes nothing."""
 
     def delayed(self, x: Tensor, stream: Stream, delay: int) -> Tensor:
         return x
 
 
 def lowered_boundary(node: Node, facts: Facts, step: Lowering, frames: Sequence[Head]) -> list[Array | None]:
-    """The step's output for a chunk in which all frames equal the given ones; None if its frames differ."""
+    """For each output, its frame if all input frames equal the given ones; None if its frames differ or are unknown."""
     if any(not isinstance(frame, np.ndarray) for frame in frames):
         return [None] * len(step.facts)
     builder = ConstantBuilder(facts.chunk, set())

@@ -1,4 +1,4 @@
-"""Frames in front of a stream whose own frame 0 arrives in the middle of a call."""
+"""Padding in front of a stream whose frame 0 arrives in the middle of a call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from graphc.stream.lowering.builder import Builder
 
 
 class Front:
-    """A stream that waits ``before`` places, so that what stands before frame 0 can be filled in when that arrives.
+    """A stream delayed by ``before`` frames, so that frames can be put before frame 0 in the call in which it arrives.
 
     Args:
-        past: the state that holds the frames that wait.
-        before: their number.
+        past: the state that holds the waiting frames.
+        before: the number of waiting frames.
     """
 
     def __init__(self, b: Builder, chunk: Tensor, x: Stream, past: Tensor, before: int):
@@ -32,13 +32,13 @@ class Front:
 
     @property
     def place_of_first(self) -> Tensor:
-        """Where frame 0 stands among the past and the chunk, int64 [1]; within them where it does not."""
+        """The place of frame 0 in the past and the chunk, int64 [1]; clipped to a valid place if it is not there."""
         b = self.b
         place = b.one("Sub", b.constant([self.before]), b.first_index(self.x), hint="first_place")
         return b.clipped(place, 0, self.before + b.frames(self.x) - 1)
 
     def filled(self, frames: Tensor) -> Tensor:
-        """The chunk, late, with these frames before frame 0 once that arrives."""
+        """The delayed chunk. In the call in which frame 0 arrives, ``frames`` replace all frames before it."""
         b, x = self.b, self.x
         first = b.first_index(x)
         started = b.one("Less", first, b.constant([1]), hint="started")
@@ -50,7 +50,7 @@ class Front:
         return self.kept(b.one("Where", fills, frames, self.both, hint="filled"))
 
     def kept(self, both: Tensor) -> Tensor:
-        """The chunk, late; the rest waits for the next call."""
+        """The delayed chunk: the first frames of ``both``. The other frames wait for the next call."""
         b, x = self.b, self.x
         frames = b.frames(x)
         b.keep(self.past, b.slice(both, x.axis, frames, self.before + frames, hint="next_past"))

@@ -20,11 +20,11 @@ Mode = Literal["reflect", "edge"]
 
 
 def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, length: Length) -> Lowering:
-    """A stream with ``before`` frames in front and up to ``after`` behind.
+    """A stream padded with ``before`` frames in front and up to ``after`` frames behind.
 
-    Frame i of the padded stream, counted from frame 0 of the source, is frame -i before the first and 2 * (T - 1) - i
-    after the last where it is reflected, frame 0 and T - 1 where it is repeated. Reflected frames in front wait for the
-    frame that they repeat: until the call in which the last of them arrives.
+    Frame i of the padded stream is counted from frame 0 of the source. Before frame 0 it equals frame -i if reflected,
+    and frame 0 if repeated. After frame T - 1 it equals frame 2 * (T - 1) - i if reflected, and frame T - 1 if
+    repeated. Reflected frames in front wait until the call in which the last frame that they copy arrives.
     """
     x = source.at(max(source.delay, 0))
     if after:

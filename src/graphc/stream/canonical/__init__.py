@@ -1,1 +1,1 @@
-"""Rewrites what exporters write in many ways into one form, before the rules run. Imports lowering."""
+"""Rewrites the different forms that exporters write into one form, before the rules run. Imports lowering."""

@@ -25,7 +25,7 @@ WHOLE = 2**31 - 1
 
 
 def make_plainer(graph: Graph, shapes: Shapes) -> bool:
-    """Removes slices that cut nothing, here and in loops, and turns GatherND of one axis into Gather; tells if any."""
+    """Removes slices that cut nothing, and turns GatherND over one axis into Gather; returns whether any changed."""
     sliced = drop_whole_slices(graph)
     return gathered(graph, shapes) or sliced
 
@@ -64,7 +64,7 @@ def keeps_all(node: Node) -> bool:
 
 
 def gathered(graph: Graph, shapes: Shapes) -> bool:
-    """GatherND whose indices are on one axis, as exporters write ``table[ids]``: a Gather along the first axis."""
+    """Turns each GatherND that indexes one axis, as exporters write ``table[ids]``, into a Gather along axis 0."""
     changed = False
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "GatherND" and standard(n)]:

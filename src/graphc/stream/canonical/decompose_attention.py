@@ -1,4 +1,4 @@
-"""Attention in one op, written out: ONNX's own by its schema's function, onnxruntime's by what it computes."""
+"""Decomposes attention ops: ONNX's by the function in their schema, onnxruntime's by what its kernels compute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MASKED = -10000.0
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with local functions inlined, and also ops that ONNX defines as functions and that no rule knows.
+    """Inlines local functions, and the ops that ONNX defines as functions and for which there is no rule.
 
     Errors:
         ModelError: onnx cannot inline them.
@@ -75,14 +75,14 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> bool:
-    """Decomposes every attention op of onnxruntime's own; tells if there was one.
+    """Decomposes every attention op of onnxruntime; returns whether there was one.
 
     Args:
         shapes: the shapes of the tensors of data.
         known: a value of each time-only tensor.
 
     Errors:
-        StreamError: an input or attribute that is not supported here.
+        StreamError: an op has an input or an attribute that is not supported here.
     """
     found = [n for n in graph.nodes if n.domain == "com.microsoft" and n.op in CONTRIB]
     for node in found:
@@ -127,7 +127,7 @@ def refuse_given(node: Node, indices: range | tuple[int, ...], what: str) -> Non
 
 
 def multi_head(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Array]) -> Variable:
-    """com.microsoft MultiHeadAttention: query, key, value, bias, key_padding_mask, attention_bias and past ones."""
+    """Decomposes MultiHeadAttention(query, key, value, bias, key_padding_mask, attention_bias); refuses past inputs."""
     heads = int(node.attrs["num_heads"])
     query, key, value, bias = (given(node, i) for i in range(4))
     refuse_given(node, range(6, len(node.inputs)), "past keys and values")
@@ -147,7 +147,7 @@ def multi_head(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Ar
 
 
 def packed(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Array]) -> Variable:
-    """com.microsoft Attention: input, weights, bias, mask_index, past, attention_bias."""
+    """Decomposes Attention(input, weights, bias, mask_index, past, attention_bias); refuses a past state."""
     heads = int(node.attrs["num_heads"])
     x, weights, bias = (given(node, i) for i in range(3))
     refuse_given(node, (4, *range(6, len(node.inputs))), "a past state")
@@ -186,7 +186,7 @@ def attention(
     shapes: Shapes,
     known: Mapping[str, Array],
 ) -> Variable:
-    """Scores, masks, softmax and values, as onnxruntime's kernels have them."""
+    """Scores, masks, softmax and the product with the values, as onnxruntime's kernels compute them."""
     query, key, value = parts
     scores = write.one("MatMul", query, write.one("Transpose", key, perm=[0, 1, 3, 2]))
     scale = float(node.attrs.get("scale", 0.0) or 0.0)

@@ -1,4 +1,4 @@
-"""The first frame of a tensor repeated in front of it, or the last behind, by Slice and Concat: padding by the edge."""
+"""Finds edge padding written with Slice and Concat: the first frame repeated in front, or the last frame behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST, LAST = 0, -1
 
 
 def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
-    """Turns every Concat of a tensor with copies of its own first or last frame into a Pad; tells if there was one."""
+    """Turns each Concat of a tensor with copies of its first or last frame into a Pad; returns whether it did."""
     changed = False
     for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) > 1]:
         sizes = [shapes.get(t.name) for t in node.inputs]
@@ -40,7 +40,7 @@ def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
 
 
 def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes: Shapes) -> bool:
-    """Whether a tensor is the first or the last frame of another, repeated along that axis alone.
+    """Whether a tensor is the first or the last frame of another, repeated along ``axis`` only.
 
     The number of repeats must not be computed from the length, even if it was the same at all lengths evaluated.
     """
@@ -67,7 +67,7 @@ def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
 
 
 def argument(node: Node, name: str, index: int, default: list[int] | None = None) -> list[int] | None:
-    """An argument of a Slice; None where it is computed."""
+    """An argument of a Slice; None if it is computed."""
     if name in node.attrs:
         return [int(v) for v in node.attrs[name]]
     if index >= len(node.inputs) or not node.inputs[index].name:

@@ -32,13 +32,14 @@ def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
 
 
 def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[str] | None:
-    """Replaces the first Loop that turns as often at every length, as one over the streams of a batch does.
+    """Unrolls the first Loop with the same number of turns at every length, such as a loop over the streams of a batch.
 
-    Returns what its trip count depends on, which must be the same at every length; None without such a loop.
+    Returns the names of the tensors that decide the number of turns, which must be the same at every length. Returns
+    None if there is no such loop.
 
     Args:
-        shapes: of what depends on data, at each length evaluated.
-        carried: names of all that depends on data.
+        shapes: of the tensors that depend on data, at each length evaluated.
+        carried: names of all tensors that depend on data.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop" and len(n.inputs) > 1]:
         turns = steady_turns(loop, shapes)
@@ -48,7 +49,7 @@ def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[
 
 
 def steady_turns(loop: Node, shapes: Shapes) -> int | None:
-    """The number of turns, which is the first size of every tensor that a Loop stacks; None where it changes."""
+    """The number of turns: the first size of every tensor that a Loop stacks. None if it changes or is too large."""
     stacked = loop.outputs[len(loop.inputs) - 2 :]
     counts = {sizes[0] for t in stacked for sizes in shapes.get(t.name, ())}
     turns = counts.pop() if len(counts) == 1 else None

@@ -51,7 +51,8 @@ class Line:
     def is_positive_before_the_last(self, strictly: bool) -> bool:
         """Whether it is (strictly) positive in every turn but the last, for every n.
 
-        Those are 0 ≤ t ≤ n - 2: a wedge with its corner at t = 0, n = 2, whose edges go along n and along t and n.
+        These turns are 0 ≤ t ≤ n - 2: a wedge with its corner at t = 0, n = 2. One edge goes along n, the other along
+        t and n together.
         """
         corner = 2 * self.count + self.rest
         return self.count >= 0 and self.turn + self.count >= 0 and (corner > 0 if strictly else corner >= 0)
@@ -67,7 +68,7 @@ class Turns:
 
     Args:
         counts: n at each length evaluated; at least two differ.
-        outer: values of what the body reads from outside, at each length evaluated.
+        outer: values of the tensors that the body reads from outside, at each length evaluated.
     """
 
     def __init__(self, body: Graph, counts: Sequence[int], outer: Values):
@@ -75,7 +76,7 @@ class Turns:
         self.made_by = {t.name: n for n in body.nodes for t in n.outputs}
 
     def line(self, tensor: Tensor) -> Line | None:
-        """A tensor of one number as a line; None if it is not one, or depends on data."""
+        """A tensor of one number as a line; None if it is not a line, or if it depends on data."""
         if tensor is self.body.inputs[0]:
             return Line(Fraction(1), Fraction(0), Fraction(0))
         if (value := value_in(tensor)) is not None:
@@ -99,7 +100,7 @@ class Turns:
         return left.scaled(right.rest) if right.is_plain and abs(right.rest) == 1 else None
 
     def goes_on(self, tensor: Tensor, wanted: bool = True) -> bool:
-        """Whether a condition certainly has this value at the end of every turn but the last, for every n."""
+        """Whether a condition certainly has the wanted value at the end of every turn but the last, for every n."""
         if tensor is self.body.inputs[1]:
             return wanted
         value = value_in(tensor)
@@ -132,7 +133,7 @@ class Turns:
         return excess is not None and excess.is_positive_nowhere_at_the_last(strictly)
 
     def excess(self, node: Node, wanted: bool) -> tuple[Line | None, bool]:
-        """What has to be (strictly) positive for a comparison to come out as wanted."""
+        """The line that must be positive for a comparison to have the wanted result, and whether strictly positive."""
         if node.op not in COMPARED:
             return None, False
         more, less, strictly = COMPARED[node.op if wanted else OPPOSITE[node.op]]
@@ -143,14 +144,14 @@ class Turns:
 
 
 def plain(value: NDArray[np.generic]) -> Line | None:
-    """An integer that is exact in every type that a line passes through, with a margin; others make no line."""
+    """The line of a constant integer; None unless every type that a line may have holds it exactly, with a margin."""
     if value.size != 1 or value.dtype not in EXACT_TYPES or not abs(value.item()) < LARGEST or value.item() % 1:
         return None
     return Line(Fraction(0), Fraction(0), Fraction(value.item()))
 
 
 def fitted(values: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> Line | None:
-    """The line in n alone that meets the values at three counts or more, where there is one."""
+    """The line in n alone that fits the values at three or more different counts; None if there is none."""
     numbers = [plain(np.asarray(v)) for v in values]
     if len(numbers) != len(counts) or any(v is None for v in numbers):
         return None

@@ -1,4 +1,4 @@
-"""Frames that the body of a Loop cuts out by a Slice at its iteration number: rewritten to a Gather."""
+"""Rewrites a Slice in the body of a Loop to a Gather, if the Slice cuts out the frame of the iteration number."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PIECEWISE = (
 
 
 def gather_picks(graph: Graph) -> bool:
-    """Turns every Slice in a Loop that cuts out the frame of its iteration into a Gather; tells if there was one."""
+    """Turns each Slice in a Loop that cuts out the frame of the iteration into a Gather; returns whether it did."""
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]
@@ -55,9 +55,10 @@ def gather_picks(graph: Graph) -> bool:
 
 
 def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
-    """The nodes of a body that make tensors of the number of its turn by pieces of lines; none where others do.
+    """The nodes of a body that compute tensors as piecewise linear functions of the turn; empty if other nodes do.
 
-    The pieces are flat or rise or fall by one a turn: two numbers that both follow the turn are never added.
+    Each piece is flat, or rises or falls by one per turn. So the result is also empty if a node adds or subtracts two
+    numbers that both follow the turn.
     """
     inside = {id(n) for n in body.nodes}
     found: dict[int, Node] = {}
@@ -86,7 +87,7 @@ def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
 
 
 def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> int | None:
-    """The axis along which a Slice cuts out frame t in turn t, and no other axis is cut."""
+    """The axis along which a Slice cuts out frame t in turn t; None if it does not, or if it cuts another axis too."""
     turns = turns_to_try(node, made)
     if turns is None:
         return None
@@ -111,9 +112,9 @@ def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> 
 
 
 def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
-    """Turns that show what pieces of lines do: as far as all their numbers together, and some far beyond.
+    """Turns that show every linear piece: all turns up to the sum of the nodes' constants, and some far beyond.
 
-    None where that is too far.
+    None if that sum is too large.
     """
     tensors = [*node.inputs[1:], *(t for n in made for t in [*n.inputs, *n.outputs])]
     constants = {t.name: np.asarray(v) for t in tensors if (v := value_in(t)) is not None}
@@ -128,7 +129,7 @@ def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
 def values_in_turns(
     graph: Graph, body: Graph, made: Sequence[Node], tensors: Sequence[Tensor], turns: Array
 ) -> list[Array] | None:
-    """Tensors in each of these turns, [turns, ...]; None where onnxruntime does not run their nodes."""
+    """The values of tensors in each of these turns, [turns, ...]; None if onnxruntime does not run their nodes."""
     place, go, number = Variable("place", np.int64, ()), Variable("go", np.bool_, ()), Variable("turn")
     renamed = {body.inputs[0].name: number}
     nodes = [
@@ -154,7 +155,7 @@ def values_in_turns(
 
 
 def gather(body: Graph, node: Node, axis: int) -> None:
-    """Puts a Gather in the place of a Slice; the axis stays, with the one frame."""
+    """Replaces a Slice by a Gather of one frame; the axis stays, with size 1."""
     taken = names_in(body)
     index = Variable(unused_name("turn_index", taken))
     shape = Constant(unused_name("turn_index_shape", taken), np.ones(1, np.int64))

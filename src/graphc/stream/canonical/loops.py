@@ -1,7 +1,7 @@
-"""Loops in plain form: all that they carry changes, and only the trip count ends them.
+"""Brings loops into plain form: everything that they carry changes, and only the trip count ends them.
 
-Exporters of other frameworks carry weights, whole streams and counters through a Loop that changes none of them, and
-compute a condition that only ever says what the number of turns says too.
+Exporters of other frameworks carry weights and whole streams through a Loop that does not change them, carry counters
+of the iterations, and compute a condition that only repeats what the number of turns says.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ENDLESS = 2**31 - 1
 
 
 def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Simplifies the loops of a graph; tells if there was one to change.
+    """Simplifies the loops of a graph; returns whether it changed one.
 
     Args:
-        values: what the time-only tensors around the loops are, at each length evaluated.
+        values: of the time-only tensors outside the loops, at each length evaluated.
     """
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
@@ -48,7 +48,7 @@ def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
 
 
 def without_variable(graph: Graph, loop: Node, index: int) -> bool:
-    """Removes a variable that never changes, or that only counts the iterations; tells if it is one."""
+    """Removes a variable that never changes, or that only counts the iterations; returns whether it was removed."""
     body: Graph = loop.attrs["body"]
     variable, result = body.inputs[2 + index], body.outputs[1 + index]
     first, last = loop.inputs[2 + index], loop.outputs[index]
@@ -73,7 +73,7 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
 
 
 def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
-    """Start and step of an integer to which every iteration adds a constant."""
+    """Start and step of an integer to which every iteration adds a constant; None for any other variable."""
     start, made = value_in(first), producer(behind_identities(result))
     if (
         start is None
@@ -121,10 +121,10 @@ def counting(body: Graph, start: Array, step: Array) -> Tensor:
 
 
 def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Passes a condition on that holds in every turn but the last, where the number of turns ends the loop anyway.
+    """Drops a condition that holds in every turn but the last, since the number of turns ends the loop anyway.
 
-    Where the condition alone ends the loop, after as many turns as a number says that it reads, that number becomes the
-    number of turns.
+    If the condition alone ends the loop, and a number that the body reads says after how many turns, that number
+    becomes the number of turns. Returns whether the condition was dropped.
     """
     body: Graph = loop.attrs["body"]
     condition = body.outputs[0]
@@ -161,7 +161,7 @@ def counts_of(values: Sequence[Array]) -> list[int]:
 
 
 def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
-    """A number as a Loop takes it: int64 []."""
+    """Converts a number to what a Loop takes as its number of turns: int64 []."""
     taken, place = names_in(graph), place_of(graph, loop)
     cast, turns = Variable(unused_name("turns_cast", taken)), Variable(unused_name("turns", taken))
     shape = Constant(unused_name("turns_shape", taken), np.zeros(0, np.int64))
@@ -173,7 +173,7 @@ def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
 
 
 def behind_identities(tensor: Tensor) -> Tensor:
-    """The tensor that a chain of Identity passes on."""
+    """The tensor that a chain of Identity nodes passes on."""
     while (made := producer(tensor)) is not None and made.op == "Identity":
         tensor = made.inputs[0]
     return tensor

@@ -1,4 +1,4 @@
-"""Replaces ops that old opsets lack for integers by ops that they have."""
+"""Replaces ops that old opsets do not have for integers by ops that they have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ FIRST_WITH_WHOLE_EXTREMES = 12
 
 
 def without_new_ops(graph: Graph, offline: Graph) -> None:
-    """Writes the Max and Min that a lift added as Less and Where, in a graph of an opset before 12 (ONNX, Max-12).
+    """Replaces the Max and Min that a lift added by Less and Where, if the opset is before 12 (ONNX, Max-12).
 
     Args:
-        offline: whose own ones have floats, as such an opset allows, and keep their names.
+        offline: the offline graph. Its own Max and Min stay, since they take floats; they are known by their names.
     """
     if graph.opset >= FIRST_WITH_WHOLE_EXTREMES:
         return
@@ -33,5 +33,5 @@ def without_new_ops(graph: Graph, offline: Graph) -> None:
 
 
 def is_copy(node: Node, own: set[str]) -> bool:
-    """Whether a node is one of the model's, perhaps one of several copies of it."""
+    """Whether a node is one of the offline model's own, or one of several copies of it."""
     return node.name in own or node.name.rpartition("/")[0] in own

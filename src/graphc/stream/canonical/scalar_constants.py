@@ -1,4 +1,4 @@
-"""Constants behind nodes: those that subgraphs hold in nodes of their own, and those computed from constants."""
+"""Finds constants behind nodes: those in Constant nodes, as in subgraphs, and those computed from constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphc.ir.import_export import constant_value
 
 
 def value_in(tensor: Tensor) -> Any:
-    """The value of a tensor that is a constant up to axes of size 1; None for any other."""
+    """The value of a constant, also if nodes add or remove axes of size 1; None for any other tensor."""
     maker = producer(tensor)
     if maker is None:
         return constant_of(tensor)

@@ -1,4 +1,4 @@
-"""Loops that append a frame to a sequence in each iteration, as torch scripts them: a scan output in disguise."""
+"""Turns a sequence to which a Loop appends in each iteration, as in scripted PyTorch models, into a scan output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graphc.stream.facts.index_map import Shapes
 
 
 def stack_sequences(graph: Graph, shapes: Shapes) -> bool:
-    """Rewrites every Loop whose carried sequence is only appended to and then concatenated; says if there was one.
+    """Rewrites each Loop whose carried sequence is only appended to and then concatenated; returns whether it did.
 
     The appended value becomes a scan output, which a Loop stacks along axis 0; ConcatFromSequence becomes the Transpose
     that moves that axis to its place.
@@ -57,7 +57,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
 
 
 def replace_concat(graph: Graph, concat: Node, stacked: Tensor, axis: int, rank: int, new_axis: bool) -> None:
-    """Moves the stacked axis to ``axis``; without a new axis the elements' own axis there, of one frame, goes first."""
+    """Moves the stacked axis to ``axis``. Unless that is a new axis, first drops the elements' own axis of size 1."""
     output, place = concat.outputs[0], place_of(graph, concat)
     concat.inputs.clear()
     concat.outputs.clear()

@@ -1,7 +1,7 @@
-"""Ops between a Reshape that folds axes into rows and one that unfolds them, rewritten without the fold.
+"""Rewrites ops between a Reshape that folds axes into rows and one that unfolds them, so that nothing is folded.
 
-Where something stands in front of time, as in attention over frequency with frames as its batch, the fold would mix
-frames with it.
+If there is an axis in front of time, as in attention over frequency with frames as its batch, the fold would mix
+frames with that axis.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from graphc.stream.lowering.frame_by_frame import is_elementwise
 
 
 def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
-    """Removes such pairs of Reshape, and turns every Gemm between into a MatMul; tells if there was one."""
+    """Removes such pairs of Reshape, and turns each Gemm between them into a MatMul; returns whether there was one."""
     changed = False
     ports = {id(t) for t in graph.outputs}
     for fold in [n for n in graph.nodes if n.op == "Reshape" and standard(n)]:
@@ -59,7 +59,7 @@ def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
 
 
 def chain_of_rows(fold: Node, ports: set[int]) -> list[Node] | None:
-    """The nodes behind a fold, each the only reader of the one in front, up to the Reshape that ends them."""
+    """The nodes after a fold, up to the Reshape that unfolds; None if one is read elsewhere or does not work by row."""
     found: list[Node] = []
     tensor = fold.outputs[0]
     while id(tensor) not in ports and len(tensor.outputs) == 1:
@@ -92,9 +92,9 @@ def is_row(shape: tuple[int, ...]) -> bool:
 
 
 def sizes_unfolded(fold: Node, unfold: Node, shapes: Shapes) -> list[int] | None:
-    """What the fold's input is reshaped to instead: the axes that the unfold gives, and the rows' own; -1 for time.
+    """The shape to which the fold's input is reshaped instead: the unfolded axes, and the row's own; -1 for time.
 
-    None where nothing but ones stands in front of time, or rows are no rows.
+    None if all axes in front of time have size 1, or if the tensors between are not rows.
     """
     seen = [shapes.get(t.name, ()) for t in (fold.outputs[0], unfold.inputs[0], unfold.outputs[0])]
     if any(not s for s in seen):
@@ -112,7 +112,7 @@ def sizes_unfolded(fold: Node, unfold: Node, shapes: Shapes) -> list[int] | None
 
 
 def one_follows_time(unfold: Node) -> bool:
-    """Whether all sizes that an unfold gives are constants, but for one at most."""
+    """Whether all sizes in the shape of an unfold are constants, except one at most."""
     shape = unfold.inputs[1]
     if fixed(shape):
         return True
@@ -121,7 +121,7 @@ def one_follows_time(unfold: Node) -> bool:
 
 
 def as_matmul(graph: Graph, node: Node) -> None:
-    """Writes a Gemm of rows as a product and a sum, which take more axes than two."""
+    """Replaces a Gemm on rows by MatMul and Add, which take more than two axes."""
     tensor, weight, *rest = node.inputs
     value, taken = constant_of(weight), names_in(graph)
     assert value is not None

@@ -1,1 +1,1 @@
-"""A graph run at a few lengths: shapes, and values of what depends on time alone. Imports canonical."""
+"""A graph run at a few lengths: shapes, and the values of time-only tensors. Imports canonical."""

@@ -1,4 +1,4 @@
-"""The part of a graph that depends on time alone, run at concrete lengths and held as constants.
+"""Runs the part of a graph that depends on time alone at concrete lengths, and holds the results as constants.
 
 docs/calculus.md, "Partial evaluation": shapes, masks and positions are judged by their values, never by the nodes that
 made them.
@@ -37,12 +37,12 @@ MOST_DOUBLINGS = 6
 
 
 def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
-    """Evaluates at some lengths that the model accepts, long enough that no tensor of data is empty.
+    """Evaluates a model at some lengths that it accepts, long enough that no tensor of data is empty.
 
-    Tensors that stay empty while lengths are doubled several times are taken for empty at all.
+    Tensors that stay empty while lengths are doubled several times are taken to be empty at every length.
 
     Args:
-        at_least: frames of most of the lengths.
+        at_least: the fewest frames that most of the lengths should have.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
@@ -69,7 +69,7 @@ def empty_in(evaluation: Evaluation) -> set[str]:
 
 
 def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
-    """The evaluation with more lengths among its own.
+    """The evaluation extended by more lengths.
 
     Errors:
         ModelError: the graph cannot be run.
@@ -110,7 +110,7 @@ class Start:
         self.prepare()
 
     def prepare(self) -> None:
-        """Makes a session of the graph as it is, which also gives the offline model's lengths."""
+        """Makes a session of the graph as it is now. The offline model also uses it to test which lengths work."""
         graph = self.graph
         graph.nodes = sorted_nodes(graph)
         self.data, self.static = reachable(graph, self.offline)
@@ -170,7 +170,7 @@ class Start:
         )
 
     def without_short_loop(self, shapes: Shapes, carried: set[str]) -> bool:
-        """Unrolls a Loop over the batch; tells if there was one."""
+        """Unrolls a Loop over the batch; returns whether there was one."""
         decides = inline_turns(self.graph, shapes, carried)
         self.conditions += decides or ()
         return decides is not None

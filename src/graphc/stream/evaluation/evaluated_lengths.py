@@ -30,7 +30,7 @@ def slowdown(facts: Mapping[str, Fact]) -> int:
 
 
 def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
-    """The longest length at which graphs are evaluated: as many frames of the slowest tensor as memory allows."""
+    """The longest length at which graphs are evaluated: ``FARTHEST`` frames of the slowest tensor, if memory allows."""
     grown = entries_grown(evaluation)
     reach, longest = FARTHEST * slowdown(facts), max(evaluation.lengths)
     while reach > longest:
@@ -43,7 +43,7 @@ def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
 
 
 def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
-    """Entries at the longest length, by the number of axes that grow: of the largest tensor, and of all together."""
+    """For each number of growing axes: entries at the longest length of the largest tensor, and of all tensors."""
     lengths = evaluation.lengths
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
     found: dict[int, tuple[int, int]] = {}
@@ -56,7 +56,7 @@ def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
 
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
-    """A few lengths from a given one on that the model accepts, with different remainders."""
+    """A few lengths from ``wanted`` on that the model accepts, with different remainders."""
     near = [wanted + k for k in (0, 1, 2, 5)]
     offline.try_all(near)
     found = tuple(n for n in near if offline.accepts(n))
@@ -64,7 +64,7 @@ def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
 
 
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths on both sides of one after which something changes, as far as the model accepts them."""
+    """Lengths that the model accepts on both sides of ``last``, the length after which something changes."""
     slowest = slowdown(facts)
     behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
     found = first_of(offline, range(last, max(last - NEAR, 0), -1))
@@ -74,9 +74,9 @@ def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tu
 
 
 def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths spread up to the longest at which graphs are evaluated, for what no formula decides.
+    """Lengths spread up to the longest at which graphs are evaluated, for questions that no formula decides.
 
-    Next to each length wanted stands a multiple of the shortest one: some models take no others.
+    For each of them, a nearby multiple of the shortest length is a candidate too, since some models accept no others.
     """
     longest, reach, shortest = max(evaluation.lengths), reach_of(evaluation, facts), min(evaluation.lengths)
     if 2 * longest > reach:
@@ -90,5 +90,5 @@ def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, 
 
 
 def first_of(offline: Offline, lengths: Iterable[int]) -> list[int]:
-    """The first of some lengths that the model takes, or none."""
+    """The first of some lengths that the model accepts, in a list; empty if it accepts none."""
     return list(islice((n for n in lengths if offline.accepts(n)), 1))

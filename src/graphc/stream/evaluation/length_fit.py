@@ -1,4 +1,4 @@
-"""Sizes that depend on the length: which function of it explains the numbers at the lengths evaluated."""
+"""Finds the function of the length that explains the sizes seen at the lengths evaluated."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ LARGEST_STEP = 64
 def explained(facts: Facts, x: Stream, sizes: Sequence[int]) -> Length | None:
     """The length of a tensor that is made of ``x`` and has these sizes, or None.
 
-    In order: that of ``x`` and some frames more or less; that of another stream of the same rate; that of ``x`` in
-    whole steps, ``step * floor((length + a) / step) + b``, where no other such form explains the sizes too.
+    It is the length of ``x`` plus or minus some frames, or that of another stream of the same rate; if several fit and
+    differ, the last of them. If none fits, it is the length of ``x`` in whole steps,
+    ``step * floor((length + a) / step) + b``, unless two such forms fit and differ.
     """
     found = [length for length in [shifted(facts, x, sizes), *others(facts, x, sizes)] if length is not None]
     if found:
@@ -39,7 +40,7 @@ def others(facts: Facts, x: Stream, sizes: Sequence[int]) -> list[Length]:
 
 
 def rounded_to(facts: Facts, x: Stream, sizes: Sequence[int], step: int) -> list[Length]:
-    """Lengths rounded to whole steps, with each phase; at least two different numbers of steps have to be seen."""
+    """The lengths in whole steps that fit the sizes, one for each phase. They must round to at least two values."""
     lengths = [x.length(n) for n in facts.lengths]
     found: list[Length] = []
     for phase in range(step):

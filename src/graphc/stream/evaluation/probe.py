@@ -26,7 +26,7 @@ def probe_of(
     weights: MadeWeights,
     offline: Offline,
 ) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
-    """How to run a graph for the values of wanted tensors and all shapes; and the dtypes of all dense tensors.
+    """Prepares runs of a graph for the values of wanted tensors and all shapes; also gives the dtypes of dense tensors.
 
     Errors:
         ModelError: onnxruntime does not load the graph.
@@ -52,7 +52,7 @@ def probe_of(
 
 
 def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:
-    """The dtypes of dense tensors: as onnx infers them without the weights, else as onnxruntime does.
+    """The dtypes of dense tensors, inferred by onnx without the weights; if onnx cannot, by onnxruntime.
 
     Errors:
         RunError: onnxruntime does not load the graph.
@@ -74,7 +74,7 @@ def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype
 
 
 def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:
-    """The model with these outputs: the values themselves, and the shapes of others."""
+    """The model with other outputs: the values of some tensors, and the shapes of others."""
     model = onnx.ModelProto()
     model.CopyFrom(base)
     del model.graph.output[:]

@@ -1,4 +1,4 @@
-"""A graph run at a few lengths: what is held of it, and the session that runs it at more."""
+"""A graph run at a few lengths: the results, and the session that runs it at more lengths."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Evaluation:
     """A graph run at a few lengths.
 
     Args:
-        graph: the graph, its time-only conditions resolved and its local functions inlined.
+        graph: the graph with its time-only conditions resolved and its local functions inlined.
         lengths: frames of the first stream input, for each run.
-        known: the time-only tensors that data meets, or that are outputs.
+        known: the time-only tensors that nodes of data read, or that are outputs.
         shapes: the shape of every tensor of data, one for each run.
         dtypes: the dtype of every tensor of data.
         time_shapes: the shape of every time-only tensor that a node makes, one for each run.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
         probe: runs the graph at more lengths.
-        conditions: the time-only tensors by which branches were chosen.
-        source: the model that was evaluated, its functions inlined.
+        conditions: the time-only tensors that decided which branches were taken, and how often loops turn.
+        source: the model that was evaluated, with its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
         shared: the formulas of all walks over the model, and the answers to questions about them.
@@ -71,13 +71,13 @@ class Run:
 
 @dataclass
 class Probe:
-    """Runs a graph at lengths, once each.
+    """Runs a graph at given lengths, once each.
 
     Args:
-        wanted: the tensors whose values are told.
-        shaped: the tensors whose shapes are.
-        outputs: those of the model.
-        draw: the inputs at a length.
+        wanted: the tensors whose values are returned.
+        shaped: the tensors whose shapes are returned.
+        outputs: the outputs of the model.
+        draw: makes the inputs for a length.
     """
 
     session: Session
@@ -106,7 +106,7 @@ class Probe:
         return self.held[frames]
 
     def all_at(self, lengths: Sequence[int]) -> list[Run]:
-        """The runs at some lengths, which are then released."""
+        """The runs at some lengths. Afterwards the probe holds no runs."""
         runs = side_by_side(self.at, lengths)
         self.held.clear()
         return runs

@@ -13,7 +13,7 @@ LARGEST_READ = 4096
 
 
 def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | None:
-    """The refusal of such a model; None for any other."""
+    """The refusal of a model that runs at one length only; None if it runs at others, or if one length is declared."""
     if len(evaluation.lengths) > 1 or offline.declared is not None:
         return None
     (only,) = evaluation.lengths
@@ -32,7 +32,7 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
 
 
 def holds(node: Node, number: int) -> bool:
-    """Whether a node reads integers that contain a number, or whose shape does."""
+    """Whether a node reads a constant of integers that contains a number in its values or its shape."""
     for tensor in node.inputs:
         if not isinstance(tensor, Constant) or is_sparse(tensor) or np.dtype(tensor.dtype).kind not in "iu":
             continue

@@ -1,6 +1,6 @@
-"""The part of an evaluated graph that depends on time alone, run on its own.
+"""Runs the part of an evaluated graph that depends on time alone.
 
-No data tensor is computed for it: where it reads a shape of data, it is fed with the recorded shapes.
+No data tensor is computed: nodes that read a shape of data are fed with the recorded shapes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def values_read(node: Node) -> list[Tensor]:
 
 
 def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
-    """The time-only nodes from which tensors are made, in order."""
+    """The time-only nodes from which the named tensors are made, in graph order."""
     made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
     carried = evaluation.carried
     found: set[int] = set()
@@ -42,11 +42,11 @@ def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
 
 
 class TimeOnly:
-    """Time-only tensors of an evaluation, to be computed at the lengths evaluated without any data.
+    """Computes time-only tensors of an evaluation at the lengths evaluated, without any data.
 
     Args:
-        names: of the tensors wanted; only those that are dense tensors of a dtype of numpy's own can be had.
-        optimize: whether onnxruntime is to make the graph cheaper, for more than a few runs.
+        names: of the wanted tensors; only dense tensors with a dtype of numpy's own can be computed.
+        optimize: whether onnxruntime optimizes the graph, which pays off for more than a few runs.
 
     Errors:
         ModelError: onnxruntime does not run them.
@@ -79,7 +79,7 @@ class TimeOnly:
 
     @property
     def shapes_read(self) -> set[str]:
-        """Names of the tensors of data of which shapes are read."""
+        """Names of the data tensors whose shapes are read."""
         return {n.inputs[0].name for n in self.sizes.values()}
 
     def feed_of(self, given: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Start and goal of a walk: the facts of inputs, the wanted tensors, and a refusal of tables as outputs."""
+"""Start and goal of a walk over the graph: facts of inputs, wanted tensors, and the refusal of tables as outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphc_runtime.errors import StreamError
 
 
 def longest(length: Length, frames: int) -> int:
-    """The largest number of input frames for which a tensor of this length has at most so many frames."""
+    """The largest number of input frames for which a tensor of this length has at most ``frames`` frames."""
     low, high = 0, 1
     while length(high) <= frames:
         low, high = high, 2 * high
@@ -31,7 +31,7 @@ def longest(length: Length, frames: int) -> int:
 
 
 def refuse_table(port: Tensor, fact: Fact | None) -> None:
-    """Refuses an output over two times: a stream has frames of one."""
+    """Refuses an output with two time axes: a stream has one."""
     if isinstance(fact, IndexMap) and fact.refusal is not None:
         raise fact.refusal
     if isinstance(fact, ScoreMatrix | IndexMap):
@@ -43,7 +43,7 @@ def refuse_table(port: Tensor, fact: Fact | None) -> None:
 
 
 def wanted_tensors(evaluation: Evaluation) -> set[str]:
-    """The tensors of data whose values an output depends on; what only Shape reads is not among them."""
+    """The tensors of data whose values an output depends on, without those whose shape alone is read."""
     carried = evaluation.carried
     wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
     for node in reversed(evaluation.graph.nodes):
@@ -53,7 +53,7 @@ def wanted_tensors(evaluation: Evaluation) -> set[str]:
 
 
 def sized_tensors(evaluation: Evaluation) -> set[str]:
-    """The tensors of data from which one is made whose size alone is read."""
+    """The tensors of data that Shape or Size reads, and all tensors of data that these are made from."""
     carried = evaluation.carried
     sized = {n.inputs[0].name for n in evaluation.graph.nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
     for node in reversed(evaluation.graph.nodes):

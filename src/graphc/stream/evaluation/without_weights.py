@@ -1,4 +1,4 @@
-"""A graph without its large weights, for runs that need only sizes and what depends on time alone."""
+"""A graph without its large weights, for runs that need only sizes and time-only values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALLEST = 2**14
 
 
 def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str], made: MadeWeights) -> None:
-    """Puts zeros, made when they are needed, in the place of large weights that nodes of data alone read.
+    """Replaces large weights that only nodes of data read by zeros, which are made when the model runs.
 
     Args:
         model: the graph as a model, which is changed.

@@ -1,4 +1,4 @@
-"""Entries in other places, on their way to a score matrix."""
+"""Tensors whose entries were moved, and may become a score matrix."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ class EntrySource:
     Args:
         time: the stream of its time.
         axis: its time axis.
-        wide: the axis of the table; None where any other axis may be it.
+        wide: the axis of the table's columns; None if it may be any axis except time.
         shapes: the offline shape at each length.
-        columns: builds for a span of frames the columns that are asked for (as found at the longest length; None: any),
-            or of those the ones whose places a tensor gives: the source's shape with these on the wide axis.
-        table: the values of the table at a length, as [columns, ...], or [time, columns, ...] where each frame has its
-            own; None where the graph makes the columns.
-        made: the tensor that has the entries where the source has them.
-        places: which input of its node is the table, and the axes of columns and of time there (None without).
+        columns: builds the requested columns for a span of frames: the source's shape, with these on the wide axis.
+            Columns are named as found at the longest length; None stands for any column. If a tensor of places is
+            given too, it selects among the requested columns.
+        table: the values of the table at a length, as [columns, ...], or [time, columns, ...] if each frame has its
+            own; None if the graph makes the columns.
+        made: the name of the source tensor, in which no entry has moved yet.
+        places: which input of the source's node is the table, and its axes of columns and of time (None if it has no
+            time axis).
     """
 
     time: Stream
@@ -43,11 +45,11 @@ class EntrySource:
 
 @dataclass(frozen=True)
 class IndexMap:
-    """Entries of a source in other places, on their way to a score matrix.
+    """Entries of a source that were moved, and may become a score matrix.
 
     Args:
-        maps: for each length the flat index in the source of every entry; -1 for padding.
-        refusal: why the tensor cannot be a stream, where it turns out to be no score matrix.
+        maps: for each length, the flat index in the source of every entry; -1 for padding.
+        refusal: the error to raise if the tensor does not become a score matrix.
     """
 
     source: EntrySource

@@ -21,10 +21,10 @@ class MaskFacts:
     Args:
         upper: the most that masks have added to an entry so far, over all other axes; 0 where none did.
         zero: entries that are exactly zero whatever the data is.
-        displaced: entries that hold another entry's value, as a skewed table has in the corner that a mask covers.
+        displaced: entries that hold another entry's value, as in the corner of a skewed table that a mask covers.
         one: entries that are exactly one (or true) whatever the data is.
         in_softmax: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
-        lower: the least that masks have added to an entry, masks out of data left aside.
+        lower: the least that masks have added to an entry, not counting masks that are made of data.
     """
 
     upper: tuple[Array, ...]
@@ -48,17 +48,17 @@ class MaskFacts:
         return MaskFacts(*(tuple(v.T for v in part) for part in self.parts))
 
     def shared(self, held: dict[Any, Any]) -> MaskFacts:
-        """The same, equal arrays held once: the layers of a model mask alike."""
+        """The same facts with equal arrays held once, since the layers of a model have the same masks."""
         return MaskFacts(*(tuple(held_once(v, held) for v in part) for part in self.parts))
 
     @property
     def unseen(self) -> tuple[Array, ...]:
-        """Entries that do nothing to the result."""
+        """Entries that do not affect the result."""
         return tuple(z & ~c for z, c in zip(self.zero, self.in_softmax, strict=True))
 
 
 def held_once(value: Array, held: dict[Any, Any]) -> Array:
-    """A large array, or the equal one that is held already."""
+    """The array, or the equal one that is already held; small arrays are not held."""
     if value.size < SMALLEST_SHARED:
         return value
     some = np.ascontiguousarray(value.ravel()[:: value.size // SMALLEST_SHARED * 2 + 1]).tobytes()
@@ -72,7 +72,7 @@ def held_once(value: Array, held: dict[Any, Any]) -> Array:
 
 @dataclass(frozen=True)
 class SoftmaxSite:
-    """Where scores become weights: what a softmax reads and gives, and the axes of queries and keys from the right."""
+    """A softmax that turns scores into weights: its input, its output, and its query and key axes from the right."""
 
     scores: str
     weights: str
@@ -88,7 +88,7 @@ Law = Callable[[int, int], None]
 class ScoreMatrix:
     """A tensor over two times, as attention has between queries and keys.
 
-    It is built where it is used, for the frames of either time that are asked for:
+    It is built where it is used, for the requested frames of each time:
 
         build(b, spans)[i, j] == offline[n * c - spans[0].offset + i, n * c - spans[1].offset + j]
 
@@ -96,13 +96,13 @@ class ScoreMatrix:
 
     Args:
         axes: the two time axes, in order.
-        times: for each axis a stream of the same rate and length; its delay is when the frames have arrived.
+        times: for each axis, a stream of the same rate and length; its delay says when the frames have arrived.
         shape: the offline shape, with -1 for time.
-        settled: frames that do not exist hold zeros on the axis that was normalised.
-        normalised: the times (0, 1) along which it was; every sum has to go along these.
+        settled: whether frames that do not exist hold zeros on the axis that was normalised.
+        normalised: the times (0, 1) along which it was normalised; every sum must go along these.
         sites: where scores became weights on the way here.
-        laws: what has to be true of tables that made its masks, for a period and a distance beyond which they do not
-            change any more: each claims it.
+        laws: functions that claim what must be true of the tables that made its masks. Each takes a period, and a
+            distance beyond which the tables no longer change.
     """
 
     axes: tuple[int, int]

@@ -42,12 +42,12 @@ class Untimed:
 class Stream:
     """A tensor with time on one axis.
 
-    The invariant, c being the frames that a chunk of C input frames gives (``c = C * rate``):
+    A chunk of C input frames gives ``c = C * rate`` frames of this tensor. The invariant:
 
         chunked[n][i] == offline[n * c - delay + i]    where 0 <= n * c - delay + i < length(T)
 
-    Frames outside are leftovers, but for ``head`` and ``tail``: where ``delay < 0``, the frames [0, -delay) are never
-    carried and all equal ``head``; where ``tail`` is not None, every frame from ``length(T)`` on equals it.
+    Frames outside that range are leftovers, with two exceptions. If ``delay < 0``, the frames [0, -delay) are never
+    carried, and all equal ``head``. If ``tail`` is not None, every frame from ``length(T)`` on equals ``tail``.
 
     Args:
         axis: the axis that is time.
@@ -91,8 +91,8 @@ class Span:
 
     Args:
         offset: frames by which the first one lags the first frame of the chunk.
-        extra: frames more (or, negative, fewer) than the chunk has.
-        ends: whether frames past the end may be among those that a kept frame reads.
+        extra: how many more frames it has than the chunk; negative if it has fewer.
+        ends: whether a frame that is kept may read frames past the end.
     """
 
     offset: int

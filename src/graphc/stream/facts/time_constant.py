@@ -19,7 +19,7 @@ class TimeConstant:
     """A tensor that does not depend on the data: its values, one for each length the graph was evaluated at.
 
     Args:
-        name: of the tensor in the graph; empty where a rule made the values.
+        name: of the tensor in the graph; empty if a rule made the values.
     """
 
     values: tuple[Array, ...]
@@ -27,7 +27,7 @@ class TimeConstant:
 
     @cached_property
     def steady(self) -> Array | None:
-        """The one value at every length, or None."""
+        """The value, if it is the same at every length; otherwise None."""
         first = self.values[0]
         same = all(
             v.shape == first.shape and np.array_equal(v, first, equal_nan=v.dtype.kind in "fc") for v in self.values
@@ -36,7 +36,7 @@ class TimeConstant:
 
     @cached_property
     def digest(self) -> bytes:
-        """Distinguishes values."""
+        """A hash of the values."""
         found = hashlib.blake2b(digest_size=16)
         for value in self.values:
             found.update(f"{value.dtype}{value.shape}".encode())

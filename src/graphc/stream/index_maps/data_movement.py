@@ -1,4 +1,4 @@
-"""Runs nodes that only move entries on the indices of the entries."""
+"""Runs nodes that only move entries, with the indices of the entries as input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Entries on the move: what Pad, Reshape, Slice and Gather do to a table of places, learnt by sending indices through.
+"""Tracks what Pad, Reshape, Slice and Gather do to a table of places, by sending indices through them.
 
-docs/calculus.md, "Relative positions": the dance between a product with a table of distances and the sum of scores only
-moves entries. Where each came from tells which distance it stands for; how it came there does not matter.
+docs/calculus.md, "Relative positions": between the product with a table of distances and the sum of scores, nodes only
+move entries. The origin of each entry tells which distance it stands for; the path does not matter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def identity_maps(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
 
 
 def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> Lowering | None:
-    """A stream whose entries a node moves as no stream's rule explains; None where it does not only move them."""
+    """A stream whose entries a node moves in a way that no stream rule covers; None if they cannot be tracked."""
     streams = facts.streams()
     if node.op not in MOVERS or len(streams) != 1 or not isinstance(facts[streams[0][0]], Stream):
         return None
@@ -61,7 +61,7 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> Lowering | N
 
 
 def move(node: Node, facts: Facts) -> Lowering:
-    """A node that only moves entries, run on their indices at every length."""
+    """Runs a node that only moves entries on their indices, at every length."""
     sources = [f for f in facts.inputs if isinstance(f, IndexMap)]
     moved = sources[0]
     if len(sources) > 1 or node.op not in MOVERS:
@@ -92,7 +92,7 @@ def move(node: Node, facts: Facts) -> Lowering:
 
 
 def scaled_source(node: Node, facts: Facts) -> Lowering | None:
-    """An elementwise op with scalars alone, done to the columns before they move; None for any other."""
+    """An elementwise op with scalars only, applied to the columns before they move; None for any other op."""
     moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
     if len(moved) != 1 or not all(isinstance(f, TimeConstant) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
         return None

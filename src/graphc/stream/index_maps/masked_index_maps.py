@@ -1,4 +1,4 @@
-"""Moved entries of which a constant keeps some and overwrites the others, as the triangle of a relative shift."""
+"""A constant that keeps some moved entries and overwrites the others, as the triangle of a relative shift does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOWHERE = -1
 
 
 def blanked(node: Node, facts: Facts) -> Lowering | None:
-    """A product with zeros and ones, a choice or a triangle: kept entries stay, the others come from nowhere.
+    """A Mul by zeros and ones, a Where or a Trilu: kept entries stay, and the others have no origin.
 
-    None where the node does anything else.
+    None if the node does anything else.
     """
     moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
     if len(moved) != 1:
@@ -38,7 +38,7 @@ def blanked(node: Node, facts: Facts) -> Lowering | None:
 
 
 def kept_entries(node: Node, facts: Facts, index: int, moved: IndexMap) -> tuple[Array, ...] | None:
-    """Which entries the node leaves as they are, at each length: bool, broadcastable; None where it changes any."""
+    """Which entries the node leaves as they are, at each length: bool, broadcastable. None for any other node."""
     if node.op == "Mul":
         values = values_of(facts[1 - index])
         return tuple(v == 1 for v in values) if values and all(np.isin(v, (0, 1)).all() for v in values) else None

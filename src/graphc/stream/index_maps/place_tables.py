@@ -1,4 +1,4 @@
-"""A stream times a constant table: entries that will be moved, or a filter over time."""
+"""The product of a stream and a constant table: entries that will be moved, or a filter over time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from graphc.stream.scores.score_matrix import emit_nothing, law_of
 
 
 def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None:
-    """The constant that sums a stream over time, as a filter or a smoothing matrix does, as a score matrix."""
+    """The input index and the score matrix of a constant that sums a stream over time, as a filter does; or None."""
     ((index, x),) = facts.streams()
     other = 1 - index
     known, own = facts[other], terms.operands[other]
@@ -53,7 +53,7 @@ def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None
 
 
 def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
-    """A stream times a table whose columns stand for places: entries to be moved to a score matrix."""
+    """The product of a stream and a table whose columns are places: entries that later nodes move to a score matrix."""
     ((index, x),) = facts.streams()
     other = 1 - index
     known = facts[other]

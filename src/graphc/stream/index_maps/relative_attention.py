@@ -1,4 +1,4 @@
-"""Recognises relative attention: moved entries over two times, as a score matrix by their distance."""
+"""Recognises relative attention: turns moved entries over two times into a score matrix by distance."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from graphc.stream.symbolic.queries.distances import ByDistance, Columns, OwnTim
 
 @dataclass(frozen=True)
 class EntryOrigin:
-    """Where the entries of a score matrix came from, at one length: [time, other] each.
+    """Where the entries of a score matrix came from, at one length: both arrays are [time, other].
 
     Args:
         columns: the column of the source's table.
-        valid: whether the entry is of its own time, in every batch and head alike.
+        valid: whether the entry comes from its own frame, and from the same column in every batch and head.
     """
 
     columns: Array
@@ -41,7 +41,7 @@ class EntryOrigin:
 def resolved(facts: Facts, moved: IndexMap) -> ScoreMatrix:
     """The score matrix that moved entries make.
 
-    Refuses entries that are no function of the distance between the two.
+    Refuses entries that are not a function of the distance between the two times.
     """
     key = (
         "resolved",
@@ -91,9 +91,9 @@ def resolved(facts: Facts, moved: IndexMap) -> ScoreMatrix:
 def laws_of(
     facts: Facts, name: str, source: EntrySource, axes: tuple[int, int], wide: int
 ) -> tuple[bool, tuple[Law, ...]]:
-    """At every length entries are what their distance tells, and where they are of another time shifts along.
+    """Two claims about every length: distance decides each entry, and the places of displaced entries shift along.
 
-    Returns whether the first is proved for the lengths evaluated, and the second, to be claimed later.
+    Returns whether the first claim is proved at the lengths evaluated, and a law that makes the second claim later.
     """
     proof = facts.proof
     if proof is None:
@@ -115,12 +115,12 @@ def laws_of(
 
 
 def settled_inputs(facts: Facts) -> Facts:
-    """The facts with every moved input as the score matrix that it is."""
+    """The facts with every moved input resolved to a score matrix."""
     return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, IndexMap) else f for f in facts.inputs))
 
 
 def places_of(facts: Facts, moved: IndexMap) -> tuple[tuple[int, int], int, list[EntryOrigin]] | None:
-    """The two time axes, that of the source first, the source's table axis, and the origins at each length."""
+    """The two time axes (the source's own first), the source's table axis, and the origins at each length; or None."""
     source = moved.source
     rank = moved.maps[0].ndim
     best: tuple[int, tuple[int, int], int, list[EntryOrigin]] | None = None
@@ -152,7 +152,7 @@ def places_of(facts: Facts, moved: IndexMap) -> tuple[tuple[int, int], int, list
 def origin_of(
     source: EntrySource, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int
 ) -> EntryOrigin | None:
-    """The origins at one length, or None where batches and heads are mixed."""
+    """The origins at one length; None if there are not as many batches and heads as in the source."""
     last = np.moveaxis(entries, (axis, other), (-2, -1))
     flat = last.reshape(-1, *last.shape[-2:])
     inside = flat >= 0
@@ -171,7 +171,7 @@ def origin_of(
 
 
 def distances_at(source: EntrySource, origin: EntryOrigin, index: int) -> dict[int, Any]:
-    """The same from one length alone, where it is proved that entries of one distance are the same."""
+    """The result of ``distances_of`` from one length, for entries proved to be equal at equal distances."""
     table = source.table(index) if source.table is not None else None
     own_time = table is not None and own_times(source, table, index)
     rows, others = np.nonzero(origin.valid)
@@ -184,9 +184,9 @@ def distances_at(source: EntrySource, origin: EntryOrigin, index: int) -> dict[i
 def distances_of(
     facts: Facts, source: EntrySource, origins: Sequence[EntryOrigin], longest: int
 ) -> dict[int, Any] | None:
-    """For each distance (other - time) what to ask of the source's columns at the longest length.
+    """For each distance (other - time), what to request from the source's ``columns``, as found at the longest length.
 
-    None where entries of one distance differ, at one length or between lengths.
+    None if entries at the same distance differ, at one length or between lengths.
     """
     found: dict[int, Any] = {}
     values: dict[int, Array] = {}
@@ -240,10 +240,10 @@ def shifted(
     axes: tuple[int, int],
     rank: int,
 ) -> Tensor:
-    """The table of one call: the distances that it meets, each row one place further along them than the last.
+    """The table of one call: the distances of the call, where each row starts one distance before the row above it.
 
-    With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``: in the flattened table place
-    ``i * (n - 1) + j + rows - 1``, so that a reshape to rows of n - 1 lines the entries up.
+    With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``. In the flattened table that is place
+    ``i * (n - 1) + j + rows - 1``, so a reshape to rows of n - 1 lines the entries up.
     """
     c, smallest = b.frames(source.time), frames_in_chunk(b.grid or b.chunk, source.time)
     rows, width = c + own.extra, c + across.extra

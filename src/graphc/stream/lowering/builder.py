@@ -21,8 +21,8 @@ class Builder(FrameMasks):
     ) -> Tensor:
         """The last ``length`` frames before the chunk, and the chunk; a negative length drops frames in front.
 
-        ``fill`` is the first value of the cache: a number, one frame, or the first frame of the stream. Where frames
-        come out of integers of one scale, the cache keeps the integers.
+        ``fill`` is the first value of the cache: a number, one frame, or the first frame of the stream. If the frames
+        are made from integers with one scale, the cache keeps the integers.
         """
         if length == 0:
             return x

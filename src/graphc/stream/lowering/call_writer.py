@@ -21,10 +21,10 @@ from graphc_runtime.contract.manifest import StateKind
 
 
 def frames_in_chunk(chunk: int, stream: Stream) -> int:
-    """Frames of a stream in a chunk of so many input frames.
+    """The number of frames of a stream in a chunk of ``chunk`` input frames.
 
     Errors:
-        ChunkMisfitError: a fraction of a frame.
+        ChunkMisfitError: the number is not whole.
     """
     frames = chunk * stream.rate
     if frames.denominator != 1:
@@ -35,12 +35,12 @@ def frames_in_chunk(chunk: int, stream: Stream) -> int:
 
 
 class CallWriter:
-    """Writes the nodes and states of one call. Equal constants are one.
+    """Writes the nodes and states of one call. Equal constants are written once.
 
     Args:
         chunk: frames of the stream input in a call.
         taken: names that may not be given to new tensors.
-        grid: frames of which every call takes a multiple, where calls differ; None where all take the chunk.
+        grid: if calls differ in size, every call takes a multiple of this many frames; None if all take the chunk.
         template: of the names of state ports (``LiftOptions.ports``).
 
     ``tensors`` holds, for each offline tensor met so far, the part of it in one call.
@@ -90,10 +90,10 @@ class CallWriter:
         attrs: Mapping[str, Any] | None = None,
         outside: Mapping[str, Tensor] | None = None,
     ) -> list[Variable]:
-        """The node again with other inputs; as many outputs, the omitted ones omitted.
+        """A copy of the node with other inputs and new outputs; omitted outputs stay omitted.
 
         Args:
-            outside: what its bodies read of the graph around them, by offline name; the tensors of this call if None.
+            outside: the outer tensors that its bodies read, by offline name; if None, the tensors of this call.
         """
         kept = list(inputs)
         while kept and kept[-1] is None:
@@ -110,7 +110,7 @@ class CallWriter:
         return results
 
     def constant(self, value: Array | Sequence[int] | int, hint: str = "constant") -> Constant:
-        """A constant; equal ones are one. Plain integers become int64."""
+        """A constant; equal constants are written once. Plain integers become int64."""
         if isinstance(value, KeptArray) and value.kept is not None:
             return self.kept_constant(value.kept, hint)
         array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, dtype=np.int64)
@@ -137,7 +137,7 @@ class CallWriter:
 
     @contextmanager
     def within(self, node: Node) -> Iterator[None]:
-        """Names what is built inside after a node."""
+        """Names everything that is built inside this context after a node."""
         before, self.node = self.node, name_of(node)
         yield
         self.node = before

@@ -31,7 +31,7 @@ class ClockWriter(CallWriter):
 
     @property
     def total(self) -> Variable:
-        """Real input frames of all calls, this one included, int64 [1]."""
+        """Real input frames of all calls up to and including this one, int64 [1]."""
         if "total" not in self.memo:
             node, self.node = self.node, "valid_frames"
             self.valid_frames = Variable(self.name("valid_frames"), np.dtype(np.int64), [1])
@@ -44,7 +44,7 @@ class ClockWriter(CallWriter):
         return found
 
     def count_by_clock(self) -> None:
-        """Takes the clock for the real frames of all calls before, if no call after the last real frame matters."""
+        """Counts real frames of earlier calls by the clock. Only right if no call after the last real frame matters."""
         if "total" not in self.memo or "clock" not in self.memo:
             return
         (count,) = self.memo["total"].inputs
@@ -59,12 +59,12 @@ class ClockWriter(CallWriter):
         return self.remember(("at_start",), lambda: self.one("Equal", self.clock, self.constant([0]), hint="at_start"))
 
     def before(self, input_frames: int) -> Tensor:
-        """Whether this call starts before so many input frames were taken, bool [1]."""
+        """Whether fewer than ``input_frames`` were taken before this call, bool [1]."""
         key = ("before", input_frames)
         return self.remember(key, lambda: self.one("Less", self.clock, self.constant([input_frames]), hint="before"))
 
     def ends_before(self, input_frames: int) -> Tensor:
-        """Whether so many input frames have not been taken after this call either, bool [1]."""
+        """Whether fewer than ``input_frames`` will have been taken after this call, bool [1]."""
 
         def make() -> Tensor:
             after = self.one("Add", self.clock, self.constant([self.chunk]), hint="after")

@@ -17,13 +17,13 @@ from graphc.stream.lowering.rule import rule_for
 
 
 def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emit:
-    """The node as it is, its stream inputs brought to one delay and its constants cut to the chunk."""
+    """Copies the node, with its stream inputs brought to one delay."""
     delay = common_delay(facts)
     return lambda b, x: b.copy(node, brought_to(b, facts, x, delay), attrs)
 
 
 def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay: int) -> list[Tensor | None]:
-    """The inputs of one call, all streams among them at one delay."""
+    """The inputs of one call, with all streams among them brought to one delay."""
     brought = list(inputs)
     for index, stream in facts.streams():
         tensor = brought[index]
@@ -38,7 +38,7 @@ def common_delay(facts: Facts) -> int:
 
 
 def same_length(facts: Facts) -> Stream:
-    """The first stream input, where all have the same rate and length; at their common delay."""
+    """The first stream input at the common delay of all; refuses streams that differ in rate or length."""
     (_, first), *others = facts.streams()
     for _, other in others:
         if other.rate != first.rate:

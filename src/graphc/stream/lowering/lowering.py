@@ -18,11 +18,11 @@ class AttentionSpan:
     """The frames that an attention sees.
 
     Args:
-        left: of its keys, before a query's own frame, at most.
-        right: after it, at most.
-        period: queries after which what they see repeats.
+        left: the most frames that a query sees before its own.
+        right: the most frames that a query sees after its own.
+        period: the number of queries after which the pattern of visible frames repeats.
         sites: where its scores became weights.
-        max_frames: the longest stream for which this holds, in input frames; None for any.
+        max_frames: the longest stream for which this holds, in input frames; None if it holds for any length.
     """
 
     left: int
@@ -38,11 +38,11 @@ class Lowering:
 
     Args:
         facts: one for each output of the node.
-        emit: builds the nodes of one call. It takes the builder and the inputs of one call (None where an input is
-            omitted or changes with the length of the stream) and returns the outputs.
+        emit: builds the nodes of one call. It takes the builder and the inputs of one call (None if an input is omitted
+            or changes with the length of the stream) and returns the outputs.
         attention: the frames that it sees, if it is an attention.
-        local: each output frame depends on the same input frames at every place, and on no other: head and tail are
-            then carried through by evaluation.
+        local: whether each output frame is made in the same way from the input frames at its place, and from no
+            others. Head and tail are then found by evaluation.
     """
 
     facts: tuple[Fact | None, ...]

@@ -1,4 +1,4 @@
-"""Which frames of a call exist: not those before the first of the stream, nor those behind its last."""
+"""Which frames of a call exist: those from the first to the last frame of the stream."""
 
 from __future__ import annotations
 

@@ -29,22 +29,22 @@ class Facts:
     """The facts about the node that a rule works on: the facts of the inputs, and the offline shapes of the outputs.
 
     Args:
-        inputs: one for each input; None where it is omitted.
+        inputs: one for each input; None if the input is omitted.
         chunk: frames of the stream input in a call.
         opset: of ONNX's own domain.
         lengths: the lengths at which the graph was evaluated.
-        input_shapes: for each input its offline shape at each of the lengths.
-        output_shapes: for each output its offline shape at each of the lengths; empty where it is omitted.
-        dtypes: for each output its dtype.
+        input_shapes: for each input, its offline shape at each of the lengths.
+        output_shapes: for each output, its offline shape at each of the lengths; empty if the output is omitted.
+        dtypes: for each output, its dtype.
         captured: facts of the outer tensors that subgraphs read, by name.
         domains: the model's opset imports.
         known_lengths: the lengths of all streams so far.
-        names: for each input the name under which one call has it.
-        memo: what was found out about constants, shared by all nodes.
+        names: for each input, the name of its tensor in one call.
+        memo: results about constants, shared by all nodes.
         settings: what the user asked for.
-        finite: tensors that are finite even in frames that do not exist.
-        proof: where a rule claims what it takes to be true at every length.
-        longest: the model takes no longer lengths than those.
+        finite: names of tensors that are finite even in frames that do not exist.
+        proof: takes the claims that rules make about every length.
+        longest: whether the model accepts no lengths longer than ``lengths``.
     """
 
     node: Node
@@ -73,7 +73,7 @@ class Facts:
         return len(self.inputs)
 
     def claim(self, index: int, query: Query) -> None:
-        """Claims that something holds at every length of an input that depends on time alone."""
+        """Claims that ``query`` holds at every length for an input that depends on time alone."""
         fact = self.inputs[index]
         if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
             self.proof.claim(fact.name, query)
@@ -135,7 +135,7 @@ class Facts:
         return self.stream(index)
 
     def array(self, index: int, what: str = "an argument") -> Array | None:
-        """The value of an input that is the same at every length; None where it is omitted.
+        """The value of an input that is the same at every length; None if the input is omitted.
 
         Refuses an input that depends on data or on the length of the stream.
         """
@@ -149,7 +149,7 @@ class Facts:
         return fact.steady
 
     def argument(self, name: str, index: int) -> Any:
-        """A list of numbers that is an attribute in some opsets and an input in others; None where it is omitted."""
+        """A list of numbers that is an attribute in some opsets and an input in others; None if it is omitted."""
         if name in self.node.attrs:
             return self.node.attrs[name]
         value = self.array(index, f"'{name}'")
@@ -157,7 +157,7 @@ class Facts:
 
     @property
     def grid(self) -> int:
-        """Input frames of which every call takes a multiple: the chunk, where that is fixed."""
+        """Every call takes a multiple of this many input frames: the chunk, if its size is fixed."""
         return self.settings.grid or self.chunk
 
     def frames(self, stream: Stream) -> int:
@@ -171,7 +171,7 @@ class Facts:
     ) -> Stream:
         """The fact of an output that carries time on ``axis``; checked against the offline shapes.
 
-        Refuses if an axis other than time changes with the length, or if time has not the length that the rule says.
+        Refuses if an axis other than time changes with the length, or if time has another length than the rule says.
         """
         length = x.length if length is None else length
         shapes = self.output_shapes[index]
@@ -194,7 +194,7 @@ class Facts:
         return stream
 
     def misfit(self, frames: int, stream: Stream, reason: str) -> NoReturn:
-        """Refuses a chunk that does not give a multiple of so many frames of a stream.
+        """Refuses a chunk that does not give a multiple of ``frames`` frames of a stream.
 
         Errors:
             ChunkMisfitError: always.

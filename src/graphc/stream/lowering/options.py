@@ -12,8 +12,8 @@ class AttentionLimit:
 
     Args:
         left: frames of the layer before a query's own that it may see; None for the model's own limit.
-        right: frames after it; None likewise.
-        max_frames: input frames of the longest stream, for which an unlimited past is kept whole.
+        right: frames after its own that it may see; None for the model's own limit.
+        max_frames: input frames of the longest stream; an unlimited past is kept whole up to that length.
     """
 
     left: int | None = None
@@ -26,11 +26,11 @@ class LiftOptions:
     """The settings of a lift.
 
     Args:
-        limits: (pattern, limit) in order; the first whose pattern fits the attention's node, as a shell pattern, holds.
-        survey: assumes that attention sees its own frame only where nothing limits it, to find every such place.
-        ports: a template for the names of state ports, of {node}, {kind}, {layer} (the first number in the node's name)
-            and {number} (of the port).
-        grid: calls take any multiple of so many input frames; None where all take the same chunk.
+        limits: pairs of a shell pattern and a limit. The first pattern that matches the attention's node decides.
+        survey: whether to assume that attention without a limit sees only its own frame, to find all such attention.
+        ports: a template for the names of state ports, with {node}, {kind}, {layer} (the first number in the node's
+            name) and {number} (of the port).
+        grid: calls take any multiple of this many input frames; None if all take the same chunk.
     """
 
     limits: tuple[tuple[str, AttentionLimit], ...] = ()

@@ -1,4 +1,4 @@
-"""A cache that keeps the integers of a model with learned scales (``quantize`` narrows others: passes/_quantize)."""
+"""A cache that keeps the integers of a model with learned scales (passes/_quantize narrows other caches)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphc.stream.facts.time_constant import Array
 
 @dataclass(frozen=True)
 class CacheScale:
-    """The integers that a DequantizeLinear of one scale reads, and the first value of a cache in them."""
+    """The integers that a DequantizeLinear with one scale reads, and the first value of a cache as such integers."""
 
     node: Node
     integers: Tensor
@@ -22,8 +22,10 @@ class CacheScale:
 
 
 def cache_scale_of(x: Tensor, init: Array) -> CacheScale | None:
-    """The grid of a tensor, where a DequantizeLinear of one constant scale makes it and has an integer for every first
-    value."""
+    """The integers and the scale of a tensor that a DequantizeLinear makes.
+
+    None unless the node has one constant scale, and an integer that stands exactly for each first value.
+    """
     node = producer(x)
     if node is None or op_of(node) != "DequantizeLinear" or len(node.inputs) < 3:
         return None

@@ -32,7 +32,7 @@ def refuse_final_state(facts: Facts) -> NoReturn:
 
 
 def refuse_foreign_frames(facts: Facts, index: int) -> NoReturn:
-    """Refuses an operand with a value for each frame that no stream gives."""
+    """Refuses an operand that has a value for each frame but does not come from the stream."""
     facts.refuse(f"its input {index} has a value for each frame but does not come from the stream", NOT_OF_THE_STREAM)
 
 
@@ -50,6 +50,6 @@ def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
 
 
 def refuse_time_axis(facts: Facts, x: Stream, axes: Sequence[int], what: str) -> None:
-    """Refuses an op that works along axes among which is time."""
+    """Refuses an op that works along the time axis."""
     if x.axis in axes:
         facts.refuse(f"{what} over all time (axis {x.axis})", WINDOW_HINT)

@@ -39,7 +39,7 @@ SCORE_RULES: dict[str, Rule] = {}
 
 
 def score_rule(*ops: str) -> Callable[[Rule], Rule]:
-    """Registers the rule that op types follow where an input is a score matrix."""
+    """Registers the rule that op types follow if an input is a score matrix."""
 
     def register(rule: Rule) -> Rule:
         SCORE_RULES.update(dict.fromkeys(ops, rule))
@@ -57,7 +57,7 @@ def load_rules() -> None:
 
 
 def rule_for(op: str, on_scores: bool = False) -> Rule | None:
-    """The rule of an op type; the rule for score matrices, if an input is one."""
+    """The rule of an op type, or its rule for score matrices if ``on_scores``; None if there is none."""
     load_rules()
     if on_scores:
         return SCORE_RULES.get(op)

@@ -1,8 +1,8 @@
 """One graph for calls of any multiple of the smallest chunk, made from the same lift at several chunks.
 
-The lifts have the same nodes; what differs are constants. Each such family of constants, one for every lift, is written
-as a function of the number of smallest chunks that a call takes. The lifts of ``SAMPLES`` determine the function and
-prove it on those that are left; what no function here explains is refused.
+The lifts have the same nodes and differ only in constants. Each family of constants, one from every lift, is written as
+a function of the number of smallest chunks in a call. The first lifts of ``SAMPLES`` determine the function, and the
+others check it. A family that no function here explains is refused.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ DEGREE = 2
 
 
 def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
-    """The first graph with every constant that differs between them computed from ``multiples``, a tensor of it.
+    """The first graph, in which every constant that differs between graphs is computed from its tensor ``multiples``.
 
     Errors:
-        StreamError: a node that differs in more than constants, or a constant that no function explains.
+        StreamError: a node differs in more than constants, or no function explains a constant.
     """
     first = graphs[0]
     if len({len(g.nodes) for g in graphs}) > 1:
@@ -100,7 +100,7 @@ def same_constants(a: Node, b: Node) -> bool:
 
 
 def same_value(a: Tensor, b: Tensor) -> bool:
-    """Weights are never read: all lifts share them."""
+    """Whether two constants are equal. Weights are never read, since all lifts share them."""
     return a._values is b._values or (
         tuple(a.shape) == tuple(b.shape) and a.dtype == b.dtype and same(np.asarray(a.values), np.asarray(b.values))
     )
@@ -119,7 +119,7 @@ class Families:
         self.written: dict[Any, Tensor] = {}
 
     def tensor(self, node: Node, index: int, tensors: Sequence[Tensor]) -> Tensor:
-        """The family as a tensor: the constant itself where all are equal."""
+        """The family as a tensor; the constant itself if all are equal."""
         if all(same_value(tensors[0], t) for t in tensors[1:]):
             return tensors[0]
         values = [np.asarray(t.values) for t in tensors]
@@ -141,7 +141,7 @@ class Families:
         return self.written[key]
 
     def function(self, values: Sequence[Array]) -> Tensor | None:
-        """The family by the first form that explains all of it; None where none does."""
+        """The family, written in the first form that explains all of it; None if no form does."""
         if len({v.shape for v in values}) == 1:
             return self.polynomial(values)
         axis = varying_axis(values)
@@ -157,7 +157,7 @@ class Families:
         return None
 
     def polynomial(self, values: Sequence[Array]) -> Tensor | None:
-        """Integers that grow with the chunk, or with the square of it."""
+        """Integers that grow with the chunk or with its square; None for any other family."""
         factors = fitted(values)
         if factors is None:
             return None
@@ -189,7 +189,7 @@ class Families:
         return self.once(("places", size.name), lambda: self.writer.span(size, 0))
 
     def uniform(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """The same along the axis."""
+        """Constants that are the same along the axis."""
         one = values[0].take([0], axis=axis)
         if any(not same(v, np.broadcast_to(one, v.shape)) for v in values):
             return None
@@ -228,7 +228,7 @@ class Families:
         return found if dtype == np.int64 else w.one("Cast", found, to=tensor_type(dtype))
 
     def periodic(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """The smallest chunk's constant, repeated."""
+        """Frames that repeat; a period has as many frames as each further smallest chunk adds."""
         count = values[1].shape[axis] - values[0].shape[axis]
         if count < 1 or count > values[0].shape[axis]:
             return None
@@ -264,7 +264,7 @@ def same(a: Array, b: Array) -> bool:
 
 
 def with_free_size(values: Sequence[Array]) -> Array | None:
-    """Sizes of a Reshape of which one follows the chunk: left to the rest of the tensor."""
+    """Sizes of a Reshape, with -1 for the size that follows the chunk; None unless exactly one does."""
     if len({v.shape for v in values}) > 1 or any((v <= 0).any() for v in values):
         return None
     differs = np.any([v != values[0] for v in values[1:]], axis=0)
@@ -272,7 +272,7 @@ def with_free_size(values: Sequence[Array]) -> Array | None:
 
 
 def varying_axis(values: Sequence[Array]) -> int | None:
-    """The one axis whose size differs."""
+    """The axis whose size differs; None unless there is exactly one."""
     if len({v.ndim for v in values}) > 1:
         return None
     differ = [a for a in range(values[0].ndim) if len({v.shape[a] for v in values}) > 1]
@@ -280,7 +280,7 @@ def varying_axis(values: Sequence[Array]) -> int | None:
 
 
 def fitted(values: Sequence[Array]) -> list[Array] | None:
-    """The whole factors of a polynomial of the samples that gives every value."""
+    """The integer coefficients of the polynomial in the samples that gives every value; None if there is none."""
     if values[0].dtype.kind not in "iu":
         return None
     points = np.array([[n**p for p in range(DEGREE + 1)] for n in SAMPLES[: DEGREE + 1]], np.float64)

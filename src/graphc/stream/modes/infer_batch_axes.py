@@ -1,4 +1,4 @@
-"""Finds the axis of each tensor of a streaming model that holds the streams of its batch, by changing one stream."""
+"""Finds on which axis each tensor of a streaming model holds the streams of a batch, by changing one stream."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class BatchObservation:
 
     Args:
         values: in the last call of a random batch.
-        layouts: of those that a change of one stream changes there alone.
-        mixed: those in which a change of one stream changes others too.
+        layouts: of the tensors in which a change of one stream changes only the entries of that stream.
+        mixed: the tensors in which a change of one stream changes other streams too.
     """
 
     values: Mapping[str, Array]
@@ -46,14 +46,14 @@ class BatchObservation:
 
 @dataclass(frozen=True)
 class BatchDraw:
-    """A few calls of a random batch, and as many of another one that streams are taken from."""
+    """A few calls of a random batch, and as many calls of another batch, from which single streams are taken."""
 
     draws: list[Feeds]
     others: list[Feeds]
 
     @classmethod
     def drawn(cls, offline: Offline, signature: Signature, scale: float) -> BatchDraw:
-        """Calls past every delay, each with the static inputs of the first."""
+        """Draws enough calls to pass every delay, all with the static inputs of the first call."""
         lag = math.ceil(max((o.delay / o.rate for o in signature.outputs if o.axis is not None), default=0))
         calls = lag // signature.smallest + CALLS_AFTER_DELAY
         rng = np.random.default_rng(0)
@@ -65,17 +65,17 @@ class BatchDraw:
         return cls(draws, others)
 
     def changed(self, offline: Offline, stream: int) -> list[Feeds]:
-        """The batch with one stream out of the other one."""
+        """The batch with one stream taken from the other batch."""
         return [with_row(offline, a, b, stream) for a, b in zip(self.draws, self.others, strict=True)]
 
 
 def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservation:
-    """Runs a few calls of a random batch, again with one stream changed, for the first, the second and the last one.
+    """Runs a few calls of a random batch, then again with one stream changed: the first, the second, the last.
 
-    Small values and large ones are tried: what only a large one opens mixes streams as well.
+    Small and large values are tried, since some nodes may mix streams only if values are large.
 
     Errors:
-        StreamError: a stream gives something else in another place of the batch.
+        StreamError: an output depends on a stream's place in the batch.
     """
     signature = model.signature
     assert signature is not None
@@ -124,7 +124,7 @@ def sight_of(
 
 
 def same_in_every_place(base: Array, rolled: Array, layout: BatchLayout) -> bool:
-    """Whether streams that moved on by one place give the same as before."""
+    """Whether every stream gives the same output after all streams moved on by one place."""
     want = np.roll(base, layout.repeats, axis=layout.axis)
     return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
 
@@ -136,7 +136,7 @@ def turned(offline: Offline, feeds: Feeds) -> Feeds:
 
 
 def last_call(signature: Signature, session: Session, draws: Sequence[Feeds]) -> dict[str, Array]:
-    """Every output of the last of some calls."""
+    """Every output of the last of these calls."""
     taken = [i.name for i in signature.inputs]
     states = {s.input: s.init for s in signature.states}
     counts = {} if signature.valid_frames is None else {signature.valid_frames: np.array([signature.smallest])}
@@ -148,7 +148,7 @@ def last_call(signature: Signature, session: Session, draws: Sequence[Feeds]) ->
 
 
 def with_row(offline: Offline, feeds: Feeds, other: Feeds, stream: int) -> Feeds:
-    """The feeds with one stream's rows out of others."""
+    """The feeds with one stream's rows taken from other feeds."""
     mixed = {name: value.copy() for name, value in feeds.items()}
     for name, axis in offline.batch_axes.items():
         if name in mixed:
@@ -165,7 +165,7 @@ def differs(a: Array, b: Array) -> Array:
 
 
 def layout_of(changed: Mapping[int, Array], batch: int) -> BatchLayout | None:
-    """The axis on which each stream's changes lie in its own part."""
+    """The layout in which each stream's changes lie in its own part of one axis; None if there is none."""
     shape = next(iter(changed.values())).shape
     for axis, size in enumerate(shape):
         if size == 0 or size % batch:

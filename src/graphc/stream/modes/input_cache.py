@@ -1,7 +1,7 @@
-"""Attention that caches the input of its keys and values: one state in place of two, for more arithmetic.
+"""Attention that caches the input of its keys and values: one state instead of two, for more arithmetic.
 
-Keys and values of a window are then made anew in every call, out of the cached input, by the same nodes. That holds
-for nodes that treat every frame alike; if another stands between, such as a rotation by the clock, the caches stay.
+In every call, the same nodes then compute the keys and values of the whole window from the cached input. These nodes
+must treat every frame alike. If one of them does not, such as a rotation by the clock, the caches stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BINARY = ("Add", "Sub", "Mul", "Div")
 
 @dataclass(frozen=True)
 class Link:
-    """A tensor on the way back from a cache, its time axis, and the node that makes the tensor before it out of it."""
+    """A tensor on the way back from a cache, its time axis, and the node that makes the previous tensor from it."""
 
     tensor: Tensor
     axis: int
@@ -32,7 +32,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Cache:
-    """A state, the node that puts it in front of the chunk, and the way back from there."""
+    """A state, the node that puts it in front of the chunk, and the links on the way back from the chunk."""
 
     state: StatePort
     join: Node
@@ -45,9 +45,9 @@ class Cache:
 
 
 def cache_inputs(model: Model) -> list[str]:
-    """Replaces the caches of keys and values by one of their common input, where that is smaller; says where and why.
+    """Replaces the caches of keys and values by one cache of their common input, if that is smaller.
 
-    Changes the model in place.
+    Changes the model in place. Returns a note for each attention whose caches stay, with the reason.
     """
     assert model.signature is not None
     shapes = static_shapes(model)
@@ -84,7 +84,7 @@ def cache_of(graph: Graph, state: StatePort, shapes: dict[str, Shape]) -> Cache 
 
 
 def chain_of(tensor: Tensor, axis: int, shapes: dict[str, Shape]) -> list[Link]:
-    """The tensors that a chunk is made of, one frame for one frame, from the chunk back."""
+    """The tensors that a chunk is made from frame by frame, going back from the chunk."""
     chain = [Link(tensor, axis, None)]
     while True:
         last = chain[-1]
@@ -96,7 +96,7 @@ def chain_of(tensor: Tensor, axis: int, shapes: dict[str, Shape]) -> list[Link]:
 
 
 def step_back(node: Node, link: Link, shapes: dict[str, Shape]) -> Link | None:
-    """The one tensor that a node reads frame by frame, and its time axis; None where the node does anything else."""
+    """The one tensor that a node reads frame by frame, and its time axis; None if the node does anything else."""
     if node.op == "Where" and node.name.endswith("/masked"):
         return Link(node.inputs[2], link.axis, node)
     varying = [t for t in node.inputs if t.name and not isinstance(t, Constant)]
@@ -135,13 +135,13 @@ def axis_before(node: Node, source: Tensor, axis: int, old: list[int], new: list
 
 
 def common(key: Cache, value: Cache) -> Link | None:
-    """The first tensor of which both are made."""
+    """The first tensor on the way back from which both caches are made; None if there is none."""
     made = {(link.tensor.name, link.axis): link for link in value.chain}
     return next((link for link in key.chain if (link.tensor.name, link.axis) in made), None)
 
 
 def put(model: Model, key: Cache, value: Cache, shared: Link, init: np.ndarray) -> None:
-    """Replaces both caches by one of the shared input."""
+    """Replaces both caches by one cache of the shared input."""
     graph, signature = model.graph, model.signature
     assert signature is not None
     base = key.state.input.removesuffix("_in").replace("attention_key", "attention_context")
@@ -170,7 +170,7 @@ def put(model: Model, key: Cache, value: Cache, shared: Link, init: np.ndarray) 
 
 
 def again(graph: Graph, cache: Cache, shared: Link, both: Tensor) -> Tensor:
-    """The nodes between the shared input and a cache, over the whole window."""
+    """Repeats the nodes between the shared input and a cache over the whole window."""
     place = next(i for i, link in enumerate(cache.chain) if link.tensor is shared.tensor)
     tensor = both
     for index in range(place, 0, -1):

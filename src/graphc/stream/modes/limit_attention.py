@@ -1,4 +1,4 @@
-"""Puts a band on attention that sees too far, as the user asks."""
+"""Puts the band that the user asks for on attention that sees too far."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Streams of a batch that begin at different times: everything that depends on the clock gets one value per stream.
 
-The lift counts frames by one clock. What is made of the clock and of nothing else (masks, places, positions) is written
-again with an axis of streams in front (``each_stream``); where it meets data, that axis goes to where the data has its
-streams (``batch_axes``).
+The lift counts frames by one clock. Tensors that are made from the clock alone (masks, places, positions) are rewritten
+with an axis of streams in front (``vmap_clock``). Where they meet data, that axis moves to the axis on which the data
+has its streams (``infer_batch_axes``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def per_stream_clocks(model: Model, offline: Offline) -> None:
     """Gives every stream of a batch a clock of its own. Changes the model in place.
 
     Errors:
-        StreamError: streams that are mixed, or a node that cannot be rewritten.
+        StreamError: no input has a batch axis, streams are mixed, or a node cannot be rewritten.
     """
     signature = model.signature
     assert signature is not None
@@ -89,7 +89,7 @@ def on_the_clock(model: Model) -> set[str]:
 
 
 def add_dependents(nodes: Sequence[Node], names: set[str]) -> None:
-    """Adds what depends on the values of some tensors."""
+    """Adds the names of all tensors that depend on the values of the tensors in ``names``."""
     for node in nodes:
         if node.op not in SHAPE_OPS and any(t.name in names for t in [*node.inputs, *captured(node)]):
             names.update(t.name for t in node.outputs if t.name)
@@ -102,7 +102,7 @@ def meets(node: Node, hanging: set[str]) -> bool:
 
 
 class Rewriting:
-    """One rewriting of a graph.
+    """A graph that is being rewritten for one clock per stream.
 
     ``ports`` holds the states that depend on the clock, in their new shape.
     """
@@ -172,7 +172,7 @@ class Rewriting:
             self.w.nodes.append(Node("Reshape", name, {}, [self.w.tensors[port.name], target], [port]))
 
     def meet(self, node: Node) -> None:
-        """Aligns what depends on the clock with the streams of the data that it meets."""
+        """Aligns the node's inputs that depend on the clock with the streams of its data inputs."""
         if any(t.name in self.hanging for t in captured(node)):
             self.refuse(node)
         table = node.inputs[0]
@@ -205,9 +205,9 @@ class Rewriting:
         return needed(self.sight, output, label(node))
 
     def aligned(self, node: Node, tensor: Tensor, from_right: int, repeats: int, exact: bool = False) -> Tensor:
-        """A tensor with a value for each stream, its streams on an axis counted from the right.
+        """A tensor with a value for each stream, and with the streams on the axis ``from_right``.
 
-        Refuses one that differs along that axis already.
+        Refuses a tensor that already differs along that axis.
         """
         w, name, n = self.w, tensor.name, self.streams
         shape, each = w.shape(name), w.tensors[name]

@@ -1,4 +1,4 @@
-"""Weights that a model stores as integers, which a lift keeps, with their learned scales."""
+"""Keeps weights that a model stores as integers, with their learned scales."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 
 
 def kept_integers(tensor: Tensor, value: Array, evaluation: Evaluation, builder: Builder) -> Tensor | None:
-    """A constant that comes out of a DequantizeLinear by nodes that only move it: the integers, moved, and the scales.
+    """Rewrites a constant made by a DequantizeLinear and nodes that only move it: moves the integers instead.
 
-    None for any other constant, and where scales of an axis do not move along.
+    None for any other constant, and if scales along an axis cannot move with it.
 
-    Integers that the model makes of a float constant are worked out once, so that the weight is stored as integers.
+    Integers that the model makes from a float constant are computed once, so that the weight is stored as integers.
     """
     moves: list[Node] = []
     node = producer(tensor)
@@ -57,7 +57,7 @@ def perm_of(node: Node, rank: int) -> list[int]:
 
 
 def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
-    """A value that is the same at every length."""
+    """The value of a tensor that is the same at every length; None for any other."""
     if isinstance(tensor, Constant):
         return constant_of(tensor)
     known = evaluation.known.get(tensor.name) or learned_values(evaluation).get(tensor.name)
@@ -65,7 +65,7 @@ def steady_value(tensor: Tensor, evaluation: Evaluation) -> Array | None:
 
 
 def learned_values(evaluation: Evaluation) -> dict[str, TimeConstant]:
-    """The inputs of every DequantizeLinear that reads no data, from one run of the model."""
+    """The values of the inputs of every DequantizeLinear that reads no data, computed once."""
     if LEARNED not in evaluation.memo:
         carried = evaluation.carried
         nodes = [n for n in evaluation.graph.nodes if op_of(n) == "DequantizeLinear"]

@@ -20,14 +20,14 @@ from graphc_runtime.errors import ModelError, RunError, StreamError
 
 
 def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) -> Model:
-    """The model as one call of a stream, its ports bound to the chunk.
+    """The model as one call of a stream, with its ports bound to the chunk.
 
-    An output has time on the one axis that grows with the chunk where the model takes chunks of several sizes; where
-    it takes one size only, or nothing grows, each call gives one value.
+    If the model also takes twice the chunk, the one axis of an output that doubles is time. If no axis doubles, or if
+    the model takes only one size, each call gives one value of the output.
 
     Errors:
         ModelError: the model does not run on the chunk.
-        StreamError: a state comes out in another shape than it went in.
+        StreamError: the output of a state has another shape than its input.
     """
     rng = np.random.default_rng(0)
     try:
@@ -84,7 +84,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
 
 
 def hold_counts(model: Model, offline: Offline, feeds: Feeds) -> None:
-    """Turns inputs that count or mask the frames of a call into constants, since every call has as many."""
+    """Turns inputs that count or mask the frames of a call into constants, since all calls have equally many frames."""
     for port in list(model.graph.inputs):
         if isinstance(offline.roles.get(port.name), TIME_ONLY):
             port.to_constant(feeds[port.name])

@@ -14,7 +14,7 @@ RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class EachStream:
-    """Writes nodes over tensors of which every stream has its own.
+    """Writes nodes over tensors that have one value for each stream.
 
     Args:
         streams: of the batch.
@@ -49,7 +49,7 @@ class EachStream:
         return self.one("Slice", [x, *parts], base)
 
     def widened(self, name: str, rank: int) -> Tensor:
-        """A tensor whose own axes are filled up to a rank, as broadcasting would."""
+        """A tensor with axes of size 1 added up to a rank, as broadcasting would add them."""
         shape = self.shape(name)
         if len(shape) >= rank:
             return self.tensors[name]
@@ -159,7 +159,7 @@ FORMS: dict[str, Form] = {
 
 
 def unrolled(w: EachStream, node: Node) -> list[Tensor]:
-    """The node once for every stream."""
+    """Repeats the node once for every stream."""
     rows: list[list[Tensor]] = []
     for stream in range(w.streams):
         inputs: list[Tensor] = []

@@ -1,7 +1,8 @@
-"""Score matrices that do not shift along with the stream: made anew in every call, from the places of either time.
+"""Score matrices that do not shift along with the stream. Every call computes them from the positions on both axes.
 
-``sin(i * j)`` under a band is such a table. What made it is followed back to what has one time alone, a position made
-from the clock, or two and does shift along. A stored number for every pair of places is refused: nothing made it.
+``sin(i * j)`` under a band is such a table. It is traced back to its operands. An operand with one time axis is a
+position, and is computed from the clock. An operand with two time axes must shift along. A stored table over both
+positions is refused, since it has no operands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from graphc.stream.symbolic.queries.questions import Steady
 
 
 def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Stream]) -> Made | None:
-    """How to make a score matrix in step with a stream; None if its continuation is unknown."""
+    """The steps that compute a score matrix along with a stream; None if its continuation is unknown."""
     time = times[0].at(max(0, *(t.delay for t in times)))
     grows = len({time.length(n) for n in positions.evaluation.lengths}) > 1
     if not grows or any(t.rate != time.rate or t.length != time.length for t in times):
@@ -31,7 +32,7 @@ def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Strea
 
 
 def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
-    """Appends the steps that make one tensor of two times; False if one of its operands cannot be made."""
+    """Appends the steps that make one tensor with two time axes; False if one of its operands cannot be made."""
     node = positions.made_by.get(name)
     if node is None or name not in values:
         return False

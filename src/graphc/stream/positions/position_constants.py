@@ -1,8 +1,8 @@
 """Positions computed from the clock: constants that depend on the position, as streams.
 
-A constant that meets a stream and differs from frame to frame, without a period, comes in the end from a ramp (0, 1, 2
-and so on, however it was made), from a stored table read from its start, or differs near an end of the stream alone
-(``edges``). From there on the ops are those of a stream.
+A constant that meets a stream may differ from frame to frame without a period. Then it comes from a ramp (0, 1, 2 and
+so on, however it was made), from a stored table read from its start, or from a constant that differs only near an end
+of the stream (``Edges``). From there on, the ops are those of a stream.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, St
 
 @dataclass(frozen=True)
 class Position:
-    """One node that makes positions; ``step`` is None where the node's own rule gives it."""
+    """One node that makes positions; ``step`` is None if the node's own rule gives it."""
 
     node: Node
     step: Lowering | None
@@ -43,7 +43,7 @@ class Position:
 
 @dataclass
 class Made:
-    """A constant as a stream: its name, the steps that make it in order, and the frames that its tables hold."""
+    """A constant as a stream: its name, the steps that make it, in order, and how many frames its tables hold."""
 
     name: str
     steps: list[Position] = field(default_factory=list)
@@ -58,19 +58,19 @@ class Positions:
         self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
 
     def made(self, name: str, time: Stream) -> Made | None:
-        """How to make a tensor in step with a stream; None where no ramp and no table is found in what made it."""
+        """The steps that compute a tensor along with a stream; None if its continuation is unknown."""
         time = time.at(max(0, time.delay))
         found = Made(alias(name, time))
         return found if self.follow(name, time, self.values(name), found) else None
 
     def may_have_ends(self, name: str, time: Stream) -> bool:
-        """Whether longer values of a tensor would show how its first frames differ from those behind."""
+        """Whether longer values of a tensor would show how its first frames differ from the later ones."""
         known = self.evaluation.known[name]
         axis = time_axis(known, time, self.evaluation.lengths)
         return axis is not None and len(self.evaluation.lengths) > 1 and may_have_ends(known, axis)
 
     def values(self, name: str) -> dict[str, TimeConstant]:
-        """The values of a tensor, and of all that it was made from."""
+        """The values of a tensor, and of all time-only tensors that it was made from."""
         memo = self.evaluation.memo
         key = ("positions", name)
         if key not in memo:
@@ -137,7 +137,7 @@ class Positions:
         return True
 
     def claim_rows(self, name: str, table: Tensor, time: Stream, found: StoredTable) -> None:
-        """The tensor is a prefix of a table at every length."""
+        """Claims that the tensor is a prefix of a table at every length."""
         try:
             rows = self.proof.formulas.of(table)
         except NoFormulaError as err:
@@ -151,7 +151,7 @@ class Positions:
         return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
 
     def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
-        """A table looked up by indices that never run past its ends."""
+        """A Gather from a table, with the indices clamped to the ends of the table."""
         node = position.node
         along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
         rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
@@ -172,7 +172,7 @@ class Positions:
 
 
 def claim_of(edges: Edges, time: Stream) -> Edged:
-    """What a constant with edges has to be at every length."""
+    """The claim that a constant with edges keeps its form at every length."""
     after = edges.tail.shape[edges.axis] - 1
     return Edged(edges.axis, time.length, edges.before, after, edges.late, edges.period)
 
@@ -205,7 +205,7 @@ def values_shape(
 
 
 def rows_bound(node: Node, values: Mapping[str, TimeConstant], evaluation: Evaluation) -> int | None:
-    """The frames until which growing indices stay inside a table; None where they do not grow with the frames."""
+    """The number of frames for which growing indices stay inside a table; None if they do not grow by equal steps."""
     index = values.get(node.inputs[1].name)
     if index is None:
         return None

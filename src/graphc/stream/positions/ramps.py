@@ -1,4 +1,4 @@
-"""Ramps and prefixes of stored tables, which positions come from, and how a call makes them."""
+"""The sources of positions: ramps and prefixes of stored tables, and how a call makes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ramp:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A stored table whose first rows a constant is."""
+    """A stored table that begins with the rows of a constant."""
 
     value: Array
     axis: int
@@ -58,7 +58,7 @@ def stream_fact(known: TimeConstant, time: Stream, axis: int) -> Stream:
 
 @np.errstate(over="ignore", invalid="ignore")
 def ramp_of(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> Ramp | None:
-    """Integers that grow by the same step, however they were made."""
+    """The ramp of integers that grow by the same step, however they were made; None for any other constant."""
     axis = time_axis(known, time, lengths)
     longest = max(known.values, key=np.size)
     if axis is None or longest.shape[axis] < 3 or longest.dtype.kind not in "iuf":
@@ -100,7 +100,7 @@ def ramp_step(ramp: Ramp, time: Stream, known: TimeConstant) -> Lowering:
 def table_of(
     known: TimeConstant, node: Node, values: Mapping[str, TimeConstant], time: Stream, lengths: Sequence[int]
 ) -> StoredTable | None:
-    """The steady input of a node that the constant is a beginning of, at every length."""
+    """The first input of a node, if it is steady and begins with the constant at every length; otherwise None."""
     axis = time_axis(known, time, lengths)
     if axis is None:
         return None

@@ -34,9 +34,9 @@ class Analysis:
     Args:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
         steps: in topological order.
-        proof: what the rules took to be true at every length.
-        promise: the lengths for which it is.
-        settings: under which it was made.
+        proof: the claims that the rules made about every length.
+        promise: the lengths for which these claims hold.
+        settings: under which the analysis was made.
     """
 
     offline: Offline
@@ -56,7 +56,7 @@ def analyse(
     """Analyses a model at a chunk, or at the smallest that fits.
 
     Errors:
-        StreamError: what cannot be streamed, with the node, the reason and the way out; a chunk that does not fit.
+        StreamError: the model cannot be streamed (with node, reason and way out), or the chunk does not fit.
     """
     Patience.renew()
     study = Study(offline, evaluation or evaluate(offline), settings)
@@ -79,7 +79,8 @@ def analyse(
 def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
     """The analysis of a model that treats short streams differently, such as padding them to a minimum length.
 
-    It is judged at longer lengths, and holds where what the rules claim begins by proof.
+    The rules judge it at longer lengths. The analysis holds from the length at which their claims are proved to begin.
+    None if there is no such analysis.
     """
     offline = study.offline
     for factor in LATER:
@@ -121,13 +122,13 @@ def analysed(study: Study, chunk: int | None) -> Analysis:
 
 @dataclass
 class Study:
-    """Walks over a model, at more and more lengths until what they claim is decided.
+    """Walks over a model at more and more lengths, until all their claims are decided.
 
     Args:
         absolute: score matrices that do not shift along.
-        spread: whether lengths were tried for what no formula decides.
-        begins: whether it may hold from a length on only.
-        longest: whether the model takes no longer lengths than those evaluated.
+        spread: whether lengths were already tried for claims that no formula decides.
+        begins: whether the analysis may hold only from some length on.
+        longest: whether the model accepts no lengths longer than those evaluated.
     """
 
     offline: Offline
@@ -141,8 +142,8 @@ class Study:
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
         """The result of a walk, once all its claims are decided.
 
-        Where a claim ends at some length within reach, the model is evaluated there too, and the rules judge again. A
-        refusal at longer lengths leaves what holds before them.
+        If a claim ends at a length within reach, the model is evaluated there too, and the rules judge again. If they
+        refuse at longer lengths only, the result for shorter lengths stays.
         """
         enough, found = max(self.evaluation.lengths), self.shown(walk)
         for further in (self.lengths_behind, lengths_before):
@@ -166,7 +167,7 @@ class Study:
         return found
 
     def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
-        """Longer lengths that rules have not seen yet, though their claims end there, or are not proved."""
+        """Lengths to evaluate next: around the end of a claim, or spread out if a claim is not proved."""
         offline, evaluated, proof = self.offline, found.evaluation.lengths, found.proof
         if not proof.is_possible:
             return ()
@@ -186,7 +187,7 @@ class Study:
         return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
-        """The same at lengths that show all of every limit."""
+        """The result of a walk at lengths that show every limit in full."""
         most = self.settings.max_frames or 0
         while True:
             try:
@@ -238,7 +239,7 @@ class Study:
 
 
 def lengths_before(found: Analysis) -> tuple[int, ...]:
-    """The same for shorter lengths."""
+    """Shorter lengths to evaluate next: those around the first length at which all claims hold."""
     evaluated, first = found.evaluation.lengths, found.proof.start.first
     if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
         return ()

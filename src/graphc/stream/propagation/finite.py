@@ -1,7 +1,7 @@
 """Ops that turn any finite numbers into finite ones.
 
-What a call has in the place of frames that do not exist comes from the zeros that a client feeds and from first states.
-If only these ops stand on the way, it is finite, and zero times it is zero.
+Leftovers, the values of frames that do not exist, come from the zeros that a client feeds and from first states. If
+only these ops made them, they are finite, and zero times them is zero.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ SAME_BOUND = frozenset(
 
 
 def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant], bounds: Mapping[str, float]) -> bool:
-    """Whether a node gives finite numbers where the tensors named do; ``bounds`` are below some of them."""
+    """Whether a node gives finite numbers if the tensors in ``finite`` do; ``bounds`` are lower bounds of tensors."""
     data = [t for t in node.inputs if t.name and not isinstance(t, Constant) and t.name not in known]
     if any(t.name not in finite for t in data):
         return False
@@ -112,7 +112,7 @@ def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, Tim
 
 
 def value_of(node: Node, known: Mapping[str, TimeConstant]) -> Any:
-    """The second input, where it is a constant."""
+    """The value of the second input, if it is a constant; otherwise None."""
     second = node.inputs[1]
     found = known.get(second.name)
     return constant_of(second) if isinstance(second, Constant) else None if found is None else found.steady

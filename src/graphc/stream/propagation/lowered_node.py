@@ -1,4 +1,4 @@
-"""A step at its place in the graph."""
+"""A lowering at its place in the graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphc.stream.lowering.lowering import Lowering
 
 @dataclass(frozen=True)
 class LoweredNode:
-    """A step with its inputs and outputs: the node's own tensors, or positions made from the clock in their place."""
+    """A lowering with its inputs and outputs: the node's own tensors, or positions from the clock that replace them."""
 
     node: Node
     step: Lowering

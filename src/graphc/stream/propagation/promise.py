@@ -23,10 +23,10 @@ class Promise:
     """The lengths for which a lift holds.
 
     Args:
-        min_frames, max_frames: the shortest and the longest stream; None for any.
-        ended_by: the node that ends it; None where a table of positions or nothing does.
-        continues: whether the streaming model needs nothing of what ends there.
-        tried: tensors of which something is not proved, and why; empty where all is.
+        min_frames, max_frames: the shortest and the longest stream; None if there is no limit.
+        ended_by: the node that sets the longest stream; None if a table of positions sets it, or if nothing does.
+        continues: whether the streaming model needs nothing that ends there, so that a stream may go on.
+        tried: tensors about which a claim is not proved, with the reason; empty if all claims are proved.
     """
 
     min_frames: int = 1
@@ -46,7 +46,7 @@ class Promise:
 
 
 def promise_of(walk: Propagation) -> Promise:
-    """The lengths for which what a walk claimed holds."""
+    """The lengths for which the claims of a walk hold."""
     proof, evaluated = walk.proof, walk.evaluation.lengths
     start = max(start_of(walk.facts, walk.evaluation), proof.start.first)
     start = first_accepted(walk.offline, start, min(evaluated))
@@ -69,7 +69,7 @@ def promise_of(walk: Propagation) -> Promise:
 
 
 def first_accepted(offline: Offline, first: int, accepted: int) -> int:
-    """The first length from ``first`` on that the model takes; far below one that it does, by bisection."""
+    """The first length from ``first`` on that the model accepts, by bisection if it is far above ``first``."""
     for frames in range(first, min(accepted, first + SCANNED)):
         if offline.accepts(frames):
             return frames

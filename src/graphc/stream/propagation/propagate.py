@@ -1,4 +1,4 @@
-"""One forward walk over an evaluated graph: a fact for every tensor of data, a step for every node. Changes nothing."""
+"""One forward walk over an evaluated graph: a fact for each data tensor, a lowering for each node. Changes nothing."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Propagation:
         facts: of every tensor met so far.
         steps: in topological order.
         finite: tensors that are finite even in frames that do not exist.
-        absolute: score matrices that do not shift along, by name, with what was said of them.
-        lowest: numbers below all that some tensors hold, even there; a delay line may put zeros between.
-        longest: the model takes no longer lengths than those evaluated.
-        bounds: (length, frames): a tensor of that length has to stay within so many frames, which a table holds.
+        absolute: score matrices that do not shift along, by name, with the error that reported each.
+        lowest: lower bounds of tensors, even in frames that do not exist; a delay line may put zeros between frames.
+        longest: whether the model accepts no lengths longer than those evaluated.
+        bounds: pairs (length, frames): a tensor of that length may have at most so many frames, as many as a table has.
     """
 
     offline: Offline
@@ -71,7 +71,7 @@ class Propagation:
         """Walks all nodes that an output depends on.
 
         Errors:
-            StreamError: what cannot be streamed; a chunk that does not fit; lengths that are too short to tell.
+            StreamError: a node cannot be streamed, the chunk does not fit, or the lengths are too short to tell.
         """
         evaluation = self.evaluation
         formulas = Formulas(
@@ -101,7 +101,7 @@ class Propagation:
         self.claim_fixed()
 
     def claim_fixed(self) -> None:
-        """Claims that conditions that chose branches, and outputs that depend on time alone, stay what they are."""
+        """Claims that the conditions that chose branches, and the steady outputs, are the same at every length."""
         self.proof.begin()
         made, known = self.proof.formulas.made_by, self.evaluation.known
         steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
@@ -111,7 +111,7 @@ class Propagation:
         self.proof.commit()
 
     def look_at(self, node: Node) -> None:
-        """The facts of what is read for its size alone; None if it is not a stream."""
+        """Notes the facts of tensors that are read only for their size; skips a node that cannot be streamed."""
         if any(t.name in self.evaluation.carried and t.name not in self.facts for t in node.inputs):
             return
         self.proof.begin()
@@ -130,7 +130,7 @@ class Propagation:
             self.lengths.setdefault(fact.length)
 
     def take(self, node: Node) -> None:
-        """The step of a node; constants that follow the frame's place become streams made from the clock first."""
+        """Lowers a node. Constants that follow the frame's position first become streams made from the clock."""
         inputs = [self.table_from_clock(t) if t.name in self.absolute else t for t in node.inputs]
         while True:
             facts = self.facts_of(node, inputs)
@@ -156,9 +156,9 @@ class Propagation:
         self.proof.commit()
 
     def claim(self, node: Node, facts: Facts) -> None:
-        """What a step relies on: the sizes of what it gives, and operands that are the same at every length.
+        """Claims what a lowering relies on: the sizes of its outputs, and operands that are the same at every length.
 
-        Entries on the move are followed by their formulas, until they are a score matrix.
+        Nothing is claimed about moved entries until they become a score matrix.
         """
         known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
         times = {
@@ -178,7 +178,7 @@ class Propagation:
                 self.proof.doubt(name, f"{label(node)} relies on something about it that is not proved")
 
     def claim_sizes(self, node: Node, varying: set[str]) -> None:
-        """Claims that sizes computed from numbers that depend on the length are those of the facts."""
+        """Claims that output sizes computed from the length are those in the facts."""
         if node.op not in RESIZING or not isinstance(
             self.facts.get(node.outputs[0].name), Stream | ScoreMatrix | Untimed
         ):
@@ -204,10 +204,11 @@ class Propagation:
             self.bounds.append((Length(), attention.max_frames))
 
     def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
-        """The constant as a stream that is made anew in every call.
+        """The constant as a stream that every call computes anew.
 
         Errors:
-            AbsoluteError: nothing tells how it goes on.
+            AbsoluteError: the continuation of the constant is unknown.
+            TooShortError: longer lengths would show how its first frames differ.
         """
         assert isinstance(err.time, Stream)
         made = self.positions.made(tensor.name, err.time)
@@ -216,10 +217,10 @@ class Propagation:
         return self.made_anew(made, err)
 
     def table_from_clock(self, tensor: Tensor) -> Tensor:
-        """The table as one that is made anew in every call, out of the places of its times.
+        """The table as one that every call computes anew, from the positions on its two time axes.
 
         Errors:
-            AbsoluteTableError: nothing tells how it goes on.
+            AbsoluteTableError: the continuation of the table is unknown.
         """
         err = self.absolute[tensor.name]
         self.proof.begin()

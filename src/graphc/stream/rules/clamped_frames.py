@@ -1,6 +1,6 @@
-"""Windows of frames picked by indices that are clamped to the stream, one after the other on the time axis.
+"""Windows of frames, picked by indices that are clamped to the stream, one after the other on the time axis.
 
-That is how stacking of frames at a low rate (LFR) is exported: the first and the last frame are repeated where a window
+Stacking of frames at a low rate (LFR) is exported in this way: the first and the last frame are repeated where a window
 reaches beyond them.
 """
 
@@ -26,7 +26,7 @@ MOST_TAPS = 64
 
 @dataclass(frozen=True)
 class Windows:
-    """Place k of window f is frame ``start + stride * f + dilation * k``, held within the stream."""
+    """Place k of window f is frame ``start + stride * f + dilation * k``, clamped to the stream."""
 
     start: int
     stride: int
@@ -38,7 +38,7 @@ class Windows:
         return (self.taps - 1) * self.dilation + 1
 
     def places(self, count: int) -> Array:
-        """The places of so many windows, not held within anything, [windows * taps]."""
+        """The places of ``count`` windows before they are clamped, [windows * taps]."""
         table = self.stride * np.arange(count)[:, None] + self.dilation * np.arange(self.taps)[None]
         return self.start + table.ravel()
 
@@ -73,9 +73,9 @@ def windows_in(table: Array, size: int) -> Windows | None:
 
 
 def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering | None:
-    """The stream of these windows; None if the indices are not such windows, or their number is not a length.
+    """The stream of windows that the indices pick; None if they pick no windows, or if their number is not a length.
 
-    Frames beyond the ends are padding by the edge.
+    Beyond its ends, the stream is padded with its first and last frame.
     """
     sizes = [x.length(n) for n in facts.lengths]
     windows = windows_of(values, sizes)

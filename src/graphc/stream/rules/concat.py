@@ -1,4 +1,4 @@
-"""Concatenation: on other axes a join, on time a constant before or after the stream."""
+"""Concatenation: on other axes, a join; on time, a constant before or after the stream."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def concat(node: Node, facts: Facts) -> Lowering:
 
 
 def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
-    """Constants in front of a stream are its cache's first value; behind it they are filled in once the end is known.
+    """Puts constants in front of a stream as a cache's first value, and behind it once the end is known.
 
-    Refuses a second stream behind the first, and frames behind that differ from each other.
+    Refuses a second stream behind the first, and frames behind the stream that differ from each other.
     """
     if len(facts.streams()) == 2 and x.length == Length.fixed(1):
         (one, _), (other, _) = facts.streams()
@@ -90,7 +90,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
 
 
 def with_first_frame(node: Node, facts: Facts, place: int) -> Lowering:
-    """A first frame and the stream behind it, with constants on either side of both."""
+    """A first frame with the stream behind it, and constants before and after the two."""
     pair = picked(facts, [place, place + 1])
     if len(facts) == 2:
         return first_frame_in_front(pair, pair.stream(0))
@@ -134,9 +134,9 @@ def joined(facts: Facts, indices: range, axis: int) -> Array | None:
 
 
 def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tuple[Array, Length] | None:
-    """Equal frames behind the stream whose number follows its length: the most of them, and the length that they make.
+    """Equal frames behind the stream, whose number depends on its length: the most of them, and the resulting length.
 
-    Refuses numbers that no length explains; None where the number is always the same.
+    None if the number is always the same. Refuses numbers that no length explains, and frames that differ.
     """
     parts = [facts[i] for i in indices]
     known = [p for p in parts if isinstance(p, TimeConstant)]
@@ -161,7 +161,7 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
 
 
 def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
-    """The stream behind given frames, late by as many; where it is late itself they stand right before frame 0."""
+    """The stream behind ``given`` frames, late by as many; in a stream already late, they come right before frame 0."""
     before = given.shape[x.axis]
     past = b.state(np.ascontiguousarray(given).astype(x.dtype), "delay_line")
     front = Front(b, chunk, x, past, before)
@@ -173,7 +173,7 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
 
 
 def first_frame_in_front(facts: Facts, first: Stream) -> Lowering:
-    """One stream's first frame in front of another, as pre-emphasis has it: each at its place, chosen by the clock."""
+    """Puts one stream's first frame in front of another stream, as in pre-emphasis; the clock chooses between them."""
     rest = facts.stream(1)
     delay = max(rest.delay - 1, first.delay, 0)
     out = facts.out(rest.at(delay), rest.axis, delay=delay, length=rest.length.then(1, 1, 1))

@@ -1,4 +1,4 @@
-"""Transposed convolution: each input frame adds to several output frames; what reaches past the chunk is carried."""
+"""Transposed convolution: each input frame adds to several output frames; sums past the chunk's end are carried."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from graphc.stream.time.frames_as_batch import each_alone
 
 @stream_rule("ConvTranspose")
 def conv_transpose(node: Node, facts: Facts) -> Lowering:
-    """Overlap-add: delay' = delay * stride + cropped, and the bias is added once.
+    """Overlap-add: delay' = delay * stride + frames cropped in front. The bias is added once.
 
-    Zeros in front of a stream add nothing, so that it need not wait for them.
+    A stream need not wait for zeros in front of it, since they add nothing.
     """
     x = facts.only_stream()
     spatial = x.axis - 2
@@ -101,7 +101,7 @@ def is_zero(frame: object) -> bool:
 def cropping(
     node: Node, facts: Facts, spatial: int, count: int, stride: int, extent: int, extra: int, axis: int
 ) -> tuple[int, int]:
-    """Frames cut from the front and the end of the full output; a negative end adds frames."""
+    """Frames cut from the front and the end of the full output; a negative number adds frames."""
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
     before, after = pads[spatial], pads[spatial + count]
@@ -119,7 +119,7 @@ def cropping(
 
 
 def uncropped(node: Node, facts: Facts, spatial: int, count: int) -> dict[str, object]:
-    """The node's attributes with the full output on the time axis."""
+    """The node's attributes for the full output on the time axis, without cropping."""
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     if count > 1 and ("output_shape" in node.attrs or auto in ("SAME_UPPER", "SAME_LOWER")):
         facts.refuse("its cropping on the other axes is implicit (output_shape or auto_pad)", "export explicit pads")

@@ -39,7 +39,7 @@ def expand(node: Node, facts: Facts) -> Lowering:
 
 
 def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
-    """The fact of a static tensor that is repeated for every frame: the same at every place, so at delay 0."""
+    """The fact of a static tensor that is repeated for every frame: all frames are the same, so the delay is 0."""
     shapes = facts.output_shapes[0]
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(varying) != 1:

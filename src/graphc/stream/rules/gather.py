@@ -1,4 +1,4 @@
-"""Gather: a table looked up by a stream, frames picked evenly, or overlapping windows of them."""
+"""Gather: a table looked up by a stream, frames picked evenly, or overlapping windows of frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graphc.stream.time.window import Window, window_over
 
 @stream_rule("Gather")
 def gather(node: Node, facts: Facts) -> Lowering:
-    """A table looked up by a stream, or other axes picked from; on time, evenly spaced indices are a slice."""
+    """Looks up a table by a stream, or picks from other axes; on time, evenly spaced indices are a slice."""
     data, indices = facts[0], facts[1]
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if isinstance(indices, Stream):
@@ -40,7 +40,7 @@ def gather(node: Node, facts: Facts) -> Lowering:
 
 
 def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
-    """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of them."""
+    """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of frames."""
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
     if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):

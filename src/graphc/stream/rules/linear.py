@@ -20,7 +20,7 @@ ATTENTION_WAY_OUT = "write it as a MatMul"
 
 @stream_rule("MatMul", "MatMulInteger")
 def matmul(node: Node, facts: Facts) -> Lowering:
-    """Time among the rows of the left or the columns of the right side, or among the batch axes of both."""
+    """Time must be the rows of the left side, the columns of the right side, or a batch axis of both."""
     terms = matmul_terms(facts)
     if node.op == "MatMul" and terms is not None and has_two_times(facts, terms):
         return product(node, facts, terms)
@@ -53,7 +53,7 @@ def matmul(node: Node, facts: Facts) -> Lowering:
 
 
 def matmul_terms(facts: Facts) -> Terms | None:
-    """The letters of a matrix product; None where a side is a vector."""
+    """The letters of a matrix product; None if a side is a vector."""
     left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
     if min(left, right) < 2:
         return None
@@ -66,7 +66,7 @@ def matmul_terms(facts: Facts) -> Terms | None:
 
 
 def place_in_matmul(facts: Facts, index: int, stream: Stream) -> str | int:
-    """``rows``, ``columns`` or ``summed``, or the distance from the right of a batch axis."""
+    """Where time is: ``rows``, ``columns``, ``summed``, or a batch axis, counted from the right."""
     if stream.rank == 1:
         return "summed"
     summed = stream.rank - 1 if index == 0 else stream.rank - 2
@@ -86,7 +86,7 @@ def check_batch_operands(facts: Facts, x: Stream, place: int) -> None:
 
 @stream_rule("Gemm")
 def gemm(node: Node, facts: Facts) -> Lowering:
-    """Time among the rows of A or the columns of B."""
+    """Time must be the rows of A or the columns of B."""
     x = same_length(facts)
     transposed = (bool(node.attrs.get("transA", 0)), bool(node.attrs.get("transB", 0)))
     for fact in facts.inputs:
@@ -119,7 +119,7 @@ def gemm(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("Einsum")
 def einsum(node: Node, facts: Facts) -> Lowering:
-    """Time is a letter of the output, and the same letter in every stream."""
+    """Time must be a letter of the output, and the same letter in every stream."""
     equation = str(node.attrs["equation"]).replace(" ", "")
     if "." in equation:
         facts.refuse("its equation has an ellipsis", "write every axis as a letter")
@@ -147,7 +147,7 @@ def einsum(node: Node, facts: Facts) -> Lowering:
 
 
 def without_letter(node: Node, index: int, letter: str) -> dict[str, object]:
-    """The attributes of an Einsum whose operand ``index`` has lost an axis."""
+    """The attributes of an Einsum whose operand ``index`` has lost the axis ``letter``."""
     terms, _, output = str(node.attrs["equation"]).replace(" ", "").partition("->")
     operands = terms.split(",")
     operands[index] = operands[index].replace(letter, "")

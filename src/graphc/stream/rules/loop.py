@@ -1,4 +1,4 @@
-"""Loop over time: the body runs over the frames of a chunk, what it carries becomes a state."""
+"""Loop over time: the body runs over the frames of a chunk, and its carried values become states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from graphc.stream.time.subgraphs import check_captured, refilled, run_body, ten
 
 @stream_rule("Loop")
 def loop(node: Node, facts: Facts) -> Lowering:
-    """One iteration per frame, whose number only picks the frame of streams."""
+    """Runs one iteration per frame; the iteration number may only pick the frame of streams."""
     body: Graph = node.attrs["body"]
     outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
     if facts.streams() or not outer:
@@ -83,7 +83,7 @@ def check_condition(facts: Facts, body: Graph) -> None:
 
 
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
-    """The iteration number may only pick frames, and streams may only be read by it."""
+    """Checks that the iteration number only picks frames, and that streams are read only by it."""
     turns = routed(body)
     if any(t.name in turns for t in body.outputs[1:]):
         facts.refuse("returns the iteration number, which starts again in every call", "count frames outside the loop")
@@ -108,7 +108,7 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
 
 
 def check_carried(facts: Facts) -> None:
-    """Refuses values whose shape changes in an iteration: a port has one shape."""
+    """Refuses a carried value whose shape changes between iterations, since a port has one shape."""
     for index in range(len(facts) - 2):
         shapes = {*facts.input_shapes[index + 2], *facts.output_shapes[index]}
         if len(shapes) != 1:
@@ -116,7 +116,7 @@ def check_carried(facts: Facts) -> None:
 
 
 def check_nested(facts: Facts, body: Graph) -> None:
-    """Refuses outer tensors where they cannot be replaced by those of one call."""
+    """Refuses outer tensors that the body returns or a nested body reads: those of one call cannot replace them."""
     passed = [t.name for t in body.outputs if t.name in facts.captured]
     deep = [t.name for inner in body.nodes for t in captured(inner) if t.name in facts.captured]
     for name in [*passed, *deep]:

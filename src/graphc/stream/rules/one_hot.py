@@ -11,7 +11,7 @@ from graphc.stream.lowering.rule import stream_rule
 
 @stream_rule("OneHot")
 def one_hot(node: Node, facts: Facts) -> Lowering:
-    """An axis more, at ``axis`` (default the last)."""
+    """Adds an axis at ``axis`` (default: the last)."""
     x = facts.only_stream()
     place = normalised(int(node.attrs.get("axis", -1)), x.rank + 1)
     return Lowering((facts.out(x, x.axis + (place <= x.axis)),), copied(node, facts), local=True)

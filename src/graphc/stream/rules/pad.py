@@ -1,4 +1,4 @@
-"""Padding: on time an index shift, with its frames before the first carried frame."""
+"""Padding: on time, a shift of the index; frames padded in front lie before the first carried frame."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from graphc.stream.time.window import same_value
 
 @stream_rule("Pad")
 def pad(node: Node, facts: Facts) -> Lowering:
-    """Negative amounts crop; what they leave is padded."""
+    """Negative amounts crop; the frames that are left are then padded."""
     amounts = pad_amounts(node, facts, facts.only_stream())
     return cropped(node, facts, amounts) if min(amounts.before, amounts.after) < 0 else padded(node, facts, amounts)
 
 
 def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
-    """Frames cropped at one end and padded at the other, as a shift by some frames is exported."""
+    """Crops frames at one end and pads the other, which is how a shift by some frames is exported."""
     x = facts.stream()
     before, after = max(amounts.before, 0), max(amounts.after, 0)
     if not (before or after or any(amounts.others)):
@@ -112,7 +112,7 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
 
 @dataclass(frozen=True)
 class Amounts:
-    """Frames in front, the most behind, the length they make, and the amounts on the other axes in ONNX's order."""
+    """Frames in front, most frames behind, the resulting length, and the amounts on other axes in ONNX's order."""
 
     before: int
     after: int
@@ -121,9 +121,9 @@ class Amounts:
 
 
 def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
-    """What a Pad adds; behind the stream it may follow the length, as 'extra padding up to a full stride' does.
+    """The amounts of a Pad. Behind the stream they may depend on the length, as extra padding up to a full stride does.
 
-    Refuses amounts in front, or on other axes, that follow the length.
+    Refuses amounts in front, or on other axes, that depend on the length.
     """
     axes = facts.array(3, "'axes'")
     places = [normalised(int(a), x.rank) for a in axes.ravel()] if axes is not None else list(range(x.rank))
@@ -200,9 +200,9 @@ def frame_aside(frame: Head, others: list[int], fill: Array, mode: str) -> Head:
 
 
 def edge_in_front(b: Builder, chunk: Tensor, x: Stream, before: int) -> Tensor:
-    """The stream behind ``before`` copies of its frame 0, which arrives at place ``delay`` of the stream.
+    """The stream with ``before`` copies of its frame 0 in front. Frame 0 arrives at place ``delay`` of the stream.
 
-    The frames wait ``before`` places, so that when frame 0 arrives all that stands before it can be made equal to it.
+    The frames wait ``before`` places, so that all frames before frame 0 can be made equal to it when it arrives.
     """
     past = b.state(np.zeros([before if a == x.axis else s for a, s in enumerate(x.shape)], x.dtype), "delay_line")
     front = Front(b, chunk, x, past, before)

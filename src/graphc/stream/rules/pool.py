@@ -1,4 +1,4 @@
-"""Pooling: a window along time, like a convolution's, with a padding of its own kind."""
+"""Pooling: a window along time as in a convolution, but with another kind of padding."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lp_pool(node: Node, facts: Facts) -> Lowering:
 def pooled(node: Node, facts: Facts, fill: float | Array) -> Lowering:
     """A pool over a window.
 
-    A dilated window may see padding alone: of that onnxruntime's MaxPool gives the lowest finite number.
+    A dilated window may see only padding. For such a window, onnxruntime's MaxPool gives the lowest finite number.
     """
     if facts.only_stream().axis == 0:
         return each_alone(node, facts, facts.only_stream())
@@ -75,9 +75,9 @@ def pool_window(
 
 
 def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]:
-    """Pads on the other axes that give with floor what ceil_mode gives.
+    """Pads on the other axes that give the same output without ceil_mode as with it.
 
-    Refuses where the frames that ceil_mode adds on another axis are no whole padding.
+    Refuses a pool other than MaxPool if ceil_mode adds a window that reaches past the edge of another axis.
     """
     count = len(pads) // 2
     kernel = [int(k) for k in node.attrs["kernel_shape"]]
@@ -97,9 +97,9 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 
 @stream_rule("AveragePool")
 def average_pool(node: Node, facts: Facts) -> Lowering:
-    """Padding counts as zeros with count_include_pad, and else not at all: then the sum is divided by real frames.
+    """With count_include_pad, padding counts as zeros. Without it, the sum is divided by the number of real frames.
 
-    Windows without any, beyond the ends, give 0, since NaN would pass through finite masks.
+    Windows without real frames, beyond the ends, give 0, since NaN would pass through finite masks.
     """
     if facts.only_stream().axis == 0:
         return each_alone(node, facts, facts.only_stream())

@@ -1,4 +1,4 @@
-"""Quantized forms: scales that are constants work frame by frame."""
+"""Quantized ops: with constant scales they work frame by frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def quantize_linear(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("DynamicQuantizeLinear", "com.microsoft::DynamicQuantizeMatMul")
 def dynamic_quantize_linear(node: Node, facts: Facts) -> Lowering:
-    """Its scale is computed over all that one call sees."""
+    """Refused, since its scale is computed over all that one call sees."""
     facts.refuse(
         "computes its scale over the whole utterance, so a chunk would get another scale",
         "compile the float model and add the quantize pass after the lift, or export with fixed scales",

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: over time a state is carried, over another axis each frame stands alone."""
+"""LSTM, GRU and RNN: over time, a state is carried; over another axis, each frame is a sequence of its own."""
 
 from __future__ import annotations
 

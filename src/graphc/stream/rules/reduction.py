@@ -16,7 +16,7 @@ REDUCTIONS = [
 
 @stream_rule(*REDUCTIONS)
 def reduce(node: Node, facts: Facts) -> Lowering:
-    """No axes means all of them, or none with noop_with_empty_axes."""
+    """Without axes, it reduces over all of them, or over none with noop_with_empty_axes."""
     x = facts.only_stream()
     axes = facts.argument("axes", 1)
     if not axes:

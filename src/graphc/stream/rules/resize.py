@@ -25,7 +25,7 @@ PROBED_FRAMES = 12
 
 @stream_rule("Resize", "Upsample")
 def resize(node: Node, facts: Facts) -> Lowering:
-    """Resizing a ramp shows which frames are read: it must be each frame k times, or every k-th."""
+    """Resizing a ramp shows which frames are read: they must be each frame k times, or every k-th frame."""
     x = facts.only_stream()
     if (
         facts[1] is not None
@@ -133,7 +133,7 @@ def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: l
 
 
 def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
-    """The input frame that each output frame reads, seen on a ramp."""
+    """The input frame that each output frame reads, found by resizing a ramp."""
     frames = PROBED_FRAMES * ratio.denominator
     shape = [frames if a == x.axis else 1 for a in range(x.rank)]
     ramp = np.arange(frames, dtype=np.float32).reshape(shape)
@@ -178,7 +178,7 @@ def depth_to_space(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("SpaceToDepth")
 def space_to_depth(node: Node, facts: Facts) -> Lowering:
-    """``blocksize`` frames become channels of one."""
+    """``blocksize`` frames become channels of one frame."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
     if source.axis == 0:

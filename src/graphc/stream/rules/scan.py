@@ -1,4 +1,4 @@
-"""Scan over time: the body runs over the frames of a chunk, what it carries becomes a state."""
+"""Scan over time: the body runs over the frames of a chunk, and its carried values become states."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def scan(node: Node, facts: Facts) -> Lowering:
 
 
 def together(facts: Facts) -> tuple[Stream, int]:
-    """The scanned streams at one delay of whole chunks."""
+    """The first scanned stream at a delay of whole chunks that suits all, and that delay in input frames."""
     (_, first), *others = facts.streams()
     if any(o.rate != first.rate or o.length != first.length for _, o in others):
         facts.refuse("scans streams of different rates or lengths", "bring them to one rate and length in front of it")

@@ -21,10 +21,10 @@ DATA, INDICES, UPDATES = range(3)
 
 @stream_rule("ScatterND")
 def scatter_nd(node: Node, facts: Facts) -> Lowering:
-    """Places are rows of the indices: a number for each of the data's first axes.
+    """Each row of the indices is a place: a number for each of the data's first axes.
 
-    Where time is none of those, it lies among the axes that the updates share with the data. Where it is one, the rows
-    name every frame in turn: time goes to the end then, and its column out of the rows.
+    If time is not one of these axes, it is among the axes that the updates share with the data. If it is one of them,
+    the rows must name every frame in turn. Then time moves to the end, and its column is removed from the rows.
     """
     places = facts[INDICES]
     if not isinstance(places, TimeConstant):
@@ -59,12 +59,12 @@ def longest_of(places: TimeConstant) -> Array:
 
 
 def last(axis: int, rank: int) -> list[int]:
-    """The order of axes that puts one after the others."""
+    """The order of axes that puts ``axis`` after all others."""
     return [*(a for a in range(rank) if a != axis), axis]
 
 
 def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> tuple[int, int]:
-    """Where frames lie in the data and in the updates.
+    """The time axis of the data, and that of the updates.
 
     Refuses rows that name other frames than every frame in turn, or that change from frame to frame.
     """
@@ -85,7 +85,7 @@ def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> t
 
 
 def in_turn(facts: Facts, places: TimeConstant, x: Stream, column: int, axis: int) -> bool:
-    """Whether the rows along an axis are the same for every frame but for a column, which counts the frames."""
+    """Whether the rows along an axis are the same for every frame, except for one column that counts the frames."""
     longest = longest_of(places)
     if not longest.size:
         return False

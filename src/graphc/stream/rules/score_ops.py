@@ -1,4 +1,4 @@
-"""Ops on score matrices that keep their entries apart: elementwise, and what only moves or picks the other axes."""
+"""Ops on score matrices that do not mix entries: elementwise ops, and ops that only move or pick other axes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def transpose(node: Node, facts: Facts) -> Lowering:
 
 @score_rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def reshape(node: Node, facts: Facts) -> Lowering:
-    """Both times keep their frames; what stands before, between and after them may be split or merged."""
+    """Both time axes keep their frames; the axes before, between and after them may be split or merged."""
     if isinstance(facts[0], IndexMap):
         return move(node, facts)
     table = only_table(facts)
@@ -109,7 +109,7 @@ def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after
 
 @score_rule("Slice", "Split", "Gather", "Expand", "Tile", "Concat")
 def pick(node: Node, facts: Facts) -> Lowering:
-    """On other axes as it is; on the two times only where nothing is cut."""
+    """Picks from any other axis; on the two time axes, nothing may be cut."""
     if any(isinstance(f, IndexMap) for f in facts.inputs):
         return move(node, facts)
     if node.op == "Concat":
@@ -138,7 +138,7 @@ def pick(node: Node, facts: Facts) -> Lowering:
 
 
 def concat(node: Node, facts: Facts) -> Lowering:
-    """Heads side by side."""
+    """Joins score matrices along an axis other than time, such as heads."""
     tables = [f for f in facts.inputs if isinstance(f, ScoreMatrix)]
     first = tables[0]
     along = normalised(int(node.attrs["axis"]), first.rank)
@@ -176,7 +176,7 @@ def pads_nothing(node: Node, facts: Facts) -> Lowering:
 
 @score_rule("Trilu")
 def trilu(node: Node, facts: Facts) -> Lowering:
-    """A triangle of zeros: keys after, or before, a diagonal."""
+    """Sets the keys after, or before, a diagonal to zero."""
     try:
         table = only_table(replace(facts, inputs=facts.inputs[:1]))
     except StreamError:

@@ -25,7 +25,7 @@ from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_
 
 @score_rule("Softmax")
 def softmax(node: Node, facts: Facts) -> Lowering:
-    """Over one time: entries far below the largest of their row become zeros, frames that do not exist too."""
+    """Over one time: entries far below the largest of their row become zeros, and so do frames that do not exist."""
     table = only_table(facts)
     first = normalised(int(node.attrs.get("axis", -1 if facts.opset >= 13 else 1)), table.rank)
     axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
@@ -66,9 +66,9 @@ def softmax(node: Node, facts: Facts) -> Lowering:
 
 
 def holds_in_short_rows(table: ScoreMatrix, key: int) -> bool:
-    """Whether what is off beside the highest of its row is so beside the row's own place too.
+    """Whether entries far below the highest of their row are also far below the entry at the row's own place.
 
-    Rows near the ends of a stream, and of short streams, have fewer entries, but every row has its own place.
+    Rows near the ends of a stream, and rows of short streams, have fewer entries, but every row has its own place.
     """
     masks = table.masks if key == 1 else table.masks.swapped()
     upper, lower, zero = max(zip(masks.upper, masks.lower, vanishing(masks, 1), strict=True), key=lambda v: v[0].size)
@@ -83,7 +83,7 @@ def holds_in_short_rows(table: ScoreMatrix, key: int) -> bool:
 
 
 def doubtful(node: Node, facts: Facts) -> Law:
-    """Notes that the band of an attention is only known at the lengths evaluated."""
+    """A law which notes that the band of an attention is only known at the lengths evaluated."""
 
     def claim(period: int, masks: int) -> None:
         if facts.proof is not None:
@@ -93,7 +93,7 @@ def doubtful(node: Node, facts: Facts) -> Law:
 
 
 def vanishing(masks: MaskFacts, axis: int) -> tuple[Array, ...]:
-    """Entries so far below the highest of their row, whatever the head, that their exponential is zero."""
+    """Which entries are so far below the highest of their row, in every head, that their exponential is zero."""
     found: list[Array] = []
     for upper, lower in zip(masks.upper, masks.lower, strict=True):
         highest = lower.max(axis=axis, keepdims=True)

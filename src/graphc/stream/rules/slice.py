@@ -27,7 +27,7 @@ LAST_FRAMES = (
 
 @stream_rule("Slice")
 def slice_rule(node: Node, facts: Facts) -> Lowering:
-    """On time: where it starts and ends at every length tells how many frames it cuts off each end."""
+    """On time, the start and the end at every length tell how many frames it cuts off each end."""
     x = facts.only_stream()
     starts, ends = bounds(node, facts, "starts", 1), bounds(node, facts, "ends", 2)
     count = len(starts[0])
@@ -56,7 +56,7 @@ def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Cut:
-    """The frames that a slice keeps: all but the first ``before`` ones, every ``step``-th, up to a length."""
+    """The frames that a slice keeps: every ``step``-th after the first ``before`` ones, ``length`` frames in all."""
 
     before: int
     step: int
@@ -64,9 +64,9 @@ class Cut:
 
 
 def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: list[list[int]], step: int) -> Cut:
-    """What is kept, as a function of the length that explains the bounds at every length evaluated.
+    """The frames that are kept, as a function of the length that explains the bounds at every length evaluated.
 
-    Refuses steps backwards, and bounds that no such function explains.
+    Refuses negative steps, and bounds that no such function explains.
     """
     if step < 0:
         facts.refuse("reverses time", "a stream never sees its end first; export without the reversal")
@@ -115,7 +115,7 @@ def resolved(bound: int, size: int) -> int:
 
 
 def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Lowering:
-    """The stream as a slice keeps it; ``core`` does the rest to the frames that are left."""
+    """The frames of the stream that a slice keeps; ``core`` is applied to the frames that are left."""
     x = facts.stream()
     window = Window(1, kept.step, -kept.before, 0, (1, kept.step - 1 - kept.before, kept.step))
     w = replace(window_over(facts, x, window), length=kept.length)
@@ -141,7 +141,7 @@ def other_axes(
     places: list[int],
     steps: Sequence[int],
 ) -> Lowering:
-    """A slice that leaves time alone; bounds that depend on the length are resolved where they cut the same."""
+    """A slice that leaves time alone. Bounds may depend on the length if they keep the same entries at every length."""
     check_steady(facts, x, [(starts, ends, i, axis, int(steps[i])) for i, axis in enumerate(places)])
     out = facts.out(x, x.axis)
     last = [[min(max(v, -INT64_MAX), INT64_MAX) for v in bound[-1]] for bound in (starts, ends)]
@@ -190,7 +190,7 @@ def mixed_axes(
 
 
 def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], list[list[int]], int, int, int]]) -> None:
-    """Refuses bounds on other axes that keep something else at another length."""
+    """Refuses bounds on other axes that keep different entries at different lengths."""
     for starts, ends, index, axis, step in slices:
         size = x.shape[axis]
         kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}

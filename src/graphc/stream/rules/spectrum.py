@@ -38,7 +38,7 @@ def stft(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("DFT")
 def dft(node: Node, facts: Facts) -> Lowering:
-    """Along ``axis``, an attribute (default 1) before opset 20 and an input (default the last but one) from then on."""
+    """Works along ``axis``: before opset 20 an attribute (default 1), from then on an input (default: last but one)."""
     x = facts.only_stream()
     if facts.opset >= 20:
         value = facts.array(2, "its axis")

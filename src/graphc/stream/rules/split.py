@@ -1,4 +1,4 @@
-"""Splits along other axes than time."""
+"""Splits along axes other than time."""
 
 from __future__ import annotations
 

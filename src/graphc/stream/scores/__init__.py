@@ -1,1 +1,1 @@
-"""Attention scores, indexed by two times: how they join, what masks leave of them. Imports lowering."""
+"""Score matrices: how they are combined, and which entries masks leave. Imports lowering."""

@@ -22,7 +22,7 @@ UNLIMITED = (
 
 @dataclass(frozen=True)
 class Band:
-    """Frames that a query sees before and after its own, by the query's index modulo the period; -1 for none."""
+    """Frames that a query sees before and after its own, by query modulo the period; below 0 if it misses its own."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -35,10 +35,10 @@ class Band:
 def reached(
     facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]], query: Stream
 ) -> tuple[Band, int | None]:
-    """The band of an attention under the user's settings, and the longest stream for which it holds, if any.
+    """The band of an attention under the user's settings, and the longest stream for which it holds; None for any.
 
     Errors:
-        StreamError: nothing limits the context, and no setting does.
+        StreamError: no mask limits the context.
         TooShortError: the lengths evaluated do not show a limit.
     """
     limit = facts.settings.limit(name_of(facts.node)).max_frames
@@ -54,7 +54,7 @@ def reached(
 
 
 def later(size: tuple[int, int], frames: int) -> Array:
-    """Keys that lie so many frames or more before a query: no stream of so many frames has them."""
+    """Which keys lie ``frames`` frames or more before a query: no stream of ``frames`` frames has them."""
     place: Array = np.arange(size[0])[:, None] - np.arange(size[1])[None, :] >= frames
     return place
 
@@ -67,7 +67,7 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
         sizes: queries and keys at each length.
 
     Errors:
-        StreamError: nothing limits the context.
+        StreamError: no mask limits the context.
         TooShortError: the lengths evaluated do not show a limit.
     """
     bare = all(z.shape[1] == 1 for z in zero)
@@ -114,9 +114,9 @@ def extents(zero: Array, size: tuple[int, int]) -> Extents:
 
 
 def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
-    """What each phase sees on a side, None where too few rows have room to show it; None if the period does not fit.
+    """For each phase, how far it sees on a side (None if too few rows show it); None if the period does not fit.
 
-    Rows with room for it see exactly that far; rows near an end of the table see as far or less.
+    Rows with enough room see exactly that far. Rows near an end of the table see at most that far.
     """
     sides = [(getattr(table, side), getattr(table, f"{side}_room")) for table in seen]
     most, room = sides[longest]
@@ -139,7 +139,7 @@ class Placed:
 
     @property
     def delay(self) -> int:
-        """Of the queries."""
+        """The delay of the queries."""
         return self.queries.offset
 
 

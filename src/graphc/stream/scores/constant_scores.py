@@ -24,18 +24,18 @@ CLOSE, NOISE = 1e-5, 1e-6
 
 
 def lowest_of(dtype: np.dtype[Any]) -> Array:
-    """The lowest finite number, which a softmax turns to zero beside any score."""
+    """The lowest finite number; next to any score, a softmax turns it to zero."""
     return np.asarray(np.finfo(dtype).min, dtype=dtype)
 
 
 def noise_of(table: Array) -> float:
-    """How far rounding changes entries of a table that are small beside the others, masks left out."""
+    """How far rounding may change entries of a table that are small compared to the others, not counting masks."""
     scale = scale_beside_masks(table) if table.dtype.kind in "fc" else 0.0
     return CLOSE * min(scale, 1.0) + NOISE * scale
 
 
 def close(a: Array, b: Array, noise: float) -> bool:
-    """Whether two parts of a table are the same but for rounding, as one table computed at two lengths is.
+    """Whether two parts of a table are equal except for rounding, as one table computed at two lengths is.
 
     Args:
         noise: of the table (``noise_of``).
@@ -55,7 +55,7 @@ Piece = Callable[[Builder, Spans], Tensor | None]
 
 
 def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
-    """A constant as one call meets it: as it is, cut along one time, or the rectangle that shifts with the chunk."""
+    """Builds the part of a constant for one call: all of it, a cut along one time, or a rectangle over both times."""
     known = facts[index]
     assert isinstance(known, TimeConstant)
     own = own_times(known, frame)
@@ -85,17 +85,17 @@ def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
 
 
 def stream_at(time: Stream, from_right: int) -> Stream:
-    """A stream of the same time whose axis stands so many places from the right."""
+    """A stream over the same time, with its axis ``from_right`` places from the right."""
     return replace(time, axis=0, shape=(-1,) + (1,) * (from_right - 1))
 
 
 def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
-    """The part of a table over two times that the smallest call meets, where it is the same for all.
+    """The part of a table over two times that the smallest call needs; all calls must need the same values.
 
     Refuses a table that does not shift with the chunk along its diagonal.
 
     Errors:
-        ChunkMisfitError: it does with a larger chunk.
+        ChunkMisfitError: the table would shift with a chunk of another size.
         TooShortError: the lengths evaluated do not show the whole rectangle.
     """
     known = facts[index]
@@ -144,7 +144,7 @@ def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
 
 
 def repeats(table: Array, period: int, noise: float) -> bool:
-    """Whether a score matrix, on its first axes, is the same so many frames along its diagonal."""
+    """Whether a score matrix, on its first two axes, equals itself ``period`` frames further along the diagonal."""
     return close(table[period:, period:], table[:-period, :-period], noise)
 
 
@@ -165,6 +165,6 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
 
 
 def own_times(known: TimeConstant, frame: Frame) -> list[int]:
-    """The sides of a frame on which a constant has an entry for every frame."""
+    """The sides of ``frame`` on which a constant has an entry for every frame."""
     rank = known.values[0].ndim
     return [s for s, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]

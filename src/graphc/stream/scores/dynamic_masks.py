@@ -1,8 +1,8 @@
 """Score matrices for calls of any multiple of the smallest chunk, made from the table of the smallest call.
 
-Queries of block ``b`` (one smallest chunk of them) see the keys that the smallest call's table shows, ``b`` chunks
-further on. What lies outside that is outside of the attention's band: ``beyond_window`` says where, and what the tables
-hold there does not matter.
+A block is one smallest chunk of queries. Queries of block ``b`` see the keys that the table of the smallest call shows,
+``b`` chunks further on. All other keys are outside the band: ``beyond_window`` marks them, and the values that tables
+hold there do not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Spans = tuple[Span, Span]
 
 
 def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -> Tensor:
-    """A constant score matrix as a call meets it; ``value`` is that of the smallest call."""
+    """A constant score matrix for one call, made from ``value``, that of the smallest call."""
     if b.grid is None:
         return b.constant(value, name)
     axes = [value.ndim - r for r in frame.rights]
@@ -40,7 +40,7 @@ def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -
 
 
 def beyond_window(b: Builder, table: ScoreMatrix, key: int, spans: Spans) -> Tensor | None:
-    """Which entries of a call's table no query sees, aligned with the table; None where all calls are the smallest."""
+    """A mask of the entries outside the band, aligned with the call's table; None if all calls have the same size."""
     if b.grid is None:
         return None
     frame = Frame(table.from_right, table.times)
@@ -57,7 +57,7 @@ def beyond_window(b: Builder, table: ScoreMatrix, key: int, spans: Spans) -> Ten
 
 
 def stretched_places(b: Builder, count: int, chunk: int, wanted: int) -> Tensor:
-    """For each of ``wanted`` distances of a call the one of the ``count`` of the smallest call, or the nearest."""
+    """For each of the ``wanted`` distances of a call, the nearest of the ``count`` distances of the smallest call."""
 
     def make() -> Tensor:
         more = b.one("Sub", b.multiples, b.constant([1]), hint="blocks")
@@ -78,10 +78,10 @@ def rates(frame: Frame) -> tuple[object, ...]:
 
 
 def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
-    """Which of the two times has exactly the chunk: the queries.
+    """The side of the queries: the time whose span is exactly the chunk.
 
     Errors:
-        StreamError: neither has, or they run at different rates.
+        StreamError: neither span is the chunk, or the two times have different rates.
     """
     if frame.times[0].rate != frame.times[1].rate or all(s.extra for s in spans):
         refuse(b)
@@ -97,7 +97,7 @@ def refuse(b: Builder) -> NoReturn:
 
 
 def block_starts(b: Builder, frame: Frame, side: int) -> Tensor:
-    """For each query of the call the place where its block begins, int64 [queries, 1]."""
+    """For each query of the call, the place where its block begins, int64 [queries, 1]."""
 
     def make() -> Tensor:
         chunk = smallest(b, frame.times[side])
@@ -109,7 +109,7 @@ def block_starts(b: Builder, frame: Frame, side: int) -> Tensor:
 
 
 def columns_in_block(b: Builder, frame: Frame, spans: Spans, side: int) -> Tensor:
-    """Each key's place in the window of each query's block, int64 [queries, keys]; outside of it where not seen."""
+    """Each key's place in the window of each query's block, int64 [queries, keys]; out of range if not in it."""
 
     def make() -> Tensor:
         count = b.frames(frame.times[1 - side]) + spans[1 - side].extra
@@ -130,7 +130,7 @@ def oriented(b: Builder, table: Tensor, frame: Frame, side: int) -> Tensor:
 
 
 def places_in_smallest(b: Builder, frame: Frame, spans: Spans) -> Tensor:
-    """For each entry of a call's table its place in the flat table of the smallest call, int64 [first, second]."""
+    """For each entry of a call's table, its place in the flat table of the smallest call, int64 [first, second]."""
     side = query_side(b, frame, spans)
 
     def make() -> Tensor:

@@ -38,7 +38,7 @@ GONE_BELOW = ("Exp", "Sigmoid", "Relu")
 
 
 def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
-    """A constant as [first time or 1, second time or 1], its other axes collapsed."""
+    """A constant as [first time or 1, second time or 1], with its other axes collapsed."""
     rank = value.ndim
     wide = value.reshape((1,) * max(0, frame.rights[0] - rank) + value.shape)
     axes = [wide.ndim - r for r in frame.rights]
@@ -50,7 +50,7 @@ def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
 def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
     """The masks of an elementwise op's output, from those of its inputs.
 
-    Entries that it cannot judge count as free, which can only make a context larger.
+    Entries that cannot be judged count as free, which can only make a context larger.
     """
     count = len(facts.lengths)
     parts = [mask_facts_of_operand(facts, fact, frame, count) for fact in facts.inputs]
@@ -108,12 +108,12 @@ def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
 
 
 def each(join: Callable[[Sequence[Array]], Array], parts: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
-    """What is known of several operands joined, at each length."""
+    """Joins one kind of mask facts of several operands, at each length."""
     return tuple(join(values) for values in zip(*parts, strict=True))
 
 
 def complemented(found: MaskFacts, facts: Facts, parts: Sequence[MaskFacts]) -> MaskFacts:
-    """The mask facts of one minus a table of zeros and ones, which swap."""
+    """The mask facts of one minus a table, in which zeros and ones swap; ``found`` for any other Sub."""
     if (
         len(parts) != 2
         or not isinstance(facts.inputs[0], TimeConstant)
@@ -125,7 +125,7 @@ def complemented(found: MaskFacts, facts: Facts, parts: Sequence[MaskFacts]) -> 
 
 
 def raised_where_one(upper: tuple[Array, ...], factor: tuple[Array, ...], table: MaskFacts) -> tuple[Array, ...]:
-    """The level of a constant times a table: the constant itself where the table is one."""
+    """The bound of a constant times a table: the constant itself where the table is one."""
     return tuple(np.where(o, f, lv) for lv, f, o in zip(upper, factor, table.one, strict=True))
 
 

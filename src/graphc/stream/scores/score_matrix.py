@@ -1,4 +1,4 @@
-"""Score matrices: how they are combined, and the steps that make them."""
+"""Score matrices: how they are combined, and how calls build them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphc_runtime.contract.manifest import StateKind
 def frame_of(facts: Facts) -> Frame:
     """The two times of an elementwise node.
 
-    Refuses operands whose times lie on other axes, or have another rate or length.
+    Refuses operands whose times lie on different axes, or differ in rate or length.
     """
     rights = {r for f in facts.inputs if isinstance(f, ScoreMatrix) for r in f.from_right}
     rights |= {s.from_right for _, s in facts.streams()}
@@ -46,7 +46,7 @@ def frame_of(facts: Facts) -> Frame:
 
 
 def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
-    """One time out of several of the same rate and length, at the latest delay."""
+    """One stream for several streams of the same rate and length, at the largest delay."""
     first = streams[0]
     for other in streams[1:]:
         if other.rate != first.rate or any(other.length(n) != first.length(n) for n in facts.lengths):
@@ -90,7 +90,7 @@ def score_matrix_of(
 
 
 def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
-    """Claims about the tables that an output over two times is made of."""
+    """The laws of the tables from which an output over two times is made."""
     found: dict[Law, None] = {}
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, ScoreMatrix):
@@ -108,14 +108,14 @@ def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
 
 
 def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
-    """The claim about a constant score matrix."""
+    """The law of a constant score matrix."""
     proof.claimed.add(facts.names[index])
     times = (frame.times[0].length, frame.times[1].length)
     return TableLaw(proof, facts.names[index], frame.rights, times, falling_at(facts.node.op, index))
 
 
 def built(node: Node, pieces: Sequence[Piece], attrs: dict[str, object] | None = None, index: int = 0) -> Build:
-    """Builds a node out of its pieces, once for the same spans."""
+    """A function that builds a node from its pieces, once for equal spans."""
 
     def build(b: Builder, spans: Spans) -> Tensor:
         key = ("pairs", node.outputs[index].name, spans)
@@ -132,7 +132,7 @@ def built(node: Node, pieces: Sequence[Piece], attrs: dict[str, object] | None =
 
 
 def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attention_context") -> Piece:
-    """The part of an operand of an elementwise node over two times in one call."""
+    """A function that builds one call's part of an operand, for an elementwise node over two times."""
     fact = facts.inputs[index]
     name = facts.names[index]
     if isinstance(fact, ScoreMatrix):
@@ -172,5 +172,5 @@ def is_zero(fact: Fact | None) -> bool:
 
 
 def emit_nothing(node: Node) -> Callable[[Builder, Sequence[Tensor | None]], list[Tensor | None]]:
-    """A step that builds nothing itself: a score matrix is built where it is used."""
+    """An ``emit`` that builds nothing, since a score matrix is built where it is used."""
     return lambda b, inputs: [None] * len(node.outputs)

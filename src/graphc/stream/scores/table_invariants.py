@@ -12,12 +12,12 @@ from graphc.stream.symbolic.queries.questions import Shifting
 
 @dataclass(frozen=True)
 class TableLaw:
-    """A table shifts along with the stream, and does not change any more far from the diagonal.
+    """The claim that a table shifts along with the stream, and no longer changes far from the diagonal.
 
     Args:
-        rights, times: its two axes of time from the right, and how long they are.
-        falling: 1 where what is far from the diagonal may also fall further, -1 where it may rise: a penalty that is
-            added or subtracted masks the more.
+        rights, times: its two time axes, counted from the right, and their lengths.
+        falling: 1 if entries far from the diagonal may also fall further, -1 if they may rise further: a penalty that
+            is added or subtracted then masks even more.
     """
 
     proof: Proof = field(compare=False, repr=False)

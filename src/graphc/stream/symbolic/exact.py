@@ -23,7 +23,7 @@ FLOAT_DIGITS = {
 
 
 def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """The least and the largest integers that a type holds exactly; None for int64 and for floats of 53 digits."""
+    """The smallest and the largest integer that a type holds exactly; None for int64, float64 and bool."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
         return None if dtype.itemsize == 8 and dtype.kind == "i" else (int(info.min), int(info.max))
@@ -32,7 +32,7 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 
 
 def revert_unloadable(tensor: Formula) -> Formula:
-    """The same, with the lengths noted at which its numbers are too large for its type.
+    """The same formula, with the lengths noted at which its numbers are too large for its type.
 
     A quotient by an integer keeps its integer part as long as its dividend is exact.
     """

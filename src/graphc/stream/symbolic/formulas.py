@@ -36,11 +36,11 @@ DATA = "data"
 
 @dataclass
 class Shared:
-    """What is the same for all walks over a model: nodes of equal operands make one formula.
+    """What all walks over a model share: nodes with equal operands have one formula.
 
     Args:
-        made: by op, attributes and operands.
-        held: keeps those operands alive, as they are told apart by identity.
+        made: the formulas by op, attributes and operands.
+        held: keeps these operands alive, since they are told apart by identity.
     """
 
     made: dict[tuple[object, ...], Sequence[Formula] | NoFormulaError] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Formulas:
         """The formula of a tensor.
 
         Errors:
-            NoFormulaError: none is known; names the node for want of which.
+            NoFormulaError: no formula is known; names the node that has none.
         """
         if isinstance(tensor, Constant):
             return self.of_constant(tensor)
@@ -93,7 +93,7 @@ class Formulas:
         return found
 
     def follow(self, name: str) -> None:
-        """Makes the formulas of a tensor and of all that it is made of, the first ones first."""
+        """Makes the formulas of all tensors that a tensor is made from, and then its own."""
         waiting = [name]
         while waiting:
             current = waiting[-1]
@@ -117,7 +117,7 @@ class Formulas:
         return [t.name for t in node.inputs if t.name and not isinstance(t, Constant)]
 
     def is_opaque(self, name: str) -> bool:
-        """Whether a tensor of data is where no more of its entries is known than their places."""
+        """Whether only the places of a data tensor's entries are known, and nothing else about them."""
         if name not in self.carried:
             return False
         fact = self.facts.get(name)
@@ -243,7 +243,7 @@ class Formulas:
         raise NoFormulaError(f"nothing is known about the input '{name}'")
 
     def of_data(self, name: str) -> Formula:
-        """Sizes by the fact; entries that are told apart by their places alone."""
+        """A formula with the sizes of the fact, and with entries that are told apart only by their places."""
         fact = self.facts.get(name)
         dtype = self.dtypes.get(name, np.dtype(np.float32))
         if fact is None:
@@ -251,7 +251,7 @@ class Formulas:
         return self.read_of(sizes_of(fact), dtype)
 
     def of_source(self, name: str, fact: IndexMap) -> Formula:
-        """A product of a stream and a table of places: its wide axis is as long as the table's."""
+        """A product of a stream and a table of places; its wide axis is as long as the table's axis of columns."""
         source = fact.source
         sizes = [constant(s, 0) for s in source.shapes[0]]
         sizes[source.axis] = expression_of(source.time.length)
@@ -271,7 +271,7 @@ class Formulas:
 
 
 def within(made: Formula, inputs: Sequence[Formula | None]) -> Formula:
-    """What a node makes, at the lengths at which all that it reads is what its formula says."""
+    """The formula of a node's output, with the lengths noted at which the formulas of its inputs do not hold."""
     outside, rounded = made.outside, made.rounded
     for tensor in inputs:
         if tensor is not None:

@@ -1,8 +1,9 @@
-"""Proves by formulas what rules take to be true at every length, and finds the exact lengths for which it is.
+"""Proves the claims of rules by formulas, and finds the exact lengths for which they hold.
 
-A rule sees tensors at the lengths evaluated. What it makes of them it claims here: that a tensor is always the same,
-repeats, shifts along with the stream, counts frames. Each claim is decided for all lengths at once. Where it holds for
-some, the stretch around the lengths evaluated is kept. Where no formula is known, the claim is noted as tried.
+A rule sees tensors at the lengths evaluated. Here it claims what it concludes from them: that a tensor is always the
+same, repeats, shifts along with the stream, or counts frames. Each claim is decided for all lengths at once. If it
+holds only for some, the stretch around the lengths evaluated is kept. If no formula is known, the claim is noted as
+tried.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ Query = Callable[[Formula, Lengths], Difference]
 
 @dataclass(frozen=True)
 class Stretch:
-    """Lengths for which what was claimed of a tensor holds.
+    """The lengths for which a claim about a tensor holds.
 
     Args:
         first, last: the shortest and the longest.
-        outside: whether the offline model does not run beyond, or reads past the end of a table.
-        rounded: whether beyond numbers are too large for the type in which the offline model holds them, and the
-            streaming model holds none.
+        outside: whether it ends because the offline model no longer runs, or reads past the end of a table.
+        rounded: whether it ends because the offline model's numbers become too large for their type, and the streaming
+            model does not hold these numbers.
     """
 
     tensor: str
@@ -72,12 +73,12 @@ class Proof:
 
     Args:
         evaluated: the lengths at which rules saw the tensors.
-        values: what they were.
-        stretches: where claims hold that do not hold everywhere.
-        untold: tensors of which a claim could not be decided, and why.
-        suspects: lengths at which one of these may be another.
-        claimed: tensors of which the rule at work has claimed something.
-        pending: what it found out.
+        values: the values of the tensors at these lengths.
+        stretches: of the claims that do not hold at every length.
+        untold: tensors about which a claim could not be decided, with the reason.
+        suspects: lengths at which one of these tensors may differ.
+        claimed: tensors about which the current rule has claimed something.
+        pending: the results of the current rule's claims.
     """
 
     formulas: Formulas
@@ -108,7 +109,7 @@ class Proof:
 
     @property
     def is_possible(self) -> bool:
-        """For a model that runs at only one length, nothing can be said about others."""
+        """Whether anything can be proved about other lengths: not if the model runs at only one length."""
         return len(self.evaluated) > 1
 
     def begin(self) -> None:
@@ -123,7 +124,7 @@ class Proof:
         self.begin()
 
     def claim(self, name: str, query: Query) -> bool:
-        """Decides a question about a tensor; tells whether it is proved at all lengths evaluated."""
+        """Decides a claim about a tensor; returns whether it is proved at all lengths evaluated."""
         self.claimed.add(name)
         if not self.is_possible:
             return False
@@ -138,7 +139,7 @@ class Proof:
         return self.check(name, formula, query)
 
     def agrees(self, name: str, formula: Formula) -> bool:
-        """Whether a formula gives what was seen at the shortest length."""
+        """Whether a formula gives the value that was seen at the shortest length."""
         known = self.values.get(name)
         if known is None or isinstance(known, GraphConstant):
             return True
@@ -150,7 +151,7 @@ class Proof:
         return bool(answers[key])
 
     def check(self, name: str, formula: Formula, query: Query) -> bool:
-        """Decides a question about a formula."""
+        """Decides a claim about a formula; returns whether it is proved at all lengths evaluated."""
         try:
             found = self.answer((query, id(formula)), lambda: query(formula, self.known))
         except NoFormulaError as err:
@@ -178,22 +179,22 @@ class Proof:
         return found
 
     def same_lengths(self, name: str, one: Length, other: Length) -> None:
-        """Two streams are equally long."""
+        """Claims that two streams are equally long."""
         if one != other:
             self.same_sizes(name, [expression_of(one)], [expression_of(other)])
 
     def same_sizes(self, name: str, one: Sequence[Expr], other: Sequence[Expr], formula: Formula | None = None) -> None:
-        """A tensor has the sizes that a rule gives it."""
+        """Claims that a tensor has the sizes that a rule gives it."""
         found = nowhere(0)
         for a, b in zip(one, other, strict=True):
             found = found | differs_at(a, b)
         self.conclude(name, Difference(found, nowhere(0)), formula)
 
     def conclude(self, name: str, found: Difference, formula: Formula | None, regrown: bool = False) -> bool:
-        """Keeps the stretch of lengths around those evaluated in which a claim holds.
+        """Keeps the stretch of lengths in which a claim holds; returns whether it covers all lengths evaluated.
 
         Args:
-            regrown: whether the stream makes the numbers anew, in the same type.
+            regrown: whether the streaming model computes the numbers anew, in the same type.
         """
         if not self.is_possible:
             return False
@@ -218,7 +219,7 @@ class Proof:
 
 
 def around(bad: Region, length: int, name: str) -> Stretch:
-    """The lengths around one up to the next bad ones."""
+    """The lengths around ``length``, up to the nearest bad lengths."""
     if bad.is_empty():
         return Stretch(name)
     here, middle = frames(0), constant(length, 0)
@@ -227,7 +228,7 @@ def around(bad: Region, length: int, name: str) -> Stretch:
 
 
 def holds_at(region: Region, length: int) -> bool:
-    """Whether a set of lengths has one of them."""
+    """Whether a set of lengths contains ``length``."""
     return not (region & frames(0).eq_set(constant(length, 0))).is_empty()
 
 

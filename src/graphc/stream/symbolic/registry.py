@@ -20,7 +20,7 @@ class Operands:
     """The operands of a node.
 
     Args:
-        inputs: formulas; None where an input is omitted.
+        inputs: formulas; None if an input is omitted.
         opset: of ONNX's own domain.
     """
 
@@ -52,7 +52,7 @@ class Operands:
         return None if found is None else listed(found)
 
     def fixed(self, name: str, place: int) -> list[int] | None:
-        """The same, where it is the same at every length."""
+        """Such a list as integers, which must be the same at every length."""
         if name in self.node.attrs:
             held = self.node.attrs[name]
             return [int(v) for v in (held if isinstance(held, list | tuple) else [held])]

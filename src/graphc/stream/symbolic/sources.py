@@ -1,4 +1,4 @@
-"""The sources of formulas, which are sizes of data and masks in the spec; and keys of nodes."""
+"""The sources of formulas: sizes of data, and masks that the spec describes. Also the keys of nodes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> 
 
 
 def attributes(node: Node) -> str:
-    """The attributes of a node; of arrays a digest."""
+    """The attributes of a node as text, with a digest for each array."""
     found = []
     for name, value in sorted(node.attrs.items()):
         held = value.values if isinstance(value, Constant) else value

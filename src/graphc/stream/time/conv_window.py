@@ -15,7 +15,7 @@ from graphc.stream.time.window import Window
 def spatial_window(
     node: Node, facts: Facts, x: Stream, kernel: Sequence[int], fill: float | Array
 ) -> tuple[Window, int]:
-    """The window on the time axis, and which spatial axis that is.
+    """The window on the time axis, and the index of time among the spatial axes.
 
     Refuses time on the channel axis, and padding that depends on the total length.
     """
@@ -44,9 +44,9 @@ def spatial_window(
 
 
 def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """The first of some lengths that fits the offline shapes at every length.
+    """The first of some length formulas that fits the offline shapes at every length.
 
-    With ceil_mode a window that would start in the padding behind is dropped, so one of two formulas holds.
+    With ceil_mode, a window that would start in the padding behind is dropped, so one of two formulas holds.
     """
     for step in steps:
         length = x.length.then(*step)
@@ -58,7 +58,7 @@ def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> t
 def same_padding(
     facts: Facts, auto: str, x: Stream, spatial: int, extent: int, stride: int
 ) -> tuple[int, int, tuple[int, int, int]]:
-    """Padding such that ceil(T / stride) frames come out; with a stride it depends on T, unless all T agree."""
+    """Padding that gives ceil(T / stride) frames. Refused if the padding in front depends on T."""
     frames = range(extent + stride, extent + 2 * stride)
     if len(facts.lengths) == 1:
         only = facts.input_shapes[0][0][x.axis]

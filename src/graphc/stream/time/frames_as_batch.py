@@ -12,7 +12,7 @@ from graphc.stream.lowering.node_facts import Facts
 
 
 def each_alone(node: Node, facts: Facts, x: Stream) -> Lowering:
-    """The node as it is, frame by frame."""
+    """The node unchanged: it works frame by frame."""
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, inputs)

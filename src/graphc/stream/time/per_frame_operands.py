@@ -1,4 +1,4 @@
-"""The form of ops whose operands do not broadcast over time: each has all frames of one stream."""
+"""The form of ops whose operands do not broadcast over time: each operand has every frame of one stream."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
 def per_frame_operands(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> Lowering:
-    """Output frames made of the operands' frames at their own place; what is known has to be steady, or periodic.
+    """Each output frame is made of the same frame of every operand. Time-only operands must be steady or periodic.
 
     Args:
-        axes: for each operand that has frames, on which of its axes they lie.
+        axes: for each operand that has frames, the axis on which they lie.
         axis: of time in the output.
-        make: builds the nodes of one call, of whole chunks.
+        make: builds the nodes of one call from operands that each have the frames of the chunk.
     """
     x = same_length(facts)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
@@ -51,7 +51,7 @@ def per_frame_operands(facts: Facts, axes: Mapping[int, int], axis: int, make: M
 
 
 def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
-    """The stream with its frames as in an operand.
+    """The stream with the time axis and the shape of an operand.
 
     Refuses a data operand that is not a stream, one with frames at some positions only, and a score matrix.
     """

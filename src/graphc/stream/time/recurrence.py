@@ -39,11 +39,11 @@ class Carry:
 
     @property
     def final(self) -> Untimed:
-        """The fact of the value after the last frame: a given state is returned, another becomes a port."""
+        """The fact of the value after the last frame: a given state if the first value is one, else a final state."""
         return Untimed(self.shape, self.dtype, UntimedOrigin.GIVEN if self.given else UntimedOrigin.FINAL)
 
     def previous(self, b: Builder, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The value that this call starts from, and the state port that holds it (None where it is given)."""
+        """The value that this call starts from, and the state port that holds it (None for a given state)."""
         if self.given:
             assert first is not None
             return first, None
@@ -59,7 +59,7 @@ class Carry:
         return b.one("Where", b.before(self.delay + 1), b.constant(init, "first"), port, hint="previous"), port
 
     def next(self, b: Builder, port: Tensor | None, first: Tensor | None, value: Tensor) -> Tensor:
-        """Keeps the value for the next call; returns the value that stands for it after the last frame."""
+        """Keeps the value for the next call, and returns the carried value after this call."""
         if port is not None:
             b.keep(port, value)
         elif self.delay > 0:
@@ -70,7 +70,7 @@ class Carry:
 def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
     """The stream at a delay of whole chunks, and that delay in input frames.
 
-    Calls of many sizes have no whole chunks: the delay stays, and ``Warmup`` keeps what it leaves over out.
+    If calls differ in size, there are no whole chunks. The delay then stays, and ``Warmup`` skips the early frames.
     """
     if facts.settings.grid is not None:
         x = x.at(max(x.delay, 0))
@@ -81,10 +81,10 @@ def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
 
 
 class Warmup:
-    """The frames of a call that stand before frame 0, where a recurrence must not run over them.
+    """Leaves out the frames of a call that come before frame 0, so that a recurrence does not run over them.
 
-    At least one frame is left, since no recurrence takes none; a call without any of the stream's own frames starts
-    from the first value again at the next (``Carry.previous``).
+    At least one frame is left, since a recurrence needs one. If a call has no frames of the stream itself, the next
+    call starts from the first value again (``Carry.previous``).
     """
 
     def __init__(self, b: Builder, x: Stream):
@@ -101,7 +101,7 @@ class Warmup:
         return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
 
     def refilled(self, x: Tensor, out: Stream) -> Tensor:
-        """Frames of zeros before the others, as many as were left out."""
+        """The output with frames of zeros in front, as many as were left out."""
         if not self.needed:
             return x
         b = self.b
@@ -112,7 +112,7 @@ class Warmup:
 
 
 def check_first(facts: Facts, index: int) -> Fact | None:
-    """The fact of a first value; refuses one that changes with the length or that is final itself."""
+    """The fact of a first value; refuses one with stream time, one that changes with the length, and a final state."""
     fact = facts[index]
     if isinstance(fact, Stream):
         facts.refuse("its first state carries stream time", "start it from a constant")

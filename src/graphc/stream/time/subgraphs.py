@@ -18,7 +18,7 @@ from graphc.stream.time.recurrence import Carry, Warmup
 
 
 def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
-    """The scanned outputs, with the frames put back in front that the body did not run over."""
+    """The scanned outputs, with zeros at the front for the frames that the body skipped."""
     return [
         warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
         for r, f in zip(results, outputs, strict=True)
@@ -34,7 +34,7 @@ def run_body(
     body: Graph,
     outer: dict[str, Tensor],
 ) -> list[Tensor | None]:
-    """The node over a chunk, its carried values in ports."""
+    """Runs the node over a chunk, with its carried values in state ports."""
     firsts = [given[offset + i] for i in range(len(carries))]
     ports: list[Tensor | None] = []
     for index, (carry, first) in enumerate(zip(carries, firsts, strict=True)):

@@ -23,9 +23,9 @@ class Window:
 
     Args:
         extent: (kernel - 1) * dilation + 1.
-        before: frames of padding in front; negative where frames are skipped.
+        before: frames of padding in front; negative if frames are skipped.
         after: frames of padding behind.
-        length: the output's frames for the input's frames, as a step (mul, add, div).
+        length: the step (mul, add, div) from the number of input frames to the number of output frames.
         fill: the value of padding frames, a number or an array that broadcasts.
     """
 
@@ -37,11 +37,11 @@ class Window:
     fill: float | Array = 0.0
 
     def delay(self, delay: int) -> int:
-        """The output's delay: its last input frame has to have arrived (docs/calculus.md, "Context")."""
+        """The output's delay: the last input frame that it reads must have arrived (docs/calculus.md, "Rules")."""
         return math.ceil((delay - self.before + self.extent) / self.stride) - 1
 
     def reads_past_end(self) -> bool:
-        """Whether the last output frame of some length reads frames from the length on."""
+        """Whether there is a length at which the last output frame reads frames past the end."""
         mul, add, div = self.length
         for frames in range(4 * self.extent, 4 * self.extent + self.stride * div):
             last = (mul * frames + add) // div - 1
@@ -55,11 +55,11 @@ class Windowed:
     """A window over a stream: what the rule's facts and its nodes need.
 
     Args:
-        x: the input as the window reads it, after a delay line where one was needed.
-        source: the input as it comes.
+        x: the input as the window reads it, after a delay line if one was needed.
+        source: the input as it arrives.
         delay: of the output, before any further delay line.
-        cache: frames kept from call to call; negative where the chunk's first frames are dropped.
-        fill: what stands in the cache first.
+        cache: frames kept from call to call; negative if the chunk's first frames are dropped.
+        fill: the first value of the cache.
     """
 
     source: Stream
@@ -82,9 +82,9 @@ class Windowed:
 def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) -> Windowed:
     """How a window runs over a stream.
 
-    Refuses nothing itself. Where frames before 0 or past the end are leftovers and the window reads them, they are
-    masked; where the end has to be masked and is not known in time, the input waits. ``settled`` makes a stream whose
-    first frames are never carried wait until they are, and one whose end is read wait until the end is known.
+    The window masks the leftovers before frame 0 and past the end that it reads. If the end must be masked and is not
+    known in time, the input waits. With ``settled``, a stream whose first frames are never carried waits until they
+    are, and a stream whose end is read waits until the end is known.
 
     Errors:
         ChunkMisfitError: the chunk is not a multiple of the stride.
@@ -112,7 +112,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
 
 
 def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int = 0) -> Stream:
-    """The output's fact; frames before the first carried one hold what the padding gives."""
+    """The output's fact. Its head, if it has one, is the output for frames of padding."""
     out = facts.out(w.x, axis, index, delay=w.delay, length=w.length)
     if w.delay >= 0:
         return out

@@ -1,4 +1,4 @@
-"""Dataclasses from JSON data, untrusted until checked: every field by its type and bounds, without conversion."""
+"""Dataclasses from untrusted JSON data. Each field is checked against its type and bounds; only int becomes float."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def value_of(hint: Any, data: object, place: str) -> Any:
 
 
 def alternative(kinds: tuple[Any, ...], data: object, place: str) -> Any:
-    """The first of several types that a value is of; the complaint is that of the last."""
+    """The value as the first of several types that it fits. If none fits, the error is that of the last type."""
     if data is None and type(None) in kinds:
         return None
     wanted = [kind for kind in kinds if kind is not type(None)]

@@ -22,7 +22,7 @@ def first_values_in(manifest: Manifest, folder: Path) -> dict[str, NDArray[Any]]
     """The arrays that states start from.
 
     Errors:
-        ModelError: a file that lies outside the manifest's folder, is another than was written with the manifest, or
+        ModelError: a file lies outside the manifest's folder, is not the file that was written with the manifest, or
             does not hold what the manifest says.
     """
     files = {s.init.file for s in manifest.states if isinstance(s.init, FileInit)}
@@ -41,8 +41,8 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     """The array that a state starts from.
 
     Errors:
-        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says; also any error
-            of zipfile, its decompressors and numpy, which document none.
+        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says, or cannot
+            be read. zipfile and numpy do not document their errors, so every exception counts.
     """
     shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
     if math.prod(shape) > MAX_STATE_ELEMENTS:
@@ -81,7 +81,7 @@ def file_digest(path: Path) -> str:
 
 
 def numpy_dtype(name: str) -> Any:
-    """The dtype of a name as a manifest writes it.
+    """The dtype that a name in a manifest stands for.
 
     Errors:
         ModelError: no such dtype.

@@ -48,8 +48,8 @@ class PortEntry:
     """A stream port, or a static one.
 
     Args:
-        axis: of its frames; None for a static port, or one that takes a frame a call.
-        frames: of a call; None where calls are of any size.
+        axis: the axis of its frames; None for a static port, or one that takes one frame per call.
+        frames: its frames per call; None if calls may have any size.
         rate: its frames over those of the first stream input.
     """
 
@@ -88,18 +88,18 @@ class InputEntry(PortEntry):
 
 @dataclass(frozen=True)
 class OutputEntry(PortEntry):
-    """What the model gives.
+    """An output of the model.
 
     Args:
         delay: the frames that come before its frame 0.
-        length: its offline frames, by steps from the number of input frames.
+        length: the steps that compute its number of offline frames from the number of input frames.
     """
 
     delay: Annotated[int, Bounds(0, 1_000_000)] = 0
     length: list[LengthStep] | None = None
 
     def length_of(self, frames: int) -> int:
-        """Offline frames of this output for so many input frames."""
+        """The number of offline frames of this output for a number of input frames."""
         for step in self.length or []:
             frames = max(0, (step.mul * frames + step.add) // step.div)
         return frames
@@ -118,7 +118,7 @@ class FileInit:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the integers of a state stand for: scale * (value - zero_point), by the place on ``axis``."""
+    """Real values of a state of integers: scale * (value - zero_point), with one scale per index on ``axis``."""
 
     axis: Count | None
     scale: list[float]
@@ -127,7 +127,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class PackedState:
-    """One of several states in a port: what its own ports were named, and its entries on the pack's axis."""
+    """One of several states packed into one port: the names of its own ports, and its size on the pack's axis."""
 
     input: str
     output: str
@@ -160,7 +160,7 @@ class StateEntry:
 
 @dataclass(frozen=True)
 class NativePortEntry:
-    """A port as a target's runtime has it; docs/targets/index.md says how a value becomes a native one."""
+    """A port in the form of a target's runtime. docs/targets/index.md says how a value becomes a native one."""
 
     name: str | None
     index: Count | None
@@ -171,7 +171,7 @@ class NativePortEntry:
 
 @dataclass(frozen=True)
 class TargetEntry:
-    """The model as it was converted for a runtime, and what came of running it there."""
+    """The model converted for a runtime, and the result of running it there."""
 
     file: str
     runtime: str
@@ -212,7 +212,7 @@ class Manifest:
         return None if self.beyond == "continues" else self.max_frames
 
     def of_one(self) -> Manifest:
-        """The manifest as one of the streams of a batch sees it."""
+        """The manifest for one of the streams of a batch."""
 
         def one(entry: Any) -> Any:
             if entry.batch_axis is None or self.streams is None:

@@ -1,1 +1,1 @@
-"""Models on runtimes other than onnxruntime, by the native ports of a manifest."""
+"""Models on runtimes other than onnxruntime, run through the native ports of a manifest."""

@@ -40,9 +40,9 @@ class HeldOutput:
     """An output that a runner kept in its runtime.
 
     Args:
-        runner: reads it.
-        holder: the set of buffers, or whatever it lies in.
-        name: of the ONNX output.
+        runner: the runner that can read it.
+        holder: the set of buffers, or other object, that contains it.
+        name: the name of the ONNX output.
     """
 
     __slots__ = ("holder", "name", "runner")
@@ -65,8 +65,8 @@ class HeldState:
     """A state as the client carries it: ``np.asarray`` reads it, with the shape and type of the ONNX port.
 
     Args:
-        owner: the session that can take it back as it is, and knows its port.
-        output: where it lies.
+        owner: the session that knows its port and can take it back unread.
+        output: the held output with its entries.
     """
 
     __slots__ = ("dtype", "output", "owner", "shape", "value")

@@ -1,4 +1,4 @@
-"""A compiled model as it was converted for a target, opened by its manifest."""
+"""Opens the file of a compiled model that was converted for a target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
     Errors:
         ModelError: the model was not compiled for the target, or its file is not beside the manifest.
         InstallError: the runtime is not installed.
-        TargetError: it does not take the file.
+        TargetError: the runtime does not take the file.
     """
     entry = manifest.targets.get(target)
     if entry is None:
@@ -79,7 +79,7 @@ def opener_of(target: str) -> Opener:
 
 
 def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:
-    """The inputs and outputs of the ONNX model, states and the count of valid frames among them."""
+    """The inputs and outputs of the ONNX model, with its states and the count of valid frames."""
     inputs = [onnx_port(p, p.name) for p in manifest.inputs] + [onnx_port(s, s.input) for s in manifest.states]
     if manifest.valid_frames is not None:
         inputs.append(OnnxPort(manifest.valid_frames, np.dtype(np.int64), (manifest.streams or 1,)))

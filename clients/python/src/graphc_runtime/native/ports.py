@@ -21,8 +21,8 @@ class NativePort:
     output goes the other way.
 
     Args:
-        name, index: what the runtime calls it, by name or by place; None where it has no such thing.
-        permutation: the order of the ONNX axes; None where they stay.
+        name, index: its name and place in the runtime; None for one that the runtime does not use.
+        permutation: the order of the ONNX axes; None if it does not change.
     """
 
     name: str | None
@@ -71,5 +71,5 @@ class Runner(ABC):
     def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
         """One call: native inputs by ONNX name in, native outputs by ONNX name out.
 
-        An output may stay in the runtime (``HeldOutput``): a state comes back as such with the next call.
+        An output may stay in the runtime as a ``HeldOutput``. The next call takes a held state back in that form.
         """

@@ -1,4 +1,4 @@
-"""A converted model that is run as onnxruntime runs the ONNX model: by the names, shapes and types of its ports."""
+"""A converted model, run with the port names, shapes and types of the ONNX model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 
 
 class NativeSession:
-    """The calls of ``graphc.ir.runtime.Session`` over a device's runtime.
+    """Gives a device's runtime the calls of ``graphc.ir.runtime.Session``.
 
     Args:
-        name: of the target, for messages.
+        name: the target, for messages.
         runner: the opened model.
-        ports: by the name of the ONNX port.
-        states: by input, the output that becomes its next value; a runner may hold those (``HeldState``).
+        ports: the native ports by the name of the ONNX port.
+        states: for each state's input, the output that is its next value. A runner may hold it (``HeldState``).
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class NativeSession:
             raise RunError(f"{self.name}: {lines[0][:300]}") from err
 
     def taken(self, port: OnnxPort, value: Any) -> Array | HeldOutput:
-        """An input as the runtime takes it; a state that it holds stays where it is."""
+        """An input in the form that the runtime takes. A state that this session holds stays in the runtime."""
         if type(value) is HeldState and value.owner is self:
             return value.output
         return self.ports[port.name].to_native(np.asarray(value))
@@ -69,6 +69,6 @@ class NativeSession:
         return self.onnx_value(value)
 
     def onnx_value(self, output: HeldOutput) -> Array:
-        """What a runner kept, as the ONNX model has it."""
+        """An output that the runner kept, in the layout of the ONNX model."""
         port = self.by_output[output.name]
         return self.ports[port.name].from_native(output.read(), port.shape, port.dtype)

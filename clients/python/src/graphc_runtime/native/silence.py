@@ -1,4 +1,4 @@
-"""Keeps what a library writes past Python off the terminal."""
+"""Keeps the output of native libraries, which bypasses Python, off the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Discards whatever any code writes to the process's stdout or stderr in between."""
+    """Discards everything that the process writes to stdout or stderr inside the ``with`` block."""
     sys.stdout.flush()
     sys.stderr.flush()
     ctypes.CDLL(None).fflush(None)

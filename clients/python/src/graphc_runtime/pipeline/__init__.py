@@ -1,1 +1,1 @@
-"""Pipelines: several models joined to one, with a decoder at the end."""
+"""Pipelines: several models joined into one, with a decoder at the end."""

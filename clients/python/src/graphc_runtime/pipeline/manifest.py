@@ -23,10 +23,10 @@ class TriggerEntry:
     """When a score counts as a detection.
 
     Args:
-        score: the output that holds scores, one call each.
-        place: which of the scores of a call.
-        threshold: what the mean of the last ``smoothing`` scores must reach in ``patience`` consecutive calls.
-        refractory_s: seconds after a trigger without another one.
+        score: the output that gives the scores of each call.
+        place: the index of the score among those of a call.
+        threshold: the mean of the last ``smoothing`` scores must reach it in ``patience`` consecutive calls.
+        refractory_s: seconds after a detection in which there is no other.
         warm_up: the number of first scores that count as 0.
     """
 
@@ -45,9 +45,9 @@ class TextEntry:
 
     Args:
         blank: the blank token.
-        tokens: the text of every token; None where there is no table.
-        space: the mark for a space in them.
-        endpoint_s: seconds of blanks behind a token that end an utterance; None for the end of the stream alone.
+        tokens: the text of every token; None if there is no table.
+        space: the mark that stands for a space in these texts.
+        endpoint_s: seconds of blanks after a token that end an utterance; None if only the end of the stream does.
     """
 
     blank: Token
@@ -58,14 +58,14 @@ class TextEntry:
 
 @dataclass(frozen=True)
 class CtcEntry(TextEntry):
-    """The likeliest token of each frame of ``scores``, repetitions and blanks left out."""
+    """The likeliest token of each frame of ``scores``, without repetitions and blanks."""
 
     scores: str
 
 
 @dataclass(frozen=True)
 class PredictorEntry:
-    """A stage that takes the last tokens, as many as its input has entries, and gives a state of them."""
+    """A stage that turns the last tokens, as many as its input has entries, into one output for the joiner."""
 
     stage: str
     token: str
@@ -74,7 +74,7 @@ class PredictorEntry:
 
 @dataclass(frozen=True)
 class JoinerEntry:
-    """A stage that makes scores of an encoder frame and a predictor's output, or the last tokens themselves."""
+    """A stage that computes scores from an encoder frame and either a predictor's output or the last tokens."""
 
     stage: str
     encoder: str
@@ -85,7 +85,7 @@ class JoinerEntry:
 
 @dataclass(frozen=True)
 class TransducerEntry(TextEntry):
-    """Tokens of each frame of ``encoder`` until a blank, ``most_symbols`` at most; ``start`` is before the first."""
+    """Takes up to ``most_symbols`` tokens from a frame of ``encoder``, until a blank. ``start`` is before the first."""
 
     encoder: str
     joiner: JoinerEntry
@@ -95,14 +95,14 @@ class TransducerEntry(TextEntry):
 
     @property
     def fits(self) -> bool:
-        """Whether the joiner takes what there is: a predictor's output, or the last token."""
+        """Whether the joiner takes exactly one of these: the output of a predictor, or tokens with no predictor."""
         inside = bool(self.joiner.token)
         return inside == (self.predictor is None) == (not self.joiner.predictor)
 
 
 @dataclass(frozen=True)
 class DenoiseEntry:
-    """Sound comes out: the output that holds samples."""
+    """A pipeline that gives sound: the output that holds samples."""
 
     samples: str
 
@@ -122,7 +122,7 @@ class LinkEntry:
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One of the models: its file, its manifest where it streams, and where its inputs come from."""
+    """One of the models: its file, its manifest if it streams, and where its inputs come from."""
 
     name: str
     model: str
@@ -136,7 +136,7 @@ class PipelineManifest:
 
     Args:
         model: the file of the joined model, in the same folder.
-        trigger: the decoder, where that is the kind; so are the others.
+        trigger, ctc, transducer, denoise: the decoder, in the field of that ``kind``; the others are None.
     """
 
     format: Literal["graphc.pipeline/1"]
@@ -150,7 +150,7 @@ class PipelineManifest:
 
 
 def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
-    """The manifest of a pipeline's folder, or of that file, and the folder.
+    """The manifest of a pipeline and its folder, from the path of either.
 
     Errors:
         ModelError: it cannot be read, is not such a manifest, or names a file outside its folder.

@@ -1,4 +1,4 @@
-"""A small network that a decoder calls: values in, values out, with states kept by the decoder."""
+"""A small network that a decoder calls: values in, values out. The decoder keeps its states."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Network:
     """A stage of a pipeline, called with the values of its ports.
 
     Args:
-        stage: its file, and its manifest where it carries states.
-        folder: of the pipeline.
-        threads: onnxruntime's.
+        stage: names its file, and holds its manifest if it has states.
+        folder: the folder of the pipeline.
+        threads: onnxruntime's threads.
 
     Attributes:
         first: the first value of every state, by the input that takes it.
@@ -71,7 +71,7 @@ class Network:
         self.counting = free
 
     def entries(self, name: str) -> int:
-        """Numbers that an input takes."""
+        """The number of entries of an input."""
         return int(np.prod(self.shapes[name], initial=1))
 
     def filled(self, name: str, value: Any) -> Array:
@@ -88,7 +88,7 @@ class Network:
     def run(
         self, feeds: Mapping[str, Array], states: Mapping[str, Array], output: str
     ) -> tuple[Array, dict[str, Array]]:
-        """One output of a call, and the states behind it. Inputs that count hold 1."""
+        """One output of a call, and the states after it. Inputs that only count frames get 1."""
         counts = {name: np.full(self.shapes[name], 1, self.types[name]) for name in self.counting}
         try:
             found = self.model.run({**feeds, **states, **counts}, [output, *self.carried.values()])

@@ -37,12 +37,12 @@ class Pipeline:
 
     Args:
         path: the folder that ``graphc compile`` wrote, or its pipeline.manifest.json.
-        threads: onnxruntime's.
+        threads: onnxruntime's threads.
 
     Attributes:
-        name: of the joined model.
-        session: the joined model's.
-        outputs: what it gave with the last push.
+        name: the name of the joined model.
+        session: the session of the joined model.
+        outputs: its outputs of the last push.
 
     Errors:
         ModelError: not a pipeline, or one whose manifest does not fit its models.
@@ -79,9 +79,9 @@ class Pipeline:
             self.decoder.reset()
 
     def push(self, frames: Array) -> list[Event | Transcript]:
-        """Takes samples (or what the pipeline takes), any number of them; gives what was heard or understood.
+        """Takes any number of samples, or of the frames that the pipeline takes. Returns what was heard or understood.
 
-        Where an utterance ends, states begin anew, and its last transcript is final.
+        When an utterance ends, its last transcript is final and the states are reset.
 
         Errors:
             InputError: samples that do not fit.
@@ -110,7 +110,7 @@ class Pipeline:
         return [] if self.decoder is None else list(self.decoder.take(outputs))
 
     def pieces(self, frames: Array) -> Iterator[Array]:
-        """Frames up to the next call each, so that an utterance that ends in the middle ends with its call."""
+        """Cuts frames where calls end, so that an utterance can end after any call, not only after a push."""
         (name, *others) = self.session.streams
         axis = self.session.streams[name].along or 0
         if others or not isinstance(frames, np.ndarray) or frames.ndim <= axis:
@@ -124,7 +124,7 @@ class Pipeline:
                 return
 
     def behind_each_other(self, parts: list[Arrays]) -> Arrays:
-        """The outputs of several pushes."""
+        """The outputs of several pushes, joined."""
         return {
             name: parts[0][name]
             if len(parts) == 1
@@ -134,7 +134,7 @@ class Pipeline:
 
 
 class TriggerDecoder:
-    """Looks at the score of every call."""
+    """Takes the score of every call, and gives detections."""
 
     def __init__(self, session: StreamSession, trigger: Trigger):
         self.trigger = trigger
@@ -157,7 +157,7 @@ class TriggerDecoder:
 
 
 class TextDecoder:
-    """Looks at every frame of an output."""
+    """Takes every frame of an output, and gives transcripts."""
 
     def __init__(
         self,
@@ -184,13 +184,13 @@ class TextDecoder:
         self.greedy.begin()
 
     def take(self, outputs: Arrays) -> list[Transcript]:
-        """Takes frames; what they say is told once all of a push are there."""
+        """Decodes frames. It returns nothing: the pipeline asks for the transcript once per push."""
         for frame in np.moveaxis(outputs[self.name], self.axis, 0):
             self.utterance.frame(self.greedy.tokens(frame))
         return []
 
     def finish(self) -> list[Transcript]:
-        """The last transcript of an utterance; the next begins."""
+        """Ends the utterance: returns its last transcript, and begins the next."""
         found = self.utterance.transcript(final=True)
         self.begin()
         return found
@@ -206,10 +206,10 @@ def output_of(session: StreamSession, name: str) -> Any:
 
 
 def call_seconds(session: StreamSession) -> float:
-    """Seconds of a call.
+    """The duration of a call, in seconds.
 
     Errors:
-        ModelError: nothing says it.
+        ModelError: the manifest does not give the duration of a frame.
     """
     if session.manifest.frame_ms is None:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Tokens as text, and utterances that end."""
+"""Turns tokens into text, and finds where utterances end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was understood so far.
+    """What was understood of an utterance so far.
 
     Args:
-        text: of the tokens; empty where the pipeline has no table.
-        tokens: of this utterance.
-        seconds: from the start of the stream to its last token.
-        final: whether the utterance has ended; else more may come, and another transcript with all of it.
+        text: the text of the tokens; empty if the pipeline has no table.
+        tokens: the tokens of this utterance.
+        seconds: the time from the start of the stream to the last token.
+        final: whether the utterance has ended. If not, a later transcript repeats it and may add to it.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Transcript:
 
 
 def text_of(tokens: Sequence[int], entry: TextEntry) -> str:
-    """Pieces joined to text; ``<0xNN>`` is a byte of UTF-8."""
+    """The text of tokens, joined. A token ``<0xNN>`` is a byte of UTF-8."""
     if entry.tokens is None:
         return ""
     pieces = [entry.tokens[t] if t < len(entry.tokens) else "" for t in tokens]
@@ -41,7 +41,7 @@ class Utterance:
     """The tokens of one utterance, and how long it has been silent.
 
     Args:
-        frame_s: seconds of a frame that is decoded; 0 where nothing says it.
+        frame_s: the duration of a decoded frame in seconds; 0 if it is not known.
     """
 
     def __init__(self, entry: TextEntry, frame_s: float):
@@ -64,12 +64,12 @@ class Utterance:
 
     @property
     def ended(self) -> bool:
-        """Whether it has been silent for long enough behind a token."""
+        """Whether there was a token, and then silence for ``endpoint_s`` seconds."""
         silent = (self.frames - self.last) * self.frame_s
         return bool(self.tokens) and self.entry.endpoint_s is not None and silent >= self.entry.endpoint_s
 
     def transcript(self, final: bool) -> list[Transcript]:
-        """The transcript, if it has changed."""
+        """The transcript if it is final or has changed, as a list of one; else an empty list."""
         if not self.tokens or (len(self.tokens) == self.told and not final):
             return []
         self.told = len(self.tokens)

@@ -14,14 +14,14 @@ Array = NDArray[Any]
 
 
 class GreedyTransducer:
-    """The likeliest token of a frame and of the tokens before it, until that is a blank (Graves, 2012).
+    """The likeliest token for a frame and the tokens before it, again and again until it is a blank (Graves, 2012).
 
     Args:
-        entry: what the ports are, which token is the blank, and how many tokens a frame may have.
+        entry: names the ports and the blank token, and limits the tokens of a frame.
         networks: the stages by name.
 
     Errors:
-        ModelError: a port that a stage lacks, or that nothing fills.
+        ModelError: a stage lacks a port, or has an input that nothing fills.
     """
 
     def __init__(self, entry: TransducerEntry, networks: dict[str, Network]):

@@ -12,7 +12,7 @@ class Trigger:
 
     Args:
         entry: threshold, smoothing, patience, refractory time and warm-up.
-        call_s: seconds of a call.
+        call_s: the duration of a call, in seconds.
 
     Example:
         trigger = Trigger(entry, 0.08)
@@ -31,16 +31,16 @@ class Trigger:
 
     @property
     def seconds(self) -> float:
-        """The end of the last call, from the start of the stream."""
+        """The end of the last call, in seconds from the start of the stream."""
         return self.calls * self.call_s
 
     @property
     def level(self) -> float:
-        """The mean of the last scores; those before the first count as 0."""
+        """The mean of the last ``smoothing`` scores. Scores before the first call count as 0."""
         return sum(self.last) / self.entry.smoothing
 
     def heard(self, score: float) -> bool:
-        """Takes the score of the next call."""
+        """Takes the score of the next call; returns whether it makes a detection."""
         self.last.append(0.0 if self.calls < self.entry.warm_up else score)
         self.calls += 1
         self.reached = self.reached + 1 if self.level >= self.entry.threshold else 0

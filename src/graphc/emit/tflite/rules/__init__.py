@@ -1,1 +1,1 @@
-"""ONNX ops in LiteRT's, one family a file."""
+"""ONNX ops as LiteRT ops, one family in each file."""

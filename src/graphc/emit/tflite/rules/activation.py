@@ -1,4 +1,4 @@
-"""Activations that LiteRT has, or that are made of what it has."""
+"""Activations that LiteRT has, or that can be built from its ops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def leaky_relu(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("PRelu")
 def prelu(e: Emitter, node: Node) -> Sequence[Value]:
-    """The slope is spread as ONNX does, entry by entry."""
+    """Multiplies the negative entries by the slope, which is broadcast as in ONNX."""
     x, slope = node.value(0), node.value(1)
     below = e.elementwise("MUL", [e.elementwise("MINIMUM", [x, e.number(0.0)]), slope])
     return [e.elementwise("ADD", [unary(e, "RELU", x), below])]
@@ -89,7 +89,7 @@ def softsign(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Softmax", "LogSoftmax")
 def softmax(e: Emitter, node: Node) -> Sequence[Value]:
-    """LiteRT takes it over the last axis."""
+    """LiteRT computes it over the last axis."""
     x = node.value(0)
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1) % x.rank
     if node.opset < 13 and axis != x.rank - 1:

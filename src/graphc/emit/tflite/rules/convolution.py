@@ -1,4 +1,4 @@
-"""Convolutions: LiteRT has the channels last, and time of a 1-D one as the width of an image of one row."""
+"""Convolutions. LiteRT has the channels last, and takes time in a 1-D one as the width of an image of one row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_TAPS = 25
 
 
 def as_image(e: Emitter, x: Value) -> int:
-    """The tensor of a value of (batch, channel, [height,] width) as (batch, height, width, channel)."""
+    """The tensor of a value (batch, channel, [height,] width), as (batch, height, width, channel)."""
     stored = e.stored(x, channels_last(x.rank))
     if x.rank == 4:
         return stored
@@ -26,7 +26,7 @@ def as_image(e: Emitter, x: Value) -> int:
 
 
 def from_image(e: Emitter, tensor: int, shape: Sequence[int]) -> Value:
-    """What an image holds, as a value of (batch, channel, [height,] width)."""
+    """An image as a value (batch, channel, [height,] width)."""
     if len(shape) == 3:
         n, c, w = shape
         tensor = e.reshaped(tensor, (n, w, c))
@@ -34,7 +34,7 @@ def from_image(e: Emitter, tensor: int, shape: Sequence[int]) -> Value:
 
 
 def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, pads before and pads behind, of height and width."""
+    """Strides, dilations, pads before and pads behind, for each spatial axis."""
     strides, dilations, before, behind = spatial(node, x.shape[2:], kernel)
     if min((*before, *behind)) < 0:
         raise node.refused("its padding is negative")
@@ -42,12 +42,12 @@ def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], li
 
 
 def two(values: Sequence[int], filler: int = 1) -> list[int]:
-    """Values of height and width; a 1-D one has one row."""
+    """The values for height and width. A 1-D convolution gets ``filler`` for the height."""
     return [filler, *values] if len(values) == 1 else list(values)
 
 
 def padded(e: Emitter, x: Value, before: Sequence[int], behind: Sequence[int], fill: float = 0.0) -> Value:
-    """A value with more entries at both ends of its space."""
+    """A value with entries added at both ends of its spatial axes."""
     if not any((*before, *behind)):
         return x
     order = channels_last(x.rank)
@@ -63,7 +63,7 @@ def padded(e: Emitter, x: Value, before: Sequence[int], behind: Sequence[int], f
 def places_of(
     sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> list[int]:
-    """How many places a kernel has along each axis."""
+    """The number of places that the kernel has along each axis."""
     return [(size - (k - 1) * d - 1) // s + 1 for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True)]
 
 
@@ -100,7 +100,7 @@ def conv(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def pointwise(e: Emitter, x: Value, weights: Array, bias: Array) -> Value:
-    """A kernel of one frame is a product with its weights."""
+    """A convolution with a kernel of one frame, as a product with its weights."""
     channel_last = Value((x.shape[0], x.shape[2], x.shape[1]), x.dtype, e.stored(x, (0, 2, 1)), (0, 1, 2))
     made = connected(e, channel_last, weights[:, :, 0].T, bias)
     assert made.tensor is not None
@@ -114,7 +114,7 @@ def depthwise(x: Value, weights: Array, group: int) -> bool:
 def of_few_taps(
     e: Emitter, x: Value, weights: Array, bias: Array, strides: Sequence[int], dilations: Sequence[int]
 ) -> Value:
-    """A depthwise convolution over time, as a sum of shorter ones: XNNPACK has fast kernels of up to 25 taps."""
+    """A depthwise convolution over time as a sum of shorter ones: XNNPACK has fast kernels for up to 25 taps."""
     taps, apart, by = weights.shape[2], dilations[0], strides[0]
     batch, channels, width = x.shape
     frames = (width - (taps - 1) * apart - 1) // by + 1
@@ -182,7 +182,7 @@ def conv_transpose(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def with_holes(weights: Array, dilations: Sequence[int]) -> Array:
-    """A kernel with the zeros of its dilation between its entries."""
+    """A kernel with the zeros of its dilation put between its entries."""
     sizes = [(k - 1) * d + 1 for k, d in zip(weights.shape[2:], dilations, strict=True)]
     spaced = np.zeros((*weights.shape[:2], *sizes), weights.dtype)
     spaced[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weights

@@ -1,4 +1,4 @@
-"""Ops that take their inputs entry by entry."""
+"""Ops that work entry by entry."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def mean(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Where")
 def where(e: Emitter, node: Node) -> Sequence[Value]:
-    """A mask over scores is a sum, which LiteRT's fast kernels have: x·1 + 0 where it is kept, x·0 + fill elsewhere."""
+    """A mask over scores becomes x·1 + 0 where x is kept and x·0 + fill elsewhere: LiteRT has fast kernels for that."""
     condition, one, other = node.value(0), node.value(1), node.value(2)
     for x, fill, finite, kept in ((one, other, node.finite[1], True), (other, one, node.finite[2], False)):
         computed = x.constant is None and condition.constant is None
@@ -126,7 +126,7 @@ def where(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def masked(e: Emitter, condition: Value, x: Value, fill: Value, kept: bool) -> Value:
-    """Finite x where a condition is ``kept``, ``fill`` elsewhere. A very low fill takes x with it."""
+    """x (finite) where the condition equals ``kept``, ``fill`` elsewhere. x is not zeroed under a very low fill."""
     low = bool((entries(fill) <= VERY_LOW).all())
     factor = None if low else chosen(e, condition, e.number(1.0), e.number(0.0), kept)
     summand = chosen(e, condition, e.number(0.0), fill, kept)
@@ -134,7 +134,7 @@ def masked(e: Emitter, condition: Value, x: Value, fill: Value, kept: bool) -> V
 
 
 def chosen(e: Emitter, condition: Value, one: Value, other: Value, kept: bool) -> Value:
-    """``one`` where a condition is ``kept``, ``other`` elsewhere; made once for all layers that share a mask."""
+    """``one`` where the condition equals ``kept``, ``other`` elsewhere. Layers that share a mask share the result."""
     key = (condition.tensor, condition.order, *(entries(v).tobytes() for v in (one, other)), kept)
     if key not in e.masks:
         e.masks[key] = e.elementwise("SELECT_V2", [condition, *((one, other) if kept else (other, one))])
@@ -192,7 +192,7 @@ def clip(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Erf")
 def erf(e: Emitter, node: Node) -> Sequence[Value]:
-    """LiteRT has no erf: Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
+    """LiteRT has no erf. The formula is Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7."""
     x = node.value(0)
     check_float(node, x)
     size = unary(e, "ABS", x)

@@ -1,4 +1,4 @@
-"""Products of matrices: weights by FULLY_CONNECTED, two computed values by BATCH_MATMUL."""
+"""Products of matrices: FULLY_CONNECTED for known weights, BATCH_MATMUL for two computed values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def alpha_times(array: Array, factor: float) -> Array:
 
 
 def swapped(x: Value) -> Value:
-    """A matrix with its two axes the other way; nothing moves."""
+    """A matrix with its two axes swapped. No entries move."""
     if x.constant is not None:
         return known(np.swapaxes(x.constant, -1, -2))
     moves = [*range(x.rank - 2), x.rank - 1, x.rank - 2]
@@ -48,7 +48,7 @@ def swapped(x: Value) -> Value:
 
 
 def connected(e: Emitter, x: Value, weights: Array, bias: Array | None) -> Value:
-    """x times known weights of (inputs, outputs), plus a bias: along the last axis, whatever order the others have."""
+    """x times known weights (inputs, outputs) along the last axis, plus a bias. The other axes may be in any order."""
     order = last(x.order, x.rank - 1)
     shape = (*x.shape[:-1], weights.shape[1])
     inputs = [e.stored(x, order), e.constant(weights.T)]
@@ -83,7 +83,7 @@ def matmul_of(e: Emitter, a: Value, b: Value) -> Value:
 
 
 def either_way(e: Emitter, x: Value) -> tuple[int, bool]:
-    """A matrix as it is stored, where only its last two axes have changed places; the product can turn them."""
+    """The tensor of a matrix, and whether the product must transpose it: its last two axes may be stored swapped."""
     turned = (*range(x.rank - 2), x.rank - 1, x.rank - 2)
     if x.constant is None and x.order == turned and x.order != straight(x.rank):
         return e.stored(x, turned), True
@@ -92,7 +92,7 @@ def either_way(e: Emitter, x: Value) -> tuple[int, bool]:
 
 @rule("Einsum")
 def einsum(e: Emitter, node: Node) -> Sequence[Value]:
-    """Two values: axes of both, those of the left alone, those that are summed, as one product of matrices."""
+    """Two values as one product of matrices: batch axes are in both and the result, summed axes in both only."""
     equation = node.attributes["equation"].decode().replace(" ", "")
     terms, _, result = equation.partition("->")
     names = terms.split(",")
@@ -118,7 +118,7 @@ def einsum(e: Emitter, node: Node) -> Sequence[Value]:
 def arranged(
     e: Emitter, x: Value, names: str, batch: list[str], rows: list[str], columns: list[str], sizes: dict[str, int]
 ) -> Value:
-    """A value as a batch of matrices."""
+    """A value reshaped into a batch of matrices."""
     moves = [names.index(n) for n in (*batch, *rows, *columns)]
     shape = [*(sizes[n] for n in batch), math.prod(sizes[n] for n in rows), math.prod(sizes[n] for n in columns)]
     if x.constant is not None:

@@ -1,4 +1,4 @@
-"""Pools and pads."""
+"""Pooling and padding."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pool(e: Emitter, node: Node) -> Sequence[Value]:
 def counts(
     x: Value, kernel: Sequence[int], strides: Sequence[int], before: Sequence[int], behind: Sequence[int]
 ) -> Array:
-    """The size of each window over its number of entries outside the padding."""
+    """The size of each window divided by the number of its entries outside the padding."""
     factor = np.ones((1, 1, *[1] * len(kernel)), np.float64)
     for axis, (k, s, first, end) in enumerate(zip(kernel, strides, before, behind, strict=True)):
         size = x.shape[2 + axis]
@@ -86,7 +86,7 @@ def pad(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def mirrored(e: Emitter, node: Node, x: Value, axis: int, first: int, end: int, mode: bytes) -> Value:
-    """Entries of the axis again, in front and behind: by their places, as numpy pads."""
+    """Pads an axis at both ends with its own entries, by their places, as numpy pads."""
     if not first and not end:
         return x
     names = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}

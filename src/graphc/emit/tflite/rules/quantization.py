@@ -17,7 +17,7 @@ INTEGERS = ("int8", "uint8", "int16", "uint16")
 
 @rule("QuantizeLinear")
 def quantize(e: Emitter, node: Node) -> Sequence[Value]:
-    """Whole numbers in float: round(x / scale) + zero, halves to even, cut to the range of the type."""
+    """Whole numbers in float: round(x / scale) + zero, halves to even, clipped to the range of the type."""
     x = node.value(0)
     scale, zero, kind = constants_of(node, x)
     if str(kind) not in INTEGERS:
@@ -38,7 +38,7 @@ def dequantize(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def constants_of(node: Node, x: Value) -> tuple[Array, Array, np.dtype[Any]]:
-    """Scale and zero point, laid along the axis that they are for, and the type of the zero point."""
+    """Scale and zero point, shaped for the axis that they belong to, and the type of the zero point."""
     scale, zero = node.array(1, "scale"), node.array(2, "zero point")
     assert scale is not None
     if node.attributes.get("block_size", 0):

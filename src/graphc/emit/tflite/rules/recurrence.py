@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN, frame by frame: a call has few frames, and LiteRT's own keep their state to themselves."""
+"""LSTM, GRU and RNN frame by frame: a call has few frames, and LiteRT's own ops keep their states inside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphc.emit.tflite.value import Array, Value, known
 
 @dataclass(frozen=True)
 class Weights:
-    """One direction: ``w`` of (inputs, gates), ``r`` of (hidden, gates), their biases of (gates,)."""
+    """One direction: ``w`` (inputs, gates), ``r`` (hidden, gates), and their biases (gates,)."""
 
     w: Array
     r: Array
@@ -76,7 +76,7 @@ def gate(e: Emitter, x: Value, index: int, hidden: int) -> Value:
 
 
 def lstm_step(e: Emitter, part: Value, states: list[Value], weights: Weights) -> list[Value]:
-    """ONNX's order of gates is input, output, forget, cell."""
+    """One frame of an LSTM. ONNX's order of gates is input, output, forget, cell."""
     hidden, cell = states
     total = e.elementwise("ADD", [part, connected(e, hidden, weights.r, None)])
     open_, out, keep = (unary(e, "LOGISTIC", gate(e, total, i, weights.hidden)) for i in range(3))
@@ -86,7 +86,7 @@ def lstm_step(e: Emitter, part: Value, states: list[Value], weights: Weights) ->
 
 
 def gru_late(e: Emitter, part: Value, states: list[Value], weights: Weights) -> list[Value]:
-    """The gates are update, reset, hidden; the reset works on the product (linear_before_reset)."""
+    """One frame of a GRU whose reset gate acts on the product (linear_before_reset). Gates: update, reset, hidden."""
     (hidden,) = states
     own = connected(e, hidden, weights.r, weights.rb)
     update, reset = (
@@ -98,7 +98,7 @@ def gru_late(e: Emitter, part: Value, states: list[Value], weights: Weights) -> 
 
 
 def gru_early(e: Emitter, part: Value, states: list[Value], weights: Weights) -> list[Value]:
-    """The reset works on the hidden state, before the product."""
+    """One frame of a GRU whose reset gate acts on the hidden state, before the product."""
     (hidden,), size = states, weights.hidden
     own = connected(e, hidden, weights.r[:, : 2 * size], weights.rb[: 2 * size])
     update, reset = (

@@ -1,4 +1,4 @@
-"""Sums and means over axes, and the normalisations that are made of them."""
+"""Sums and means over axes, and the normalisations that are built from them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def reduce_made(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("ArgMax", "ArgMin")
 def arg(e: Emitter, node: Node) -> Sequence[Value]:
-    """The first of equal entries, as in ONNX unless it asks for the last."""
+    """The first of equal entries, as in ONNX unless the node asks for the last."""
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     if node.attributes.get("select_last_index", 0):
@@ -100,7 +100,7 @@ def normal(e: Emitter, x: Value, axes: Sequence[int], epsilon: float) -> tuple[V
 
 
 def level(e: Emitter, x: Value, axes: Sequence[int], epsilon: float) -> tuple[Value, Value]:
-    """x over the root of its mean square plus ε, and one over that root."""
+    """x divided by √(mean square + ε), and 1 / √(mean square + ε)."""
     spread = reduced(e, "MEAN", e.elementwise("MUL", [x, x]), axes)
     scale = unary(e, "RSQRT", e.elementwise("ADD", [spread, e.number(epsilon)]))
     return e.elementwise("MUL", [x, scale]), scale
@@ -131,7 +131,7 @@ def rms_normalization(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def by_channel(e: Emitter, x: Value, rank: int) -> Value:
-    """One number a channel, to be spread over (batch, channel, …)."""
+    """One number per channel, shaped to be broadcast over (batch, channel, …)."""
     return e.given(x, (x.shape[0], *[1] * (rank - 2)))
 
 

@@ -1,4 +1,4 @@
-"""Resizes to sizes that are known: entries by their places, which ONNX's formulas give (Resize, coordinate modes)."""
+"""Resizes to known sizes: picks entries by the places that ONNX's formulas give (Resize, coordinate modes)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resize(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def wanted_sizes(node: Node, x: Value) -> dict[int, tuple[int, float]]:
-    """By axis: the new size, and how many new places stand for one old."""
+    """For each axis, the new size, and the number of new places per old place."""
     scales, sizes = node.array(1 if node.op == "Upsample" else 2, "scales"), node.array(3, "sizes")
     axes = [int(a) % x.rank for a in node.attributes.get("axes", range(x.rank))]
     if sizes is not None and sizes.size:
@@ -43,7 +43,7 @@ def wanted_sizes(node: Node, x: Value) -> dict[int, tuple[int, float]]:
 
 
 def along(e: Emitter, node: Node, x: Value, axis: int, size: int, scale: float, mode: str) -> Value:
-    """A value with another size on one axis."""
+    """A value resized along one axis."""
     old = x.shape[axis]
     if size == old and scale == 1.0:
         return x
@@ -64,7 +64,7 @@ def along(e: Emitter, node: Node, x: Value, axis: int, size: int, scale: float, 
 
 
 def origins(node: Node, size: int, old: int, scale: float) -> Array:
-    """Where each new place lies among the old ones."""
+    """The position of each new place among the old ones."""
     new = np.arange(size, dtype=np.float64)
     way = node.attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
     way = "asymmetric" if node.op == "Upsample" else way

@@ -1,4 +1,4 @@
-"""Ops that move entries and change none: shapes, axes, pieces, copies."""
+"""Ops that move or copy entries but change none: shapes, axes, pieces."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def unsqueeze(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def viewed(e: Emitter, x: Value, shape: Sequence[int], order: tuple[int, ...]) -> Value:
-    """The same entries in the same places under another shape."""
+    """The same stored entries under another shape."""
     return e.value(e.reshaped(e.stored(x, x.order), [shape[a] for a in order], x.dtype), shape, x.dtype, order)
 
 
 @rule("Transpose")
 def transpose(e: Emitter, node: Node) -> Sequence[Value]:
-    """Nothing moves until a consumer wants it."""
+    """Only the order of axes changes. No entries move until an op needs another order."""
     x = node.value(0)
     moves = [int(a) for a in node.attributes.get("perm", reversed(range(x.rank)))]
     if x.constant is not None:
@@ -85,7 +85,7 @@ def concat(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def joined(e: Emitter, parts: Sequence[Value], axis: int, order: tuple[int, ...] | None = None) -> Value:
-    """Parts joined along an axis, stored in an order; computed small integers are held in float."""
+    """Parts joined along an axis and stored in an order. Parts of different types are cast to float."""
     if len(parts) == 1:
         return parts[0]
     if len({v.dtype for v in parts}) > 1:
@@ -142,7 +142,9 @@ def piece(e: Emitter, x: Value, axis: int, start: int, stop: int) -> Value:
 
 @rule("Split")
 def split(e: Emitter, node: Node) -> Sequence[Value]:
-    """Axes that a transpose moved are moved before the split, in one go; a convolution's stay for the next one."""
+    """If a transpose moved axes, they are moved back before the split, once for all parts. The order that a convolution
+    left stays, for the next convolution.
+    """
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     sizes = node.numbers(1, "split")
@@ -166,7 +168,7 @@ def evenly(e: Emitter, x: Value, axis: int, count: int) -> list[Value]:
 
 
 def taken(e: Emitter, x: Value, places: Sequence[int], axis: int) -> Value:
-    """Entries of an axis by their known places."""
+    """The entries at known places of an axis."""
     shape = [*x.shape]
     shape[axis % x.rank] = len(places)
     if x.constant is not None:
@@ -221,7 +223,7 @@ def depth_and_space(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def regrouped(e: Emitter, x: Value, inner: Sequence[int], moves: Sequence[int], shape: Sequence[int]) -> Value:
-    """Reshape, transpose, reshape."""
+    """A reshape, a transpose and another reshape."""
     parts = e.given(x, inner)
     assert parts.tensor is not None
     order = tuple(list(moves).index(a) for a in parts.order)

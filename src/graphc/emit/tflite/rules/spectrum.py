@@ -14,7 +14,7 @@ from graphc.emit.tflite.value import Array, Value
 
 @rule("DFT")
 def dft(e: Emitter, node: Node) -> Sequence[Value]:
-    """x is (…, n, 1) or (…, n, 2), real and imaginary parts last; the result is (…, m, 2)."""
+    """x is (…, n, 1) or (…, n, 2), with real and imaginary parts last. The result is (…, m, 2)."""
     x = node.value(0)
     given = node.array(2, "axis") if node.opset >= 20 else None
     axis = (
@@ -43,7 +43,7 @@ def dft(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def matrix(size: int, places: int, parts: int, inverse: bool) -> Array:
-    """(size · parts, places · 2): what each part of each entry adds to each part of each place."""
+    """A matrix (size · parts, places · 2): what each part of each entry adds to each part of each place."""
     angle = 2 * np.pi * np.outer(np.arange(size), np.arange(places)) / size
     turn = np.exp((1j if inverse else -1j) * angle) / (size if inverse else 1)
     real, imaginary = (np.stack([v.real, v.imag], axis=-1) for v in (turn, 1j * turn))

@@ -1,1 +1,1 @@
-"""ONNX ops in torch's, one family a file."""
+"""ONNX ops as torch operations, one family in each file."""

@@ -1,4 +1,4 @@
-"""Ops that take their inputs entry by entry, and activations."""
+"""Ops that work entry by entry, and activations."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def mean(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("Div")
 def div(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """The quotient of integers is truncated towards zero."""
+    """A quotient of integers is truncated towards zero."""
     return x[0] / x[1] if x[0].is_floating_point() else torch.div(x[0], x[1], rounding_mode="trunc")
 
 
@@ -143,7 +143,7 @@ def leaky_relu(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("PRelu")
 def prelu(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """The slope is spread as ONNX does, entry by entry."""
+    """Multiplies the negative entries by the slope, which is broadcast as in ONNX."""
     return torch.relu(x[0]) - torch.relu(-x[0]) * x[1]
 
 

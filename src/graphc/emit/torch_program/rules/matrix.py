@@ -1,4 +1,4 @@
-"""Products of matrices, sums over axes, and the normalisations that are made of them."""
+"""Products of matrices, reductions over axes, and the normalisations that are built from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REDUCERS: dict[str, Callable[[Any, list[int], bool], Any]] = {
 
 @rule("MatMul")
 def matmul(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """Weights in the form that runtimes of torch know, a linear layer."""
+    """A product with a weight becomes a linear layer, which runtimes for torch recognize."""
     if node.inputs[1] in node.known and x[1].ndim == 2 and x[0].ndim > 0:
         return nn.linear(x[0], x[1].t())
     return torch.matmul(x[0], x[1])
@@ -119,7 +119,7 @@ def group_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("BatchNormalization")
 def batch_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """One product and one sum, of numbers that are known."""
+    """One product and one sum with known numbers."""
     if node.attributes.get("training_mode", 0):
         raise node.refused("it is in training mode", "export the model for inference")
     parts = [node.array(i, "statistics") for i in range(1, 5)]

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN, frame by frame: a call has few frames."""
+"""LSTM, GRU and RNN frame by frame: a call has few frames."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def recurrence(node: Node, x: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def state_of(node: Node, x: Sequence[Tensor], place: int, index: int) -> Tensor:
-    """The first value of a state of one direction, of (batch, hidden)."""
+    """The first value of a state of one direction, (batch, hidden)."""
     return x[place][index] if node.has(place) else x[0].new_zeros(x[0].shape[1], x[2].shape[2])
 
 
 def lstm_step(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list[Tensor]:
-    """ONNX's order of gates is input, output, forget, cell."""
+    """One frame of an LSTM. ONNX's order of gates is input, output, forget, cell."""
     hidden, cell = states
     opened, out, keep, new = torch.split(part + nn.linear(hidden, r), r.shape[1], 1)
     cell = torch.sigmoid(keep) * cell + torch.sigmoid(opened) * torch.tanh(new)
@@ -50,7 +50,7 @@ def lstm_step(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list
 
 
 def gru_late(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list[Tensor]:
-    """The gates are update, reset, hidden; the reset works on the product (linear_before_reset)."""
+    """One frame of a GRU whose reset gate acts on the product (linear_before_reset). Gates: update, reset, hidden."""
     size = r.shape[1]
     own = torch.split(nn.linear(states[0], r, rb), size, 1)
     heard = torch.split(part, size, 1)
@@ -60,7 +60,7 @@ def gru_late(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list[
 
 
 def gru_early(part: Tensor, states: list[Tensor], r: Tensor, rb: Tensor) -> list[Tensor]:
-    """The reset works on the hidden state, before the product."""
+    """One frame of a GRU whose reset gate acts on the hidden state, before the product."""
     size = r.shape[1]
     own = torch.split(nn.linear(states[0], r[: 2 * size], rb[: 2 * size]), size, 1)
     heard = torch.split(part, size, 1)

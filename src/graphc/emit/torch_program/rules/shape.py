@@ -1,4 +1,4 @@
-"""Ops that move entries and change none."""
+"""Ops that move entries but change none."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def slice_(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 
 def taken(x: Tensor, axis: int, place: range) -> Tensor:
-    """Entries of an axis, which may run backwards."""
+    """The entries of an axis in a range, which may run backwards."""
     if place.step < 0:
         return x.index_select(axis, torch.tensor(list(place), dtype=torch.int64))
     whole = [slice(None)] * x.ndim

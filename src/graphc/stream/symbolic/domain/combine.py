@@ -24,10 +24,10 @@ from graphc.stream.symbolic.domain.tensor import MOST_REGIONS, Formula, Leaf, Pi
 
 
 def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region]:
-    """Tensors of one shape, and the lengths at which their sizes do not fit.
+    """The common sizes of tensors, the tensors with these sizes, and the lengths at which their sizes do not fit.
 
     Errors:
-        NoFormulaError: they fit at no length.
+        NoFormulaError: the sizes fit at no length.
     """
     rank = max(t.rank for t in tensors)
     sizes: list[Expr] = []

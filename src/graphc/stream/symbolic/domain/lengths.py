@@ -22,7 +22,7 @@ from graphc.stream.symbolic.domain.space import (
 
 @cache
 def expression_of(length: Length) -> Expr:
-    """A length as an expression of T; it may be below 0 where a tensor has no frames."""
+    """A length as an expression of T; it may be below 0 if the tensor has no frames."""
     found = frames(0)
     for mul, add, div in length.steps:
         found = scaled(found, mul) if mul else constant(0, 0)
@@ -39,7 +39,7 @@ def length_of(expr: Expr) -> Length | None:
 
 
 def counted_from_zero(length: Length) -> Length:
-    """The same length with no step below 0 but the last: a stream stops each at 0, and a formula does not."""
+    """An equal length in which only the last step can go below 0: a Length stops each step at 0, a formula does not."""
     found, left = Length(), 0
     for k, (mul, add, div) in enumerate(length.steps, 1):
         start = add - mul * left
@@ -49,13 +49,13 @@ def counted_from_zero(length: Length) -> Length:
 
 
 def last_piece(expr: Expr) -> isl.Aff | None:
-    """The case of an expression that has no end."""
+    """The case of an expression that holds for all long streams; None unless there is exactly one."""
     endless = [aff for where, aff in expr.get_pieces() if (where & lengths(0)).dim_max_val(0).to_python() >= 10**8]
     return endless[0] if len(endless) == 1 else None
 
 
 def chain_of(aff: isl.Aff) -> Length | None:
-    """Nested roundings, the innermost first."""
+    """An expression as a chain of nested roundings, the innermost first; None if it is not such a chain."""
     t = fraction(aff.get_coefficient_val(isl.dim_type.in_, 0))
     start, roundings = fraction(aff.get_constant_val()), list[tuple[Fraction, isl.Aff]]()
     for k in range(aff.dim(isl.dim_type.div)):
@@ -79,7 +79,7 @@ def chain_of(aff: isl.Aff) -> Length | None:
 
 
 def joined(aff: isl.Aff, inner: isl.Aff) -> Length | None:
-    """A rounding beside whole terms is the rounding of their sum: n + floor(x) is floor(n + x)."""
+    """Joins a rounding with whole terms beside it: n + floor(x) is floor(n + x). None if the sum is not simpler."""
     rest = aff.sub(inner.floor())
     together = inner.add(rest)
     whole, fewer = rest.get_denominator_val().is_one(), terms_of(together) < terms_of(aff)
@@ -87,14 +87,14 @@ def joined(aff: isl.Aff, inner: isl.Aff) -> Length | None:
 
 
 def terms_of(aff: isl.Aff) -> int:
-    """How many roundings, and T, an expression is a sum of."""
+    """How many terms an expression has: its roundings, and T."""
     divs = range(aff.dim(isl.dim_type.div))
     found = sum(not aff.get_coefficient_val(isl.dim_type.div, k).is_zero() for k in divs)
     return found + (not aff.get_coefficient_val(isl.dim_type.in_, 0).is_zero())
 
 
 def rounded_up(aff: isl.Aff) -> isl.Aff:
-    """What has the whole part that an expression's has with the other sign: -floor(x/d) is floor((d - 1 - x)/d)."""
+    """The expression whose floor is minus the floor of this one: -floor(x/d) is floor((d - 1 - x)/d)."""
     div = int(aff.get_denominator_val().to_python())
     return aff.neg().add_constant_val(value_of(Fraction(div - 1, div)))
 

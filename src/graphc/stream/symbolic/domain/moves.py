@@ -45,7 +45,7 @@ def replaced(leaf: Leaf, places: Sequence[Expr], rank: int, length: Expr | None 
 
 
 def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> Formula:
-    """A tensor of these sizes whose entries are those of another at places that follow the new indices and T."""
+    """A tensor with new sizes and another's entries, read at places that are expressions of the new indices and T."""
     rank = len(sizes)
     everywhere = box(sizes)
     pieces = pulled(tensor, places, rank, everywhere)
@@ -53,7 +53,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
 
 
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:
-    """The pieces of a tensor over new indices, within a set of these."""
+    """The pieces of a tensor over new indices, within a set of new indices."""
     if tensor.folded is not None:
         raise NoFormulaError("rows of a changed width are used in an unsupported way")
     found = []
@@ -65,7 +65,7 @@ def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -
 
 
 def at_length(tensor: Formula, length: Expr) -> Formula:
-    """What a tensor is at another length, as a formula of this one.
+    """The tensor at another length, as a formula of this length.
 
     Args:
         length: the other length, an expression of T alone.

@@ -41,7 +41,7 @@ class Volume:
         return scaled(self.moving[0], self.fixed) if self.moving else constant(self.fixed, 0)
 
     def equals(self, other: Volume, some: Region) -> bool:
-        """Whether two numbers of entries are the same at the lengths at which there are any."""
+        """Whether two numbers of entries are the same at the lengths in ``some``."""
         if len(self.moving) <= 1 and len(other.moving) <= 1:
             return is_same(self.expression(), other.expression(), some)
         left = list(other.moving)
@@ -63,10 +63,10 @@ Groups = list[tuple[list[int], list[int]]]
 
 
 def fitting(before: Sequence[Expr], after: Sequence[Expr]) -> Region:
-    """The lengths at which some sizes hold as many entries as others; at all others no model runs that lays them out.
+    """The lengths at which two shapes have equally many entries; at all others, a Reshape between them does not run.
 
     Errors:
-        NoFormulaError: more than one size on a side follows the length, beside those that both sides have.
+        NoFormulaError: more than one size on a side follows the length, not counting sizes that both sides have.
     """
     some = some_entries([*before, *after])
     one, other = volume_of(before), volume_of(after)
@@ -82,7 +82,7 @@ def fitting(before: Sequence[Expr], after: Sequence[Expr]) -> Region:
 
 
 def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Groups:
-    """Axes before and after that hold the same entries at some lengths, as few together as can be."""
+    """The smallest groups of axes before and after that hold the same entries at the lengths in ``some``."""
     groups: Groups = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -107,7 +107,7 @@ def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Gr
 def regroup(
     places: list[Expr], old_sizes: list[Expr], olds: list[int], new_sizes: list[Expr], news: list[int], rank: int
 ) -> None:
-    """Places in some axes, from the flat place in others; in each one may follow the length."""
+    """Sets the places on old axes from the flat place on the new ones. One size on each side may follow the length."""
     flat = flat_place(new_sizes, news, rank)
     _, moving, outer = sides_of(old_sizes)
     stride = 1
@@ -140,7 +140,7 @@ def sides_of(sizes: Sequence[Expr]) -> tuple[list[int], int | None, list[int]]:
 
 
 def flat_place(sizes: Sequence[Expr], axes: Sequence[int], rank: int) -> Expr:
-    """The flat place of an entry; axes in front of one that follows the length by cases."""
+    """The flat place of an entry; it has a case for each place on the axes in front of one that follows the length."""
     inner, moving, outer = sides_of(sizes)
     flat: Expr = constant(0, rank)
     stride = 1
@@ -177,7 +177,7 @@ def cases_of(counts: Sequence[int]) -> list[tuple[int, ...]]:
 def split_in_front(
     flat: Expr, block: Expr, counts: Sequence[int], outer: Sequence[int], rank: int
 ) -> tuple[Expr, dict[int, Expr]]:
-    """The place within a block, and which block on each axis in front, by cases."""
+    """The place within a block, and the block's place on each axis in front; each has a case for every block."""
     rest: Expr | None = None
     fronts: dict[int, Expr] = {}
     for number, case in enumerate(cases_of(counts)):

@@ -31,8 +31,10 @@ class NoFormulaError(Exception):
 
 
 class Patience:
-    """How often isl may take all of its operations before later questions get fewer: a model with one formula of too
-    many cases has many."""
+    """The limit on isl's operations for a question; it falls after a few questions have used up all of theirs.
+
+    A model that has one formula with too many cases has many of them.
+    """
 
     exhausted = 0
 
@@ -50,7 +52,7 @@ def bounded(ask: Callable[[], Result]) -> Result:
     """isl's answer within a bounded number of operations.
 
     Errors:
-        NoFormulaError: it takes more, or isl cannot tell.
+        NoFormulaError: isl needs more operations, or cannot tell.
     """
     CONTEXT.reset_operations()
     CONTEXT.set_max_operations(Patience.operations())
@@ -76,7 +78,7 @@ def variable(place: int, rank: int) -> Expr:
 
 
 def frames(rank: int) -> Expr:
-    """T."""
+    """T, as an expression."""
     return variable(0, rank)
 
 
@@ -108,7 +110,7 @@ def nowhere(rank: int) -> Region:
 
 
 def over(size: Expr, rank: int) -> Expr:
-    """An expression of T alone, beside so many indices."""
+    """An expression of T alone, in the space with ``rank`` indices."""
     fixed = number_of(size)
     return constant(fixed, rank) if fixed is not None else substituted(size, [], rank)
 
@@ -124,7 +126,7 @@ def box(sizes: Sequence[Expr]) -> Region:
 
 
 def substituted(what: Term, places: Sequence[Expr], rank: int, length: Expr | None = None) -> Term:
-    """An expression or a set over indices, these being expressions over ``rank`` others; T may be another length."""
+    """An expression or a set with its indices replaced by expressions over ``rank`` new ones, and T by ``length``."""
     inner = len(places)
     pairs = isl.Space.map_from_domain_and_range(space(rank), space(inner))
     entries = isl.PwAffList.alloc(CONTEXT, inner + 1)
@@ -162,10 +164,10 @@ def remainder(expr: Expr, divisor: int) -> Expr:
 
 
 def tidy(expr: Expr) -> Expr:
-    """The same in few pieces.
+    """The same expression in few pieces.
 
     Errors:
-        NoFormulaError: it falls into very many.
+        NoFormulaError: it falls into very many pieces.
     """
     if expr.n_piece() > 1:
         cases = expr.coalesce().get_pieces()
@@ -179,7 +181,7 @@ def tidy(expr: Expr) -> Expr:
 
 
 def indicator(where: Region, within: Region, rank: int) -> Expr:
-    """1 on a set, and 0 elsewhere within another."""
+    """An expression that is 1 on ``where``, and 0 elsewhere in ``within``."""
     yes = where & within
     one = constant(1, rank).intersect_domain(yes)
     return tidy(one.union_add(constant(0, rank).intersect_domain(within - yes)))
@@ -191,8 +193,10 @@ def of_lengths(region: Region, rank: int) -> Region:
 
 
 def whole(one: Expr, other: Expr) -> tuple[Expr, Expr]:
-    """Two expressions times one number that makes both whole: of fractions isl's ``lt_set``, ``gt_set`` and ``ne_set``
-    take those less than 1 apart for equal."""
+    """Two expressions multiplied by one number that makes both whole.
+
+    For fractions less than 1 apart, isl's ``lt_set``, ``gt_set`` and ``ne_set`` answer as if they were equal.
+    """
     parts = math.lcm(denominator(one), denominator(other))
     return (one, other) if parts == 1 else (scaled(one, parts), scaled(other, parts))
 

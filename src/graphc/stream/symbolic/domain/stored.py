@@ -35,7 +35,7 @@ def stored(value: Array) -> Formula:
 
 
 def even_steps(value: Array) -> Expr | None:
-    """A table of integers that grow by even steps along each axis; None for any other."""
+    """The expression of a table of integers that grow by even steps along each axis; None for any other table."""
     if value.dtype.kind == "b" or (value.dtype.kind == "f" and not (np.isfinite(value) & (value % 1 == 0)).all()):
         return None
     first = int(value.ravel()[0])

@@ -54,7 +54,7 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """An op of which it is only known that equal operands give equal results."""
+    """An op about which only this is known: equal operands give equal results."""
 
     op: tuple[object, ...]
     operands: tuple[Leaf, ...]
@@ -77,7 +77,7 @@ Leaf = Number | Special | Read | Applied | Row
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A constant array; two are one table if they are the same object."""
+    """A constant array; two of them count as one table only if they are the same object."""
 
     values: Array
 
@@ -90,12 +90,12 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Formula:
-    """A tensor that depends on T alone, or that moves entries of one that does not.
+    """A tensor that depends on T alone, or that holds moved entries of a tensor that does not.
 
     Args:
         sizes: of its axes, expressions of T alone.
         pieces: which leaf stands where; they do not overlap.
-        folded: entries of another tensor whose rows were laid out anew (``ops/fold.py``); there are no pieces then.
+        folded: another tensor's entries after its rows were laid out anew (``ops/fold.py``); there are no pieces then.
         outside: lengths at which the offline model does not run, or reads past the end of a table.
         rounded: lengths at which numbers are too large for the type that holds them.
     """
@@ -123,7 +123,7 @@ def numbered(value: Any, rank: int) -> Leaf:
 
 
 def number_in(leaf: Leaf) -> float | Fraction | int | None:
-    """The one number that a leaf is, if it is one."""
+    """The number that a leaf always equals; None if there is no such number."""
     if isinstance(leaf, Special):
         return leaf.value
     return number_of(leaf.expr) if isinstance(leaf, Number) else None

@@ -93,7 +93,7 @@ def of_leaves(
 
 
 def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
-    """An operand times ones and zeros."""
+    """An operand times ones and zeros, as pieces that keep the operand or are 0; None for any other product."""
     for mask, leaf in ((one, other), (other, one)):
         if isinstance(mask, Number) and not isinstance(leaf, Special | Number):
             cases = [(region, number_of(Expr.from_aff(aff))) for region, aff in mask.expr.get_pieces()]
@@ -103,7 +103,7 @@ def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece
 
 
 def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]) -> Leaf | None:
-    """Products of two integers that both depend on the length: squared, times a number, and through a factor."""
+    """Products of two integers that both depend on the length: squares, times a number, or divided by a factor."""
     key = ("Mul", str(dtype))
     if op == "Pow" and number_in(other) == 2:
         return Applied(key, (one, one))
@@ -124,7 +124,7 @@ def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[
 
 
 def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
-    """A product of integers through one of its factors."""
+    """A product of integers divided by one of its factors; None if the divisor is no factor."""
     one, other = product.operands
     for factor, left in ((one, other), (other, one)):
         if isinstance(factor, Number) and isinstance(divisor, Number):
@@ -135,7 +135,7 @@ def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
 
 
 def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
-    """An infinity beside finite numbers, in sums and extremes."""
+    """The result for an infinity and a finite number, in sums and extremes; None for anything else."""
     infinite = [isinstance(leaf, Special) and isinf(leaf.value) for leaf in (one, other)]
     finite = [isinstance(leaf, Number) for leaf in (one, other)]
     for side in (0, 1):
@@ -151,7 +151,7 @@ def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
 
 
 def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> Leaf | list[Piece] | None:
-    """The exact result; None where it is no quasi-affine expression."""
+    """The exact result; None if it is not a quasi-affine expression."""
     first, second = number_of(a), number_of(b)
     if op == "Add":
         return Number(tidy(a + b))
@@ -200,7 +200,7 @@ def toward_zero(expr: Expr, rank: int) -> Expr:
 
 
 def piecewise_product(where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> list[Piece] | None:
-    """A product of which one factor is a number in each of its cases."""
+    """A product in which one factor is a number in each of its cases; None for any other."""
     for one, other in ((a, b), (b, a)):
         cases = other.get_pieces()
         if all(aff.is_cst() for _, aff in cases):

@@ -1,4 +1,4 @@
-"""Products and statistics over rows, of which it is only known that equal rows give equal results."""
+"""Products and statistics over rows. Only this is known about them: equal rows give equal results."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def gemm(operands: Operands) -> list[Formula]:
 
 @formula_of("LayerNormalization", "Softmax", "LogSoftmax", "LpNormalization", "RMSNormalization", "Hardmax")
 def along_axes(operands: Operands) -> list[Formula]:
-    """Each entry by its row and its place in it."""
+    """Each entry depends on its row and on its place in that row."""
     tensor = operands[0]
     rank = tensor.rank
     first = int(operands.attribute("axis", -1)) % rank
@@ -97,7 +97,7 @@ def along_axes(operands: Operands) -> list[Formula]:
 
 @formula_of("Einsum")
 def einsum(operands: Operands) -> list[Formula]:
-    """Two operands; summed letters make rows, without any it is a product of entries."""
+    """Takes two operands. Summed letters make rows; without summed letters, it is a product of entries."""
     equation = str(operands.attribute("equation")).replace(" ", "")
     given, arrow, output = equation.partition("->")
     terms = given.split(",")

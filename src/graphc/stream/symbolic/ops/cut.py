@@ -32,7 +32,7 @@ BEFORE_ALL = -(2**40)
 
 
 def wrapped(place: Expr, size: Expr) -> Expr:
-    """A place counted from the end where it is negative."""
+    """Converts a place to one counted from the start; a negative place counts from the end."""
     number = number_of(place)
     if number is not None:
         return place if number >= 0 else tidy(place + size)

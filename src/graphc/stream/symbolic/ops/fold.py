@@ -1,8 +1,8 @@
 """Reshape: axes split and merged. Rows of two growing axes may be laid out anew, as a relative shift does.
 
-With a rows of width W laid out as rows of width E, entry (i, j) stands at ``i * E + j + offset`` of the flat tensor,
-which is ``i * W + (i * (E - W) + j + offset)``: where E - W is a number the remainder is quasi-affine, and isl tells by
-how many rows of width W it is off.
+If rows of width W are laid out as rows of width E, entry (i, j) is at ``i * E + j + offset`` of the flat tensor. This
+equals ``i * W + (i * (E - W) + j + offset)``. If E - W is a number, the remainder is quasi-affine, and isl tells by how
+many rows of width W it is off.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Folded:
     """Entries of two axes laid out in rows of another width.
 
     Args:
-        base: the tensor before.
+        base: the tensor before its rows were laid out anew.
         axis: the first of the two axes, before and after.
         offset: flat entries that were cut off in front, an expression of T.
     """
@@ -51,7 +51,7 @@ class Folded:
     offset: Expr
 
     def cut(self, tensor: Formula, axis: int, start: Expr, count: Expr, step: int) -> Formula:
-        """Rows cut off in front or behind."""
+        """Cuts rows off in front or behind."""
         first = number_of(start)
         whole = first == 0 and step == 1 and is_same(count, tensor.sizes[axis], some_entries(tensor.sizes))
         if whole:
@@ -64,7 +64,7 @@ class Folded:
         return Formula(tuple(sizes), tensor.dtype, (), folded, tensor.outside, tensor.rounded)
 
     def laid_out(self, sizes: Sequence[Expr]) -> Formula:
-        """The entries in rows of the width that sizes have."""
+        """The entries in rows of the width that ``sizes`` give."""
         base, first, rank = self.base, self.axis, len(sizes)
         width, before = sizes[first + 1], base.sizes[first + 1]
         some = some_entries([*sizes, *base.sizes]) - base.outside
@@ -103,7 +103,7 @@ def reshape(operands: Operands) -> list[Formula]:
 
 
 def wanted(tensor: Formula, sizes: list[Expr], zero_is_zero: bool) -> list[Expr]:
-    """The sizes that a Reshape asks for: 0 is the size there before, -1 what is left."""
+    """The sizes that a Reshape asks for: 0 means the size of that axis before, and -1 what is left."""
     found = [tensor.sizes[a] if number_of(s) == 0 and not zero_is_zero else s for a, s in enumerate(sizes)]
     holes = [a for a, s in enumerate(found) if number_of(s) == -1]
     if holes:
@@ -134,7 +134,7 @@ def what_is_left(whole: Volume, rest: Volume) -> Expr:
 
 
 def multiple_of(size: Expr, other: Expr) -> int | None:
-    """How many times another size one is, at every length."""
+    """How many times as large as ``other`` a size is, at every length; None if it is no such multiple."""
     some = some_entries([size, other])
     if is_same(size, other, some):
         return 1
@@ -142,11 +142,11 @@ def multiple_of(size: Expr, other: Expr) -> int | None:
 
 
 def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
-    """A tensor with its entries in the same order, in other axes; lengths at which they do not fit are outside.
+    """A tensor with its entries in the same order on other axes; lengths at which they do not fit are outside.
 
     Errors:
-        NoFormulaError: an axis that follows the length is merged behind another, or split within; or the entries fit up
-            to some length only, where trying is faster than a formula.
+        NoFormulaError: an axis that follows the length is merged behind another, or split within; or the entries fit
+            only up to some length, so that trying lengths is faster than a formula.
     """
     some = some_entries([*tensor.sizes, *sizes])
     try:

@@ -26,7 +26,7 @@ from graphc.stream.symbolic.registry import Operands, formula_of
 
 
 def within(place: Expr, size: Expr, rank: int) -> Expr:
-    """An index counted from the end where it is negative."""
+    """Converts an index to one counted from the start; a negative index counts from the end."""
     number = number_of(place)
     if number is not None and number >= 0:
         return place
@@ -66,7 +66,7 @@ def looked_up(
     sizes: Sequence[Expr],
     along: int,
 ) -> Formula:
-    """A stored table read at numbers that are themselves read from one: the same for the same number."""
+    """A table read at numbers without an expression, such as entries of a table. Equal numbers give equal entries."""
     rank = len(sizes)
     if size_in(table, along) is None or any(not isinstance(p.leaf, Read | Number) for p in table.pieces):
         raise NoFormulaError("a lookup in a table that follows the length")

@@ -125,7 +125,7 @@ def expand(operands: Operands) -> list[Formula]:
 
 
 def outside_at(tensor: Formula, more: Region) -> Formula:
-    """The same, with more lengths noted at which the offline model does not run."""
+    """The same formula, with more lengths noted at which the offline model does not run."""
     if more.is_empty():
         return tensor
     return Formula(
@@ -156,7 +156,7 @@ def tile(operands: Operands) -> list[Formula]:
 
 
 def in_copy(place: Expr, size: Expr, copies: int, rank: int) -> Expr:
-    """The place in a tensor of a place in so many copies of it, one behind the other."""
+    """Converts a place in ``copies`` copies of a tensor, one after the other, to a place in the tensor."""
     found: Expr | None = None
     for copy in range(copies):
         start = scaled(size, copy) if copy else constant(0, rank)

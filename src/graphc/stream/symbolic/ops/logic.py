@@ -57,7 +57,7 @@ def logic(operands: Operands) -> list[Formula]:
 
 
 def decided(name: str, where: Region, leaves: Sequence[Leaf]) -> Leaf | None:
-    """A conjunction with no, and a disjunction with yes, whatever the other operand is."""
+    """The result of And with false, or of Or with true, whatever the other operand is; None for anything else."""
     for leaf in leaves:
         value = number_in(leaf)
         if (name, value) in (("And", 0), ("Or", 1)):

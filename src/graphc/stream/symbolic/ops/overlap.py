@@ -32,7 +32,7 @@ SOME_LENGTH = 10**6
 
 @formula_of("ConvTranspose")
 def overlap_add(operands: Operands) -> list[Formula]:
-    """Behind the first frames, and before the last, the sum repeats with the stride."""
+    """After the first frames and before the last ones, the sum repeats with the stride."""
     tensor, weight = operands[0], fixed_values(operands[1], range(operands[1].rank))
     if tensor.rank != 3 or operands.attribute("group", 1) != 1:
         raise NoFormulaError("a transposed convolution over several axes, or in groups")
@@ -79,7 +79,7 @@ def placed(sizes: Sequence[Expr], end: Expr, before: int, edge: int, tables: Seq
     """The pieces of the output: each table of sums where it applies.
 
     Args:
-        end: the place behind the first entries of the last copy, in the uncropped output.
+        end: the place in the uncropped output at which one more copy would begin.
         before: entries cropped in front.
         edge: entries in front to which fewer copies add.
     """
@@ -106,7 +106,7 @@ def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
     """The entries along some axes of fixed sizes, of a tensor that is the same along all others and at every length.
 
     Errors:
-        NoFormulaError: it cannot be shown to be.
+        NoFormulaError: the tensor cannot be shown to be the same there.
     """
     sizes = [size_in(tensor, axis) if axis in axes else 1 for axis in range(tensor.rank)]
     shape = [size for size in sizes if size is not None]

@@ -87,7 +87,7 @@ def over_time(tensor: Formula, axis: int, op: str) -> Formula:
 
 
 def over_nothing(tensor: Formula, axis: int, op: str) -> Region:
-    """The lengths at which there are no entries to take an extreme of."""
+    """The lengths at which an extreme has no entries to choose from; no lengths for a sum."""
     empty = tensor.sizes[axis].le_set(constant(0, 0))
     return empty & empty.complement() if op == "ReduceSum" else empty
 
@@ -103,7 +103,7 @@ def extreme(expr: Expr, tensor: Formula, axis: int, largest: bool) -> Expr:
 
 
 def rebuilt(expr: Expr, rank: int) -> Expr:
-    """An expression in the space of its indices, whose names a projection drops."""
+    """Restores the names of an expression's indices, which a projection drops."""
     names = isl.MultiAff.identity(space(rank).map_from_set())
     found = expr
     for place in range(rank + 1):
@@ -112,7 +112,7 @@ def rebuilt(expr: Expr, rank: int) -> Expr:
 
 
 def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
-    """A sum of numbers that are the same in each case: the entries of each, counted as intervals.
+    """A sum of numbers that are constant in each case; the entries of each case are counted as intervals.
 
     Errors:
         NoFormulaError: the numbers grow along the axis, or the entries of a case are scattered.
@@ -148,7 +148,7 @@ def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
 
 @formula_of("CumSum")
 def running_sum(operands: Operands) -> list[Formula]:
-    """A running sum of one number."""
+    """A running sum of a tensor whose entries are all the same number."""
     tensor = operands[0]
     axes = operands.fixed("axis", 1)
     number = number_of(numbers_of(tensor))

@@ -1,4 +1,4 @@
-"""Resize: sizes exactly; entries only as those of an unknown op."""
+"""Resize: its sizes are exact, and its entries are those of an unknown op."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resize(operands: Operands) -> list[Formula]:
 
 
 def by_scale(size: Expr, scales: Formula | None, place: int) -> Expr:
-    """floor(size * scale), of which floats hold the product exactly."""
+    """floor(size * scale), for scales whose products floats hold exactly."""
     number = None if scales is None else number_of(listed(scales)[place])
     if number is None or not is_short(Fraction(number)):
         raise NoFormulaError("a scale whose products round")

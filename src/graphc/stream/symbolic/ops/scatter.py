@@ -21,7 +21,7 @@ from graphc.stream.symbolic.registry import Operands, formula_of
 
 @formula_of("ScatterElements")
 def scatter_elements(operands: Operands) -> list[Formula]:
-    """One entry of an axis written, the same place for all along it."""
+    """Writes one entry along the axis, at each place of the other axes."""
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     along = int(operands.attribute("axis", 0)) % rank
@@ -48,7 +48,7 @@ def over_data(data: Formula, updates: Formula, written: Region, pieces: list[Pie
 
 @formula_of("ScatterND")
 def scatter_nd(operands: Operands) -> list[Formula]:
-    """Evenly spaced entries of the first axis written, in order."""
+    """Writes evenly spaced entries of the first axis, in order."""
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     if places.rank != 2 or size_in(places, 1) != 1 or operands.attribute("reduction", "none") != "none":

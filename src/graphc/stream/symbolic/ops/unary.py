@@ -1,4 +1,4 @@
-"""Ops of one operand: integer parts, signs and casts exactly; others only as equal for equal operands."""
+"""Ops with one operand: integer parts, signs and casts are exact; other ops give equal results for equal operands."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MOST_TAPS = 16
 
 @formula_of("Conv")
 def conv(operands: Operands) -> list[Formula]:
-    """One channel, along one axis."""
+    """Takes only one channel, along one axis."""
     tensor, weight, bias = operands[0], operands[1], operands.get(2)
     shape = fixed_shape(weight)
     one_channel = tensor.rank == 3 and size_in(tensor, 1) == 1 and shape is not None and shape[:2] == (1, 1)

@@ -1,1 +1,1 @@
-"""The questions that rules ask of formulas; each answer is the set of lengths at which the answer is no."""
+"""The claims that rules make about formulas; the answer to each is the set of lengths at which it fails."""

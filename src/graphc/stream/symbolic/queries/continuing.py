@@ -1,4 +1,4 @@
-"""Where a tensor changes some places along an axis, or at the next length: what all claims come down to."""
+"""Where a tensor differs from itself some steps along an axis, or at the next length. All claims come down to this."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from graphc.stream.symbolic.queries.differ import Difference, entries, of_leaves
 
 @dataclass(frozen=True)
 class Lengths:
-    """The lengths that are known to be accepted.
+    """The lengths that the model is known to accept, evenly spaced.
 
     Args:
-        first: the shortest that was evaluated.
-        apart: they lie evenly so far apart.
+        first: the shortest length that was evaluated.
+        apart: the step from one length to the next.
     """
 
     first: int
@@ -45,7 +45,7 @@ class Lengths:
 def shifts_along(
     x: Formula, axes: tuple[int, int], period: int, reach: int, known: Lengths, falling: int = 0
 ) -> Difference:
-    """A table repeats along its diagonal, and is the same at all distances beyond a reach.
+    """The lengths at which a table does not repeat along its diagonal, or changes with the distance beyond a reach.
 
     Args:
         falling: 1 if entries beyond the reach may also fall as the distance grows, -1 if they may rise, 0 if neither.
@@ -58,7 +58,7 @@ def shifts_along(
 
 
 def nothing_rises(x: Formula, axis: int, within: Region, falling: int) -> Difference:
-    """The lengths at which an entry one step along an axis is another, or (times ``falling``) is more."""
+    """The lengths at which the entry one step along an axis differs or, if ``falling`` is 1 (-1), rises (falls)."""
     if not falling:
         return same_along(x, {axis: 1}, within)
     places = [index(a, x.rank) + constant(int(a == axis), x.rank) for a in range(x.rank)]
@@ -87,7 +87,7 @@ def at_lengths(x: Formula, other: Sequence[Piece], within: Region | None = None)
 
 
 def same_along(x: Formula, steps: dict[int, int], within: Region | None = None) -> Difference:
-    """The lengths at which an entry differs from the one so many steps along some axes."""
+    """The lengths at which an entry differs from the entry ``steps`` further along some axes."""
     places = [index(a, x.rank) + constant(steps.get(a, 0), x.rank) for a in range(x.rank)]
     return at_lengths(x, pulled(x, places, x.rank, lengths(x.rank)), within)
 
@@ -99,7 +99,7 @@ def same_at_next(
     from_end: int | None = None,
     within: Region | None = None,
 ) -> Difference:
-    """The lengths that do not continue what it is at the first one known.
+    """The lengths at which a tensor does not continue what it is at the first length known.
 
     Args:
         growing: axes whose sizes may differ; entries at the same places are compared.
@@ -123,7 +123,10 @@ def same_at_next(
 
 
 def continued(breaks: Region, known: Lengths) -> Region:
-    """Of lengths that differ from the next ones: those in front of the first known, and behind it the next ones."""
+    """Converts lengths that differ from the next length to the lengths at which a claim fails.
+
+    Before the first length known, the length itself fails; from there on, the next one fails.
+    """
     if breaks.is_empty():
         return breaks
     here, first = frames(0), constant(known.first, 0)
@@ -133,7 +136,7 @@ def continued(breaks: Region, known: Lengths) -> Region:
 
 
 def fixed_but(x: Formula, growing: Sequence[int], known: Lengths) -> Difference:
-    """The lengths at which a size other than those on some axes is another."""
+    """The lengths at which the size of an axis outside ``growing`` changes."""
     moving = nowhere(0)
     for axis, size in enumerate(x.sizes):
         if axis not in growing and number_of(size) is None:

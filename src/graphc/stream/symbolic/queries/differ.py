@@ -115,7 +115,7 @@ def of_numbers(one: Expr, other: Expr, where: Region, rank: int) -> Region:
 
 
 def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Difference:
-    """Where operands differ, an op may differ; sums, and products with one number, must."""
+    """An op may differ where its operands differ. Sums, and products with one number, must differ there."""
     found = [of_leaves(a, b, where, rank) for a, b in zip(one.operands, other.operands, strict=True)]
     sure, unsure = nowhere(rank), nowhere(rank)
     for part in found:
@@ -124,7 +124,7 @@ def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Diffe
 
 
 def tells_apart(leaf: Applied, found: Sequence[Difference]) -> bool:
-    """Whether an op gives other numbers for other operands: one operand differs, and the other is a number but 0."""
+    """Whether an op must differ if its operands do: only one operand differs, and the other is a number except 0."""
     if leaf.op[0] not in ("Mul", "Add", "Sub", "Div", "Neg"):
         return False
     equal = [
@@ -143,7 +143,7 @@ def of_places(one: tuple[Expr, ...], other: tuple[Expr, ...], where: Region, ran
 
 
 def of_reads(one: Read, other: Read, where: Region, rank: int) -> Difference:
-    """Two reads of one table differ where they read different places, unless these hold the same."""
+    """Two reads of one table differ where they read different places, unless these places hold the same value."""
     if one.source is not other.source:
         return Difference(nowhere(rank), where)
     apart = of_places(one.places, other.places, where, rank)
@@ -159,7 +159,7 @@ def of_reads(one: Read, other: Read, where: Region, rank: int) -> Difference:
 
 
 def odd_places(table: Array, shift: list[int]) -> Array:
-    """The places of a table at which another stands than so far behind them, bool in its shape."""
+    """The places of a table whose value differs from the value ``shift`` further on, bool in the table's shape."""
     here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, table.shape, strict=True))
     there = tuple(slice(max(0, s), n + min(0, s)) for s, n in zip(shift, table.shape, strict=True))
     found = np.zeros(table.shape, bool)
@@ -169,7 +169,7 @@ def odd_places(table: Array, shift: list[int]) -> Array:
 
 
 def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank: int) -> Region:
-    """The entries that read a table at odd places.
+    """The entries that read a table at the places marked in ``odd``.
 
     Errors:
         NoFormulaError: there are very many such places.
@@ -197,7 +197,7 @@ def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank
 
 
 def of_read_and_number(read: Read, number: Number | Special, where: Region, rank: int) -> Difference:
-    """Where a table does not hold one number."""
+    """The entries of a set at which a table does not hold the number."""
     assert isinstance(read.source, Stored)
     value = number.value if isinstance(number, Special) else number_of(number.expr.intersect_domain(where))
     if value is None:
@@ -224,7 +224,7 @@ def of_rows(one: Row, other: Row, where: Region, rank: int) -> Difference:
 
 
 def at_all_entries(of: Region, rank: int) -> Region:
-    """Lengths, with all indices."""
+    """A set of lengths, with all indices."""
     return substituted(of, [], rank)
 
 

@@ -22,11 +22,11 @@ from graphc.stream.symbolic.queries.differ import Difference
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The table of which the source's wide axis has the columns.
+    """The table whose columns lie on the source's wide axis.
 
     Args:
         column: its axis of columns.
-        time: its axis of time, where each frame has a table of its own.
+        time: its axis of time, if each frame has a table of its own; otherwise None.
     """
 
     table: Formula
@@ -35,7 +35,7 @@ class Columns:
 
 
 def read_in(leaf: Leaf) -> Read | None:
-    """The one entry of data that a leaf is made of."""
+    """The one read that a leaf is made from; None unless there is exactly one."""
     if isinstance(leaf, Read):
         return leaf
     if isinstance(leaf, Applied):
@@ -46,7 +46,7 @@ def read_in(leaf: Leaf) -> Read | None:
 
 @dataclass(frozen=True)
 class ByDistance:
-    """Entries of their own time are the same at the same distance.
+    """Entries that come from their own time are the same at the same distance.
 
     Args:
         axes: of a frame's own time, and of the other.
@@ -71,12 +71,12 @@ class ByDistance:
         return found
 
     def stays(self, x: Formula, known: Lengths, pieces: list[Piece], more: tuple[Expr, ...] = ()) -> Difference:
-        """What stands at a distance is the same along both times, and at every length."""
+        """The lengths at which entries at the same distance differ, or change at the next length."""
         picked = Formula((*x.sizes, *more), x.dtype, merged(pieces))
         return same_along(picked, dict.fromkeys(self.axes, 1)) | same_at_next(picked, known, self.axes)
 
     def looked_up(self, x: Formula, known: Lengths, reads: list[tuple[Region, Read]], columns: Columns) -> Difference:
-        """The columns of the table, over the entries and the table's other axes."""
+        """What ``stays`` gives for the table's columns that the entries read, over the table's other axes too."""
         table = columns.table
         rest = [a for a in range(table.rank) if a not in (columns.column, columns.time)]
         rank = x.rank + len(rest)
@@ -106,7 +106,7 @@ def own_reads(x: Formula, axis: int, time: int) -> list[tuple[Region, Read]]:
 
 @dataclass(frozen=True)
 class OwnTime:
-    """Which entries come from their own time shifts along, and does not change any more beyond a distance."""
+    """The set of entries that come from their own time shifts along, and no longer changes beyond a distance."""
 
     axes: tuple[int, int]
     time: int

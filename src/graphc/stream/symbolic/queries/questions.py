@@ -1,4 +1,4 @@
-"""The questions that rules ask of a formula; each answer is the set of lengths at which the answer is no."""
+"""The claims that rules make about a formula; the answer to each is the set of lengths at which it fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from graphc.stream.symbolic.queries.differ import Difference, at_places
 
 @dataclass(frozen=True)
 class Steady:
-    """The same at every length."""
+    """A tensor that is the same at every length."""
 
     def __call__(self, x: Formula, known: Lengths) -> Difference:
         return same_at_next(x, known)
@@ -46,7 +46,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Periodic:
-    """As long as a stream on one axis, along which it repeats."""
+    """A tensor that is as long as a stream on one axis, and repeats along that axis."""
 
     from_right: int
     length: Length
@@ -108,10 +108,10 @@ class RowsOf:
 
 @dataclass(frozen=True, eq=False)
 class Edged:
-    """Entries of a frame that follow their distance to the first frame, and late ones that to the last, near these.
+    """A constant that differs only near its ends: late entries near the last frame, all others near the first.
 
     Args:
-        period: with which early ones repeat behind the first frames.
+        period: with which these others repeat after the first frames.
     """
 
     axis: int
@@ -140,7 +140,7 @@ class Edged:
 
 @dataclass(frozen=True)
 class Uniform:
-    """The same all along one axis, whatever its size."""
+    """A tensor that is the same all along one axis, whatever its size."""
 
     axis: int
 
@@ -150,7 +150,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a node keeps of the frames of data: those at even steps.
+    """A tensor that holds frames of data at even steps.
 
     Args:
         axis: of time in the data.
@@ -175,7 +175,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class EntryIs:
-    """One entry of a list is a length."""
+    """A list in which one entry is a length."""
 
     place: int
     length: Length
@@ -187,10 +187,10 @@ class EntryIs:
 
 @dataclass(frozen=True)
 class PickedWindows:
-    """Place k of window f is ``start + stride * f + dilation * k``, held within a stream; none lies far behind its end.
+    """Place k of window f is ``start + stride * f + dilation * k``, clamped to a stream; none lies far behind its end.
 
     Args:
-        after: frames behind the end that windows reach, at most.
+        after: the most frames that windows reach behind the end.
     """
 
     start: int
@@ -214,7 +214,7 @@ class PickedWindows:
 
 @dataclass(frozen=True)
 class InTurn:
-    """Rows that name every frame in turn in one column, and are alike otherwise.
+    """Rows that name every frame in turn in one column, and are otherwise equal.
 
     Args:
         axis: of the rows.
@@ -238,7 +238,7 @@ class InTurn:
 
 @dataclass(frozen=True)
 class AllAre:
-    """Every entry is a length."""
+    """A tensor whose entries all equal one length."""
 
     length: Length
 

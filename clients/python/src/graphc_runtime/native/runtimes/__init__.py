@@ -1,1 +1,1 @@
-"""One file a runtime, each with ``open_runner``."""
+"""One file for each runtime, each with ``open_runner``."""

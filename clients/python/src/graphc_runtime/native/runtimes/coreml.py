@@ -17,7 +17,7 @@ from graphc_runtime.native.silence import silent
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -28,7 +28,7 @@ def open_runner(
 
 
 class CoreMlRunner(Runner):
-    """Ports by their names."""
+    """Addresses ports by name."""
 
     def __init__(self, path: Path, outputs: Mapping[str, NativePort]):
         with silent():

@@ -16,7 +16,7 @@ from graphc_runtime.native.silence import silent
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -25,7 +25,7 @@ def open_runner(
 
 
 class ExecuTorchRunner(Runner):
-    """Ports by their place."""
+    """Addresses ports by index."""
 
     def __init__(self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
         with silent():

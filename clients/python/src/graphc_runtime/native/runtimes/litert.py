@@ -19,7 +19,7 @@ from graphc_runtime.native.silence import silent
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -28,7 +28,7 @@ def open_runner(
 
 
 class LiteRtRunner(Runner):
-    """Outputs are written into buffers of LiteRT; those of states go back as inputs without a copy.
+    """Writes outputs into LiteRT's buffers; those of states become inputs of the next call without a copy.
 
     Buffers are written and read as bytes, since LiteRT's Python interface knows few types.
     """
@@ -70,7 +70,7 @@ def new_buffers(model: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def opened(content: bytes, threads: int) -> Any:
-    """The model, compiled for the CPU.
+    """Compiles the model for the CPU.
 
     Errors:
         TargetError: LiteRT does not take it.
@@ -89,7 +89,7 @@ def opened(content: bytes, threads: int) -> Any:
 
 @cache
 def environment() -> Any:
-    """Shared by all models, since LiteRT prints a line per accelerator whenever one is created or destroyed."""
+    """The environment of all models. LiteRT prints a line per accelerator whenever one is created or destroyed."""
     from ai_edge_litert.environment import Environment
 
     return Environment.create()

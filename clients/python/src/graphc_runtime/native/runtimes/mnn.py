@@ -15,7 +15,7 @@ from graphc_runtime.native.silence import silent
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -24,7 +24,7 @@ def open_runner(
 
 
 class MnnRunner(Runner):
-    """Ports by their names, in one order for each side."""
+    """Addresses ports by name, in one fixed order for inputs and one for outputs."""
 
     def __init__(self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int):
         with silent():

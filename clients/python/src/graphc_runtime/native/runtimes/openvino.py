@@ -20,7 +20,7 @@ CPU = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING"
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -36,15 +36,18 @@ def open_runner(
 
 @cache
 def shared_core() -> Any:
-    """One for the process. OpenVINO's gives the main thread a stack for signals, and takes it away with itself: of two
-    that go in the order in which they came, the second leaves one that is gone, and the next signal crashes."""
+    """The process's only Core. A Core gives the main thread a stack for signals, and takes it away when it ends.
+
+    If two Cores end in the order in which they were made, the second leaves the thread the first one's stack. That
+    stack is gone, and the next signal crashes.
+    """
     import openvino as ov
 
     return ov.Core()
 
 
 class OpenVinoRunner(Runner):
-    """Every port has a tensor; those of states are an output of one call and an input of the next.
+    """Every port has a tensor. A state's tensor is an output of one call and an input of the next.
 
     OpenVINO drops inputs that the model does not use.
     """
@@ -79,7 +82,7 @@ class OpenVinoRunner(Runner):
 
 
 class StatefulRunner(Runner):
-    """States are variables of the request. A stream that goes on leaves them alone; another one sets them."""
+    """States are variables of the request. They are set only when a call does not continue from the call before it."""
 
     def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
         self.request = request

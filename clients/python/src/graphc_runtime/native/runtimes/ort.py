@@ -13,7 +13,7 @@ from graphc_runtime.ort_model import OrtModel, open_file
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.

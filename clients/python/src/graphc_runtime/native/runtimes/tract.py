@@ -15,7 +15,7 @@ from graphc_runtime.native.ports import Array, NativePort, Runner
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
 ) -> Runner:
-    """A converted model, opened.
+    """Opens a converted model.
 
     Errors:
         TargetError: the runtime does not take it.
@@ -32,7 +32,7 @@ def open_runner(
 
 
 class TractRunner(Runner):
-    """tract keeps the order of the outputs, and renames them."""
+    """Addresses outputs by index: tract keeps their order but renames them."""
 
     def __init__(self, runnable: Any, inputs: Sequence[str], outputs: Mapping[int | None, str]):
         self.runnable, self.inputs, self.outputs = runnable, inputs, outputs
