@@ -11,6 +11,7 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.errors import AbsoluteError, AbsoluteTableError, TooShortError
 from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, opset_of
+from graphc.ir.weights.made_weights import constant_nodes
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole
 from graphc.stream.boundary.carry_head_and_tail import with_surroundings
@@ -83,7 +84,9 @@ class Propagation:
             evaluation.shared,
             lambda name: values_of(evaluation, name)[name].values[0],
         )
-        self.proof = Proof(formulas, evaluation.lengths, evaluation.known)
+        weights, _ = constant_nodes(evaluation.graph)
+        fixed = {t.name for node in weights for t in node.outputs if t.name}
+        self.proof = Proof(formulas, evaluation.lengths, evaluation.known, fixed)
         self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
         for name in self.offline.roles:
             if name in self.evaluation.carried:

@@ -9,7 +9,7 @@ tried.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.contract.length import Length
@@ -34,7 +34,7 @@ from graphc.stream.symbolic.domain.tensor import Formula
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.differ import Difference
-from graphc.stream.symbolic.queries.questions import Counting
+from graphc.stream.symbolic.queries.questions import Counting, Steady
 
 ENDLESS = LONGEST - 1
 Query = Callable[[Formula, Lengths], Difference]
@@ -74,6 +74,7 @@ class Proof:
     Args:
         evaluated: the lengths at which rules saw the tensors.
         values: the values of the tensors at these lengths.
+        fixed: tensors that depend on no input, and so are the same at every length.
         stretches: of the claims that do not hold at every length.
         untold: tensors about which a claim could not be decided, with the reason.
         suspects: lengths at which one of these tensors may differ.
@@ -84,6 +85,7 @@ class Proof:
     formulas: Formulas
     evaluated: Sequence[int]
     values: Mapping[str, TimeConstant]
+    fixed: Collection[str] = ()
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
     suspects: list[int] = field(default_factory=list)
@@ -128,6 +130,8 @@ class Proof:
         self.claimed.add(name)
         if not self.is_possible:
             return False
+        if isinstance(query, Steady) and name in self.fixed:
+            return True
         try:
             formula = self.formulas.named(name)
         except NoFormulaError as err:
