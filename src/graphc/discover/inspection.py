@@ -191,13 +191,15 @@ def lifted_entries(analysis: Analysis, model: Model) -> dict[str, Any]:
     """What the lift found, and for which stream lengths it holds."""
     signature, evaluation = model.signature, analysis.evaluation
     assert signature is not None
+    lowered = {id(placed.node) for placed in analysis.steps}
+    data = sum(id(node) in lowered for node in evaluation.graph.nodes)
     return {
         **signature_entries(model),
         "chunk": analysis.chunk,
         "chunk_multiple": analysis.chunk_multiple,
         "lengths": list(evaluation.lengths),
-        "data_nodes": len(analysis.steps),
-        "time_only_nodes": len(evaluation.graph.nodes) - len(analysis.steps),
+        "data_nodes": data,
+        "time_only_nodes": len(evaluation.graph.nodes) - data,
         "rates": rates(analysis),
         "attention": attentions(analysis),
         "proof": "tried" if signature.tried else "proved",

@@ -14,8 +14,8 @@ from graphc_runtime.errors import RunError
 def with_static_ports(proto: onnx.ModelProto, manifest: Mapping[str, Any]) -> onnx.ModelProto:
     """The model with the manifest's shapes in its ports, which runtimes for devices need.
 
-    The dims stay open if onnxruntime does not load the model with fixed ones: a branch of an If may fit only others, and
-    what onnxruntime computes while it loads is checked more strictly than what it computes in a run.
+    The dims stay open if onnxruntime does not load the model with fixed ones: a branch of an If may fit only others,
+    and what onnxruntime computes while it loads is checked more strictly than what it computes in a run.
     """
     if manifest["chunk"] is None:
         return proto

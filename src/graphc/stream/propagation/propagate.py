@@ -19,26 +19,22 @@ from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.wanted_tensors import input_fact, refuse_table, sized_tensors, wanted_tensors
 from graphc.stream.facts.facts import Fact
-from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import ScoreMatrix
-from graphc.stream.facts.stream import Stream, Untimed
-from graphc.stream.facts.time_constant import GraphConstant, TimeConstant
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
+from graphc.stream.propagation.claims import claim_step
 from graphc.stream.propagation.dispatch import step_of
 from graphc.stream.propagation.finite import keeps_finite, lower_bound
+from graphc.stream.propagation.held_frames import with_held_frames
 from graphc.stream.propagation.lowered_node import LoweredNode
-from graphc.stream.symbolic.domain.space import NoFormulaError
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Steady
-from graphc.stream.symbolic.sources import sizes_of
 from graphc_runtime.errors import StreamError
-
-SIZING = ("Reshape", "Expand", "Tile", "Resize")
-RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
 
 
 @dataclass
@@ -135,6 +131,7 @@ class Propagation:
     def take(self, node: Node) -> None:
         """Lowers a node. Constants that follow the frame's position first become streams made from the clock."""
         inputs = [self.table_from_clock(t) if t.name in self.absolute else t for t in node.inputs]
+        refusal: StreamError | None = None
         while True:
             facts = self.facts_of(node, inputs)
             self.proof.begin()
@@ -145,6 +142,11 @@ class Propagation:
                 self.proof.begin()
                 inputs[err.index] = self.from_clock(node, inputs[err.index], err)
                 self.proof.commit()
+            except StreamError as err:
+                held = with_held_frames(node, inputs, self.facts, self.place)
+                if held == inputs:
+                    raise refusal or err from None
+                inputs, refusal = held, err
         if step.local:
             step = with_surroundings(node, facts, step)
         aligned = len({f.delay for f in facts.inputs if isinstance(f, Stream)}) <= 1
@@ -155,47 +157,8 @@ class Propagation:
         if bound is not None:
             self.lowest.update({t.name: bound for t in node.outputs if t.name})
         self.place(LoweredNode(node, step, tuple(inputs), tuple(node.outputs)))
-        self.claim(node, facts)
+        claim_step(node, facts, self.facts, self.proof)
         self.proof.commit()
-
-    def claim(self, node: Node, facts: Facts) -> None:
-        """Claims what a lowering relies on: the sizes of its outputs, and operands that are the same at every length.
-
-        Nothing is claimed about moved entries until they become a score matrix.
-        """
-        known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
-        times = {
-            n: f
-            for n, f in known.items()
-            if isinstance(f, TimeConstant) and not isinstance(f, GraphConstant) and f.name
-        }
-        varying = {name for name, fact in times.items() if fact.steady is None}
-        if any(isinstance(self.facts.get(t.name), IndexMap) for t in node.outputs):
-            return
-        if varying:
-            self.claim_sizes(node, varying)
-        for name in times:
-            if name not in varying:
-                self.proof.claim(name, Steady())
-            elif name not in self.proof.claimed:
-                self.proof.doubt(name, f"{label(node)} relies on something about it that is not proved")
-
-    def claim_sizes(self, node: Node, varying: set[str]) -> None:
-        """Claims that output sizes computed from the length are those in the facts."""
-        if node.op not in RESIZING or not isinstance(
-            self.facts.get(node.outputs[0].name), Stream | ScoreMatrix | Untimed
-        ):
-            return
-        if node.op in SIZING:
-            self.proof.claimed |= varying
-        for tensor in node.outputs:
-            fact = self.facts.get(tensor.name)
-            try:
-                made = self.proof.formulas.made(node, tensor.name)
-                if fact is not None:
-                    self.proof.same_sizes(tensor.name, made.sizes, sizes_of(fact), made)
-            except NoFormulaError as err:
-                self.proof.doubt(tensor.name, str(err))
 
     def place(self, placed: LoweredNode) -> None:
         for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):

@@ -16,6 +16,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.rules.clamped_frames import picked_windows
 from graphc.stream.rules.slice import FIRST_FRAMES, Cut, cut
+from graphc.stream.time.first_frame import first_frame, is_held
 from graphc.stream.time.window import Window, window_over
 
 
@@ -43,6 +44,13 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of frames."""
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
+    if len(facts.lengths) > 1 and all(v.size == 1 and v.ndim < 2 and not v.any() for v in values):
+        if is_held(x):
+            return first_frame(x, keeps_axis=values[0].ndim == 1)
+        facts.refuse(
+            f"reads the first frame of a tensor that is {x.delay} frames late",
+            "read the first frame before the ops that look ahead",
+        )
     if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):
         facts.refuse("picks single frames by their position", "return every frame; the client picks")
     steps = {int(step) for v in values for step in np.diff(v)}

@@ -1,0 +1,27 @@
+"""Replaces the first frame of a stream, where a rule cannot take it as a stream, by a value that calls carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from graphc.ir.graph import Node, Tensor, Variable
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.propagation.lowered_node import LoweredNode
+from graphc.stream.time.first_frame import FIRST, first_frame, is_held
+
+
+def with_held_frames(
+    node: Node, inputs: Sequence[Tensor], facts: Mapping[str, Fact], place: Callable[[LoweredNode], None]
+) -> list[Tensor]:
+    """The inputs of a node. Those that are the first frame of a stream alone, without delay, have no time any more."""
+    found: list[Tensor] = []
+    for tensor in inputs:
+        fact = facts.get(tensor.name)
+        if isinstance(fact, Stream) and fact.length == FIRST and is_held(fact):
+            held = Variable(f"{tensor.name}/held", fact.dtype)
+            if held.name not in facts:
+                place(LoweredNode(node, first_frame(fact), (tensor,), (held,)))
+            tensor = held
+        found.append(tensor)
+    return found

@@ -1,0 +1,36 @@
+"""The first frame of a stream as a value without time: the first call takes it, and later calls carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.lowering import Lowering
+
+FIRST = Length.fixed(1)
+
+
+def is_held(x: Stream) -> bool:
+    """Whether the first call holds frame 0 of a stream, as its first frame."""
+    return x.delay == 0
+
+
+def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
+    """Frame 0 of a stream without delay, with or without its time axis."""
+    shape = tuple(1 if a == x.axis else size for a, size in enumerate(x.shape))
+    value = shape if keeps_axis else (*shape[: x.axis], *shape[x.axis + 1 :])
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        assert inputs[0] is not None
+        frame = b.slice(inputs[0], x.axis, 0, 1, hint="first_frame")
+        port = b.state(np.zeros(shape, x.dtype), "scan_carry", "first_frame")
+        held = b.one("Where", b.at_start(), frame, port, hint="held")
+        b.keep(port, held)
+        return [held if keeps_axis else b.one("Reshape", held, b.constant(list(value)), hint="squeezed")]
+
+    return Lowering((Untimed(value, x.dtype),), emit)

@@ -1,0 +1,57 @@
+"""A model that starts from its first frame, as PCEN and moving averages do: the first call keeps it for all others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from promise import verdict_of
+from transforming import model_of, random
+
+from graphc.offline.prepare import offline_of
+from graphc.spec.stream_schema import InputSpec, StreamSpec
+from graphc.stream.lift import lift
+from graphc.stream.propagation.analysis import analyse
+from graphc_runtime.errors import StreamError
+
+SPEC = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})
+BY_INDEX = "f = Gather <axis=1> (x, zero)"
+BY_SLICE = "s = Slice (x, front, one, one) f = Squeeze (s, one)"
+SMOOTHED = """
+    {first}
+    m, y = Scan <num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1], body =
+        b (float[1,4] before, float[1,4] frame) => (float[1,4] after, float[1,4] told)
+        <float a = {{0.9}}, float c = {{0.1}}> {{ p = Mul (before, a) q = Mul (frame, c) after = Add (p, q) told = Identity (after) }}> (f, x)
+"""
+MODELS = {
+    "an average from the frame by index": SMOOTHED.format(first=BY_INDEX),
+    "an average from the frame by a slice": SMOOTHED.format(first=BY_SLICE),
+    "a GRU whose state is made of it": f"{BY_INDEX} u = Unsqueeze (f, front) t = Transpose <perm=[1,0,2]> (x)"
+    " g, h = GRU <hidden_size=4> (t, w, r, , , u) y = Squeeze (g, one)",
+    "a difference to it": "s = Slice (x, front, one, one) y = Sub (x, s)",
+    "a product with what a layer makes of it": f"{BY_INDEX} d = MatMul (f, k) u = Unsqueeze (d, one) y = Mul (x, u)",
+    "a convolution of the difference": "s = Slice (x, front, one, one) d = Sub (x, s)"
+    " t = Transpose <perm=[0,2,1]> (d) y = Conv <pads=[2,0]> (t, v)",
+    "the first of every second frame": "t = Transpose <perm=[0,2,1]> (x) c = Conv <strides=[2], pads=[2,0]> (t, v)"
+    " s = Slice (c, front, one, two) y = Div (c, s)",
+}
+WEIGHTS = {"w": random(1, 12, 4), "r": random(1, 12, 4), "k": random(4, 4), "v": random(4, 4, 3)}
+NUMBERS = {"front": [0], "one": [1], "two": [2]}
+
+
+def model(body: str) -> object:
+    arrays = {**WEIGHTS, "zero": np.array(0), **{name: np.array(value) for name, value in NUMBERS.items()}}
+    return model_of(body, "float[1,T,4] x", **{name: value for name, value in arrays.items() if name in body})
+
+
+@pytest.mark.parametrize("times", [1, 3, 0], ids=["smallest chunk", "three times it", "any multiple"])
+@pytest.mark.parametrize("body", MODELS.values(), ids=MODELS)
+def test_what_depends_on_the_first_frame_is_equal(body: str, times: int) -> None:
+    found = verdict_of(model(body), times, range(1, 40), SPEC)  # type: ignore[arg-type]
+    assert found.kind == "equal", found.detail
+
+
+def test_the_first_frame_behind_a_lookahead_is_refused() -> None:
+    body = "t = Transpose <perm=[0,2,1]> (x) c = Conv <pads=[1,1]> (t, v) f = Gather <axis=2> (c, zero) y = Sub (c, f)"
+    with pytest.raises(StreamError, match="reads the first frame of a tensor that is 1 frames late") as caught:
+        lift(analyse(offline_of(model(body), SPEC)))  # type: ignore[arg-type]
+    assert caught.value.hint == "read the first frame before the ops that look ahead"
