@@ -7,7 +7,7 @@ import onnx
 import pytest
 from conftest import ROOT
 from lifting import ends_before, lifted_equal, model_of, random, weights
-from promise import streams_equal
+from promise import streams_equal, verdict_of
 
 from graphc.contract.length import Length
 from graphc.ir.model import Model, read_model
@@ -240,3 +240,31 @@ def test_a_padding_to_one_length_is_told_as_such() -> None:
         StreamError, match=r"node q \(Pad\): pads or crops every stream to 400 frames: the export fixed the padding"
     ):
         analyse(offline_of(model, StreamSpec(chunk=1)))
+
+
+DOWN_AND_UP = """
+    p = Conv <strides=[2], pads=[1,1]> (x, a) q = Conv <strides=[2], pads=[1,1]> (p, b)
+    r = ConvTranspose <strides=[2], pads=[1,1]> (q, c)
+"""
+
+
+@pytest.mark.parametrize(
+    ("joined", "lengths"),
+    [
+        ("s = Add (r, p) y = ConvTranspose <strides=[2], pads=[1,1]> (s, d)", 28),
+        ("s = Concat <axis=1> (r, p) t = Conv (s, e) y = ConvTranspose <strides=[2], pads=[1,1]> (t, d)", 28),
+        ("s = Add (r, p) t = ConvTranspose <strides=[2], pads=[1,1]> (s, d) y = Mul (t, x)", 14),
+    ],
+)
+def test_a_length_at_which_a_skip_does_not_fit_ends_no_promise(joined: str, lengths: int) -> None:
+    """Of the lengths modulo 4 the model takes two, or one: at the others the joined streams differ in length."""
+    arrays = {name: random(4, 4, 4) for name in "abcd"} | {"e": random(4, 8, 1)}
+    body = DOWN_AND_UP + joined
+    model = weights(model_of(body, "float[1,4,T] x"), **{n: v for n, v in arrays.items() if f"{n})" in body})
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)})
+    found = analyse(offline_of(model, spec))
+    assert (found.promise.min_frames, found.promise.max_frames, found.promise.tried) == (4, None, {})
+    for times in (1, 0):
+        verdict = verdict_of(model, times, range(1, 60), spec)
+        assert verdict.kind == "equal"
+        assert verdict.detail == f"{lengths} lengths"

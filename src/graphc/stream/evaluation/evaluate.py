@@ -22,6 +22,7 @@ from graphc.stream.canonical.edge_padding import pad_by_edges
 from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loop_slices import gather_picks
 from graphc.stream.canonical.loops import plain_loops
+from graphc.stream.canonical.products import plain_products
 from graphc.stream.canonical.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.undo_row_fold import unfold_rows
 from graphc.stream.evaluation.dependence import frontier, reachable
@@ -146,6 +147,7 @@ class Start:
                 or self.without_short_loop(shapes, carried)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
+                or plain_products(graph, shapes, values[0])
             )
             if not self.branches and not rewritten:
                 break

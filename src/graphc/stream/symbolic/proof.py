@@ -65,6 +65,7 @@ class Pending:
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
     suspects: list[int] = field(default_factory=list)
+    refused: list[Region] = field(default_factory=list)
 
 
 @dataclass
@@ -122,6 +123,8 @@ class Proof:
         """The rule has succeeded, so the stream relies on its claims."""
         self.stretches += self.pending.stretches
         self.suspects += self.pending.suspects
+        for region in self.pending.refused:
+            self.accepted = self.accepted - region
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
@@ -183,9 +186,17 @@ class Proof:
         return found
 
     def same_lengths(self, name: str, one: Length, other: Length) -> None:
-        """Claims that two streams are equally long."""
-        if one != other:
-            self.same_sizes(name, [expression_of(one)], [expression_of(other)])
+        """Claims that two streams that an op joins are equally long.
+
+        Where they are not, the op and with it the offline model does not run, unless one of the two has a single frame.
+        """
+        if one == other:
+            return
+        a, b = expression_of(one), expression_of(other)
+        single = constant(1, 0)
+        differ, broadcast = differs_at(a, b), a.eq_set(single) | b.eq_set(single)
+        self.pending.refused.append(differ - broadcast)
+        self.conclude(name, Difference(differ & broadcast, nowhere(0)), None)
 
     def same_sizes(self, name: str, one: Sequence[Expr], other: Sequence[Expr], formula: Formula | None = None) -> None:
         """Claims that a tensor has the sizes that a rule gives it."""

@@ -1,0 +1,79 @@
+"""Writes products in their plain form: an Einsum without an ellipsis, onnxruntime's FusedMatMul as a MatMul."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import ascii_letters
+
+import numpy as np
+
+from graphc.ir.graph import Graph, Node, Tensor, name_of, place_of, standard
+from graphc.ir.writer import Writer
+from graphc.stream.canonical.decompose_attention import rank_of
+from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
+
+ELLIPSIS = "..."
+
+
+def plain_products(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> bool:
+    """Rewrites these nodes in place; returns whether there was one.
+
+    Args:
+        shapes: the shapes of the tensors of data.
+        known: a value of each time-only tensor.
+    """
+    changed = False
+    for node in list(graph.nodes):
+        ranks = [rank_of(t, shapes, known) for t in node.inputs]
+        if node.op == "Einsum" and standard(node) and ELLIPSIS in str(node.attrs["equation"]):
+            node.attrs = {"equation": with_letters(str(node.attrs["equation"]), ranks)}
+        elif node.op == "FusedMatMul" and node.domain == "com.microsoft" and not moves_batches(node):
+            split_product(graph, node, ranks)
+        else:
+            continue
+        changed = True
+    return changed
+
+
+def with_letters(equation: str, ranks: Sequence[int]) -> str:
+    """An equation whose ellipses are letters that it does not use, aligned from the right.
+
+    Without an output, ONNX puts the axes of the ellipsis in front of the letters that occur once, in their order.
+    """
+    terms, arrow, output = equation.replace(" ", "").partition("->")
+    operands = terms.split(",")
+    widths = [rank - len(t.replace(ELLIPSIS, "")) for t, rank in zip(operands, ranks, strict=True) if ELLIPSIS in t]
+    unused = [c for c in ascii_letters if c not in equation][: max(widths)]
+    if not arrow:
+        letters = terms.replace(ELLIPSIS, "").replace(",", "")
+        output = ELLIPSIS + "".join(sorted(c for c in letters if letters.count(c) == 1))
+    written = [
+        t.replace(ELLIPSIS, "".join(unused[len(unused) - (rank - len(t) + len(ELLIPSIS)) :])) if ELLIPSIS in t else t
+        for t, rank in zip(operands, ranks, strict=True)
+    ]
+    return f"{','.join(written)}->{output.replace(ELLIPSIS, ''.join(unused))}"
+
+
+def moves_batches(node: Node) -> bool:
+    return bool(node.attrs.get("transBatchA", 0) or node.attrs.get("transBatchB", 0))
+
+
+def split_product(graph: Graph, node: Node, ranks: Sequence[int]) -> None:
+    """Replaces a FusedMatMul: ``alpha * MatMul(A, B)``, with the last two axes of A or B transposed."""
+    write = Writer(name_of(node))
+    factors: list[Tensor] = []
+    for tensor, rank, side in zip(node.inputs, ranks, ("transA", "transB"), strict=True):
+        swapped = [*range(rank - 2), rank - 1, rank - 2]
+        moves = node.attrs.get(side, 0) and rank > 1
+        factors.append(write.one("Transpose", tensor, perm=swapped) if moves else tensor)
+    result = write.one("MatMul", *factors)
+    alpha = float(node.attrs.get("alpha", 1.0))
+    if alpha != 1.0:
+        dtype = next((t.dtype for t in node.inputs if t.dtype is not None), np.float32)
+        result = write.one("Mul", result, np.asarray(alpha, dtype))
+    position, output = place_of(graph, node), node.outputs[0]
+    node.inputs.clear()
+    node.outputs.clear()
+    write.nodes.append(Node("Identity", f"{write.base}/result", inputs=[result], outputs=[output]))
+    graph.nodes[position : position + 1] = write.nodes
