@@ -375,14 +375,42 @@ def test_a_fraction_below_one_that_ends_is_seen_to_end(body: str) -> None:
     assert streams_equal(offline, session, (20, 699, 700, 701, 704)).kind == "equal"
 
 
+PENALTIES = {
+    "exact in float": "v = Mul (c, slope)",
+    "rounded": "s = Mul (slope, third) v = Mul (c, s)",
+    "divided": "s = Div (slope, third) v = Div (c, s)",
+    "squared": "u = Mul (c, c) s = Mul (slope, third) v = Mul (u, s)",
+    "to a power": "u = Pow (c, square) s = Mul (slope, third) v = Mul (u, s)",
+    "from the other side": "s = Mul (slope, third) m = Mul (c, s) n = Neg (m) v = Sub (third, n)",
+    "a slope for each head": "s = Mul (heads, slope) v = Mul (c, s)",
+    "a root": "u = Mul (c, third) w = Sqrt (u) s = Mul (slope, third) v = Mul (w, s)",
+}
+
+
 @pytest.mark.parametrize(
     ("slope", "falling", "ends"), [(-0.5, 1, False), (0.5, 1, True), (0.5, -1, False), (-0.5, 0, True)]
 )
-def test_a_penalty_may_fall_with_the_distance_and_not_rise(slope: float, falling: int, ends: bool) -> None:
-    body = f"{PLANE} a = Abs (d) c = Cast <to=1> (a) v = Mul (c, slope)"
-    found = formula(body, "v", slope=np.float32(slope))
-    last = ends_at(found, Shifting((2, 1), (Length(), Length()), 1, 25, falling))
-    assert (last < 40) == ends
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+def test_a_penalty_may_fall_with_the_distance_and_not_rise(
+    penalty: str, slope: float, falling: int, ends: bool
+) -> None:
+    numbers = {"slope": np.float32(slope), "third": np.float32(0.3), "square": np.float32(2)}
+    numbers["heads"] = np.array([0.1, 0.7], np.float32).reshape(2, 1, 1)
+    body = f"{PLANE} a = Abs (d) c = Cast <to=1> (a) {penalty}"
+    found = formula(body, "v", **{name: value for name, value in numbers.items() if name in penalty})
+    assert (fails_from(found, Shifting((2, 1), (Length(), Length()), 1, 25, falling)) < 40) == ends
+
+
+def test_heads_with_slopes_of_both_signs_are_no_penalty() -> None:
+    heads = np.array([0.1, -0.7], np.float32).reshape(2, 1, 1)
+    found = formula(f"{PLANE} a = Abs (d) c = Cast <to=1> (a) v = Mul (c, heads)", "v", heads=heads)
+    assert fails_from(found, Shifting((2, 1), (Length(), Length()), 1, 25, 1)) < 40
+
+
+def fails_from(found: Formula, query) -> int:  # type: ignore[no-untyped-def]
+    """The last length before a claim fails, or may fail."""
+    difference = query(found, KNOWN)
+    return around(difference.sure | difference.unsure, KNOWN.first, "").last
 
 
 def ends_at(found: Formula, query) -> int:  # type: ignore[no-untyped-def]

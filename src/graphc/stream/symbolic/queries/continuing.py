@@ -17,16 +17,15 @@ from graphc.stream.symbolic.domain.space import (
     frames,
     index,
     lengths,
-    less,
     nowhere,
     number_of,
     of_lengths,
     over,
-    scaled,
     substituted,
 )
-from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, number_in
-from graphc.stream.symbolic.queries.differ import Difference, entries, of_leaves
+from graphc.stream.symbolic.domain.tensor import Formula, Piece, number_in
+from graphc.stream.symbolic.queries.differ import Difference, entries
+from graphc.stream.symbolic.queries.rising import rises
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,7 @@ def nothing_rises(x: Formula, axis: int, within: Region, falling: int) -> Differ
             both = here.where & there.where & within
             if both.is_empty() or number_in(there.leaf) == -math.inf * falling:
                 continue
-            if isinstance(here.leaf, Number) and isinstance(there.leaf, Number):
-                one, other = scaled(here.leaf.expr, falling), scaled(there.leaf.expr, falling)
-                found = found | Difference(both & less(one, other), nowhere(x.rank))
-            else:
-                found = found | of_leaves(here.leaf, there.leaf, both, x.rank)
+            found = found | rises(here.leaf, there.leaf, both, x.rank, falling)
     return Difference(of_lengths(found.sure, x.rank), of_lengths(found.unsure, x.rank))
 
 
