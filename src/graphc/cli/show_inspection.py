@@ -145,7 +145,8 @@ def end_of(found: Mapping[str, Any]) -> str:
         name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
         return f"tried at some lengths up to {most} frames, not proved: {name}: {reason}"
     if found["beyond"] == "continues":
-        return f"equal to the offline model up to {most} frames, where {node} ends it; streams go on"
+        ended = "which takes no longer stream" if node is None else f"where {node} ends it"
+        return f"equal to the offline model up to {most} frames, {ended}; streams go on"
     if node is None:
         return f"streams of up to {most} frames: a table of positions ends there"
     return f"streams of up to {most} frames: beyond, {node} behaves differently"

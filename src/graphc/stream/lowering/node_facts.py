@@ -180,7 +180,8 @@ class Facts:
                 self.refuse(
                     f"its output has the shape {list(shape)} for {frames} frames; a stream would give {length(frames)} "
                     f"frames on axis {axis}",
-                    "report this model: no rule explains this shape",
+                    "if the export fixed a size here, export it with time as a symbolic dim; if not, report this "
+                    "model: no rule explains this shape",
                 )
         shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
         if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):

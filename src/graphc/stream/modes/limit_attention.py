@@ -38,7 +38,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
             raise StreamError(
                 "its weights do not come from a softmax, so no limit can be put on it",
                 node=label(placed.node),
-                hint="limit the attention in the model, by a mask",
+                hint="limit the attention in the model, by a mask, or set `max_frames: N` in place of left and right",
             )
         for site in sites:
             if site.weights not in done:

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.errors import TooShortError
 from graphc.ir.graph import label, name_of
+from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.facts.stream import Span, Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.node_facts import Facts
@@ -18,6 +19,7 @@ UNLIMITED = (
     "limit it in the model, or set `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
     "reference"
 )
+ALL_PAST = "set `lift_state: {attention: {max_frames: N}}` to keep all the past of streams of up to N frames"
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,16 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
         f"attends to all {blind} frames: no limit shows in {rows} frames",
         max(sizes[longest]),
         label(facts.node),
-        UNLIMITED,
+        way_out(facts, blind),
     )
+
+
+def way_out(facts: Facts, blind: str) -> str:
+    """What helps an attention that sees all frames on some side. Only weights of a softmax can be limited."""
+    limited = any(isinstance(f, ScoreMatrix) and f.sites for f in facts.inputs)
+    if blind != "past":
+        return UNLIMITED
+    return f"{UNLIMITED}; or {ALL_PAST}" if limited else f"limit it in the model, or {ALL_PAST}"
 
 
 @dataclass(frozen=True)
