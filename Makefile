@@ -36,7 +36,6 @@ wake_word_compiled: .venv/.installed
 
 test: .venv/.tested web
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
-	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 nightly: .venv/.tested web

@@ -26,7 +26,14 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
-LONGEST = ("tests/test_docs.py", "tests/sweeps/", "tests/cli/test_faults.py", "tests/tracking/", "tests/passes/")
+LONGEST = (
+    "tests/test_types.py",
+    "tests/test_docs.py",
+    "tests/sweeps/",
+    "tests/cli/test_faults.py",
+    "tests/tracking/",
+    "tests/passes/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -84,7 +85,8 @@ MOST_FILES = 12
 MOST_LINES = 300
 
 
-def imports_of(path: Path) -> set[str]:
+@cache
+def imports_of(path: Path) -> frozenset[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -92,7 +94,7 @@ def imports_of(path: Path) -> set[str]:
             found |= {f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
-    return found
+    return frozenset(found)
 
 
 def wrong_arrows(folder: Path, package: str, order: tuple[str, ...]) -> list[str]:

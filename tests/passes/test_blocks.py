@@ -109,6 +109,7 @@ def snr_of(report: dict[str, object]) -> float:
     return min(float(d["snr_db"]) for d in passes[-1]["against_offline"])
 
 
+@pytest.mark.nightly
 def test_calibrated_rounding_keeps_more(tmp_path: Path) -> None:
     calibration = "calibration: {sequences: 8, frames: [50, 200]}"
     loose = f"weights: int4, {calibration}, tolerance: {{snr_db: 5}}"
