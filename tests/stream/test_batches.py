@@ -28,6 +28,10 @@ CASES = {
         f"{BAND.format(scores='s2')} w = Softmax (m) y = MatMul (w, x)",
         {**ARRAYS, **LIMITS},
     ),
+    "a difference to the first frame, and its average": (
+        "s = Slice (x, begins, ends, ends) d = Sub (x, s) z = CumSum (d, along) y = Mul (z, s)",
+        {"begins": np.array([0]), "ends": np.array([1]), "along": np.array(1)},
+    ),
     "first frames and others that repeat": (
         f"{TO_TIME} f = ConvTranspose <strides=[2]> (c, v) size = Concat <axis=0> (ones2, n1) o = Expand (onef, size) "
         "e = ConvTranspose <strides=[2]> (o, box) m = Mul (n1, two1) f0 = Slice (f, nought, m, two1) "

@@ -14,7 +14,7 @@ from graphc.stream.time.first_frame import FIRST, first_frame, is_held
 def with_held_frames(
     node: Node, inputs: Sequence[Tensor], facts: Mapping[str, Fact], place: Callable[[LoweredNode], None]
 ) -> list[Tensor]:
-    """The inputs of a node. Those that are the first frame of a stream alone, without delay, have no time any more."""
+    """The inputs of a node. Those that are the first frame of a stream alone, and not late, have no time any more."""
     found: list[Tensor] = []
     for tensor in inputs:
         fact = facts.get(tensor.name)

@@ -16,18 +16,19 @@ FIRST = Length.fixed(1)
 
 
 def is_held(x: Stream) -> bool:
-    """Whether the first call holds frame 0 of a stream, as its first frame."""
-    return x.delay == 0
+    """Whether the first call holds frame 0 of a stream."""
+    return x.delay <= 0
 
 
 def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
-    """Frame 0 of a stream without delay, with or without its time axis."""
+    """Frame 0 of a stream that is not late, with or without its time axis."""
     shape = tuple(1 if a == x.axis else size for a, size in enumerate(x.shape))
     value = shape if keeps_axis else (*shape[: x.axis], *shape[x.axis + 1 :])
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
-        frame = b.slice(inputs[0], x.axis, 0, 1, hint="first_frame")
+        chunk = b.delayed(inputs[0], x, 0)
+        frame = b.slice(chunk, x.axis, 0, 1, hint="first_frame")
         port = b.state(np.zeros(shape, x.dtype), "scan_carry", "first_frame")
         held = b.one("Where", b.at_start(), frame, port, hint="held")
         b.keep(port, held)
