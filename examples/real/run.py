@@ -1,7 +1,8 @@
-"""Compiles silero-vad and DeepFilterNet3 and runs them on speech: ``python examples/real/run.py [FOLDER]``.
+"""Compiles silero-vad, DeepFilterNet3 and swift-f0 and runs them on speech: ``python examples/real/run.py [FOLDER]``.
 
-Compares the VAD's probabilities before and after, and the denoiser's three models streamed and offline; prints what the
-denoiser does to noisy speech, and its real-time factor. Exits with 1 if something differs.
+Compares the VAD's probabilities before and after, the denoiser's three models streamed and offline, and the pitch of a
+stream with that of the whole recording; prints what the denoiser does to noisy speech, and its real-time factor. Exits
+with 1 if something differs.
 """
 
 from __future__ import annotations
@@ -88,6 +89,29 @@ def run_denoiser(folder: Path) -> bool:
     return worst <= TOLERANCE and after > before
 
 
+def run_pitch(folder: Path) -> bool:
+    """The pitch of speech, streamed in pieces of any size, and of all of it at once."""
+    sound = spoken(16000)[None]
+    limits = {"fmin": np.array(46.875, np.float32), "fmax": np.array(2093.75, np.float32)}
+    want = Session(read_model(folder / "swift_f0.onnx")).run({"audio": sound, **limits})
+    session = graphc.StreamSession(compiled(folder, "swift_f0"))
+    rng, at = np.random.default_rng(0), 0
+    parts = [session.push(limits)]
+    while at < sound.shape[1]:
+        size = int(rng.integers(1, 4000))
+        parts.append(session.push(audio=sound[:, at : at + size]))
+        at += size
+    parts.append(session.flush())
+    got = {name: np.concatenate([part[name] for part in parts], axis=1) for name in want}
+    voiced = want["confidence"] >= 0.5
+    sure = float(np.abs(got["confidence"] - want["confidence"]).max())
+    off = float(np.abs(got["pitch"] / want["pitch"] - 1)[voiced].max())
+    share, middle = voiced.mean(), np.median(want["pitch"][voiced])
+    print(f"swift-f0: {voiced.size} frames of speech, {share:.0%} of them voiced, at {middle:.0f} Hz")
+    print(f"  largest difference of the confidence {sure:.2g}, of the pitch of voiced frames {off:.2g}")
+    return max(sure, off) <= TOLERANCE and 0.2 < share < 1
+
+
 def worst_difference(folder: Path, features: list[tuple[Array, Array]], streamed: list[dict[str, Array]]) -> float:
     """The largest difference, over the largest value of its output, between streamed and offline."""
     erb = np.concatenate([f[0] for f in features], axis=2)
@@ -120,7 +144,7 @@ def quality(clean: Array, other: Array) -> float:
 
 def main() -> int:
     folder = fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "out" / "real")
-    good = [run_vad(folder), run_denoiser(folder)]
+    good = [run_vad(folder), run_denoiser(folder), run_pitch(folder)]
     print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
     return 0 if all(good) else 1
 

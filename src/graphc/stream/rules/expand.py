@@ -51,7 +51,7 @@ def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
         if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
     ]
     if not fits:
-        facts.refuse("repeats a tensor over a length that is not a stream's", "repeat it once per frame of the stream")
+        facts.refuse("expands a tensor to a length that no stream has", "repeat it once per frame of the stream")
     shape = tuple(-1 if a == axis else s for a, s in enumerate(shapes[0]))
     return Stream(axis, fits[0].rate, 0, fits[0], shape, source.dtype)
 
