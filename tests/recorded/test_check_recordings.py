@@ -171,10 +171,13 @@ def test_attention_over_all_frames_is_compared_as_far_as_memory_goes(tmp_path: P
         "from pathlib import Path\n"
         "from graphc.offline.prepare import offline_of\n"
         "from graphc.spec.stream_schema import StreamSpec\n"
-        "from graphc.validate.validation_streams import longest_taken\n"
+        "from graphc.validate.recorded_streams import longest_taken\n"
+        "from graphc.validate.validation_streams import WholeReference\n"
         "offline = offline_of(onnx.load(sys.argv[1]), StreamSpec(chunk=1))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))\n"
-        "print(longest_taken(offline, 20000, Path('long.npy')), sorted(offline.too_large))\n"
+        "import numpy as np\n"
+        "feeds = {'x': np.zeros((1, 2, 20000), np.float32)}\n"
+        "print(longest_taken(WholeReference(offline), feeds, 20000, Path('long.npy')).frames, sorted(offline.too_large))\n"
     )
     assert offline.accepts(100)
     onnx.save(model, tmp_path / "model.onnx")

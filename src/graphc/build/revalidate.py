@@ -25,6 +25,7 @@ from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.validate.compare import fitting, worst_of
 from graphc.validate.mutation_score import THOROUGH, Proof, counts_of, mutation_lines
+from graphc.validate.recorded_streams import recorded_trials
 from graphc.validate.run import ValidationStream, compare_session, compiled_of
 from graphc.validate.surgery import Parts
 from graphc.validate.validation_streams import (
@@ -33,7 +34,6 @@ from graphc.validate.validation_streams import (
     WholeReference,
     WindowReference,
     draw_lengths,
-    recorded_trials,
 )
 from graphc_runtime.errors import ModelError
 from graphc_runtime.session import StreamSession

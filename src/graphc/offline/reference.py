@@ -205,7 +205,9 @@ class Offline:
             return None
         try:
             outputs = self.run(feeds)
-        except RunError:
+        except RunError as err:
+            if err.out_of_memory:
+                self.too_large.add(frames)
             self.note(frames, False)
             return None
         if any(np.size(v) == 0 for v in outputs.values()):

@@ -23,6 +23,7 @@ from graphc.spec.schema import ToleranceSpec, ValidateSpec
 from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.compare import Array, Difference, compare, fitting, worst_of
 from graphc.validate.first_divergence import first_inner_difference
+from graphc.validate.recorded_streams import recorded_trials
 from graphc.validate.run import (
     ValidationStream,
     compare_all,
@@ -36,7 +37,6 @@ from graphc.validate.validation_streams import (
     WholeReference,
     WindowReference,
     draw_trials,
-    recorded_trials,
 )
 from graphc_runtime.errors import ModelError, RunError
 

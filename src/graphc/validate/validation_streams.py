@@ -1,18 +1,16 @@
-"""The random streams and recordings that a model is validated on, and the reference outputs for them."""
+"""The random streams that a model is validated on, and the reference outputs for them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from graphc.contract.signature import Signature
 from graphc.ir.model import Model
-from graphc.offline.recordings import recorded_stream
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole
 from graphc.spec.schema import ValidateSpec
@@ -35,7 +33,6 @@ CONTEXTS = (
 )
 SILENT_FROM = 24
 LONGEST_STREAM = 10_000_000
-LONGEST_RECORDED_MS = 60_000
 
 
 class Reference(Protocol):
@@ -46,8 +43,8 @@ class Reference(Protocol):
     def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
         """A random stream of about ``frames`` frames. None if the offline model does not take that length."""
 
-    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
-        """A stream with the outputs that are expected for it."""
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream | None:
+        """A stream with the outputs that are expected for it. None if the offline model does not take that length."""
 
 
 class WholeReference:
@@ -65,11 +62,11 @@ class WholeReference:
             return None
         if frames >= SILENT_FROM:
             feeds = with_silence(self.offline, feeds, frames)
+        return self.of(frames, feeds)
+
+    def of(self, frames: int, feeds: Feeds) -> ValidationStream | None:
         want = self.offline.tried(frames, feeds)
         return None if want is None else ValidationStream(frames, streamed(self.offline, feeds), want)
-
-    def of(self, frames: int, feeds: Feeds) -> ValidationStream:
-        return ValidationStream(frames, streamed(self.offline, feeds), self.offline.run(feeds))
 
 
 def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
@@ -252,41 +249,3 @@ def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
     """The drawn lengths, followed by some that the model is known to take."""
     yield from drawn
     yield from sorted(offline.some_lengths())
-
-
-def recorded_trials(
-    reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
-) -> list[ValidationStream]:
-    """Recordings, each from its start and up to a minute; less, down to an eighth, if the offline model takes no more.
-
-    Errors:
-        InputError: a recording does not fit the model.
-        ModelError: the offline model takes none of the lengths tried.
-    """
-    offline = reference.offline
-    most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
-    trials: list[ValidationStream] = []
-    for path in files:
-        feeds = recorded_stream(path, offline, frame_ms)
-        first, role = next(iter(offline.streams().items()))
-        whole = min(most, int(feeds[first].shape[role.axis] / role.rate))
-        whole = whole // chunk * chunk if isinstance(reference, WindowReference) else whole
-        frames = longest_taken(offline, whole, path)
-        trials.append(replace(reference.of(frames, offline.shortened(feeds, frames)), whole=whole))
-    return trials
-
-
-def longest_taken(offline: Offline, whole: int, path: Path) -> int:
-    """A length that the offline model takes: close to the whole recording, or to a half, a quarter or an eighth of it.
-
-    Errors:
-        ModelError: it takes none of the lengths tried.
-    """
-    for most in (whole, whole // 2, whole // 4, whole // 8):
-        for frames in range(most, max(0, most - DRAWS), -1):
-            if offline.accepts(frames):
-                return frames
-            if frames in offline.too_large:
-                break
-    why = "has too little memory for" if offline.too_large else "takes none of the lengths up to"
-    raise ModelError(f"the offline model {why} {whole} frames", where=str(path), hint="cut the recording")
