@@ -199,7 +199,7 @@ def test_recordings_are_played_over_and_over(tmp_path: Path) -> None:
     graphc.compile(spec)
     done = command("validate", str(spec), "--minutes", "0.2", "--recordings", str(tmp_path / "a.npy"), "--json")
     found = json.loads(done.stdout)
-    assert found["source"] == "1 recordings, over and over"
+    assert found["source"] == "1 recording, over and over"
     assert found["holds"]
     np.save(tmp_path / "short.npy", rng.standard_normal((1, 3, 40)).astype(np.float32))
     done = command("validate", str(spec), "--minutes", "0.2", "--recordings", str(tmp_path / "short.npy"))

@@ -561,7 +561,7 @@ passes: [lift_state, fold_constants, quantize: {{mode: static, calibration: {{pa
     assert snr(report) > 25
     assert report["trials"] == [4000]
     assert report["recordings"] == ["a.wav"]
-    assert "on 1 recordings of 4000 frames" in (tmp_path / "out.report.html").read_text()
+    assert "on 1 recording of 4000 frames" in (tmp_path / "out.report.html").read_text()
     assert "a.wav" in report["fingerprint"]["reads"]
 
 

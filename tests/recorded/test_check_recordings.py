@@ -142,7 +142,7 @@ def test_the_worst_recordings_are_named() -> None:
     compared = [recorded("a/1.wav", 1e-6, 110), recorded("a/2.wav", 0.5, 3, holds=False), recorded("a/3.wav", 0, None)]
     half = Recorded("a/4.wav", 3000, 6000)
     assert lines_of([half], [], 10)[0] == (
-        "1 recordings, 0.5 min of stream; of 1 only the first part, because the offline model takes no longer stream"
+        "1 recording, 0.5 min of stream; of 1 only the first part, because the offline model takes no longer stream"
     )
     refused = [Recorded(f"{n}.wav", refused="no sound") for n in range(12)]
     lines = lines_of(compared, refused, 10)
@@ -153,7 +153,7 @@ def test_the_worst_recordings_are_named() -> None:
     ]
     assert lines[-1] == "2 more were refused; --json lists all"
     assert lines_of(compared[2:], [], None) == [
-        "1 recordings, 6,000 frames of stream",
+        "1 recording, 6,000 frames of stream",
         "y: equal: largest error 0 (3.wav)",
     ]
 

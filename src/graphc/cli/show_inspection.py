@@ -11,6 +11,7 @@ from rich.table import Table
 from graphc.build.report import human_bytes
 from graphc.discover.reading import MOST_REASONS, shape_text
 from graphc.system.escape import printable
+from graphc.system.words import counted
 
 
 def show_inspection(found: dict[str, Any], console: Console) -> None:
@@ -150,7 +151,3 @@ def end_of(found: Mapping[str, Any]) -> str:
     if node is None:
         return f"streams of up to {most} frames: a table of positions ends there"
     return f"streams of up to {most} frames: beyond, {node} behaves differently"
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)

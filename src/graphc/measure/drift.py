@@ -16,6 +16,7 @@ from graphc.offline.feeds import Feeds
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.spec.schema import DriftSpec
+from graphc.system.words import counted
 from graphc.validate.run import session_of
 from graphc.validate.validation_streams import streamed
 from graphc_runtime.contract.manifest import PackedState, Scale, StateEntry
@@ -57,7 +58,7 @@ def long_stream(
     files = recording_files(spec.paths, folder)
     recorded = recorded_sequences(files, offline, compiled.manifest.frame_ms)
     stream = rehearsal(compiled, offline, spec.minutes, recorded, spec.seed)
-    source = f"{len(files)} recordings, over and over" if files else "random frames"
+    source = f"{counted(len(files), 'recording')}, over and over" if files else "random frames"
     return measure_drift(compiled, exact, stream, source, lambda done, total: progress("drift", done, total))
 
 

@@ -14,6 +14,7 @@ from graphc.engines.engine import Engine
 from graphc.offline.recordings import recording_files
 from graphc.recorded.share import Recorded, Share, run_share
 from graphc.spec.spec_file import SpecFile
+from graphc.system.words import counted
 from graphc.validate.compare import Difference
 from graphc_runtime.errors import ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES
@@ -84,8 +85,7 @@ def lines_of(compared: Sequence[Recorded], refused: Sequence[Recorded], frame_ms
     length = f"{frames * frame_ms / 60_000:.1f} min" if frame_ms is not None else f"{frames:,} frames"
     parts = sum(r.in_part for r in compared)
     told_parts = f"; of {parts} only the first part, because the offline model takes no longer stream" if parts else ""
-    recordings = f"{len(compared)} recording{'s' if len(compared) != 1 else ''}"
-    lines = [f"{recordings}, {length} of stream{told_parts}"]
+    lines = [f"{counted(len(compared), 'recording')}, {length} of stream{told_parts}"]
     lines += [output_line(name, compared) for name in dict.fromkeys(d.output for r in compared for d in r.outputs)]
     told = [f"{Path(r.file).name}: refused: {r.refused}" for r in refused[:MOST_TOLD]]
     if len(refused) > MOST_TOLD:
