@@ -3,5 +3,7 @@
 export {StreamSession} from './stream.js';
 export {GraphcError, readManifest} from './manifest.js';
 export {Ring} from './ring.js';
-export {Trigger, readPipeline} from './trigger.js';
+export {TextPipeline} from './text.js';
+export {Trigger} from './trigger.js';
+export {readPipeline} from './pipeline.js';
 export {openMicrophone, openWorker, playFile} from './microphone.js';

@@ -1,5 +1,6 @@
 // Runs a compiled model on a stream: cuts the frames into calls, carries the states, drops the delay, and flushes the tail.
 
+import {fetched, filesOf} from './fetched.js';
 import {firstValue} from './first_values.js';
 import {Frames} from './frames.js';
 import {GraphcError, arrayOf, portOf, readManifest} from './manifest.js';
@@ -18,12 +19,7 @@ export class StreamSession {
   static async open(ort, url, {multiple = 1, catch_up = 1, session: more = {}, reset = null} = {}) {
     const manifest = readManifest(await (await fetched(url)).text());
     const stem = String(url).replace(/\.manifest\.json(\?.*)?$/, '');
-    const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
-    const files = {};
-    for (const name of names) {
-      if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is not a file beside the manifest`);
-      files[name] = await (await fetched(String(url).replace(/[^/]*$/, '') + name)).arrayBuffer();
-    }
+    const files = await filesOf(manifest, url);
     const model = await (await fetched(`${stem}.onnx`)).arrayBuffer();
     return StreamSession.create(ort, manifest, new Uint8Array(model), {files, multiple, catch_up, session: more, reset});
   }
@@ -238,22 +234,6 @@ export class StreamSession {
     arrayOf(dtype);
     return new this.ort.Tensor(dtype, data, shape);
   }
-}
-
-/** Loads a URL, or in Node a file. */
-async function fetched(url) {
-  const local = globalThis.process?.versions?.node && !/^(https?|data|blob):/.test(String(url));
-  if (local) {
-    const {readFile} = await import('node:fs/promises');
-    try {
-      return new Response(await readFile(String(url).startsWith('file:') ? new URL(url) : url));
-    } catch (error) {
-      throw new GraphcError(`${url}: ${error.message}`);
-    }
-  }
-  const answer = await fetch(url);
-  if (!answer.ok) throw new GraphcError(`${url}: ${answer.status} ${answer.statusText}`);
-  return answer;
 }
 
 /** Joins frames of an output and the frames that follow them. */

@@ -1,8 +1,9 @@
-"""The C++ client says what the Python client says, piece by piece."""
+"""The clients in C++ and for the web say what the Python client says, piece by piece."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from graphc_runtime.command import main as stream_command
 from graphc_runtime.pipeline.manifest import CtcEntry
 from graphc_runtime.pipeline.text import text_of
 
+WEB = ROOT / "clients" / "web"
 CAPI = Path(onnxruntime.__file__).parent / "capi"
 ALEXA = ROOT / "examples" / "wake_word" / "alexa.wav"
 PIECES = [
@@ -48,13 +50,20 @@ def run(*words: str | Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["cpp", "web"])
+def player(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """The command that plays frames through a pipeline."""
+    if request.param == "web":
+        if not (WEB / "node_modules" / "onnxruntime-web").is_dir():
+            pytest.skip("node is not installed, or `make web` was not run")
+        return ["node", WEB / "tests" / "text.js"]
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed")
     folder = tmp_path_factory.mktemp("text_in_cpp")
     settings = (f"-DONNXRUNTIME={CAPI}", "-DGRAPHC_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug")
     run("cmake", "-S", ROOT / "clients" / "cpp", "-B", folder, *settings)
     run("cmake", "--build", folder, "--target", "text")
-    return folder / "text"
+    return [folder / "text"]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,7 @@ def lines_of(told: Sequence[object]) -> list[str]:
 @pytest.mark.parametrize("endpoint_s", [None, 0.04, 0.4])
 @pytest.mark.parametrize("kind", ["ctc", "transducer", "joint"])
 def test_transcripts_are_those_of_python(
-    program: Path, folders: dict[str, Path], tmp_path: Path, kind: str, endpoint_s: float | None
+    player: list[str | Path], folders: dict[str, Path], tmp_path: Path, kind: str, endpoint_s: float | None
 ) -> None:
     """The tokens of the table are bytes of characters, whole and cut."""
     file = folders[kind] / "pipeline.manifest.json"
@@ -96,7 +105,7 @@ def test_transcripts_are_those_of_python(
             told += pipeline.push(np.take(values, range(at, at + size), axis))
         told += pipeline.flush()
         np.ascontiguousarray(np.moveaxis(values, axis, 0)).tofile(tmp_path / "frames.bin")
-        shown = run(program, file.parent, tmp_path / "frames.bin", *map(str, sizes)).splitlines()
+        shown = run(*player, file.parent, tmp_path / "frames.bin", *map(str, sizes)).splitlines()
         assert shown == lines_of(told)
         said += len(shown)
     assert said > 10
@@ -124,14 +133,14 @@ def test_cut_characters_become_the_same_text() -> None:
     ],
 )
 def test_a_decoder_that_lies_is_refused(
-    program: Path, folders: dict[str, Path], tmp_path: Path, change: dict[str, object], message: str
+    player: list[str | Path], folders: dict[str, Path], tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     for path in folders["transducer"].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     data = json.loads((tmp_path / "pipeline.manifest.json").read_text())
     data["decoder"] |= change
     (tmp_path / "pipeline.manifest.json").write_text(json.dumps(data))
-    done = subprocess.run([program, tmp_path, tmp_path / "none", "1"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*player, tmp_path, tmp_path / "none", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert message in done.stdout
     assert done.stderr == ""
