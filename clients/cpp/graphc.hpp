@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <clocale>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -97,6 +98,9 @@ class Reader {
   bool number(Value& value) {
     std::string digits;
     while (at_ != end_ && std::strchr("+-.0123456789eE", *at_) != nullptr && *at_ != 0) digits += *at_++;
+    // strtod reads the decimal mark of the program's locale, which may be a comma.
+    const char mark = *std::localeconv()->decimal_point;
+    std::replace(digits.begin(), digits.end(), '.', mark);
     char* rest = nullptr;
     value.kind = Value::Kind::number;
     value.number = std::strtod(digits.c_str(), &rest);
@@ -270,7 +274,8 @@ struct Manifest {
   bool take(const json::Value& root, int64_t multiple, std::string& error) {
     if (root["format"].text != "graphc.manifest/1") return error = "not a manifest of graphc", false;
     any_size = root["chunk"].is_null();
-    chunk = any_size ? root["chunk_multiple"].integer() * multiple : root["chunk"].integer();
+    chunk = root[any_size ? "chunk_multiple" : "chunk"].integer();
+    if (chunk >= 1 && chunk <= kLargest && any_size) chunk *= multiple;
     if (chunk < 1 || chunk > kLargest) return error = "the manifest's chunk is out of range", false;
     own_clocks = !root["streams"].is_null();
     if (own_clocks) streams = std::max<int64_t>(1, std::min<int64_t>(root["streams"].integer(), 4096));
@@ -289,7 +294,7 @@ struct Manifest {
   }
 
  private:
-  static constexpr int64_t kLargest = 1 << 30;
+  static constexpr int64_t kLargest = 1 << 30, kMostRate = 1 << 20;
 
   static bool sizes(const json::Value& list, std::vector<int64_t>& shape, int axis, int64_t frames) {
     int64_t total = 1;
@@ -314,7 +319,7 @@ struct Manifest {
     if (rate.size() == 2) made.rate_up = rate[0].integer(), made.rate_down = rate[1].integer();
     made.step = made.axis < 0 && entry["frames"].integer() == 1;
     made.fixed = made.axis < 0 && !made.step;
-    if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > 1 << 20)
+    if (made.rate_up < 1 || made.rate_down < 1 || made.rate_up > kMostRate || made.rate_down > kLargest)
       return error = "the rate of the manifest's port '" + made.name + "' is out of range", false;
     made.frames = made.axis < 0 ? 1 : any_size ? chunk * made.rate_up / made.rate_down : entry["frames"].integer();
     const bool lies = made.axis >= 0 && !any_size && shape[static_cast<size_t>(axis)].integer() != made.frames;
@@ -324,10 +329,11 @@ struct Manifest {
     made.delay = entry["delay"].integer();
     for (const json::Value& s : entry["length"].items) {
       made.length.push_back({s["mul"].integer(), s["add"].integer(), s["div"].integer()});
-      if (made.length.back().div < 1)
+      const LengthStep& step = made.length.back();
+      if (step.div < 1 || step.div > kLargest || std::abs(step.add) > kLargest || std::abs(step.mul) > kMostRate)
         return error = "the length of the manifest's port '" + made.name + "' is not valid", false;
     }
-    if (made.type == nullptr || !sizes(entry["shape"], made.shape, made.axis, made.frames) || (output && made.delay < 0))
+    if (made.type == nullptr || !sizes(entry["shape"], made.shape, made.axis, made.frames) || (output && (made.delay < 0 || made.delay > kLargest)))
       return error = "the manifest's port '" + made.name + "' has a dtype, a shape or a delay that is not valid", false;
     if (!batched(entry, made.shape, made.batch_axis))
       return error = "the batch axis of the manifest's port '" + made.name + "' is not valid", false;
@@ -390,7 +396,7 @@ inline bool npz_entry(const std::vector<char>& zip, const std::string& key, size
     const size_t name = number(at + 26, 2), more = number(at + 28, 2), held = number(at + 18, 4);
     const size_t data = at + 30 + name + more;
     if (data > zip.size() || held > zip.size() - data) return false;
-    if (number(at + 8, 2) == 0 && std::string(&zip[at + 30], name) == wanted && held >= 10) {
+    if (number(at + 8, 2) == 0 && std::string(zip.data() + at + 30, name) == wanted && held >= 10) {
       const size_t header = number(data + 6, 1) >= 2 ? 12 : 10;
       const size_t head = number(data + 6, 1) >= 2 ? number(data + 8, 4) : number(data + 8, 2);
       if (header + head > held || held - header - head != bytes) return false;
@@ -402,10 +408,14 @@ inline bool npz_entry(const std::vector<char>& zip, const std::string& key, size
   return false;
 }
 
+// Fills an array with one number. False if the type cannot hold it.
 template <typename T>
-void fill_with(std::vector<char>& bytes, double value) {
+bool fill_with(std::vector<char>& bytes, double value) {
+  using Limits = std::numeric_limits<T>;
+  if (Limits::is_integer && !(value >= static_cast<double>(Limits::lowest()) && value < std::ldexp(1.0, Limits::digits))) return false;
   const T one = static_cast<T>(value);
   for (size_t i = 0; i + sizeof one <= bytes.size(); i += sizeof one) std::memcpy(&bytes[i], &one, sizeof one);
+  return true;
 }
 
 inline uint16_t half_of(double value) {
@@ -431,23 +441,20 @@ inline bool first_value(const State& state, const std::string& folder, std::vect
   }
   const std::string type = state.type->name;
   if (state.fill == 0) return true;
-  if (type == "float32") fill_with<float>(bytes, state.fill);
-  else if (type == "float64") fill_with<double>(bytes, state.fill);
-  else if (type == "int64") fill_with<int64_t>(bytes, state.fill);
-  else if (type == "int32") fill_with<int32_t>(bytes, state.fill);
-  else if (type == "int16") fill_with<int16_t>(bytes, state.fill);
-  else if (type == "uint16") fill_with<uint16_t>(bytes, state.fill);
-  else if (type == "uint32") fill_with<uint32_t>(bytes, state.fill);
-  else if (type == "uint64") fill_with<uint64_t>(bytes, state.fill);
-  else if (type == "float16") {
-    const uint16_t half = half_of(state.fill);
-    for (size_t i = 0; i + 2 <= bytes.size(); i += 2) std::memcpy(&bytes[i], &half, 2);
-  } else if (state.type->bytes == 1) {
-    std::fill(bytes.begin(), bytes.end(), static_cast<char>(static_cast<int64_t>(state.fill)));
-  } else {
-    return error = "the first value of '" + state.input + "' is a " + type + ", which this client does not support", false;
-  }
-  return true;
+  bool held = true;
+  if (type == "float32") held = fill_with<float>(bytes, state.fill);
+  else if (type == "float64") held = fill_with<double>(bytes, state.fill);
+  else if (type == "int64") held = fill_with<int64_t>(bytes, state.fill);
+  else if (type == "int32") held = fill_with<int32_t>(bytes, state.fill);
+  else if (type == "int16") held = fill_with<int16_t>(bytes, state.fill);
+  else if (type == "int8") held = fill_with<int8_t>(bytes, state.fill);
+  else if (type == "uint64") held = fill_with<uint64_t>(bytes, state.fill);
+  else if (type == "uint32") held = fill_with<uint32_t>(bytes, state.fill);
+  else if (type == "uint16") held = fill_with<uint16_t>(bytes, state.fill);
+  else if (type == "uint8" || type == "bool") held = fill_with<uint8_t>(bytes, state.fill);
+  else if (type == "float16") held = fill_with<uint16_t>(bytes, half_of(state.fill));
+  else return error = "the first value of '" + state.input + "' is a " + type + ", which this client does not support", false;
+  return held || (error = "the first value of '" + state.input + "' does not fit a " + type, false);
 }
 
 // ------------------------------------------------------------------------------------------------------- backends
@@ -913,6 +920,8 @@ struct Calls {
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options, std::string& error) {
     std::string text;
+    if (options.multiple < 1 || options.multiple > kMost || options.catch_up < 1 || options.catch_up > kMost)
+      return error = "multiple and catch_up must be between 1 and " + std::to_string(kMost), false;
     if (path.size() > 5 && path.compare(path.size() - 5, 5, ".json") == 0)
       return error = path + ": this is a manifest; give the model beside it, which also holds the manifest", false;
     manifest = Manifest();
@@ -948,15 +957,21 @@ struct Calls {
   }
 
  private:
-  std::unique_ptr<Backend> backend_;
+  static constexpr int64_t kMost = 1 << 20;
+  static constexpr double kMostBytes = 1 << 30;
   std::vector<Memory> states_[2], more_inputs_, more_outputs_;
   std::vector<std::vector<int64_t>> shapes_;  // of the ports that are being bound
   std::vector<int64_t> valid_shape_;
   Memory valid_;
   size_t turn_ = 0;
+  std::unique_ptr<Backend> backend_;  // the last, so that it goes before the memory that it is bound to
 
   bool allocate(const std::string& folder, std::string& error) {
     inputs.clear(), outputs.clear(), first.clear(), more_inputs_.clear(), more_outputs_.clear();
+    for (const std::vector<Port>* side : {&manifest.inputs, &manifest.outputs})
+      for (const Port& port : *side)
+        if (static_cast<double>(port.bytes()) * static_cast<double>(larger) > kMostBytes)
+          return error = "calls of " + std::to_string(larger) + " chunks are too large; lower catch_up", false;
     const auto more = [&](const Port& port) { return larger > 1 ? port.bytes() * static_cast<size_t>(larger) : 0; };
     for (const Port& port : manifest.inputs) inputs.emplace_back(port.bytes()), more_inputs_.emplace_back(more(port));
     for (const Port& port : manifest.outputs) outputs.emplace_back(port.bytes()), more_outputs_.emplace_back(more(port));
@@ -1005,8 +1020,10 @@ struct Calls {
 
 class Stream : private StreamBuffer {
  public:
-  // The saved state of a stream. It belongs to the stream that made it.
+  // The saved state of a stream. It belongs to the stream that made it, until that opens another model.
   struct Snapshot {
+    const void* stream = nullptr;
+    int64_t opened = 0;
     std::vector<std::vector<char>> states, statics;
     std::vector<Frames> inputs, outputs;
     std::vector<int64_t> counts;
@@ -1022,6 +1039,7 @@ class Stream : private StreamBuffer {
 
   bool open(const std::string& path, std::unique_ptr<Backend> backend, const Options& options = {}) {
     opened_ = false;
+    ++opens_;
     options_ = options;
     inputs.clear(), outputs.clear();
     if (!calls_.open(path, std::move(backend), options, error_)) return false;
@@ -1083,6 +1101,7 @@ class Stream : private StreamBuffer {
 
   Snapshot snapshot() const {
     Snapshot made;
+    made.stream = this, made.opened = opens_;
     for (const Memory& state : calls_.states()) made.states.emplace_back(state.data(), state.data() + state.bytes());
     made.counts.push_back(fed);
     for (const Input& input : inputs) {
@@ -1100,11 +1119,8 @@ class Stream : private StreamBuffer {
   }
 
   bool resume(const Snapshot& held) {
-    if (held.states.size() != calls_.first.size() || held.inputs.size() != inputs.size() || held.outputs.size() != outputs.size())
-      return error_ = "the snapshot is of another model; compile both with the same spec", false;
-    for (size_t i = 0; i < calls_.first.size(); ++i)
-      if (held.states[i].size() != calls_.first[i].size())
-        return error_ = "the snapshot is of another model; compile both with the same spec", false;
+    if (!opened_ || held.stream != this || held.opened != opens_)
+      return error_ = "the snapshot is of another stream, or was made before the model was opened", false;
     for (size_t i = 0; i < calls_.first.size(); ++i) std::copy(held.states[i].begin(), held.states[i].end(), calls_.states()[i].data());
     size_t at = 0;
     fed = held.counts[at++];
@@ -1129,6 +1145,7 @@ class Stream : private StreamBuffer {
   std::string error_;
   Output none_;  // what output() returns while no model is open
   bool opened_ = false, flushed_ = false;
+  int64_t opens_ = 0;
 
   bool is_open() {
     if (!opened_) return error_ = "no model is open", false;

@@ -90,7 +90,7 @@ class LiteRt : public Backend {
     if (!done(LiteRtGetNumSignatureInputs(signature_, &taken), "the model's inputs cannot be counted", error) ||
         !done(LiteRtGetNumSignatureOutputs(signature_, &given), "the model's outputs cannot be counted", error))
       return false;
-    if (taken > inputs.size() || given != outputs.size()) return error = "the file has other ports than its manifest", false;
+    if (taken > inputs.size() || given != outputs.size()) return error = "the ports of LiteRT's file are not those of the manifest; copy both from one compilation", false;
     made.inputs.assign(taken, nullptr), made.outputs.assign(given, nullptr);
     for (size_t i = 0; i < taken; ++i)
       if (!attach(made, true, i, inputs, error)) return false;
@@ -114,9 +114,9 @@ class LiteRt : public Backend {
 
   // A port of the file: axis a of its value is axis order[a] of the ONNX model's.
   struct Layout {
-    std::string name, dtype;
+    std::string name;
     std::vector<size_t> order;
-    bool as_it_is = true;  // the bytes of the ONNX model's value will do
+    bool as_it_is = true;  // false: the value must be copied into the file's order of axes
   };
 
   // Copies a value between the model's order of axes and the file's: element i of the file is element places[i] of the model.
@@ -149,20 +149,23 @@ class LiteRt : public Backend {
     return false;
   }
 
-  // The CPU, with so many threads; LiteRT reads the number from TOML.
+  // Selects the CPU and sets the number of threads, which LiteRT reads from TOML.
   bool options(int threads, std::string& error) {
+    if (!done(LiteRtCreateOptions(&options_), "no options can be created", error) ||
+        !done(LiteRtSetOptionsHardwareAccelerators(options_, kCpu), "LiteRT has no CPU kernels", error))
+      return false;
     const std::string text = "num_threads = " + std::to_string(threads) + "\n";
     char* payload = static_cast<char*>(std::malloc(text.size() + 1));
     if (payload == nullptr) return error = "no memory", false;
     std::memcpy(payload, text.c_str(), text.size() + 1);
     void* cpu = nullptr;
-    return done(LiteRtCreateOptions(&options_), "no options can be created", error) &&
-           done(LiteRtSetOptionsHardwareAccelerators(options_, kCpu), "LiteRT has no CPU kernels", error) &&
-           done(LiteRtCreateOpaqueOptions("xnnpack", payload, std::free, &cpu), "the number of threads cannot be set", error) &&
-           done(LiteRtAddOpaqueOptions(options_, cpu), "the number of threads cannot be set", error);
+    if (!done(LiteRtCreateOpaqueOptions("xnnpack", payload, std::free, &cpu), "the number of threads cannot be set", error))
+      return std::free(payload), false;
+    return done(LiteRtAddOpaqueOptions(options_, cpu), "the number of threads cannot be set", error);
   }
 
-  // A state stays in the order of the file, from call to call. Only a first value that is not one repeated number forces a copy.
+  // A state keeps the order of the file from call to call. It is copied only if its first value comes from a file of its own;
+  // one repeated number is the same in any order.
   bool read_layouts(const std::string& text) {
     json::Value root;
     if (!json::Reader(text.data(), text.data() + text.size()).read(root)) return false;
@@ -170,8 +173,9 @@ class LiteRt : public Backend {
     for (const auto& [name, port] : ports.fields) {
       Layout made;
       made.name = port["name"].text;
-      made.dtype = port["dtype"].text;
-      for (const json::Value& axis : port["permutation"].items) made.order.push_back(static_cast<size_t>(axis.integer()));
+      const json::Value& order = port["permutation"];
+      if (!order.is_null() && order.kind != json::Value::Kind::list) return false;
+      for (const json::Value& axis : order.items) made.order.push_back(static_cast<size_t>(axis.integer()));
       made.as_it_is = made.order.empty();
       layouts_[name] = made;
     }
@@ -194,8 +198,9 @@ class LiteRt : public Backend {
     for (const Bound& port : ports) {
       const auto known = layouts_.find(port.name);
       if (known == layouts_.end() || known->second.name != name) continue;
-      if (known->second.dtype != port.type->name)
-        return error = std::string(port.name) + ": LiteRT's file holds " + known->second.dtype + ", and the model " + port.type->name, false;
+      if (!fits(type, *port.type, *port.shape, known->second.order))
+        return error = std::string(port.name) + ": LiteRT's file has another shape or dtype than the manifest; "
+                                                "copy both from one compilation", false;
       char* data = port.data;
       if (!known->second.as_it_is && !move(turn, input, port, known->second.order, data))
         return error = std::string(port.name) + ": the manifest's permutation is not valid", false;
@@ -203,6 +208,21 @@ class LiteRt : public Backend {
                   std::string(port.name) + ": LiteRT does not take its memory", error);
     }
     return error = std::string("the manifest does not name the port ") + name + " of LiteRT's file", false;
+  }
+
+  // Whether a port of the file has the dtype and, in its order of axes, the shape of a value.
+  static bool fits(const LiteRtRankedTensorType& type, const Type& value, const std::vector<int64_t>& shape, const std::vector<size_t>& order) {
+    static const std::map<std::string, int> elements = {{"float32", 1}, {"int32", 2}, {"uint8", 3}, {"int64", 4}, {"bool", 6},
+                                                        {"int16", 7}, {"int8", 9}, {"float16", 10}, {"float64", 11},
+                                                        {"uint64", 13}, {"uint32", 16}, {"uint16", 17}, {"bfloat16", 19}};
+    const auto element = elements.find(value.name);
+    const size_t rank = type.rank_and_strides & 0x7F;
+    if (element == elements.end() || element->second != type.element || rank != shape.size() || rank > 8) return false;
+    for (size_t axis = 0; axis < rank; ++axis) {
+      const size_t from = order.empty() ? axis : axis < order.size() ? order[axis] : rank;
+      if (from < rank && type.dimensions[axis] != shape[from]) return false;
+    }
+    return true;
   }
 
   // Gives a port memory of its own, in the order of the file, and plans the copy.

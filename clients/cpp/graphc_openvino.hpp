@@ -34,6 +34,7 @@ class OpenVino : public Backend {
   }
 
   bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
+    if (turn >= 2) return error = "the calls of a converted model have one size; do not set catch_up", false;
     return tried(error, [&] {
       for (const Bound& port : inputs)
         if (taken(port.name)) set(turn, port);
@@ -73,7 +74,7 @@ class OpenVino : public Backend {
       body();
       return true;
     } catch (const std::exception& caught) {
-      error = caught.what();
+      error = std::string("OpenVINO: ") + caught.what();
       return false;
     }
   }

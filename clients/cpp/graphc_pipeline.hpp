@@ -22,12 +22,12 @@ struct PipelineFolder {
       return error = path + "pipeline.manifest.json: the manifest of the pipeline cannot be read; "
                             "compile it: graphc compile PIPELINE.yaml", false;
     if (!json::Reader(text.data(), text.data() + text.size()).read(manifest) || manifest["format"].text != "graphc.pipeline/1")
-      return error = "not the manifest of a pipeline", false;
+      return error = path + "pipeline.manifest.json: not the manifest of a pipeline", false;
     model = manifest["model"].text;
-    return stays_inside(model) || (error = "it names a model outside its folder", false);
+    return stays_inside(model) || (error = path + "pipeline.manifest.json: `model` must be the name of a file beside it", false);
   }
 
-  static bool stays_inside(const std::string& file) { return !file.empty() && file.find_first_of("/\\") == std::string::npos; }
+  static bool stays_inside(const std::string& file) { return !file.empty() && file.find_first_of("/\\:") == std::string::npos; }
 };
 
 // A whole number of at least `least` and at most `most`.

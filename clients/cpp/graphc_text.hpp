@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ struct Transcript {
 };
 
 namespace text {
+
+constexpr int64_t kMostToken = 2147483647;
 
 // Replaces bytes that are not UTF-8 by U+FFFD, one for each maximal part of a character (Unicode 15, section 3.9).
 inline std::string valid_utf8(const std::string& bytes) {
@@ -61,9 +64,17 @@ inline std::string without_outer_spaces(const std::string& text) {
 // The table of tokens. `<0xNN>` is a byte of UTF-8.
 class Tokens {
  public:
-  void take(const json::Value& decoder) {
-    space_ = decoder["space"].text;
-    for (const json::Value& piece : decoder["tokens"].items) pieces_.push_back(bytes_of(piece.text));
+  // False if they are not a list of texts, or absent.
+  bool take(const json::Value& decoder) {
+    const json::Value &table = decoder["tokens"], &space = decoder["space"];
+    if (!table.is_null() && table.kind != json::Value::Kind::list) return false;
+    if (!space.is_null() && space.kind != json::Value::Kind::text) return false;
+    space_ = space.text;
+    for (const json::Value& piece : table.items) {
+      if (piece.kind != json::Value::Kind::text) return false;
+      pieces_.push_back(bytes_of(piece.text));
+    }
+    return true;
   }
   std::string join(const std::vector<int64_t>& tokens) const {
     std::string joined;
@@ -113,7 +124,7 @@ inline size_t likeliest(const Type& type, const char* data, size_t count) {
 
 inline bool holds_scores(const Type* type) { return type != nullptr && (type->onnx == 1 || type->onnx == 11); }
 
-// A stage that a decoder calls: values in, one output out. Its states move on only with keep().
+// A stage that a decoder calls: values in, one output out. Its new states take effect only after keep().
 class Network {
  public:
   bool open(const json::Value& stage, const std::string& folder, const std::string& output, std::string& error) {
@@ -127,7 +138,7 @@ class Network {
     for (const auto& port : inputs) inputs_.push_back(slot(port));
     for (const auto& port : outputs)
       if (port.name == output) output_ = slot(port);
-    if (output_.name.empty() || !holds_scores(output_.type)) return error = "the stage '" + name_ + "' has no port " + output + " of floats", false;
+    if (output_.name.empty() || !holds_scores(output_.type)) return error = "the stage '" + name_ + "' has no output '" + output + "' of float32 or float64", false;
     for (const State& state : manifest_.states) {
       if (find(state.input) == nullptr) return error = "the stage '" + name_ + "' has no port " + state.input, false;
       first_.emplace_back();
@@ -138,7 +149,7 @@ class Network {
     return true;
   }
 
-  // Binds everything. `filled` are the inputs that the decoder writes; a whole number beside them counts frames, and is 1.
+  // Binds everything. `filled` are the inputs that the decoder writes. Any other integer input is a number of frames; it is set to 1.
   bool bind(const std::vector<std::string>& filled, std::string& error) {
     for (const std::string& name : filled)
       if (find(name) == nullptr) return error = "the stage '" + name_ + "' has no port " + name, false;
@@ -235,13 +246,15 @@ class Transducer {
   bool open(const json::Value& entry, const json::Value& stages, const std::string& folder, std::string& error) {
     const json::Value &joiner = entry["joiner"], &predictor = entry["predictor"];
     blank_ = entry["blank"].integer();
-    start_ = entry["start"].is_null() ? blank_ : entry["start"].integer();
+    start_ = blank_;
+    if (!entry["start"].is_null() && !whole(entry["start"], 0, kMostToken, start_))
+      return error = "not the manifest of a pipeline: decoder.start is not a token", false;
     encoder_ = joiner["encoder"].text, joined_ = joiner["predictor"].text, inside_ = joiner["token"].text;
     token_ = predictor["token"].text;
     has_predictor_ = !predictor.is_null();
     if (!whole(entry["most_symbols"], 1, 1000000, most_)) return error = "not the manifest of a pipeline: its decoder is not valid", false;
     if (inside_.empty() != has_predictor_ || joined_.empty() == has_predictor_)
-      return error = "its joiner takes neither a predictor's output nor a single token", false;
+      return error = "its joiner takes neither a predictor's output nor a single token: it must name one of the two", false;
     std::vector<std::string> filled{encoder_, has_predictor_ ? joined_ : inside_};
     if (!open(joiner, stages, folder, joiner_, error) || !joiner_.bind(filled, error)) return false;
     if (has_predictor_ && (!open(predictor, stages, folder, predictor_, error) || !predictor_.bind({token_}, error))) return false;
@@ -284,7 +297,7 @@ class Transducer {
   static bool open(const json::Value& entry, const json::Value& stages, const std::string& folder, Network& network, std::string& error) {
     for (const json::Value& stage : stages.items)
       if (stage["name"].text == entry["stage"].text) return network.open(stage, folder, entry["output"].text, error);
-    return error = "the decoder names unknown stages: " + entry["stage"].text, false;
+    return error = "the decoder names a stage that the pipeline does not have: '" + entry["stage"].text + "'", false;
   }
   bool predict(std::string& error) {
     if (!has_predictor_) return true;
@@ -299,8 +312,11 @@ class Transducer {
 
 class TextPipeline {
  public:
-  // Opens the folder of a pipeline.
+  // Opens the folder of a pipeline, in place of one that was open.
   bool open(const std::string& folder, const Options& options = {}) {
+    opened_ = false;
+    tokens_ = text::Tokens();
+    transducer_.reset();
     PipelineFolder read;
     if (!read.read(folder, error_)) return false;
     const std::string& kind = read.manifest["kind"].text;
@@ -313,19 +329,21 @@ class TextPipeline {
     if (frames_ == nullptr || frames_->port().fixed || !text::holds_scores(frames_->port().type))
       return error_ = "the model gives no frames '" + output + "'", false;
     const json::Value& silence = decoder["endpoint_s"];
-    if (!whole(decoder["blank"], 0, 2147483647, blank_) || (!silence.is_null() && (silence.kind != json::Value::Kind::number || !(silence.number >= 0))))
+    if (!whole(decoder["blank"], 0, text::kMostToken, blank_) || (!silence.is_null() && (silence.kind != json::Value::Kind::number || !(silence.number >= 0))))
       return error_ = "not the manifest of a pipeline: its decoder is not valid", false;
     const Port& port = frames_->port();
     frame_s_ = stream_.manifest().frame_ms / 1000 * static_cast<double>(port.rate_down) / static_cast<double>(port.rate_up);
     if (!silence.is_null() && !(frame_s_ > 0))
       return error_ = "the duration of a frame is not known; set stream.frame_ms, and compile again", false;
     endpoint_s_ = silence.is_null() ? -1 : silence.number;
-    tokens_.take(decoder);
-    has_transducer_ = kind == "transducer";
-    if (has_transducer_ && !transducer_.open(decoder, read.manifest["stages"], read.path, error_)) return false;
+    if (!tokens_.take(decoder)) return error_ = "not the manifest of a pipeline: decoder.tokens is not a list of texts", false;
+    if (kind == "transducer") {
+      transducer_ = std::make_unique<text::Transducer>();
+      if (!transducer_->open(decoder, read.manifest["stages"], read.path, error_)) return false;
+    }
     row_.resize(frames_->frame_bytes());
-    seen_ = 0;
-    return begin();
+    seen_ = waiting_ = 0;
+    return opened_ = begin();
   }
 
   const std::string& error() const { return error_; }
@@ -334,6 +352,7 @@ class TextPipeline {
 
   // Discards the stream, and begins another.
   bool reset() {
+    if (!is_open()) return false;
     stream_.reset();
     seen_ = waiting_ = 0;
     return begin();
@@ -343,6 +362,8 @@ class TextPipeline {
   // endpoint the tail is flushed and the states start over.
   template <typename Heard>
   bool push(const void* frames, int64_t count, Heard&& heard) {
+    if (!is_open()) return false;
+    if (count < 0) return error_ = "the number of frames is " + std::to_string(count) + ", expected 0 or more", false;
     const Port& port = stream_.manifest().inputs.front();
     for (int64_t at = 0; at < count;) {
       const int64_t some = std::min(count - at, port.frames - waiting_);
@@ -360,15 +381,15 @@ class TextPipeline {
     return true;
   }
 
-  // Ends the stream.
+  // Ends the stream. After that, reset() begins another.
   template <typename Heard>
   bool flush(Heard&& heard) {
-    return finish(heard);
+    return is_open() && finish(heard);
   }
 
  private:
   Stream stream_;
-  text::Transducer transducer_;
+  std::unique_ptr<text::Transducer> transducer_;  // null for ctc
   text::Tokens tokens_;
   Output* frames_ = nullptr;
   std::vector<char> row_;
@@ -377,12 +398,14 @@ class TextPipeline {
   double frame_s_ = 0, endpoint_s_ = -1;
   int64_t blank_ = 0, before_ = 0, seen_ = 0, last_ = 0, waiting_ = 0;
   size_t told_ = 0;
-  bool has_transducer_ = false;
+  bool opened_ = false;
+
+  bool is_open() { return opened_ || (error_ = "no pipeline is open", false); }
 
   bool begin() {
     said_.clear();
     told_ = 0, last_ = seen_, before_ = blank_;
-    return !has_transducer_ || transducer_.begin(error_);
+    return transducer_ == nullptr || transducer_->begin(error_);
   }
 
   bool decode() {
@@ -390,8 +413,8 @@ class TextPipeline {
     const size_t count = row_.size() / type.bytes;
     while (frames_->available() > 0 && frames_->take(row_.data(), 1)) {
       const size_t before = said_.size();
-      if (has_transducer_ && !transducer_.decode(type, row_.data(), count, said_, error_)) return false;
-      if (!has_transducer_) take_likeliest(static_cast<int64_t>(text::likeliest(type, row_.data(), count)));
+      if (transducer_ != nullptr && !transducer_->decode(type, row_.data(), count, said_, error_)) return false;
+      if (transducer_ == nullptr) take_likeliest(static_cast<int64_t>(text::likeliest(type, row_.data(), count)));
       ++seen_;
       if (said_.size() > before) last_ = seen_;
     }

@@ -76,6 +76,7 @@ class Pipeline {
  public:
   // Opens the folder of a pipeline.
   bool open(const std::string& folder, const Options& options = {}) {
+    opened_ = false;
     PipelineFolder read;
     if (!read.read(folder, error_)) return false;
     if (read.manifest["kind"].text != "trigger") return error_ = "the pipeline does not end in a trigger", false;
@@ -87,8 +88,10 @@ class Pipeline {
     if (scores_ == nullptr || std::string(scores_->port().type->name) != "float32" ||
         trigger_.place >= scores_->frame_bytes() / sizeof(float))
       return error_ = "the model gives no score '" + trigger_.output + "'", false;
+    const Port& input = manifest.inputs.front();
+    if (input.type->onnx != 1 || input.frame_bytes() != sizeof(float)) return error_ = "the pipeline does not take samples", false;
     row_.resize(scores_->frame_bytes() / sizeof(float));
-    return true;
+    return opened_ = true;
   }
 
   const std::string& error() const { return error_; }
@@ -100,12 +103,14 @@ class Pipeline {
   // Takes any number of samples, and calls `heard` with every event.
   template <typename Heard>
   bool push(const float* samples, int64_t count, Heard&& heard) {
+    if (!opened_) return error_ = "no pipeline is open", false;
     return stream_.push(samples, count) ? decide(heard) : (error_ = stream_.error(), false);
   }
 
   // Ends the stream.
   template <typename Heard>
   bool flush(Heard&& heard) {
+    if (!opened_) return error_ = "no pipeline is open", false;
     return stream_.flush() ? decide(heard) : (error_ = stream_.error(), false);
   }
 
@@ -115,6 +120,7 @@ class Pipeline {
   Output* scores_ = nullptr;
   std::vector<float> row_;
   std::string error_, name_;
+  bool opened_ = false;
 
   template <typename Heard>
   bool decide(Heard&& heard) {

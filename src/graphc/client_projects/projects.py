@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,17 +14,21 @@ from graphc.client_projects.templates import rendered, source
 from graphc_runtime.errors import ModelError
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX
 from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST
+from graphc_runtime.stream_buffer import StreamBuffer
 
 WEB_SOURCES = (
+    "fetched",
     "first_values",
     "frames",
     "index",
     "manifest",
     "microphone",
+    "pipeline",
     "ring",
     "spectrum",
     "stream",
     "tap",
+    "text",
     "trigger",
     "worker",
 )
@@ -42,9 +47,24 @@ def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
             f"{language} has no decoder of kind {compiled.decoder}",
             hint=f"use --language {others}, or write a client for the joined model: {compiled.stem}.onnx",
         )
+    if compiled.decoder is not None:
+        check_sound(compiled)
     if compiled.target is not None:
         check_target(compiled, compiled.target, language)
     return {**compiled.files, **PROJECTS[language](compiled)}
+
+
+def check_sound(compiled: CompiledFiles) -> None:
+    """Refuses a pipeline that takes features: the program of a pipeline reads sound."""
+    buffer = StreamBuffer(compiled.manifest)
+    (name, entry), *_ = buffer.streams.items()
+    width = math.prod(int(s or 1) for a, s in enumerate(entry.shape) if a != entry.axis)
+    if width != 1:
+        raise ModelError(
+            f"the pipeline takes features ('{name}', {width} numbers a frame), and the program would read sound",
+            where=compiled.stem,
+            hint="put the features into the first stage (attach_front_end), or write a client for the joined model",
+        )
 
 
 def check_target(compiled: CompiledFiles, target: str, language: str) -> None:
@@ -148,7 +168,7 @@ CPP_DECODERS = {"trigger": "graphc_trigger.hpp", "ctc": "graphc_text.hpp", "tran
 DECODERS = {
     "cpp": (None, *CPP_DECODERS),
     "python": (None, "trigger", "ctc", "transducer", "denoise"),
-    "web": (None, "trigger"),
+    "web": (None, "trigger", "ctc", "transducer"),
 }
 PROJECTS: dict[str, Callable[[CompiledFiles], dict[str, bytes]]] = {
     "cpp": cpp_project,

@@ -16,12 +16,15 @@ from graphc.stream.facts.time_constant import Array
 ELLIPSIS = "..."
 
 
-def plain_products(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> bool:
+def plain_products(
+    graph: Graph, shapes: Shapes, known: Mapping[str, Array], dtypes: Mapping[str, np.dtype[np.generic]]
+) -> bool:
     """Rewrites these nodes in place; returns whether there was one.
 
     Args:
         shapes: the shapes of the tensors of data.
         known: a value of each time-only tensor.
+        dtypes: of the tensors of data.
     """
     changed = False
     for node in list(graph.nodes):
@@ -29,7 +32,7 @@ def plain_products(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
         if node.op == "Einsum" and standard(node) and ELLIPSIS in str(node.attrs["equation"]):
             node.attrs = {"equation": with_letters(str(node.attrs["equation"]), ranks)}
         elif node.op == "FusedMatMul" and node.domain == "com.microsoft" and not moves_batches(node):
-            split_product(graph, node, ranks)
+            split_product(graph, node, ranks, dtypes.get(node.outputs[0].name, np.dtype(np.float32)))
         else:
             continue
         changed = True
@@ -59,7 +62,7 @@ def moves_batches(node: Node) -> bool:
     return bool(node.attrs.get("transBatchA", 0) or node.attrs.get("transBatchB", 0))
 
 
-def split_product(graph: Graph, node: Node, ranks: Sequence[int]) -> None:
+def split_product(graph: Graph, node: Node, ranks: Sequence[int], dtype: np.dtype[np.generic]) -> None:
     """Replaces a FusedMatMul: ``alpha * MatMul(A, B)``, with the last two axes of A or B transposed."""
     write = Writer(name_of(node))
     factors: list[Tensor] = []
@@ -70,7 +73,6 @@ def split_product(graph: Graph, node: Node, ranks: Sequence[int]) -> None:
     result = write.one("MatMul", *factors)
     alpha = float(node.attrs.get("alpha", 1.0))
     if alpha != 1.0:
-        dtype = next((t.dtype for t in node.inputs if t.dtype is not None), np.float32)
         result = write.one("Mul", result, np.asarray(alpha, dtype))
     position, output = place_of(graph, node), node.outputs[0]
     node.inputs.clear()

@@ -147,7 +147,7 @@ class Start:
                 or self.without_short_loop(shapes, carried)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
-                or plain_products(graph, shapes, values[0])
+                or plain_products(graph, shapes, values[0], self.dtypes)
             )
             if not self.branches and not rewritten:
                 break

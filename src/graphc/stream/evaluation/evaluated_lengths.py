@@ -63,6 +63,18 @@ def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
     return found or tuple(first_of(offline, range(wanted, wanted + SCANNED)))
 
 
+def longest_lengths(offline: Offline, above: int, below: int) -> tuple[int, ...]:
+    """The longest lengths between two that the model accepts, for a model that takes none from ``below`` on."""
+    found = [n for n in range(above + 1, min(below, above + SCANNED)) if offline.accepts(n)]
+    low, high = (found[-1] if found else above), below
+    while high - low > 1:
+        middle = (low + high) // 2
+        taken = next((n for n in range(middle, min(high, middle + NEAR)) if offline.accepts(n)), None)
+        low, high = (low, middle) if taken is None else (taken, high)
+    ends = [n for n in range(low, max(above, low - NEAR), -1) if offline.accepts(n)]
+    return tuple(sorted({*found[-2:], *ends[:2]}))
+
+
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
     """Lengths that the model accepts on both sides of ``last``, the length after which something changes."""
     slowest = slowdown(facts)

@@ -37,8 +37,12 @@ def common_delay(facts: Facts) -> int:
     return max(stream.delay for _, stream in facts.streams())
 
 
-def same_length(facts: Facts) -> Stream:
-    """The first stream input at the common delay of all; refuses streams that differ in rate or length."""
+def same_length(facts: Facts, must_match: bool = True) -> Stream:
+    """The first stream input at the common delay of all; refuses streams that differ in rate or length.
+
+    Args:
+        must_match: whether the op does not run on streams of different lengths, unless one has a single frame.
+    """
     (_, first), *others = facts.streams()
     for _, other in others:
         if other.rate != first.rate:
@@ -49,7 +53,7 @@ def same_length(facts: Facts) -> Stream:
         if any(other.length(n) != first.length(n) for n in facts.lengths):
             facts.refuse("joins streams of different lengths", "cut or pad both to one length")
         if facts.proof is not None:
-            facts.proof.same_lengths(label(facts.node), first.length, other.length)
+            facts.proof.same_lengths(label(facts.node), first.length, other.length, must_match)
     return first.at(common_delay(facts))
 
 

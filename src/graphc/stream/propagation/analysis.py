@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, TooShortError
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
-from graphc.stream.evaluation.evaluated_lengths import MARGIN, lengths_around, lengths_from, lengths_tried, reach_of
+from graphc.stream.evaluation.evaluated_lengths import (
+    MARGIN,
+    lengths_around,
+    lengths_from,
+    lengths_tried,
+    longest_lengths,
+    reach_of,
+)
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.single_length import one_length_only
 from graphc.stream.facts.facts import Fact
@@ -201,7 +208,7 @@ class Study:
                 if err.frames >= LONGEST_TABLE and longest > most + MARGIN:
                     raise
                 wanted = most + MARGIN if longest < most else 2 * longest
-                more = lengths_from(self.offline, wanted)
+                more = lengths_from(self.offline, wanted) or longest_lengths(self.offline, longest, wanted)
                 if not more and self.longest:
                     raise
                 if not more:

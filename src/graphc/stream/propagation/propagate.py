@@ -82,7 +82,7 @@ class Propagation:
         )
         weights, _ = constant_nodes(evaluation.graph)
         fixed = {t.name for node in weights for t in node.outputs if t.name}
-        self.proof = Proof(formulas, evaluation.lengths, evaluation.known, fixed)
+        self.proof = Proof(formulas, evaluation.lengths, evaluation.known, fixed, bool(evaluation.conditions))
         self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
         for name in self.offline.roles:
             if name in self.evaluation.carried:

@@ -31,7 +31,11 @@ def concat(node: Node, facts: Facts) -> Lowering:
     if along == first.axis:
         return along_time(node, facts, first)
     return per_frame_operands(
-        facts, dict.fromkeys(range(len(facts)), first.axis), first.axis, lambda b, x: b.copy(node, x)
+        facts,
+        dict.fromkeys(range(len(facts)), first.axis),
+        first.axis,
+        lambda b, x: b.copy(node, x),
+        must_match=True,
     )
 
 

@@ -47,6 +47,8 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
     if len(facts.lengths) > 1 and all(v.size == 1 and v.ndim < 2 and not v.any() for v in values):
         if is_held(x):
             return first_frame(x, keeps_axis=values[0].ndim == 1)
+        if x.delay <= 0:
+            facts.refuse(f"reads the first frame of a tensor of {x.dtype}", "cast it to float or int32")
         facts.refuse(
             f"reads the first frame of a tensor that is {x.delay} frames late",
             "read the first frame before the ops that look ahead",

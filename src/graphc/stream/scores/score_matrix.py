@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.scores import Law, MaskFacts, ScoreMatrix, SoftmaxSite
@@ -21,6 +23,9 @@ from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
 from graphc.stream.scores.table_invariants import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
 from graphc_runtime.contract.manifest import StateKind
+
+SUMS = ("Add", "Sub", "Sum")
+GROWN = 1.01
 
 
 def frame_of(facts: Facts) -> Frame:
@@ -154,6 +159,8 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
 def pairwise(node: Node, facts: Facts) -> Lowering:
     """An elementwise op over two times: every entry depends on the entries at its own place."""
     frame = frame_of(facts)
+    if node.op in SUMS:
+        refuse_growing(facts)
     pieces = [piece_of(facts, i, frame) for i in range(len(facts))]
     settled = any(isinstance(f, ScoreMatrix) and f.settled for f in facts.inputs) and node.op in ("Mul", *ZERO_STAYS)
     settled = settled or (
@@ -165,6 +172,21 @@ def pairwise(node: Node, facts: Facts) -> Lowering:
         for i, shapes in enumerate(facts.output_shapes)
     )
     return Lowering(outputs, emit_nothing(node))
+
+
+def refuse_growing(facts: Facts) -> None:
+    """Refuses to add a number that grows with the position of the key or the query: no finite mask outweighs it."""
+    for index, tensor in enumerate(facts.node.inputs):
+        known = facts.proof.values.get(tensor.name) if facts.proof is not None else None
+        if not isinstance(facts.inputs[index], Stream) or known is None:
+            continue
+        sizes = np.abs(max(known.values, key=np.size).astype(np.float64)).ravel()
+        half = len(sizes) // 2
+        if half and np.max(sizes[half:]) > GROWN * np.max(sizes[:half]):
+            facts.refuse(
+                "adds a number to the scores that grows with the position",
+                "bound it, or add it as a function of the distance",
+            )
 
 
 def is_zero(fact: Fact | None) -> bool:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.stream.symbolic.domain.space import Region, constant, denominator, less, nowhere, of_lengths
+from graphc.stream.symbolic.domain.space import (
+    NoFormulaError,
+    Region,
+    constant,
+    denominator,
+    less,
+    nowhere,
+    number_of,
+    of_lengths,
+)
 from graphc.stream.symbolic.domain.tensor import Formula, Number
 
 FLOAT_DIGITS = {
@@ -34,6 +43,11 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 def revert_unloadable(tensor: Formula) -> Formula:
     """The same formula, with the lengths noted at which its numbers are too large for its type.
 
+    Of a table with two growing sizes only integers matter: where these wrap, far entries are no longer far.
+
+    Errors:
+        NoFormulaError: such a table of integers wraps.
+
     A quotient by an integer keeps its integer part as long as its dividend is exact.
     """
     bounds = bounds_of(tensor.dtype)
@@ -48,4 +62,6 @@ def revert_unloadable(tensor: Formula) -> Formula:
         large = large | (piece.where & (less(piece.leaf.expr, low) | less(high, piece.leaf.expr)))
     if large.is_empty():
         return tensor
+    if tensor.dtype.kind in "iu" and sum(number_of(size) is None for size in tensor.sizes) > 1:
+        raise NoFormulaError("its integers wrap at some lengths")
     return replace(tensor, rounded=(tensor.rounded | of_lengths(large, tensor.rank)).coalesce())

@@ -76,6 +76,7 @@ class Proof:
         evaluated: the lengths at which rules saw the tensors.
         values: the values of the tensors at these lengths.
         fixed: tensors that depend on no input, and so are the same at every length.
+        branches: whether the graph has a branch that other lengths might not take.
         stretches: of the claims that do not hold at every length.
         untold: tensors about which a claim could not be decided, with the reason.
         suspects: lengths at which one of these tensors may differ.
@@ -87,6 +88,7 @@ class Proof:
     evaluated: Sequence[int]
     values: Mapping[str, TimeConstant]
     fixed: Collection[str] = ()
+    branches: bool = False
     stretches: list[Stretch] = field(default_factory=list)
     untold: dict[str, str] = field(default_factory=dict)
     suspects: list[int] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Proof:
         place = remainder(frames(0), apart)
         accepted = place.eq_set(constant(self.known.first % apart, 0)) if apart > 1 else lengths(0)
         self.accepted: Region = lengths(0) & accepted
+        self.joined = self.accepted
 
     @property
     def end(self) -> Stretch:
@@ -124,7 +127,7 @@ class Proof:
         self.stretches += self.pending.stretches
         self.suspects += self.pending.suspects
         for region in self.pending.refused:
-            self.accepted = self.accepted - region
+            self.joined = self.joined - region
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
@@ -185,37 +188,51 @@ class Proof:
         assert isinstance(found, Difference)
         return found
 
-    def same_lengths(self, name: str, one: Length, other: Length) -> None:
+    def same_lengths(self, name: str, one: Length, other: Length, must_match: bool = False) -> None:
         """Claims that two streams that an op joins are equally long.
 
-        Where they are not, the op and with it the offline model does not run, unless one of the two has a single frame.
+        Args:
+            must_match: whether the op, and with it the offline model, does not run where they are not, unless one of
+                the two has a single frame.
         """
         if one == other:
             return
         a, b = expression_of(one), expression_of(other)
-        single = constant(1, 0)
-        differ, broadcast = differs_at(a, b), a.eq_set(single) | b.eq_set(single)
-        self.pending.refused.append(differ - broadcast)
-        self.conclude(name, Difference(differ & broadcast, nowhere(0)), None)
+        differ = differs_at(a, b)
+        if must_match and not self.branches:
+            single = constant(1, 0)
+            broadcast = a.eq_set(single) | b.eq_set(single)
+            self.pending.refused.append(differ - broadcast)
+            differ = differ & broadcast
+        self.conclude(name, Difference(differ, nowhere(0)), None, self.joined)
 
     def same_sizes(self, name: str, one: Sequence[Expr], other: Sequence[Expr], formula: Formula | None = None) -> None:
         """Claims that a tensor has the sizes that a rule gives it."""
         found = nowhere(0)
         for a, b in zip(one, other, strict=True):
             found = found | differs_at(a, b)
-        self.conclude(name, Difference(found, nowhere(0)), formula)
+        self.conclude(name, Difference(found, nowhere(0)), formula, self.joined)
 
-    def conclude(self, name: str, found: Difference, formula: Formula | None, regrown: bool = False) -> bool:
+    def conclude(
+        self,
+        name: str,
+        found: Difference,
+        formula: Formula | None,
+        accepted: Region | None = None,
+        regrown: bool = False,
+    ) -> bool:
         """Keeps the stretch of lengths in which a claim holds; returns whether it covers all lengths evaluated.
 
         Args:
+            accepted: the lengths that count. A claim that compares each length with the next one needs all of
+                ``self.accepted``: a change at a length that is left out would not be seen.
             regrown: whether the streaming model computes the numbers anew, in the same type.
         """
         if not self.is_possible:
             return False
         first, longest = self.known.first, max(self.evaluated)
         outside = formula.outside if formula is not None else nowhere(0)
-        inside = self.accepted - outside
+        inside = (self.accepted if accepted is None else accepted) - outside
         sure, unsure = found.sure & inside, found.unsure & inside
         here = around(sure | unsure, first, name)
         if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):

@@ -20,15 +20,19 @@ from graphc.stream.lowering.refusals import refuse_foreign_frames, refuse_moving
 Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 
-def per_frame_operands(facts: Facts, axes: Mapping[int, int], axis: int, make: Make) -> Lowering:
+def per_frame_operands(
+    facts: Facts, axes: Mapping[int, int], axis: int, make: Make, must_match: bool = False
+) -> Lowering:
     """Each output frame is made of the same frame of every operand. Time-only operands must be steady or periodic.
 
     Args:
         axes: for each operand that has frames, the axis on which they lie.
         axis: of time in the output.
         make: builds the nodes of one call from operands that each have the frames of the chunk.
+        must_match: whether the op does not run on operands of different lengths. GatherElements and ScatterElements
+            do, if the indices are fewer.
     """
-    x = same_length(facts)
+    x = same_length(facts, must_match)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
         facts.refuse("joins streams whose time lies on different axes", "transpose them to one axis of time")
     laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}

@@ -27,6 +27,7 @@ from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number,
 from graphc.stream.symbolic.exact import revert_unloadable
 from graphc.stream.symbolic.registry import Operands, formula_of
 
+LARGEST_FACTOR = 2**33  # times the longest length, it fits int64
 NUMPY = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -164,6 +165,8 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
             return piecewise_product(where, rank, a, b, whole)
         factor, number = (a, second) if second is not None else (b, first)
         assert number is not None
+        if whole and abs(Fraction(number)) > LARGEST_FACTOR:
+            return None
         short = number == 0 or whole or is_short(number)
         return Number(scaled(factor, number) if number else constant(0, rank)) if short else None
     if op == "Div" and second:

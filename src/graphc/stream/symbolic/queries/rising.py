@@ -10,7 +10,8 @@ from graphc.stream.symbolic.domain.space import Expr, Region, constant, less, no
 from graphc.stream.symbolic.domain.tensor import Applied, Leaf, Number, Read, Stored, number_in
 from graphc.stream.symbolic.queries.differ import Difference, of_leaves
 
-RISING = ("Add", "Mul", "Div", "Sub", "Sqrt", "Cast", "Relu")
+RISING = ("Add", "Mul", "Div", "Sub", "Sqrt", "Relu")
+FLOATS = ("float16", "float32", "float64")
 FACTORS = ("Mul", "Div")
 
 
@@ -31,16 +32,23 @@ def rises(one: Leaf, other: Leaf, where: Region, rank: int, sign: int) -> Differ
         return Difference(where & less(scaled(a, sign), scaled(b, sign)), nowhere(rank))
     pairs = enumerate(zip(one.operands, other.operands, strict=True))
     moving = [index for index, (a, b) in pairs if not is_same(a, b, where, rank)]
-    direction = direction_of(one, moving[0], rank) if len(moving) == 1 else 0
+    direction = direction_of(one, moving[0], where, rank) if len(moving) == 1 else 0
     if not direction:
         return of_leaves(one, other, where, rank)
     found = rises(one.operands[moving[0]], other.operands[moving[0]], where, rank, sign * direction)
     return Difference(nowhere(rank), found.sure | found.unsure)
 
 
-def direction_of(leaf: Applied, moving: int, rank: int) -> int:
-    """1 if an op rises with one operand while the others stay as they are, -1 if it falls, 0 if that is not known."""
+def direction_of(leaf: Applied, moving: int, where: Region, rank: int) -> int:
+    """1 if an op rises with one operand while the others stay as they are, -1 if it falls, 0 if that is not known.
+
+    Integers wrap, and so do casts to them.
+    """
     op = str(leaf.op[0])
+    if len(leaf.op) < 2 or leaf.op[1] not in FLOATS:
+        return 0
+    if op == "Sqrt" and not never_negative(leaf.operands[0], where, rank):
+        return 0
     if op == "Neg":
         return -1
     if op not in RISING:
@@ -54,7 +62,7 @@ def direction_of(leaf: Applied, moving: int, rank: int) -> int:
 
 def sign_of(leaf: Leaf, rank: int) -> int:
     """The sign of a number everywhere, or of all entries of a table; 0 if they have both signs, or are not known."""
-    if isinstance(leaf, Applied) and leaf.op[0] in FACTORS:
+    if isinstance(leaf, Applied) and leaf.op[0] in FACTORS and leaf.op[1] in FLOATS:
         return math.prod(sign_of(operand, rank) for operand in leaf.operands)
     if isinstance(leaf, Read) and isinstance(leaf.source, Stored):
         signs = np.unique(np.sign(leaf.source.values))
@@ -66,19 +74,25 @@ def sign_of(leaf: Leaf, rank: int) -> int:
     return 1 if (leaf.expr.domain() - above).is_empty() else -1 if (leaf.expr.domain() - below).is_empty() else 0
 
 
+def never_negative(leaf: Leaf, where: Region, rank: int) -> bool:
+    """Whether a number, or a product or quotient of such numbers, is at least 0 in all entries of a set."""
+    if isinstance(leaf, Applied) and leaf.op[0] in FACTORS and leaf.op[1] in FLOATS:
+        return all(never_negative(operand, where, rank) for operand in leaf.operands)
+    return isinstance(leaf, Number) and (where & less(leaf.expr, constant(0, rank))).is_empty()
+
+
 def is_same(one: Leaf, other: Leaf, where: Region, rank: int) -> bool:
     found = of_leaves(one, other, where, rank)
     return found.sure.is_empty() and found.unsure.is_empty()
 
 
 def is_square(leaf: Applied) -> bool:
-    """Whether an op multiplies a number by itself. onnxruntime computes the power of 2 so, too."""
+    """Whether an op multiplies a float by itself. onnxruntime computes the power of 2 so, too."""
     one, other = leaf.operands if len(leaf.operands) == 2 else (None, None)
-    if not isinstance(one, Number) or not isinstance(other, Number):
+    if not isinstance(one, Number) or not isinstance(other, Number) or leaf.op[1] not in FLOATS:
         return False
-    return (leaf.op[0] == "Mul" and one.expr.plain_is_equal(other.expr)) or (
-        leaf.op[0] == "Pow" and number_in(other) == 2
-    )
+    same = leaf.op[0] == "Mul" and one.expr.plain_is_equal(other.expr)
+    return same or (leaf.op[0] == "Pow" and number_in(other) == 2)
 
 
 def magnitude(leaf: Leaf) -> Expr:

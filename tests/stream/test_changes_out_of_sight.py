@@ -1,0 +1,110 @@
+"""Changes at lengths, distances and places that no evaluation shows: lifted as far as it is true, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from promise import Verdict, verdict_of
+from transforming import model_of, random
+
+from graphc.offline.prepare import offline_of
+from graphc.spec.stream_schema import InputSpec, StreamSpec
+from graphc.stream.propagation.analysis import analyse
+
+UNET = """
+    p = Conv <strides=[2], pads=[1,1]> (x, a) q = Conv <strides=[2], pads=[1,1]> (p, b)
+    r = ConvTranspose <strides=[2], pads=[1,1]> (q, c) s = Add (r, p) z = ConvTranspose <strides=[2], pads=[1,1]> (s, d)
+    h = Shape (x) t = Gather (h, two) g = Less (t, late)
+"""
+STEPS = {
+    "a gate": ("f = Cast <to=1> (g) y = Mul (z, f)", 3002),
+    "a cut": ("i = Cast <to=7> (g) i1 = Reshape (i, all) e = Slice (z, i1, end, two1) y = Neg (e)", 3003),
+    "a choice of channels": ("i = Cast <to=7> (g) e = Gather <axis=1> (z, i) y = Neg (e)", 3003),
+    "a gate below": ("f = Cast <to=1> (g) y = Add (z, f)", 7),
+}
+DISTANCES = """
+    n = Shape <start=1, end=2> (x) m = Squeeze (n) i = Range (zero, m, one) r = Unsqueeze (i, at1) c = Unsqueeze (i, at0)
+    d0 = Sub (r, c) d = Abs (d0) df = Cast <to=1> (d) cf = Cast <to=1> (c) t = Transpose <perm=[0,2,1]> (x) s = MatMul (x, t)
+"""
+ATTENDED = "p = Softmax <axis=-1> (w) y = MatMul (p, x)"
+PENALTIES = {
+    "wraps in int32": "e = Cast <to=6> (d) q = Mul (e, big32) f = Cast <to=1> (q) k = Mul (f, tiny) w = Sub (s, k)",
+    "wraps in int64": "q = Mul (d, big64) f = Cast <to=1> (q) k = Mul (f, tinier) w = Sub (s, k)",
+    "wraps in int8": "e = Cast <to=3> (d) f = Cast <to=1> (e) k = Mul (f, steep) w = Sub (s, k)",
+    "wraps in uint8": "e = Cast <to=2> (d) f = Cast <to=1> (e) k = Mul (f, steep) w = Sub (s, k)",
+    "a root that wraps": "q = Sqrt (df) q2 = Mul (q, ten) e = Cast <to=3> (q2) f = Cast <to=1> (e) k = Mul (f, steep) w = Sub (s, k)",
+    "outweighed by the place of the key": "k = Mul (df, steep) v = Sub (s, k) b = Mul (cf, steeper) w = Add (v, b)",
+    "a mask outweighed by the place of the key": "l = Less (d, five) v = Where (l, s, low) b = Mul (cf, steeper) w = Add (v, b)",
+}
+NUMBERS = {
+    "zero": 0,
+    "one": 1,
+    "five": 5,
+    "at0": [0],
+    "at1": [1],
+    "two": 2,
+    "two1": [2],
+    "all": [-1],
+    "end": [2**31],
+    "big32": np.int32(2**24),
+    "big64": 2**56,
+    "tiny": np.float32(1e-5),
+    "tinier": np.float32(1e-15),
+    "ten": np.float32(10),
+    "steep": np.float32(30),
+    "steeper": np.float32(31),
+    "low": np.float32(-1e4),
+}
+
+
+def verdict(body: str, port: str, axis: int, lengths: Sequence[int], **arrays: object) -> Verdict:
+    numbers = {n: v for n, v in {**NUMBERS, **arrays}.items() if any(f"{n}{end}" in body for end in (",", ")"))}
+    model = model_of(body, port, **{n: np.asarray(v) for n, v in numbers.items()})
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=axis)})
+    found = verdict_of(model, 1, lengths, spec)
+    if found.kind == "equal":
+        assert analyse(offline_of(model, spec)).promise.min_frames <= max(lengths)
+    return found
+
+
+@pytest.mark.parametrize(("step", "late"), STEPS.values(), ids=STEPS)
+def test_a_change_at_a_length_that_the_model_does_not_take_is_seen_at_the_next(step: str, late: int) -> None:
+    """The skip fits at T = 4k and 4k + 1; the step lies between two such lengths."""
+    weights = {name: random(4, 4, 4) for name in "abcd"}
+    lengths = [*range(1, 40), 2996, 2997, 3000, 3001, 3004, 3005, 3100]
+    found = verdict(UNET + step, "float[1,4,T] x", 2, lengths, late=late, **weights)
+    assert found.kind in ("equal", "refused"), found.detail
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+def test_a_penalty_that_ends_far_away_masks_no_further(penalty: str) -> None:
+    lengths = [*range(1, 20), 30, 140, 200, 270, 530, 700]
+    found = verdict(f"{DISTANCES} {penalty} {ATTENDED}", "float[1,T,4] x", 1, lengths)
+    assert found.kind in ("equal", "refused"), found.detail
+
+
+@pytest.mark.parametrize("op", ["y = GatherElements <axis=1> (v, i)", "y = ScatterElements <axis=1> (v, i, k)"])
+def test_an_op_that_takes_fewer_indices_than_frames_is_no_proof_that_both_are_as_many(op: str) -> None:
+    body = f"""
+        p1 = Pad (x, more) v = Conv <strides=[64]> (p1, w) p2 = Pad (x, fewer) k = Conv <strides=[64]> (p2, w)
+        g = Greater (k, none) i = Cast <to=7> (g) {op}
+    """
+    pads = {"more": [0, 0, 0, 0, 0, 232], "fewer": [0, 0, 0, 0, 0, 231], "none": np.float32(0), "w": random(2, 1, 64)}
+    found = verdict(body, "float[1,1,T] x", 2, range(1, 200, 5), **pads)
+    assert found.kind in ("equal", "refused"), found.detail
+
+
+@pytest.mark.parametrize(("hop", "rows"), [(60, 61), (256, 260), (1000, 1100)])
+@pytest.mark.parametrize("target", [(1, -1), (-1, 1), (-1,)])
+def test_rows_of_samples_are_seen_at_the_longest_length_that_a_model_takes(
+    hop: int, rows: int, target: tuple[int, ...]
+) -> None:
+    body = """
+        n = Shape <start=1, end=2> (x) e = Slice (table, at0, n, at1) v = Add (x, e) u = Add (n, almost) k = Div (u, hop)
+        m = Mul (k, hop) q = Sub (m, n) pads = Concat <axis=0> (none, q) b = Pad (v, pads) c = Reshape (b, shape) y = Abs (c)
+    """
+    arrays = {"table": random(1, rows), "almost": [hop - 1], "hop": [hop], "none": [0, 0, 0], "shape": [*target, hop]}
+    found = verdict(body, "float[1,T] x", 1, [1, 5, hop - 1, hop, hop + 1, rows], **arrays)
+    assert found.kind == "equal", found.detail
