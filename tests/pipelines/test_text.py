@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.front_ends.cases import references
 from tests.pipelines.text_cases import MODELS, compile_examples, compile_joiner_with_predictor
 
 import graphc
+from graphc.client_projects.compiled_files import compiled_files
+from graphc.client_projects.projects import project_of
 from graphc.errors import SpecError
 from graphc.ir.model import read_model
 from graphc.ir.runtime import Session
@@ -116,10 +119,17 @@ def test_tokens_of_a_stream_are_those_of_the_whole(text_pipelines: Path, kind: s
     assert np.mean(lengths) > 3
 
 
-def test_a_language_without_a_text_decoder_is_told(text_pipelines: Path, tmp_path: Path) -> None:
-    done = command("client", text_pipelines / "out" / "ctc", "--language", "web", "-o", tmp_path / "page")
+def test_what_a_language_or_a_program_lacks_is_told(text_pipelines: Path, tmp_path: Path) -> None:
+    sound = replace(compiled_files(text_pipelines / "out" / "ctc"), decoder="denoise")
+    with pytest.raises(ModelError, match="web has no decoder of kind denoise") as caught:
+        project_of(sound, "web")
+    assert "use --language python" in str(caught.value.hint)
+    done = command("client", text_pipelines / "out" / "transducer", "--language", "cpp", "-o", tmp_path / "app")
     assert done.returncode == 2
-    assert "web has no decoder of kind ctc; use --language cpp or python, or" in done.stderr
+    assert (
+        "the pipeline takes features ('features', 20 numbers a frame), and the program would read sound" in done.stderr
+    )
+    assert not (tmp_path / "app").exists()
 
 
 def test_an_utterance_that_ends_begins_anew(text_pipelines: Path) -> None:
@@ -148,8 +158,6 @@ def test_an_utterance_that_ends_begins_anew(text_pipelines: Path) -> None:
 
 def replaced(pipeline: Pipeline) -> CtcEntry:
     """The decoder's entry with an endpoint so short that noise has some."""
-    from dataclasses import replace
-
     assert pipeline.manifest.ctc is not None
     return replace(pipeline.manifest.ctc, endpoint_s=0.04)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from graphc_runtime.pipeline.manifest import CtcEntry
 from graphc_runtime.pipeline.text import text_of
 
 WEB = ROOT / "clients" / "web"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 CAPI = Path(onnxruntime.__file__).parent / "capi"
 ALEXA = ROOT / "examples" / "wake_word" / "alexa.wav"
 PIECES = [
@@ -121,7 +123,7 @@ def test_cut_characters_become_the_same_text() -> None:
     ("change", "message"),
     [
         ({"predictor": None}, "its joiner takes neither a predictor's output nor a single token"),
-        ({"joiner": {"stage": "join", "encoder": "e", "predictor": "p", "output": "o"}}, "unknown stages: join"),
+        ({"joiner": {"stage": "join", "encoder": "e", "predictor": "p", "output": "o"}}, "join"),
         ({"encoder": "other"}, "the model gives no frames 'other'"),
         ({"blank": -1}, "its decoder is not valid"),
         ({"most_symbols": 0}, "its decoder is not valid"),
@@ -156,3 +158,20 @@ def test_a_project_in_cpp_transcribes_as_the_terminal(tmp_path: Path, capsys: py
     shown = run("make", "-C", tmp_path / "app", "run", f"FILE={ALEXA}").splitlines()
     assert [line for line in shown if "final" in line] == want
     assert "alexa turn off the light alexa" in want[-1]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.skipif(not (WEB / "node_modules" / "playwright-core").is_dir(), reason="`make web` was not run")
+def test_a_page_shows_what_was_said(tmp_path: Path) -> None:
+    graphc.compile(ROOT / "examples" / "transcript" / "transcript.yaml")
+    made = command("client", ROOT / "out" / "transcript", "--language", "web", "-o", tmp_path / "page")
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "page" / "node_modules").symlink_to(WEB / "node_modules")
+    drive = ["node", WEB / "tests" / "drive_page.js", tmp_path / "page", ALEXA]
+    done = subprocess.run(
+        drive, cwd=WEB, env={**os.environ, "CHROMIUM": str(CHROMIUM)}, capture_output=True, text=True, check=True
+    )
+    seen = json.loads(done.stdout)
+    assert seen["complaint"] == ""
+    finals = [event["text"] for event in seen["events"] if event["final"]]
+    assert finals == ["alexa turn off the light alexa"]

@@ -10,9 +10,11 @@ const manifestUrl = pipeline?.manifest ?? new URL(query.get('model') ?? settings
 const rate = Number(query.get('rate') ?? settings.rate);
 const at = (id) => document.getElementById(id);
 const manifest = await (await fetch(manifestUrl)).json();
-const decoder = pipeline?.decoder;
+const says_text = ['ctc', 'transducer'].includes(pipeline?.kind);
+const decoder = pipeline?.kind === 'trigger' ? pipeline.decoder : null;
 const trigger = decoder && new Trigger(decoder, ((manifest.chunk ?? 0) * (manifest.frame_ms ?? 0)) / 1000);
-const stream = manifest.outputs.find((one) => one.name === decoder?.score) ?? manifest.outputs[0];
+const watched = pipeline?.decoder?.score ?? pipeline?.decoder?.scores ?? pipeline?.decoder?.encoder;
+const stream = manifest.outputs.find((one) => one.name === watched) ?? manifest.outputs[0];
 const width = 960;
 let stop = null;
 
@@ -121,6 +123,16 @@ function listen({frames, data}) {
   }
 }
 
+/** Lists what was said, the latest utterance on top. The words of an utterance may change until it is final. */
+function read({text, tokens, seconds, final}) {
+  window.events.push({text, tokens, seconds, final});
+  const last = at('events').firstElementChild;
+  const line = last && !last.dataset.final ? last : document.createElement('li');
+  line.textContent = `${seconds.toFixed(2)} s: ${text || tokens.join(' ')}`;
+  if (final) line.dataset.final = 'true';
+  if (line !== last) at('events').prepend(line);
+}
+
 function see(message) {
   if (message.kind === 'stopped') say(message.reason);
   if (message.kind === 'done') {
@@ -128,7 +140,8 @@ function see(message) {
     at('stop').hidden = true;
   }
   if (message.kind !== 'output') return;
-  const {outputs: calls, levels: powers, spectra: columns, stats} = message;
+  const {outputs: calls, transcripts, levels: powers, spectra: columns, stats} = message;
+  transcripts.forEach(read);
   powers.forEach(drawLevel);
   columns.forEach((column) => shade(spectra, Array.from(column).reverse(), -80, 0));
   for (const found of calls) {
@@ -157,7 +170,8 @@ async function opened(at_once = false) {
   document.body.dataset.state = 'running';
   const ort = new URL(settings.ort, location.href).href;
   const behind = at_once ? 'wait' : query.get('behind') ?? 'drop';
-  const live = await openWorker({manifest: manifestUrl, ort, rate, behind, most_s: at_once ? 60 : 2}, see);
+  const text = says_text ? pipelineUrl : null;
+  const live = await openWorker({manifest: manifestUrl, pipeline: text, ort, rate, behind, most_s: at_once ? 60 : 2}, see);
   at('stop').hidden = false;
   return live;
 }
@@ -186,5 +200,5 @@ at('file').onchange = async ({target}) => {
   }
 };
 
-at('trigger').hidden = !trigger;
+at('trigger').hidden = !trigger && !says_text;
 document.body.dataset.state = 'ready';

@@ -82,6 +82,26 @@ export class Trigger {
   reset(): void;
 }
 
+/** What was understood so far. If it is not final, another transcript with all of the utterance may follow. */
+export interface Transcript {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  /** From the start of the stream to the last token. */
+  readonly seconds: number;
+  readonly final: boolean;
+}
+
+/** Runs a pipeline that ends in text, by greedy ctc or transducer decoding. */
+export class TextPipeline {
+  static open(ort: object, manifest: string | URL, options?: Options): Promise<TextPipeline>;
+  readonly session: StreamSession;
+  /** What the model gave in each call of the last push. */
+  readonly outputs: readonly Record<string, Found>[];
+  push(frames: Samples): Promise<Transcript[]>;
+  flush(): Promise<Transcript[]>;
+  reset(): Promise<void>;
+}
+
 export type Snapshot = {readonly fed: number};
 
 export class StreamSession {
@@ -119,6 +139,8 @@ export interface Live {
 
 export interface LiveOptions {
   manifest: string;
+  /** In place of manifest: the URL of the manifest of a pipeline that ends in text. */
+  pipeline?: string | null;
   ort: string;
   rate: number;
   behind?: 'drop' | 'stop' | 'wait';

@@ -5,7 +5,8 @@ import {Ring} from './ring.js';
 
 /**
  * Opens a model in a worker.
- * @param options manifest and ort: URLs of the manifest and of onnxruntime-web's module; rate: samples a second;
+ * @param options manifest and ort: URLs of the manifest and of onnxruntime-web's module; pipeline: in place of manifest,
+ *   the URL of the manifest of a pipeline that ends in text; rate: samples a second;
  *   behind: 'drop', 'stop' or 'wait', what to do when more than most_s seconds are waiting
  * @param see is called with the worker's messages
  */

@@ -1,20 +1,24 @@
 // The worker of a page: reads samples, makes the calls, and posts the new outputs and how well it keeps up.
 //
-// It takes {kind: 'open', manifest, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples} and {kind: 'end'}.
-// It posts {kind: 'open', …}, {kind: 'output', outputs, levels, spectra, stats}, {kind: 'stopped', reason} and {kind: 'done'}.
+// It takes {kind: 'open', manifest, pipeline, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples} and {kind: 'end'}.
+// It posts {kind: 'open', …}, {kind: 'output', outputs, transcripts, levels, spectra, stats}, {kind: 'stopped', reason} and {kind: 'done'}.
 
 import {GraphcError} from './manifest.js';
 import {Ring} from './ring.js';
 import {Spectrum} from './spectrum.js';
 import {StreamSession} from './stream.js';
+import {TextPipeline} from './text.js';
 
 const POLL_MS = 4;
 const POST_MS = 25;
 let live = null;
 
 class Live {
-  constructor(session, {memory, rate, behind = 'drop', most_s = 1}) {
+  /** @param text the TextPipeline whose session it is, or null */
+  constructor(session, text, {memory, rate, behind = 'drop', most_s = 1}) {
     this.session = session;
+    this.text = text;
+    this.transcripts = [];
     this.ring = memory ? Ring.over(memory) : new Ring(Math.ceil(8 * most_s * rate), undefined);
     this.rate = rate;
     this.behind = behind;
@@ -39,9 +43,9 @@ class Live {
       if (waiting >= this.port.frames || (this.ended && waiting > 0)) {
         const whole = Math.floor(waiting / this.port.frames) * this.port.frames;
         const count = this.ring.read(this.block.subarray(0, Math.min(this.block.length, whole || waiting)));
-        await this.step(() => this.session.push(this.block.subarray(0, count)), count);
+        await this.step((one) => one.push(this.block.subarray(0, count)), count);
       } else if (this.ended) {
-        await this.step(() => this.session.flush(), 0);
+        await this.step((one) => one.flush(), 0);
         this.post();
         postMessage({kind: 'done'});
         return;
@@ -63,12 +67,13 @@ class Live {
 
   async step(call, samples) {
     const start = performance.now();
-    const outputs = await call();
+    const found = await call(this.text ?? this.session);
     const now = performance.now();
     this.stats.busy_ms += now - start;
     this.stats.calls += 1;
     this.stats.heard_s += samples / this.rate;
-    this.found.push(outputs);
+    this.found.push(...(this.text ? this.text.outputs : [found]));
+    if (this.text) this.transcripts.push(...found);
     if (samples) {
       const heard = this.block.subarray(0, samples);
       this.levels.push(power(heard));
@@ -84,8 +89,9 @@ class Live {
     this.posted = performance.now();
     this.stats.lost = this.ring.lost;
     this.stats.behind_s = this.ring.waiting / this.rate;
-    postMessage({kind: 'output', outputs: this.found, levels: this.levels, spectra: this.spectra, stats: {...this.stats}});
+    postMessage({kind: 'output', outputs: this.found, transcripts: this.transcripts, levels: this.levels, spectra: this.spectra, stats: {...this.stats}});
     this.found = [];
+    this.transcripts = [];
     this.levels = [];
     this.spectra = [];
   }
@@ -100,8 +106,10 @@ function power(samples) {
 async function opened(message) {
   const ort = await import(message.ort);
   ort.env.wasm.numThreads = 1;
-  const session = await StreamSession.open(ort, message.manifest, {catch_up: message.catch_up ?? 1});
-  live = new Live(session, message);
+  const options = {catch_up: message.catch_up ?? 1};
+  const text = message.pipeline ? await TextPipeline.open(ort, message.pipeline, options) : null;
+  const session = text?.session ?? (await StreamSession.open(ort, message.manifest, options));
+  live = new Live(session, text, message);
   const outputs = session.outputs.map(({name, frames, width, delay, fixed}) => ({name, frames, width, delay, fixed}));
   postMessage({kind: 'open', chunk: session.chunk, states: session.states.length, outputs});
   await live.run();
