@@ -36,6 +36,8 @@ LONG = (
     "docs/clients/cpp.md",
     "docs/front-ends/nemo.md",
     "docs/how-to/find-a-fault.md",
+    "docs/how-to/limit-attention.md",
+    "docs/how-to/read-a-model.md",
     "docs/how-to/validate-on-recordings.md",
     "docs/how-to/write-a-client.md",
     "docs/mlops.md",

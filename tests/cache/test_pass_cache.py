@@ -126,6 +126,7 @@ def test_what_changed_is_made_again(ran: Ran, tmp_path: Path) -> None:
         assert ran.names == again, new
 
 
+@pytest.mark.nightly
 def test_weights_of_large_models_are_kept_once(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (graphc.ir.weights.external_weights, graphc.ir.weights.made_weights):
         monkeypatch.setattr(module, "LARGE_MODEL", 1000)

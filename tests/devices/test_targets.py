@@ -26,6 +26,7 @@ from graphc_runtime.errors import InstallError, ModelError, TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 
 MODELS = ROOT / "examples" / "models"
+BY_DAY = ("lstm_tagger.dynamo", "conformer_lookahead.torchscript")
 EXAMPLES = ("lstm_tagger.dynamo", "conformer_lookahead.torchscript", "quartznet.torchscript")
 
 
@@ -73,7 +74,13 @@ def compiled_for_all(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str]
 
 
 @pytest.mark.parametrize("target", RUN_HERE)
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in EXAMPLES])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.xdist_group(n), *([] if n in BY_DAY else [pytest.mark.nightly])])
+        for n in EXAMPLES
+    ],
+)
 def test_an_example_streams_equal_on_a_target(compiled_for_all: Callable[[str], Path], target: str, name: str) -> None:
     here(target)
     equal_on_a_target(compiled_for_all(name), target)

@@ -204,6 +204,7 @@ def test_every_pass_takes_a_large_model(folder: Path) -> None:
     assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
 
 
+@pytest.mark.nightly
 def test_changed_weights_in_another_file_are_noticed(folder: Path) -> None:
     assert not graphc.compile(folder / "spec.yaml").up_to_date
     assert graphc.compile(folder / "spec.yaml").up_to_date

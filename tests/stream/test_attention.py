@@ -264,6 +264,7 @@ def with_heads(rest: str, joined: str = JOINED, **arrays: np.ndarray) -> onnx.Mo
     return weights(model, **ARRAYS, **OF_HEADS, **arrays)
 
 
+@pytest.mark.nightly
 def test_a_penalty_that_differs_from_head_to_head_counts_by_its_mildest_head() -> None:
     """Slopes of ALiBi subtracted: the flattest head sees furthest, and a head that hides a key hides it for no other."""
     rest = """
