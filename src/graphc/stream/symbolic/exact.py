@@ -40,7 +40,7 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
     return None if digits is None else (-(2**digits), 2**digits)
 
 
-def revert_unloadable(tensor: Formula) -> Formula:
+def with_overflow_noted(tensor: Formula) -> Formula:
     """The same formula, with the lengths noted at which its numbers are too large for its type.
 
     Of a table with two growing sizes only integers matter: where these wrap, far entries are no longer far.

@@ -24,7 +24,7 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
-from graphc.stream.symbolic.exact import revert_unloadable
+from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 LARGEST_FACTOR = 2**33  # times the longest length, it fits int64
@@ -44,7 +44,7 @@ def arithmetic(operands: Operands) -> list[Formula]:
     op = "Add" if operands.node.op == "Sum" else operands.node.op
     found, *rest = operands.given()
     for other in rest:
-        found = revert_unloadable(two(operands, op, found, other))
+        found = with_overflow_noted(two(operands, op, found, other))
     return [found]
 
 

@@ -25,7 +25,7 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, merged, numbered
-from graphc.stream.symbolic.exact import revert_unloadable
+from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.logic import choose
 from graphc.stream.symbolic.registry import Operands, formula_of
 
@@ -95,7 +95,7 @@ def ramp(operands: Operands) -> list[Formula]:
     count = tidy(scaled(limit - start, 1 / Fraction(by)).ceil().max(constant(0, 0)))
     entries = over(start, 1) + scaled(index(0, 1), by)
     found = Formula((count,), operands[0].dtype, (Piece(box((count,)), Number(entries)),))
-    return [revert_unloadable(found)]
+    return [with_overflow_noted(found)]
 
 
 @formula_of("OneHot")

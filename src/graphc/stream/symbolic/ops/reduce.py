@@ -24,7 +24,7 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece
-from graphc.stream.symbolic.exact import revert_unloadable
+from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
 
@@ -50,7 +50,7 @@ def reduce(operands: Operands) -> list[Formula]:
         left = iter(range(len(kept)))
         places = [constant(0, len(kept)) if a in gone else index(next(left), len(kept)) for a in range(tensor.rank)]
         tensor = moved(tensor, places, kept)
-    return [revert_unloadable(tensor)]
+    return [with_overflow_noted(tensor)]
 
 
 def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int) -> Formula:
@@ -160,4 +160,4 @@ def running_sum(operands: Operands) -> list[Formula]:
     found = Formula(
         tensor.sizes, tensor.dtype, (Piece(box(list(tensor.sizes)), Number(entries)),), None, tensor.outside
     )
-    return [revert_unloadable(found)]
+    return [with_overflow_noted(found)]

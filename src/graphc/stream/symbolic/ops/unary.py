@@ -22,7 +22,7 @@ from graphc.stream.symbolic.domain.space import (
     unequal,
 )
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Special, number_in, numbered
-from graphc.stream.symbolic.exact import revert_unloadable
+from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.arithmetic import toward_zero
 from graphc.stream.symbolic.registry import Operands, formula_of
 
@@ -120,4 +120,4 @@ def casted(tensor: Formula, to: np.dtype[Any]) -> Formula:
             return numbered(True, rank)
         return Applied(("Cast", str(to)), (leaf,))
 
-    return revert_unloadable(combined(combine, to, tensor))
+    return with_overflow_noted(combined(combine, to, tensor))
