@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from graphc.client_projects.compiled_files import CompiledFiles
-from graphc.client_projects.templates import rendered, source
+from graphc.client_projects.templates import port_of, rendered, source
 from graphc_runtime.errors import ModelError
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX
+from graphc_runtime.pipeline.manifest import DECODERS as ALL_DECODERS
 from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST
 from graphc_runtime.stream_buffer import StreamBuffer
 
@@ -58,7 +58,7 @@ def check_sound(compiled: CompiledFiles) -> None:
     """Refuses a pipeline that takes features: the program of a pipeline reads sound."""
     buffer = StreamBuffer(compiled.manifest)
     (name, entry), *_ = buffer.streams.items()
-    width = math.prod(int(s or 1) for a, s in enumerate(entry.shape) if a != entry.axis)
+    width = port_of(entry, buffer, set())["width"]
     if width != 1:
         raise ModelError(
             f"the pipeline takes features ('{name}', {width} numbers a frame), and the program would read sound",
@@ -167,8 +167,8 @@ def web_project(compiled: CompiledFiles) -> dict[str, bytes]:
 CPP_DECODERS = {"trigger": "graphc_trigger.hpp", "ctc": "graphc_text.hpp", "transducer": "graphc_text.hpp"}
 DECODERS = {
     "cpp": (None, *CPP_DECODERS),
-    "python": (None, "trigger", "ctc", "transducer", "denoise"),
-    "web": (None, "trigger", "ctc", "transducer"),
+    "python": (None, *ALL_DECODERS),
+    "web": (None, *CPP_DECODERS),
 }
 PROJECTS: dict[str, Callable[[CompiledFiles], dict[str, bytes]]] = {
     "cpp": cpp_project,

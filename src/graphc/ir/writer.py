@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.ir.graph import Constant, Node, Tensor, Variable
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, place_of
 
 
 class Writer:
@@ -24,6 +24,14 @@ class Writer:
         result = Variable(name)
         self.nodes.append(Node(op, name, attrs, given, [result]))
         return result
+
+    def replace(self, graph: Graph, node: Node, result: Tensor) -> None:
+        """Puts the nodes written so far in the place of one node, whose only output becomes ``result``."""
+        position, output = place_of(graph, node), node.outputs[0]
+        node.inputs.clear()
+        node.outputs.clear()
+        self.nodes.append(Node("Identity", f"{self.base}/result", inputs=[result], outputs=[output]))
+        graph.nodes[position : position + 1] = self.nodes
 
     def size(self, tensor: Tensor, axis: int) -> Variable:
         """One entry of a tensor's shape, int64 [1]."""

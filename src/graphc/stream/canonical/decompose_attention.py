@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx.inliner
 
-from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of, place_of
+from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
@@ -94,12 +94,7 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
         )
         if any(t.name and t.outputs for t in node.outputs[1:]):
             refuse(node, "its outputs of keys and values are read", "leave them out; the lift makes its own caches")
-        output = node.outputs[0]
-        position = place_of(graph, node)
-        node.inputs.clear()
-        node.outputs.clear()
-        write.nodes.append(Node("Identity", f"{write.base}/result", inputs=[result], outputs=[output]))
-        graph.nodes[position : position + 1] = write.nodes
+        write.replace(graph, node, result)
     return bool(found)
 
 

@@ -7,7 +7,7 @@ from string import ascii_letters
 
 import numpy as np
 
-from graphc.ir.graph import Graph, Node, Tensor, name_of, place_of, standard
+from graphc.ir.graph import Graph, Node, Tensor, name_of, standard
 from graphc.ir.writer import Writer
 from graphc.stream.canonical.decompose_attention import rank_of
 from graphc.stream.facts.index_map import Shapes
@@ -74,8 +74,4 @@ def split_product(graph: Graph, node: Node, ranks: Sequence[int], dtype: np.dtyp
     alpha = float(node.attrs.get("alpha", 1.0))
     if alpha != 1.0:
         result = write.one("Mul", result, np.asarray(alpha, dtype))
-    position, output = place_of(graph, node), node.outputs[0]
-    node.inputs.clear()
-    node.outputs.clear()
-    write.nodes.append(Node("Identity", f"{write.base}/result", inputs=[result], outputs=[output]))
-    graph.nodes[position : position + 1] = write.nodes
+    write.replace(graph, node, result)

@@ -69,8 +69,8 @@ def longest_lengths(offline: Offline, above: int, below: int) -> tuple[int, ...]
     low, high = (found[-1] if found else above), below
     while high - low > 1:
         middle = (low + high) // 2
-        taken = next((n for n in range(middle, min(high, middle + NEAR)) if offline.accepts(n)), None)
-        low, high = (low, middle) if taken is None else (taken, high)
+        taken = first_of(offline, range(middle, min(high, middle + NEAR)))
+        low, high = (taken[0], high) if taken else (low, middle)
     ends = [n for n in range(low, max(above, low - NEAR), -1) if offline.accepts(n)]
     return tuple(sorted({*found[-2:], *ends[:2]}))
 

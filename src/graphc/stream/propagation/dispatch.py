@@ -14,7 +14,7 @@ from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_final_state, refuse_whole_length
 from graphc.stream.lowering.rule import rule_for
-from graphc.stream.time.first_frame import FIRST, is_held
+from graphc.stream.time.first_frame import is_alone
 from graphc.stream.time.subgraphs import tensors_outside
 from graphc_runtime.errors import GraphcError, StreamError
 
@@ -53,7 +53,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     except StreamError as err:
         if not facts.longest and any(stands_still(s, facts) for s in streams):
             raise TooShortError(err.reason, max(facts.lengths), err.node, err.hint) from None
-        if any(s.length == FIRST and is_held(s) for s in streams):
+        if any(is_alone(s) for s in streams):
             raise
         moved = None if tables else moved_stream(node, facts, err)
         if moved is None:

@@ -8,7 +8,7 @@ from graphc.ir.graph import Node, Tensor, Variable
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.propagation.lowered_node import LoweredNode
-from graphc.stream.time.first_frame import FIRST, first_frame, is_held
+from graphc.stream.time.first_frame import first_frame, is_alone
 
 
 def with_held_frames(
@@ -18,7 +18,7 @@ def with_held_frames(
     found: list[Tensor] = []
     for tensor in inputs:
         fact = facts.get(tensor.name)
-        if isinstance(fact, Stream) and fact.length == FIRST and is_held(fact):
+        if isinstance(fact, Stream) and is_alone(fact):
             held = Variable(f"{tensor.name}/held", fact.dtype)
             if held.name not in facts:
                 place(LoweredNode(node, first_frame(fact), (tensor,), (held,)))

@@ -21,6 +21,11 @@ def is_held(x: Stream) -> bool:
     return x.delay <= 0 and x.dtype.name not in NOT_CHOSEN
 
 
+def is_alone(x: Stream) -> bool:
+    """Whether a stream has frame 0 alone, and the first call holds it."""
+    return x.length == FIRST and is_held(x)
+
+
 def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
     """Frame 0 of a stream that is not late, with or without its time axis."""
     shape = tuple(1 if a == x.axis else size for a, size in enumerate(x.shape))
