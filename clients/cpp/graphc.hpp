@@ -494,6 +494,21 @@ class Backend {
   virtual bool run(int turn, std::string& error) = 0;
 };
 
+// What the backends of converted models share: STEM + suffix has its manifest beside it, and calls of one size.
+inline bool manifest_beside(const std::string& path, const std::string& suffix, std::string& manifest, std::string& error) {
+  if (path.size() <= suffix.size() || path.compare(path.size() - suffix.size(), suffix.size(), suffix) != 0)
+    return error = path + ": expected a file named STEM" + suffix, false;
+  std::vector<char> text;
+  const std::string beside = path.substr(0, path.size() - suffix.size()) + ".manifest.json";
+  if (!read_file(beside, text)) return error = beside + ": the manifest cannot be read", false;
+  manifest.assign(text.begin(), text.end());
+  return true;
+}
+
+inline bool has_one_size(int turn, std::string& error) {
+  return turn < 2 || (error = "the calls of a converted model have one size; do not set catch_up", false);
+}
+
 #ifndef GRAPHC_WITHOUT_ONNXRUNTIME
 
 #ifndef ORT_API_VERSION

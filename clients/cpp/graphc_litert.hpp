@@ -68,14 +68,8 @@ class LiteRt : public Backend {
   }
 
   bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
-    static const std::string kSuffix = ".litert.tflite";
-    if (path.size() <= kSuffix.size() || path.compare(path.size() - kSuffix.size(), kSuffix.size(), kSuffix) != 0)
-      return error = path + ": expected a file named STEM.litert.tflite", false;
-    const std::string beside = path.substr(0, path.size() - kSuffix.size()) + ".manifest.json";
-    std::vector<char> text;
-    if (!read_file(beside, text)) return error = beside + ": the manifest cannot be read", false;
-    manifest.assign(text.begin(), text.end());
-    if (!read_layouts(manifest)) return error = beside + ": the manifest does not name the ports of LiteRT's file", false;
+    if (!manifest_beside(path, ".litert.tflite", manifest, error)) return false;
+    if (!read_layouts(manifest)) return error = path + ": its manifest does not name the ports of the file", false;
     return done(LiteRtCreateEnvironment(0, nullptr, &environment_), "no environment can be created", error) &&
            options(threads, error) &&
            done(LiteRtCreateModelFromFile(environment_, path.c_str(), &model_), path + ": the file cannot be read", error) &&
@@ -84,7 +78,7 @@ class LiteRt : public Backend {
   }
 
   bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
-    if (turn >= kTurns) return error = "the calls of a converted model have one size; do not set catch_up", false;
+    if (!has_one_size(turn, error)) return false;
     Turn& made = turns_[turn];
     size_t taken = 0, given = 0;
     if (!done(LiteRtGetNumSignatureInputs(signature_, &taken), "the model's inputs cannot be counted", error) ||

@@ -17,14 +17,7 @@ namespace graphc {
 class OpenVino : public Backend {
  public:
   bool open(const std::string& path, int threads, std::string& manifest, std::string& error) override {
-    static const std::string kSuffix = ".openvino.xml";
-    if (path.size() <= kSuffix.size() || path.compare(path.size() - kSuffix.size(), kSuffix.size(), kSuffix) != 0)
-      return error = path + ": expected a file named STEM.openvino.xml", false;
-    std::vector<char> text;
-    const std::string beside = path.substr(0, path.size() - kSuffix.size()) + ".manifest.json";
-    if (!read_file(beside, text)) return error = beside + ": the manifest cannot be read", false;
-    manifest.assign(text.begin(), text.end());
-    return tried(error, [&] {
+    return manifest_beside(path, ".openvino.xml", manifest, error) && tried(error, [&] {
       const ov::AnyMap settings{{"INFERENCE_NUM_THREADS", threads}, {"NUM_STREAMS", 1}, {"INFERENCE_PRECISION_HINT", "f32"}};
       model_ = core_.compile_model(path, "CPU", settings);
       for (ov::InferRequest& request : requests_) request = model_.create_infer_request();
@@ -34,8 +27,7 @@ class OpenVino : public Backend {
   }
 
   bool bind(int turn, const std::vector<Bound>& inputs, const std::vector<Bound>& outputs, std::string& error) override {
-    if (turn >= 2) return error = "the calls of a converted model have one size; do not set catch_up", false;
-    return tried(error, [&] {
+    return has_one_size(turn, error) && tried(error, [&] {
       for (const Bound& port : inputs)
         if (taken(port.name)) set(turn, port);
       for (const Bound& port : outputs) set(turn, port);

@@ -18,12 +18,17 @@ export async function fetched(url) {
   return answer;
 }
 
+/** Whether a name is that of a file beside the manifest. */
+export function isBeside(name) {
+  return typeof name === 'string' && !/[/\\]/.test(name);
+}
+
 /** Loads the files that a manifest names, from beside it. Returns their bytes by name. */
 export async function filesOf(manifest, url) {
   const names = new Set(manifest.states.filter((s) => s.init?.file).map((s) => s.init.file));
   const files = {};
   for (const name of names) {
-    if (name.includes('/') || name.includes('\\')) throw new GraphcError(`'${name}' is not a file beside the manifest`);
+    if (!isBeside(name)) throw new GraphcError(`'${name}' is not a file beside the manifest`);
     files[name] = await (await fetched(String(url).replace(/[^/]*$/, '') + name)).arrayBuffer();
   }
   return files;

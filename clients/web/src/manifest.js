@@ -79,7 +79,12 @@ export function portOf(entry, chunk) {
   };
 }
 
+/** Whether a value is a whole number within bounds. */
+export function isWhole(value, least, most) {
+  return Number.isInteger(value) && value >= least && value <= most;
+}
+
 function whole(value, name, least) {
-  if (!Number.isInteger(value) || value < least || value > LARGEST)
+  if (!isWhole(value, least, LARGEST))
     throw new GraphcError(`the manifest's ${name} is not valid: ${JSON.stringify(value)}`);
 }

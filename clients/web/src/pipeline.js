@@ -1,5 +1,6 @@
 // Reads the manifest of a pipeline.
 
+import {isBeside} from './fetched.js';
 import {GraphcError} from './manifest.js';
 
 /** Reads the manifest of a pipeline, and adds the URL of its joined model's manifest. */
@@ -17,5 +18,5 @@ export function readPipeline(text, url) {
 
 /** Whether a name is that of a model beside the manifest. */
 export function isInside(model) {
-  return typeof model === 'string' && !/[/\\]/.test(model) && model.endsWith('.onnx');
+  return isBeside(model) && model.endsWith('.onnx');
 }

@@ -3,7 +3,7 @@
 import {fetched, filesOf} from './fetched.js';
 import {firstValue} from './first_values.js';
 import {Frames} from './frames.js';
-import {GraphcError, arrayOf, readManifest} from './manifest.js';
+import {GraphcError, arrayOf, isWhole, readManifest} from './manifest.js';
 import {isInside, readPipeline} from './pipeline.js';
 import {StreamSession} from './stream.js';
 
@@ -121,11 +121,10 @@ export class TextPipeline {
 }
 
 function checked(entry) {
-  const whole = (value, least, most) => Number.isInteger(value) && value >= least && value <= most;
   const silence = entry?.endpoint_s ?? null;
   const table = entry?.tokens ?? null;
   const fits =
-    whole(entry?.blank, 0, 2 ** 31 - 1) &&
+    isWhole(entry?.blank, 0, 2 ** 31 - 1) &&
     (silence === null || silence >= 0) &&
     (table === null || (Array.isArray(table) && table.every((piece) => typeof piece === 'string')));
   if (!fits) throw new GraphcError('not the manifest of a pipeline: its decoder is not valid');
@@ -243,8 +242,7 @@ class Network {
 class Transducer {
   static async open(ort, entry, stages, url) {
     const {joiner, predictor = null} = entry;
-    const valid = Number.isInteger(entry.most_symbols) && entry.most_symbols >= 1 && entry.most_symbols <= 1e6;
-    if (!valid || !joiner) throw new GraphcError('not the manifest of a pipeline: its decoder is not valid');
+    if (!isWhole(entry.most_symbols, 1, 1e6) || !joiner) throw new GraphcError('not the manifest of a pipeline: its decoder is not valid');
     if (!joiner.token !== Boolean(predictor) || !joiner.predictor === Boolean(predictor))
       throw new GraphcError("its joiner takes neither a predictor's output nor a single token");
     const opened = async ({stage, output}) => {

@@ -1,6 +1,6 @@
 // Decides when scores count as a detection.
 
-import {GraphcError} from './manifest.js';
+import {GraphcError, isWhole} from './manifest.js';
 
 export class Trigger {
   /**
@@ -8,7 +8,7 @@ export class Trigger {
    * @param call_s the duration of a call in seconds
    */
   constructor(entry, call_s) {
-    const whole = (value, least) => Number.isInteger(value) && value >= least && value <= 1e6;
+    const whole = (value, least) => isWhole(value, least, 1e6);
     const fits = whole(entry?.place, 0) && whole(entry.smoothing, 1) && whole(entry.patience, 1) && whole(entry.warm_up, 0);
     if (!fits || !Number.isFinite(entry.threshold) || !(entry.refractory_s >= 0))
       throw new GraphcError('not the manifest of a pipeline: its decoder is not valid');
