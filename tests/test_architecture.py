@@ -193,7 +193,8 @@ def test_packages_are_listed_as_the_folders_are() -> None:
         for name, root in (("graphc", SOURCE), ("graphc_passes", ROOT / "passes"), ("graphc_runtime", RUNTIME))
         for p in {f.parent for f in root.rglob("*.py")}
     }
-    copied = ("cpp", "cpp/project", "python/project", "web/project", "web/src")
+    web = ("web/project", "web/src", *(f"web/src/{name}" for name in ("contract", "live", "pipelines")))
+    copied = ("cpp", "cpp/project", "python/project", *web)
     folders |= {"graphc_clients", *(f"graphc_clients.{name.replace('/', '.')}" for name in copied)}
     assert set(project["tool"]["setuptools"]["packages"]) == folders
 

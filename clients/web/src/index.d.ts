@@ -118,6 +118,32 @@ export class StreamSession {
   resume(snapshot: Snapshot): void;
 }
 
+/** Runs several streams in one call, each of which begins and ends at its own time. */
+export class BatchSession {
+  static open(ort: object, manifest: string | URL, options?: Pick<Options, 'session'>): Promise<BatchSession>;
+  static create(
+    ort: object,
+    manifest: string | Manifest,
+    model: Uint8Array,
+    options?: Pick<Options, 'session' | 'files'>
+  ): Promise<BatchSession>;
+  readonly manifest: Manifest;
+  /** The ports as one stream sees them. */
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** The number of places without a stream. */
+  readonly free: number;
+  /** Begins a stream, and returns the number of its place. */
+  begin(): number;
+  push(number: number, frames: Samples | Record<string, Samples>): void;
+  /** No more frames will come: the next steps give the tail, and then free the place. */
+  finish(number: number): void;
+  /** Frees the place at once. The tail is lost. */
+  drop(number: number): void;
+  /** One call for all streams that have a chunk, or a tail, left; the new frames of each, by its number. */
+  step(): Promise<Map<number, Record<string, Found>>>;
+}
+
 export function readManifest(text: string | object): Manifest;
 
 /** A lock-free ring buffer of samples between two threads. */

@@ -1,9 +1,10 @@
 // Streams models that graphc compiled.
 
+export {BatchSession} from './batch.js';
 export {StreamSession} from './stream.js';
-export {GraphcError, readManifest} from './manifest.js';
-export {Ring} from './ring.js';
-export {TextPipeline} from './text.js';
-export {Trigger} from './trigger.js';
-export {readPipeline} from './pipeline.js';
-export {openMicrophone, openWorker, playFile} from './microphone.js';
+export {GraphcError, readManifest} from './contract/manifest.js';
+export {Ring} from './live/ring.js';
+export {TextPipeline} from './pipelines/text.js';
+export {Trigger} from './pipelines/trigger.js';
+export {readPipeline} from './pipelines/pipeline.js';
+export {openMicrophone, openWorker, playFile} from './live/microphone.js';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {Spectrum} from '../src/spectrum.js';
+import {Spectrum} from '../src/live/spectrum.js';
 
 for (const rate of [8000, 16000, 48000])
   test(`tones at ${rate} samples a second`, () => {

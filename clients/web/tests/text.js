@@ -4,7 +4,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-web';
-import {TextPipeline} from '../src/text.js';
+import {TextPipeline} from '../src/pipelines/text.js';
 
 ort.env.wasm.numThreads = 1;
 const [folder, frames, ...sizes] = process.argv.slice(2);

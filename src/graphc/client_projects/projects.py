@@ -9,29 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from graphc.client_projects.compiled_files import CompiledFiles
-from graphc.client_projects.templates import port_of, rendered, source
+from graphc.client_projects.templates import files_below, port_of, rendered, source
 from graphc_runtime.errors import ModelError
 from graphc_runtime.open_compiled import MANIFEST_SUFFIX
 from graphc_runtime.pipeline.manifest import DECODERS as ALL_DECODERS
 from graphc_runtime.pipeline.manifest import PIPELINE_MANIFEST
 from graphc_runtime.stream_buffer import StreamBuffer
 
-WEB_SOURCES = (
-    "fetched",
-    "first_values",
-    "frames",
-    "index",
-    "manifest",
-    "microphone",
-    "pipeline",
-    "ring",
-    "spectrum",
-    "stream",
-    "tap",
-    "text",
-    "trigger",
-    "worker",
-)
 WEB_RUNTIME = "1.30.0"
 
 
@@ -155,7 +139,7 @@ def web_project(compiled: CompiledFiles) -> dict[str, bytes]:
         "dependencies": {"onnxruntime-web": WEB_RUNTIME},
     }
     pages = {name: source(f"web/project/{name}") for name in ("index.html", "page.js", "serve.js")}
-    sources = {f"graphc/{name}.js": source(f"web/src/{name}.js") for name in WEB_SOURCES}
+    sources = {f"graphc/{name}": source(f"web/src/{name}") for name in files_below("web/src") if name.endswith(".js")}
     written = {"client.json": settings, "package.json": package}
     return {
         **pages,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import keyword
 import math
 import re
+from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import jinja2
@@ -25,6 +27,19 @@ CPP = {"float32": "float", "float64": "double", "bool": "bool", "float16": "uint
 
 def source(name: str) -> bytes:
     return files("graphc_clients").joinpath(name).read_bytes()
+
+
+def files_below(folder: str) -> list[str]:
+    """The paths of all files below a folder of the clients, relative to it."""
+
+    def below(inner: Traversable, before: str) -> Iterator[str]:
+        for one in sorted(inner.iterdir(), key=lambda one: one.name):
+            if one.is_dir():
+                yield from below(one, f"{before}{one.name}/")
+            else:
+                yield before + one.name
+
+    return list(below(files("graphc_clients").joinpath(folder), ""))
 
 
 def rendered(name: str, compiled: CompiledFiles, **more: Any) -> bytes:

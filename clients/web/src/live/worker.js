@@ -3,11 +3,11 @@
 // It takes {kind: 'open', manifest, pipeline, ort, memory, rate, behind, most_s, catch_up}, {kind: 'samples', samples} and {kind: 'end'}.
 // It posts {kind: 'open', …}, {kind: 'output', outputs, transcripts, levels, spectra, stats}, {kind: 'stopped', reason} and {kind: 'done'}.
 
-import {GraphcError} from './manifest.js';
+import {GraphcError} from '../contract/manifest.js';
 import {Ring} from './ring.js';
 import {Spectrum} from './spectrum.js';
-import {StreamSession} from './stream.js';
-import {TextPipeline} from './text.js';
+import {StreamSession} from '../stream.js';
+import {TextPipeline} from '../pipelines/text.js';
 
 const POLL_MS = 4;
 const POST_MS = 25;

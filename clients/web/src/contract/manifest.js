@@ -2,6 +2,7 @@
 
 const FORMAT = 'graphc.manifest/1';
 const LARGEST = 2 ** 30;
+const MOST_STREAMS = 4096;
 
 /** Thrown when a manifest, a model or frames do not fit. */
 export class GraphcError extends Error {
@@ -41,6 +42,7 @@ export function readManifest(text) {
   if (data?.format !== FORMAT) throw new GraphcError('not a manifest of graphc');
   whole(data.chunk_multiple, 'chunk_multiple', 1);
   if (data.chunk !== null) whole(data.chunk, 'chunk', 1);
+  if (data.streams != null) whole(data.streams, 'streams', 1, MOST_STREAMS);
   for (const list of ['inputs', 'outputs', 'states'])
     if (!Array.isArray(data[list])) throw new GraphcError(`not a manifest of graphc: ${list}: expected a list`);
   return data;
@@ -84,7 +86,7 @@ export function isWhole(value, least, most) {
   return Number.isInteger(value) && value >= least && value <= most;
 }
 
-function whole(value, name, least) {
-  if (!isWhole(value, least, LARGEST))
+function whole(value, name, least, most = LARGEST) {
+  if (!isWhole(value, least, most))
     throw new GraphcError(`the manifest's ${name} is not valid: ${JSON.stringify(value)}`);
 }

@@ -1,7 +1,7 @@
 // Reads the manifest of a pipeline.
 
-import {isBeside} from './fetched.js';
-import {GraphcError} from './manifest.js';
+import {isBeside} from '../contract/fetched.js';
+import {GraphcError} from '../contract/manifest.js';
 
 /** Reads the manifest of a pipeline, and adds the URL of its joined model's manifest. */
 export function readPipeline(text, url) {

@@ -1,6 +1,6 @@
 // Decides when scores count as a detection.
 
-import {GraphcError, isWhole} from './manifest.js';
+import {GraphcError, isWhole} from '../contract/manifest.js';
 
 export class Trigger {
   /**

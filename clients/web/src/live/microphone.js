@@ -1,6 +1,6 @@
 // Feeds the sound of a page to a worker: the microphone, or a file that is played.
 
-import {GraphcError} from './manifest.js';
+import {GraphcError} from '../contract/manifest.js';
 import {Ring} from './ring.js';
 
 /**

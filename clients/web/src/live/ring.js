@@ -1,6 +1,6 @@
 // A lock-free ring buffer of samples in shared memory, between two threads: one writes, the other reads.
 
-import {GraphcError} from './manifest.js';
+import {GraphcError} from '../contract/manifest.js';
 
 const WRITTEN = 0;
 const READ = 1;

@@ -1,11 +1,11 @@
 // Runs a pipeline that ends in text, by greedy ctc or transducer decoding: samples in, transcripts out.
 
-import {fetched, filesOf} from './fetched.js';
-import {firstValue} from './first_values.js';
-import {Frames} from './frames.js';
-import {GraphcError, arrayOf, isWhole, readManifest} from './manifest.js';
+import {fetched, filesOf} from '../contract/fetched.js';
+import {firstValue} from '../contract/first_values.js';
+import {Frames} from '../frames.js';
+import {GraphcError, arrayOf, isWhole, readManifest} from '../contract/manifest.js';
 import {isInside, readPipeline} from './pipeline.js';
-import {StreamSession} from './stream.js';
+import {StreamSession} from '../stream.js';
 
 const BYTE = /^<0x([0-9A-Fa-f]{2})>$/;
 const NUMBERS = ['float32', 'float64', 'int32', 'int64'];
