@@ -196,7 +196,9 @@ def test_streams_of_a_batch_begin_and_end_each_for_itself(program: Path, tmp_pat
     play(program, [found])
     play(None, [found])
     wrong = json.loads(found.read_text()) | {"model": "alone.onnx"}
-    shutil.copy(compiled(tmp_path, name, 8), found.parent / "alone.onnx")
+    alone = compiled(tmp_path, name, 8)
+    shutil.copy(alone, found.parent / "alone.onnx")
+    shutil.copy(alone.with_name("out.manifest.json"), found.parent / "alone.manifest.json")
     found.write_text(json.dumps(wrong))
     done = subprocess.run([program, found], capture_output=True, text=True, check=False)
     assert "its streams share a clock" in done.stdout
