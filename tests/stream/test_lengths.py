@@ -268,3 +268,21 @@ def test_a_length_at_which_a_skip_does_not_fit_ends_no_promise(joined: str, leng
         verdict = verdict_of(model, times, range(1, 60), spec)
         assert verdict.kind == "equal"
         assert verdict.detail == f"{lengths} lengths"
+
+
+@pytest.mark.parametrize("stacked", ["rows = Div (t, three)", "more = Add (t, two) rows = Div (more, three)"])
+def test_frames_stacked_in_rows_are_proved_at_the_lengths_that_fill_their_rows(stacked: str) -> None:
+    body = f"""
+        h = Shape (x) t = Gather (h, one) {stacked} r = Unsqueeze (rows, front)
+        to = Concat <axis=0> (single, r, wide) s = Reshape (x, to) y = MatMul (s, w)
+    """
+    model = weights(
+        model_of(body, "float[1,T,4] x", "float[1,U,5] y"),
+        w=random(12, 5),
+        single=np.array([1]),
+        wide=np.array([12]),
+        **INTS,
+    )
+    promise = analyse(offline_of(model, StreamSpec(chunk=3, inputs={"x": InputSpec(axis=1)}))).promise
+    assert not promise.tried and promise.max_frames is None
+    assert verdict_of(model, 1, range(3, 40, 3), StreamSpec(chunk=3, inputs={"x": InputSpec(axis=1)})).kind == "equal"

@@ -25,7 +25,9 @@ from graphc.stream.symbolic.domain.space import (
     constant,
     differs_at,
     frames,
+    least,
     lengths,
+    most,
     nowhere,
     number_of,
     remainder,
@@ -244,8 +246,9 @@ class Proof:
             exact = around(formula.rounded & inside, first, name)
             found_here.append(replace(exact, rounded=not regrown))
         if not outside.is_empty():
-            last = most(lengths(0) - outside)
-            found_here.append(Stretch(name, 1, last if last >= first else ENDLESS, outside=True))
+            last, longest_of_all = most(self.accepted - outside), most(self.accepted)
+            ends = first <= last < longest_of_all
+            found_here.append(Stretch(name, 1, last if ends else ENDLESS, outside=True))
         self.pending.stretches += [s for s in found_here if (s.first, s.last) != (1, ENDLESS)]
         return all(s.first <= first and longest <= s.last for s in found_here)
 
@@ -262,13 +265,3 @@ def around(bad: Region, length: int, name: str) -> Stretch:
 def holds_at(region: Region, length: int) -> bool:
     """Whether a set of lengths contains ``length``."""
     return not (region & frames(0).eq_set(constant(length, 0))).is_empty()
-
-
-def most(region: Region) -> int:
-    """The longest length of a set; 0 if it is empty."""
-    return 0 if region.is_empty() else int(region.dim_max_val(0).to_python())
-
-
-def least(region: Region) -> int:
-    """The shortest length of a set; if it is empty, one beyond all lengths."""
-    return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())

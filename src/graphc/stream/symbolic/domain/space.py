@@ -192,6 +192,16 @@ def of_lengths(region: Region, rank: int) -> Region:
     return region.project_out(isl.dim_type.set, 1, rank) if rank else region
 
 
+def most(region: Region) -> int:
+    """The longest length of a set; 0 if it is empty."""
+    return 0 if region.is_empty() else int(region.dim_max_val(0).to_python())
+
+
+def least(region: Region) -> int:
+    """The shortest length of a set; if it is empty, one beyond all lengths."""
+    return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())
+
+
 def whole(one: Expr, other: Expr) -> tuple[Expr, Expr]:
     """Two expressions multiplied by one number that makes both whole.
 

@@ -15,11 +15,13 @@ from graphc.stream.symbolic.domain.moves import moved, pulled
 from graphc.stream.symbolic.domain.regroup import Groups, Volume, fitting, groups_of, regroup, volume_of
 from graphc.stream.symbolic.domain.space import (
     Expr,
+    LONGEST,
     NoFormulaError,
     box,
     constant,
     index,
     is_same,
+    most,
     number_of,
     number_within,
     over,
@@ -153,7 +155,7 @@ def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
         groups = groups_of(tensor.sizes, sizes, some)
     except NoFormulaError:
         fits = fitting(tensor.sizes, sizes)
-        if fits.is_bounded():
+        if most(fits) < LONGEST // 2:
             raise
         groups = groups_of(tensor.sizes, sizes, fits)
         tensor = replace(tensor, outside=(tensor.outside | (some - fits)).coalesce())
