@@ -14,8 +14,8 @@ from graphc.stream.symbolic.domain.lists import listed
 from graphc.stream.symbolic.domain.moves import moved, pulled
 from graphc.stream.symbolic.domain.regroup import Groups, Volume, fitting, groups_of, regroup, volume_of
 from graphc.stream.symbolic.domain.space import (
-    Expr,
     LONGEST,
+    Expr,
     NoFormulaError,
     box,
     constant,
