@@ -10,6 +10,7 @@ from math import inf, isinf
 import numpy as np
 
 from graphc.stream.symbolic.domain.combine import combined
+from graphc.stream.symbolic.domain.saturation import at_bound
 from graphc.stream.symbolic.domain.space import (
     Expr,
     Region,
@@ -86,6 +87,10 @@ def of_leaves(
         chosen = kept_or_gone(where, rank, one, other)
         if chosen is not None:
             return chosen
+    if op in ("Min", "Max"):
+        bounded = of_bounded(op, where, rank, one, other, dtype)
+        if bounded is not None:
+            return bounded
     if whole:
         product = of_products(op, where, one, other, dtype)
         if product is not None:
@@ -100,6 +105,20 @@ def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece
             cases = [(region, number_of(Expr.from_aff(aff))) for region, aff in mask.expr.get_pieces()]
             if all(n in (0, 1) for _, n in cases):
                 return [Piece(where & region, leaf if n else Number(constant(0, rank))) for region, n in cases]
+    return None
+
+
+def of_bounded(
+    op: str, where: Region, rank: int, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]
+) -> list[Piece] | None:
+    """An extreme of a fixed number and a function that rises or falls: the number where it is surely reached."""
+    for bound, leaf in ((one, other), (other, one)):
+        number = number_in(bound)
+        if number is None or isinstance(bound, Special) or not isinstance(leaf, Applied):
+            continue
+        reached = at_bound(op, leaf, number, where, rank)
+        if reached is not None:
+            return [Piece(reached, bound), Piece(where - reached, Applied((op, str(dtype)), (one, other)))]
     return None
 
 
