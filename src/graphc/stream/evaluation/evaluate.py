@@ -6,7 +6,7 @@ made them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +22,8 @@ from graphc.stream.canonical.edge_padding import pad_by_edges
 from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loop_slices import gather_picks
 from graphc.stream.canonical.loops import plain_loops
+from graphc.stream.canonical.overlap_add.column_images import spread_columns
+from graphc.stream.canonical.overlap_add.scatters import spread_scatters
 from graphc.stream.canonical.products import plain_products
 from graphc.stream.canonical.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.undo_row_fold import unfold_rows
@@ -107,6 +109,7 @@ class Start:
         self.model = inlined(offline.model)
         self.graph = import_model(self.model)
         self.conditions: list[str] = []
+        self.patterns: list[str] = []
         self.made = MadeWeights(known=offline.made_weights)
         self.prepare()
 
@@ -145,6 +148,7 @@ class Start:
                 or stack_sequences(graph, shapes)
                 or plain_loops(graph, values)
                 or self.without_short_loop(shapes, carried)
+                or self.with_spread_frames(shapes, found, values)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
                 or plain_products(graph, shapes, values[0], self.dtypes)
@@ -166,6 +170,7 @@ class Start:
             frozenset(self.static),
             self.probe,
             conditions=tuple(self.conditions),
+            patterns=tuple(self.patterns),
             source=self.model,
             feeds=tuple(run.feed for run in runs),
             time_shapes={name: sizes for name, sizes in found.items() if name not in shapes},
@@ -176,6 +181,12 @@ class Start:
         decides = inline_turns(self.graph, shapes, carried)
         self.conditions += decides or ()
         return decides is not None
+
+    def with_spread_frames(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
+        """Rewrites a scatter of whole frames; returns whether there was one."""
+        patterns = spread_scatters(self.graph, shapes, values) or spread_columns(self.graph, found)
+        self.patterns += patterns or ()
+        return patterns is not None
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:

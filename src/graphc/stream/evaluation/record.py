@@ -33,6 +33,7 @@ class Evaluation:
         static: names of the tensors that depend on static inputs or given states only.
         probe: runs the graph at more lengths.
         conditions: the time-only tensors that decided which branches were taken, and how often loops turn.
+        patterns: the time-only tensors that are the same at every length where the rewrites of the graph are right.
         source: the model that was evaluated, with its functions inlined.
         feeds: the inputs of each run.
         memo: what rules found out about constants.
@@ -48,6 +49,7 @@ class Evaluation:
     static: frozenset[str]
     probe: Probe = field(repr=False)
     conditions: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
     source: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
     feeds: tuple[dict[str, Array], ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)

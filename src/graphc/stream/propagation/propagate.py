@@ -100,11 +100,11 @@ class Propagation:
         self.claim_fixed()
 
     def claim_fixed(self) -> None:
-        """Claims that the conditions that chose branches, and the steady outputs, are the same at every length."""
+        """Claims that conditions, patterns that rewrites rely on, and steady outputs are the same at every length."""
         self.proof.begin()
         made, known = self.proof.formulas.made_by, self.evaluation.known
         steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
-        for name in (*self.evaluation.conditions, *steady):
+        for name in (*self.evaluation.conditions, *self.evaluation.patterns, *steady):
             if name in made:
                 self.proof.claim(name, Steady())
         self.proof.commit()

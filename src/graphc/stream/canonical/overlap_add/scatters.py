@@ -1,0 +1,197 @@
+"""Rewrites ScatterElements and ScatterND that write whole frames at even places: overlap-add, and frames spread out.
+
+``out.index_add_(-1, places, frames)`` and ``out[:, ::2] = x`` are exported so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.ir.graph import Graph, Node, Tensor, Variable, name_of, standard
+from graphc.ir.writer import Writer
+from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, even_places
+from graphc.stream.canonical.overlap_add.overlapped_frames import overlapped, written_places
+from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
+
+DATA, INDICES, UPDATES = range(3)
+REDUCTIONS = ("none", "add")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Updates that are written along one axis of the data, and all along the others.
+
+    Args:
+        axis: of the data.
+        of_updates: the axes of the updates, in the order of the data's.
+        columns: of the indices' last axis, one for each of the first axes of the data; 0 for ScatterElements.
+        places: where the updates are written, at each length.
+    """
+
+    axis: int
+    of_updates: tuple[int, ...]
+    columns: int
+    places: tuple[Array, ...]
+
+
+def spread_scatters(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
+    """Rewrites the first such node; returns the names of the tensors that are 1 where the rewrite is right, or None.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
+    """
+    for node in graph.nodes:
+        if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
+            continue
+        placed = placed_by(node, shapes, known)
+        if placed is None:
+            continue
+        sizes = [shape[placed.axis] for shape in sizes_of(node.inputs[DATA], shapes, known)]
+        places = even_places(placed.places, sizes)
+        adds = node.attrs.get("reduction", "none") == "add"
+        if places is None or not (adds or places.is_narrow):
+            continue
+        return rewritten(graph, node, placed, places, adds or is_zero(node.inputs[DATA], known))
+    return None
+
+
+def placed_by(node: Node, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> Placed | None:
+    """Where a scatter writes; None if that depends on more than one axis, or if it does not write all of the others."""
+    data, indices, updates = node.inputs
+    wholes, parts = sizes_of(data, shapes, known), sizes_of(updates, shapes, known)
+    rows = [values[indices.name] for values in known if indices.name in values]
+    if {len(wholes), len(parts), len(rows)} != {len(known)} or node.attrs.get("reduction", "none") not in REDUCTIONS:
+        return None
+    found = by_elements(node, rows, parts) if node.op == "ScatterElements" else by_rows(rows, wholes, len(parts[0]))
+    if found is None:
+        return None
+    for whole, part in zip(wholes, parts, strict=True):
+        if any(whole[a] != part[b] for a, b in enumerate(found.of_updates) if a != found.axis):
+            return None
+    return found
+
+
+def sizes_of(tensor: Tensor, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[tuple[int, ...]]:
+    if tensor.name in shapes:
+        return list(shapes[tensor.name])
+    return [values[tensor.name].shape for values in known if tensor.name in values]
+
+
+def by_elements(node: Node, rows: Sequence[Array], sizes: Sequence[tuple[int, ...]]) -> Placed | None:
+    rank = rows[0].ndim
+    axis = int(node.attrs.get("axis", 0)) % rank
+    if any(value.shape != shape or not value.size for value, shape in zip(rows, sizes, strict=True)):
+        return None
+    places = along(rows, axis)
+    return None if places is None else Placed(axis, tuple(range(rank)), 0, places)
+
+
+def along(rows: Sequence[Array], axis: int) -> tuple[Array, ...] | None:
+    """Values that follow one axis alone, at each length; None if they follow another one too."""
+    found = []
+    for value in rows:
+        line = np.moveaxis(value, axis, -1).reshape(-1, value.shape[axis])
+        if (line != line[:1]).any():
+            return None
+        found.append(line[0])
+    return tuple(found)
+
+
+def by_rows(rows: Sequence[Array], wholes: Sequence[tuple[int, ...]], rank: int) -> Placed | None:
+    """Each column of the rows either counts all of an axis, or holds the places along it.
+
+    Args:
+        wholes: the shapes of the data.
+        rank: of the updates.
+    """
+    depth, lead = rows[0].shape[-1], rows[0].ndim - 1
+    if depth != lead or any(not value.size for value in rows):
+        return None
+    axes: list[int] = []
+    moved: list[tuple[int, tuple[Array, ...]]] = []
+    for column in range(depth):
+        values = [value[..., column] for value in rows]
+        lines = {axis: places for axis in range(lead) if (places := along(values, axis)) is not None}
+        sizes = [whole[column] for whole in wholes]
+        counting = [a for a, places in lines.items() if count_all(places, sizes)]
+        free = [a for a in counting or lines if a not in axes]
+        if not free:
+            return None
+        axes.append(free[0])
+        if not counting:
+            moved.append((column, lines[free[0]]))
+    if len(moved) != 1:
+        return None
+    ((column, places),) = moved
+    return Placed(column, (*axes, *range(lead, rank)), depth, places)
+
+
+def count_all(places: Sequence[Array], sizes: Sequence[int]) -> bool:
+    return all(np.array_equal(p, np.arange(size)) for p, size in zip(places, sizes, strict=True))
+
+
+def is_zero(tensor: Tensor, known: Sequence[Mapping[str, Array]]) -> bool:
+    """Whether a tensor is a time-only one of zeros, of a type that can be added."""
+    values = [run[tensor.name] for run in known if tensor.name in run]
+    return len(values) == len(known) and not any(v.any() or v.dtype.kind == "b" for v in values)
+
+
+def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds: bool) -> list[str]:
+    """Replaces a scatter.
+
+    Args:
+        adds: whether what is written is added to the data; otherwise it takes its place.
+    """
+    data, indices, updates = node.inputs
+    w = Writer(name_of(node))
+    rank, axis = len(placed.of_updates), placed.axis
+    entries = len(places.offsets)
+    right = expected(w, indices, updates, placed, places)
+    order = [*(a for a in range(rank) if a != axis), axis]
+    last = transposed(w, updates, [placed.of_updates[a] for a in order])
+    frames = w.one("Reshape", last, [*[0] * (rank - 1), -1, entries])
+    written = overlapped(w, frames, rank + 1, places)
+    spread = transposed(w, written, [int(a) for a in np.argsort(order)])
+    if adds:
+        result = w.one("Add", data, spread)
+    else:
+        mask = written_places(w, w.size(data, axis), places, rank - 1 - axis)
+        result = w.one("Where", mask, spread, data)
+    w.replace(graph, node, result)
+    return [right.name]
+
+
+def transposed(w: Writer, tensor: Tensor, order: Sequence[int]) -> Tensor:
+    return tensor if list(order) == list(range(len(order))) else w.one("Transpose", tensor, perm=list(order))
+
+
+def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
+    """1 if the indices are the places at a length, and otherwise 0."""
+    of_updates, entries = placed.of_updates, len(places.offsets)
+    along_axis = of_updates[placed.axis]
+    frame = w.span(w.one("Div", w.size(updates, along_axis), entries), 1)
+    line = w.one("Reshape", w.one("Add", w.one("Mul", frame, places.hop), np.array(places.offsets)), [-1])
+    if not placed.columns:
+        trailing = [1] * (len(of_updates) - 1 - along_axis)
+        return everywhere(w, w.one("Equal", indices, w.one("Reshape", line, [-1, *trailing])))
+    right: Tensor | None = None
+    for column, axis in enumerate(of_updates[: placed.columns]):
+        behind = placed.columns - 1 - axis
+        if column == placed.axis:
+            wanted: Tensor = w.one("Reshape", line, [-1, *[1] * behind])
+        else:
+            wanted = w.span(w.size(updates, axis), behind)
+        here = w.one("Equal", w.one("Gather", indices, column, axis=-1), wanted)
+        right = here if right is None else w.one("And", right, here)
+    assert right is not None
+    return everywhere(w, right)
+
+
+def everywhere(w: Writer, mask: Tensor) -> Variable:
+    """1 if a mask is true everywhere, and otherwise 0."""
+    return w.one("ReduceMin", w.one("Cast", mask, to=6), keepdims=0)
