@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePack, StatePort, StreamInput, StreamOutput
 from graphc.errors import PassError
+from graphc.ir.local_functions import inline_local_functions
 from graphc.ir.model import Model
 from graphc.pipelines.links import Link
 from graphc.spec.spec_file import PipelineFile
@@ -71,7 +72,7 @@ def merged(
 
 def with_prefix(proto: onnx.ModelProto, stage: str) -> onnx.ModelProto:
     """A model with its stage in front of every name, and with functions inlined."""
-    inlined = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+    inlined = inline_local_functions(proto) if proto.functions else proto
     return onnx.compose.add_prefix(inlined, f"{stage}/")
 
 

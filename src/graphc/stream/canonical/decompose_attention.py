@@ -11,6 +11,7 @@ import onnx
 import onnx.inliner
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of
+from graphc.ir.local_functions import inline_local_functions
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
@@ -35,7 +36,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     light.CopyFrom(without_weights(model))
     try:
         if model.functions:
-            light = onnx.inliner.inline_local_functions(light)
+            light = inline_local_functions(light)
         if named | inner:
             functions = [("", op) for op in SCHEMA_FUNCTIONS]
             light = onnx.inliner.inline_selected_functions(light, functions, inline_schema_functions=True)

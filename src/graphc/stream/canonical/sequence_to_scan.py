@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
 from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
 
 
-def stack_sequences(graph: Graph, shapes: Shapes) -> bool:
+def stack_sequences(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
     """Rewrites each Loop whose carried sequence is only appended to and then concatenated; returns whether it did.
 
     The appended value becomes a scan output, which a Loop stacks along axis 0; ConcatFromSequence becomes the Transpose
-    that moves that axis to its place.
+    that moves that axis to its place. Values of several frames stay in their sequence.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
     """
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         for index in range(len(loop.outputs)):
-            if index + 2 < len(loop.inputs) and rewrite(graph, loop, index, shapes):
+            if index + 2 < len(loop.inputs) and rewrite(graph, loop, index, shapes, known):
                 changed = True
                 break
     return changed
 
 
-def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
+def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
     body: Graph = loop.attrs["body"]
     carried, result = body.inputs[2 + index], body.outputs[1 + index]
     insert, started = producer(result), producer(loop.inputs[2 + index])
@@ -43,6 +50,8 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
     rank = len(seen[0])
     axis = int(concat.attrs["axis"]) % rank
     new_axis = bool(concat.attrs.get("new_axis", 0))
+    if not new_axis and any(turns != sizes[axis] for turns, sizes in zip(turns_of(loop, known), seen, strict=False)):
+        return False
     stacked = Variable(f"{sequence.name}/stacked")
     value = insert.inputs[1]
     insert.inputs.clear()
@@ -54,6 +63,12 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes) -> bool:
     loop.outputs = [t for i, t in enumerate(loop.outputs) if i != index] + [stacked]
     replace_concat(graph, concat, stacked, axis, rank, new_axis)
     return True
+
+
+def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
+    """The trip counts of a Loop at the lengths evaluated; none if they are not known."""
+    name = loop.inputs[0].name
+    return [int(values[name]) for values in known] if all(name in values for values in known) else []
 
 
 def replace_concat(graph: Graph, concat: Node, stacked: Tensor, axis: int, rank: int, new_axis: bool) -> None:

@@ -145,7 +145,7 @@ class Start:
                 make_plainer(graph, all_shapes)
                 or pad_by_edges(graph, shapes)
                 or unfold_rows(graph, shapes)
-                or stack_sequences(graph, shapes)
+                or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
                 or self.without_short_loop(shapes, carried)
                 or self.with_spread_frames(shapes, found, values)

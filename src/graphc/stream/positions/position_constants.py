@@ -24,8 +24,8 @@ from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
-from graphc.stream.symbolic.domain.space import NoFormulaError
-from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.domain.space import NoFormulaError, least
+from graphc.stream.symbolic.proof import ENDLESS, Proof
 from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, Steady
 
 
@@ -131,10 +131,20 @@ class Positions:
         found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
         if node.op == "Gather":
             bound = rows_bound(node, values, self.evaluation)
-            if bound is not None:
-                found.bounds.append((time.length, bound))
+            end = (time.length, bound) if bound is not None else self.end_of_table(name)
+            if end is not None:
+                found.bounds.append(end)
                 found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
         return True
+
+    def end_of_table(self, name: str) -> tuple[Length, int] | None:
+        """The longest stream for which a Gather stays inside its table; None if it always does."""
+        try:
+            outside = self.proof.formulas.named(name).outside
+        except NoFormulaError as err:
+            self.proof.doubt(name, str(err))
+            return Length(), ENDLESS
+        return None if outside.is_empty() else (Length(), least(outside) - 1)
 
     def claim_rows(self, name: str, table: Tensor, time: Stream, found: StoredTable) -> None:
         """Claims that the tensor is a prefix of a table at every length."""

@@ -163,7 +163,8 @@ class Study:
                 try:
                     wider = self.shown(walk)
                 except StreamError:
-                    if (min(more) < enough and not self.begins) or found.proof.untold:
+                    shorter = max(more) < found.proof.start.first
+                    if (min(more) < enough and not self.begins and not shorter) or found.proof.untold:
                         raise
                     self.evaluation = before
                     break
@@ -246,8 +247,9 @@ class Study:
 
 
 def lengths_before(found: Analysis) -> tuple[int, ...]:
-    """Shorter lengths to evaluate next: those around the first length at which all claims hold."""
+    """A shorter length to evaluate next: the first at which all claims hold, then the one before it."""
     evaluated, first = found.evaluation.lengths, found.proof.start.first
     if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
         return ()
-    return tuple(n for n in (first - 1, first) if n not in evaluated and found.offline.accepts(n))
+    more = (n for n in (first, first - 1) if n not in evaluated and found.offline.accepts(n))
+    return tuple(more)[:1]

@@ -32,6 +32,8 @@ def claim_step(node: Node, facts: Facts, placed: Mapping[str, Fact], proof: Proo
     times = {
         n: f for n, f in known.items() if isinstance(f, TimeConstant) and not isinstance(f, GraphConstant) and f.name
     }
+    if node.op == "Squeeze" and not node.attrs.get("axes") and len(facts.names) < 2:
+        claim_several_frames(facts, proof)
     varying = {name for name, fact in times.items() if fact.steady is None}
     if any(isinstance(placed.get(t.name), IndexMap) for t in node.outputs):
         return
@@ -42,6 +44,16 @@ def claim_step(node: Node, facts: Facts, placed: Mapping[str, Fact], proof: Proo
             proof.claim(name, Steady())
         elif name not in proof.claimed:
             proof.doubt(name, f"{label(node)} relies on something about it that is not proved")
+
+
+def claim_several_frames(facts: Facts, proof: Proof) -> None:
+    """Claims that no stream has a single frame, since a Squeeze without axes would drop its axis."""
+    for name, fact in zip(facts.names, facts.inputs, strict=True):
+        if isinstance(fact, Stream):
+            proof.never_single(name, fact.length)
+        elif isinstance(fact, ScoreMatrix):
+            for time in fact.times:
+                proof.never_single(name, time.length)
 
 
 def claim_sizes(node: Node, varying: set[str], placed: Mapping[str, Fact], proof: Proof) -> None:

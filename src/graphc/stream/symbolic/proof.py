@@ -84,6 +84,9 @@ class Proof:
         suspects: lengths at which one of these tensors may differ.
         claimed: tensors about which the current rule has claimed something.
         pending: the results of the current rule's claims.
+        accepted: the lengths at which the model is known to run, if it runs at evenly spaced ones.
+        joined: those of them at which no op that joins streams fails.
+        possible: all lengths at which none does.
     """
 
     formulas: Formulas
@@ -104,6 +107,7 @@ class Proof:
         accepted = place.eq_set(constant(self.known.first % apart, 0)) if apart > 1 else lengths(0)
         self.accepted: Region = lengths(0) & accepted
         self.joined = self.accepted
+        self.possible: Region = lengths(0)
 
     @property
     def end(self) -> Stretch:
@@ -129,7 +133,7 @@ class Proof:
         self.stretches += self.pending.stretches
         self.suspects += self.pending.suspects
         for region in self.pending.refused:
-            self.joined = self.joined - region
+            self.joined, self.possible = self.joined - region, self.possible - region
         self.untold = {**self.pending.untold, **self.untold}
         self.begin()
 
@@ -200,13 +204,18 @@ class Proof:
         if one == other:
             return
         a, b = expression_of(one), expression_of(other)
-        differ = differs_at(a, b)
+        differ, counted = differs_at(a, b), self.joined
         if must_match and not self.branches:
             single = constant(1, 0)
             broadcast = a.eq_set(single) | b.eq_set(single)
             self.pending.refused.append(differ - broadcast)
-            differ = differ & broadcast
-        self.conclude(name, Difference(differ, nowhere(0)), None, self.joined)
+            differ, counted = differ & broadcast, self.possible
+        self.conclude(name, Difference(differ, nowhere(0)), None, counted)
+
+    def never_single(self, name: str, length: Length) -> None:
+        """Claims that a stream never has one frame."""
+        single = expression_of(length).eq_set(constant(1, 0)) & lengths(0)
+        self.conclude(name, Difference(single, nowhere(0)), None, self.joined)
 
     def same_sizes(self, name: str, one: Sequence[Expr], other: Sequence[Expr], formula: Formula | None = None) -> None:
         """Claims that a tensor has the sizes that a rule gives it."""
