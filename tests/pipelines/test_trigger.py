@@ -59,7 +59,7 @@ def table() -> list[dict[str, object]]:
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_javascript_decides_alike(tmp_path: Path) -> None:
     script = f"""
-        import {{Trigger}} from {json.dumps(str(ROOT / "clients" / "web" / "src" / "trigger.js"))};
+        import {{Trigger}} from {json.dumps(str(ROOT / "clients" / "web" / "src" / "pipelines" / "trigger.js"))};
         for (const {{entry, scores, calls}} of {json.dumps(table())}) {{
           const trigger = new Trigger(entry, {CALL_S});
           const found = scores.flatMap((score, call) => trigger.heard(score) ? [call] : []);

@@ -49,3 +49,24 @@ def test_a_table_read_at_a_low_rate_ends_the_stream_where_it_ends(divided: str, 
     promise = analyse(offline_of(model, SPEC)).promise
     assert (promise.max_frames, promise.tried) == (longest, {})
     assert verdict_of(model, 0, (1, 9, 10, 11, 499, 500), SPEC).kind == "equal"
+
+
+def test_the_last_frame_repeated_to_whole_stacks_is_edge_padding() -> None:
+    """As Zipformer's downsampling is exported: ``cat([x, x[:, T - 1:].expand(...)])``."""
+    body = """
+        h = Shape (x) t = Slice (h, one, two) before = Sub (t, one) last = Slice (x, before, end, one, one)
+        more = Add (t, one) half = Div (more, two) whole = Mul (half, two) missing = Sub (whole, t)
+        to = Concat <axis=0> (one, missing, wide) copies = Expand (last, to) full = Concat <axis=1> (x, copies)
+        rows = Concat <axis=0> (one, half, two, wide) r = Reshape (full, rows) y = ReduceMean <axes=[2], keepdims=0> (r)
+    """
+    ints = {n: INTS[n] for n in ("one", "two", "end")}
+    model = weights(model_of(body, "float[1,T,4] x", "float[1,U,4] y"), wide=np.array([4]), **ints)
+    promise = analyse(offline_of(model, SPEC)).promise
+    assert (promise.min_frames, promise.max_frames, promise.tried) == (1, None, {})
+    for times in (1, 0):
+        assert verdict_of(model, times, range(1, 30), SPEC).kind == "equal"
+
+
+def test_padding_given_as_an_attribute_is_lifted() -> None:
+    model = model_of("y = Pad <pads=[0,2,0,0,1,0]> (x)", "float[1,T,4] x", "float[1,U,4] y", 10)
+    assert verdict_of(model, 1, range(1, 12), SPEC).kind == "equal"

@@ -11,12 +11,13 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.contract.signature import Signature
+from graphc.ir.functions.inlining_limits import check_functions
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
-from graphc.ir.inlining_limits import check_functions
 from graphc.ir.sizes import size_of
 from graphc.ir.utf8_check import check_texts
 from graphc.ir.weights.external_weights import keep_in_files, move_to_files
+from graphc.ir.weights.sparse_tensors import write_out_sparse
 from graphc.ir.weights.weight_files import kept_bytes
 from graphc_runtime.errors import ModelError
 
@@ -103,6 +104,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     except Exception as err:
         raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
     check(proto, where)
+    write_out_sparse(proto.graph)
     try:
         move_to_files(proto)
     except OSError as err:

@@ -16,6 +16,7 @@ from graphc.stream.index_maps.data_movement import PLAIN_MOVERS
 COUNTS = "counts frames"
 MASKS = "a mask over frames, which the streaming model computes itself"
 FOLLOWS = "changes with the length of the whole stream"
+AN_INPUT = "an input as it was given"
 LAST_STATE = "the state after the last frame, which no output needs"
 
 
@@ -50,7 +51,9 @@ def changed_outputs(
         if port.name in kept or port.name in given:
             continue
         fact = facts.get(port.name)
-        if isinstance(fact, Untimed) and fact.origin is UntimedOrigin.FINAL:
+        if port.name in offline.roles:
+            dropped[port.name] = AN_INPUT
+        elif isinstance(fact, Untimed) and fact.origin is UntimedOrigin.FINAL:
             tensor = tensors.get(port.name)
             state = sources.get(source_of(tensor, made_by).name) if tensor is not None else None
             if state is None:

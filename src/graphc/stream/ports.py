@@ -45,7 +45,7 @@ def stream_input(analysis: Analysis, name: str) -> StreamInput:
 def output_tensors(
     analysis: Analysis, builder: Builder, tensors: dict[str, Tensor]
 ) -> tuple[list[Tensor], list[StreamOutput]]:
-    """The outputs of one call and their ports; outputs that count frames and final states are left out.
+    """The outputs of one call and their ports; those that count frames, final states and inputs are left out.
 
     Errors:
         StreamError: no output is left.
@@ -56,6 +56,8 @@ def output_tensors(
     for port in analysis.evaluation.graph.outputs:
         fact = analysis.facts.get(port.name)
         builder.node = port.name
+        if port.name in analysis.offline.roles:
+            continue
         if isinstance(fact, Stream):
             delay = max(fact.delay, 0)
             tensor = builder.delayed(tensors[port.name], fact, delay)

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import onnx.inliner
 
+from graphc.ir.functions.local_functions import inline_local_functions
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of
-from graphc.ir.local_functions import inline_local_functions
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array

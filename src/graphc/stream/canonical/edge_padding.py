@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from graphc.ir.graph import Constant, Graph, Node, Tensor, names_in, normalised, producer, standard, unused_name
+from graphc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    name_of,
+    names_in,
+    normalised,
+    producer,
+    standard,
+    unused_name,
+)
+from graphc.ir.writer import Writer
 from graphc.stream.canonical.canonicalize import WHOLE
 from graphc.stream.canonical.scalar_constants import fixed, value_in
 from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
 
 REPEATS = ("Expand", "Tile")
 FIRST, LAST = 0, -1
@@ -85,3 +98,50 @@ def become_pad(graph: Graph, node: Node, source: Tensor, axis: int, rank: int, c
         return
     name = unused_name(f"{node.outputs[0].name}/amounts", names_in(graph))
     node.attrs, node.inputs = {"mode": "edge"}, [source, Constant(name, amounts.ravel())]
+
+
+def pad_by_last_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
+    """Turns the first Concat of a tensor with its last frame, repeated as often as the length says, into a Pad.
+
+    Returns the names of the tensors that are true where the rewrite is right, or None if there is no such Concat.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
+    """
+    for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) == 2]:
+        source, copies = node.inputs
+        repeat = producer(copies)
+        if graph.opset < 11 or not {source.name, copies.name} <= set(shapes) or repeat is None:
+            continue
+        rank = len(shapes[source.name][0])
+        axis = normalised(int(node.attrs["axis"]), rank)
+        sizes = [shape[axis] for shape in shapes[source.name]]
+        others = [[s[:axis] + s[axis + 1 :] for s in shapes[t.name]] for t in (source, copies)]
+        if repeat.op not in REPEATS or not standard(repeat) or others[0] != others[1] or len(set(sizes)) < 2:
+            continue
+        cut = producer(repeat.inputs[0])
+        if cut is not None and cut.inputs[0] is source and takes_last(cut, axis, rank, sizes, known):
+            return padded_behind(graph, node, repeat, cut, axis, rank)
+    return None
+
+
+def takes_last(node: Node, axis: int, rank: int, sizes: Sequence[int], known: Sequence[Mapping[str, Array]]) -> bool:
+    """Whether a node is a Slice from a computed place on one axis, which is the last one at each length."""
+    if node.op != "Slice" or not standard(node) or len(node.inputs) < 4:
+        return False
+    ends, axes, steps = argument(node, "ends", 2), argument(node, "axes", 3), argument(node, "steps", 4, [1])
+    if ends is None or ends[0] < WHOLE or axes not in ([axis], [axis - rank]) or steps != [1]:
+        return False
+    name = node.inputs[1].name
+    return all(name in values and values[name].tolist() == [n - 1] for values, n in zip(known, sizes, strict=True))
+
+
+def padded_behind(graph: Graph, node: Node, repeat: Node, cut: Node, axis: int, rank: int) -> list[str]:
+    w = Writer(name_of(node))
+    source = node.inputs[0]
+    count = w.one("Gather", repeat.inputs[1], [axis - rank], axis=0)
+    amounts = w.one("Concat", [0] * (rank + axis), count, np.zeros(rank - 1 - axis, np.int64), axis=0)
+    right = w.one("Equal", cut.inputs[1], w.one("Sub", w.size(source, axis), 1))
+    w.replace(graph, node, w.one("Pad", source, amounts, mode="edge"))
+    return [right.name]

@@ -18,7 +18,7 @@ from graphc.ir.weights.made_weights import MadeWeights
 from graphc.offline.reference import Offline
 from graphc.stream.canonical.canonicalize import make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
-from graphc.stream.canonical.edge_padding import pad_by_edges
+from graphc.stream.canonical.edge_padding import pad_by_edges, pad_by_last_frames
 from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loop_slices import gather_picks
 from graphc.stream.canonical.loops import plain_loops
@@ -148,7 +148,7 @@ class Start:
                 or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
                 or self.without_short_loop(shapes, carried)
-                or self.with_spread_frames(shapes, found, values)
+                or self.by_pattern(shapes, found, values)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
                 or plain_products(graph, shapes, values[0], self.dtypes)
@@ -182,9 +182,13 @@ class Start:
         self.conditions += decides or ()
         return decides is not None
 
-    def with_spread_frames(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
-        """Rewrites a scatter of whole frames; returns whether there was one."""
-        patterns = spread_scatters(self.graph, shapes, values) or spread_columns(self.graph, found)
+    def by_pattern(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
+        """Rewrites a node that writes or repeats frames at places that follow a pattern; returns whether it did."""
+        patterns = (
+            spread_scatters(self.graph, shapes, values)
+            or spread_columns(self.graph, found)
+            or pad_by_last_frames(self.graph, shapes, values)
+        )
         self.patterns += patterns or ()
         return patterns is not None
 

@@ -83,8 +83,9 @@ BROADCAST = [
     "Xor",
 ]
 CONTRIB = [f"com.microsoft::{op}" for op in ("BiasGelu", "FastGelu", "Gelu", "QuickGelu")]
+QUANTIZED = [f"com.microsoft::{op}" for op in ("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu")]
 
-stream_rule(*UNARY, *BROADCAST, *CONTRIB)(frame_by_frame)
+stream_rule(*UNARY, *BROADCAST, *CONTRIB, *QUANTIZED)(frame_by_frame)
 
 
 @stream_rule("Dropout")

@@ -145,7 +145,7 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
             "pads before the start, or on another axis, by the length of the whole stream", "export a fixed padding"
         )
     sizes = [x.length(n) + full[x.axis] + full[behind] for n, full in zip(facts.lengths, fulls, strict=True)]
-    if x.axis in places:
+    if x.axis in places and "pads" not in node.attrs:
         facts.claim(1, EntryIs(places.index(x.axis), Length.fixed(fulls[0][x.axis])))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:

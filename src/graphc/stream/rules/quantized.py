@@ -44,3 +44,12 @@ def qlinear_matmul(node: Node, facts: Facts) -> Lowering:
         facts.refuse("has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)
     rank = len(facts.output_shapes[0][0])
     return Lowering((facts.out(x, rank - x.from_right),), copied(node, facts), local=True)
+
+
+@stream_rule("com.microsoft::MatMulNBits")
+def matmul_nbits(node: Node, facts: Facts) -> Lowering:
+    """Rows are frames; the weight, in blocks of few bits, is a constant."""
+    x = facts.only_stream()
+    if x.axis == x.rank - 1:
+        facts.refuse(SUMMED, WINDOW_HINT)
+    return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

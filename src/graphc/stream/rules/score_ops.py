@@ -13,6 +13,7 @@ from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.attention.single_matrix_ops import arguments, follow, only_table
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import MaskFacts, ScoreMatrix
+from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.index_maps.index_maps import move, scaled_source
@@ -45,6 +46,19 @@ def elementwise(node: Node, facts: Facts) -> Lowering:
                 raise
             return step
     return pairwise(node, facts)
+
+
+@score_rule("QuantizeLinear", "DequantizeLinear")
+def quantize(node: Node, facts: Facts) -> Lowering:
+    """With one scale for all entries; an entry of 0 becomes the zero point, and 0 again where it is dequantized."""
+    if any(isinstance(f, Stream) for f in facts.inputs[1:]) or math.prod(facts.input_shapes[1][0]) > 1:
+        facts.refuse("quantizes a score matrix with several scales", "quantize with one fixed scale")
+    readers = {n.op for n in node.outputs[0].outputs}
+    if node.op == "QuantizeLinear" and readers != {"DequantizeLinear"}:
+        facts.refuse(
+            f"gives quantized scores to {', '.join(sorted(readers)) or 'an output'}", "dequantize the scores first"
+        )
+    return elementwise(node, facts)
 
 
 @score_rule("Dropout")

@@ -33,6 +33,8 @@ ZERO_STAYS = (
     "Dropout",
     "IsNaN",
     "IsInf",
+    "QuantizeLinear",
+    "DequantizeLinear",
 )
 GONE_BELOW = ("Exp", "Sigmoid", "Relu")
 

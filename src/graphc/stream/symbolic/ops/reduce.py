@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import inf
 
 import islpy as isl
 import numpy as np
@@ -23,7 +24,7 @@ from graphc.stream.symbolic.domain.space import (
     tidy,
 )
 from graphc.stream.symbolic.domain.stored import stored
-from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, Special
 from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.arithmetic import two
 from graphc.stream.symbolic.registry import Operands, formula_of
@@ -72,18 +73,30 @@ def over_time(tensor: Formula, axis: int, op: str) -> Formula:
     """The extreme, or the sum, along an axis that follows the length; the axis stays with one entry."""
     if op not in ("ReduceMax", "ReduceMin", "ReduceSum"):
         raise NoFormulaError(f"{op} over all time")
-    expr = numbers_of(tensor)
     sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
-    found = summed(expr, tensor, axis) if op == "ReduceSum" else extreme(expr, tensor, axis, op == "ReduceMax")
     everywhere = box(sizes)
-    return Formula(
-        sizes,
-        tensor.dtype,
-        (Piece(everywhere, Number(tidy(found.intersect_domain(everywhere)))),),
-        None,
-        tensor.outside | over_nothing(tensor, axis, op),
-        tensor.rounded,
-    )
+    if op == "ReduceSum":
+        total = summed(numbers_of(tensor), tensor, axis)
+        pieces: tuple[Piece, ...] = (Piece(everywhere, Number(tidy(total.intersect_domain(everywhere)))),)
+    else:
+        pieces = extremes(tensor, axis, op == "ReduceMax", everywhere)
+    outside = tensor.outside | over_nothing(tensor, axis, op)
+    return Formula(sizes, tensor.dtype, pieces, None, outside, tensor.rounded)
+
+
+def extremes(tensor: Formula, axis: int, largest: bool, everywhere: Region) -> tuple[Piece, ...]:
+    """The largest (smallest) entries along an axis; an infinity that loses to every number counts where it is alone."""
+    losing = -inf if largest else inf
+    numbers = [p.leaf.expr.intersect_domain(p.where) for p in tensor.pieces if isinstance(p.leaf, Number)]
+    alone = [p for p in tensor.pieces if isinstance(p.leaf, Special) and p.leaf.value == losing]
+    if not numbers or len(numbers) + len(alone) < len(tensor.pieces):
+        raise NoFormulaError("numbers that follow no formula of the length")
+    expr = numbers[0]
+    for other in numbers[1:]:
+        expr = expr.union_add(other)
+    found = tidy(extreme(expr, tensor, axis, largest).intersect_domain(everywhere))
+    rest = everywhere - found.domain()
+    return (Piece(found.domain(), Number(found)), *([] if rest.is_empty() else [Piece(rest, Special(losing))]))
 
 
 def over_nothing(tensor: Formula, axis: int, op: str) -> Region:

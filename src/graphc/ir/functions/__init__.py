@@ -1,0 +1,1 @@
+"""Local functions of a model: limits on them, and a model without them."""

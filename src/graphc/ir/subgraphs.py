@@ -1,0 +1,21 @@
+"""The graphs that nodes hold: branches of If, bodies of Loop and Scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+
+def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that a node holds, and those that their nodes hold."""
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield from graphs_in(graph)
+
+
+def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all those that its nodes hold."""
+    yield graph
+    for node in graph.node:
+        yield from graphs_of(node)
