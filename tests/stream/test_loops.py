@@ -250,3 +250,23 @@ def test_a_loop_whose_turns_data_decides_is_refused() -> None:
     weights(model, w=random(3, 2, 3), front=np.array([0]), unit=np.float32(1), yes=np.array(True))
     err = refusal(model, StreamSpec(chunk=1, batch=2, inputs={"x": InputSpec(axis=2)}))
     assert "Loop" in (err.node or "")
+
+
+@pytest.mark.parametrize("again", ["again = Identity (go)", "again = Constant <value = bool {1}> ()"])
+def test_a_loop_over_layers_is_unrolled(again: str) -> None:
+    """As ``jax.lax.fori_loop(0, 3, ...)`` is exported: the whole stream goes from turn to turn."""
+    body = f"""
+        y = Loop (three, yes, x) <body = b (int64 i, bool go, float[1,2,T] v) => (bool again, float[1,2,T] o)
+        {{ {again} p = Pad (v, amounts) c = Conv (p, w) o = Tanh (c) }}>
+    """
+    model = weights(model_of(body), three=np.array(3), yes=np.array(True), amounts=np.array([0, 0, 2, 0, 0, 0]))
+    assert kinds(lifted_equal(weights(model, w=random(2, 2, 3)))) == ["conv_context"] * 3
+
+
+def test_a_loop_that_may_end_early_is_not_unrolled() -> None:
+    body = """
+        y = Loop (three, yes, x) <body = b (int64 i, bool go, float[1,2,T] v) => (bool again, float[1,2,T] o)
+        { again = Less (i, one) o = Tanh (v) }>
+    """
+    model = weights(model_of(body), three=np.array(3), yes=np.array(True), one=np.array(1))
+    assert refusal(model)

@@ -61,3 +61,13 @@ def test_a_product_in_another_form_is_equal(body: str, times: int) -> None:
     arrays = {name: value for name, value in WEIGHTS.items() if name in ("w",) or name in body}
     found = verdict_of(model_of(body, "float[1,T,4] x", **arrays), times, range(1, 30), SPEC)
     assert found.kind == "equal", found.detail
+
+
+@pytest.mark.parametrize("equation", ["btd,de,ef->btf", "de,btd,fe->bft", "btd,btd,de->bte", "btd,d,de,e->bt"])
+def test_an_einsum_of_several_operands_is_one_of_two_at_a_time(equation: str) -> None:
+    terms, _, output = equation.partition("->")
+    names = ["x" if term.startswith("b") else f"w{index}" for index, term in enumerate(terms.split(","))]
+    arrays = {n: random(*[4] * len(t)) for n, t in zip(names, terms.split(","), strict=True) if n != "x"}
+    body = f'y = Einsum <equation="{equation}"> ({", ".join(names)})'
+    model = model_of(body, "float[1,T,4] x", f"float[{','.join('ABC'[: len(output)])}] y", **arrays)
+    assert verdict_of(model, 1, range(1, 12), SPEC).kind == "equal"

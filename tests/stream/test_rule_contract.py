@@ -151,6 +151,26 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         f"{TURNED} q = QuantizeLinear (t, scale, zero) m = MatMulInteger (q, w, zero) y = Cast <to=1> (m)",
         {**SCALE, "w": np.int8([[1, 2], [-3, 4]])},
     ),
+    "com.microsoft::QLinearAdd": (
+        f"{TURNED} q = QuantizeLinear (t, scale, zero) m = com.microsoft.QLinearAdd (q, scale, zero, q, scale, zero, scale, zero) y = DequantizeLinear (m, scale, zero)",
+        SCALE,
+    ),
+    "com.microsoft::QLinearMul": (
+        f"{TURNED} q = QuantizeLinear (t, scale, zero) m = com.microsoft.QLinearMul (q, scale, zero, q, scale, zero, scale, zero) y = DequantizeLinear (m, scale, zero)",
+        SCALE,
+    ),
+    "com.microsoft::QLinearSigmoid": (
+        f"{TURNED} q = QuantizeLinear (t, scale, zero) m = com.microsoft.QLinearSigmoid (q, scale, zero, scale, zero) y = DequantizeLinear (m, scale, zero)",
+        SCALE,
+    ),
+    "com.microsoft::QLinearLeakyRelu": (
+        f"{TURNED} q = QuantizeLinear (t, scale, zero) m = com.microsoft.QLinearLeakyRelu (q, scale, zero, scale, zero) y = DequantizeLinear (m, scale, zero)",
+        SCALE,
+    ),
+    "com.microsoft::MatMulNBits": (
+        f"{TURNED} y = com.microsoft.MatMulNBits <K=2, N=3, bits=4, block_size=16> (t, b, s)",
+        {"b": np.arange(24, dtype=np.uint8).reshape(3, 1, 8), "s": random(3)},
+    ),
     "QLinearMatMul": (
         f"{TURNED} q = QuantizeLinear (t, scale, zero) m = QLinearMatMul (q, scale, zero, w, scale, none, scale, zero) y = DequantizeLinear (m, scale, zero)",
         {**SCALE, "w": np.int8([[1, 2], [-3, 4]]), "none": np.int8(0)},

@@ -70,3 +70,18 @@ def test_the_last_frame_repeated_to_whole_stacks_is_edge_padding() -> None:
 def test_padding_given_as_an_attribute_is_lifted() -> None:
     model = model_of("y = Pad <pads=[0,2,0,0,1,0]> (x)", "float[1,T,4] x", "float[1,U,4] y", 10)
     assert verdict_of(model, 1, range(1, 12), SPEC).kind == "equal"
+
+
+def test_windows_picked_by_clamped_places_are_windows() -> None:
+    """As Kaldi splices frames: ``x[:, (arange(T)[:, None] + offsets).clamp(0, T - 1)]``."""
+    body = """
+        h = Shape (x) t = Gather (h, second) i = Range (none, t, step) f = Unsqueeze (i, one) p = Add (f, offsets)
+        last = Sub (t, step) low = Max (p, none) k = Min (low, last) s = Gather <axis=1> (x, k)
+        r = Reshape (s, rows) y = MatMul (r, w)
+    """
+    scalars = {"second": np.array(1), "none": np.array(0), "step": np.array(1), "one": np.array([1])}
+    arrays = {"offsets": np.array([[-4, -2, 0, 2]]), "rows": np.array([1, -1, 16]), "w": random(16, 3)}
+    model = weights(model_of(body, "float[1,T,4] x", "float[1,T,3] y"), **scalars, **arrays)
+    assert not analyse(offline_of(model, SPEC)).promise.tried
+    for times in (1, 0):
+        assert verdict_of(model, times, range(1, 24), SPEC).kind == "equal"

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.contract.signature import Signature
 from graphc.ir.functions.inlining_limits import check_functions
+from graphc.ir.functions.onnxruntime_ops import write_out_own_ops
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
 from graphc.ir.sizes import size_of
@@ -103,6 +104,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         onnx.load_external_data_for_model(proto, str(path.parent))
     except Exception as err:
         raise ModelError(f"its external data cannot be read: {short(err)}", where=where) from err
+    write_out_own_ops(proto)
     check(proto, where)
     write_out_sparse(proto.graph)
     try:

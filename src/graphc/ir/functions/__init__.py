@@ -1,1 +1,1 @@
-"""Local functions of a model: limits on them, and a model without them."""
+"""Functions of a model: limits on them, a model without them, and ops that are written out as functions are."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from graphc.ir.graph import (
@@ -11,15 +13,19 @@ from graphc.ir.graph import (
     Tensor,
     Variable,
     constant_of,
+    name_of,
     names_in,
+    normalised,
     place_of,
     producer,
     standard,
     subgraphs,
     unused_name,
 )
+from graphc.ir.writer import Writer
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
 
 WHOLE = 2**31 - 1
 
@@ -109,3 +115,34 @@ def last_shape(tensor: Tensor, shapes: Shapes) -> tuple[int, ...]:
     """The shape of a tensor at some length; empty if it is not known."""
     found = shapes.get(tensor.name)
     return found[0] if found else ()
+
+
+def flatten_picks(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
+    """Writes each Gather by a table [frames, taps] of clamped places as one by a list; returns whether there was one.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
+    """
+    changed = False
+    for node in [n for n in graph.nodes if n.op == "Gather" and standard(n)]:
+        source, places = node.inputs
+        tables = [values[places.name] for values in known if places.name in values]
+        seen = shapes.get(source.name)
+        if seen is None or len(tables) < len(known) or any(t.ndim != 2 or not t.size for t in tables):
+            continue
+        axis = normalised(int(node.attrs.get("axis", 0)), len(seen[0]))
+        taps = {t.shape[1] for t in tables}
+        if len(taps) > 1 or len({t.shape[0] for t in tables}) < 2 or not any(is_clamped(t) for t in tables):
+            continue
+        w = Writer(name_of(node))
+        flat = w.one("Gather", source, w.one("Reshape", places, [-1]), axis=axis)
+        behind = [int(size) for size in seen[0][axis + 1 :]]
+        w.replace(graph, node, w.one("Reshape", flat, [*[0] * axis, -1, taps.pop(), *behind]))
+        changed = True
+    return changed
+
+
+def is_clamped(table: Array) -> bool:
+    """Whether the steps from tap to tap or from frame to frame differ, as at the ends of a clamped window."""
+    return len(np.unique(np.diff(table, axis=1))) > 1 or len(np.unique(np.diff(table, axis=0))) > 1

@@ -19,6 +19,8 @@ from graphc.ir.graph import (
     reads,
     unused_name,
 )
+from graphc.stream.canonical.loops import behind_identities
+from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
 
 MOST_TURNS = 8
@@ -42,7 +44,7 @@ def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[
         carried: names of all tensors that depend on data.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop" and len(n.inputs) > 1]:
-        turns = steady_turns(loop, shapes)
+        turns = steady_turns(loop, shapes) or constant_turns(loop)
         if turns is not None and not ends_by_data(loop, carried):
             return unrolled(graph, loop, turns)
     return None
@@ -54,6 +56,18 @@ def steady_turns(loop: Node, shapes: Shapes) -> int | None:
     counts = {sizes[0] for t in stacked for sizes in shapes.get(t.name, ())}
     turns = counts.pop() if len(counts) == 1 else None
     return turns if turns is not None and 0 < turns <= MOST_TURNS else None
+
+
+def constant_turns(loop: Node) -> int | None:
+    """The trip count of a Loop, such as one over layers; None if it is no constant, large, or not all that ends it."""
+    body: Graph = loop.attrs["body"]
+    count, goes_on = value_in(loop.inputs[0]), behind_identities(body.outputs[0])
+    started, told = value_in(loop.inputs[1]), value_in(goes_on)
+    if count is None or not (goes_on is body.inputs[1] or (told is not None and bool(told))):
+        return None
+    if loop.inputs[1].name and (started is None or not bool(started)):
+        return None
+    return int(count) if 0 < int(count) <= MOST_TURNS else None
 
 
 def ends_by_data(loop: Node, carried: Container[str]) -> bool:

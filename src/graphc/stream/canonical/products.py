@@ -31,12 +31,35 @@ def plain_products(
         ranks = [rank_of(t, shapes, known) for t in node.inputs]
         if node.op == "Einsum" and standard(node) and ELLIPSIS in str(node.attrs["equation"]):
             node.attrs = {"equation": with_letters(str(node.attrs["equation"]), ranks)}
+        elif node.op == "Einsum" and standard(node) and len(node.inputs) > 2:
+            two_at_a_time(graph, node)
         elif node.op == "FusedMatMul" and node.domain == "com.microsoft" and not moves_batches(node):
             split_product(graph, node, ranks, dtypes.get(node.outputs[0].name, np.dtype(np.float32)))
         else:
             continue
         changed = True
     return changed
+
+
+def two_at_a_time(graph: Graph, node: Node) -> None:
+    """Replaces an Einsum of several operands by one of each with the product so far."""
+    terms, _, output = with_letters(str(node.attrs["equation"]), [0] * len(node.inputs)).partition("->")
+    first, *others = terms.split(",")
+    w = Writer(name_of(node))
+    result: Tensor = node.inputs[0]
+    letters = first
+    for index, other in enumerate(others):
+        needed = set(output).union(*others[index + 1 :])
+        kept = "".join(c for c in dict.fromkeys(letters + other) if c in needed)
+        factor = node.inputs[index + 1]
+        if sorted(kept) == sorted(letters) == sorted(other) and len(set(kept)) == len(kept):
+            result = w.one("Mul", result, w.one("Transpose", factor, perm=[other.index(c) for c in letters]))
+        else:
+            result = w.one("Einsum", result, factor, equation=f"{letters},{other}->{kept}")
+            letters = kept
+    if letters != output:
+        result = w.one("Transpose", result, perm=[letters.index(c) for c in output])
+    w.replace(graph, node, result)
 
 
 def with_letters(equation: str, ranks: Sequence[int]) -> str:
@@ -47,10 +70,10 @@ def with_letters(equation: str, ranks: Sequence[int]) -> str:
     terms, arrow, output = equation.replace(" ", "").partition("->")
     operands = terms.split(",")
     widths = [rank - len(t.replace(ELLIPSIS, "")) for t, rank in zip(operands, ranks, strict=True) if ELLIPSIS in t]
-    unused = [c for c in ascii_letters if c not in equation][: max(widths)]
+    unused = [c for c in ascii_letters if c not in equation][: max(widths, default=0)]
     if not arrow:
         letters = terms.replace(ELLIPSIS, "").replace(",", "")
-        output = ELLIPSIS + "".join(sorted(c for c in letters if letters.count(c) == 1))
+        output = ELLIPSIS * bool(widths) + "".join(sorted(c for c in letters if letters.count(c) == 1))
     written = [
         t.replace(ELLIPSIS, "".join(unused[len(unused) - (rank - len(t) + len(ELLIPSIS)) :])) if ELLIPSIS in t else t
         for t, rank in zip(operands, ranks, strict=True)

@@ -16,7 +16,7 @@ from graphc.ir.graph import Constant, Graph, Node, is_sparse, label, sorted_node
 from graphc.ir.import_export import import_model
 from graphc.ir.weights.made_weights import MadeWeights
 from graphc.offline.reference import Offline
-from graphc.stream.canonical.canonicalize import make_plainer
+from graphc.stream.canonical.canonicalize import flatten_picks, make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
 from graphc.stream.canonical.edge_padding import pad_by_edges, pad_by_last_frames
 from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
@@ -148,6 +148,7 @@ class Start:
                 or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
                 or self.without_short_loop(shapes, carried)
+                or flatten_picks(graph, shapes, values)
                 or self.by_pattern(shapes, found, values)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])

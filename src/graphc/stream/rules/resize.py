@@ -20,6 +20,7 @@ from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Window, window_over, windowed_fact
 from graphc_runtime.errors import RunError
 
+ROI_OPTIONAL = 13
 PROBED_FRAMES = 12
 
 
@@ -92,7 +93,7 @@ def resize_inputs(
     values = b.constant(np.asarray([float(s) for s in scales], np.float32), "scales")
     if node.op == "Upsample" or opset < 11:
         return [chunk, values]
-    return [chunk, None, values]
+    return [chunk, None if opset >= ROI_OPTIONAL else b.constant(np.zeros(0, np.float32), "roi"), values]
 
 
 def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Fraction]) -> Lowering:
@@ -138,9 +139,9 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
     shape = [frames if a == x.axis else 1 for a in range(x.rank)]
     ramp = np.arange(frames, dtype=np.float32).reshape(shape)
     scales = np.asarray([float(ratio) if a == x.axis else 1.0 for a in range(x.rank)], np.float32)
-    inputs = [Constant("ramp", ramp), Variable.empty(), Constant("scales", scales)]
-    if node.op == "Upsample":
-        del inputs[1]
+    inputs: list[Tensor] = [Constant("ramp", ramp), Constant("scales", scales)]
+    if node.op == "Resize" and facts.opset >= 11:
+        inputs.insert(1, Variable.empty() if facts.opset >= ROI_OPTIONAL else Constant("roi", np.zeros(0, np.float32)))
     attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
     out = Variable("learnt")
     graph = Graph(
