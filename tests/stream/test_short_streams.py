@@ -83,5 +83,4 @@ def test_windows_picked_by_clamped_places_are_windows() -> None:
     arrays = {"offsets": np.array([[-4, -2, 0, 2]]), "rows": np.array([1, -1, 16]), "w": random(16, 3)}
     model = weights(model_of(body, "float[1,T,4] x", "float[1,T,3] y"), **scalars, **arrays)
     assert not analyse(offline_of(model, SPEC)).promise.tried
-    for times in (1, 0):
-        assert verdict_of(model, times, range(1, 24), SPEC).kind == "equal"
+    assert verdict_of(model, 1, range(1, 24), SPEC).kind == "equal"
