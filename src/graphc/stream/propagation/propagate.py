@@ -239,7 +239,11 @@ class Propagation:
         given = tuple(fact_of(t) for t in inputs)
         for tensor, fact in zip(inputs, given, strict=True):
             if tensor.name and fact is None and not isinstance(tensor, Constant):
-                raise StreamError(f"reads '{tensor.name}', about which nothing is known", node=label(node))
+                raise StreamError(
+                    f"reads '{tensor.name}', about which nothing is known",
+                    node=label(node),
+                    hint="write the op before it with tensors; a list of frames starts empty, and every frame is appended",
+                )
         outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
         dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
         model = self.offline.model
