@@ -242,7 +242,7 @@ class Propagation:
                 raise StreamError(
                     f"reads '{tensor.name}', about which nothing is known",
                     node=label(node),
-                    hint="write the op before it with tensors; a list of frames starts empty, and every frame is appended",
+                    hint="write the op before it with tensors; a list of frames starts empty and takes every frame",
                 )
         outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
         dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
