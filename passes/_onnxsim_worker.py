@@ -25,8 +25,8 @@ sys.modules["torch"] = None  # type: ignore[assignment]
 
 import onnxsim  # noqa: E402
 
-# These change what a model gives: 0 for NaN where a norm is 0, a finite number for the logarithm of a probability that is
-# rounded to 0, another place where the largest values tie.
+# These change what a model gives: 0 for NaN where a norm is 0, a finite number for the logarithm of a probability that
+# is rounded to 0, another place where the largest values tie.
 INEXACT = ["fuse_lp_normalization", "fuse_consecutive_log_softmax", "eliminate_nop_monotone_argmax"]
 
 
