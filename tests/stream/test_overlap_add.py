@@ -152,3 +152,29 @@ def test_even_places() -> None:
     assert even_places(lines, [12, 9]) is None
     assert even_places([np.array([0, 2, 4]), np.array([0, 3])], [6, 6]) is None
     assert even_places([np.array([0, 0, 2, 2]), np.array([0, 0])], [4, 2]) is None
+
+
+@pytest.mark.parametrize("times", [1, 0], ids=["smallest chunk", "any multiple"])
+@pytest.mark.parametrize(("width", "hop", "crop"), [(4, 2, 0), (5, 2, 1), (8, 2, 3), (6, 3, 3), (4, 4, 0)])
+def test_frames_divided_by_the_envelope_of_their_windows(width: int, hop: int, crop: int, times: int) -> None:
+    """As an inverse STFT is exported: the envelope is smaller near both ends, where fewer windows overlap."""
+    cut = "" if not crop else "a1 = Slice (s, first, last, at2) b1 = Slice (e, first, last, at2) y = Div (a1, b1)"
+    body = f"""
+        h = Shape (x) t = Gather (h, one) t1 = Unsqueeze (t, front) u = Transpose <perm=[0,2,1]> (x)
+        to = Concat <axis=0> (single, wide, t1) frames = Expand (window, to)
+        s = ConvTranspose <strides=[{hop}]> (u, eye) e = ConvTranspose <strides=[{hop}]> (frames, eye)
+        {cut or "y = Div (s, e)"}
+    """
+    arrays = {
+        "one": np.array(1),
+        "front": np.array([0]),
+        "single": np.array([1]),
+        "wide": np.array([width]),
+        "window": (np.hanning(width + 2)[1:-1] ** 2).astype(np.float32).reshape(1, width, 1),
+        "eye": np.eye(width, dtype=np.float32)[:, None],
+    }
+    if crop:
+        arrays |= {"first": np.array([crop]), "last": np.array([-crop]), "at2": np.array([2])}
+    model = weights(model_of(body, f"float[1,T,{width}] x", "float[1,1,U] y"), **arrays)
+    assert not analyse(offline_of(model, SPEC)).promise.tried
+    assert verdict_of(model, times, range(1, 24), SPEC).kind == "equal"

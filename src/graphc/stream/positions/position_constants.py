@@ -24,9 +24,10 @@ from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
+from graphc.stream.positions.uniform import uniform_of, uniform_step
 from graphc.stream.symbolic.domain.space import NoFormulaError, least
 from graphc.stream.symbolic.proof import ENDLESS, Proof
-from graphc.stream.symbolic.queries.questions import Counting, Edged, RowsOf, Steady
+from graphc.stream.symbolic.queries.questions import Counting, Edged, Periodic, RowsOf, Steady
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ class Positions:
             step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
             found.steps.append(self.position(node, name, time, values, step))
             return True
+        uniform = uniform_of(known, self.proof.formulas.facts.values(), self.evaluation.lengths)
+        if uniform is not None:
+            self.proof.claim(name, Periodic(uniform.from_right, uniform.length, 1))
+            found.steps.append(self.position(node, name, time, values, uniform_step(uniform)))
+            return True
         inputs: list[Tensor] = []
         facts: list[Fact | None] = []
         single = len(self.evaluation.lengths) == 1
@@ -129,7 +135,7 @@ class Positions:
             return False
         outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
         found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
-        if node.op == "Gather":
+        if node.op == "Gather" and node.inputs[1].name in values:
             bound = rows_bound(node, values, self.evaluation)
             end = (time.length, bound) if bound is not None else self.end_of_table(name)
             if end is not None:
