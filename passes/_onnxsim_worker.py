@@ -25,9 +25,18 @@ sys.modules["torch"] = None  # type: ignore[assignment]
 
 import onnxsim  # noqa: E402
 
-# These change what a model gives: 0 for NaN where a norm is 0, a finite number for the logarithm of a probability that
-# is rounded to 0, another place where the largest values tie.
-INEXACT = ["fuse_lp_normalization", "fuse_consecutive_log_softmax", "eliminate_nop_monotone_argmax"]
+# These change what a model gives: where a norm is 0, where a probability is rounded to 0, where the largest values tie
+# or are NaN, where a product overflows between two factors, where a condition ends a loop before its last turn.
+INEXACT = [
+    "eliminate_loop_with_const_trip_count",
+    "eliminate_nop_monotone_argmax",
+    "eliminate_nop_softmax",
+    "fuse_consecutive_log_softmax",
+    "fuse_consecutive_mul",
+    "fuse_consecutive_reduce",
+    "fuse_lp_normalization",
+    "rewrite_arg_reduce_select_last_index",
+]
 
 
 def simplify_file(source: str, target: str, memory: int) -> None:

@@ -16,11 +16,15 @@ g (float[1,T,4] x) => (float[1,T,4] y) {CALL}
 leaky <slope: float = 0.5> (v) => (r) { r = LeakyRelu <alpha: float = @slope> (v) }
 <domain: "my", opset_import: ["" : 17, "my" : 1]>
 outer (v) => (r) { r = my.leaky (v) }
+<domain: "my", opset_import: ["" : 17, "my" : 1]>
+passing <steep> (v) => (r) { r = my.leaky <slope: float = @steep> (v) }
 """
 CALLS = {
     "by default": ("y = my.leaky (x)", 0.5),
     "given": ("y = my.leaky <slope = 0.25> (x)", 0.25),
     "inside another": ("y = my.outer (x)", 0.5),
+    "of a function that it is passed on to": ("y = my.passing (x)", 0.5),
+    "passed on": ("y = my.passing <steep = 0.25> (x)", 0.25),
     "inside a branch": (
         "c = Constant <value = bool {1}> () y = If (c) <"
         "then_branch = t () => (float[1,T,4] a) { a = my.leaky (x) },"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from lifting import model_of, random, weights
 from promise import verdict_of
@@ -38,7 +39,7 @@ ATTENTION = {
 }
 
 
-def attention(body: str) -> object:
+def attention(body: str) -> onnx.ModelProto:
     text = NEAR + body
     arrays = {
         n: v for n, v in {**NUMBERS, **SCALES}.items() if f" {n})" in text or f" {n}," in text or f"({n}," in text
@@ -61,6 +62,16 @@ def test_a_mask_that_quantization_clips_is_no_mask() -> None:
     )
     with pytest.raises(StreamError, match="attends to all frames"):
         analyse(offline_of(model, SPEC))
+
+
+@pytest.mark.parametrize("back", ["DequantizeLinear (t, q1, z)", "DequantizeLinear (t, q1)"])
+def test_scores_dequantized_with_another_zero_point_are_refused(back: str) -> None:
+    model = attention(
+        "g = Where (sees, s, minus) p = Softmax <axis=-1> (g) t = QuantizeLinear (p, q1, z2) "
+        f"f = {back} y = MatMul (f, x)"
+    )
+    with pytest.raises(StreamError, match="another zero point"):
+        analyse(offline_of(weights(model, z2=np.array(9, np.uint8)), SPEC))
 
 
 QLINEAR = {

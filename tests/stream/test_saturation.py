@@ -59,6 +59,12 @@ CASES: dict[str, tuple[str, Leaf, float, Callable[[Places], Places]]] = {
         -10,
         lambda n: 5 - np.sqrt(n.astype(F)),
     ),
+    "a number that is cast to another float": (
+        "Min",
+        Applied(("Cast", F), (Applied(("Sub", "float64"), (Applied(("Sqrt", "float64"), (N,)), fixed(8))),)),
+        -3,
+        lambda n: np.sqrt(n) - 8,
+    ),
     "a root from above": ("Max", Applied(("Sqrt", F), (N,)), 20, lambda n: np.sqrt(n.astype(F))),
 }
 
@@ -84,11 +90,20 @@ def test_an_extreme_is_its_bound_where_it_surely_reached_it(
         Applied(("Sin", F, "[]"), (N,)),
         Applied(("Mul", F), (N, N)),
         Applied(("Sqrt", "float16"), (N,)),
+        Applied(("Cast", "int64"), (Applied(("Mul", F), (Applied(("Mul", F), (N, fixed(1e37))), fixed(1e-37))),)),
         Applied(("Cast", "int8"), (Applied(("Sqrt", F), (N,)),)),
         Applied(("Cast", "int64"), (Applied(("Mul", F), (N, fixed(1e9))),)),
         Applied(("Sqrt", F), (Applied(("Mul", F), (Applied(("Mul", F), (N, fixed(1e-40))), fixed(1e40))),)),
     ],
-    ids=["a wave", "a product", "half precision", "bytes", "beyond 32 bits", "below the smallest number"],
+    ids=[
+        "a wave",
+        "a product",
+        "half precision",
+        "above the largest number",
+        "bytes",
+        "beyond 32 bits",
+        "below the smallest number",
+    ],
 )
 def test_nothing_is_said_where_it_is_not_known_to_rise(leaf: Leaf) -> None:
     assert at_bound("Min", leaf, 3, lengths(1) & index(0, 1).ge_set(constant(1, 1)), 1) is None

@@ -15,6 +15,8 @@ def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
+    while any(inherits_default(made, f) for f in made.functions):
+        pass
     defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in made.functions if f.attribute_proto}
     inner = [g.node for f in made.functions for n in f.node for g in graphs_of(n)]
     for nodes in (*(g.node for g in graphs_in(made.graph)), *(f.node for f in made.functions), *inner):
@@ -23,3 +25,21 @@ def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
             missing = defaults.get((node.domain, node.op_type, node.overload), ())
             node.attribute.extend(a for a in missing if a.name not in given)
     return onnx.inliner.inline_local_functions(made)
+
+
+def inherits_default(model: onnx.ModelProto, function: onnx.FunctionProto) -> bool:
+    """Gives an attribute that a function passes on to another the default value that it has there; False if it has all.
+
+    A call that leaves the attribute out then means what onnxruntime takes it for.
+    """
+    defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in model.functions}
+    inner = [n for node in function.node for g in graphs_of(node) for n in g.node]
+    for node in (*function.node, *inner):
+        for passed in (a for a in node.attribute if a.ref_attr_name in function.attribute):
+            for default in defaults.get((node.domain, node.op_type, node.overload), ()):
+                if default.name == passed.name:
+                    function.attribute.remove(passed.ref_attr_name)
+                    function.attribute_proto.add().CopyFrom(default)
+                    function.attribute_proto[-1].name = passed.ref_attr_name
+                    return True
+    return False

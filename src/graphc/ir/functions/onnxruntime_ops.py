@@ -13,25 +13,36 @@ from graphc.ir.subgraphs import graphs_in
 
 OP = "SimplifiedLayerNormalization"
 AXES_AS_INPUT = 18  # ReduceMean
+HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def write_out_own_ops(model: onnx.ModelProto) -> None:
-    """Replaces each such node over the last axes by the ops that it stands for.
+    """Replaces each such node over the last axes, with a constant scale in float or halves, by the ops it stands for.
 
     It divides by the root of the mean square and multiplies by a scale (onnxruntime, ContribOperators.md).
     """
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-    types = {t.name: t.data_type for g in graphs_in(model.graph) for t in g.initializer}
+    types: dict[str, int] = {}
+    for graph in graphs_in(model.graph):
+        types |= {t.name: t.data_type for t in graph.initializer}
+        types |= {n.output[0]: a.t.data_type for n in graph.node for a in n.attribute if is_value(a)}
     for graph in list(graphs_in(model.graph)):
-        if not any(is_own(node) for node in graph.node):
+        if not any(is_own(node, types) for node in graph.node):
             continue
-        nodes = [n for node in graph.node for n in (written_out(node, opset, types) if is_own(node) else [node])]
+        nodes = [n for node in graph.node for n in (written_out(node, opset, types) if is_own(node, types) else [node])]
         del graph.node[:]
         graph.node.extend(nodes)
 
 
-def is_own(node: NodeProto) -> bool:
-    return node.op_type == OP and node.domain in ("", "ai.onnx") and attributes(node).get("axis", -1) < 0
+def is_own(node: NodeProto, types: dict[str, int]) -> bool:
+    if node.op_type != OP or node.domain not in ("", "ai.onnx"):
+        return False
+    behind = int(attributes(node).get("axis", -1)) < 0
+    return behind and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
+
+
+def is_value(attribute: onnx.AttributeProto) -> bool:
+    return bool(attribute.name == "value" and attribute.HasField("t"))
 
 
 def attributes(node: NodeProto) -> dict[str, int | float]:
@@ -43,7 +54,7 @@ def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[Node
     result, *more = node.output
     given = attributes(node)
     base = f"{node.name or result}/{OP}"
-    half = types.get(scale) if types.get(scale) in (TensorProto.FLOAT16, TensorProto.BFLOAT16) else None
+    half = types[scale] if types[scale] in HALVES else None
     axes = np.arange(int(given.get("axis", -1)), 0)
     made: list[NodeProto] = []
 

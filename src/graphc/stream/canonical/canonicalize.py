@@ -133,7 +133,10 @@ def flatten_picks(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arr
             continue
         axis = normalised(int(node.attrs.get("axis", 0)), len(seen[0]))
         taps = {t.shape[1] for t in tables}
-        if len(taps) > 1 or len({t.shape[0] for t in tables}) < 2 or not any(is_clamped(t) for t in tables):
+        beside = {(*shape[:axis], *shape[axis + 1 :]) for shape in seen}
+        if len(taps) > 1 or len(beside) > 1 or len({t.shape[0] for t in tables}) < 2:
+            continue
+        if not any(is_clamped(t) for t in tables):
             continue
         w = Writer(name_of(node))
         flat = w.one("Gather", source, w.one("Reshape", places, [-1]), axis=axis)

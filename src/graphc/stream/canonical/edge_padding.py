@@ -118,12 +118,24 @@ def pad_by_last_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str
         axis = normalised(int(node.attrs["axis"]), rank)
         sizes = [shape[axis] for shape in shapes[source.name]]
         others = [[s[:axis] + s[axis + 1 :] for s in shapes[t.name]] for t in (source, copies)]
-        if repeat.op not in REPEATS or not standard(repeat) or others[0] != others[1] or len(set(sizes)) < 2:
+        if (
+            repeat.op not in REPEATS
+            or not standard(repeat)
+            or not counts_axis(repeat, rank - axis, known)
+            or others[0] != others[1]
+            or len(set(sizes)) < 2
+        ):
             continue
         cut = producer(repeat.inputs[0])
         if cut is not None and cut.inputs[0] is source and takes_last(cut, axis, rank, sizes, known):
             return padded_behind(graph, node, repeat, cut, axis, rank)
     return None
+
+
+def counts_axis(repeat: Node, from_right: int, known: Sequence[Mapping[str, Array]]) -> bool:
+    """Whether an Expand or a Tile has an entry for an axis, counted from the last."""
+    name = repeat.inputs[1].name
+    return all(name in values and len(values[name]) >= from_right for values in known)
 
 
 def takes_last(node: Node, axis: int, rank: int, sizes: Sequence[int], known: Sequence[Mapping[str, Array]]) -> bool:

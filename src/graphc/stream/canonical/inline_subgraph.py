@@ -63,11 +63,12 @@ def constant_turns(loop: Node) -> int | None:
     body: Graph = loop.attrs["body"]
     count, goes_on = value_in(loop.inputs[0]), behind_identities(body.outputs[0])
     started, told = value_in(loop.inputs[1]), value_in(goes_on)
-    if count is None or not (goes_on is body.inputs[1] or (told is not None and bool(told))):
+    if count is None or np.size(count) != 1 or not (goes_on is body.inputs[1] or (told is not None and bool(told))):
         return None
     if loop.inputs[1].name and (started is None or not bool(started)):
         return None
-    return int(count) if 0 < int(count) <= MOST_TURNS else None
+    turns = int(np.ravel(count)[0])
+    return turns if 0 < turns <= MOST_TURNS else None
 
 
 def ends_by_data(loop: Node, carried: Container[str]) -> bool:
@@ -144,11 +145,12 @@ def unsqueezed(graph: Graph, tensor: Tensor, row: Variable) -> Node:
 
 
 def feed(body: Graph, own: Mapping[str, Tensor]) -> None:
-    """Replaces a body's inputs by the values of one iteration, in subgraphs too."""
+    """Replaces a body's inputs by the values of one iteration, in subgraphs too, but for names that these use anew."""
     for node in body.nodes:
         node.inputs = [own.get(t.name, t) for t in node.inputs]
         for inner in (a for a in node.attrs.values() if isinstance(a, Graph)):
-            feed(inner, own)
+            anew = {t.name for t in inner.inputs} | {t.name for n in inner.nodes for t in n.outputs}
+            feed(inner, {name: tensor for name, tensor in own.items() if name not in anew})
     body.outputs = [own.get(t.name, t) for t in body.outputs]
 
 

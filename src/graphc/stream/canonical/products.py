@@ -53,13 +53,16 @@ def two_at_a_time(graph: Graph, node: Node) -> None:
         kept = "".join(c for c in dict.fromkeys(letters + other) if c in needed)
         factor = node.inputs[index + 1]
         if sorted(kept) == sorted(letters) == sorted(other) and len(set(kept)) == len(kept):
-            result = w.one("Mul", result, w.one("Transpose", factor, perm=[other.index(c) for c in letters]))
+            result = w.one("Mul", result, in_order(w, factor, other, letters))
         else:
             result = w.one("Einsum", result, factor, equation=f"{letters},{other}->{kept}")
             letters = kept
-    if letters != output:
-        result = w.one("Transpose", result, perm=[letters.index(c) for c in output])
-    w.replace(graph, node, result)
+    w.replace(graph, node, in_order(w, result, letters, output))
+
+
+def in_order(w: Writer, tensor: Tensor, letters: str, wanted: str) -> Tensor:
+    """A tensor with its axes in another order."""
+    return tensor if letters == wanted else w.one("Transpose", tensor, perm=[letters.index(c) for c in wanted])
 
 
 def with_letters(equation: str, ranks: Sequence[int]) -> str:

@@ -186,7 +186,7 @@ class Start:
     def by_pattern(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
         """Rewrites a node that writes or repeats frames at places that follow a pattern; returns whether it did."""
         patterns = (
-            spread_scatters(self.graph, shapes, values)
+            spread_scatters(self.graph, shapes, values, self.dtypes)
             or spread_columns(self.graph, found)
             or pad_by_last_frames(self.graph, shapes, values)
         )

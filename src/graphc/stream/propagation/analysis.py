@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from graphc_runtime.errors import StreamError
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
+MOST_SHORT_LENGTHS = 64
 MOST_ROUNDS = 6
 LONGEST_START = 2500
 
@@ -172,7 +174,24 @@ class Study:
                     self.evaluation = before
                     break
                 found = wider
-        return found
+        return self.at_short_lengths(found, walk) if found.proof.untold else found
+
+    def at_short_lengths(self, found: Analysis, walk: Callable[[], Analysis]) -> Analysis:
+        """The result at the lengths below those evaluated too, where a claim is not proved; else what was found."""
+        before, first = self.evaluation, start_of(found.facts, found.evaluation)
+        shorter = (n for n in range(first, min(before.lengths)) if self.offline.accepts(n))
+        more = tuple(itertools.islice(shorter, MOST_SHORT_LENGTHS))
+        if not more:
+            return found
+        try:
+            self.evaluation = evaluate_also(before, more)
+            wider = self.shown(walk)
+        except StreamError:
+            wider = found
+        if wider is found or not wider.promise.covers(found.promise):
+            self.evaluation = before
+            return found
+        return wider
 
     def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
         """Lengths to evaluate next: around the end of a claim, or spread out if a claim is not proved."""

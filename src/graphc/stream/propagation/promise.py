@@ -54,6 +54,8 @@ def promise_of(walk: Propagation) -> Promise:
     bound = min((longest(length, frames) for length, frames in walk.bounds), default=None)
     most, by, continues = end.last, end.tensor, end.outside or end.rounded
     tried = dict(proof.untold)
+    if tried:
+        start = max(start, min(evaluated))
     if tried or not proof.is_possible:
         seen = max(evaluated)
         if seen <= most:

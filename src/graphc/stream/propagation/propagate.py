@@ -103,11 +103,27 @@ class Propagation:
         """Claims that conditions, patterns that rewrites rely on, and steady outputs are the same at every length."""
         self.proof.begin()
         made, known = self.proof.formulas.made_by, self.evaluation.known
+        self.refuse_changes()
         steady = [t.name for t in self.evaluation.graph.outputs if t.name in known and known[t.name].steady is not None]
         for name in (*self.evaluation.conditions, *self.evaluation.patterns, *steady):
             if name in made:
                 self.proof.claim(name, Steady())
         self.proof.commit()
+
+    def refuse_changes(self) -> None:
+        """
+        Errors:
+            StreamError: a condition or a pattern that a rewrite relies on changes between the lengths evaluated.
+        """
+        evaluation, made = self.evaluation, self.proof.formulas.made_by
+        names = [n for n in (*evaluation.conditions, *evaluation.patterns) if n in made]
+        for name, known in values_of(evaluation, *names).items() if names else ():
+            if name in names and known.steady is None:
+                raise StreamError(
+                    "what it decides changes with the length of the whole stream",
+                    node=label(made[name]),
+                    hint="export only the branch that streams should take",
+                )
 
     def look_at(self, node: Node) -> None:
         """Notes the facts of tensors that are read only for their size; skips a node that cannot be streamed."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.contract.length import Length
-from graphc.ir.graph import Node, Tensor, normalised
+from graphc.ir.graph import Node, Tensor, constant_of, normalised, producer
 from graphc.stream.attention.single_matrix_ops import arguments, follow, only_table
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import MaskFacts, ScoreMatrix
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_axes import Frame
-from graphc.stream.facts.time_constant import TimeConstant
+from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.index_maps.index_maps import move, scaled_source
 from graphc.stream.index_maps.masked_index_maps import blanked
 from graphc.stream.index_maps.relative_attention import settled_inputs
@@ -53,12 +53,24 @@ def quantize(node: Node, facts: Facts) -> Lowering:
     """With one scale for all entries; an entry of 0 becomes the zero point, and 0 again where it is dequantized."""
     if any(isinstance(f, Stream) for f in facts.inputs[1:]) or math.prod(facts.input_shapes[1][0]) > 1:
         facts.refuse("quantizes a score matrix with several scales", "quantize with one fixed scale")
-    readers = {n.op for n in node.outputs[0].outputs}
+    maker, readers = producer(node.inputs[0]), {n.op for n in node.outputs[0].outputs}
     if node.op == "QuantizeLinear" and readers != {"DequantizeLinear"}:
         facts.refuse(
             f"gives quantized scores to {', '.join(sorted(readers)) or 'an output'}", "dequantize the scores first"
         )
+    if node.op == "DequantizeLinear" and (
+        maker is None or maker.op != "QuantizeLinear" or not np.array_equal(zero_point(maker), zero_point(node))
+    ):
+        facts.refuse("dequantizes scores that were quantized with another zero point", "use one constant zero point")
     return elementwise(node, facts)
+
+
+def zero_point(node: Node) -> Array:
+    """The zero point of a QuantizeLinear or DequantizeLinear; NaN, which equals nothing, if it is computed."""
+    if len(node.inputs) < 3 or not node.inputs[2].name:
+        return np.zeros(())
+    value = constant_of(node.inputs[2])
+    return np.asarray(np.nan if value is None else np.squeeze(value), np.float64)
 
 
 @score_rule("Dropout")

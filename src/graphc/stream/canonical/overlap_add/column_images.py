@@ -36,12 +36,15 @@ def spread_columns(graph: Graph, shapes: Shapes) -> list[str] | None:
 
 
 def places_on(node: Node, axis: int, entries: int, frames: Sequence[int], sizes: Sequence[int]) -> EvenPlaces | None:
-    """Where the entries of a block are added on the axis of the image; None if other axes are padded."""
+    """Where the entries of a block are added on the axis of the image; None if other axes are padded.
+
+    With dilations, onnxruntime gives what ONNX says for two axes only.
+    """
     rank = len(node.attrs.get("pads", ())) // 2 or axis + 1
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * rank)]
     hops, gaps = (node.attrs.get(name, [1] * rank) for name in ("strides", "dilations"))
     others = [p for a in range(rank) if a != axis for p in (pads[a], pads[a + rank])]
-    if any(others) or len(set(frames)) < 2:
+    if any(others) or len(set(frames)) < 2 or (rank != 2 and any(int(g) != 1 for g in gaps)):
         return None
     offsets = tuple(int(gaps[axis]) * k for k in range(entries))
     return fitting(int(hops[axis]), offsets, frames, sizes, pads[axis])

@@ -19,6 +19,7 @@ from graphc.stream.facts.time_constant import Array
 
 DATA, INDICES, UPDATES = range(3)
 REDUCTIONS = ("none", "add")
+MOVABLE = ("float16", "float32", "float64", "int8", "uint8", "int32", "int64")  # by onnxruntime's Pad and Where
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,23 @@ class Placed:
     places: tuple[Array, ...]
 
 
-def spread_scatters(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
+def spread_scatters(
+    graph: Graph,
+    shapes: Shapes,
+    known: Sequence[Mapping[str, Array]],
+    dtypes: Mapping[str, np.dtype[np.generic]],
+) -> list[str] | None:
     """Rewrites the first such node; returns the names of the tensors that are 1 where the rewrite is right, or None.
 
     Args:
         shapes: of the tensors of data, at each length evaluated.
         known: the values of the time-only tensors, at each length evaluated.
+        dtypes: of the tensors of data.
     """
     for node in graph.nodes:
         if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
+            continue
+        if str(dtypes.get(node.outputs[0].name)) not in MOVABLE:
             continue
         placed = placed_by(node, shapes, known)
         if placed is None:
@@ -56,7 +65,7 @@ def spread_scatters(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, A
         adds = node.attrs.get("reduction", "none") == "add"
         if places is None or not (adds or places.is_narrow):
             continue
-        return rewritten(graph, node, placed, places, adds or is_zero(node.inputs[DATA], known))
+        return rewritten(graph, node, placed, places, adds, is_zero(node.inputs[DATA], known))
     return None
 
 
@@ -136,34 +145,37 @@ def count_all(places: Sequence[Array], sizes: Sequence[int]) -> bool:
 
 
 def is_zero(tensor: Tensor, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Whether a tensor is a time-only one of zeros, of a type that can be added."""
+    """Whether a tensor is a time-only one of zeros."""
     values = [run[tensor.name] for run in known if tensor.name in run]
-    return len(values) == len(known) and not any(v.any() or v.dtype.kind == "b" for v in values)
+    return len(values) == len(known) and not any(v.any() for v in values)
 
 
-def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds: bool) -> list[str]:
+def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds: bool, zero: bool) -> list[str]:
     """Replaces a scatter.
 
     Args:
         adds: whether what is written is added to the data; otherwise it takes its place.
+        zero: whether the data are zeros.
     """
     data, indices, updates = node.inputs
     w = Writer(name_of(node))
     rank, axis = len(placed.of_updates), placed.axis
     entries = len(places.offsets)
-    right = expected(w, indices, updates, placed, places)
+    right = [expected(w, indices, updates, placed, places), as_long(w, data, updates, placed, places)]
     order = [*(a for a in range(rank) if a != axis), axis]
     last = transposed(w, updates, [placed.of_updates[a] for a in order])
     frames = w.one("Reshape", last, [*[0] * (rank - 1), -1, entries])
     written = overlapped(w, frames, rank + 1, places)
     spread = transposed(w, written, [int(a) for a in np.argsort(order)])
-    if adds:
+    if zero and not adds:
+        right.append(w.one("ReduceMax", w.one("Abs", data), keepdims=0))
+    if zero or adds:
         result = w.one("Add", data, spread)
     else:
         mask = written_places(w, w.size(data, axis), places, rank - 1 - axis)
         result = w.one("Where", mask, spread, data)
     w.replace(graph, node, result)
-    return [right.name]
+    return [tensor.name for tensor in right]
 
 
 def transposed(w: Writer, tensor: Tensor, order: Sequence[int]) -> Tensor:
@@ -190,6 +202,13 @@ def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places
         right = here if right is None else w.one("And", right, here)
     assert right is not None
     return everywhere(w, right)
+
+
+def as_long(w: Writer, data: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
+    """Whether the data are as long as the places."""
+    frames = w.one("Div", w.size(updates, placed.of_updates[placed.axis]), len(places.offsets))
+    size = w.one("Add", w.one("Mul", frames, places.hop), places.width - places.hop + places.behind)
+    return w.one("Equal", w.size(data, placed.axis), size)
 
 
 def everywhere(w: Writer, mask: Tensor) -> Variable:

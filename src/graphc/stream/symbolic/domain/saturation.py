@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64")
 ROUNDING = 1e-5
-SMALLEST = 1e-36  # below it float32 loses digits
+SMALLEST, GREATEST = 1e-36, 1e36  # beyond these float32 loses digits, or overflows
 LARGEST = 2.0**31
 
 
@@ -80,7 +80,8 @@ def monotone(leaf: Leaf) -> Monotone | None:
     if inner is None:
         return None
     if len(leaf.operands) == 1 and op in UNARY and (kind in FLOATS or (op == "Cast" and kind in INTEGERS)):
-        return Monotone(inner.expr, inner.sign * UNARY[op][0], applied(UNARY[op][1], inner.at))
+        sign, step = UNARY[op] if kind in INTEGERS or op != "Cast" else (1, float)
+        return Monotone(inner.expr, inner.sign * sign, applied(step, inner.at))
     if len(leaf.operands) == 2 and (kind in FLOATS or (kind in INTEGERS and op in ("Add", "Sub"))):
         fixed = float(numbers[1 - moving[0]] or 0)
         sign, step = with_number(op, moving[0], fixed)
@@ -135,6 +136,6 @@ def applied(
             return math.nan, math.nan
         slack = max(rounding * abs(least), rounding * abs(most), SMALLEST)
         ends = step(least - slack), step(most + slack)
-        return min(ends), max(ends)
+        return (min(ends), max(ends)) if max(map(abs, ends)) < GREATEST else (math.nan, math.nan)
 
     return at
