@@ -117,13 +117,17 @@ class Propagation:
         """
         evaluation, made = self.evaluation, self.proof.formulas.made_by
         names = [n for n in (*evaluation.conditions, *evaluation.patterns) if n in made]
-        for name, known in values_of(evaluation, *names).items() if names else ():
-            if name in names and known.steady is None:
-                raise StreamError(
-                    "what it decides changes with the length of the whole stream",
-                    node=label(made[name]),
-                    hint="export only the branch that streams should take",
-                )
+        key = ("decides", *names)
+        if names and key not in evaluation.memo:
+            values = values_of(evaluation, *names)
+            evaluation.memo[key] = next((n for n in names if values[n].steady is None), None)
+        changing = evaluation.memo[key] if names else None
+        if changing is not None:
+            raise StreamError(
+                "what it decides changes with the length of the whole stream",
+                node=label(made[changing]),
+                hint="export only the branch that streams should take",
+            )
 
     def look_at(self, node: Node) -> None:
         """Notes the facts of tensors that are read only for their size; skips a node that cannot be streamed."""
