@@ -124,9 +124,9 @@ class Propagation:
         changing = evaluation.memo[key] if names else None
         if changing is not None:
             raise StreamError(
-                "what it decides changes with the length of the whole stream",
+                "it decides what the model does, and changes with the length of the whole stream",
                 node=label(made[changing]),
-                hint="export only the branch that streams should take",
+                hint="export only what streams should do",
             )
 
     def look_at(self, node: Node) -> None:
