@@ -82,3 +82,14 @@ def test_a_nested_loop_that_uses_its_outer_loop_s_names() -> None:
     """
     model = weights(model_of(body, "float[1,T,4] x", "float[1,T,4] y"), three=np.array([3]), two=np.array(2))
     assert verdict_of(model, 1, range(1, 12), SPEC).kind == "equal"
+
+
+def test_a_promise_that_holds_at_no_length_is_refused() -> None:
+    body = f"""
+        {COUNT} t1 = Unsqueeze (t, at0) f = ConstantOfShape <value = int32[1] {{7}}> (t1) s = CumSum (f, none)
+        b = Cast <to=3> (s) g = Cast <to=1> (b) r = Unsqueeze (g, at1) y = Mul (x, r)
+    """
+    scalars = {"one": np.array(1), "none": np.array(0), "at0": np.array([0]), "at1": np.array([1])}
+    model = weights(model_of(body, "float[1,T,4] x", "float[1,T,4] y"), **scalars)
+    with pytest.raises(StreamError, match="holds at no length"):
+        analyse(offline_of(model, SPEC))

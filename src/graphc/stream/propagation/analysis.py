@@ -174,14 +174,22 @@ class Study:
                     self.evaluation = before
                     break
                 found = wider
-        return self.at_short_lengths(found, walk) if found.proof.untold else found
+        if found.proof.untold:
+            found = self.at_short_lengths(found, walk)
+        if found.promise.max_frames is not None and found.promise.max_frames < found.promise.min_frames:
+            raise StreamError(
+                "what is claimed about it holds at no length",
+                node=found.promise.ended_by,
+                hint="bound the numbers that it makes of the length",
+            )
+        return found
 
     def at_short_lengths(self, found: Analysis, walk: Callable[[], Analysis]) -> Analysis:
-        """The result at the lengths below those evaluated too, where a claim is not proved; else what was found."""
+        """The result at all lengths below those evaluated too, where a claim is not proved; else what was found."""
         before, first = self.evaluation, start_of(found.facts, found.evaluation)
         shorter = (n for n in range(first, min(before.lengths)) if self.offline.accepts(n))
-        more = tuple(itertools.islice(shorter, MOST_SHORT_LENGTHS))
-        if not more:
+        more = tuple(itertools.islice(shorter, MOST_SHORT_LENGTHS + 1))
+        if not more or len(more) > MOST_SHORT_LENGTHS:
             return found
         try:
             self.evaluation = evaluate_also(before, more)
