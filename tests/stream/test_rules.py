@@ -713,3 +713,15 @@ def test_a_count_of_frames_in_sight_is_made_from_the_clock() -> None:
     """
     arrays = {"zero": np.array(0), "one": np.array(1), "five": np.array(5)}
     lifted_equal(weights(model_of(body), **arrays), lengths=range(1, 20))
+
+
+@pytest.mark.parametrize("attributes", ["", "<exclusive=1>"])
+def test_a_running_sum_is_rounded_as_offline_whatever_the_chunk(attributes: str) -> None:
+    model = weights(model_of(f"y = CumSum {attributes} (x, axis)"), axis=np.array(2))
+    offline = offline_of(model, StreamSpec(chunk=1))
+    x = 1e6 + np.random.default_rng(0).standard_normal((1, 2, 999)).astype(np.float32)
+    want = offline.run({"x": x})["y"]
+    for chunk in (1, 7, 500):
+        session = session_of(lift(analyse(offline, chunk)))
+        got = np.concatenate([session.push(x)["y"], session.flush()["y"]], axis=2)
+        np.testing.assert_array_equal(got, want)

@@ -16,7 +16,10 @@ from graphc.stream.lowering.rule import stream_rule
 
 @stream_rule("CumSum")
 def cumsum(node: Node, facts: Facts) -> Lowering:
-    """The sum so far is carried; frames before 0 count as zeros."""
+    """The sum so far is carried, and goes in front of the frames: they are added in the order of the offline model.
+
+    Frames before 0 count as zeros.
+    """
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")
     assert axis_value is not None
@@ -34,12 +37,11 @@ def cumsum(node: Node, facts: Facts) -> Lowering:
         chunk = b.delayed(inputs[0], source, x.delay)
         chunk = b.masked(chunk, x, 0.0, x.delay > 0, False)
         state = b.state(np.zeros(x.one_frame(), x.dtype), "running_sum")
-        sums = b.one("CumSum", chunk, b.constant(np.asarray(x.axis, np.int64)), hint="sums")
-        summed = b.one("Add", sums, state, hint="running")
-        b.keep(state, b.slice(summed, x.axis, -1, INT64_MAX, hint="last"))
+        behind = b.one("Concat", state, chunk, axis=x.axis, hint="behind_the_sum")
+        sums = b.one("CumSum", behind, b.constant(np.asarray(x.axis, np.int64)), hint="sums")
+        b.keep(state, b.slice(sums, x.axis, -1, INT64_MAX, hint="last"))
         if exclusive:
-            earlier = b.one("Concat", state, summed, axis=x.axis, hint="earlier")
-            return [b.slice(earlier, x.axis, 0, b.frames(x), hint="exclusive")]
-        return [summed]
+            return [b.slice(sums, x.axis, 0, b.frames(x), hint="exclusive")]
+        return [b.slice(sums, x.axis, 1, INT64_MAX, hint="running")]
 
     return Lowering((out,), emit)
