@@ -13,6 +13,7 @@ from onnx import helper
 
 from graphc.ir.import_export import FLOATS
 from graphc.ir.runtime import Session
+from graphc.ir.subgraphs import graphs_of
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.reference import Offline
@@ -219,9 +220,4 @@ def keep_ancestors(model: onnx.ModelProto, wanted: set[str]) -> None:
 
 def inner_reads(node: onnx.NodeProto) -> set[str]:
     """The tensors that a node's subgraphs read."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-            for child in inner.node:
-                found |= set(child.input) | inner_reads(child)
-    return found
+    return {name for graph in graphs_of(node) for child in graph.node for name in child.input}

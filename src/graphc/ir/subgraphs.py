@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 
@@ -19,3 +19,11 @@ def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for node in graph.node:
         yield from graphs_of(node)
+
+
+def nodes_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Some nodes and all nodes of their subgraphs."""
+    for node in nodes:
+        yield node
+        for graph in graphs_of(node):
+            yield from graph.node

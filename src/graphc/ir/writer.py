@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ class Writer:
         node.outputs.clear()
         self.nodes.append(Node("Identity", f"{self.base}/result", inputs=[result], outputs=[output]))
         graph.nodes[position : position + 1] = self.nodes
+
+    def transposed(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
+        """A tensor with its axes in another order; the tensor itself if that is the order it has."""
+        return tensor if list(order) == list(range(len(order))) else self.one("Transpose", tensor, perm=list(order))
 
     def size(self, tensor: Tensor, axis: int) -> Variable:
         """One entry of a tensor's shape, int64 [1]."""

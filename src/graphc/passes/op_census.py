@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx
 
+from graphc.ir.subgraphs import nodes_of
 from graphc.targets.target import Target
 
 ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -19,15 +18,8 @@ def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -
 
 def domain_ops(proto: onnx.ModelProto) -> set[str]:
     """The ops of other domains than ONNX's, as ``domain::Op``, including those in subgraphs and functions."""
-    found: set[str] = set()
-    graphs: list[Any] = [proto.graph, *proto.functions]
-    while graphs:
-        for node in graphs.pop().node:
-            if node.domain not in ONNX_DOMAINS:
-                found.add(f"{node.domain}::{node.op_type}")
-            graphs += [a.g for a in node.attribute if a.HasField("g")]
-            graphs += [g for a in node.attribute for g in a.graphs]
-    return found
+    nodes = nodes_of([*proto.graph.node, *(n for f in proto.functions for n in f.node)])
+    return {f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in ONNX_DOMAINS}
 
 
 def op_counts(proto: onnx.ModelProto) -> dict[str, int]:

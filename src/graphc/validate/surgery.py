@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from graphc.ir.subgraphs import nodes_of
 from graphc_runtime.contract.manifest import Manifest
 
 Array = NDArray[Any]
@@ -84,13 +85,10 @@ class Surgery:
 
 def renamed_reads(node: onnx.NodeProto, old: str, new: str) -> None:
     """Renames a tensor that a node and its subgraphs read."""
-    for place, name in enumerate(node.input):
-        if name == old:
-            node.input[place] = new
-    for attribute in node.attribute:
-        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-            for inner in graph.node:
-                renamed_reads(inner, old, new)
+    for reader in nodes_of([node]):
+        for place, name in enumerate(reader.input):
+            if name == old:
+                reader.input[place] = new
 
 
 def with_graph(parts: Parts, change: Callable[[Surgery], None]) -> Callable[[], Parts]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import onnx
 
+from graphc.ir.subgraphs import nodes_of
 from graphc_runtime.errors import ModelError
 
 MOST_NODES = 1_000_000
@@ -56,14 +57,3 @@ def called_first(bodies: dict[Key, onnx.FunctionProto], where: str) -> list[Key]
 
 def size(nodes: Iterable[onnx.NodeProto], sizes: dict[Key, int]) -> int:
     return sum(sizes.get((n.domain, n.op_type), 1) for n in nodes_of(nodes))
-
-
-def nodes_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Some nodes and all nodes of their subgraphs."""
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for attribute in node.attribute:
-            graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-            waiting += [inner for graph in graphs for inner in graph.node]

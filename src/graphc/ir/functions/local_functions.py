@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx.inliner
 
-from graphc.ir.subgraphs import graphs_in, graphs_of
+from graphc.ir.subgraphs import nodes_of
 
 
 def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -18,12 +18,10 @@ def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     while any(inherits_default(made, f) for f in made.functions):
         pass
     defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in made.functions if f.attribute_proto}
-    inner = [g.node for f in made.functions for n in f.node for g in graphs_of(n)]
-    for nodes in (*(g.node for g in graphs_in(made.graph)), *(f.node for f in made.functions), *inner):
-        for node in nodes:
-            given = {a.name for a in node.attribute}
-            missing = defaults.get((node.domain, node.op_type, node.overload), ())
-            node.attribute.extend(a for a in missing if a.name not in given)
+    for node in nodes_of([*made.graph.node, *(n for f in made.functions for n in f.node)]):
+        given = {a.name for a in node.attribute}
+        missing = defaults.get((node.domain, node.op_type, node.overload), ())
+        node.attribute.extend(a for a in missing if a.name not in given)
     return onnx.inliner.inline_local_functions(made)
 
 
@@ -33,8 +31,7 @@ def inherits_default(model: onnx.ModelProto, function: onnx.FunctionProto) -> bo
     A call that leaves the attribute out then means what onnxruntime takes it for.
     """
     defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in model.functions}
-    inner = [n for node in function.node for g in graphs_of(node) for n in g.node]
-    for node in (*function.node, *inner):
+    for node in nodes_of(function.node):
         for passed in (a for a in node.attribute if a.ref_attr_name in function.attribute):
             for default in defaults.get((node.domain, node.op_type, node.overload), ()):
                 if default.name == passed.name:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from graphc.ir.graph import DEFAULT_DOMAINS, opset_of
 from graphc.ir.subgraphs import graphs_in
 
 OP = "SimplifiedLayerNormalization"
@@ -21,7 +22,7 @@ def write_out_own_ops(model: onnx.ModelProto) -> None:
 
     It divides by the root of the mean square and multiplies by a scale (onnxruntime, ContribOperators.md).
     """
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    opset = opset_of(model)
     types: dict[str, int] = {}
     for graph in graphs_in(model.graph):
         types |= {t.name: t.data_type for t in graph.initializer}
@@ -35,7 +36,7 @@ def write_out_own_ops(model: onnx.ModelProto) -> None:
 
 
 def is_own(node: NodeProto, types: dict[str, int]) -> bool:
-    if node.op_type != OP or node.domain not in ("", "ai.onnx"):
+    if node.op_type != OP or node.domain not in DEFAULT_DOMAINS:
         return False
     behind = int(attributes(node).get("axis", -1)) < 0
     return behind and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)

@@ -103,7 +103,7 @@ def become_pad(graph: Graph, node: Node, source: Tensor, axis: int, rank: int, c
 def pad_by_last_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
     """Turns the first Concat of a tensor with its last frame, repeated as often as the length says, into a Pad.
 
-    Returns the names of the tensors that are true where the rewrite is right, or None if there is no such Concat.
+    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Concat.
 
     Args:
         shapes: of the tensors of data, at each length evaluated.

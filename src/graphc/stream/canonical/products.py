@@ -53,16 +53,11 @@ def two_at_a_time(graph: Graph, node: Node) -> None:
         kept = "".join(c for c in dict.fromkeys(letters + other) if c in needed)
         factor = node.inputs[index + 1]
         if sorted(kept) == sorted(letters) == sorted(other) and len(set(kept)) == len(kept):
-            result = w.one("Mul", result, in_order(w, factor, other, letters))
+            result = w.one("Mul", result, w.transposed(factor, [other.index(c) for c in letters]))
         else:
             result = w.one("Einsum", result, factor, equation=f"{letters},{other}->{kept}")
             letters = kept
-    w.replace(graph, node, in_order(w, result, letters, output))
-
-
-def in_order(w: Writer, tensor: Tensor, letters: str, wanted: str) -> Tensor:
-    """A tensor with its axes in another order."""
-    return tensor if letters == wanted else w.one("Transpose", tensor, perm=[letters.index(c) for c in wanted])
+    w.replace(graph, node, w.transposed(result, [letters.index(c) for c in output]))
 
 
 def with_letters(equation: str, ranks: Sequence[int]) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.constant_operands import same_everywhere
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.ramps import stream_fact
 
@@ -24,7 +23,7 @@ def uniform_of(known: TimeConstant, facts: Iterable[Fact], lengths: Sequence[int
         return None
     (axis,) = varying
     frame = known.values[0].take([0], axis=axis)
-    if any(not np.array_equal(v, np.broadcast_to(frame, v.shape)) for v in known.values):
+    if not all(same_everywhere(v, axis, frame) for v in known.values):
         return None
     for fact in facts:
         if isinstance(fact, Stream) and all(fact.length(n) == s[axis] for n, s in zip(lengths, shapes, strict=True)):

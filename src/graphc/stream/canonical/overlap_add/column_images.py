@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.ir.graph import Graph, Node, Tensor, Variable, constant_of, name_of, standard
+from graphc.ir.graph import Graph, Node, constant_of, name_of, standard
 from graphc.ir.writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, fitting
-from graphc.stream.canonical.overlap_add.overlapped_frames import overlapped
+from graphc.stream.canonical.overlap_add.overlapped_frames import length_of, overlapped
 from graphc.stream.facts.index_map import Shapes
 
 
 def spread_columns(graph: Graph, shapes: Shapes) -> list[str] | None:
-    """Rewrites the first such node; returns the names of the tensors that are 1 where the rewrite is right, or None.
+    """Rewrites the first such node; returns the names of the tensors on which it relies (``Evaluation.patterns``), or None.
 
     Args:
         shapes: of the tensors that nodes make, at each length evaluated.
@@ -59,13 +59,6 @@ def rewritten(graph: Graph, node: Node, axis: int, rank: int, places: EvenPlaces
     spread = overlapped(w, frames, 4, places)
     shape = [0, 0, *[1] * axis, -1, *[1] * (rank - 1 - axis)]
     result = w.one("Reshape", spread, shape)
-    right = as_long(w, image, axis, w.size(columns, 2), places)
+    right = w.one("Equal", w.one("Gather", image, [axis], axis=0), length_of(w, w.size(columns, 2), places))
     w.replace(graph, node, result)
     return [right.name]
-
-
-def as_long(w: Writer, image: Tensor, axis: int, frames: Variable, places: EvenPlaces) -> Variable:
-    """Whether the image is as long as the places."""
-    more = places.width - places.hop + places.behind - places.front
-    size = w.one("Add", w.one("Mul", frames, places.hop), more)
-    return w.one("Equal", w.one("Gather", image, [axis], axis=0), size)

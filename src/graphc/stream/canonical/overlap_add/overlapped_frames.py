@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.ir.graph import Tensor
+from graphc.ir.graph import Tensor, Variable
 from graphc.ir.writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces
 
@@ -33,6 +33,12 @@ def overlapped(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tens
         end = more if more < 0 else int(np.iinfo(np.int64).max)
         total = w.one("Slice", total, [places.front], [end], [rank - 2])
     return padded(w, total, rank - 1, 0, max(more, 0))
+
+
+def length_of(w: Writer, frames: Tensor, places: EvenPlaces) -> Variable:
+    """The number of places for a number of frames, int64 [1]."""
+    more = places.width - places.hop + places.behind - places.front
+    return w.one("Add", w.one("Mul", frames, places.hop), more)
 
 
 def in_place(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tensor:

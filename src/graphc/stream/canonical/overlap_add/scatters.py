@@ -13,7 +13,7 @@ import numpy as np
 from graphc.ir.graph import Graph, Node, Tensor, Variable, name_of, standard
 from graphc.ir.writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, even_places
-from graphc.stream.canonical.overlap_add.overlapped_frames import overlapped, written_places
+from graphc.stream.canonical.overlap_add.overlapped_frames import length_of, overlapped, written_places
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 
@@ -45,7 +45,7 @@ def spread_scatters(
     known: Sequence[Mapping[str, Array]],
     dtypes: Mapping[str, np.dtype[np.generic]],
 ) -> list[str] | None:
-    """Rewrites the first such node; returns the names of the tensors that are 1 where the rewrite is right, or None.
+    """Rewrites the first such node; returns the names of the tensors on which it relies (``Evaluation.patterns``), or None.
 
     Args:
         shapes: of the tensors of data, at each length evaluated.
@@ -163,10 +163,10 @@ def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds
     entries = len(places.offsets)
     right = [expected(w, indices, updates, placed, places), as_long(w, data, updates, placed, places)]
     order = [*(a for a in range(rank) if a != axis), axis]
-    last = transposed(w, updates, [placed.of_updates[a] for a in order])
+    last = w.transposed(updates, [placed.of_updates[a] for a in order])
     frames = w.one("Reshape", last, [*[0] * (rank - 1), -1, entries])
     written = overlapped(w, frames, rank + 1, places)
-    spread = transposed(w, written, [int(a) for a in np.argsort(order)])
+    spread = w.transposed(written, [int(a) for a in np.argsort(order)])
     if zero and not adds:
         right.append(w.one("ReduceMax", w.one("Abs", data), keepdims=0))
     if zero or adds:
@@ -176,10 +176,6 @@ def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds
         result = w.one("Where", mask, spread, data)
     w.replace(graph, node, result)
     return [tensor.name for tensor in right]
-
-
-def transposed(w: Writer, tensor: Tensor, order: Sequence[int]) -> Tensor:
-    return tensor if list(order) == list(range(len(order))) else w.one("Transpose", tensor, perm=list(order))
 
 
 def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
@@ -207,8 +203,7 @@ def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places
 def as_long(w: Writer, data: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
     """Whether the data are as long as the places."""
     frames = w.one("Div", w.size(updates, placed.of_updates[placed.axis]), len(places.offsets))
-    size = w.one("Add", w.one("Mul", frames, places.hop), places.width - places.hop + places.behind)
-    return w.one("Equal", w.size(data, placed.axis), size)
+    return w.one("Equal", w.size(data, placed.axis), length_of(w, frames, places))
 
 
 def everywhere(w: Writer, mask: Tensor) -> Variable:
