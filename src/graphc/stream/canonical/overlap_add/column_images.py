@@ -12,7 +12,7 @@ from graphc.stream.facts.index_map import Shapes
 
 
 def spread_columns(graph: Graph, shapes: Shapes) -> list[str] | None:
-    """Rewrites the first such node; returns the names of the tensors on which it relies (``Evaluation.patterns``), or None.
+    """Rewrites the first such node; returns the names of what it relies on (``Evaluation.patterns``), or None.
 
     Args:
         shapes: of the tensors that nodes make, at each length evaluated.

@@ -45,7 +45,7 @@ def spread_scatters(
     known: Sequence[Mapping[str, Array]],
     dtypes: Mapping[str, np.dtype[np.generic]],
 ) -> list[str] | None:
-    """Rewrites the first such node; returns the names of the tensors on which it relies (``Evaluation.patterns``), or None.
+    """Rewrites the first such node; returns the names of what it relies on (``Evaluation.patterns``), or None.
 
     Args:
         shapes: of the tensors of data, at each length evaluated.
