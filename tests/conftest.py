@@ -95,6 +95,11 @@ def by_turns(names: Iterable[str], turn: int, share: int = 1) -> list[pytest.Par
     return found
 
 
+def at_night(*values: object) -> pytest.ParameterSet:
+    """Parameters of a test that runs at night."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
+
+
 def small_model() -> onnx.ModelProto:
     """A conv with lookahead, an LSTM, and a residual: [1, 3, T] to [1, 4, T]."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +73,27 @@ def judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
     return found
 
 
+def judged_alone(seed: int) -> tuple[int, str, Verdict]:
+    """The verdict on a network in a process of its own, which the runtime may end."""
+    with ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(judged, [seed]).result()[0]
+        except BrokenProcessPool:
+            return seed, drawn(seed).family, Verdict("not a model", "onnxruntime ends the process")
+
+
 def run(first: int, count: int, workers: int) -> Iterator[tuple[int, str, Verdict]]:
     seeds = list(range(first, first + count))
-    batches = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
-    with ProcessPoolExecutor(workers) as pool:
-        for results in pool.map(judged, batches):
-            yield from results
+    left = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
+    while left:
+        try:
+            with ProcessPoolExecutor(workers) as pool:
+                for results in pool.map(judged, left):
+                    yield from results
+                    left = left[1:]
+        except BrokenProcessPool:
+            yield from map(judged_alone, left[0])
+            left = left[1:]
 
 
 def main() -> int:

@@ -120,8 +120,17 @@ def reference(path: Path, batch: int) -> Offline:
     return offline_of(onnx.load(path), StreamSpec(chunk=1, batch=batch, inputs={"x": InputSpec(axis=1)}))
 
 
-@pytest.mark.parametrize(("batch", "target"), [("N", "onnxruntime"), ("3", "onnx")], ids=["symbolic", "static"])
-@pytest.mark.parametrize("case", list(CASES))
+BATCHES = {"symbolic": ("N", "onnxruntime"), "static": ("3", "onnx")}
+
+
+@pytest.mark.parametrize(
+    ("case", "batch", "target"),
+    [
+        pytest.param(case, *BATCHES[kind], id=f"{case}-{kind}", marks=[pytest.mark.nightly] if (i + j) % 2 else [])
+        for i, case in enumerate(CASES)
+        for j, kind in enumerate(BATCHES)
+    ],
+)
 def test_streams_of_a_batch_begin_and_end_each_for_itself(tmp_path: Path, case: str, batch: str, target: str) -> None:
     """Validation runs every stream at another time; and so does a client here, by hand."""
     model = saved(tmp_path, case, batch)

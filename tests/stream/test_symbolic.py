@@ -252,9 +252,10 @@ def test_kept_frames_of_a_slice() -> None:
     )
     offline = offline_of(model, StreamSpec(chunk=1))
     node = next(n for n in evaluate(offline).graph.nodes if n.op == "Slice")
-    made = formulas_of(offline).made(node, "y")
-    assert ends(made, Kept(2, 1, ((2, 3),))) == (1, ENDLESS)
-    assert ends(made, Kept(2, 0, ((2, 3),)))[1] < 30
+    formulas = formulas_of(offline)
+    made, source = formulas.made(node, "y"), formulas.named("x")
+    assert ends(made, Kept(source, 2, 1, ((2, 3),))) == (1, ENDLESS)
+    assert ends(made, Kept(source, 2, 0, ((2, 3),)))[1] < 30
 
 
 def test_a_relative_shift_is_followed_by_its_flat_places() -> None:

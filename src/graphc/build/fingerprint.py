@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def package_versions() -> dict[str, str]:
     return {**versions(), **{name: installed(name) for name in PACKAGES}}
 
 
+@cache
 def own_digest() -> str:
     """One hash of graphc's own sources, so that a change to the compiler is noticed."""
     folder = Path(__file__).parents[1]

@@ -78,9 +78,9 @@ def load_registry(pass_paths: Iterable[Path] = ()) -> Registry:
         PassError: a module of passes cannot be imported, or two passes share a name.
     """
     registry = Registry()
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.dist.name if e.dist else "", e.name)):
+    for owner, entry in sorted(((owner_of(e), e) for e in entry_points(group=GROUP)), key=lambda o: (o[0], o[1].name)):
         for module in modules_of(entry):
-            registry.add(module, owner_of(entry))
+            registry.add(module, owner)
     for folder in pass_paths:
         for path in sorted(folder.glob("*.py")):
             if not path.name.startswith("_"):

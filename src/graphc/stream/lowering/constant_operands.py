@@ -74,11 +74,19 @@ def same_everywhere(value: Array, axis: int, frame: Array) -> bool:
 
 def period_of(values: Sequence[Array], axis: int) -> int | None:
     """The smallest period along an axis that is seen at least twice and is the same at every length."""
-    longest = max(values, key=lambda v: v.shape[axis])
-    total = longest.shape[axis]
-    for period in range(2, total // 2 + 1):
-        places = np.arange(total) % period
-        if np.array_equal(longest, longest.take(places, axis=axis)):
-            shorter = all(np.array_equal(v, longest.take(range(v.shape[axis]), axis=axis)) for v in values)
-            return period if shorter else None
-    return None
+    if not alike_in_front(values, axis):
+        return None
+    longest = np.moveaxis(max(values, key=lambda v: v.shape[axis]), axis, 0)
+    period = smallest_period([row.tobytes() for row in longest + np.zeros((), longest.dtype)])
+    return period if 2 <= period <= len(longest) // 2 else None
+
+
+def smallest_period(rows: Sequence[bytes]) -> int:
+    """How far a sequence must be moved to fall on itself where both overlap (Knuth, Morris and Pratt, 1977)."""
+    borders, border = [0] * len(rows), 0
+    for place in range(1, len(rows)):
+        while border and rows[place] != rows[border]:
+            border = borders[border - 1]
+        border += rows[place] == rows[border]
+        borders[place] = border
+    return len(rows) - border

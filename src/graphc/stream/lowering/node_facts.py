@@ -92,11 +92,11 @@ class Facts:
             return
         self.proof.claimed |= follows
         try:
-            made = self.proof.formulas.made(self.node, name)
+            made, source = self.proof.formulas.made(self.node, name), self.proof.formulas.of(self.node.inputs[0])
         except NoFormulaError as err:
             self.proof.doubt(name, str(err))
         else:
-            self.proof.check(name, made, Kept(axis, start, tuple(sorted(steps.items()))))
+            self.proof.check(name, made, Kept(source, axis, start, tuple(sorted(steps.items()))))
 
     def doubt(self, index: int, reason: str) -> None:
         """Notes that a rule's conclusion about an input is not proved."""

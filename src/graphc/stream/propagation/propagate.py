@@ -124,9 +124,9 @@ class Propagation:
         changing = evaluation.memo[key] if names else None
         if changing is not None:
             raise StreamError(
-                "it decides what the model does, and changes with the length of the whole stream",
+                "it chooses what the model computes, and changes with the length of the whole stream",
                 node=label(made[changing]),
-                hint="export only what streams should do",
+                hint="export the model with the choice that streams of your length take",
             )
 
     def look_at(self, node: Node) -> None:

@@ -92,6 +92,22 @@ class Formulas:
             raise found
         return found
 
+    def in_front(self, name: str) -> list[Formula]:
+        """The formulas of the last tensors that have one among those that a tensor without a formula is made from."""
+        found, waiting, seen = list[Formula](), [name], set[str]()
+        while waiting:
+            current = waiting.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            self.follow(current)
+            formula = self.tensors[current]
+            if isinstance(formula, Formula):
+                found.append(formula)
+            else:
+                waiting += self.operands_of(current)
+        return found
+
     def follow(self, name: str) -> None:
         """Makes the formulas of all tensors that a tensor is made from, and then its own."""
         waiting = [name]

@@ -34,11 +34,12 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.tensor import Formula
 from graphc.stream.symbolic.formulas import Formulas
-from graphc.stream.symbolic.queries.continuing import Lengths
+from graphc.stream.symbolic.queries.continuing import Lengths, same_at_next
 from graphc.stream.symbolic.queries.differ import Difference
 from graphc.stream.symbolic.queries.questions import Counting, Steady
 
 ENDLESS = LONGEST - 1
+MOST_SUSPECTS = 4
 Query = Callable[[Formula, Lengths], Difference]
 
 
@@ -148,6 +149,7 @@ class Proof:
             formula = self.formulas.named(name)
         except NoFormulaError as err:
             self.doubt(name, str(err))
+            self.pending.suspects += self.changes_in_front(name)
             return False
         if not self.agrees(name, formula):
             self.doubt(name, "its formula disagrees with onnxruntime")
@@ -179,6 +181,23 @@ class Proof:
         """Notes that something about a tensor is not proved."""
         if self.is_possible:
             self.pending.untold.setdefault(name, reason)
+
+    def changes_in_front(self, name: str) -> list[int]:
+        """Longer lengths at which a tensor without a formula may change: what it is made of does, at the same places."""
+        found: list[int] = []
+        later = frames(0).gt_set(constant(self.known.first, 0))
+        for formula in self.formulas.in_front(name):
+            growing = range(formula.rank)
+
+            def ask(formula: Formula = formula, growing: range = growing) -> Difference:
+                return same_at_next(formula, self.known, growing)
+
+            try:
+                changes = self.answer(("continues", id(formula)), ask)
+            except NoFormulaError:
+                continue
+            found += first_lengths((changes.sure | changes.unsure) & self.accepted & later)
+        return found
 
     def answer(self, key: tuple[object, ...], ask: Callable[[], Difference]) -> Difference:
         """The answer to a question, computed once."""
@@ -260,6 +279,15 @@ class Proof:
             found_here.append(Stretch(name, 1, last if ends else ENDLESS, outside=True))
         self.pending.stretches += [s for s in found_here if (s.first, s.last) != (1, ENDLESS)]
         return all(s.first <= first and longest <= s.last for s in found_here)
+
+
+def first_lengths(region: Region) -> list[int]:
+    """The shortest few lengths of a set."""
+    found: list[int] = []
+    while len(found) < MOST_SUSPECTS and not region.is_empty():
+        found.append(least(region))
+        region = region & frames(0).gt_set(constant(found[-1], 0))
+    return found
 
 
 def around(bad: Region, length: int, name: str) -> Stretch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from graphc_runtime.contract.checked_data import Bounds, DataError, checked
@@ -61,21 +62,21 @@ class PortEntry:
     rate: tuple[Positive, Positive] | None = None
     batch_axis: Count | None = None
 
-    @property
+    @cached_property
     def is_step(self) -> bool:
         """Whether each call takes or gives one frame, in the port's own shape."""
         return self.axis is None and self.frames == 1
 
-    @property
+    @cached_property
     def is_stream(self) -> bool:
         return self.axis is not None or self.is_step
 
-    @property
+    @cached_property
     def along(self) -> int | None:
         """The axis of its frames in a client's arrays: those of a step port are stacked along a new first axis."""
         return 0 if self.is_step else self.axis
 
-    @property
+    @cached_property
     def pace(self) -> Fraction:
         """Frames of this port for each frame of the first stream input."""
         return Fraction(*(self.rate or (1, 1)))

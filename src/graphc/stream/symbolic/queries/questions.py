@@ -14,6 +14,7 @@ from graphc.stream.symbolic.domain.space import (
     constant,
     differs_at,
     index,
+    lengths,
     nowhere,
     of_lengths,
     over,
@@ -23,7 +24,7 @@ from graphc.stream.symbolic.domain.space import (
     substituted,
     tidy,
 )
-from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, Read
+from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece
 from graphc.stream.symbolic.queries.continuing import (
     Lengths,
     at_lengths,
@@ -150,27 +151,28 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Kept:
-    """A tensor that holds frames of data at even steps.
+    """A tensor that holds frames of another at even steps.
 
     Args:
-        axis: of time in the data.
-        start: the frame of the data at the first place.
+        source: the other tensor.
+        axis: of time in the source.
+        start: the frame of the source at the first place.
         steps: frames from one place to the next, along axes of what is kept.
     """
 
+    source: Formula
     axis: int
     start: int
     steps: tuple[tuple[int, int], ...]
 
     def __call__(self, x: Formula, known: Lengths) -> Difference:
-        expected = constant(self.start, x.rank)
+        frame = constant(self.start, x.rank)
         for axis, step in self.steps:
-            expected = expected + scaled(index(axis, x.rank), step)
-        found = nowhere(x.rank)
-        for piece in x.pieces:
-            if isinstance(piece.leaf, Read):
-                found = found | (piece.where & piece.leaf.places[self.axis].ne_set(expected))
-        return Difference(of_lengths(found, x.rank), nowhere(0))
+            frame = frame + scaled(index(axis, x.rank), step)
+        along = {axis for axis, _ in self.steps}
+        places = [index(axis, x.rank) for axis in range(x.rank) if axis not in along]
+        places.insert(self.axis, frame)
+        return at_lengths(x, pulled(self.source, places, x.rank, lengths(x.rank)))
 
 
 @dataclass(frozen=True)
