@@ -1,6 +1,12 @@
 PYTHON ?= python3
 BIN = .venv/bin
 SOUND ?= examples/wake_word/alexa.wav
+# How much `make trust` tries; a night tries a part of it, and other networks each night.
+NETWORKS ?= 10000
+FIRST ?= 0
+EVERY ?= 1
+MINUTES ?= 30
+A_NIGHT = NETWORKS=2000 FIRST=$$(($$(date +%-j) * 2000)) EVERY=4 MINUTES=10
 
 # Tests start many commands: modules are kept compiled, whatever the machine says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -41,12 +47,13 @@ test: .venv/.tested web
 nightly: .venv/.tested web
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/stream/test_promise.py
-	$(MAKE) docs trust real exporters targets wheel floor
+	$(MAKE) docs real exporters targets wheel floor
+	$(MAKE) trust $(A_NIGHT)
 
 trust: .venv/.tested
 	$(BIN)/python tests/other_machine.py
-	$(BIN)/python tests/many_networks.py
-	$(BIN)/python tests/battery.py
+	$(BIN)/python tests/many_networks.py --networks $(NETWORKS) --first $(FIRST)
+	$(BIN)/python tests/battery.py --every $(EVERY)
 	$(BIN)/python tests/mutants.py
 	$(BIN)/python tests/faults.py
 	$(MAKE) fuzz
@@ -56,12 +63,12 @@ fuzz: .venv/.tested
 	$(MAKE) -j2 --output-sync=target fuzz-models fuzz-files
 
 fuzz-models:
-	$(BIN)/python tests/fuzz/fuzz.py model --minutes 30
+	$(BIN)/python tests/fuzz/fuzz.py model --minutes $(MINUTES)
 
 fuzz-files:
-	$(BIN)/python tests/fuzz/fuzz.py spec --minutes 20
-	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes 5
-	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes 5
+	$(BIN)/python tests/fuzz/fuzz.py spec --minutes $$(($(MINUTES) * 2 / 3))
+	$(BIN)/python tests/fuzz/fuzz.py manifest --minutes $$(($(MINUTES) / 6))
+	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes $$(($(MINUTES) / 6))
 
 docs: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[docs]'
