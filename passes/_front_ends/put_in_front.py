@@ -70,7 +70,7 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
         sized = [a for a, d in enumerate(dims) if d == features and (time is None or a != time % rank)]
         if len(sized) != 1:
             raise PassError(
-                f"{where} has {len(sized) or 'no'} axes of {features}, the features of the front end",
+                f"{where} has {len(sized) or 'no'} axes of size {features}, the number of features of the front end",
                 hint="set the number of bands to what the model takes, or name the axis, as in `feature_axis: 2`",
             )
         feature_axis = sized[0]

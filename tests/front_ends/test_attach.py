@@ -183,7 +183,7 @@ def test_a_running_mean_is_that_of_the_frames_heard_last() -> None:
         ("{librosa_mel: {n_mels: 40, top_db: 80.0}}", "is relative to the maximum of the whole utterance"),
         ("{whisper_mel: {feature_size: 40}}", "8 below the maximum of the whole utterance"),
         ("{openwakeword_mel: {top_db: 80.0}}", "stream.window: 1760"),
-        ("{kaldi_fbank: {num_mel_bins: 80}}", "no axes of 80, the features of the front end"),
+        ("{kaldi_fbank: {num_mel_bins: 80}}", "no axes of size 80, the number of features of the front end"),
         ("{kaldi_fbank: {num_mel_bin: 40}}", "did you mean 'num_mel_bins'"),
         ("{}", "give exactly one of kaldi_fbank"),
         ("{kaldi_fbank: {num_mel_bins: 40}, input: feature}", "did you mean 'features'"),

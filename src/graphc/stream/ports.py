@@ -77,8 +77,8 @@ def output_tensors(
                 results.append(renamed(builder, builder.constant(value), port.name, value.dtype, list(value.shape)))
     if not ports:
         raise StreamError(
-            "none of the model's outputs is made of frames of the stream",
-            hint="mark an output of every frame, or set stream.window to stream over the last N frames",
+            "no output of the model has values for the frames of the stream",
+            hint="export an output with a value for every frame, or set stream.window to compute it over the last N frames",
         )
     return results, ports
 

@@ -30,7 +30,7 @@ def reduce(node: Node, facts: Facts) -> Lowering:
     along = [a for a in axes if a in table.axes]
     keep = bool(node.attrs.get("keepdims", 1))
     if not axes or len(along) > 1 or (along and len(axes) > 1):
-        facts.refuse("reduces over both times at once", UNLIMITED)
+        facts.refuse("reduces over both time axes at once", UNLIMITED)
     if not along:
         rest = [a - (0 if keep else sum(x < a for x in axes)) for a in table.axes]
         free = MaskFacts.free(len(facts.lengths))

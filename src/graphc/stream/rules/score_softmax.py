@@ -31,7 +31,7 @@ def softmax(node: Node, facts: Facts) -> Lowering:
     axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
     along = [a for a in axes if a in table.axes]
     if len(along) > 1 or (along and len(axes) > 1 and any(table.shape[a] != 1 for a in axes if a not in along)):
-        facts.refuse("normalises over both times at once", UNLIMITED)
+        facts.refuse("normalises over both time axes at once", UNLIMITED)
     if not along:
         free = MaskFacts.free(len(facts.lengths))
         frame = Frame(table.from_right, table.times)

@@ -40,7 +40,7 @@ def frame_of(facts: Facts) -> Frame:
         rights.add(other)
         streams.append(stream_at(streams[0].at(max(0, streams[0].delay)), other))
     if len(rights) != 2:
-        facts.refuse("joins score matrices whose times lie on different axes", "transpose them to one order of axes")
+        facts.refuse("joins score matrices whose times lie on different axes", "transpose them so that both times are on the same axes")
     first, second = sorted(rights, reverse=True)
     times: list[Stream] = []
     for side, right in enumerate((first, second)):
