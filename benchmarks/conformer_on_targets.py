@@ -22,7 +22,7 @@ from streaming_twin import export_twin, export_whole, twin_runner
 from targets import is_here
 
 import graphc
-from graphc.devices.registry import all_devices
+from graphc.targets.registry import all_targets
 from graphc_runtime.native.session import NativeSession
 
 ROUNDS, CALLS = 30, 20
@@ -112,7 +112,7 @@ def main(words: list[str]) -> None:
     warnings.simplefilter("ignore")
     size = Size()
     model = conformer(size)
-    devices = all_devices()
+    devices = all_targets()
     names = [name for name in words or devices if devices[name].runs_here() and is_here(name)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import graphc
-from graphc.devices.registry import all_devices
 from graphc.discover.init_spec import starter_spec
+from graphc.targets.registry import all_targets
 from graphc_runtime.errors import GraphcError, InstallError, StreamError
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
@@ -40,7 +40,7 @@ def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
 def is_here(target: str) -> bool:
     """Whether a target runs here; prints the reason if it does not."""
     try:
-        all_devices()[target].check_installed()
+        all_targets()[target].check_installed()
     except InstallError as err:
         print(f"{target}: skipped: {err}")
         return False
@@ -49,7 +49,7 @@ def is_here(target: str) -> bool:
 
 def main(words: list[str]) -> int:
     only = words[words.index("--only") + 1] if "--only" in words else ""
-    named = [name for name in ([w for w in words if w in all_devices()] or all_devices()) if is_here(name)]
+    named = [name for name in ([w for w in words if w in all_targets()] or all_targets()) if is_here(name)]
     models = [path for path in sorted(MODELS.glob("*.onnx")) if only in path.name and "qat" not in path.name]
     failed = 0
     for target in named:

@@ -12,6 +12,7 @@ import graphc.api as api
 from graphc.api import (
     STAGES,
     Model,
+    OpSet,
     Pass,
     PassConfig,
     PassContext,
@@ -20,8 +21,7 @@ from graphc.api import (
     Rewrite,
     Scene,
     Stage,
-    Target,
-    all_targets,
+    all_op_sets,
     nearest,
     register_pass,
     rewrites_for,
@@ -119,11 +119,11 @@ class Run:
 
 def suffix(rewrite: Rewrite) -> str:
     """The targets that a rewrite is for; empty if it is for all."""
-    suited = [name for name, target in all_targets().items() if rewrite.suits(target)]
-    return "" if len(suited) == len(all_targets()) else f" (target {', '.join(suited)})"
+    suited = [name for name, target in all_op_sets().items() if rewrite.suits(target)]
+    return "" if len(suited) == len(all_op_sets()) else f" (target {', '.join(suited)})"
 
 
-def chosen_rewrites(config: FuseOptions, target: Target) -> list[Rewrite]:
+def chosen_rewrites(config: FuseOptions, target: OpSet) -> list[Rewrite]:
     """The rewrites that the options and the target allow.
 
     Errors:

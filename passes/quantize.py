@@ -25,11 +25,11 @@ from graphc_passes._quantize.weight_only import by_channel
 from graphc.api import (
     Constant,
     Model,
+    OpSet,
     Pass,
     PassContext,
     PassError,
     PassResult,
-    Target,
     ToleranceSpec,
     nearest,
     recording_files,
@@ -155,7 +155,7 @@ def quantized(
     config: QuantizeOptions,
     excluded: list[str],
     seen: Mapping[str, Seen],
-    target: Target,
+    target: OpSet,
     blocks: BlockedWeights,
     raised: frozenset[str] = frozenset(),
 ) -> Model:
@@ -176,7 +176,7 @@ def quantized(
     return model.with_proto(with_ports_of(made, before))
 
 
-def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: Target) -> None:
+def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: OpSet) -> None:
     """Rewrites products into the form that onnxruntime's quantizers know. Changes the model in place."""
     if config.mode == "weight_only" and config.block is None:
         return
@@ -186,13 +186,13 @@ def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: 
     model.graph.nodes = sorted_nodes(model.graph)
 
 
-def makes_products(config: QuantizeOptions, target: Target) -> bool:
+def makes_products(config: QuantizeOptions, target: OpSet) -> bool:
     """Whether MatMul is the only product with an integer form: in onnxruntime's quantizer, or on the target."""
     operators = config.mode == "static" and config.form == "operator" and not target.has(INTEGER_GEMM)
     return config.mode == "dynamic" or config.block is not None or operators
 
 
-def unfit(model: Model, config: QuantizeOptions, target: Target) -> list[str]:
+def unfit(model: Model, config: QuantizeOptions, target: OpSet) -> list[str]:
     """Nodes that onnxruntime's quantizers must leave alone.
 
     These are nodes with a constant that is not finite float32; MatMuls by a constant of more than two axes, for which

@@ -15,17 +15,17 @@ import graphc_passes
 
 import graphc.build
 import graphc.cli.commands
-import graphc.devices
 import graphc.discover
 import graphc.measure
 import graphc.stream.rules
+import graphc.targets
 import graphc.validate
 
 PACKAGES = (
     graphc_passes,
     graphc.build,
     graphc.cli.commands,
-    graphc.devices,
+    graphc.targets,
     graphc.discover,
     graphc.measure,
     graphc.stream.rules,

@@ -12,7 +12,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import StreamError
 
 

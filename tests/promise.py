@@ -13,15 +13,15 @@ from graphc.ir.model import Model
 from graphc.ir.verify import verify
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
+from graphc.op_sets.registry import op_set_named
 from graphc.passes.pass_api import PassContext
 from graphc.passes.registry import load_registry
 from graphc.spec.schema import EXACT
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import Analysis, analyse
-from graphc.targets.registry import target_named
 from graphc.validate.compare import compare
-from graphc.validate.run import run_stream, session_of
+from graphc.validate.run_streams import run_stream, session_of
 from graphc.validate.validation_streams import streamed
 from graphc_runtime.errors import ModelError, StreamError
 
@@ -67,7 +67,7 @@ def verdict_of(
 
 def fused(model: Model, target: str) -> Model:
     cls = load_registry()["fuse"]
-    return cls().run(model, cls.Config(), PassContext(None, None, model.proto(), 17, target=target_named(target))).model
+    return cls().run(model, cls.Config(), PassContext(None, None, model.proto(), 17, target=op_set_named(target))).model
 
 
 def lifted_at(smallest: Analysis, times: int) -> Model:

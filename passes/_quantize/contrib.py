@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.api import target_with
+from graphc.api import op_set_with
 
 CONTRIB_LINEAR = ("com.microsoft::QuantizeLinear", "com.microsoft::DequantizeLinear")
 NBITS = "com.microsoft::MatMulNBits"
@@ -10,5 +10,5 @@ NBITS = "com.microsoft::MatMulNBits"
 
 def other_target(*ops: str) -> str:
     """The start of a hint that names the target with some ops; empty if no target has them."""
-    found = target_with(*ops)
+    found = op_set_with(*ops)
     return "" if found is None else f"set target: {found.name}, or "

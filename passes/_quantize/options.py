@@ -140,7 +140,7 @@ class QuantizeOptions(PassConfig):
         if self.block is not None and set(self.ops or []) - {"MatMul", "Gemm"}:
             raise ValueError("blocks are for MatMul and Gemm: leave the others out of ops, or leave out block")
         if self.form == "operator" and self.activations == "int16":
-            raise ValueError("form: operator needs activations of 8 bits, since onnxruntime has no operators for int16; set form: qdq")
+            raise ValueError("onnxruntime has no operators for activations: int16; set form: qdq")
         for name in ("products", "rounding"):
             if name in self.model_fields_set and self.block is None:
                 raise ValueError(f"{name} needs a block")

@@ -1,6 +1,6 @@
 """State ports of fewer bits: integers or float16 in place of float32, with the scale in the manifest.
 
-If a model came with learned scales, its caches hold integers already (graphc/stream/lowering/quantized_cache.py).
+If a model came with learned scales, its caches hold integers already (graphc/stream/lowering/learned_scale_cache.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from graphc.api import (
     Constant,
     Model,
     Node,
+    OpSet,
     PassError,
     StatePort,
     StateScale,
-    Target,
     Tensor,
     Variable,
     names_in,
@@ -77,7 +77,7 @@ def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
     return [s.input for s in signature.states if wanted_type(s, config) in ("int8", "int16")]
 
 
-def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: Target) -> list[str]:
+def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen], target: OpSet) -> list[str]:
     """Gives the chosen states fewer bits. Returns a note on every state. Changes the model in place.
 
     Errors:
@@ -125,7 +125,7 @@ def as_half(model: Model, state: StatePort) -> StatePort | str:
     return replace(state, init=init)
 
 
-def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Seen], target: Target) -> StatePort | str:
+def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Seen], target: OpSet) -> StatePort | str:
     dtype = np.dtype(kind)
     domain = None
     if kind == "int16" and model.graph.opset < FIRST_INT16:

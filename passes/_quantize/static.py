@@ -11,7 +11,7 @@ from graphc_passes._quantize.contrib import CONTRIB_LINEAR, other_target
 from graphc_passes._quantize.onnxruntime_tools import activation_type, opset_at_least, quietly, weight_type, with_values
 from graphc_passes._quantize.options import QuantizeOptions
 
-from graphc.api import Constant, Model, Target, opset_of
+from graphc.api import Constant, Model, OpSet, opset_of
 
 if TYPE_CHECKING:
     from graphc.api import Seen
@@ -32,7 +32,7 @@ def observed(model: Model, ops: list[str]) -> list[str]:
 
 
 def static(
-    proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: Target
+    proto: onnx.ModelProto, config: QuantizeOptions, excluded: list[str], seen: Mapping[str, Seen], target: OpSet
 ) -> onnx.ModelProto:
     """The model as onnxruntime's static quantizer rewrites it with the range of every tensor.
 

@@ -9,14 +9,14 @@ from graphc_passes._front_ends.front_end import makes_features
 from graphc_passes._quantize.options import DYNAMIC_OPS, KNOWN, WEIGHT_OPS, QuantizeOptions
 from graphc_passes._quantize.weight_only import WEIGHT_INPUTS
 
-from graphc.api import Constant, Model, Node, Target, is_float
+from graphc.api import Constant, Model, Node, OpSet, is_float
 
 SMALLEST_LISTED = 64
 INTEGER_LSTM = "com.microsoft::DynamicQuantizeLSTM"
 LISTED = frozenset({*WEIGHT_OPS, *DYNAMIC_OPS, "FusedMatMul", "Einsum", "FusedConv"})
 
 
-def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> list[str]:
+def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[str], target: OpSet) -> list[str]:
     """A line for each float weight that is not tiny, with the reason why it stayed float."""
     found: list[str] = []
     small = 0
@@ -41,7 +41,7 @@ def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[s
     return [*found, f"{small} weights of fewer than {SMALLEST_LISTED} elements stay float"] if small else found
 
 
-def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str], target: Target) -> str:
+def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Collection[str], target: OpSet) -> str:
     op = node.op
     if node.name in config.exclude_nodes:
         return "exclude_nodes names it"

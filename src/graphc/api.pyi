@@ -39,6 +39,8 @@ from graphc.measure.calibration import Seen, Streams, calibrate, outputs_on, ran
 from graphc.measure.second_moments import second_moments
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
+from graphc.op_sets.op_set import OpSet
+from graphc.op_sets.registry import all_op_sets, op_set_with
 from graphc.passes.pass_api import Pass, PassConfig, PassContext, PassResult, register_pass
 from graphc.passes.revert_unloadable import revert_unloadable
 from graphc.rewriting.operands import is_float, is_last, scalar_of, value_of, weight_of
@@ -63,8 +65,6 @@ from graphc.stream.windows.lifted_window import slide_by_lift
 from graphc.stream.windows.sliding_clip import slide
 from graphc.system.files import write_all
 from graphc.system.parallel import side_by_side
-from graphc.targets.registry import all_targets, target_with
-from graphc.targets.target import Target
 from graphc_runtime.contract.manifest import StateKind
 from graphc_runtime.errors import GraphcError, ModelError, RunError, StreamError
 
@@ -83,6 +83,7 @@ __all__ = [
     "ModelError",
     "Node",
     "Offline",
+    "OpSet",
     "Pass",
     "PassConfig",
     "PassContext",
@@ -104,11 +105,10 @@ __all__ = [
     "StateScale",
     "StreamError",
     "Streams",
-    "Target",
     "Tensor",
     "ToleranceSpec",
     "Variable",
-    "all_targets",
+    "all_op_sets",
     "analyse",
     "attribute_or_input",
     "cache_inputs",
@@ -136,6 +136,7 @@ __all__ = [
     "nearest",
     "normalised",
     "op_of",
+    "op_set_with",
     "opset_of",
     "outputs_on",
     "per_stream_clocks",
@@ -162,7 +163,6 @@ __all__ = [
     "static_shapes",
     "stream_rule",
     "subgraphs",
-    "target_with",
     "unused_name",
     "value_of",
     "weight_of",

@@ -1,7 +1,7 @@
 """What authors of targets import (docs/targets/add-a-target.md)."""
 
-from graphc.devices.by_rules import DeviceByRules, Finding, Seen
-from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
+from graphc.targets.by_rules import Finding, Seen, TargetByRules
+from graphc.targets.target import Converted, StreamingModel, Target, TargetOptions
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.held_state import HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
@@ -9,9 +9,6 @@ from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 __all__ = [
     "Array",
     "Converted",
-    "Device",
-    "DeviceByRules",
-    "DeviceOptions",
     "Finding",
     "HeldOutput",
     "NativePort",
@@ -19,5 +16,8 @@ __all__ = [
     "Runner",
     "Seen",
     "StreamingModel",
+    "Target",
+    "TargetByRules",
     "TargetError",
+    "TargetOptions",
 ]

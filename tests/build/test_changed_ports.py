@@ -12,12 +12,12 @@ from commands import graphc
 from lifting import model_of, random, weights
 
 from graphc.errors import DefectError, PassError
+from graphc.op_sets.registry import op_set_named
 from graphc.passes.op_census import foreign_ops
 from graphc.passes.pipeline import failure
 from graphc.passes.plan import PlannedPass
 from graphc.passes.registry import load_registry
 from graphc.spec.schema import ToleranceSpec
-from graphc.targets.registry import target_named
 
 SPEC = "version: 1\nmodel: m.onnx\noutput: o.onnx\nstream: {{chunk: 2, inputs: {inputs}}}\npasses: [{passes}]\n"
 
@@ -77,8 +77,8 @@ def test_ops_of_other_domains_are_told_apart() -> None:
     body = "g = com.microsoft.Gelu (x) y = com.microsoft.Inverse (g)"
     model = model_of(body)
     known = frozenset({"com.microsoft::Inverse"})
-    assert foreign_ops(model, target_named("onnx"), known) == ["com.microsoft::Gelu"]
-    assert foreign_ops(model, target_named("onnxruntime"), known) == []
+    assert foreign_ops(model, op_set_named("onnx"), known) == ["com.microsoft::Gelu"]
+    assert foreign_ops(model, op_set_named("onnxruntime"), known) == []
 
 
 def test_whose_fault_a_failed_pass_is() -> None:

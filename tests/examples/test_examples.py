@@ -19,7 +19,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.spec_file import load_spec
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import run_stream, session_of
+from graphc.validate.run_streams import run_stream, session_of
 from graphc.validate.validation_streams import streamed
 from graphc_runtime.session import StreamSession
 

@@ -13,7 +13,7 @@ from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import run_stream, session_of
+from graphc.validate.run_streams import run_stream, session_of
 
 MODELS = sorted((ROOT / "examples" / "packages").glob("*.onnx"))
 FEATURES = InputSpec(axis=1)

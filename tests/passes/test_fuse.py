@@ -20,10 +20,10 @@ from graphc import PassError
 from graphc.api import Match, Model, PatternRewrite, Scene, Tensor, register_rewrite
 from graphc.discover.inspection import inspect_model
 from graphc.discover.reading import Told
+from graphc.op_sets.registry import op_set_named
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, rewrites_for
 from graphc.spec.stream_schema import InputSpec, StreamSpec
-from graphc.targets.registry import target_named
 
 ORT = "onnxruntime"
 
@@ -36,7 +36,7 @@ def fused(model: onnx.ModelProto, *only: str, target: str = "onnx", close: float
 def told(model: onnx.ModelProto, name: str, target: str = "onnx") -> list[str]:
     """What a rewrite says of what it left."""
     load_registry()
-    scene = Scene(Model.of(model), target_named(target))
+    scene = Scene(Model.of(model), op_set_named(target))
     REWRITES[name]().apply(scene)
     return scene.notes
 
@@ -52,7 +52,7 @@ def test_every_rewrite_says_what_it_does_and_has_a_stage() -> None:
     for cls in REWRITES.values():
         assert cls.summary(), cls.name
         assert cls.name in (ROOT / "docs" / "fusion.md").read_text(), f"docs/fusion.md does not name {cls.name}"
-    assert {r.name for r in rewrites_for(target_named("onnx"))} < {r.name for r in rewrites_for(target_named(ORT))}
+    assert {r.name for r in rewrites_for(op_set_named("onnx"))} < {r.name for r in rewrites_for(op_set_named(ORT))}
 
 
 def test_unknown_rewrites_are_named_with_the_nearest() -> None:

@@ -224,7 +224,7 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
         ("calibration: {frames: [9, 3]}", "the smaller first"),
         ("mode: statik", "'statik' is not known; known: dynamic, static, weight_only; did you mean 'static'"),
         ("mode: weight_only, block: 32, ops: [LSTM]", "blocks are for MatMul and Gemm"),
-        ("mode: static, form: operator, activations: int16", "onnxruntime has no operators for int16"),
+        ("mode: static, form: operator, activations: int16", "onnxruntime has no operators for activations"),
         ("budget: {snr: 30}", "unknown option; did you mean 'snr_db'"),
         ("budget: 30", "expected a mapping of options"),
         ("calibration: {path: x.npy}", "unknown option; did you mean 'paths'"),

@@ -18,7 +18,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import GraphcError, InputError, ModelError, StreamError
 
 PICTURES = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=0)})

@@ -16,7 +16,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import InputError, StreamError
 
 INTS = {

@@ -11,7 +11,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.windows.lifted_window import slide_by_lift
 from graphc.stream.windows.sliding_clip import slide
-from graphc.validate.run import run_stream, session_of
+from graphc.validate.run_streams import run_stream, session_of
 
 WINDOW, CHUNK = 20, 4
 STREAM = StreamSpec(chunk=CHUNK, window=WINDOW, inputs={"x": InputSpec(axis=1)})

@@ -12,7 +12,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lowering.rule import RULES, load_rules
 from graphc.stream.propagation.analysis import analyse
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 
 load_rules()
 OWN = {op for op, (_, owner) in RULES.items() if owner.startswith("graphc.")}

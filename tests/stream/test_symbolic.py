@@ -47,7 +47,7 @@ from graphc.stream.symbolic.formulas import Formulas, Shared
 from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import ModelError, StreamError
 
 HELD_OUT = (41, 67, 97)

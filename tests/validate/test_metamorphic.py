@@ -18,7 +18,7 @@ from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
 from graphc.spec.spec_file import load_spec
-from graphc.validate.run import run_stream
+from graphc.validate.run_streams import run_stream
 from graphc.validate.validation_streams import streamed
 from graphc_runtime.batch_session import BatchSession
 from graphc_runtime.errors import InputError

@@ -21,8 +21,8 @@ from graphc.api import (
     Graph,
     Model,
     Node,
+    OpSet,
     PassError,
-    Target,
     Tensor,
     Variable,
     keep_weights,
@@ -40,7 +40,7 @@ FLOAT_PRODUCTS, INTEGER_PRODUCTS = 0, 4
 MOST_MOMENTS = 600_000_000
 
 
-def check_blocks(model: Model, config: QuantizeOptions, target: Target) -> None:
+def check_blocks(model: Model, config: QuantizeOptions, target: OpSet) -> None:
     """
     Errors:
         PassError: the target and the opset have no blocks of this kind.
@@ -74,7 +74,7 @@ class BlockedWeights:
         products: the names of the products whose weights fit.
     """
 
-    def __init__(self, config: QuantizeOptions, target: Target, products: Set[str]):
+    def __init__(self, config: QuantizeOptions, target: OpSet, products: Set[str]):
         self.config, self.own, self.products = config, target.has(NBITS), products
         self.bits = 4 if config.weights == "int4" else 8
         self.made: dict[Key, dict[str, Any]] = {}

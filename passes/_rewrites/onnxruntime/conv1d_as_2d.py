@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from graphc.api import Constant, Node, Rewrite, Scene, Target, Tensor, register_rewrite, weight_of
+from graphc.api import Constant, Node, OpSet, Rewrite, Scene, Tensor, register_rewrite, weight_of
 
 SMALLEST_WEIGHT = 12_000
 
@@ -20,7 +20,7 @@ class Conv1dAs2d(Rewrite):
     stage = "target"
 
     @classmethod
-    def suits(cls, target: Target) -> bool:
+    def suits(cls, target: OpSet) -> bool:
         return target.gains.conv_over_two_axes
 
     def apply(self, scene: Scene) -> int:

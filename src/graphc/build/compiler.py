@@ -28,15 +28,15 @@ from graphc.measure.budget import check_budget
 from graphc.measure.drift import float_session, long_stream
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.passes.check_after_pass import Progress
 from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import Plan, make_plan
 from graphc.passes.registry import registry_of
+from graphc.passes.validate_after_pass import Progress
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import Content, digest, write_all
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import GraphcError
 
 PROVENANCE_KEY = "graphc.provenance"

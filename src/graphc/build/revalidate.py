@@ -26,7 +26,7 @@ from graphc.stream.modes.stateful_model import given_stream
 from graphc.validate.compare import fitting, worst_of
 from graphc.validate.mutation_score import THOROUGH, Proof, counts_of, mutation_lines
 from graphc.validate.recorded_streams import recorded_trials
-from graphc.validate.run import ValidationStream, compare_session, compiled_of
+from graphc.validate.run_streams import ValidationStream, compare_session, compiled_of
 from graphc.validate.surgery import Parts
 from graphc.validate.validation_streams import (
     Reference,

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphc.devices.device import Converted, Device, DeviceOptions, StreamingModel
-from graphc.devices.onnx_ports import onnx_ports, opened
-from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
 from graphc.ir.model import Model
 from graphc.ir.weights.weight_files import loaded
@@ -21,16 +18,19 @@ from graphc.manifest.make_manifest import manifest_of
 from graphc.manifest.static_ports import with_static_ports
 from graphc.measure.bench import Latency, measure
 from graphc.offline.reference import Offline
-from graphc.passes.check_after_pass import Progress
 from graphc.passes.pipeline import Pipeline, PipelineResult
+from graphc.passes.validate_after_pass import Progress
 from graphc.spec.nearest import nearest
 from graphc.spec.options import read_options
 from graphc.spec.schema import TargetSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import Content, write_all
+from graphc.targets.onnx_ports import onnx_ports, opened
+from graphc.targets.registry import all_targets
+from graphc.targets.target import Converted, StreamingModel, Target, TargetOptions
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.on_device import compare_on_device
-from graphc.validate.run import Feeds, recorded, session_of
+from graphc.validate.run_streams import Feeds, recorded, session_of
 from graphc_runtime.native.session import NativeSession
 from graphc_runtime.session import StreamSession
 
@@ -40,8 +40,8 @@ class Wanted:
     """A target that a spec asks for. Its runtime is installed, and its options are read."""
 
     spec: TargetSpec
-    device: Device
-    options: DeviceOptions
+    target: Target
+    options: TargetOptions
     runtime: str
 
 
@@ -74,12 +74,12 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
     """
     found = []
     for index, entry in enumerate(spec_file.spec.targets):
-        devices, where = all_devices(), ("targets", index)
-        if entry.name not in devices:
-            raise spec_file.error(where, f"there is no target '{entry.name}'", nearest(entry.name, list(devices)))
-        device = devices[entry.name]
-        options = read_options(spec_file, (*where, entry.name), device.Options, entry.options)
-        found.append(Wanted(entry, device, options, f"{device.package} {device.check_installed()}"))
+        known, where = all_targets(), ("targets", index)
+        if entry.name not in known:
+            raise spec_file.error(where, f"there is no target '{entry.name}'", nearest(entry.name, list(known)))
+        target = known[entry.name]
+        options = read_options(spec_file, (*where, entry.name), target.Options, entry.options)
+        found.append(Wanted(entry, target, options, f"{target.package} {target.check_installed()}"))
     if found:
         check_spec(spec_file)
     return found
@@ -117,11 +117,11 @@ def made_targets(
     variants = {frozenset[str](): plain}
     made = {}
     for index, wanted in enumerate(targets):
-        progress(f"target {wanted.device.name}", index, len(targets))
-        without = wanted.device.leaves_out
+        progress(f"target {wanted.target.name}", index, len(targets))
+        without = wanted.target.leaves_out
         if without not in variants:
             variants[without] = static_model(*pipeline.without_rewrites(without))
-        made[wanted.device.name] = make_target(wanted, model, plain, variants[without], result, offline)
+        made[wanted.target.name] = make_target(wanted, model, plain, variants[without], result, offline)
     return made
 
 
@@ -135,7 +135,7 @@ def static_model(model: Model, proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def runtimes_of(targets: Sequence[Wanted]) -> dict[str, dict[str, str]]:
     """The part of a compilation's fingerprint that depends on the targets."""
-    return {"targets": {w.device.name: w.runtime for w in targets}} if targets else {}
+    return {"targets": {w.target.name: w.runtime for w in targets}} if targets else {}
 
 
 def make_target(
@@ -158,27 +158,27 @@ def make_target(
         ValidationError: the result differs there; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
-    device = wanted.device
+    target = wanted.target
     onnx_session = session_of(result.model, result.proto, exact=not result.lossy)
-    converted = device.convert(streaming_model(variant, onnx_session, result), wanted.options)
+    converted = target.convert(streaming_model(variant, onnx_session, result), wanted.options)
     if converted.findings is not None:
         return by_rules(wanted, converted, model)
     tolerance = tolerance_of(wanted, result, offline.model)
     states = {s.input: s.output for s in onnx_session.manifest.states}
     with TemporaryDirectory() as folder:
         path = written(converted, variant, Path(folder), "model")
-        runner = converted.stand_in or opened(device, path, inputs, outputs, converted.ports)
-        native = NativeSession(device.name, runner, inputs, outputs, converted.ports, states)
+        runner = converted.stand_in or opened(target, path, inputs, outputs, converted.ports)
+        native = NativeSession(target.name, runner, inputs, outputs, converted.ports, states)
         session = StreamSession(replace(onnx_session.compiled, runner=native))
         found = compare_on_device(session, onnx_session, result.streams, tolerance)
-        complain(device, found)
+        complain(target, found)
         latency = None if converted.stand_in else measure(session, offline)
-    stem = f"{model.stem}.{device.name}"
+    stem = f"{model.stem}.{target.name}"
     files = {model.parent / f"{stem}{suffix}": content for suffix, content in converted.files.items()}
     streams = [d for d in found if d.output in result.streams[0].want]
     loudness = [d.snr_db for d in streams if d.snr_db is not None]
     entry = {
-        "file": f"{stem}{device.suffixes[0]}" if device.suffixes else model.name,
+        "file": f"{stem}{target.suffixes[0]}" if target.suffixes else model.name,
         "runtime": wanted.runtime,
         "ran": converted.stand_in is None,
         "snr_db": min(loudness, default=None),
@@ -234,14 +234,14 @@ def written(converted: Converted, proto: onnx.ModelProto, folder: Path, stem: st
     return folder / f"{stem}{next(iter(converted.files)).split('/')[0]}"
 
 
-def complain(device: Device, found: Sequence[Difference]) -> None:
+def complain(target: Target, found: Sequence[Difference]) -> None:
     bad = next((d for d in found if not d.holds), None)
     if bad is None:
         return
     place = f" at frame {bad.frame}" if bad.frame is not None else ""
     raise ValidationError(
-        f"on the target {device.name} '{bad.output}'{place} of a stream of {bad.frames} frames {bad.reason}",
-        hint=f"leave the target out, or give it a tolerance: `{device.name}: {{tolerance: {{snr_db: …}}}}`",
+        f"on the target {target.name} '{bad.output}'{place} of a stream of {bad.frames} frames {bad.reason}",
+        hint=f"leave the target out, or give it a tolerance: `{target.name}: {{tolerance: {{snr_db: …}}}}`",
     )
 
 

@@ -24,7 +24,7 @@ from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import Plan
 from graphc.spec.schema import ValidateSpec
 from graphc.spec.stream_schema import StreamSpec
-from graphc.validate.run import ValidationStream
+from graphc.validate.run_streams import ValidationStream
 from graphc_runtime.errors import GraphcError
 
 DEEPEST_CUT = 24

@@ -10,10 +10,10 @@ from typing import Any
 import onnx
 
 from graphc.errors import ValidationError
+from graphc.op_sets.op_set import OpSet
+from graphc.op_sets.registry import op_set_named, op_set_with, richer_than
 from graphc.spec.schema import BudgetSpec
 from graphc.spec.spec_file import SpecFile
-from graphc.targets.registry import richer_than, target_named, target_with
-from graphc.targets.target import Target
 
 BLOCKED = "com.microsoft::MatMulNBits"
 FIRST_BLOCKED = 21
@@ -99,7 +99,7 @@ def way_out(
 ) -> str:
     """The option that comes closest to meeting a number: the mildest that suffices, or else the strongest."""
     options = {p.name: p.options for p in spec_file.spec.passes}
-    names, target = set(options), target_named(spec_file.spec.target)
+    names, target = set(options), op_set_named(spec_file.spec.target)
     richer = richer_than(target)
     if limit.key == "size_mb":
         return smaller(limit.limit, proto, size, target)
@@ -126,12 +126,12 @@ def way_out(
     return "no reset interval helps (validate.drift tried some); leave quantize.states out, or more nodes in float"
 
 
-def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: Target) -> str:
+def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: OpSet) -> str:
     opset = next((o.version for o in proto.opset_import if o.domain == ""), 0)
     products = {n.input[1] for n in proto.graph.node if n.op_type in ("MatMul", "Gemm", "FusedMatMul")}
     blocked = sum(float_bytes(t) for t in proto.graph.initializer if t.name in products)
     floats = sum(float_bytes(t) for t in proto.graph.initializer)
-    other = None if target.has(BLOCKED) or opset >= FIRST_BLOCKED else target_with(BLOCKED)
+    other = None if target.has(BLOCKED) or opset >= FIRST_BLOCKED else op_set_with(BLOCKED)
     runtime = "" if other is None else f", with target: {other.name},"
     ways = (
         ("convert_float: {to: float16}", floats, 1 / 2),

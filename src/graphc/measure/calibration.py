@@ -19,7 +19,7 @@ from graphc.measure.quant_ranges import Histogram, Method, Range, chosen_range, 
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recorded_stream
 from graphc.offline.reference import Offline
-from graphc.validate.run import compiled_of, stream_all
+from graphc.validate.run_streams import compiled_of, stream_all
 from graphc.validate.validation_streams import streamed, with_silence
 from graphc_runtime.errors import ModelError, RunError
 from graphc_runtime.open_compiled import Compiled

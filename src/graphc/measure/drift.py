@@ -17,7 +17,7 @@ from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
 from graphc.spec.schema import DriftSpec
 from graphc.system.words import counted
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc.validate.validation_streams import streamed
 from graphc_runtime.contract.manifest import PackedState, Scale, StateEntry
 from graphc_runtime.errors import ModelError

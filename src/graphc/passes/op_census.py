@@ -5,12 +5,12 @@ from __future__ import annotations
 import onnx
 
 from graphc.ir.subgraphs import nodes_of
-from graphc.targets.target import Target
+from graphc.op_sets.op_set import OpSet
 
 ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
-def foreign_ops(proto: onnx.ModelProto, target: Target, known: frozenset[str]) -> list[str]:
+def foreign_ops(proto: onnx.ModelProto, target: OpSet, known: frozenset[str]) -> list[str]:
     """The ops of a model that are not ONNX's, its target's, its own functions or among ``known``."""
     own = {f"{f.domain}::{f.name}" for f in proto.functions}
     return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))

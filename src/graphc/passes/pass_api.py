@@ -13,10 +13,10 @@ import onnx
 from pydantic import BaseModel, ConfigDict
 
 from graphc.ir.model import Model
+from graphc.op_sets.onnx import OP_SET
+from graphc.op_sets.op_set import OpSet
 from graphc.spec.schema import ToleranceSpec
 from graphc.spec.stream_schema import StreamSpec
-from graphc.targets.onnx import TARGET
-from graphc.targets.target import Target
 
 if TYPE_CHECKING:
     from graphc.offline.reference import Offline
@@ -54,7 +54,7 @@ class PassContext:
     source: onnx.ModelProto
     opset: int
     progress: Callable[[int, int], None] = lambda done, total: None
-    target: Target = TARGET
+    target: OpSet = OP_SET
     folder: Path = field(default_factory=Path)
     reference: Offline | None = None
     leave_out: frozenset[str] = frozenset()

@@ -16,17 +16,17 @@ from graphc.ir.model import Model
 from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
-from graphc.passes.check_after_pass import Checks, Progress
 from graphc.passes.op_census import domain_ops, foreign_ops, op_counts
 from graphc.passes.pass_api import PassContext, PassResult
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import Plan, PlannedPass
+from graphc.passes.validate_after_pass import Checks, Progress
 from graphc.spec.schema import ValidateSpec, merged_tolerance
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
 from graphc.validate.compare import Difference, fitting
-from graphc.validate.run import ValidationStream
+from graphc.validate.run_streams import ValidationStream
 from graphc.validate.sensitivity import StateSensitivity, sight_of
 from graphc_runtime.errors import GraphcError, ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES

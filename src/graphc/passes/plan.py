@@ -10,15 +10,15 @@ import onnx
 
 from graphc.errors import PassError
 from graphc.ir.model import read_model
+from graphc.op_sets.onnx import OP_SET
+from graphc.op_sets.op_set import OpSet
+from graphc.op_sets.registry import op_set_named
 from graphc.passes.pass_api import Pass, PassConfig
 from graphc.passes.registry import Registry
 from graphc.spec.options import read_options
 from graphc.spec.schema import PassSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import files_in
-from graphc.targets.onnx import TARGET
-from graphc.targets.registry import target_named
-from graphc.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PlannedPass:
 @dataclass(frozen=True)
 class Plan:
     passes: tuple[PlannedPass, ...]
-    target: Target = TARGET
+    target: OpSet = OP_SET
 
     def reads(self, folder: Path) -> list[Path]:
         """The files that the options of passes name, including all files in folders."""
@@ -156,7 +156,7 @@ def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
             lossiest = next((p.tolerance for p in reversed(planned) if p.lossy), None)
             tolerance = merged_tolerance(last.tolerance, lossiest, spec.validation.tolerance)
             planned.append(PlannedPass(last(), last.Config(), tolerance))
-    return Plan(tuple(planned), target_named(spec.target))
+    return Plan(tuple(planned), op_set_named(spec.target))
 
 
 def is_lossy(entry: PassSpec, cls: type[Pass[Any]] | None) -> bool:

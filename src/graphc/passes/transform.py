@@ -12,11 +12,11 @@ from graphc.errors import PassError
 from graphc.ir.graph import opset_of
 from graphc.ir.model import Model
 from graphc.ir.verify import verify
+from graphc.op_sets.registry import op_set_named
 from graphc.passes.pass_api import PassContext
 from graphc.passes.plan import has_source
 from graphc.passes.registry import load_registry
 from graphc.spec.nearest import nearest
-from graphc.targets.registry import target_named
 from graphc_runtime.errors import ModelError
 
 
@@ -36,7 +36,7 @@ def transform(
     """
     if not isinstance(model, onnx.ModelProto):
         raise ModelError(f"expected a ModelProto, not {type(model).__name__}", hint="load the file with onnx.load")
-    registry, runtime = load_registry(), target_named(target)
+    registry, runtime = load_registry(), op_set_named(target)
     current = Model.of(model)
     for name, options in entries_of(passes):
         if name not in registry:

@@ -26,7 +26,7 @@ from graphc.pipelines.merge import merged
 from graphc.spec.pipeline_schema import PrimeSpec
 from graphc.spec.spec_file import PipelineFile, SpecFile
 from graphc.system.files import digest, read, write_all
-from graphc.validate.run import session_of
+from graphc.validate.run_streams import session_of
 from graphc_runtime.contract.first_values import file_digest
 from graphc_runtime.contract.manifest import Manifest, parse_manifest
 from graphc_runtime.errors import GraphcError

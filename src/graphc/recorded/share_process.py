@@ -15,7 +15,7 @@ from graphc.recorded.share import Recorded
 from graphc.spec.spec_file import load_spec
 from graphc.system.memory_limit import stay_in_free_memory
 from graphc.validate.recorded_streams import recorded_trials
-from graphc.validate.run import compare_session
+from graphc.validate.run_streams import compare_session
 from graphc_runtime.errors import GraphcError
 from graphc_runtime.ort_model import load_op_library
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from graphc.errors import PassError
 from graphc.ir.graph import Constant, Tensor
+from graphc.op_sets.op_set import OpSet
 from graphc.rewriting.pattern import Call, Match, Pattern
 from graphc.rewriting.scene import Scene
-from graphc.targets.target import Target
 
 Stage = Literal["tidy", "names", "weights", "layout", "ranks", "target"]
 STAGES: tuple[Stage, ...] = ("tidy", "names", "weights", "layout", "ranks", "target")
@@ -37,7 +37,7 @@ class Rewrite(ABC):
         """Rewrites wherever it fits, and returns how often. Adds near misses to ``scene.notes``, with the reason."""
 
     @classmethod
-    def suits(cls, target: Target) -> bool:
+    def suits(cls, target: OpSet) -> bool:
         """Whether a runtime has the ops that the rewrite writes, and runs faster with them."""
         return target.has(*cls.needs)
 
@@ -94,7 +94,7 @@ def register_rewrite(cls: R) -> R:
     return cls
 
 
-def rewrites_for(target: Target | None, names: Sequence[str] | None = None) -> list[Any]:
+def rewrites_for(target: OpSet | None, names: Sequence[str] | None = None) -> list[Any]:
     """Instances of the rewrites for a target (None: any), in order of stage and name. ``names`` limits them."""
     chosen = [
         c for c in REWRITES.values() if (target is None or c.suits(target)) and (names is None or c.name in names)

@@ -25,8 +25,8 @@ from graphc.ir.graph import (
 )
 from graphc.ir.model import Model
 from graphc.ir.shapes import bare_types
-from graphc.targets.onnx import TARGET
-from graphc.targets.target import Target
+from graphc.op_sets.onnx import OP_SET
+from graphc.op_sets.op_set import OpSet
 
 FIRST_SPLIT_SIZES = 13
 FIRST_ALLOWZERO = 14
@@ -45,7 +45,7 @@ class Scene:
     ``shapes`` and ``dtypes`` hold what is known about tensors, ``notes`` what did not fire and why.
     """
 
-    def __init__(self, model: Model, target: Target = TARGET):
+    def __init__(self, model: Model, target: OpSet = OP_SET):
         self.model, self.graph, self.target = model, model.graph, target
         self.opset = int(model.graph.opset)
         self.notes: list[str] = []

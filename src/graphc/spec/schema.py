@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
+from graphc.op_sets.registry import all_op_sets
 from graphc.spec.fields import Finite, Frames, NonNegative, Positive, Strict
 from graphc.spec.stream_schema import StreamSpec
-from graphc.targets.registry import all_targets
 
 
 class ToleranceSpec(Strict):
@@ -129,8 +129,8 @@ class Spec(Strict):
     target: str = Field(
         default="onnx",
         description="the runtime that the model is made for; "
-        + "; ".join(f"{name}: {target.summary}" for name, target in all_targets().items()),
-        json_schema_extra={"enum": list(all_targets())},
+        + "; ".join(f"{name}: {target.summary}" for name, target in all_op_sets().items()),
+        json_schema_extra={"enum": list(all_op_sets())},
     )
     passes: list[
         Annotated[PassSpec, BeforeValidator(as_pass, json_schema_input_type=str | dict[str, dict[str, Any] | None])]
@@ -155,8 +155,8 @@ class Spec(Strict):
     @field_validator("target")
     @classmethod
     def target_exists(cls, value: str) -> str:
-        if value not in all_targets():
-            raise ValueError(f"input should be {' or '.join(map(repr, all_targets()))}")
+        if value not in all_op_sets():
+            raise ValueError(f"input should be {' or '.join(map(repr, all_op_sets()))}")
         return value
 
     @field_validator("targets")

@@ -78,7 +78,7 @@ def output_tensors(
     if not ports:
         raise StreamError(
             "no output of the model has values for the frames of the stream",
-            hint="export an output with a value for every frame, or set stream.window to compute it over the last N frames",
+            hint="export an output with a value for each frame, or set stream.window to compute over the last N frames",
         )
     return results, ports
 

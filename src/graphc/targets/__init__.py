@@ -1,1 +1,1 @@
-"""The runtimes that models are made for, one in each file: ops beyond ONNX's, and what is faster. Imports errors."""
+"""The runtimes of devices (``targets:`` in a spec): each converts a streaming model, opens the result and runs it."""

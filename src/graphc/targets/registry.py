@@ -1,41 +1,51 @@
-"""Finds targets: every module of this folder that defines ``TARGET``."""
+"""Finds the runtimes: modules of ``runtimes`` and entry points of ``graphc.targets`` that name a ``TARGET``."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from functools import cache
+from importlib.metadata import entry_points
 
-import graphc.targets as folder
+import graphc.targets.runtimes as folder
 from graphc.errors import SpecError
+from graphc.spec.nearest import nearest
 from graphc.targets.target import Target
+from graphc_runtime.errors import TargetError
+
+GROUP = "graphc.targets"
 
 
 @cache
 def all_targets() -> dict[str, Target]:
-    """All targets by name, sorted."""
+    """All runtimes by name, sorted.
+
+    Errors:
+        TargetError: an entry point cannot be imported, or two runtimes have the same name.
+    """
     modules = [importlib.import_module(f"{folder.__name__}.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
-    found: list[Target] = [m.TARGET for m in modules if hasattr(m, "TARGET")]
-    return {t.name: t for t in sorted(found, key=lambda t: t.name)}
+    found: dict[str, Target] = {m.TARGET.name: m.TARGET for m in modules if hasattr(m, "TARGET")}
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        try:
+            target: Target = entry.load().TARGET
+        except Exception as err:
+            raise TargetError(
+                f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
+                hint="uninstall that package, or fix it",
+            ) from err
+        if target.name in found:
+            raise TargetError(f"two targets are named '{target.name}'; one is of {entry.value}", hint="uninstall one")
+        found[target.name] = target
+    return dict(sorted(found.items()))
 
 
 def target_named(name: str) -> Target:
-    """The target with a name.
+    """The runtime with a name.
 
     Errors:
         SpecError: there is none.
     """
     targets = all_targets()
     if name not in targets:
-        raise SpecError(f"there is no target '{name}'", hint=f"one of {', '.join(targets)}")
+        raise SpecError(f"there is no target '{name}'", hint=nearest(name, list(targets)))
     return targets[name]
-
-
-def target_with(*ops: str) -> Target | None:
-    """The first target that runs some ops besides ONNX's own. None if there is none."""
-    return next((t for t in all_targets().values() if t.has(*ops)), None)
-
-
-def richer_than(target: Target) -> Target | None:
-    """The first target with all the ops of another target, and more. None if there is none."""
-    return next((t for t in all_targets().values() if t.ops > target.ops), None)

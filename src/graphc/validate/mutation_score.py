@@ -14,7 +14,7 @@ from graphc.ir.runtime import Session
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, widened
 from graphc.validate.mutants import Mutant, mutants_of
-from graphc.validate.run import ValidationStream, allowance, compare_all, of_stream, stream_all
+from graphc.validate.run_streams import ValidationStream, allowance, compare_all, of_stream, stream_all
 from graphc.validate.surgery import Parts
 from graphc_runtime.errors import GraphcError, RunError
 from graphc_runtime.open_compiled import Compiled

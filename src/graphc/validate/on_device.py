@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, compare, worst_of
-from graphc.validate.run import Feeds, RecordedCall, ValidationStream, compare_all, recorded, run_stream
+from graphc.validate.run_streams import Feeds, RecordedCall, ValidationStream, compare_all, recorded, run_stream
 from graphc_runtime.contract.manifest import OutputEntry
 from graphc_runtime.session import StreamSession
 

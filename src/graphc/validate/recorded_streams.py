@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphc.offline.recordings import recorded_stream
-from graphc.validate.run import Feeds, ValidationStream
+from graphc.validate.run_streams import Feeds, ValidationStream
 from graphc.validate.validation_streams import DRAWS, LONGEST_STREAM, Bounds, Reference, WindowReference
 from graphc_runtime.errors import ModelError
 

@@ -13,7 +13,7 @@ from graphc.ir.model import Model
 from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, widened
-from graphc.validate.run import RecordedCall, ValidationStream, allowance, recorded, session_of
+from graphc.validate.run_streams import RecordedCall, ValidationStream, allowance, recorded, session_of
 from graphc_runtime.errors import RunError
 from graphc_runtime.session import StreamSession
 

@@ -15,7 +15,7 @@ from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StepRole, StreamRole
 from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
-from graphc.validate.run import Feeds, ValidationStream, run_stream, session_of
+from graphc.validate.run_streams import Feeds, ValidationStream, run_stream, session_of
 from graphc_runtime.contract.manifest import Manifest
 from graphc_runtime.errors import ModelError, RunError
 

@@ -118,11 +118,11 @@ def with_targets(spec_file: SpecFile, names: Sequence[str]) -> SpecFile:
     Errors:
         SpecError: an unknown target.
     """
-    from graphc.devices.registry import device_named
     from graphc.spec.schema import TargetSpec
+    from graphc.targets.registry import target_named
 
     known = [entry.name for entry in spec_file.spec.targets]
-    added = [TargetSpec(name=device_named(name).name) for name in dict.fromkeys(names) if name not in known]
+    added = [TargetSpec(name=target_named(name).name) for name in dict.fromkeys(names) if name not in known]
     spec = spec_file.spec.model_copy(update={"targets": [*spec_file.spec.targets, *added]})
     return SpecFile(spec, spec_file.source)
 

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import click
 
 from graphc.cli.command import JSON, Failures, command
-from graphc.devices.device import Device
-from graphc.devices.registry import all_devices, device_named
+from graphc.targets.registry import all_targets, target_named
+from graphc.targets.target import Target
 
 
 @click.command("targets")
@@ -20,7 +20,7 @@ from graphc.devices.registry import all_devices, device_named
 @command
 def targets_command(failures: Failures, name: str | None, as_json: bool) -> None:
     """List the runtimes for targets and which run here, or show one with its options and ops."""
-    rows = [row(device) for device in (all_devices().values() if name is None else [device_named(name)])]
+    rows = [row(target) for target in (all_targets().values() if name is None else [target_named(name)])]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -41,19 +41,19 @@ def details(entry: dict[str, Any]) -> Iterator[str]:
         yield from textwrap.wrap(f"ONNX ops: {' '.join(entry['ops'])}", 100, subsequent_indent="  ")
 
 
-def row(device: Device) -> dict[str, Any]:
+def row(target: Target) -> dict[str, Any]:
     """A runtime, and the command that installs it if it is missing here."""
-    version = device.version()
+    version = target.version()
     return {
-        "name": device.name,
-        "summary": device.summary,
-        "package": device.package,
+        "name": target.name,
+        "summary": target.summary,
+        "package": target.package,
         "version": version,
-        "license": device.license,
-        "install": f"pip install 'graphc[{device.extra}]'" if version is None else None,
-        "files": [f"STEM.{device.name}{suffix}" for suffix in device.suffixes] or ["STEM.onnx"],
-        "options": {key: words_of(field.annotation) for key, field in device.Options.model_fields.items()},
-        "ops": device.ops(),
+        "license": target.license,
+        "install": f"pip install 'graphc[{target.extra}]'" if version is None else None,
+        "files": [f"STEM.{target.name}{suffix}" for suffix in target.suffixes] or ["STEM.onnx"],
+        "options": {key: words_of(field.annotation) for key, field in target.Options.model_fields.items()},
+        "ops": target.ops(),
     }
 
 

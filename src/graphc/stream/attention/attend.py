@@ -102,7 +102,10 @@ def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limi
     masks = rows - 2 - period
     if limit is None and masks < max(*band.left, *band.right, 1):
         raise TooShortError(
-            f"attends further than the {rows} frames that were evaluated", max(facts.lengths), label(facts.node), UNLIMITED
+            f"attends further than the {rows} frames that were evaluated",
+            max(facts.lengths),
+            label(facts.node),
+            UNLIMITED,
         )
     for law in table.laws:
         law(period, masks)

@@ -1,1 +1,1 @@
-"""The output of ops for frames outside a stream (lowering/missing_frames masks those of a call). Imports lowering."""
+"""What ops give for frames outside a stream (lowering/mask_past_the_end masks those of a call). Imports lowering."""

@@ -20,7 +20,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.scores.constant_scores import known_piece
 from graphc.stream.scores.einsum_terms import SUMMED, Terms, grown_letter
-from graphc.stream.scores.mask_analysis import mask_facts_of_operand
+from graphc.stream.scores.mask_propagation import mask_facts_of_operand
 from graphc.stream.scores.score_matrix import emit_nothing, law_of
 
 

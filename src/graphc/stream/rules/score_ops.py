@@ -26,7 +26,7 @@ from graphc.stream.lowering.rule import score_rule
 from graphc.stream.rules.elementwise import BROADCAST, CONTRIB, UNARY
 from graphc.stream.scores.constant_scores import known_piece
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.mask_analysis import conjunction, disjunction, each, mask_facts_of
+from graphc.stream.scores.mask_propagation import conjunction, disjunction, each, mask_facts_of
 from graphc.stream.scores.score_matrix import built, emit_nothing, pairwise, score_matrix_of
 from graphc.stream.symbolic.queries.questions import AllAre
 from graphc_runtime.errors import StreamError

@@ -19,7 +19,7 @@ from graphc.stream.lowering.rule import score_rule
 from graphc.stream.scores.band import UNLIMITED
 from graphc.stream.scores.constant_scores import lowest_of
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.mask_analysis import OFF
+from graphc.stream.scores.mask_propagation import OFF
 from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_of
 
 

@@ -19,7 +19,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_foreign_frames, refuse_moving
 from graphc.stream.scores.constant_scores import Build, Piece, known_piece, own_times, stream_at
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.mask_analysis import ZERO_STAYS, mask_facts_of
+from graphc.stream.scores.mask_propagation import ZERO_STAYS, mask_facts_of
 from graphc.stream.scores.table_invariants import TableLaw, falling_at, strict
 from graphc.stream.symbolic.proof import Proof
 from graphc_runtime.contract.manifest import StateKind
@@ -40,7 +40,10 @@ def frame_of(facts: Facts) -> Frame:
         rights.add(other)
         streams.append(stream_at(streams[0].at(max(0, streams[0].delay)), other))
     if len(rights) != 2:
-        facts.refuse("joins score matrices whose times lie on different axes", "transpose them so that both times are on the same axes")
+        facts.refuse(
+            "joins score matrices whose times lie on different axes",
+            "transpose them so that both times are on the same axes",
+        )
     first, second = sorted(rights, reverse=True)
     times: list[Stream] = []
     for side, right in enumerate((first, second)):

@@ -183,7 +183,7 @@ class Proof:
             self.pending.untold.setdefault(name, reason)
 
     def changes_in_front(self, name: str) -> list[int]:
-        """Longer lengths at which a tensor without a formula may change: what it is made of does, at the same places."""
+        """Longer lengths at which a tensor without a formula may change, because what it is made of does."""
         found: list[int] = []
         later = frames(0).gt_set(constant(self.known.first, 0))
         for formula in self.formulas.in_front(name):

@@ -34,7 +34,9 @@ def per_frame_operands(
     """
     x = same_length(facts, must_match)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
-        facts.refuse("joins streams whose time lies on different axes", "transpose them so that time is on the same axis")
+        facts.refuse(
+            "joins streams whose time lies on different axes", "transpose them so that time is on the same axis"
+        )
     laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}
     known = [index for index in axes if isinstance(facts[index], TimeConstant)]
     cuts = {index: cut_to_chunk(facts, index, laid[index]) for index in known}

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from graphc.target_api import Array, Converted, Device, NativePort, Runner, StreamingModel, TargetError
+from graphc.target_api import Array, Converted, NativePort, Runner, StreamingModel, Target, TargetError
 
 
-class Reference(Device):
+class Reference(Target):
     name: ClassVar[str] = "reference"
     summary: ClassVar[str] = "onnx's reference evaluator, in Python"
     package: ClassVar[str] = "onnx"
@@ -40,4 +40,4 @@ class ReferenceRunner(Runner):
         return dict(zip(self.outputs, self.evaluator.run(self.outputs, dict(feeds)), strict=True))
 
 
-DEVICE = Reference()
+TARGET = Reference()

@@ -64,7 +64,7 @@ def opener_of(target: str) -> Opener:
         return opener
     for entry in entry_points(group=GROUP):
         try:
-            device = entry.load().DEVICE
+            device = entry.load().TARGET
         except Exception as err:
             raise TargetError(
                 f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",

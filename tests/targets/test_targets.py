@@ -18,10 +18,10 @@ from commands import graphc as command
 from conftest import ROOT
 
 import graphc
-from graphc.devices import registry
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.registry import all_devices
 from graphc.errors import SpecError, ValidationError
+from graphc.targets import registry
+from graphc.targets.registry import all_targets
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import InstallError, ModelError, TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 
@@ -41,14 +41,14 @@ def spec_of(folder: Path, name: str, targets: str, more: str = "") -> Path:
 
 def is_here(name: str) -> bool:
     try:
-        all_devices()[name].check_installed()
+        all_targets()[name].check_installed()
     except InstallError:
         return False
     return True
 
 
-def here(name: str) -> Device:
-    device = all_devices()[name]
+def here(name: str) -> Target:
+    device = all_targets()[name]
     try:
         device.check_installed()
     except InstallError as err:
@@ -87,7 +87,7 @@ def test_an_example_streams_equal_on_a_target(compiled_for_all: Callable[[str], 
 
 
 def equal_on_a_target(manifest: Path, target: str) -> None:
-    device, folder = all_devices()[target], manifest.parent
+    device, folder = all_targets()[target], manifest.parent
     entry = json.loads(manifest.read_text())["targets"][target]
     assert entry["runtime"] == f"{device.package} {device.version()}"
     assert entry["ran"] is True
@@ -206,7 +206,7 @@ def test_a_signal_after_two_openvino_sessions_crashes_nothing(tmp_path: Path) ->
     assert (done.returncode, done.stdout) == (0, "heard\n")
 
 
-class Fake(Device):
+class Fake(Target):
     """onnxruntime behind the calls of a target; ``off`` is added to what it gives."""
 
     name: ClassVar[str] = "fake"
@@ -242,10 +242,10 @@ class FakeRunner(Runner):
         return {**results, "log_probs": results["log_probs"] + self.device.off}
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
-    found = {**all_devices(), device.name: device}
-    monkeypatch.setattr(registry, "all_devices", lambda: found)
-    monkeypatch.setattr("graphc.build.target_files.all_devices", lambda: found)
+def installed(monkeypatch: pytest.MonkeyPatch, device: Target) -> None:
+    found = {**all_targets(), device.name: device}
+    monkeypatch.setattr(registry, "all_targets", lambda: found)
+    monkeypatch.setattr("graphc.build.target_files.all_targets", lambda: found)
 
 
 def test_a_wrong_conversion_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

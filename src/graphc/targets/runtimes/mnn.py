@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import onnx
 
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.runtimes.converter_process import convert_apart
+from graphc.targets.runtimes.converter_process import convert_apart
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 from graphc_runtime.native.runtimes.mnn import open_runner
@@ -19,7 +19,7 @@ CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 NARROWED = {"int64": "int32", "bool": "int32"}
 
 
-class Mnn(Device):
+class Mnn(Target):
     """Calls MNN's converter without its Python command, which installs a package that sends usage statistics."""
 
     name: ClassVar[str] = "mnn"
@@ -56,4 +56,4 @@ def narrowed(port: OnnxPort) -> NativePort:
     return NativePort(port.name, None, NARROWED.get(str(port.dtype), str(port.dtype)), port.shape)
 
 
-DEVICE = Mnn()
+TARGET = Mnn()

@@ -1,4 +1,4 @@
-"""Makes the tables again: ``python -m graphc.devices.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
+"""Makes the tables again: ``python -m graphc.targets.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
 
 ``tensorrt``: docs/operators.md of onnx/onnx-tensorrt. ``cuda``: docs/OperatorKernels.md of onnxruntime, from the
 copy in onnxruntime/onnxruntime-qnn. ``qnn``: docs/execution_providers/QNN-ExecutionProvider.md of the latter.

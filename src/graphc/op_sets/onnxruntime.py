@@ -6,7 +6,7 @@ The ops are those in its ContribOperators.md that the passes write. The gains we
 
 from __future__ import annotations
 
-from graphc.targets.target import Gains, Target
+from graphc.op_sets.op_set import Gains, OpSet
 
 CONTRIB = (
     "DequantizeLinear",
@@ -21,7 +21,7 @@ CONTRIB = (
     "QuickGelu",
 )
 
-TARGET = Target(
+OP_SET = OpSet(
     "onnxruntime",
     "onnxruntime with its own ops",
     frozenset(f"com.microsoft::{op}" for op in CONTRIB),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from graphc.devices.runtimes import converter_process
-from graphc.devices.runtimes.converter_process import convert_apart
+from graphc.targets.runtimes import converter_process
+from graphc.targets.runtimes.converter_process import convert_apart
 from graphc_runtime.errors import TargetError
 
 REFUSES = """
-from graphc.devices.runtimes.converter_process import in_this_process
+from graphc.targets.runtimes.converter_process import in_this_process
 from graphc_runtime.errors import TargetError
 def convert(word):
     raise TargetError(f"it knows no {word}", node="a (Loop)", hint="leave it out")

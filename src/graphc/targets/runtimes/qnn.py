@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from graphc.devices.by_rules import DeviceByRules, Finding, Seen
+from graphc.targets.by_rules import Finding, Seen, TargetByRules
 
 
-class Qnn(DeviceByRules):
+class Qnn(TargetByRules):
     name: ClassVar[str] = "qnn"
     summary: ClassVar[str] = "Qualcomm's QNN: Snapdragon phones and PCs; checked by its documents, not run"
     package: ClassVar[str] = "onnxruntime-qnn"
@@ -21,4 +21,4 @@ class Qnn(DeviceByRules):
             yield Finding(node.label, "p must be 2")
 
 
-DEVICE = Qnn()
+TARGET = Qnn()

@@ -24,7 +24,7 @@ from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.compare import Array, Difference, compare, fitting, worst_of
 from graphc.validate.first_divergence import first_inner_difference
 from graphc.validate.recorded_streams import recorded_trials
-from graphc.validate.run import (
+from graphc.validate.run_streams import (
     ValidationStream,
     compare_all,
     session_of,

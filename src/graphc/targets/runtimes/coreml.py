@@ -12,24 +12,24 @@ from uuid import NAMESPACE_URL, uuid5
 
 import onnx
 
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.runtimes.converter_process import convert_apart
-from graphc.devices.runtimes.torch_runner import TorchRunner
+from graphc.targets.runtimes.converter_process import convert_apart
+from graphc.targets.runtimes.torch_runner import TorchRunner
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.coreml import open_runner
 
 CONVERT = """
 import sys
-from graphc.devices.runtimes.converter_process import in_this_process
-from graphc.devices.runtimes.coreml import build
+from graphc.targets.runtimes.converter_process import in_this_process
+from graphc.targets.runtimes.coreml import build
 in_this_process(build, sys.argv[1:])
 """
 NARROWED = {"int64": "int32", "bool": "int32", "float16": "float16", "float32": "float32", "int32": "int32"}
 PACKAGE = ".mlpackage"
 
 
-class CoreMl(Device):
+class CoreMl(Target):
     """On other systems, the package is built, its ports are checked, and its torch program runs instead of it."""
 
     name: ClassVar[str] = "coreml"
@@ -113,4 +113,4 @@ def with_fixed_names(manifest: bytes) -> bytes:
     return json.dumps(text, indent=2).encode()
 
 
-DEVICE = CoreMl()
+TARGET = CoreMl()

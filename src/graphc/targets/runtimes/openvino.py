@@ -12,18 +12,18 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import onnx
 
-from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
-from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.emit.narrow_ports import with_narrow_ports
 from graphc.emit.swish_apart import with_swish_apart
+from graphc.targets.runtimes.converter_process import convert_apart
+from graphc.targets.target import Converted, QuantizingOptions, StreamingModel, Target, TargetOptions
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.openvino import open_runner
 
 CONVERT = """
 import sys
-from graphc.devices.runtimes.converter_process import in_this_process
-from graphc.devices.runtimes.openvino import write
+from graphc.targets.runtimes.converter_process import in_this_process
+from graphc.targets.runtimes.openvino import write
 in_this_process(write, sys.argv[1:])
 """
 
@@ -35,7 +35,7 @@ class OpenVinoOptions(QuantizingOptions):
     quantize: Literal["weight_only_int8", "static_int8"] | None = None
 
 
-class OpenVino(Device):
+class OpenVino(Target):
     """Converts in a separate process, because OpenVINO continues its numbering of nodes from model to model."""
 
     name: ClassVar[str] = "openvino"
@@ -45,7 +45,7 @@ class OpenVino(Device):
     extra: ClassVar[str] = "openvino"
     license: ClassVar[str] = "Apache-2.0"
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")
-    Options: ClassVar[type[DeviceOptions]] = OpenVinoOptions
+    Options: ClassVar[type[TargetOptions]] = OpenVinoOptions
 
     def convert(self, model: StreamingModel, options: Any) -> Converted:
         states = dict(model.states) if options.stateful else {}
@@ -118,4 +118,4 @@ def quantized(model: Any, precision: str, folder: Path) -> Any:
     return nncf.quantize(model, nncf.Dataset(calls), subset_size=len(calls), model_type=kind)
 
 
-DEVICE = OpenVino()
+TARGET = OpenVino()

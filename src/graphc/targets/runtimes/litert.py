@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from graphc.devices.device import Converted, Device, DeviceOptions, QuantizingOptions, StreamingModel
 from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
+from graphc.targets.target import Converted, QuantizingOptions, StreamingModel, Target, TargetOptions
 from graphc_runtime.errors import InstallError, TargetError
 from graphc_runtime.native.ports import Array, NativePort, Runner
 from graphc_runtime.native.runtimes.litert import open_runner
@@ -32,7 +32,7 @@ class LiteRtOptions(QuantizingOptions):
     quantize: Precision | None = None
 
 
-class LiteRt(Device):
+class LiteRt(Target):
     name: ClassVar[str] = "litert"
     summary: ClassVar[str] = "Google's LiteRT (TensorFlow Lite): Android, iOS, boards"
     package: ClassVar[str] = "ai-edge-litert"
@@ -40,7 +40,7 @@ class LiteRt(Device):
     extra: ClassVar[str] = "litert"
     license: ClassVar[str] = "Apache-2.0"
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
-    Options: ClassVar[type[DeviceOptions]] = LiteRtOptions
+    Options: ClassVar[type[TargetOptions]] = LiteRtOptions
 
     def ops(self) -> list[str]:
         return rules_of_ops()
@@ -103,4 +103,4 @@ def stored(flat: FlatFile, feeds: Mapping[str, Array]) -> dict[str, Array]:
     return {name: np.ascontiguousarray(np.transpose(feeds[name], flat.orders[name])) for name in flat.inputs}
 
 
-DEVICE = LiteRt()
+TARGET = LiteRt()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from graphc.devices.device import Converted, Device, StreamingModel
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.tract import open_runner
 
 
-class Tract(Device):
+class Tract(Target):
     name: ClassVar[str] = "tract"
     summary: ClassVar[str] = "Sonos' runtime in Rust, for small devices; it reads the ONNX model itself"
     package: ClassVar[str] = "tract"
@@ -30,4 +30,4 @@ class Tract(Device):
         return open_runner(path, inputs, outputs, threads)
 
 
-DEVICE = Tract()
+TARGET = Tract()

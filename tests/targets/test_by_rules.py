@@ -12,8 +12,8 @@ from commands import graphc as command
 from conftest import ROOT
 
 import graphc
-from graphc.devices.by_rules import DeviceByRules, nodes_of
-from graphc.devices.registry import all_devices
+from graphc.targets.by_rules import TargetByRules, nodes_of
+from graphc.targets.registry import all_targets
 from graphc_runtime.errors import TargetError
 
 MODELS = ROOT / "examples" / "models"
@@ -29,8 +29,8 @@ def spec_of(folder: Path, name: str) -> Path:
 
 
 def findings(target: str, text: str) -> list[str]:
-    device = all_devices()[target]
-    assert isinstance(device, DeviceByRules)
+    device = all_targets()[target]
+    assert isinstance(device, TargetByRules)
     model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20, "com.microsoft" : 1]> {text}')
     return [f"{f.node}: {f.reason}" for node in nodes_of(model) for f in device.findings(node)]
 
@@ -82,8 +82,8 @@ def test_what_the_documents_have_is_taken(target: str) -> None:
 
 
 def test_the_types_of_an_op_follow_the_opset() -> None:
-    device = all_devices()["cuda"]
-    assert isinstance(device, DeviceByRules)
+    device = all_targets()["cuda"]
+    assert isinstance(device, TargetByRules)
     entry = device.document["ops"]["Conv"]
     assert "bfloat16" in (device.types_of(entry, 22) or ())
     assert "bfloat16" not in (device.types_of(entry, 21) or ())

@@ -15,8 +15,6 @@ from conftest import ROOT
 from onnx import numpy_helper
 
 from graphc.build.target_files import Wanted, make_target, static_model
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.registry import all_devices
 from graphc.errors import ValidationError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
@@ -25,6 +23,8 @@ from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
 from graphc.spec.schema import TargetSpec
 from graphc.spec.spec_file import load_spec
+from graphc.targets.registry import all_targets
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import InstallError, ModelError, TargetError
 from graphc_runtime.native.held_state import HeldOutput
 from graphc_runtime.native.ports import NativePort, Runner
@@ -72,12 +72,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return Compiled(pipeline, result, static_model(result.model, result.proto))
 
 
-class Wrong(Device):
+class Wrong(Target):
     """A device whose converter or whose runtime gives something else than it should."""
 
     def __init__(
         self,
-        right: Device,
+        right: Target,
         of_model: Callable[[onnx.ModelProto], None] | None = None,
         of_results: Callable[[Results, int, bool], Results] | None = None,
     ):
@@ -189,7 +189,7 @@ def refused(name: str) -> Iterator[None]:
 
 
 def wanted(name: str, options: Mapping[str, Any], **wrong: Any) -> Wanted:
-    device = all_devices()[name]
+    device = all_targets()[name]
     try:
         runtime = device.check_installed()
     except InstallError as err:

@@ -10,20 +10,20 @@ from typing import Any, ClassVar
 
 import onnx
 
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.runtimes.converter_process import convert_apart
+from graphc.targets.runtimes.converter_process import convert_apart
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.executorch import open_runner
 
 CONVERT = """
 import sys
-from graphc.devices.runtimes.converter_process import in_this_process
-from graphc.devices.runtimes.executorch import lower
+from graphc.targets.runtimes.converter_process import in_this_process
+from graphc.targets.runtimes.executorch import lower
 in_this_process(lower, sys.argv[1:])
 """
 
 
-class ExecuTorch(Device):
+class ExecuTorch(Target):
     name: ClassVar[str] = "executorch"
     summary: ClassVar[str] = "PyTorch's runtime for phones and boards, by XNNPACK's kernels"
     package: ClassVar[str] = "executorch"
@@ -67,4 +67,4 @@ def lower(source: str, written: str) -> None:
     Path(written).write_bytes(lowered.buffer)
 
 
-DEVICE = ExecuTorch()
+TARGET = ExecuTorch()

@@ -7,29 +7,29 @@ from pathlib import Path
 
 import onnx
 
-from graphc.devices.device import Device
+from graphc.targets.target import Target
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 
 
 def opened(
-    device: Device,
+    target: Target,
     path: Path,
     inputs: Sequence[OnnxPort],
     outputs: Sequence[OnnxPort],
     ports: Mapping[str, NativePort],
     threads: int = 1,
 ) -> Runner:
-    """Opens a converted model with its device.
+    """Opens a converted model with its target.
 
     Errors:
         TargetError: the runtime does not take the file, or its ports are not those of the model.
     """
     lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
     if lost:
-        raise TargetError(f"the target {device.name} has no port for {', '.join(lost[:4])}", where=str(path))
+        raise TargetError(f"the target {target.name} has no port for {', '.join(lost[:4])}", where=str(path))
     taken, given = ({p.name: ports[p.name] for p in side} for side in (inputs, outputs))
-    return device.open(path, taken, given, threads)
+    return target.open(path, taken, given, threads)
 
 
 def onnx_ports(model: onnx.ModelProto) -> tuple[list[OnnxPort], list[OnnxPort]]:

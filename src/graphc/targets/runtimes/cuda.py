@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from graphc.devices.by_rules import DeviceByRules, Finding, Seen
+from graphc.targets.by_rules import Finding, Seen, TargetByRules
 
 
-class Cuda(DeviceByRules):
+class Cuda(TargetByRules):
     name: ClassVar[str] = "cuda"
     summary: ClassVar[str] = "onnxruntime on NVIDIA GPUs (CUDA); checked by its documents, not run"
     package: ClassVar[str] = "onnxruntime-gpu"
@@ -25,4 +25,4 @@ class Cuda(DeviceByRules):
         yield from ()
 
 
-DEVICE = Cuda()
+TARGET = Cuda()

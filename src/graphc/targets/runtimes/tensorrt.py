@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from graphc.devices.by_rules import DeviceByRules, Finding, Seen
+from graphc.targets.by_rules import Finding, Seen, TargetByRules
 
 MOST_AXES = 8
 
 
-class TensorRt(DeviceByRules):
+class TensorRt(TargetByRules):
     name: ClassVar[str] = "tensorrt"
     summary: ClassVar[str] = "NVIDIA's TensorRT 10: GPUs and Jetson; checked by its documents, not run"
     package: ClassVar[str] = "TensorRT"
@@ -31,4 +31,4 @@ class TensorRt(DeviceByRules):
             yield Finding(node.label, "it has no reduction")
 
 
-DEVICE = TensorRt()
+TARGET = TensorRt()

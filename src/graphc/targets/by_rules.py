@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 import onnx
 
-from graphc.devices.device import Converted, Device, StreamingModel
 from graphc.ir.graph import opset_of
 from graphc.ir.shapes import inferred_types
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 
-TABLES = "graphc.devices.tables"
+TABLES = "graphc.targets.tables"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Seen:
         return otherwise if found is None else onnx.helper.get_attribute_value(found)
 
 
-class DeviceByRules(Device):
+class TargetByRules(Target):
     """A runtime that reads ONNX and whose documents list what it takes. Nothing is converted or run."""
 
     module: ClassVar[str] = ""

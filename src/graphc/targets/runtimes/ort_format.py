@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from graphc.devices.device import Converted, Device, StreamingModel
-from graphc.devices.runtimes.converter_process import convert_apart
 from graphc.ir.runtime import save_in_ort_format
+from graphc.targets.runtimes.converter_process import convert_apart
+from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import RunError, TargetError
 from graphc_runtime.native.ports import NativePort, Runner
 from graphc_runtime.native.runtimes.ort import open_runner
@@ -22,7 +22,7 @@ create_config_from_models([Path(sys.argv[1])], Path(sys.argv[2]), enable_type_re
 """
 
 
-class OrtFormat(Device):
+class OrtFormat(Target):
     """The model as onnxruntime saves it, and the ops that a build with no other ops needs (``.ort.config``).
 
     It is saved with only the rewrites that hold on every machine, so it needs no op outside the config. Two saves of
@@ -55,4 +55,4 @@ class OrtFormat(Device):
         return open_runner(path, inputs, outputs, threads)
 
 
-DEVICE = OrtFormat()
+TARGET = OrtFormat()

@@ -1,0 +1,7 @@
+"""Any runtime that takes ONNX."""
+
+from __future__ import annotations
+
+from graphc.op_sets.op_set import OpSet
+
+OP_SET = OpSet("onnx", "any runtime that takes ONNX")
