@@ -44,9 +44,9 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.tensor import Formula
 from graphc.stream.symbolic.formulas import Formulas, Shared
-from graphc.stream.symbolic.proof import ENDLESS, Stretch, around
 from graphc.stream.symbolic.queries.continuing import Lengths
 from graphc.stream.symbolic.queries.questions import Counting, EntryIs, Kept, Periodic, Shifting, Steady
+from graphc.stream.symbolic.stretch import ENDLESS, Stretch, around
 from graphc.validate.run_streams import session_of
 from graphc_runtime.errors import ModelError, StreamError
 

@@ -26,8 +26,9 @@ from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
 from graphc.stream.positions.uniform import uniform_of, uniform_step
 from graphc.stream.symbolic.domain.space import NoFormulaError, least
-from graphc.stream.symbolic.proof import ENDLESS, Proof
+from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Counting, Edged, Periodic, RowsOf, Steady
+from graphc.stream.symbolic.stretch import ENDLESS
 
 
 @dataclass(frozen=True)

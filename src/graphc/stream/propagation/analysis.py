@@ -26,7 +26,8 @@ from graphc.stream.propagation.lowered_node import LoweredNode
 from graphc.stream.propagation.promise import LATER, Promise, promise_of, start_of
 from graphc.stream.propagation.propagate import Propagation
 from graphc.stream.symbolic.domain.space import Patience
-from graphc.stream.symbolic.proof import ENDLESS, Proof
+from graphc.stream.symbolic.proof import Proof
+from graphc.stream.symbolic.stretch import ENDLESS
 from graphc_runtime.errors import StreamError
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000

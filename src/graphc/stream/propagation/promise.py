@@ -12,7 +12,7 @@ from graphc.stream.evaluation.wanted_tensors import longest
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.propagation.propagate import Propagation
-from graphc.stream.symbolic.proof import ENDLESS
+from graphc.stream.symbolic.stretch import ENDLESS
 
 LATER = (8, 64)
 SCANNED = 64

@@ -17,7 +17,6 @@ from graphc.stream.facts.time_constant import GraphConstant, TimeConstant
 from graphc.stream.symbolic.check import agrees
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
-    LONGEST,
     Expr,
     NoFormulaError,
     Region,
@@ -25,7 +24,6 @@ from graphc.stream.symbolic.domain.space import (
     constant,
     differs_at,
     frames,
-    least,
     lengths,
     most,
     nowhere,
@@ -37,28 +35,9 @@ from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.queries.continuing import Lengths, same_at_next
 from graphc.stream.symbolic.queries.differ import Difference
 from graphc.stream.symbolic.queries.questions import Counting, Steady
+from graphc.stream.symbolic.stretch import ENDLESS, Stretch, around, first_lengths, holds_at
 
-ENDLESS = LONGEST - 1
-MOST_SUSPECTS = 4
 Query = Callable[[Formula, Lengths], Difference]
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The lengths for which a claim about a tensor holds.
-
-    Args:
-        first, last: the shortest and the longest.
-        outside: whether it ends because the offline model no longer runs, or reads past the end of a table.
-        rounded: whether it ends because the offline model's numbers become too large for their type, and the streaming
-            model does not hold these numbers.
-    """
-
-    tensor: str
-    first: int = 1
-    last: int = ENDLESS
-    outside: bool = False
-    rounded: bool = False
 
 
 @dataclass
@@ -279,26 +258,3 @@ class Proof:
             found_here.append(Stretch(name, 1, last if ends else ENDLESS, outside=True))
         self.pending.stretches += [s for s in found_here if (s.first, s.last) != (1, ENDLESS)]
         return all(s.first <= first and longest <= s.last for s in found_here)
-
-
-def first_lengths(region: Region) -> list[int]:
-    """The shortest few lengths of a set."""
-    found: list[int] = []
-    while len(found) < MOST_SUSPECTS and not region.is_empty():
-        found.append(least(region))
-        region = region & frames(0).gt_set(constant(found[-1], 0))
-    return found
-
-
-def around(bad: Region, length: int, name: str) -> Stretch:
-    """The lengths around ``length``, up to the nearest bad lengths."""
-    if bad.is_empty():
-        return Stretch(name)
-    here, middle = frames(0), constant(length, 0)
-    below, above = bad & here.lt_set(middle), bad & here.ge_set(middle)
-    return Stretch(name, most(below) + 1, least(above) - 1)
-
-
-def holds_at(region: Region, length: int) -> bool:
-    """Whether a set of lengths contains ``length``."""
-    return not (region & frames(0).eq_set(constant(length, 0))).is_empty()
