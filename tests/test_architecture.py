@@ -34,7 +34,7 @@ ORDER = (
     "validate",
     "measure",
     "rewriting",
-    "cache",
+    "pass_cache",
     "passes",
     "api",
     "rule_api",

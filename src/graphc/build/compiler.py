@@ -17,8 +17,6 @@ from graphc.build.output_files import check_output, output_paths
 from graphc.build.report import FORMAT, Report
 from graphc.build.sbom import components
 from graphc.build.target_files import Wanted, made_targets, report_entry, runtimes_of, wanted_targets
-from graphc.cache.cache_for import cache_for
-from graphc.cache.pass_cache import PassCache
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
 from graphc.ir.weights.weight_files import scratch_of_its_own
@@ -28,6 +26,8 @@ from graphc.measure.budget import check_budget
 from graphc.measure.drift import float_session, long_stream
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
+from graphc.pass_cache.cache_for import cache_for
+from graphc.pass_cache.pass_cache import PassCache
 from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
 from graphc.passes.pipeline import Pipeline, PipelineResult

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import onnx
 
-from graphc.cache.pass_cache import SLOW_S, Made, PassCache
 from graphc.contract.signature import Signature
 from graphc.errors import DefectError, PassError
 from graphc.ir.model import Model
 from graphc.ir.sizes import size_of
 from graphc.ir.verify import verify
 from graphc.offline.reference import Offline
+from graphc.pass_cache.pass_cache import SLOW_S, Made, PassCache
 from graphc.passes.op_census import domain_ops, foreign_ops, op_counts
 from graphc.passes.pass_api import PassContext, PassResult
 from graphc.passes.pass_record import PassRecord

@@ -16,7 +16,7 @@ from graphc.cli.command import JSON, Failures, command
 def cache_command(failures: Failures, clears: bool, as_json: bool) -> None:
     """Show where the results of slow passes are kept, and how much they take; or remove them."""
     from graphc.build.report import human_bytes
-    from graphc.cache.pass_cache import cache_folder, cache_limit, clear, entries_of
+    from graphc.pass_cache.pass_cache import cache_folder, cache_limit, clear, entries_of
 
     folder = cache_folder()
     if clears:

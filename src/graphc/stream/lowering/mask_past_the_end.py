@@ -1,4 +1,8 @@
-"""Which frames of a call exist: those from the first to the last frame of the stream."""
+"""Masks the frames of a call before the first and past the last frame of the stream.
+
+A rule asks for it where its op reads such frames and they would not hold what the op needs (``time/window.py``,
+``attention/attend.py``).
+"""
 
 from __future__ import annotations
 

@@ -64,15 +64,15 @@ def opener_of(target: str) -> Opener:
         return opener
     for entry in entry_points(group=GROUP):
         try:
-            device = entry.load().TARGET
+            found = entry.load().TARGET
         except Exception as err:
             raise TargetError(
                 f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
                 hint="uninstall that package, or fix it",
             ) from err
-        if device.name == target:
-            found: Opener = device.open
-            return found
+        if found.name == target:
+            named: Opener = found.open
+            return named
     raise TargetError(
         f"the target '{target}' does not run here", hint="open another target, or install the package that provides it"
     )

@@ -21,10 +21,10 @@ import graphc.ir.weights.made_weights
 import graphc.offline.reference
 import graphc.passes.pipeline
 from graphc.build.compiler import Options, compile_spec
-from graphc.cache.pass_cache import ENTRY, clear, entries_of
-from graphc.cache.signature_codec import read_back, told
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, StreamInput, StreamOutput
+from graphc.pass_cache.pass_cache import ENTRY, clear, entries_of
+from graphc.pass_cache.signature_codec import read_back, told
 from graphc.passes.pipeline import Pipeline
 from graphc.spec.spec_file import load_spec
 

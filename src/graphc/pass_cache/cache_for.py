@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.cache.pass_cache import PassCache, cache_folder, cache_limit
+from graphc.pass_cache.pass_cache import PassCache, cache_folder, cache_limit
 from graphc.spec.spec_file import SpecFile
 
 CONTENT = ("model", "reads", "external", "passes", "compiler", "versions")

@@ -21,7 +21,6 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from graphc.cache.signature_codec import read_back, told
 from graphc.contract.signature import Signature
 from graphc.ir.weights.weight_files import (
     ALIGNED,
@@ -32,6 +31,7 @@ from graphc.ir.weights.weight_files import (
     place_of,
     placed,
 )
+from graphc.pass_cache.signature_codec import read_back, told
 
 FORMAT = 1
 SLOW_S = 5.0
