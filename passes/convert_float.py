@@ -125,13 +125,12 @@ def computed_in_half(model: Model, config: ConvertOptions) -> PassResult:
     Errors:
         PassError: the converter fails.
     """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     before = model.proto()
     try:
-        made = convert_float_to_float16(
-            before, keep_io_types=True, disable_shape_infer=True, op_block_list=config.exclude_ops or None
-        )
+        in_float = [*DEFAULT_OP_BLOCK_LIST, *config.exclude_ops]
+        made = convert_float_to_float16(before, keep_io_types=True, disable_shape_infer=True, op_block_list=in_float)
     except Exception as err:
         raise PassError(f"onnxruntime's converter failed: {type(err).__name__}: {err}") from err
     result = model.with_proto(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from onnx import TensorProto
 
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.lowering.builder import INT64_MAX, Builder
@@ -18,7 +19,7 @@ from graphc.stream.lowering.rule import stream_rule
 def cumsum(node: Node, facts: Facts) -> Lowering:
     """The sum so far is carried, and goes in front of the frames: they are added in the order of the offline model.
 
-    Frames before 0 count as zeros.
+    Frames before 0 count as zeros. Sums of float16 are carried in float32, in which onnxruntime adds them.
     """
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")
@@ -31,17 +32,20 @@ def cumsum(node: Node, facts: Facts) -> Lowering:
     source = x
     x = x.at(max(x.delay, 0))
     out = facts.out(x, x.axis)
+    wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
         chunk = b.delayed(inputs[0], source, x.delay)
         chunk = b.masked(chunk, x, 0.0, x.delay > 0, False)
-        state = b.state(np.zeros(x.one_frame(), x.dtype), "running_sum")
+        if wide != x.dtype:
+            chunk = b.one("Cast", chunk, to=TensorProto.FLOAT, hint="wide")
+        state = b.state(np.zeros(x.one_frame(), wide), "running_sum")
         behind = b.one("Concat", state, chunk, axis=x.axis, hint="behind_the_sum")
         sums = b.one("CumSum", behind, b.constant(np.asarray(x.axis, np.int64)), hint="sums")
         b.keep(state, b.slice(sums, x.axis, -1, INT64_MAX, hint="last"))
-        if exclusive:
-            return [b.slice(sums, x.axis, 0, b.frames(x), hint="exclusive")]
-        return [b.slice(sums, x.axis, 1, INT64_MAX, hint="running")]
+        first, last = (0, b.frames(x)) if exclusive else (1, INT64_MAX)
+        found = b.slice(sums, x.axis, first, last, hint="running")
+        return [found if wide == x.dtype else b.one("Cast", found, to=TensorProto.FLOAT16, hint="narrow")]
 
     return Lowering((out,), emit)
