@@ -20,6 +20,7 @@ from graphc.api import (
     PassResult,
     ToleranceSpec,
     Variable,
+    inferred_types,
     is_float,
     names_in,
     register_pass,
@@ -119,6 +120,15 @@ def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
     return None
 
 
+def with_types(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the type of every tensor, without which the converter puts no Cast around ops in float32."""
+    made = {name for node in proto.graph.node for name in node.output} - {port.name for port in proto.graph.output}
+    for name, (kind, shape) in inferred_types(proto).items():
+        if kind == onnx.TensorProto.FLOAT and name in made:
+            proto.graph.value_info.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    return proto
+
+
 def computed_in_half(model: Model, config: ConvertOptions) -> PassResult:
     """Converts the graph to float16 with onnxruntime's converter.
 
@@ -127,7 +137,7 @@ def computed_in_half(model: Model, config: ConvertOptions) -> PassResult:
     """
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    before = model.proto()
+    before = with_types(model.proto())
     try:
         in_float = [*DEFAULT_OP_BLOCK_LIST, *config.exclude_ops]
         made = convert_float_to_float16(before, keep_io_types=True, disable_shape_infer=True, op_block_list=in_float)

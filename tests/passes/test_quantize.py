@@ -447,6 +447,13 @@ def test_floats_of_16_bits(tmp_path: Path) -> None:
     large = model_of("y = MatMul (x, w)", w=random(8, 8) * 1e6)
     made = graphc.transform(large, ["convert_float"])
     assert [n.op_type for n in made.graph.node] == ["MatMul"], "float16 does not hold it"
+    summing = model_of("s = MatMul (x, w) r = Relu (s) y = CumSum (r, two)", w=random(8, 8), two=np.array(2))
+    made = graphc.transform(summing, [{"convert_float": {"compute": True, "exclude_ops": ["Relu"]}}])
+    into_float = {
+        n.output[0] for n in made.graph.node if n.op_type == "Cast" and n.attribute[0].i == onnx.TensorProto.FLOAT
+    }
+    for name in ("Relu", "CumSum"):
+        assert next(n for n in made.graph.node if n.op_type == name).input[0] in into_float, f"{name} stays in float32"
 
 
 def test_static_on_a_model_that_does_not_stream() -> None:

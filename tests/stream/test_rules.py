@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from lifting import delay, kinds, lifted_equal, model_of, random, refusal, weights
 
