@@ -134,3 +134,27 @@ def test_an_output_that_never_changes_is_warned_of(tmp_path: Path) -> None:
     done = graphc("compile", spec)
     assert done.returncode == 0
     assert "the output 'y' is 0 in every stream tried" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ports", "body", "told"),
+    [
+        ("seq(float[1,T,4]) x", "i = Constant <value_int = 0> () y = SequenceAt (x, i)", "is a sequence, not a tensor"),
+        ("optional(float[1,T,4]) x", "y = OptionalGetElement (x)", "is an optional value, not a tensor"),
+        ("string[1,T,4] x", "y = Identity (x)", "holds text"),
+    ],
+    ids=["sequence", "optional", "text"],
+)
+def test_ports_that_no_stream_fills_are_refused_by_every_command(
+    tmp_path: Path, ports: str, body: str, told: str
+) -> None:
+    kind = "string" if "string" in ports else "float"
+    text = f'<ir_version: 8, opset_import: ["": 17]> g ({ports}) => ({kind}[1,T,4] y) {{ {body} }}'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    spec = tmp_path / "spec.yaml"
+    stream = "{chunk: 2, inputs: {x: {axis: 1}}}"
+    spec.write_text(f"version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {stream}\npasses: [lift_state]\n")
+    for words in (("inspect", tmp_path / "m.onnx"), ("init", tmp_path / "m.onnx"), ("compile", spec)):
+        done = graphc(*words)
+        assert done.returncode == 2
+        assert f"the input 'x' {told}; " in done.stderr

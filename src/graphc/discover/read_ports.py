@@ -16,7 +16,7 @@ from graphc.discover.time_axis import BY_CUSTOM, Candidate, TimeAxis, Watching
 from graphc.discover.trial_run import USUAL_RATE, TrialRun, dim_key, trial_run
 from graphc.errors import SpecError
 from graphc.offline.prepare import fix_sizes
-from graphc.spec.input_roles import INTEGERS, Port, graph_ports
+from graphc.spec.input_roles import INTEGERS, Port, check_ports, graph_ports
 from graphc.spec.nearest import nearest
 from graphc.spec.stream_schema import InputSpec
 from graphc_runtime.errors import ModelError
@@ -40,9 +40,10 @@ def read_ports(
 
     Errors:
         SpecError: a given name is not in the model, or no input can be a stream.
-        ModelError: onnxruntime does not take the model.
+        ModelError: onnxruntime does not take the model, or a port is no tensor of numbers.
     """
     told = told or Told()
+    check_ports(model)
     check_told(told, *graph_ports(model))
     model = with_told_sizes(model, told)
     inputs, outputs = graph_ports(model)

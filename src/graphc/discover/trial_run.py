@@ -103,12 +103,9 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
     """The model and the first sizes at which it runs.
 
     Errors:
-        ModelError: it runs at none of the sizes tried (quotes onnxruntime), or an input is no tensor.
+        ModelError: it runs at none of the sizes tried (quotes onnxruntime).
     """
     ports, _ = graph_ports(model)
-    odd = next((p.name for p in ports if not p.elem_type), None)
-    if odd is not None:
-        raise ModelError(f"the input '{odd}' is not a tensor", hint="export the model with tensors as its inputs")
     model = without_stale_shapes(model)
     try:
         session = Session(model, exact=True, varied=True)

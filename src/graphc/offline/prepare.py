@@ -21,6 +21,7 @@ from graphc.spec.input_roles import (
     StaticRole,
     StepRole,
     StreamRole,
+    check_ports,
     graph_ports,
     infer_stream_axes,
 )
@@ -35,7 +36,9 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     Errors:
         SpecError: a name is not an input, an axis is out of range, roles cannot be inferred, or no input has an axis
             for the batch.
+        ModelError: a port is no tensor of numbers.
     """
+    check_ports(model)
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
     for name, entry in (stream.inputs or {}).items():

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 
 from graphc.contract.length import Length
 from graphc.errors import SpecError
+from graphc_runtime.errors import ModelError
 
 Dim = int | str | None
+KINDS = {
+    "sequence_type": "a sequence",
+    "optional_type": "an optional value",
+    "map_type": "a map",
+    "sparse_tensor_type": "a sparse tensor",
+}
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
@@ -113,6 +120,27 @@ def graph_ports(model: onnx.ModelProto) -> tuple[list[Port], list[Port]]:
     defaults = {i.name for i in model.graph.initializer}
     inputs = [as_port(p) for p in model.graph.input if p.name not in defaults]
     return inputs, [as_port(p) for p in model.graph.output]
+
+
+def check_ports(model: onnx.ModelProto) -> None:
+    """Refuses ports that no stream fills.
+
+    Errors:
+        ModelError: an input or output is no tensor, or holds text.
+    """
+    for place, ports in (("input", model.graph.input), ("output", model.graph.output)):
+        for port in ports:
+            kind = port.type.WhichOneof("value")
+            if kind is not None and kind != "tensor_type":
+                raise ModelError(
+                    f"the {place} '{port.name}' is {KINDS.get(kind, kind)}, not a tensor",
+                    hint="export the model with tensors as its inputs and outputs",
+                )
+            if port.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+                raise ModelError(
+                    f"the {place} '{port.name}' holds text",
+                    hint="cut the model to its part between numbers, as with onnx.utils.extract_model",
+                )
 
 
 def as_port(proto: onnx.ValueInfoProto) -> Port:
