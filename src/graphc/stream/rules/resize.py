@@ -158,36 +158,21 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
     return [int(v) for v in np.ravel(value["learnt"])]
 
 
-@stream_rule("DepthToSpace")
-def depth_to_space(node: Node, facts: Facts) -> Lowering:
-    """Channels become ``blocksize`` frames."""
+@stream_rule("DepthToSpace", "SpaceToDepth")
+def between_depth_and_space(node: Node, facts: Facts) -> Lowering:
+    """Channels become ``blocksize`` frames, or ``blocksize`` frames become channels of one."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
     if source.axis == 0:
         return each_alone(node, facts, source)
     if source.axis < 2:
         facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
-    x = source if source.delay >= 0 else source.at(0)
-    out = facts.out(x, x.axis, delay=x.delay * block, length=x.length.then(block, 0, 1))
-
-    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        assert inputs[0] is not None
-        return b.copy(node, [b.delayed(inputs[0], source, x.delay)])
-
-    return Lowering((out,), emit, local=True)
-
-
-@stream_rule("SpaceToDepth")
-def space_to_depth(node: Node, facts: Facts) -> Lowering:
-    """``blocksize`` frames become channels of one frame."""
-    source = facts.only_stream()
-    block = int(node.attrs["blocksize"])
-    if source.axis == 0:
-        return each_alone(node, facts, source)
-    if source.axis < 2:
-        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
-    x = source.at(-(-max(source.delay, 0) // block) * block)
-    out = facts.out(x, x.axis, delay=x.delay // block, length=x.length.then(1, 0, block))
+    if node.op == "DepthToSpace":
+        x = source.at(max(source.delay, 0))
+        out = facts.out(x, x.axis, delay=x.delay * block, length=x.length.then(block, 0, 1))
+    else:
+        x = source.at(-(-max(source.delay, 0) // block) * block)
+        out = facts.out(x, x.axis, delay=x.delay // block, length=x.length.then(1, 0, block))
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None

@@ -25,6 +25,16 @@ LAST_FRAMES = (
 )
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Where a slice begins and ends on one axis, at every length evaluated."""
+
+    axis: int
+    step: int
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
 @stream_rule("Slice")
 def slice_rule(node: Node, facts: Facts) -> Lowering:
     """On time, the start and the end at every length tell how many frames it cuts off each end."""
@@ -33,15 +43,18 @@ def slice_rule(node: Node, facts: Facts) -> Lowering:
     count = len(starts[0])
     axes = facts.argument("axes", 3) or list(range(count))
     steps = facts.argument("steps", 4) or [1] * count
-    places = [normalised(int(a), x.rank) for a in axes]
-    if x.axis not in places:
-        return other_axes(node, facts, x, starts, ends, places, steps)
-    if count > 1:
-        return mixed_axes(node, facts, x, starts, ends, places, [int(s) for s in steps])
-    index = places.index(x.axis)
-    kept = cut_of(facts, x, index, starts, ends, int(steps[index]))
+    found = [
+        Bounds(normalised(int(axes[i]), x.rank), int(steps[i]), tuple(s[i] for s in starts), tuple(e[i] for e in ends))
+        for i in range(count)
+    ]
+    over_time = next((b for b in found if b.axis == x.axis), None)
+    others = [b for b in found if b is not over_time]
+    if over_time is None:
+        return other_axes(node, facts, x, others)
+    kept = cut_of(facts, x, over_time)
     facts.claim_kept(x.axis, kept.before, {x.axis: kept.step})
-    return cut(node, facts, kept)
+    check_steady(facts, x, others)
+    return cut(node, facts, kept, sliced_core(others) if others else None)
 
 
 def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
@@ -63,23 +76,24 @@ class Cut:
     length: Length
 
 
-def cut_of(facts: Facts, x: Stream, index: int, starts: list[list[int]], ends: list[list[int]], step: int) -> Cut:
+def cut_of(facts: Facts, x: Stream, bounds: Bounds) -> Cut:
     """The frames that are kept, as a function of the length that explains the bounds at every length evaluated.
 
     Refuses negative steps, and bounds that no such function explains.
     """
+    starts, ends, step = bounds.starts, bounds.ends, bounds.step
     if step < 0:
         facts.refuse("reverses time", "a stream never sees its end first; export without the reversal")
     sizes = [x.length(n) for n in facts.lengths]
-    fronts = {resolved(s[index], size) for s, size in zip(starts, sizes, strict=True)}
-    told = {s[index] for s in starts}
+    fronts = {resolved(s, size) for s, size in zip(starts, sizes, strict=True)}
+    told = set(starts)
     if len(fronts) > 1 or (len(told) == 1 and min(told) < 0):
         facts.refuse(*LAST_FRAMES)
-    stops = [resolved(e[index], size) for e, size in zip(ends, sizes, strict=True)]
-    raw = {e[index] for e in ends}
+    stops = [resolved(e, size) for e, size in zip(ends, sizes, strict=True)]
+    raw = set(ends)
     if raw == {1} and fronts == {0} and len(facts.lengths) > 1:
         return Cut(0, 1, Length.fixed(1))
-    if len(raw) == 1 and 0 <= ends[0][index] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
+    if len(raw) == 1 and 0 <= ends[0] < UNBOUNDED and (len(facts.lengths) > 1 or stops != sizes):
         facts.refuse("keeps only the first frames of the stream", FIRST_FRAMES)
     (before,) = fronts
     proved = facts.proved_length(x.axis, x.rate / step)
@@ -132,69 +146,39 @@ def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Loweri
     return Lowering((windowed_fact(facts, w, x.axis, strided),), emit)
 
 
-def other_axes(
-    node: Node,
-    facts: Facts,
-    x: Stream,
-    starts: list[list[int]],
-    ends: list[list[int]],
-    places: list[int],
-    steps: Sequence[int],
-) -> Lowering:
+def other_axes(node: Node, facts: Facts, x: Stream, others: Sequence[Bounds]) -> Lowering:
     """A slice that leaves time alone. Bounds may depend on the length if they keep the same entries at every length."""
-    check_steady(facts, x, [(starts, ends, i, axis, int(steps[i])) for i, axis in enumerate(places)])
-    out = facts.out(x, x.axis)
-    last = [[min(max(v, -INT64_MAX), INT64_MAX) for v in bound[-1]] for bound in (starts, ends)]
+    check_steady(facts, x, others)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        if "starts" in node.attrs:
-            return b.copy(node, inputs)
-        parts = [
-            inputs[0],
-            b.constant(last[0]),
-            b.constant(last[1]),
-            b.constant(places),
-            b.constant(list(map(int, steps))),
-        ]
-        return b.copy(node, parts)
+        in_attributes = "starts" in node.attrs
+        return b.copy(node, inputs if in_attributes else [inputs[0], *map(b.constant, last_bounds(others))])
 
-    return Lowering((out,), emit, local=True)
+    return Lowering((facts.out(x, x.axis),), emit, local=True)
 
 
-def mixed_axes(
-    node: Node,
-    facts: Facts,
-    x: Stream,
-    starts: list[list[int]],
-    ends: list[list[int]],
-    places: list[int],
-    steps: list[int],
-) -> Lowering:
-    """A slice over time and other axes: time first, by its own step, then the others."""
-    index = places.index(x.axis)
-    kept = cut_of(facts, x, index, starts, ends, steps[index])
-    rest = [i for i in range(len(places)) if i != index]
-    facts.claim_kept(x.axis, kept.before, {x.axis: kept.step})
-    check_steady(facts, x, [(starts, ends, i, places[i], steps[i]) for i in rest])
-    last = [
-        [starts[-1][i] for i in rest],
-        [ends[-1][i] for i in rest],
-        [places[i] for i in rest],
-        [steps[i] for i in rest],
-    ]
+def sliced_core(others: Sequence[Bounds]) -> Core:
+    """The slice on other axes, for the frames that are left."""
 
     def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
-        return [b.one("Slice", chunk, *(b.constant(v) for v in last), hint="sliced")]
+        return [b.one("Slice", chunk, *map(b.constant, last_bounds(others)), hint="sliced")]
 
-    return cut(node, facts, kept, core)
+    return core
 
 
-def check_steady(facts: Facts, x: Stream, slices: list[tuple[list[list[int]], list[list[int]], int, int, int]]) -> None:
+def last_bounds(others: Sequence[Bounds]) -> list[list[int]]:
+    """The inputs of a Slice: starts, ends, axes and steps, as they are at the last length evaluated."""
+    starts, ends = (
+        [max(of[-1], -INT64_MAX) for of in kind] for kind in zip(*((b.starts, b.ends) for b in others), strict=True)
+    )
+    return [starts, ends, [b.axis for b in others], [b.step for b in others]]
+
+
+def check_steady(facts: Facts, x: Stream, others: Sequence[Bounds]) -> None:
     """Refuses bounds on other axes that keep different entries at different lengths."""
-    for starts, ends, index, axis, step in slices:
-        size = x.shape[axis]
-        kept = {tuple(range(*slice(s[index], e[index], step).indices(size))) for s, e in zip(starts, ends, strict=True)}
-        if len(kept) > 1:
+    for b in others:
+        places = range(x.shape[b.axis])
+        if len({places[start : end : b.step] for start, end in zip(b.starts, b.ends, strict=True)}) > 1:
             facts.refuse("cuts an axis other than time by the length of the stream", "cut it by a fixed number")
-        if len({s[index] for s in starts}) > 1:
+        if len(set(b.starts)) > 1:
             facts.doubt(1, "bounds on another axis follow the length")
