@@ -46,7 +46,7 @@ test: .venv/.tested web
 
 nightly: .venv/.tested web
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
-	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest tests/stream/test_promise.py
+	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist loadgroup tests/stream/test_promise.py
 	$(MAKE) docs real exporters targets wheel floor
 	$(MAKE) trust $(A_NIGHT)
 
