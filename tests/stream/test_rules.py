@@ -716,6 +716,14 @@ def test_a_count_of_frames_in_sight_is_made_from_the_clock() -> None:
     lifted_equal(weights(model_of(body), **arrays), lengths=range(1, 20))
 
 
+@pytest.mark.parametrize("attributes", ["", "<exclusive=1>"])
+def test_a_moving_sum_by_running_sums_delays_nothing(attributes: str) -> None:
+    body = f"p = Pad (x, front) c = CumSum {attributes} (p, axis) a = Slice (c, k, end, at) d = Slice (c, zero, back, at) y = Sub (a, d)"
+    arrays = {"front": [0, 0, 8, 0, 0, 0], "axis": 2, "k": [8], "back": [-8], "zero": [0], "end": [2**62], "at": [2]}
+    lifted = lifted_equal(weights(model_of(body), **{n: np.array(v) for n, v in arrays.items()}))
+    assert delay(lifted) == 0
+
+
 RUNNING = pytest.mark.parametrize("attributes", ["", "<exclusive=1>"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -37,6 +38,7 @@ from graphc.stream.symbolic.domain.space import (
     is_same,
     lengths,
     less,
+    most,
     nowhere,
     quotient,
     scaled,
@@ -239,6 +241,19 @@ def test_ramps_periods_and_kept_frames() -> None:
     picked = formula("u = Unsqueeze (t, front) e = Concat <axis=0> (u, front) v = Identity (e)", "e")
     assert ends(picked, EntryIs(0, Length())) == (1, ENDLESS)
     assert ends(picked, EntryIs(1, Length()))[1] < 30
+
+
+@pytest.mark.parametrize(
+    ("body", "ratio"),
+    [
+        ("k = Div (t, four) v = Div (t, k)", lambda n: n // (n // 4)),
+        ("u = Add (t, nine) k = Div (u, ten) a = Mul (k, twenty) b = Mul (k, four) v = Div (a, b)", lambda n: 5),
+    ],
+)
+def test_quotients_of_two_growing_numbers(body: str, ratio: Callable[[int], int]) -> None:
+    found = formula(body, "v", ten=np.array(10), twenty=np.array(20))
+    assert all(agrees(found, np.array(ratio(n)), n) for n in range(4, 60))
+    assert most(found.outside) == 3 or ends(found, Steady()) == (1, ENDLESS)
 
 
 def test_kept_frames_of_a_slice() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from onnx import TensorProto
@@ -19,7 +20,7 @@ from graphc.stream.lowering.rule import stream_rule
 def cumsum(node: Node, facts: Facts) -> Lowering:
     """The sum so far is carried, and goes in front of the frames: they are added in the order of the offline model.
 
-    Frames before 0 count as zeros. Sums of float16 are carried in float32, in which onnxruntime adds them.
+    Frames before 0 count as zeros, and zeros padded in front add nothing. Sums of float16 are carried in float32, in which onnxruntime adds them.
     """
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")
@@ -29,9 +30,9 @@ def cumsum(node: Node, facts: Facts) -> Lowering:
     if node.attrs.get("reverse", 0):
         facts.refuse("sums backwards from the end of the stream", "sum forwards")
     exclusive = bool(node.attrs.get("exclusive", 0))
-    source = x
-    x = x.at(max(x.delay, 0))
-    out = facts.out(x, x.axis)
+    source, silent = x, isinstance(x.head, np.ndarray) and not x.head.any()
+    x = x if silent else x.at(max(x.delay, 0))
+    out = replace(facts.out(x, x.axis), head=x.head)
     wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:

@@ -16,7 +16,9 @@ from graphc.stream.symbolic.domain.space import (
     Region,
     constant,
     less,
+    nowhere,
     number_of,
+    of_lengths,
     quotient,
     remainder,
     scaled,
@@ -29,6 +31,8 @@ from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 LARGEST_FACTOR = 2**33  # times the longest length, it fits int64
+LARGEST_RATIO = 65
+MOST_RATIOS = 8
 NUMPY = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -59,7 +63,20 @@ def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
     def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf | list[Piece]:
         return of_leaves(op, where, rank, leaves[0], leaves[1], whole, one.dtype)
 
-    return combined(combine, one.dtype, one, other)
+    made = combined(combine, one.dtype, one, other)
+    if whole and op in ("Div", "Mod", "Fmod"):
+        return replace(made, outside=(made.outside | zero_lengths(other)).coalesce())
+    return made
+
+
+def zero_lengths(divisor: Formula) -> Region:
+    """The lengths at which a divisor has an entry of 0, so that the offline model does not run."""
+    found = nowhere(0)
+    for piece in divisor.pieces:
+        if isinstance(piece.leaf, Number):
+            zero = piece.where & piece.leaf.expr.eq_set(constant(0, divisor.rank))
+            found = found | of_lengths(zero, divisor.rank)
+    return found
 
 
 def of_leaves(
@@ -193,6 +210,8 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
         if whole:
             return Number(tidy(toward_zero(made, rank)))
         return Number(made) if Fraction(second).denominator == 1 or is_short(1 / Fraction(second)) else None
+    if op == "Div" and whole and second is None:
+        return ratio(where, rank, a, b)
     if op in ("Mod", "Fmod") and second and Fraction(second).denominator == 1:
         return of_remainder(op, where, rank, a, int(second), whole)
     if op in ("ShiftRIGHT", "ShiftLEFT") and second is not None:
@@ -201,6 +220,26 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
     if op == "Pow" and second in (0, 1):
         return Number(a if second == 1 else constant(1, rank))
     return None
+
+
+def ratio(where: Region, rank: int, a: Expr, b: Expr) -> list[Piece] | None:
+    """A quotient of two growing integers, as T // (T // 4), if it is one of few numbers.
+
+    Where the divisor is 0 the offline model does not run, so any number stands for it.
+    """
+    zero = where & b.eq_set(constant(0, rank))
+    found = [Piece(zero, Number(constant(0, rank)))] if not zero.is_empty() else []
+    left = where - zero
+    for number in range(LARGEST_RATIO):
+        here = left & b.gt_set(constant(0, rank)) & a.ge_set(scaled(b, number)) & a.lt_set(scaled(b, number + 1))
+        if not here.is_empty():
+            found.append(Piece(here, Number(constant(number, rank))))
+            left = left - here
+        if left.is_empty():
+            break
+        if len(found) > MOST_RATIOS:
+            return None
+    return found if left.is_empty() else None
 
 
 def of_remainder(op: str, where: Region, rank: int, a: Expr, divisor: int, whole: bool) -> Leaf | None:
