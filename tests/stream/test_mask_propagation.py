@@ -29,6 +29,7 @@ MASKS = {
         "bottom = And (under, i) w = Where (bottom, low, b) y = MatMul (w, x)",
         "w",
     ),
+    "squared behind": (f"{NEAR} m = Where (off, low, s) g = Relu (m) w = Pow (g, square) y = MatMul (w, x)", "w"),
     "the smaller of both": (f"{NEAR} a = Where (off, low, high) m = Min (s, a) {KEPT}", "w"),
 }
 NUMBERS = {
@@ -37,6 +38,7 @@ NUMBERS = {
     "none": np.float32(0),
     "high": np.float32(1e9),
     "unit": np.float32(1),
+    "square": np.float32(2),
 }
 
 
