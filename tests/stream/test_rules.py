@@ -437,8 +437,29 @@ def test_positions_out_of_a_ramp_are_made_from_the_clock() -> None:
     lifted = lifted_equal(model)
     assert kinds(lifted) == ["clock"]
     assert lifted.signature is not None
-    assert lifted.signature.max_frames == 2**24 + 1, "float32 counts no further"
+    assert lifted.signature.max_frames is None, "the clock is cast as the offline count is"
+
+
+def test_floats_that_count_bound_the_stream() -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) g = Cast <to=1> (m) r = Range (zero, g, unit) y = Add (x, r)
+    """
+    model = weights(model_of(body), two=np.array([2]), zero=np.float32(0), unit=np.float32(1))
+    lifted = lifted_equal(model)
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames == 2**24, "float32 counts no further"
     assert not lifted.signature.continues
+
+
+def test_counts_are_rounded_as_offline_where_floats_no_longer_hold_them() -> None:
+    body = """
+        s = Shape (x) n = Gather (s, two) m = Squeeze (n) r = Range (zero, m, unit) k = Mul (r, bins) f = Cast <to=1> (k)
+        u = Unsqueeze (f, at0) g = Mul (u, tiny) y = Add (x, g)
+    """
+    arrays = {"two": [2], "zero": 0, "unit": 1, "bins": 1_000_003, "at0": [0], "tiny": np.float32(1e-7)}
+    lifted = lifted_equal(weights(model_of(body), **{n: np.array(v) for n, v in arrays.items()}), lengths=range(1, 60))
+    assert lifted.signature is not None
+    assert lifted.signature.max_frames is None
 
 
 def test_positions_out_of_a_stored_table_bound_the_stream() -> None:

@@ -20,7 +20,8 @@ from graphc.stream.lowering.rule import stream_rule
 def cumsum(node: Node, facts: Facts) -> Lowering:
     """The sum so far is carried, and goes in front of the frames: they are added in the order of the offline model.
 
-    Frames before 0 count as zeros, and zeros padded in front add nothing. Sums of float16 are carried in float32, in which onnxruntime adds them.
+    Frames before 0 count as zeros, and zeros padded in front add nothing. Sums of float16 are carried in float32, in
+    which onnxruntime adds them.
     """
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")

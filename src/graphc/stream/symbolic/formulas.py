@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from graphc.stream.symbolic.domain.space import (
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Array, Formula, Number, Piece, Read
 from graphc.stream.symbolic.registry import Operands, make_of
-from graphc.stream.symbolic.sources import attributes, mask_formula, sizes_of
+from graphc.stream.symbolic.sources import MOVES, attributes, mask_formula, sizes_of, within
 
 DATA = "data"
 
@@ -191,7 +191,9 @@ class Formulas:
         if key not in self.shared.made:
             self.shared.held.append(inputs)
             try:
-                self.shared.made[key] = [within(f, inputs) for f in make(Operands(node, inputs, self.opset))]
+                self.shared.made[key] = [
+                    within(f, inputs, node.op in MOVES) for f in make(Operands(node, inputs, self.opset))
+                ]
             except NoFormulaError as err:
                 reason = str(err)
                 self.shared.made[key] = NoFormulaError(reason if " (" in reason else f"{label(node)}: {reason}")
@@ -276,7 +278,7 @@ class Formulas:
             table = self.of(node.inputs[source.places[0]])
             sizes[source.wide] = table.sizes[source.places[1]]
             read = self.read_of(tuple(sizes), fact.dtype)
-            key = ("within", id(read), str(table.outside), str(table.rounded))
+            key = ("within", id(read), str(table.outside), str(table.rounded | table.cast))
             return self.of_table(key, lambda: within(read, [table]))
         return self.read_of(tuple(sizes), fact.dtype)
 
@@ -284,12 +286,3 @@ class Formulas:
         key = (DATA, str(dtype), *(str(s) for s in sizes))
         places = tuple(index(a, len(sizes)) for a in range(len(sizes)))
         return self.of_table(key, lambda: Formula(sizes, dtype, (Piece(box(sizes), Read(DATA, places)),)))
-
-
-def within(made: Formula, inputs: Sequence[Formula | None]) -> Formula:
-    """The formula of a node's output, with the lengths noted at which the formulas of its inputs do not hold."""
-    outside, rounded = made.outside, made.rounded
-    for tensor in inputs:
-        if tensor is not None:
-            outside, rounded = outside | tensor.outside, rounded | tensor.rounded
-    return replace(made, outside=outside.coalesce(), rounded=rounded.coalesce())

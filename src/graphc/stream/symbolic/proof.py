@@ -235,7 +235,7 @@ class Proof:
         Args:
             accepted: the lengths that count. A claim that compares each length with the next one needs all of
                 ``self.accepted``: a change at a length that is left out would not be seen.
-            regrown: whether the streaming model computes the numbers anew, in the same type.
+            regrown: whether the streaming model counts the numbers anew, and casts them to the same type.
         """
         if not self.is_possible:
             return False
@@ -250,7 +250,8 @@ class Proof:
             return False
         found_here = [here]
         if formula is not None and sum(number_of(s) is None for s in formula.sizes) < 2:
-            exact = around(formula.rounded & inside, first, name)
+            inexact = formula.rounded if regrown else formula.rounded | formula.cast
+            exact = around(inexact & inside, first, name)
             found_here.append(replace(exact, rounded=not regrown))
         if not outside.is_empty():
             last, longest_of_all = most(self.accepted - outside), most(self.accepted)

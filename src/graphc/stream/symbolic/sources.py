@@ -1,9 +1,10 @@
-"""The sources of formulas: sizes of data, and masks that the spec describes. Also the keys of nodes."""
+"""The sources of formulas: sizes of data, masks of the spec, what inputs pass on. Also the keys of nodes."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from graphc.stream.facts.stream import Stream, Untimed
 from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, constant, index, quotient, scaled
 from graphc.stream.symbolic.domain.tensor import Formula, Piece, numbered
+
+MOVES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Slice", "Concat")
 
 
 def sizes_of(fact: Fact) -> tuple[Expr, ...]:
@@ -54,3 +57,17 @@ def attributes(node: Node) -> str:
             held = (held.shape, str(held.dtype), hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest())
         found.append((name, held))
     return repr(found)
+
+
+def within(made: Formula, inputs: Sequence[Formula | None], moves: bool = False) -> Formula:
+    """The formula of a node's output, with the lengths noted at which the formulas of its inputs do not hold.
+
+    Args:
+        moves: whether the node only moves entries.
+    """
+    outside, rounded, cast = made.outside, made.rounded, made.cast
+    for tensor in inputs:
+        if tensor is not None:
+            outside, rounded = outside | tensor.outside, rounded | tensor.rounded
+            cast, rounded = (cast | tensor.cast, rounded) if moves else (cast, rounded | tensor.cast)
+    return replace(made, outside=outside.coalesce(), rounded=rounded.coalesce(), cast=cast.coalesce())

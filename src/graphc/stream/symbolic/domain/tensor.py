@@ -98,6 +98,7 @@ class Formula:
         folded: another tensor's entries after its rows were laid out anew (``ops/fold.py``); there are no pieces then.
         outside: lengths at which the offline model does not run, or reads past the end of a table.
         rounded: lengths at which numbers are too large for the type that holds them.
+        cast: lengths at which they are, but are still exact numbers that were rounded once, by a Cast to floats.
     """
 
     sizes: tuple[Expr, ...]
@@ -106,6 +107,7 @@ class Formula:
     folded: Any = None
     outside: Region = field(default_factory=lambda: nowhere(0))
     rounded: Region = field(default_factory=lambda: nowhere(0))
+    cast: Region = field(default_factory=lambda: nowhere(0))
 
     @property
     def rank(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -120,4 +121,6 @@ def casted(tensor: Formula, to: np.dtype[Any]) -> Formula:
             return numbered(True, rank)
         return Applied(("Cast", str(to)), (leaf,))
 
-    return with_overflow_noted(combined(combine, to, tensor))
+    made = combined(combine, to, tensor)
+    noted = with_overflow_noted(made)
+    return replace(noted, rounded=made.rounded, cast=noted.rounded - made.rounded) if to.kind == "f" else noted
