@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphc.api import Offline
 
 OLDEST_OPSET = 11
+FEW_CALLS = 4
 PORT_FIELDS = ("node", "kind", "layer", "number")
 
 
@@ -154,7 +155,8 @@ class LiftState(Pass[LiftStateOptions]):
         stays += api.port_changes(signature.renamed, signature.dropped)
         stays.append(promised(signature) if stream.window is None else of_a_window(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
-        return PassResult(lifted, [f"{len(signature.states)} states, {size} bytes", *notes, *stays])
+        told = [f"{len(signature.states)} states, {size} bytes", *notes, *stays]
+        return PassResult(lifted, told, warnings=short_streams(signature) if stream.window is None else [])
 
     def closing(self, config: LiftStateOptions) -> list[str]:
         return ["pack_states"] if config.pack else []
@@ -173,6 +175,14 @@ def promised(signature: Signature) -> str:
         return "proved equal for every length" + (f" from {least} frames on" if least > 1 else "")
     beyond = "longer streams go on" if signature.continues else "longer streams are refused"
     return f"proved equal for every length from {least} to {most} frames; {beyond} (`graphc inspect` says what ends it)"
+
+
+def short_streams(signature: Signature) -> list[str]:
+    """A warning for a model that takes streams of a few calls only."""
+    most, chunk = signature.max_frames, signature.smallest
+    if most is None or signature.continues or most >= FEW_CALLS * chunk:
+        return []
+    return [f"streams end after {most} frames, which is {most / chunk:.1f} calls; `graphc inspect` says what ends them"]
 
 
 def of_a_window(signature: Signature) -> str:

@@ -158,3 +158,17 @@ def test_ports_that_no_stream_fills_are_refused_by_every_command(
         done = graphc(*words)
         assert done.returncode == 2
         assert f"the input 'x' {told}; " in done.stderr
+
+
+def test_streams_of_a_few_calls_are_warned_of(tmp_path: Path) -> None:
+    body = "n = Shape <start=1, end=2> (x) p = Slice (table, zero, n, zero) u = Unsqueeze (p, zero) y = Add (x, u)"
+    model = weights(model_of(body, "float[1,T,2] x"), table=random(6, 2), zero=np.array([0]))
+    onnx.save(model, tmp_path / "m.onnx")
+    spec = tmp_path / "spec.yaml"
+    for chunk, warned in ((2, True), (1, False)):
+        stream = f"{{chunk: {chunk}, inputs: {{x: {{axis: 1}}}}}}"
+        spec.write_text(f"version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {stream}\npasses: [lift_state]\n")
+        done = graphc("compile", "--force", spec)
+        assert done.returncode == 0
+        told = "streams end after 6 frames, which is 3.0 calls; `graphc inspect` says what ends them"
+        assert (told in done.stderr) == warned
