@@ -127,6 +127,13 @@ def test_frames_as_the_batch(op: str) -> None:
     lifted(weights(model, w=random(4, 4, 3, 3)), PICTURES)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (5, 3)])
+@pytest.mark.parametrize("counted", [0, 1])
+def test_windows_that_ceil_mode_adds_at_the_end(kernel: int, stride: int, counted: int) -> None:
+    attributes = f"kernel_shape=[{kernel}], strides=[{stride}], ceil_mode=1, count_include_pad={counted}"
+    lifted(model_of(f"y = AveragePool <{attributes}> (x)"))
+
+
 @pytest.mark.parametrize("kernel", [4, 7])
 def test_an_envelope_that_is_cropped_at_a_computed_length(kernel: int) -> None:
     body = """

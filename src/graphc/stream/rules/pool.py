@@ -107,8 +107,11 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
     padded = w.window.before > 0 or w.window.after > 0
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
         return pooled(node, facts, 0.0)
-    if node.attrs.get("count_include_pad", 0):
-        facts.refuse("counts padding, but not all of it with ceil_mode", "export it without ceil_mode")
+    if node.attrs.get("count_include_pad", 0) and (any(node.attrs.get("pads", [])) or "auto_pad" in node.attrs):
+        facts.refuse(
+            "counts its padding, but not what ceil_mode adds behind it",
+            "pad with a Pad in front, or export it without ceil_mode",
+        )
     included = {**attrs, "count_include_pad": 1}
     out = facts.out(w.x, x.axis, delay=w.delay, length=w.length)
     late = max(0, -w.delay)
