@@ -134,6 +134,29 @@ def test_windows_that_ceil_mode_adds_at_the_end(kernel: int, stride: int, counte
     lifted(model_of(f"y = AveragePool <{attributes}> (x)"))
 
 
+@pytest.mark.parametrize("hop", [1, 4])
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_mask_of_frames_that_exist_is_cut_into_windows_beside_them(hop: int, outside: bool) -> None:
+    """As local attention does in blocks; the mask is made of the length alone."""
+    body = """
+        h = Shape (x) n = Gather (h, two) t = Squeeze (n) e = Expand (real, n) v = Pad (e, margin, outside)
+        m = Add (t, last) r = Range (zero, m, hop) u = Unsqueeze (r, at1) i = Add (u, taps) w = Gather (v, i)
+        f = Cast <to=1> (w) p = Pad (x, around) z = Gather <axis=2> (p, i) y = Mul (z, f)
+    """
+    numbers = {
+        "two": [2],
+        "real": [not outside],
+        "margin": [3, 5],
+        "outside": outside,
+        "zero": 0,
+        "hop": hop,
+        "at1": [1],
+    }
+    more = {"taps": np.arange(6), "around": pads(0, 0, 3, 0, 0, 5), "last": 3}
+    arrays = {name: np.array(value) for name, value in {**numbers, **more}.items()}
+    lifted(weights(model_of(body, outputs="float[A,B,C,D] y"), **arrays))
+
+
 @pytest.mark.parametrize("kernel", [4, 7])
 def test_an_envelope_that_is_cropped_at_a_computed_length(kernel: int) -> None:
     body = """

@@ -15,7 +15,7 @@ from graphc.ir.graph import Constant, Tensor, Variable
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array, TimeConstant
-from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument, shapes_of
+from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument
 from graphc.stream.positions.ramps import time_axes
 from graphc.stream.scores.constant_scores import noise_of, repeats
 from graphc.stream.symbolic.queries.questions import Steady
@@ -59,7 +59,7 @@ def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, T
     if not made:
         return False
     outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
-    found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
+    found.steps.append(Position(node, None, inputs, facts, outputs, values))
     return True
 
 

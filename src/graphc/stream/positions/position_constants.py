@@ -33,14 +33,19 @@ from graphc.stream.symbolic.stretch import ENDLESS
 
 @dataclass(frozen=True)
 class Position:
-    """One node that makes positions; ``step`` is None if the node's own rule gives it."""
+    """One node that makes positions.
+
+    Args:
+        step: None if the node's own rule gives it.
+        values: of the tensors that depend on time alone, at the lengths evaluated.
+    """
 
     node: Node
     step: Lowering | None
     inputs: list[Tensor]
     facts: list[Fact | None]
     outputs: list[Tensor]
-    shapes: Mapping[str, tuple[tuple[int, ...], ...]]
+    values: Mapping[str, TimeConstant]
 
 
 @dataclass
@@ -124,7 +129,7 @@ class Positions:
                     self.proof.claim(tensor.name, Steady())
                 inputs.append(tensor)
                 facts.append(held if tensor.name else None)
-            elif shape_argument(node, tensor):
+            elif shape_argument(node, tensor) or (node.op == "Gather" and facts == [None]):
                 inputs.append(tensor)
                 facts.append(held)
             elif self.follow(tensor.name, time, values, found):
@@ -135,7 +140,7 @@ class Positions:
         if all(t.name in values or not t.name or isinstance(t, Constant) for t in inputs):
             return False
         outputs = [Variable(alias(t.name, time)) if t.name else t for t in node.outputs]
-        found.steps.append(Position(node, None, inputs, facts, outputs, shapes_of(values)))
+        found.steps.append(Position(node, None, inputs, facts, outputs, values))
         if node.op == "Gather" and node.inputs[1].name in values:
             bound = rows_bound(node, values, self.evaluation)
             end = (time.length, bound) if bound is not None else self.end_of_table(name)
@@ -165,7 +170,7 @@ class Positions:
     def position(
         self, node: Node, name: str, time: Stream, values: Mapping[str, TimeConstant], step: Lowering
     ) -> Position:
-        return Position(node, step, [], [], [Variable(alias(name, time))], shapes_of(values))
+        return Position(node, step, [], [], [Variable(alias(name, time))], values)
 
     def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
         """A Gather from a table, with the indices clamped to the ends of the table."""
@@ -184,7 +189,7 @@ class Positions:
             return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
 
         return Position(
-            node, Lowering((fact,), emit), position.inputs, position.facts, position.outputs, position.shapes
+            node, Lowering((fact,), emit), position.inputs, position.facts, position.outputs, position.values
         )
 
 
@@ -196,10 +201,6 @@ def claim_of(edges: Edges, time: Stream) -> Edged:
 
 def alias(name: str, time: Stream) -> str:
     return f"{name}/at_{time.rate.numerator}_{time.rate.denominator}_{time.delay}"
-
-
-def shapes_of(values: Mapping[str, TimeConstant]) -> dict[str, tuple[tuple[int, ...], ...]]:
-    return {name: tuple(v.shape for v in known.values) for name, known in values.items()}
 
 
 def shape_argument(node: Node, tensor: Tensor) -> bool:

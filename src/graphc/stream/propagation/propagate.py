@@ -224,7 +224,7 @@ class Propagation:
                 continue
             known = {t.name: f for t, f in zip(position.inputs, position.facts, strict=True) if f is not None}
             if position.step is None:
-                facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.shapes)
+                facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.values)
                 step = step_of(position.node, facts)
             else:
                 step = position.step
@@ -239,22 +239,30 @@ class Propagation:
         node: Node,
         inputs: Sequence[Tensor],
         facts: Mapping[str, Fact] | None = None,
-        known_shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
+        values: Mapping[str, TimeConstant] | None = None,
     ) -> Facts:
+        """What a rule is told of a node.
+
+        Args:
+            values: of tensors that depend on time alone, beside those of the evaluation.
+        """
         evaluation = self.evaluation
-        facts, known_shapes = self.facts if facts is None else facts, known_shapes or {}
+        facts, values = self.facts if facts is None else facts, values or {}
 
         def fact_of(tensor: Tensor) -> Fact | None:
             return (facts.get(tensor.name) or evaluation.known.get(tensor.name)) if tensor.name else None
 
         def shapes_of(tensor: Tensor) -> tuple[tuple[int, ...], ...]:
-            for shapes in (known_shapes, evaluation.shapes):
-                if tensor.name in shapes:
-                    return shapes[tensor.name]
+            if tensor.name in evaluation.shapes and tensor.name not in values:
+                return evaluation.shapes[tensor.name]
             if isinstance(tensor, Constant):
                 return (tuple(tensor.shape),) * len(evaluation.lengths)
-            known = facts.get(tensor.name) or evaluation.known.get(tensor.name)
+            known = values.get(tensor.name) or facts.get(tensor.name) or evaluation.known.get(tensor.name)
             return tuple(v.shape for v in known.values) if isinstance(known, TimeConstant) else ()
+
+        def dtype_of(tensor: Tensor) -> np.dtype[np.generic]:
+            known = values.get(tensor.name)
+            return known.values[0].dtype if known else evaluation.dtypes.get(tensor.name, np.dtype(np.float32))
 
         given = tuple(fact_of(t) for t in inputs)
         for tensor, fact in zip(inputs, given, strict=True):
@@ -265,7 +273,6 @@ class Propagation:
                     hint="write the op before it with tensors; a list of frames starts empty and takes every frame",
                 )
         outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
-        dtypes = tuple(evaluation.dtypes.get(t.name, np.dtype(np.float32)) for t in node.outputs)
         model = self.offline.model
         return Facts(
             node,
@@ -275,7 +282,7 @@ class Propagation:
             evaluation.lengths,
             tuple(shapes_of(t) for t in node.inputs),
             tuple(shapes_of(t) for t in node.outputs),
-            dtypes,
+            tuple(dtype_of(t) for t in node.outputs),
             outer,
             tuple(model.opset_import),
             model.ir_version,
