@@ -326,3 +326,15 @@ def test_numbers_that_stand_for_tokens_have_no_measured_field() -> None:
     offline = offline_of(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1, range=(0, 11))}))
     analysis = analyse(offline)
     assert receptive_field(offline, analysis, lift(analysis), "y") is None
+
+
+@pytest.mark.parametrize("sound_first", [False, True])
+def test_sound_beside_its_features_has_their_rate(sound_first: bool) -> None:
+    body = "r = Resize (mel, none, up) u = Transpose <perm=[0,2,1]> (r) w = MatMul (u, k) s = Squeeze (w, last) y = Add (x, s)"
+    ports = ["float[1,20,T] mel", "float[1,S] x"]
+    model = model_of(body, ", ".join(ports[::-1] if sound_first else ports), "float[1,U] y")
+    arrays = {"none": np.zeros(0, np.float32), "up": np.float32([1, 1, 160]), "k": random(20, 1), "last": np.array([2])}
+    reading = read_ports(weights(model, **arrays))
+    rates = {i.port.name: str(i.spec.rate) for i in reading.inputs}
+    assert rates == ({"x": "1", "mel": "1/160"} if sound_first else {"mel": "1", "x": "160"})
+    offline_of(model, reading.stream_spec()).some_lengths()

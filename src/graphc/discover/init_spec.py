@@ -233,6 +233,8 @@ def in_words(spec: InputSpec) -> str:
     parts: list[str] = []
     if spec.axis is not None:
         parts.append(f"axis: {spec.axis}")
+    if spec.rate != 1:
+        parts.append(f'rate: "{spec.rate}"')
     if spec.step:
         parts.append("step: true")
     if spec.counts is not None:

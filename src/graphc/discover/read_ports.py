@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import onnx
 
@@ -128,7 +129,7 @@ def read_inputs(ports: Sequence[Port], told: Told, watching: Watching, stateful:
     found = with_conflicts(found)
     first = next((n for n in (p.name for p in ports) if n in found and found[n].is_stream), None)
     streams = sum(reading.is_stream for reading in found.values())
-    return [of_stream(found[p.name], first, streams) for p in ports]
+    return with_rates([of_stream(found[p.name], first, streams) for p in ports], trial)
 
 
 def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReading:
@@ -210,6 +211,26 @@ def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
     told = ", ".join(f"axis {a} runs with {s}" for a, s in sizes.items())
     return replace(
         reading, spec=reading.spec.model_copy(update={"sizes": sizes}), reasons=(*reading.reasons, told), guess=True
+    )
+
+
+def with_rates(readings: list[InputReading], trial: TrialRun | None) -> list[InputReading]:
+    """The readings with the rates of streams that have other lengths than the first."""
+    timed = [r for r in readings if r.spec.axis is not None]
+    if trial is None or len(timed) < 2:
+        return readings
+    keys = {r.port.name: dim_key(r.port, r.spec.axis or 0) for r in timed}
+    first, *others = timed
+    rates = {r.port.name: trial.rate_between(keys[first.port.name], keys[r.port.name]) for r in others}
+    return [with_rate(r, rates.get(r.port.name), first.port.name) for r in readings]
+
+
+def with_rate(reading: InputReading, rate: Fraction | None, first: str) -> InputReading:
+    if rate is None:
+        return reading
+    told = f"{rate} frames for each frame of '{first}', as no other ratio tried runs"
+    return replace(
+        reading, spec=reading.spec.model_copy(update={"rate": rate}), reasons=(told, *reading.reasons), guess=True
     )
 
 

@@ -6,7 +6,8 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -25,7 +26,12 @@ SAMPLES = (16000, 4000, 512, 576, 1600, 1536, 480, 256, 160, 64, 48000, 61440, 1
 ITEMS = (3, 8, 64, 16, 1)
 CHANNELS = (1, 2, 64, 80)
 FEW_SIZES = (64, 16, 400, 16000, 1)
+HOPS = (
+    *(2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 20, 24, 25, 30, 32, 40, 48, 50, 60, 64, 75, 80, 96, 100, 120, 128, 150, 160),
+    *(180, 192, 200, 220, 240, 250, 256, 275, 300, 320, 350, 384, 400, 441, 480, 512, 600, 640, 800, 960, 1024, 1920),
+)
 MOST_RUNS = 300
+FRAMES_OF_TWO_RATES = 12
 LARGEST_INPUT = 1_000_000
 LONGEST_SEARCH_S = 5.0
 USUAL_RATE = 16000
@@ -63,6 +69,16 @@ class TrialRun:
     def draw(self, seed: int = 0, sizes: Sizes | None = None) -> Feeds:
         rng = np.random.default_rng(seed)
         return {p.name: drawn(p, sizes or self.sizes, rng, self.limits) for p in self.ports}
+
+    def rate_between(self, one: str, other: str) -> Fraction | None:
+        """Entries of a dim for each entry of another, by their keys; None if both may have the same size, or any."""
+        sizes = self.sizes.dims
+        if one == other or one not in sizes or other not in sizes or sizes[one] == sizes[other]:
+            return None
+        alone = replace(self.sizes, dims={**sizes, one: 2 * sizes[one]})
+        both = replace(self.sizes, dims={**alone.dims, other: 2 * sizes[other]})
+        fits = self.runs_at(alone) is None and self.runs_at(both) is not None
+        return Fraction(sizes[other], sizes[one]) if fits else None
 
     def runs_at(self, sizes: Sizes) -> dict[str, Array] | None:
         """The outputs at other sizes. None if the model does not run, or an output is empty."""
@@ -113,7 +129,10 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
         raise ModelError(f"onnxruntime cannot run the model: {err}", hint=err.hint) from err
     limits = token_limits(import_model(model)) if any(p.elem_type in INTEGERS for p in ports) else {}
     reason, started = "no size was tried", time.monotonic()
-    for sizes in itertools.islice((s for s in sizes_of(model, ports) if is_small(ports, s)), MOST_RUNS):
+    free = free_dims(ports)
+    alike = list(itertools.islice((s for s in sizes_of(model, ports) if is_small(ports, s)), MOST_RUNS))
+    broadcast = [s for s in alike if len(free) > 1 and any(s.dims[key] == 1 for key in free)]
+    for sizes in [*(s for s in alike if s not in broadcast), *sizes_of_two_rates(ports), *broadcast]:
         if time.monotonic() - started > LONGEST_SEARCH_S:
             break
         rng = np.random.default_rng(0)
@@ -173,6 +192,22 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
             yield Sizes({**batches, **dict.fromkeys(free, size), free[-1]: last}, size)
     for mix in itertools.product((*FEW_SIZES, *weights[:8]), repeat=min(len(free), 3)):
         yield Sizes({**batches, **dict.fromkeys(free, mix[0]), **dict(zip(free, mix, strict=False))}, mix[0])
+
+
+def free_dims(ports: Sequence[Port]) -> list[str]:
+    """The keys of open dims that are no batch."""
+    found = {dim_key(p, a): likely_sizes(p, a) for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    return [key for key, sizes in found.items() if len(sizes) > 1]
+
+
+def sizes_of_two_rates(ports: Sequence[Port]) -> Iterator[Sizes]:
+    """Sizes for inputs of which one has several frames for each frame of another, as sound beside its features."""
+    free = free_dims(ports)
+    batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    few = {**batches, **dict.fromkeys(free, FRAMES_OF_TWO_RATES)}
+    for hop in HOPS if len(free) > 1 else ():
+        for fast in free:
+            yield Sizes({**few, fast: hop * FRAMES_OF_TWO_RATES}, FRAMES_OF_TWO_RATES)
 
 
 def weight_sizes(model: onnx.ModelProto) -> list[int]:

@@ -27,7 +27,10 @@ def gather(node: Node, facts: Facts) -> Lowering:
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if isinstance(indices, Stream):
         if isinstance(data, Stream):
-            facts.refuse("indexes one stream by another", "attention by indices cannot be streamed")
+            facts.refuse(
+                "picks frames of a stream by numbers that come from data",
+                "pick them by numbers that depend on the length alone, or look them up in a fixed table",
+            )
         return Lowering((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
     x = facts.only_stream()
     if along != x.axis:

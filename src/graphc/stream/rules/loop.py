@@ -101,7 +101,7 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
         if turns.intersection(names):
             facts.refuse(
                 f"its body uses the iteration number in {label(inner)}, other than to pick a frame",
-                "give positions as an input of the loop, one for each frame",
+                "append what each iteration makes to a list, or give positions as an input, one for each frame",
             )
         if any(name in outer for name in names):
             facts.refuse(f"its body reads a whole stream in {label(inner)}", "pick one frame per iteration")

@@ -169,7 +169,10 @@ def concat(node: Node, facts: Facts) -> Lowering:
     first = tables[0]
     along = normalised(int(node.attrs["axis"]), first.rank)
     if len(tables) != len(facts) or any(t.axes != first.axes for t in tables) or along in first.axes:
-        facts.refuse("joins score matrices along time", "a stream has only the frames of its window")
+        facts.refuse(
+            "joins scores along time",
+            "for an attention sink, add its exponential to the denominator of the softmax instead of a column",
+        )
     frame = Frame(first.from_right, first.times)
     parts = [t.masks for t in tables]
     masks = MaskFacts(
@@ -189,7 +192,10 @@ def move_only(node: Node, facts: Facts) -> Lowering:
     if not any(isinstance(f, IndexMap) for f in facts.inputs):
         if node.op == "Pad" and facts.output_shapes[0] == facts.input_shapes[0]:
             return pads_nothing(node, facts)
-        facts.refuse("moves scores along queries or keys once they are a score matrix", "move them before that")
+        facts.refuse(
+            "shifts or pads scores that are already masked or normalised",
+            "shift them before the mask, as relative attention does",
+        )
     return move(node, facts)
 
 
