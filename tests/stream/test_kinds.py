@@ -134,6 +134,31 @@ def test_windows_that_ceil_mode_adds_at_the_end(kernel: int, stride: int, counte
     lifted(model_of(f"y = AveragePool <{attributes}> (x)"))
 
 
+def test_the_width_of_blocks_is_a_number_at_the_lengths_that_a_model_takes() -> None:
+    """As dynamo exports `T // (T // 4)`; other lengths, where it is 5 to 7, do not fill the blocks."""
+    body = """
+        q = Reshape (x, blocks) h = Shape (x) t = Gather (h, two) b = Div (t, four) w = Div (t, b) w1 = Unsqueeze (w, at0)
+        b1 = Unsqueeze (b, at0) s = Concat <axis=0> (one2, b1, w1) z = Reshape (x, s) r = Range (zero, w, unit)
+        f = Cast <to=1> (r) g = Sin (f) v = Add (z, g) a = Add (v, q) y = Reshape (a, flat)
+    """
+    numbers = {
+        "blocks": [1, 2, -1, 4],
+        "two": 2,
+        "four": 4,
+        "at0": [0],
+        "one2": [1, 2],
+        "zero": 0,
+        "unit": 1,
+        "flat": [1, 2, -1],
+    }
+    model = weights(model_of(body), **{name: np.array(value) for name, value in numbers.items()})
+    offline = offline_of(model, StreamSpec(chunk=1))
+    found = lift(analyse(offline))
+    assert found.signature is not None
+    assert (found.signature.chunk_multiple, found.signature.max_frames, found.signature.tried) == (4, None, ())
+    assert streams_equal(offline, session_of(found), range(4, 60, 4)).kind == "equal"
+
+
 @pytest.mark.parametrize("hop", [1, 4])
 @pytest.mark.parametrize("outside", [False, True])
 def test_a_mask_of_frames_that_exist_is_cut_into_windows_beside_them(hop: int, outside: bool) -> None:

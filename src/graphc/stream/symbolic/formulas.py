@@ -19,11 +19,13 @@ from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.space import (
     Expr,
     NoFormulaError,
+    Region,
     bounded,
     box,
     constant,
     frames,
     index,
+    lengths,
     scaled,
 )
 from graphc.stream.symbolic.domain.stored import stored
@@ -57,6 +59,7 @@ class Formulas:
         dtypes: of the tensors of data.
         carried: the names of all tensors of data.
         value_of: the value of a tensor that is made of constants alone.
+        accepted: the lengths at which the model is known to run; formulas need not hold at others.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Formulas:
         self.opset = graph.opset
         self.made_by = {t.name: n for n in graph.nodes for t in n.outputs if t.name}
         self.tensors: dict[str, Formula | NoFormulaError] = {}
+        self.accepted: Region = lengths(0)
 
     def of(self, tensor: Tensor) -> Formula:
         """The formula of a tensor.
@@ -188,11 +192,12 @@ class Formulas:
             key: tuple[object, ...] = (node.op, attributes(node), *(id(s) for s in inputs[0].sizes))
         else:
             key = (node.op, attributes(node), len(node.outputs), *(id(i) for i in inputs))
+            key = (*key, str(self.accepted)) if node.op == "Div" else key
         if key not in self.shared.made:
             self.shared.held.append(inputs)
             try:
                 self.shared.made[key] = [
-                    within(f, inputs, node.op in MOVES) for f in make(Operands(node, inputs, self.opset))
+                    within(f, inputs, node.op in MOVES) for f in make(Operands(node, inputs, self.opset, self.accepted))
                 ]
             except NoFormulaError as err:
                 reason = str(err)

@@ -86,7 +86,7 @@ class Proof:
         place = remainder(frames(0), apart)
         accepted = place.eq_set(constant(self.known.first % apart, 0)) if apart > 1 else lengths(0)
         self.accepted: Region = lengths(0) & accepted
-        self.joined = self.accepted
+        self.joined = self.formulas.accepted = self.accepted
         self.possible: Region = lengths(0)
 
     @property

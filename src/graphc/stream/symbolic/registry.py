@@ -11,7 +11,7 @@ from typing import Any
 
 from graphc.ir.graph import Node
 from graphc.stream.symbolic.domain.lists import fixed_list, listed
-from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, constant
+from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, Region, constant
 from graphc.stream.symbolic.domain.tensor import Formula
 
 
@@ -22,11 +22,13 @@ class Operands:
     Args:
         inputs: formulas; None if an input is omitted.
         opset: of ONNX's own domain.
+        accepted: the lengths at which the model is known to run; formulas need not hold at others.
     """
 
     node: Node
     inputs: Sequence[Formula | None]
     opset: int
+    accepted: Region
 
     def __getitem__(self, place: int) -> Formula:
         found = self.get(place)

@@ -22,6 +22,7 @@ from graphc.stream.symbolic.domain.space import (
     quotient,
     remainder,
     scaled,
+    substituted,
     tidy,
     unequal,
 )
@@ -61,6 +62,10 @@ def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
         op = f"Shift{operands.attribute('direction')}"
 
     def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf | list[Piece]:
+        if op == "Div" and whole:
+            few = ratio(where & substituted(operands.accepted, [], rank), rank, leaves[0], leaves[1])
+            if few is not None:
+                return few
         return of_leaves(op, where, rank, leaves[0], leaves[1], whole, one.dtype)
 
     made = combined(combine, one.dtype, one, other)
@@ -210,8 +215,6 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
         if whole:
             return Number(tidy(toward_zero(made, rank)))
         return Number(made) if Fraction(second).denominator == 1 or is_short(1 / Fraction(second)) else None
-    if op == "Div" and whole and second is None:
-        return ratio(where, rank, a, b)
     if op in ("Mod", "Fmod") and second and Fraction(second).denominator == 1:
         return of_remainder(op, where, rank, a, int(second), whole)
     if op in ("ShiftRIGHT", "ShiftLEFT") and second is not None:
@@ -222,11 +225,16 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
     return None
 
 
-def ratio(where: Region, rank: int, a: Expr, b: Expr) -> list[Piece] | None:
+def ratio(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
     """A quotient of two growing integers, as T // (T // 4), if it is one of few numbers.
 
     Where the divisor is 0 the offline model does not run, so any number stands for it.
     """
+    if not isinstance(one, Number) or not isinstance(other, Number):
+        return None
+    a, b = one.expr.intersect_domain(where), other.expr.intersect_domain(where)
+    if where.is_empty() or number_of(b) is not None:
+        return None
     zero = where & b.eq_set(constant(0, rank))
     found = [Piece(zero, Number(constant(0, rank)))] if not zero.is_empty() else []
     left = where - zero

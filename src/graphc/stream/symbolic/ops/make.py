@@ -111,7 +111,7 @@ def one_hot(operands: Operands) -> list[Formula]:
     on = place.eq_set(near) | (place + over(depth, rank)).eq_set(near)
     mask = Formula(tuple(sizes), np.dtype(bool), (Piece(everywhere, Number(indicator(on, everywhere, rank))),))
     off, hot = (entry(values, k) for k in (0, 1))
-    return list(choose(Operands(operands.node, [mask, hot, off], operands.opset)))
+    return list(choose(Operands(operands.node, [mask, hot, off], operands.opset, operands.accepted)))
 
 
 def entry(values: Formula, place: int) -> Formula:
