@@ -1,13 +1,16 @@
 """Every example on every target: ``python benchmarks/targets.py [TARGET …] [--only WORD]``.
 
-Compiles each exported example by a plain spec for one target at a time, and prints the result: equal (largest error,
-median of a call over onnxruntime's), refused with the reason, or different on the target and therefore not written.
+Compiles each exported example by the spec of ``graphc init`` for one target at a time, two examples side by side, and
+prints the result: equal (largest error, median of a call over onnxruntime's), refused with the reason, or different on
+the target and therefore not written.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,14 +19,25 @@ from graphc.discover.init_spec import starter_spec
 from graphc.targets.registry import all_targets
 from graphc_runtime.errors import GraphcError, InstallError, StreamError
 
+WORKERS = 2
 MODELS = Path(__file__).parent.parent / "examples" / "models"
 
 
-def tried(model: Path, target: str, folder: Path) -> tuple[str, str]:
+def on_all(model: Path, targets: list[str]) -> list[tuple[str, str, str]]:
+    """The result on each target: its name, one word, and the details."""
+    with TemporaryDirectory() as folder:
+        try:
+            spec = starter_spec(model, Path(folder)).text
+        except GraphcError as err:
+            return [(target, "failed", err.reason) for target in targets]
+        return [(target, *tried(Path(folder), spec, target)) for target in targets]
+
+
+def tried(folder: Path, text: str, target: str) -> tuple[str, str]:
     """The result in one word, and the details."""
-    spec = folder / "spec.yaml"
+    spec = folder / f"{target}.yaml"
     try:
-        spec.write_text(starter_spec(model, folder).text + f"targets: [{target}]\n")
+        spec.write_text(text + f"targets: [{target}]\n")
         report = graphc.compile(spec)
     except StreamError as err:
         return "refused", f"{err.node or ''} {err.reason}"
@@ -51,17 +65,15 @@ def main(words: list[str]) -> int:
     only = words[words.index("--only") + 1] if "--only" in words else ""
     named = [name for name in ([w for w in words if w in all_targets()] or all_targets()) if is_here(name)]
     models = [path for path in sorted(MODELS.glob("*.onnx")) if only in path.name and "qat" not in path.name]
-    failed = 0
-    for target in named:
-        counts: dict[str, int] = {}
-        for model in models:
-            with TemporaryDirectory() as folder:
-                kind, said = tried(model, target, Path(folder))
-            counts[kind] = counts.get(kind, 0) + 1
-            print(f"{target:10} {model.stem:44} {kind:8} {said[:160]}", flush=True)
-        print(f"{target}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())), flush=True)
-        failed += counts.get("failed", 0)
-    return 1 if failed else 0
+    counts: dict[str, Counter[str]] = {target: Counter() for target in named}
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for model, results in zip(models, pool.map(on_all, models, [named] * len(models)), strict=True):
+            for target, kind, said in results:
+                counts[target][kind] += 1
+                print(f"{model.stem:44} {target:10} {kind:8} {said[:160]}", flush=True)
+    for target, found in counts.items():
+        print(f"{target}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.items())))
+    return 1 if any(found["failed"] for found in counts.values()) else 0
 
 
 if __name__ == "__main__":
