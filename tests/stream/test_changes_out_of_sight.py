@@ -128,3 +128,40 @@ def test_rows_of_samples_are_seen_at_the_longest_length_that_a_model_takes(
     arrays = {"table": random(1, rows), "almost": [hop - 1], "hop": [hop], "none": [0, 0, 0], "shape": [*target, hop]}
     found = verdict(body, "float[1,T] x", 1, [1, 5, hop - 1, hop, hop + 1, rows], **arrays)
     assert found.kind == "equal", found.detail
+
+
+CLOCK = "h = Shape (x) t = Gather (h, one) t1 = Unsqueeze (t, at0) i = Range (zero, t, one)"
+BAND = """
+    r = Unsqueeze (g, at1) c = Unsqueeze (g, at0) d = Sub (r, c) ge = GreaterOrEqual (d, none) lt = Less (d, width) ok = And (ge, lt)
+    xt = Transpose <perm=[0,2,1]> (x) s = MatMul (x, xt) m = Where (ok, s, low) p = Softmax <axis=-1> (m) y = MatMul (p, x)
+"""
+SOMETIMES = "a = GreaterOrEqual (t, fifty) b = Less (t, sixty) k = And (a, b) ci = Cast <to=7> (k)"
+ELSEWHERE = {
+    "a constant padded in front of an op": f"""{CLOCK} f = Cast <to=1> (i) s = Sin (f) p = Pad (s, front, three)
+        g = Slice (p, at0, t1) n = Neg (g) u = Unsqueeze (n, at1) y = Add (x, u)""",
+    "positions that float16 rounds": f"{CLOCK} g = Cast <to=10> (i) {BAND}",
+    "positions that float32 rounds": f"{CLOCK} q = Mul (i, many) g = Cast <to=1> (q) {BAND}",
+    "a slice past its table in between": f"""{CLOCK} {SOMETIMES} e0 = Mul (ci, table_rows) e = Unsqueeze (e0, at0)
+        s = Slice (table, e, end, at0) n = Shape (s) f = Cast <to=1> (n) y = Mul (x, f)""",
+    "a size that is 1 in between": f"""{CLOCK} {SOMETIMES} tm = Sub (t, one) w = Mul (ci, tm) n = Sub (t, w) j = Range (zero, n, one)
+        q = Equal (i, j) f = Cast <to=1> (q) u = Unsqueeze (f, at1) y = Mul (x, u)""",
+}
+
+
+@pytest.mark.parametrize("body", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_an_operand_does_elsewhere_is_no_surprise(body: str) -> None:
+    name = next(name for name, text in ELSEWHERE.items() if text == body)
+    half = "float16" in name
+    arrays = {
+        "front": [2, 0],
+        "three": np.float32(3),
+        "none": np.float16(0) if half else np.float32(0),
+        "width": np.float16(5) if half else np.float32(4 * 131071 + 1),
+        "many": 131071,
+        "fifty": 50,
+        "sixty": 60,
+        "table": random(100),
+        "table_rows": 200,
+    }
+    found = verdict(body, "float[1,T,4] x", 1, [*range(1, 20), 49, 50, 55, 59, 60, 150, 300, 500, 2060], **arrays)
+    assert found.kind in ("equal", "refused"), found.detail

@@ -47,7 +47,7 @@ class Front:
         trailing = b.constant([-1] + [1] * (x.from_right - 1))
         earlier = b.one("Reshape", b.one("Less", self.index, b.constant([0]), hint="earlier"), trailing, hint="earlier")
         fills = b.one("And", arrives, earlier, hint="fills")
-        return self.kept(b.one("Where", fills, frames, self.both, hint="filled"))
+        return self.kept(b.choice(fills, frames, self.both, x.dtype, "filled"))
 
     def kept(self, both: Tensor) -> Tensor:
         """The delayed chunk: the first frames of ``both``. The other frames wait for the next call."""

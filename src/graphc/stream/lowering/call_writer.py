@@ -83,6 +83,13 @@ class CallWriter:
     def one(self, op: str, *inputs: Tensor | None, hint: str = "", **attrs: Any) -> Variable:
         return self.add(op, inputs, attrs, hint)[0]
 
+    def choice(self, condition: Tensor, yes: Tensor, no: Tensor, dtype: np.dtype[Any], hint: str) -> Variable:
+        """``yes`` where a condition holds, else ``no``; onnxruntime has no Where for bools."""
+        if dtype.kind != "b":
+            return self.one("Where", condition, yes, no, hint=hint)
+        other = self.one("And", self.one("Not", condition, hint=hint), no, hint=hint)
+        return self.one("Or", self.one("And", condition, yes, hint=hint), other, hint=hint)
+
     def copy(
         self,
         node: Node,

@@ -42,19 +42,10 @@ class FrameMasks(ClockWriter):
         filler = np.asarray(value).astype(stream.dtype)
         key = ("masked", x.name, before, after, filler.tobytes(), stream.delay)
         if key not in self.memo:
-            self.memo[key] = self.filled(x, self.missing(stream, before, after), filler)
+            missing, fill = self.missing(stream, before, after), self.constant(filler, "filler")
+            self.memo[key] = self.choice(missing, fill, x, stream.dtype, "masked")
         found: Tensor = self.memo[key]
         return found
-
-    def filled(self, x: Tensor, missing: Tensor, filler: Array) -> Tensor:
-        """``x`` with the filler where frames are missing; onnxruntime has no Where for bools."""
-        fill = self.constant(filler, "filler")
-        if filler.dtype.kind != "b":
-            return self.one("Where", missing, fill, x, hint="masked")
-        kept = self.one("And", x, self.one("Not", missing, hint="there"), hint="masked")
-        if not filler.any():
-            return kept
-        return self.one("Or", kept, self.one("And", missing, fill, hint="filled"), hint="masked")
 
     def exists(self, stream: Stream, after: bool) -> Tensor:
         """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.

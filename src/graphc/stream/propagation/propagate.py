@@ -226,6 +226,7 @@ class Propagation:
             if position.step is None:
                 facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.values)
                 step = step_of(position.node, facts)
+                step = with_surroundings(position.node, facts, step) if step.local else step
             else:
                 step = position.step
             if not isinstance(step.facts[0], Stream | ScoreMatrix):

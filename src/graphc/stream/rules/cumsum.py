@@ -31,7 +31,7 @@ def cumsum(node: Node, facts: Facts) -> Lowering:
     if node.attrs.get("reverse", 0):
         facts.refuse("sums backwards from the end of the stream", "sum forwards")
     exclusive = bool(node.attrs.get("exclusive", 0))
-    source, silent = x, isinstance(x.head, np.ndarray) and not x.head.any()
+    source, silent = x, isinstance(x.head, np.ndarray) and not any(x.head.tobytes())
     x = x if silent else x.at(max(x.delay, 0))
     out = replace(facts.out(x, x.axis), head=x.head)
     wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype

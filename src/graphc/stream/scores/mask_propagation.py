@@ -81,7 +81,7 @@ def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
     if op == "Div" and not known[0]:
         upper, lower = scaled(facts, parts, known, count, inverse=True)
         return replace(free, upper=upper, lower=lower, zero=zeros[0])
-    if op == "Pow" and known[1] and all((v > 0).all() for v in known_values(facts, 1)):
+    if op == "Pow" and known[1] and all((v >= 1).all() for v in known_values(facts, 1)):
         return replace(free, zero=zeros[0], one=ones[0])
     if op in ("Max", "Min") and len(parts) == 2 and any(known):
         pick = np.maximum if op == "Max" else np.minimum

@@ -43,7 +43,8 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 def with_overflow_noted(tensor: Formula) -> Formula:
     """The same formula, with the lengths noted at which its numbers are too large for its type.
 
-    Of a table with two growing sizes only integers matter: where these wrap, far entries are no longer far.
+    Of a table with two growing sizes only integers matter: where these wrap, far entries are no longer far. Floats that
+    round are far from each other as before, if the positions that they were made of are exact.
 
     Errors:
         NoFormulaError: such a table of integers wraps.
@@ -62,6 +63,8 @@ def with_overflow_noted(tensor: Formula) -> Formula:
         large = large | (piece.where & (less(piece.leaf.expr, low) | less(high, piece.leaf.expr)))
     if large.is_empty():
         return tensor
-    if tensor.dtype.kind in "iu" and sum(number_of(size) is None for size in tensor.sizes) > 1:
-        raise NoFormulaError("its integers wrap at some lengths")
+    if sum(number_of(size) is None for size in tensor.sizes) > 1:
+        if tensor.dtype.kind in "iu":
+            raise NoFormulaError("its integers wrap at some lengths")
+        return tensor
     return replace(tensor, rounded=(tensor.rounded | of_lengths(large, tensor.rank)).coalesce())

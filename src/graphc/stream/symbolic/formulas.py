@@ -283,7 +283,7 @@ class Formulas:
             table = self.of(node.inputs[source.places[0]])
             sizes[source.wide] = table.sizes[source.places[1]]
             read = self.read_of(tuple(sizes), fact.dtype)
-            key = ("within", id(read), str(table.outside), str(table.rounded | table.cast))
+            key = ("within", id(read), *map(str, (table.outside, table.rounded | table.cast, table.past)))
             return self.of_table(key, lambda: within(read, [table]))
         return self.read_of(tuple(sizes), fact.dtype)
 

@@ -27,7 +27,6 @@ from graphc.stream.symbolic.domain.space import (
     lengths,
     most,
     nowhere,
-    number_of,
     remainder,
 )
 from graphc.stream.symbolic.domain.tensor import Formula
@@ -175,7 +174,7 @@ class Proof:
                 changes = self.answer(("continues", id(formula)), ask)
             except NoFormulaError:
                 continue
-            found += first_lengths((changes.sure | changes.unsure) & self.accepted & later)
+            found += first_lengths((changes.sure | changes.unsure | formula.past) & self.accepted & later)
         return found
 
     def answer(self, key: tuple[object, ...], ask: Callable[[], Difference]) -> Difference:
@@ -241,7 +240,8 @@ class Proof:
             return False
         first, longest = self.known.first, max(self.evaluated)
         outside = formula.outside if formula is not None else nowhere(0)
-        inside = (self.accepted if accepted is None else accepted) - outside
+        past = formula.past & self.accepted if formula is not None else nowhere(0)
+        inside = (self.accepted if accepted is None else accepted) - outside - past
         sure, unsure = found.sure & inside, found.unsure & inside
         here = around(sure | unsure, first, name)
         if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):
@@ -249,10 +249,12 @@ class Proof:
             self.pending.suspects += (here.first - 1, here.last + 1)
             return False
         found_here = [here]
-        if formula is not None and sum(number_of(s) is None for s in formula.sizes) < 2:
+        if formula is not None:
             inexact = formula.rounded if regrown else formula.rounded | formula.cast
             exact = around(inexact & inside, first, name)
             found_here.append(replace(exact, rounded=not regrown))
+        if not holds_at(past, first):
+            found_here.append(replace(around(past, first, name), outside=True))
         if not outside.is_empty():
             last, longest_of_all = most(self.accepted - outside), most(self.accepted)
             ends = first <= last < longest_of_all

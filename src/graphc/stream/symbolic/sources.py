@@ -65,9 +65,10 @@ def within(made: Formula, inputs: Sequence[Formula | None], moves: bool = False)
     Args:
         moves: whether the node only moves entries.
     """
-    outside, rounded, cast = made.outside, made.rounded, made.cast
+    outside, rounded, cast, past = made.outside, made.rounded, made.cast, made.past
     for tensor in inputs:
         if tensor is not None:
-            outside, rounded = outside | tensor.outside, rounded | tensor.rounded
+            outside, rounded, past = outside | tensor.outside, rounded | tensor.rounded, past | tensor.past
             cast, rounded = (cast | tensor.cast, rounded) if moves else (cast, rounded | tensor.cast)
-    return replace(made, outside=outside.coalesce(), rounded=rounded.coalesce(), cast=cast.coalesce())
+    regions = [region.coalesce() for region in (outside, rounded, cast, past)]
+    return replace(made, outside=regions[0], rounded=regions[1], cast=regions[2], past=regions[3])

@@ -23,20 +23,23 @@ from graphc.stream.symbolic.domain.space import (
 from graphc.stream.symbolic.domain.tensor import MOST_REGIONS, Formula, Leaf, Piece, merged
 
 
-def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region]:
-    """The common sizes of tensors, the tensors with these sizes, and the lengths at which their sizes do not fit.
+def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region, Region]:
+    """The common sizes of tensors, the tensors with these sizes, and the lengths at which their sizes differ.
+
+    First those at which the offline model does not run, then those at which it broadcasts a size that is 1.
 
     Errors:
         NoFormulaError: the sizes fit at no length.
     """
     rank = max(t.rank for t in tensors)
     sizes: list[Expr] = []
-    misfit = nowhere(0)
+    misfit, single = nowhere(0), nowhere(0)
     for axis in range(rank):
         given = [t.sizes[axis - rank + t.rank] for t in tensors if axis - rank + t.rank >= 0]
         wide = [s for s in given if number_of(s) != 1] or given[:1]
         for other in wide[1:]:
-            misfit = misfit | other.ne_set(wide[0])
+            differ, one = other.ne_set(wide[0]), either_single(other, wide[0])
+            misfit, single = misfit | (differ - one), single | (differ & one)
         sizes.append(wide[0])
     misfit = (misfit & lengths(0)).coalesce()
     if misfit.is_equal(lengths(0)):
@@ -50,7 +53,13 @@ def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Re
             for axis, size in enumerate(tensor.sizes)
         ]
         found.append(tensor if same else moved(tensor, places, sizes))
-    return sizes, found, misfit
+    return sizes, found, misfit, (single & lengths(0)).coalesce()
+
+
+def either_single(one: Expr, other: Expr) -> Region:
+    """The lengths at which one of two sizes is 1."""
+    single = constant(1, 0)
+    return one.eq_set(single) | other.eq_set(single)
 
 
 Combine = Callable[[Region, int, Sequence[Leaf]], Leaf | list[Piece]]
@@ -62,7 +71,7 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
     Args:
         combine: takes a set, its rank, and the operands' leaves there; gives a leaf, or pieces.
     """
-    sizes, same, misfit = broadcast(tensors)
+    sizes, same, misfit, past = broadcast(tensors)
     rank = len(sizes)
     groups: list[tuple[Region, tuple[Leaf, ...]]] = [(box(sizes), ())]
     for tensor in same:
@@ -82,5 +91,5 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
         pieces += made if isinstance(made, list) else [Piece(where, made)]
     outside, rounded = misfit, nowhere(0)
     for tensor in tensors:
-        outside, rounded = outside | tensor.outside, rounded | tensor.rounded
-    return Formula(tuple(sizes), np.dtype(dtype), merged(pieces), None, outside, rounded)
+        outside, rounded, past = outside | tensor.outside, rounded | tensor.rounded, past | tensor.past
+    return Formula(tuple(sizes), np.dtype(dtype), merged(pieces), None, outside, rounded, past=past)

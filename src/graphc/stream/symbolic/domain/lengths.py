@@ -14,10 +14,13 @@ from graphc.stream.symbolic.domain.space import (
     constant,
     frames,
     lengths,
+    most,
     scaled,
     tidy,
     value_of,
 )
+
+FAR = 10**8
 
 
 @cache
@@ -50,7 +53,7 @@ def counted_from_zero(length: Length) -> Length:
 
 def last_piece(expr: Expr) -> isl.Aff | None:
     """The case of an expression that holds for all long streams; None unless there is exactly one."""
-    endless = [aff for where, aff in expr.get_pieces() if (where & lengths(0)).dim_max_val(0).to_python() >= 10**8]
+    endless = [aff for where, aff in expr.get_pieces() if most(where & lengths(0)) >= FAR]
     return endless[0] if len(endless) == 1 else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphc.stream.symbolic.domain.space import (
     Expr,
@@ -49,7 +50,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
     rank = len(sizes)
     everywhere = box(sizes)
     pieces = pulled(tensor, places, rank, everywhere)
-    return Formula(tuple(sizes), tensor.dtype, merged(pieces), None, tensor.outside, tensor.rounded)
+    return replace(tensor, sizes=tuple(sizes), pieces=merged(pieces), folded=None)
 
 
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:

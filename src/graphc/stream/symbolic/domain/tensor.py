@@ -96,9 +96,11 @@ class Formula:
         sizes: of its axes, expressions of T alone.
         pieces: which leaf stands where; they do not overlap.
         folded: another tensor's entries after its rows were laid out anew (``ops/fold.py``); there are no pieces then.
-        outside: lengths at which the offline model does not run, or reads past the end of a table.
+        outside: lengths at which the offline model does not run.
         rounded: lengths at which numbers are too large for the type that holds them.
         cast: lengths at which they are, but are still exact numbers that were rounded once, by a Cast to floats.
+        past: lengths at which the offline model runs, but does something else: a Slice reaches past the end of a table
+            and is cut off there, or a size that follows the length is 1 and is broadcast.
     """
 
     sizes: tuple[Expr, ...]
@@ -108,6 +110,7 @@ class Formula:
     outside: Region = field(default_factory=lambda: nowhere(0))
     rounded: Region = field(default_factory=lambda: nowhere(0))
     cast: Region = field(default_factory=lambda: nowhere(0))
+    past: Region = field(default_factory=lambda: nowhere(0))
 
     @property
     def rank(self) -> int:

@@ -25,7 +25,7 @@ from graphc.stream.symbolic.domain.space import (
     value_of,
 )
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Row, Special, merged, numbered
-from graphc.stream.symbolic.ops.layout import outside_at
+from graphc.stream.symbolic.ops.layout import past_at
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 BEFORE_ALL = -(2**40)
@@ -78,7 +78,7 @@ def cut_axis(tensor: Formula, axis: int, start: Expr, end: Expr, step: int) -> F
         return tensor
     places = [index(a, tensor.rank) for a in range(tensor.rank)]
     places[axis] = over(low, tensor.rank) + scaled(places[axis], step)
-    return outside_at(moved(tensor, places, sizes), past)
+    return past_at(moved(tensor, places, sizes), past)
 
 
 def scaled_up(span: Expr, step: int) -> Expr:

@@ -69,7 +69,7 @@ class Folded:
         """The entries in rows of the width that ``sizes`` give."""
         base, first, rank = self.base, self.axis, len(sizes)
         width, before = sizes[first + 1], base.sizes[first + 1]
-        some = some_entries([*sizes, *base.sizes]) - base.outside
+        some = some_entries([*sizes, *base.sizes]) - base.outside - base.past
         wider = number_within(width - before, some)
         if wider is None:
             raise NoFormulaError("rows whose widths grow apart")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from graphc.stream.symbolic.domain.combine import either_single
 from graphc.stream.symbolic.domain.lists import listed, size_in
 from graphc.stream.symbolic.domain.moves import moved, pulled
 from graphc.stream.symbolic.domain.space import (
@@ -11,6 +14,7 @@ from graphc.stream.symbolic.domain.space import (
     box,
     constant,
     index,
+    lengths,
     nowhere,
     number_of,
     over,
@@ -111,26 +115,29 @@ def expand(operands: Operands) -> list[Formula]:
     rank = max(len(want), tensor.rank)
     have = [constant(1, 0)] * (rank - tensor.rank) + list(tensor.sizes)
     want = [constant(1, 0)] * (rank - len(want)) + want
-    sizes, misfit = [], nowhere(0)
+    sizes, misfit, past = [], nowhere(0), nowhere(0)
     for held, wanted in zip(have, want, strict=True):
         if number_of(held) != 1 and number_of(wanted) != 1:
-            misfit = misfit | held.ne_set(wanted)
+            differ, one = held.ne_set(wanted), either_single(held, wanted)
+            misfit, past = misfit | (differ - one), past | (differ & one)
         sizes.append(wanted if number_of(held) == 1 else held)
     lead = rank - tensor.rank
     places = [
         constant(0, rank) if number_of(size) == 1 else index(axis + lead, rank)
         for axis, size in enumerate(tensor.sizes)
     ]
-    return [outside_at(moved(tensor, places, sizes), misfit)]
+    return [past_at(outside_at(moved(tensor, places, sizes), misfit), past)]
 
 
 def outside_at(tensor: Formula, more: Region) -> Formula:
     """The same formula, with more lengths noted at which the offline model does not run."""
-    if more.is_empty():
-        return tensor
-    return Formula(
-        tensor.sizes, tensor.dtype, tensor.pieces, tensor.folded, (tensor.outside | more).coalesce(), tensor.rounded
-    )
+    return tensor if more.is_empty() else replace(tensor, outside=(tensor.outside | more).coalesce())
+
+
+def past_at(tensor: Formula, more: Region) -> Formula:
+    """The same formula, with more lengths noted at which the offline model runs but does something else."""
+    more = more & lengths(0)
+    return tensor if more.is_empty() else replace(tensor, past=(tensor.past | more).coalesce())
 
 
 @formula_of("Tile")
