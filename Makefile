@@ -11,7 +11,7 @@ A_NIGHT = NETWORKS=2000 FIRST=$$(($$(date +%-j) * 2000)) EVERY=4 MINUTES=10
 # Tests start many commands: modules are kept compiled, whatever the machine says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web prepared test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
@@ -40,11 +40,11 @@ wake_word_compiled: .venv/.installed
 	$(BIN)/python examples/wake_word/fetch.py
 	$(BIN)/graphc compile examples/wake_word/alexa.yaml
 
-test: .venv/.tested web
+test: prepared
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-nightly: .venv/.tested web
+nightly: prepared
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist loadgroup tests/stream/test_promise.py
 	$(MAKE) docs real exporters targets wheel floor
@@ -122,6 +122,10 @@ wheel:
 
 floor:
 	$(PYTHON) tests/check_floor.py
+
+# Both at once: one waits for PyPI, the other for npm.
+prepared:
+	@$(MAKE) --no-print-directory -j2 .venv/.tested web
 
 .venv/.made:
 	$(PYTHON) -m venv .venv
