@@ -148,9 +148,8 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("body", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_what_an_operand_does_elsewhere_is_no_surprise(body: str) -> None:
-    name = next(name for name, text in ELSEWHERE.items() if text == body)
+@pytest.mark.parametrize("name", [at_night(n) if "float32" in n else n for n in ELSEWHERE])
+def test_what_an_operand_does_elsewhere_is_no_surprise(name: str) -> None:
     half = "float16" in name
     arrays = {
         "front": [2, 0],
@@ -164,5 +163,5 @@ def test_what_an_operand_does_elsewhere_is_no_surprise(body: str) -> None:
         "table_rows": 200,
     }
     lengths = [*range(1, 20), 49, 50, 55, 59, 60, *([2060] if half else [150])]
-    found = verdict(body, "float[1,T,4] x", 1, lengths, **arrays)
+    found = verdict(ELSEWHERE[name], "float[1,T,4] x", 1, lengths, **arrays)
     assert found.kind in ("equal", "refused"), found.detail
