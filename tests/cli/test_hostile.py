@@ -304,6 +304,7 @@ def test_names_of_folders_that_make_or_utf8_cannot_hold(project: Callable[..., P
         assert "spec.yaml" in (folder / "model.d").read_text()
 
 
+@pytest.mark.nightly
 def test_a_model_that_runs_at_no_length_ends_in_bounded_memory() -> None:
     """Scores of all frames by all frames, in front of a Reshape that fits none: 17 gigabytes at 65,536 frames.
 

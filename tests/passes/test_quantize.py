@@ -537,6 +537,7 @@ def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "notes.txt").read_text() == "precious"
 
 
+@pytest.mark.nightly
 def test_a_budget_that_states_alone_exceed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PassError, match=r"with every weight in float the streams reach \d+\.\d of 90 dB"):
         compiled(tmp_path, "quantize: {states: int8, budget: {snr_db: 90, sequences: 2}}", CONFORMER, 16)

@@ -165,6 +165,7 @@ def test_streams_of_a_batch_begin_and_end_each_for_itself(tmp_path: Path, case: 
             np.testing.assert_allclose(np.concatenate(parts[place], axis=axis), want, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_streams_that_share_a_clock_are_equal_too(tmp_path: Path) -> None:
     for case in CASES:
         model = saved(tmp_path, case)
