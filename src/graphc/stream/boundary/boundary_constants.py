@@ -19,7 +19,6 @@ from graphc.stream.lowering.lowering import Lowering
 
 WIDEST = 4
 REPEATED = 3
-BOOL = 9
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,6 @@ def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
 def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
     """The constant as a stream. If its last frames differ, it waits until the distance to the end is known."""
     after = edges.tail.shape[edges.axis] - 1
-    both, is_bool = min(after, edges.before) > 0, edges.head.dtype.kind == "b"
     if after:
         fact = replace(fact, delay=max(fact.delay, fact.length.lag(grid) + after))
 
@@ -134,12 +132,10 @@ def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
                 last = b.one("Sub", b.length_now(fact.length), b.constant([1]), hint="last_frame")
                 place = b.one("Sub", last, index, hint="from_the_end")
             held = b.clipped(place, 0, most) if far or edges.period == 1 else repeated(b, place, edges)
-            stored = table.astype(np.int32) if both and is_bool else table
-            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(stored), "edge"), held, axis=edges.axis))
-        if not both:
+            parts.append(b.one("Gather", b.constant(np.ascontiguousarray(table), "edge"), held, axis=edges.axis))
+        if len(parts) == 1:
             return parts
         late = b.constant(np.ascontiguousarray(edges.late), "late")
-        chosen: Tensor = b.one("Where", late, parts[1], parts[0], hint="edges")
-        return [b.one("Cast", chosen, to=BOOL, hint="edges") if is_bool else chosen]
+        return [b.choice(late, parts[1], parts[0], edges.head.dtype, "edges")]
 
     return Lowering((fact,), emit)
