@@ -129,7 +129,7 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
         raise ModelError(f"onnxruntime cannot run the model: {err}", hint=err.hint) from err
     limits = token_limits(import_model(model)) if any(p.elem_type in INTEGERS for p in ports) else {}
     reason, started = "no size was tried", time.monotonic()
-    free = free_dims(ports)
+    free = time_dims(ports)
     alike = list(itertools.islice((s for s in sizes_of(model, ports) if is_small(ports, s)), MOST_RUNS))
     broadcast = [s for s in alike if len(free) > 1 and any(s.dims[key] == 1 for key in free)]
     for sizes in [*(s for s in alike if s not in broadcast), *sizes_of_two_rates(ports), *broadcast]:
@@ -194,15 +194,15 @@ def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
         yield Sizes({**batches, **dict.fromkeys(free, mix[0]), **dict(zip(free, mix, strict=False))}, mix[0])
 
 
-def free_dims(ports: Sequence[Port]) -> list[str]:
-    """The keys of open dims that are no batch."""
+def time_dims(ports: Sequence[Port]) -> list[str]:
+    """The keys of open dims that are probably time."""
     found = {dim_key(p, a): likely_sizes(p, a) for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
-    return [key for key, sizes in found.items() if len(sizes) > 1]
+    return [key for key, sizes in found.items() if sizes in (FRAMES, SAMPLES)]
 
 
 def sizes_of_two_rates(ports: Sequence[Port]) -> Iterator[Sizes]:
     """Sizes for inputs of which one has several frames for each frame of another, as sound beside its features."""
-    free = free_dims(ports)
+    free = time_dims(ports)
     batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
     few = {**batches, **dict.fromkeys(free, FRAMES_OF_TWO_RATES)}
     for hop in HOPS if len(free) > 1 else ():
