@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
+# uv takes a fifth of pip's time. It does not read pip's configuration: where it finds nothing, pip is asked.
+INSTALL = install() { $(BIN)/uv pip install -q -p $(BIN)/python "$$@" || $(BIN)/python -m pip install -q "$$@"; }; install
 SOUND ?= examples/wake_word/alexa.wav
 # How much `make trust` tries; a night tries a part of it, and other networks each night.
 NETWORKS ?= 10000
@@ -14,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web prepared test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
-	$(BIN)/python -m pip install -q -e '.[openvino,tract]'
+	$(INSTALL) -e '.[openvino,tract]'
 	$(BIN)/python examples/quickstart.py
 
 page: .venv/.installed
@@ -59,7 +61,7 @@ trust: .venv/.tested
 	$(MAKE) fuzz
 
 fuzz: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[fuzz]'
+	$(INSTALL) -e '.[fuzz]'
 	$(MAKE) -j2 --output-sync=target fuzz-models fuzz-files
 
 fuzz-models:
@@ -71,7 +73,7 @@ fuzz-files:
 	$(BIN)/python tests/fuzz/fuzz.py arrays --minutes $$(($(MINUTES) / 6))
 
 docs: .venv/.installed
-	$(BIN)/python -m pip install -q -e '.[docs]'
+	$(INSTALL) -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 real: .venv/.tested
@@ -89,14 +91,14 @@ exporters: .venv/.tested
 	$(BIN)/python tests/exporters.py out/exporters
 
 targets: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[litert,mnn,executorch,coreml]'
+	$(INSTALL) -e '.[litert,mnn,executorch,coreml]'
 	$(BIN)/python benchmarks/targets.py
 
 zoo: .venv/.tested
 	$(BIN)/python -m zoo --page
 
 benchmarks: .venv/.tested
-	$(BIN)/python -m pip install -q -e '.[bench,litert,mnn,openvino,tract]'
+	$(INSTALL) -e '.[bench,litert,mnn,openvino,tract]'
 	$(BIN)/python benchmarks/fusion.py --profile
 	$(BIN)/python benchmarks/streaming_twin.py
 	$(BIN)/python benchmarks/long_stream.py
@@ -129,14 +131,15 @@ prepared:
 
 .venv/.made:
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q uv || echo "uv is not to be had: pip installs"
 	touch $@
 
 .venv/.installed: .venv/.made pyproject.toml
-	$(BIN)/python -m pip install -q -e .
+	$(INSTALL) -e .
 	touch $@
 
 .venv/.tested: .venv/.made pyproject.toml
-	$(BIN)/python -m pip install -q --no-compile -e '.[test]'
+	$(INSTALL) -e '.[test]'
 	touch .venv/.installed $@
 
 # What the tests of the web client need, where there is node; they say so where there is none.

@@ -20,8 +20,8 @@ from typing import Any
 
 import onnx
 
-# onnxsim imports torch where it is installed, which takes seconds, and needs none of it to simplify.
-sys.modules["torch"] = None  # type: ignore[assignment]
+# onnxsim imports torch and sympy where they are installed, and needs neither to simplify.
+sys.modules.update(torch=None, sympy=None)  # type: ignore[call-overload]
 
 import onnxsim  # noqa: E402
 

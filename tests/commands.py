@@ -18,6 +18,7 @@ import graphc.cli.commands
 import graphc.discover
 import graphc.measure
 import graphc.stream.rules
+import graphc.stream.symbolic
 import graphc.targets
 import graphc.validate
 
@@ -29,9 +30,11 @@ PACKAGES = (
     graphc.discover,
     graphc.measure,
     graphc.stream.rules,
+    graphc.stream.symbolic,
     graphc.validate,
 )
 LOADED = (
+    "rich.progress",
     "scipy.optimize",
     "scipy.stats",
     "graphc.cli.main",

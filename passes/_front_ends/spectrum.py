@@ -16,16 +16,19 @@ def window_of(shape: str, size: int, periodic: bool = True) -> Array:
 def fourier(frame: Array, fft: int) -> Array:
     """Fourier transform of a frame, as real and imaginary parts: [2, bins, samples].
 
-    The matrix ``frame`` [size, samples] makes the frame out of samples. Zeros fill the frame up to ``fft`` places.
+    ``frame`` is the window of the frame, [samples], or the matrix that makes the frame out of samples, [size, samples].
+    Zeros fill the frame up to ``fft`` places.
     """
     angle = 2.0 * np.pi * np.outer(np.arange(fft // 2 + 1), np.arange(len(frame))) / fft
-    return np.stack([np.cos(angle) @ frame, -np.sin(angle) @ frame])
+    applied = np.multiply if frame.ndim == 1 else np.matmul
+    no_minus_zero = 0.0
+    return np.stack([applied(np.cos(angle), frame), applied(-np.sin(angle), frame)]) + no_minus_zero
 
 
 def centred(window: Array, fft: int) -> Array:
-    """A window in the middle of ``fft`` places, as torch.stft and librosa place it: a diagonal matrix [fft, fft]."""
+    """A window in the middle of ``fft`` places, [fft], as torch.stft and librosa place it."""
     left = (fft - len(window)) // 2
-    return np.diag(np.pad(window, (left, fft - len(window) - left)))
+    return np.pad(window, (left, fft - len(window) - left))
 
 
 def cosines(count: int, bands: int) -> Array:
