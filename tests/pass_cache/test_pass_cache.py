@@ -24,7 +24,7 @@ from graphc.build.compiler import Options, compile_spec
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, StreamInput, StreamOutput
 from graphc.pass_cache.pass_cache import ENTRY, clear, entries_of
-from graphc.pass_cache.signature_codec import read_back, told
+from graphc.pass_cache.signature_codec import decoded, encoded
 from graphc.passes.pipeline import Pipeline
 from graphc.spec.spec_file import load_spec
 
@@ -214,13 +214,13 @@ def test_a_signature_comes_back() -> None:
         4, 2, (StreamInput("x", 1, Fraction(2)),), (out,), (state,), "valid", shapes={"x": (1, 4)}, batch_axes={"x": 0}
     )
     arrays: list[np.ndarray] = []
-    text = json.dumps(told(whole, arrays))
-    again = read_back(json.loads(text), arrays)
+    text = json.dumps(encoded(whole, arrays))
+    again = decoded(json.loads(text), arrays)
     np.testing.assert_array_equal(again.states[0].init, state.init)
     assert again.ports == whole.ports
     assert again.states[0].pack == pack
     assert (again.inputs, again.shapes, again.batch_axes) == (whole.inputs, whole.shapes, whole.batch_axes)
     with pytest.raises(TypeError, match="a signature holds no object"):
-        told(object(), [])
+        encoded(object(), [])
     with pytest.raises(KeyError):
-        read_back({"Popen": {"args": "x"}}, [])
+        decoded({"Popen": {"args": "x"}}, [])

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from graphc_passes._quantize.blocks.grid import best_grid, candidate
+from graphc_passes._quantize.blocks.block_grid import best_grid, candidate
 from graphc_passes._quantize.blocks.rounding import Blocks, factor_of, rounded, rounded_for
 from graphc_passes._quantize.mixed.mixed_bits import chosen
 from graphc_passes._quantize.mixed.weight_groups import WeightGroup

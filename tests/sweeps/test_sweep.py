@@ -19,7 +19,7 @@ from one_error import one_line
 
 from graphc.measure.figures import FIGURES
 from graphc.spec.spec_file import load_spec
-from graphc.sweeps.front import best_of, front_of
+from graphc.sweeps.pareto_front import best_of, front_of
 from graphc.sweeps.sweep_page import axis
 from graphc.sweeps.sweep_schema import Metric, SweepSpec
 from graphc.sweeps.trial import Result

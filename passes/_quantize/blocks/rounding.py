@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from graphc_passes._quantize.blocks.grid import Grid, best_grid
+from graphc_passes._quantize.blocks.block_grid import Grid, best_grid
 from numpy.typing import NDArray
 
 Array = NDArray[Any]

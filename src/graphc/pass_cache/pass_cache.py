@@ -31,7 +31,7 @@ from graphc.ir.weights.weight_files import (
     place_of,
     placed,
 )
-from graphc.pass_cache.signature_codec import read_back, told
+from graphc.pass_cache.signature_codec import decoded, encoded
 
 FORMAT = 1
 SLOW_S = 5.0
@@ -95,7 +95,7 @@ class PassCache:
             for tensor in proto.graph.initializer:
                 self.take_back(tensor, place)
             os.utime(place / ENTRY)
-            signature = read_back(entry["signature"], arrays)
+            signature = decoded(entry["signature"], arrays)
             return Made(proto, signature, entry["notes"], entry["counts"], entry["warnings"])
         except (OSError, ValueError, KeyError, TypeError, IndexError, DecodeError, BadZipFile):
             return None
@@ -127,7 +127,7 @@ class PassCache:
         """Keeps the result of a pass if there is room for it. A full disk is not an error."""
         arrays: list[np.ndarray] = []
         try:
-            entry = {"signature": told(made.signature, arrays), "notes": made.notes, "counts": made.counts}
+            entry = {"signature": encoded(made.signature, arrays), "notes": made.notes, "counts": made.counts}
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         except (TypeError, OSError):

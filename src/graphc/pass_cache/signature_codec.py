@@ -26,7 +26,7 @@ TYPES = {
 PLAIN = (str, int, float, bool, type(None))
 
 
-def told(value: Any, arrays: list[np.ndarray]) -> Any:
+def encoded(value: Any, arrays: list[np.ndarray]) -> Any:
     """A value as JSON data. Arrays are added to a list, and referred to by index.
 
     Errors:
@@ -38,23 +38,23 @@ def told(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, Fraction):
         return {"fraction": [value.numerator, value.denominator]}
     if isinstance(value, tuple | list):
-        return {"tuple": [told(v, arrays) for v in value]}
+        return {"tuple": [encoded(v, arrays) for v in value]}
     if isinstance(value, Mapping):
-        return {"map": [[told(k, arrays), told(v, arrays)] for k, v in value.items()]}
+        return {"map": [[encoded(k, arrays), encoded(v, arrays)] for k, v in value.items()]}
     if is_dataclass(value) and type(value).__name__ in TYPES:
-        return {type(value).__name__: {f.name: told(getattr(value, f.name), arrays) for f in fields(value)}}
+        return {type(value).__name__: {f.name: encoded(getattr(value, f.name), arrays) for f in fields(value)}}
     if type(value) in PLAIN:
         return value
     if isinstance(value, np.generic):
-        return told(value.item(), arrays)
+        return encoded(value.item(), arrays)
     raise TypeError(f"a signature holds no {type(value).__name__}")
 
 
-def read_back(data: Any, arrays: Sequence[np.ndarray]) -> Any:
-    """The inverse of ``told``.
+def decoded(data: Any, arrays: Sequence[np.ndarray]) -> Any:
+    """The inverse of ``encoded``.
 
     Errors:
-        KeyError, ValueError, TypeError, IndexError: ``told`` did not write the data.
+        KeyError, ValueError, TypeError, IndexError: ``encoded`` did not write the data.
     """
     if not isinstance(data, dict):
         return data
@@ -64,7 +64,7 @@ def read_back(data: Any, arrays: Sequence[np.ndarray]) -> Any:
     if kind == "fraction":
         return Fraction(*held)
     if kind == "tuple":
-        return tuple(read_back(v, arrays) for v in held)
+        return tuple(decoded(v, arrays) for v in held)
     if kind == "map":
-        return {read_back(k, arrays): read_back(v, arrays) for k, v in held}
-    return TYPES[kind](**{name: read_back(v, arrays) for name, v in held.items()})
+        return {decoded(k, arrays): decoded(v, arrays) for k, v in held}
+    return TYPES[kind](**{name: decoded(v, arrays) for name, v in held.items()})

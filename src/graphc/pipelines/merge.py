@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePack, StatePort, StreamInput, StreamOutput
 from graphc.errors import PassError
-from graphc.ir.functions.local_functions import inline_local_functions
+from graphc.ir.functions.inline_functions import inline_local_functions
 from graphc.ir.model import Model
 from graphc.pipelines.links import Link
 from graphc.spec.spec_file import PipelineFile

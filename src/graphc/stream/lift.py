@@ -18,7 +18,8 @@ from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.options import DEFAULT, ONE_SIZE_HINT, LiftOptions
 from graphc.stream.modes.dynamic_chunk import SAMPLES, generalised
 from graphc.stream.modes.quantized_weights import kept_integers
-from graphc.stream.ports import (
+from graphc.stream.propagation.analysis import Analysis, analyse
+from graphc.stream.streaming_ports import (
     given_states,
     input_tensors,
     is_state,
@@ -27,7 +28,6 @@ from graphc.stream.ports import (
     output_tensors,
     stream_input,
 )
-from graphc.stream.propagation.analysis import Analysis, analyse
 from graphc_runtime.errors import StreamError
 
 MOST_LENGTHS = 100_000

@@ -13,7 +13,7 @@ from graphc.engines.engine import Engine
 from graphc.errors import ValidationError
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import Registry, registry_of
-from graphc.sweeps.front import best_of, front_of
+from graphc.sweeps.pareto_front import best_of, front_of
 from graphc.sweeps.study import Study
 from graphc.sweeps.sweep_file import SweepFile
 from graphc.sweeps.sweep_page import sweep_html

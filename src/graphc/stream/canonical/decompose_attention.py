@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx.inliner
 
-from graphc.ir.functions.local_functions import inline_local_functions
+from graphc.ir.functions.inline_functions import inline_local_functions
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of
 from graphc.ir.writer import Writer
 from graphc.stream.facts.index_map import Shapes

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from graphc.ir.functions.local_functions import inline_local_functions
+from graphc.ir.functions.inline_functions import inline_local_functions
 from graphc.ir.runtime import Session
 
 TEXT = """
