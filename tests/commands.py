@@ -41,7 +41,7 @@ LOADED = (
     "graphc.cli.terminal",
     "graphc.stream.lift",
     "graphc.stream.modes.limit_attention",
-    "graphc.stream.windows.sliding_clip",
+    "graphc.stream.clip_models.sliding_clip",
     *(m.name for package in PACKAGES for m in walk_packages(package.__path__, f"{package.__name__}.")),
 )
 CONTEXT = multiprocessing.get_context("forkserver")

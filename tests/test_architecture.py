@@ -69,9 +69,9 @@ STREAM_ORDER = (
     "propagation",
     "changed_ports",
     "modes",
-    "ports",
+    "streaming_ports",
     "lift",
-    "windows",
+    "clip_models",
 )
 LISTS = {
     "cli/commands",

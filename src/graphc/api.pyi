@@ -51,6 +51,8 @@ from graphc.spec.input_roles import looks_like_batch
 from graphc.spec.nearest import nearest
 from graphc.spec.schema import ToleranceSpec
 from graphc.stream.canonical.inline_subgraph import inline_branch
+from graphc.stream.clip_models.lifted_window import slide_by_lift
+from graphc.stream.clip_models.sliding_clip import slide
 from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.lowering.frame_by_frame import frame_by_frame, is_elementwise
 from graphc.stream.lowering.lowering import Lowering
@@ -61,8 +63,6 @@ from graphc.stream.modes.input_cache import cache_inputs
 from graphc.stream.modes.limit_attention import limit_attention
 from graphc.stream.modes.per_stream_clocks import per_stream_clocks
 from graphc.stream.propagation.analysis import analyse
-from graphc.stream.windows.lifted_window import slide_by_lift
-from graphc.stream.windows.sliding_clip import slide
 from graphc.system.files import write_all
 from graphc.system.parallel import side_by_side
 from graphc_runtime.contract.manifest import StateKind

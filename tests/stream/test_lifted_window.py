@@ -9,8 +9,8 @@ from transforming import model_of, random
 
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
-from graphc.stream.windows.lifted_window import slide_by_lift
-from graphc.stream.windows.sliding_clip import slide
+from graphc.stream.clip_models.lifted_window import slide_by_lift
+from graphc.stream.clip_models.sliding_clip import slide
 from graphc.validate.run_streams import run_stream, session_of
 
 WINDOW, CHUNK = 20, 4

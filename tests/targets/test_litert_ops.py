@@ -10,7 +10,7 @@ import pytest
 from op_cases import Array, equal_cases
 
 from graphc.emit.tflite.convert import rules_of_ops, to_tflite
-from graphc_runtime.native.silence import silent
+from graphc_runtime.native.quiet_libraries import silent
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed: pip install 'graphc[litert]'")
 

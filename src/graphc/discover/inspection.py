@@ -15,11 +15,11 @@ from graphc.ir.graph import name_of, op_of
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
 from graphc.offline.reference import Offline
+from graphc.stream.clip_models.sliding_clip import slide
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
 from graphc.stream.modes.stateful_model import given_stream
 from graphc.stream.propagation.analysis import Analysis, analyse
-from graphc.stream.windows.sliding_clip import slide
 from graphc.system.deadline import Clock, TimeOverError, at_most
 from graphc_runtime.errors import StreamError
 

@@ -1,1 +1,1 @@
-"""What a pass is, and how a plan of passes is made and run. Imports validate and stream."""
+"""How a plan of passes is made and run: a failed check ends the compilation. Imports validate and stream."""

@@ -22,7 +22,7 @@ from graphc.ir.graph import (
     subgraphs,
     unused_name,
 )
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array

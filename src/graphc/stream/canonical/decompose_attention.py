@@ -12,7 +12,7 @@ import onnx.inliner
 
 from graphc.ir.functions.inline_functions import inline_local_functions
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label, name_of
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 from graphc_runtime.errors import ModelError, StreamError

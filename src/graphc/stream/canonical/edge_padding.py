@@ -18,7 +18,7 @@ from graphc.ir.graph import (
     standard,
     unused_name,
 )
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.canonicalize import WHOLE
 from graphc.stream.canonical.scalar_constants import fixed, value_in
 from graphc.stream.facts.index_map import Shapes

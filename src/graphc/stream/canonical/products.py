@@ -8,7 +8,7 @@ from string import ascii_letters
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, name_of, standard
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.decompose_attention import rank_of
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array

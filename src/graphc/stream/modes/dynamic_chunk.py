@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, label, sorted_nodes
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.options import ONE_SIZE_HINT
 from graphc_runtime.errors import StreamError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.ir.graph import Graph, Variable, label, name_of
 from graphc.ir.import_export import export_model
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.offline.reference import Offline
 from graphc.stream.facts.scores import SoftmaxSite
 from graphc.stream.lowering.options import AttentionLimit, LiftOptions

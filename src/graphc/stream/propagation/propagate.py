@@ -26,10 +26,10 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
+from graphc.stream.propagation.carry_first_frame import with_held_frames
 from graphc.stream.propagation.claims import claim_step
 from graphc.stream.propagation.dispatch import step_of
 from graphc.stream.propagation.finite import keeps_finite, lower_bound
-from graphc.stream.propagation.held_frames import with_held_frames
 from graphc.stream.propagation.lowered_node import LoweredNode
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof

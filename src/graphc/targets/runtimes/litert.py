@@ -13,8 +13,8 @@ from graphc.emit.tflite.convert import FlatFile, rules_of_ops, to_tflite
 from graphc.targets.target import Converted, QuantizingOptions, StreamingModel, Target, TargetOptions
 from graphc_runtime.errors import InstallError, TargetError
 from graphc_runtime.native.ports import Array, NativePort, Runner
+from graphc_runtime.native.quiet_libraries import silent
 from graphc_runtime.native.runtimes.litert import open_runner
-from graphc_runtime.native.silence import silent
 
 Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
 RECIPES = {

@@ -6,16 +6,18 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 
 from graphc_runtime.contract.manifest import Manifest, NativePortEntry, PortEntry, StateEntry
 from graphc_runtime.errors import InstallError, ModelError, TargetError
+from graphc_runtime.native import runtimes
 from graphc_runtime.native.ports import NativePort, OnnxPort, Runner
 from graphc_runtime.native.session import NativeSession
 
 GROUP = "graphc.targets"
-BUILT_IN = ("coreml", "executorch", "litert", "mnn", "openvino", "ort", "tract")
+BUILT_IN = frozenset(module.name for module in iter_modules(runtimes.__path__))
 Opener = Callable[[Path, Mapping[str, NativePort], Mapping[str, NativePort], int], Runner]
 
 

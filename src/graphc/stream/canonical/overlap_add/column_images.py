@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.graph import Graph, Node, constant_of, name_of, standard
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, fitting
 from graphc.stream.canonical.overlap_add.overlapped_frames import length_of, overlapped
 from graphc.stream.facts.index_map import Shapes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.graph import Tensor, Variable
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, name_of, standard
-from graphc.ir.writer import Writer
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, even_places
 from graphc.stream.canonical.overlap_add.overlapped_frames import length_of, overlapped, written_places
 from graphc.stream.facts.index_map import Shapes

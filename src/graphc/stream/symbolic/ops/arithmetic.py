@@ -28,7 +28,7 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
-from graphc.stream.symbolic.exact import with_overflow_noted
+from graphc.stream.symbolic.overflow_and_rounding import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 LARGEST_FACTOR = 2**33  # times the longest length, it fits int64

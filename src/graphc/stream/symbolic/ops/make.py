@@ -25,8 +25,8 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, merged, numbered
-from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.logic import choose
+from graphc.stream.symbolic.overflow_and_rounding import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 INT64 = np.dtype(np.int64)

@@ -23,8 +23,8 @@ from graphc.stream.symbolic.domain.space import (
     unequal,
 )
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Special, number_in, numbered
-from graphc.stream.symbolic.exact import with_overflow_noted
 from graphc.stream.symbolic.ops.arithmetic import toward_zero
+from graphc.stream.symbolic.overflow_and_rounding import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 SAME = ("Identity", "Dropout")

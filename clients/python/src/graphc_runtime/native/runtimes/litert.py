@@ -13,7 +13,7 @@ import numpy as np
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.held_state import BufferSet, BufferSets, HeldOutput
 from graphc_runtime.native.ports import Array, NativePort, Runner
-from graphc_runtime.native.silence import silent
+from graphc_runtime.native.quiet_libraries import silent
 
 
 def open_runner(

@@ -13,10 +13,10 @@ from graphc.ir.graph import Node
 from graphc.ir.model import Model
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StreamRole
+from graphc.stream.clip_models.free_clip_length import free_clip_length
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lift import lift
 from graphc.stream.propagation.analysis import Analysis, analyse
-from graphc.stream.windows.free_clip_length import free_clip_length
 from graphc_runtime.errors import GraphcError
 
 SLIDING = ("Conv", "MaxPool", "AveragePool", "LpPool")
