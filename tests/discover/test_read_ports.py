@@ -338,3 +338,26 @@ def test_sound_beside_its_features_has_their_rate(sound_first: bool) -> None:
     rates = {i.port.name: str(i.spec.rate) for i in reading.inputs}
     assert rates == ({"x": "1", "mel": "1/160"} if sound_first else {"mel": "1", "x": "160"})
     offline_of(model, reading.stream_spec()).some_lengths()
+
+
+def test_an_open_batch_beside_a_state_is_no_second_rate() -> None:
+    body = (
+        "u = Unsqueeze (x, one) f = Conv <strides=[16]> (u, k) m = ReduceMean <axes=[2], keepdims=0> (f) "
+        "step = Unsqueeze (m, zero) h, c = Split <axis=0> (state, halves) "
+        f"all, hn, cn = LSTM <hidden_size = {HIDDEN}> (step, w, r, b, , h, c) stateN = Concat <axis=0> (hn, cn) "
+        "last = Squeeze (hn, zero) output = MatMul (last, out)"
+    )
+    model = model_of(body, f"float[?,?] x, float[2,?,{HIDDEN}] state", "float[?,1] output, float[?,?,?] stateN")
+    arrays = {
+        "k": random(4, 1, 16),
+        "w": random(1, 4 * HIDDEN, 4),
+        "r": random(1, 4 * HIDDEN, HIDDEN),
+        "b": random(1, 8 * HIDDEN),
+        "out": random(HIDDEN, 1),
+        "halves": np.array([1, 1]),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+    }
+    reading = read_ports(weights(model, **arrays))
+    assert said(reading)["x"] == {"axis": 1}
+    assert [(p.input, p.output) for p in reading.pairs] == [("state", "stateN")]

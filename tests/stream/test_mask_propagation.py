@@ -13,6 +13,7 @@ from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.propagation.analysis import analyse
+from graphc_runtime.errors import StreamError
 
 NEAR = "far = Abs (d) off = Greater (far, reach) on = Not (off)"
 KEPT = "w = Softmax (m) y = MatMul (w, x)"
@@ -59,3 +60,11 @@ def test_entries_that_masks_turn_off_are_zero_whatever_the_data_is(name: str) ->
         distances = np.abs(np.subtract.outer(np.arange(frames), np.arange(frames)))
         assert zero[distances > 2].all(), "what the mask turns off is said to be zero"
         assert zero.shape == given.shape
+
+
+def test_a_root_makes_large_what_a_mask_only_made_small() -> None:
+    body = f"{NEAR} a = Where (off, low, none) m = Add (s, a) v = Softmax (m) w = Pow (v, root) y = MatMul (w, x)"
+    numbers = {**NUMBERS, "low": np.float32(-1e4), "root": np.float32(0.125)}
+    model = weights(model_of(f"{SCORES} {PLACES} {body}", "float[1,T,3] x"), **ARRAYS, **numbers)
+    with pytest.raises(StreamError, match="attends to all past and future frames"):
+        analyse(offline_of(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})))
