@@ -48,8 +48,8 @@ passes: [lift_state, fold_constants, fuse, simplify, {quantize: {tolerance: {snr
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(graphc.ir.weights.external_weights, "LARGE_MODEL", 1000)
     for module in (graphc.ir.weights.external_weights, graphc.ir.weights.made_weights):
-        monkeypatch.setattr(module, "LARGE_MODEL", 1000)
         monkeypatch.setattr(module, "SMALLEST_KEPT", 200)
     monkeypatch.setattr(graphc.ir.weights.made_weights, "SMALLEST", 200)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))

@@ -128,8 +128,8 @@ def test_what_changed_is_made_again(ran: Ran, tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_weights_of_large_models_are_kept_once(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphc.ir.weights.external_weights, "LARGE_MODEL", 1000)
     for module in (graphc.ir.weights.external_weights, graphc.ir.weights.made_weights):
-        monkeypatch.setattr(module, "LARGE_MODEL", 1000)
         monkeypatch.setattr(module, "SMALLEST_KEPT", 200)
     monkeypatch.setattr(graphc.offline.reference, "LARGE_MODEL", 1000)
     body = "c = Conv <pads=[2,1]> (x, w) r = Relu (c) t = Transpose <perm=[0,2,1]> (r) m = MatMul (t, v) y = Add (m, b)"

@@ -86,12 +86,15 @@ class Offline:
         whole = any(p.elem_type not in (*FLOATS, onnx.TensorProto.BFLOAT16) for p in self.ports.values())
         return token_limits(import_model(self.model)) if whole else {}
 
+    @cached_property
+    def is_large(self) -> bool:
+        return size_of(self.model) >= LARGE_MODEL
+
     @property
     def session(self) -> Session:
         if self._session is None:
-            large = size_of(self.model) >= LARGE_MODEL
             try:
-                model = with_made_weights(self.model, self.made_weights) if large else self.model
+                model = with_made_weights(self.model, self.made_weights) if self.is_large else self.model
                 self._session = Session(model, exact=True, varied=True)
             except RunError as err:
                 raise ModelError(f"onnxruntime cannot run the offline model: {err}", hint=err.hint) from err
@@ -99,7 +102,7 @@ class Offline:
 
     def release_session(self) -> None:
         """Frees the session of a large model until it is needed again."""
-        if size_of(self.model) >= LARGE_MODEL:
+        if self.is_large:
             self._session = None
 
     def over(self, model: onnx.ModelProto) -> Offline:

@@ -14,8 +14,7 @@ from onnx import TensorProto
 from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, is_sparse, nbytes, reads, sorted_nodes, subgraphs
 from graphc.ir.import_export import export_model, import_model
 from graphc.ir.runtime import Session
-from graphc.ir.sizes import size_of
-from graphc.ir.weights.external_weights import LARGE_MODEL, SMALLEST_KEPT, constants_in
+from graphc.ir.weights.external_weights import SMALLEST_KEPT, constants_in
 from graphc.ir.weights.weight_files import KeptArray, array_of, keep
 from graphc_runtime.errors import ModelError, RunError
 
@@ -37,8 +36,10 @@ class MadeWeights:
     values: dict[str, Array] = field(default_factory=dict)
     known: dict[bytes, Array] = field(default_factory=dict)
 
-    def work_out(self, graph: Graph, like: onnx.ModelProto) -> None:
+    def work_out(self, graph: Graph, like: onnx.ModelProto, is_large_model: bool) -> None:
         """Finds these tensors in a graph with sorted nodes, and computes them one at a time.
+
+        A large model keeps them in files.
 
         Errors:
             ModelError: onnxruntime does not run the nodes.
@@ -48,7 +49,6 @@ class MadeWeights:
         inner = {id(n) for n in self.nodes}
         wanted = {t.name for n in graph.nodes if id(n) not in inner for t in reads(n)} | {t.name for t in graph.outputs}
         makers = {t.name: n for n in steady for t in n.outputs if t.name}
-        is_large_model = size_of(like) >= LARGE_MODEL
         self.values = {
             name: self.value_of(name, graph, like, makers, is_large_model) for name in large if name in wanted
         }
@@ -69,7 +69,7 @@ class MadeWeights:
 
 
 def with_made_weights(model: onnx.ModelProto, known: dict[bytes, Array]) -> onnx.ModelProto:
-    """The model with these weights computed, so that a session maps them from files and holds none itself.
+    """A large model with these weights computed, so that a session maps them from files and holds none itself.
 
     Errors:
         ModelError: onnxruntime does not run the nodes that make them.
@@ -77,7 +77,7 @@ def with_made_weights(model: onnx.ModelProto, known: dict[bytes, Array]) -> onnx
     graph = import_model(model)
     graph.nodes = sorted_nodes(graph)
     made = MadeWeights(known=known)
-    made.work_out(graph, model)
+    made.work_out(graph, model, is_large_model=True)
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     put_in(whole, graph, made)

@@ -120,7 +120,7 @@ class Start:
         self.data, self.static = reachable(graph, self.offline)
         carried = self.data | self.static
         self.branches = {n.inputs[0].name: n for n in graph.nodes if n.op == "If" and n.inputs[0].name not in carried}
-        self.made.work_out(graph, self.model)
+        self.made.work_out(graph, self.model, self.offline.is_large)
         wanted = (frontier(graph, carried) | set(self.branches)) - set(self.made.values)
         self.probe, self.dtypes = probe_of(graph, self.model, wanted, carried, self.made, self.offline)
         self.offline.tester = self.probe.gives_something
