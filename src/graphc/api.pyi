@@ -50,7 +50,7 @@ from graphc.rewriting.scene import Scene
 from graphc.spec.input_roles import looks_like_batch
 from graphc.spec.nearest import nearest
 from graphc.spec.schema import ToleranceSpec
-from graphc.stream.canonical.inline_subgraph import inline_branch
+from graphc.stream.canonical.loops.inline_subgraph import inline_branch
 from graphc.stream.clip_models.lifted_window import slide_by_lift
 from graphc.stream.clip_models.sliding_clip import slide
 from graphc.stream.lift import lift, lift_dynamic

@@ -19,13 +19,14 @@ from graphc.offline.reference import Offline
 from graphc.stream.canonical.canonicalize import flatten_picks, make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
 from graphc.stream.canonical.edge_padding import pad_by_edges, pad_by_last_frames
-from graphc.stream.canonical.inline_subgraph import inline_branch, inline_turns
-from graphc.stream.canonical.loop_slices import gather_picks
-from graphc.stream.canonical.loops import plain_loops
+from graphc.stream.canonical.interpolation import interpolate_by_sums
+from graphc.stream.canonical.loops.inline_subgraph import inline_branch, inline_turns
+from graphc.stream.canonical.loops.loop_slices import gather_picks
+from graphc.stream.canonical.loops.plain_loops import plain_loops
+from graphc.stream.canonical.loops.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.overlap_add.column_images import spread_columns
 from graphc.stream.canonical.overlap_add.scatters import spread_scatters
 from graphc.stream.canonical.products import plain_products
-from graphc.stream.canonical.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.undo_row_fold import unfold_rows
 from graphc.stream.evaluation.dependence import frontier, reachable
 from graphc.stream.evaluation.probe import probe_of
@@ -189,6 +190,7 @@ class Start:
             spread_scatters(self.graph, shapes, values, self.dtypes)
             or spread_columns(self.graph, found)
             or pad_by_last_frames(self.graph, shapes, values)
+            or interpolate_by_sums(self.graph, shapes, self.dtypes)
         )
         self.patterns += patterns or ()
         return patterns is not None

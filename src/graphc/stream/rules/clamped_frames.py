@@ -1,7 +1,7 @@
-"""Windows of frames, picked by indices that are clamped to the stream, one after the other on the time axis.
+"""Frames picked by indices that follow a pattern and are clamped to the stream, one after the other on the time axis.
 
 Stacking of frames at a low rate (LFR) is exported in this way: the first and the last frame are repeated where a window
-reaches beyond them.
+reaches beyond them. Interpolation picks the two frames around each place so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor
 from graphc.stream.boundary.reflect_padding import mirrored
 from graphc.stream.facts.stream import Stream
@@ -18,29 +19,35 @@ from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.rules.slice import Cut, cut
 from graphc.stream.symbolic.queries.questions import PickedWindows
 from graphc.stream.time.window import Window, window_over
 
-MOST_TAPS = 64
+MOST_TAPS = 1024
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Place k of window f is frame ``start + stride * f + dilation * k``, clamped to the stream."""
+    """Place k of window f is frame ``start + stride * f + offsets[k]``, clamped to the stream without its first frames.
+
+    Args:
+        offsets: the least of them is 0.
+        lowest: the first frame that is picked.
+    """
 
     start: int
     stride: int
-    taps: int
-    dilation: int
+    offsets: tuple[int, ...]
+    lowest: int
 
     @property
     def extent(self) -> int:
-        return (self.taps - 1) * self.dilation + 1
+        return max(self.offsets) + 1
 
     def places(self, count: int) -> Array:
         """The places of ``count`` windows before they are clamped, [windows * taps]."""
-        table = self.stride * np.arange(count)[:, None] + self.dilation * np.arange(self.taps)[None]
-        return self.start + table.ravel()
+        table = self.stride * np.arange(count)[:, None] + np.array(self.offsets)
+        return np.asarray(self.start + table.ravel())
 
 
 def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
@@ -51,7 +58,7 @@ def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
             continue
         found = windows_in(values[longest].reshape(-1, taps), sizes[longest])
         if found is not None and all(
-            np.array_equal(v, np.clip(found.places(v.size // taps), 0, size - 1))
+            np.array_equal(v, np.clip(found.places(v.size // taps), found.lowest, size - 1))
             for v, size in zip(values, sizes, strict=True)
         ):
             return found
@@ -59,17 +66,20 @@ def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
 
 
 def windows_in(table: Array, size: int) -> Windows | None:
-    """Windows read from the indices that lie inside the stream."""
-    inside = (table > 0) & (table < size - 1)
-    rows, columns = (np.argwhere(both) for both in (inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]))
-    if not len(rows) or (table.shape[1] > 1 and not len(columns)):
+    """Windows read from the indices that are not clamped."""
+    lowest = int(table.min())
+    inside = (table > lowest) & (table < size - 1)
+    pairs = inside[1:] & inside[:-1]
+    if lowest < 0 or not pairs.any(axis=0).all():
         return None
-    f, k = rows[0]
-    stride = int(table[f + 1, k] - table[f, k])
-    g, m = columns[0] if len(columns) else (0, 0)
-    dilation = int(table[g, m + 1] - table[g, m]) if len(columns) else 1
-    start = int(table[f, k]) - stride * int(f) - dilation * int(k)
-    return Windows(start, stride, table.shape[1], dilation) if stride > 0 and dilation > 0 else None
+    rows, columns = pairs.argmax(axis=0), np.arange(table.shape[1])
+    strides = {int(step) for step in table[rows + 1, columns] - table[rows, columns]}
+    stride = min(strides)
+    if len(strides) > 1 or stride < 1:
+        return None
+    first = table[rows, columns] - stride * rows
+    start = int(first.min())
+    return Windows(start, stride, tuple(int(n) - start for n in first), lowest)
 
 
 def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering | None:
@@ -79,33 +89,68 @@ def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array])
     """
     sizes = [x.length(n) for n in facts.lengths]
     windows = windows_of(values, sizes)
-    length = None if windows is None else facts.proved_length(x.axis, x.rate * windows.taps / windows.stride)
-    if windows is None or length is None:
+    if windows is None:
         return None
-    lasts = [int(windows.places(v.size // windows.taps)[-1]) for v in values]
-    before = max(0, -windows.start)
+    taps = len(windows.offsets)
+    counts = [v.size // taps for v in values]
+    length = facts.proved_length(x.axis, x.rate * taps / windows.stride) or whole_windows(facts, x, windows, counts)
+    if length is None:
+        return None
+    lasts = [int(windows.places(count).max()) for count in counts]
+    before = max(0, windows.lowest - windows.start)
     after = max(0, *(last - size + 1 for last, size in zip(lasts, sizes, strict=True)))
     facts.claim(
-        1, PickedWindows(windows.start, windows.stride, windows.taps, windows.dilation, x.length, x.axis, after)
+        1,
+        PickedWindows(windows.start, windows.stride, windows.offsets, windows.lowest, x.length, x.axis, after),
     )
-    padded = edge_padding(facts, x, before, after)
-    y = padded.facts[0] if padded is not None else x
+    rest = without_first(node, facts, x, windows.lowest)
+    kept = rest.facts[0] if rest is not None else x
+    assert isinstance(kept, Stream)
+    padded = edge_padding(facts, kept, before, after)
+    y = padded.facts[0] if padded is not None else kept
     assert isinstance(y, Stream)
-    start = windows.start + before
+    start = windows.start - windows.lowest + before
     w = window_over(
         facts,
         y,
         Window(windows.extent, windows.stride, -start, 0, (1, windows.stride - windows.extent - start, windows.stride)),
     )
-    out = facts.out(w.x, x.axis, delay=w.delay * windows.taps, length=length)
+    out = facts.out(w.x, x.axis, delay=w.delay * taps, length=length)
     inner = replace(windows, start=0).places(facts.frames(y) // windows.stride)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        (chunk, *_) = padded.emit(b, inputs) if padded is not None else inputs
+        for step in (rest, padded):
+            inputs = step.emit(b, inputs) if step is not None else inputs
+        chunk = inputs[0]
         assert chunk is not None
         return [b.one("Gather", w.chunk(b, chunk, "conv_context"), b.constant(inner), axis=x.axis, hint="windows")]
 
     return Lowering((out,), emit)
+
+
+def whole_windows(facts: Facts, x: Stream, windows: Windows, counts: Sequence[int]) -> Length | None:
+    """The length of a stream with one window for each stride, the last of which may be a part; None if none fits."""
+    for phase in range(windows.stride):
+        length = x.length.then(1, phase, windows.stride)
+        if all(length(n) == count for n, count in zip(facts.lengths, counts, strict=True)):
+            return length.then(len(windows.offsets), 0, 1)
+    return None
+
+
+def without_first(node: Node, facts: Facts, x: Stream, count: int) -> Lowering | None:
+    """The stream without its first frames."""
+    if not count:
+        return None
+    length = x.length.then(1, -count, 1)
+    return cut(node, replace(facts, output_shapes=(shapes_at(facts, x, length),)), Cut(count, 1, length))
+
+
+def shapes_at(facts: Facts, x: Stream, length: Length) -> tuple[tuple[int, ...], ...]:
+    """The shapes of a stream with another number of frames."""
+    return tuple(
+        tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
+        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
+    )
 
 
 def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering | None:
@@ -113,8 +158,5 @@ def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering |
     if not (before or after):
         return None
     length = x.length.then(1, before + after, 1)
-    shapes = tuple(
-        tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
-        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
-    )
-    return mirrored(replace(facts, output_shapes=(shapes,), dtypes=(x.dtype,)), x, "edge", before, after, length)
+    made = replace(facts, output_shapes=(shapes_at(facts, x, length),), dtypes=(x.dtype,))
+    return mirrored(made, x, "edge", before, after, length)

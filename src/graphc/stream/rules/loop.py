@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir.graph import Constant, Graph, Node, Tensor, captured, constant_of, label, normalised, producer
-from graphc.stream.canonical.iteration_affine import passes_on, routed
+from graphc.stream.canonical.loops.iteration_affine import passes_on, routed
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant

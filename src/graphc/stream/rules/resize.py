@@ -47,7 +47,10 @@ def resize(node: Node, facts: Facts) -> Lowering:
     if ratio == 1:
         return frame_by_frame_resize(node, facts, x, scales)
     if mode != "nearest":
-        facts.refuse(f"interpolates between frames ({mode})", "use nearest, or a ConvTranspose")
+        facts.refuse(
+            f"interpolates between frames ({mode}) by a factor of {ratio}, or between the ends of the utterance",
+            "use nearest, or linear by a whole factor with half_pixel (align_corners=False in torch)",
+        )
     source = learnt(node, facts, x, ratio)
     if ratio.denominator == 1:
         factor = ratio.numerator

@@ -189,29 +189,32 @@ class EntryIs:
 
 @dataclass(frozen=True)
 class PickedWindows:
-    """Place k of window f is ``start + stride * f + dilation * k``, clamped to a stream; none lies far behind its end.
+    """Place k of window f is ``start + stride * f + offsets[k]``, clamped to a stream; none lies far behind its end.
 
     Args:
+        lowest: the first frame that is picked. The stream has it.
         after: the most frames that windows reach behind the end.
     """
 
     start: int
     stride: int
-    taps: int
-    dilation: int
+    offsets: tuple[int, ...]
+    lowest: int
     length: Length
     axis: int
     after: int
 
     def __call__(self, x: Formula, known: Lengths) -> Difference:
-        place = index(0, 1)
-        window, tap = quotient(place, self.taps), remainder(place, self.taps)
-        frame = constant(self.start, 1) + scaled(window, self.stride) + scaled(tap, self.dilation)
+        place, taps = index(0, 1), len(self.offsets)
+        window, tap = quotient(place, taps), remainder(place, taps)
         last = over(expression_of(self.length), 1) - constant(1, 1)
-        held = tidy(frame.max(constant(0, 1)).min(last))
-        far = box(x.sizes) & frame.gt_set(last + constant(self.after, 1))
-        wrong = at_lengths(x, (Piece(box(x.sizes), Number(held)),))
-        return wrong | Difference(of_lengths(far, 1), nowhere(0))
+        pieces, wrong = [], box(x.sizes) & last.lt_set(constant(self.lowest, 1))
+        for k, offset in enumerate(self.offsets):
+            frame = constant(self.start + offset, 1) + scaled(window, self.stride)
+            region = box(x.sizes) & tap.eq_set(constant(k, 1))
+            pieces.append(Piece(region, Number(tidy(frame.max(constant(self.lowest, 1)).min(last)))))
+            wrong |= region & frame.gt_set(last + constant(self.after, 1))
+        return at_lengths(x, tuple(pieces)) | Difference(of_lengths(wrong, 1), nowhere(0))
 
 
 @dataclass(frozen=True)

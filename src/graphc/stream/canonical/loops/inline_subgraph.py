@@ -19,7 +19,7 @@ from graphc.ir.graph import (
     reads,
     unused_name,
 )
-from graphc.stream.canonical.loops import behind_identities
+from graphc.stream.canonical.loops.plain_loops import behind_identities
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
 

@@ -1,0 +1,140 @@
+"""Writes linear interpolation between frames as sums of shifted frames.
+
+Resize in ONNX: upsampling by k takes output i at the place (i + 1/2) / k - 1/2 of the input with half pixels, and at
+i / k with the asymmetric mode. A place between two frames weighs both by its distance from the other. Places beyond the
+first or last frame take that frame.
+
+onnxruntime computes places in float32. They are exact up to 2^24 halves of an output if the factor is a power of two;
+else they are off by up to 2^-23 of themselves, and the comparison with the offline model ends at ``ROUGH`` frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from onnx import TensorProto
+
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, standard
+from graphc.ir.node_writer import Writer
+from graphc.stream.facts.index_map import Shapes
+
+FIRST_OPSET = 13
+SCALES, SIZES = 2, 3
+END = int(np.iinfo(np.int64).max)
+MANTISSA = 2**24
+ROUGH = 2**9
+HALF_PIXELS = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """Interpolation along one axis by a whole factor.
+
+    Args:
+        sizes: those of the axes behind, the same at every length.
+        others: the factors of all axes, with 1 for this one.
+    """
+
+    axis: int
+    factor: int
+    half_pixels: bool
+    sizes: tuple[int, ...]
+    others: tuple[float, ...]
+
+    @property
+    def rank(self) -> int:
+        return len(self.others)
+
+    @property
+    def parts(self) -> int:
+        """A frame in parts, of which float32 holds as many as there are frames with places that are close enough."""
+        return 2 * self.factor if self.factor & (self.factor - 1) == 0 else MANTISSA // ROUGH
+
+    def places(self) -> list[Fraction]:
+        """Where the outputs for one frame lie, in frames from it."""
+        shift = Fraction(1, 2) if self.half_pixels else Fraction(0)
+        return [(i + shift) / self.factor - shift for i in range(self.factor)]
+
+
+def interpolate_by_sums(graph: Graph, shapes: Shapes, dtypes: Mapping[str, np.dtype[np.generic]]) -> list[str] | None:
+    """Rewrites the first Resize that interpolates linearly by a whole factor along time.
+
+    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Resize.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        dtypes: of the same tensors.
+    """
+    for node in [n for n in graph.nodes if n.op == "Resize" and standard(n) and graph.opset >= FIRST_OPSET]:
+        found = upsampling(node, shapes) if dtypes.get(node.inputs[0].name) == np.float32 else None
+        if found is not None:
+            return rewritten(graph, node, found)
+    return None
+
+
+def upsampling(node: Node, shapes: Shapes) -> Upsampling | None:
+    """What a Resize does, if it interpolates linearly by factors that are the same everywhere, and whole for time."""
+    before, after = shapes.get(node.inputs[0].name), shapes.get(node.outputs[0].name)
+    mode = str(node.attrs.get("coordinate_transformation_mode", "half_pixel"))
+    if node.attrs.get("mode") != "linear" or mode not in (*HALF_PIXELS, "asymmetric") or not before or not after:
+        return None
+    growing = [axis for axis, sizes in enumerate(zip(*before, strict=True)) if len(set(sizes)) > 1]
+    if len(growing) != 1 or any(0 in shape for shape in before):
+        return None
+    axis = growing[0]
+    ratios = [{Fraction(new[a], old[a]) for old, new in zip(before, after, strict=True)} for a in range(len(before[0]))]
+    factors = [float(min(r)) for r in ratios]
+    if any(len(r) > 1 for r in ratios) or factors[axis] < 2 or factors[axis] % 1:
+        return None
+    factor, factors[axis] = int(factors[axis]), 1.0
+    return Upsampling(axis, factor, mode != "asymmetric", before[0][axis + 1 :], tuple(factors))
+
+
+def rewritten(graph: Graph, node: Node, up: Upsampling) -> list[str]:
+    w = Writer(name_of(node))
+    source = node.inputs[0]
+    parts = w.one("Cast", w.one("Mul", w.size(source, up.axis), up.parts), to=TensorProto.FLOAT)
+    relies = [w.one("Equal", parts, parts).name]
+    if len(node.inputs) > SIZES and node.inputs[SIZES].name:
+        axes = [int(a) % up.rank for a in node.attrs.get("axes", range(up.rank))]
+        place, sizes = axes.index(up.axis), node.inputs[SIZES]
+        whole = w.one("Mul", w.size(source, up.axis), up.factor)
+        others = w.one("Gather", sizes, [i for i in range(len(axes)) if i != place], axis=0)
+        relies += [w.one("Equal", w.one("Gather", sizes, [place], axis=0), whole).name, others.name]
+    elif not isinstance(node.inputs[SCALES], Constant):
+        relies += [node.inputs[SCALES].name]
+    frames = summed(w, source, up)
+    if any(factor != 1 for factor in up.others):
+        attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
+        frames = w.one("Resize", frames, Variable.empty(), np.array(up.others, np.float32), **attrs)
+    w.replace(graph, node, frames)
+    return relies
+
+
+def summed(w: Writer, source: Tensor, up: Upsampling) -> Tensor:
+    """Each frame as ``factor`` frames: those before its place between the frame before and it, the others behind."""
+    before = [place + 1 for place in up.places() if place < 0]
+    behind = [place for place in up.places() if place >= 0]
+    later = w.one("Slice", w.one("Pad", source, pads(up, 0, 1), mode="edge"), [1], [END], [up.axis])
+    groups = [between(w, source, later, behind, up)]
+    if before:
+        earlier = w.one("Slice", w.one("Pad", source, pads(up, 1, 0), mode="edge"), [0], [-1], [up.axis])
+        groups.insert(0, between(w, earlier, source, before, up))
+    frames = w.one("Concat", *groups, axis=up.axis + 1) if before else groups[0]
+    return w.one("Reshape", frames, [*[0] * up.axis, -1, *up.sizes])
+
+
+def pads(up: Upsampling, front: int, behind: int) -> list[int]:
+    amounts = [0] * 2 * up.rank
+    amounts[up.axis], amounts[up.axis + up.rank] = front, behind
+    return amounts
+
+
+def between(w: Writer, one: Tensor, other: Tensor, places: list[Fraction], up: Upsampling) -> Tensor:
+    """Frames at some places between each frame of one tensor and that of another, on a new axis behind time."""
+    weights = np.array([float(place) for place in places], np.float32).reshape(-1, *[1] * (up.rank - up.axis - 1))
+    wide = [w.one("Unsqueeze", tensor, [up.axis + 1]) for tensor in (one, other)]
+    return w.one("Add", w.one("Mul", wide[0], 1 - weights), w.one("Mul", wide[1], weights))

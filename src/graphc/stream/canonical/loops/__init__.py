@@ -1,0 +1,1 @@
+"""Loops and branches: picks of frames, conditions and iterations, written as ops and Scans."""
