@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.scores import SoftmaxSite
@@ -43,9 +44,12 @@ class Lowering:
         attention: the frames that it sees, if it is an attention.
         local: whether each output frame is made in the same way from the input frames at its place, and from no
             others. Head and tail are then found by evaluation.
+        rounded_beyond: a length and a number of frames: where a tensor of that length has more, the offline model
+            rounds the places of frames, and the stream does not.
     """
 
     facts: tuple[Fact | None, ...]
     emit: Emit
     local: bool = False
     attention: AttentionSpan | None = None
+    rounded_beyond: tuple[Length, int] | None = None

@@ -6,12 +6,14 @@ only these ops made them, they are finite, and zero times them is zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from graphc.ir.graph import Constant, Node, constant_of, op_of
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
 
 KEEPING = frozenset(
@@ -67,6 +69,12 @@ SAME_BOUND = frozenset(
         *("Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
     }
 )
+
+
+def is_aligned(inputs: Sequence[Fact | None], outputs: Sequence[Fact | None]) -> bool:
+    """Whether no delay line puts zeros among the frames that an op reads."""
+    before, after = ({f.delay / f.rate for f in found if isinstance(f, Stream)} for found in (inputs, outputs))
+    return len(before) <= 1 and max(after, default=0) <= min(before, default=0)
 
 
 def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant], bounds: Mapping[str, float]) -> bool:

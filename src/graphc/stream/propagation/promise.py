@@ -62,6 +62,9 @@ def promise_of(walk: Propagation) -> Promise:
             further = [n for k in (1, 2, 3, 4) for n in (k * seen, k * seen + 1) if n > seen]
             most, by = seen, next(iter(tried), "")
             continues = not any(walk.offline.accepts(n) for n in further)
+    for rounding, (length, frames) in walk.roundings.items():
+        if (exact := longest(length, frames)) < most:
+            most, by, continues = exact, rounding, True
     if bound is not None and bound <= most:
         most, by, continues = bound, "", False
     if most >= ENDLESS:

@@ -29,7 +29,7 @@ from graphc.stream.positions.position_constants import Made, Positions
 from graphc.stream.propagation.carry_first_frame import with_held_frames
 from graphc.stream.propagation.claims import claim_step
 from graphc.stream.propagation.dispatch import step_of
-from graphc.stream.propagation.finite import keeps_finite, lower_bound
+from graphc.stream.propagation.finite import is_aligned, keeps_finite, lower_bound
 from graphc.stream.propagation.lowered_node import LoweredNode
 from graphc.stream.symbolic.formulas import Formulas
 from graphc.stream.symbolic.proof import Proof
@@ -49,6 +49,7 @@ class Propagation:
         lowest: lower bounds of tensors, even in frames that do not exist; a delay line may put zeros between frames.
         longest: whether the model accepts no lengths longer than those evaluated.
         bounds: pairs (length, frames): a tensor of that length may have at most so many frames, as many as a table has.
+        roundings: for some nodes, how far the offline model places frames exactly (``Lowering.rounded_beyond``).
     """
 
     offline: Offline
@@ -58,6 +59,7 @@ class Propagation:
     steps: list[LoweredNode] = field(default_factory=list)
     lengths: dict[Length, None] = field(default_factory=dict)
     bounds: list[tuple[Length, int]] = field(default_factory=list)
+    roundings: dict[str, tuple[Length, int]] = field(default_factory=dict)
     settings: LiftOptions = DEFAULT
     absolute: Mapping[str, AbsoluteTableError] = field(default_factory=dict)
     longest: bool = False
@@ -169,8 +171,7 @@ class Propagation:
                 inputs, refusal = held, err
         if step.local:
             step = with_surroundings(node, facts, step)
-        aligned = len({f.delay for f in facts.inputs if isinstance(f, Stream)}) <= 1
-        lowest = self.lowest if aligned else {}
+        lowest = self.lowest if is_aligned(facts.inputs, step.facts) else {}
         if keeps_finite(node, self.finite, self.evaluation.known, lowest):
             self.finite.update(t.name for t in node.outputs if t.name)
         bound = lower_bound(node, lowest, self.evaluation.known)
@@ -188,6 +189,8 @@ class Propagation:
         attention = placed.step.attention
         if attention is not None and attention.max_frames is not None:
             self.bounds.append((Length(), attention.max_frames))
+        if placed.step.rounded_beyond is not None:
+            self.roundings[label(placed.node)] = placed.step.rounded_beyond
 
     def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
         """The constant as a stream that every call computes anew.

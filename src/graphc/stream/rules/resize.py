@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable
 from graphc.ir.import_export import export_model
 from graphc.ir.runtime import Session
 from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
@@ -21,12 +23,19 @@ from graphc.stream.time.window import Window, window_over, windowed_fact
 from graphc_runtime.errors import RunError
 
 ROI_OPTIONAL = 13
-PROBED_FRAMES = 12
+FEW_FRAMES = 12
+PROBED = 2**20
+EXACT = 2**23
+TRIED_LENGTHS = range(1, 2000)
 
 
 @stream_rule("Resize", "Upsample")
 def resize(node: Node, facts: Facts) -> Lowering:
-    """Resizing a ramp shows which frames are read: they must be each frame k times, or every k-th frame."""
+    """Resizing a ramp shows which frames are read: they must be each frame k times, or every k-th frame.
+
+    onnxruntime computes in float32 where a frame of the output lies. The ramp is as long as ``PROBED`` frames, so that
+    it shows where that is rounded; a power of two is exact up to ``EXACT``.
+    """
     x = facts.only_stream()
     if (
         facts[1] is not None
@@ -37,13 +46,11 @@ def resize(node: Node, facts: Facts) -> Lowering:
         and node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
     ):
         facts.refuse("crops while it resizes", "slice, then resize")
-    ratio = time_ratio(facts, x)
+    held = constant_scales(node, facts, x)
+    ratio = time_ratio(facts, x, None if held is None else held[x.axis])
     mode = str(node.attrs.get("mode", "nearest"))
-    scales = [
-        Fraction(new, old) if old else Fraction(1)
-        for old, new in zip(facts.input_shapes[0][0], facts.output_shapes[0][0], strict=True)
-    ]
-    scales[x.axis] = ratio
+    scales = held or scales_of_sizes(facts, x)
+    scales[x.axis] = float(ratio)
     if ratio == 1:
         return frame_by_frame_resize(node, facts, x, scales)
     if mode != "nearest":
@@ -54,52 +61,108 @@ def resize(node: Node, facts: Facts) -> Lowering:
     source = learnt(node, facts, x, ratio)
     if ratio.denominator == 1:
         factor = ratio.numerator
-        if source != [o // factor for o in range(len(source))]:
+        exact = agreeing(source, np.arange(len(source)) // factor)
+        if exact < FEW_FRAMES * factor:
             facts.refuse(
                 "does not repeat each frame alike (nearest with these rounding modes)",
                 "use the asymmetric mode with floor",
             )
         x0 = x if x.delay >= 0 else x.at(0)
         out = facts.out(x0, x.axis, delay=x0.delay * factor, length=x.length.then(factor, 0, 1))
-        return Lowering((out,), repeating(node, facts, x, x0, scales), local=True)
+        far = (out.length, exact_frames(ratio, exact, len(source)))
+        return Lowering((out,), repeating(node, facts, x, x0, scales), local=True, rounded_beyond=far)
     if ratio.numerator != 1:
         facts.refuse(f"changes the rate by {ratio}", "resize by a whole factor")
-    step = ratio.denominator
-    start = source[0]
-    if source != [start + o * step for o in range(len(source))]:
+    step, start = ratio.denominator, int(source[0])
+    exact = agreeing(source, start + step * np.arange(len(source)))
+    if exact < FEW_FRAMES:
         facts.refuse(
             "does not pick evenly spaced frames with these rounding modes",
             "use nearest_mode floor and coordinate_transformation_mode asymmetric",
         )
-    return picked(node, facts, x, start, step, scales)
+    picks = picked(node, facts, x, start, step, scales)
+    return replace(picks, rounded_beyond=(x.length, step * exact_frames(ratio, exact, len(source))))
 
 
-def time_ratio(facts: Facts, x: Stream) -> Fraction:
-    """Output frames for each input frame, the same at every length."""
+def agreeing(source: Array, wanted: Array) -> int:
+    """How many numbers in front agree."""
+    wrong = np.flatnonzero(source != wanted)
+    return int(wrong[0]) if len(wrong) else len(source)
+
+
+def exact_frames(ratio: Fraction, agree: int, seen: int) -> int:
+    """For how many output frames the offline model reads the frames that were seen; ``agree`` of ``seen`` did."""
+    factor = max(ratio.numerator, ratio.denominator)
+    if factor & (factor - 1) == 0 and agree == seen:
+        return EXACT // ratio.denominator
+    lengths = np.arange(PROBED)
+    right = agreeing(sizes_by(float(ratio), lengths), lengths * ratio.numerator // ratio.denominator)
+    return min(agree, right // ratio.denominator)
+
+
+def sizes_by(scale: float, sizes: Array) -> Array:
+    """Sizes times a float32 scale, rounded down; -1 where it matters in which precision a runtime multiplies."""
+    one = np.floor(np.float32(scale) * sizes.astype(np.float32))
+    other = np.floor(np.float64(np.float32(scale)) * sizes.astype(np.float64))
+    return np.where(one == other, one, -1.0).astype(np.int64)
+
+
+def time_ratio(facts: Facts, x: Stream, scale: float | None) -> Fraction:
+    """Output frames for each input frame, the same at every length.
+
+    A size that the graph computes is the ratio only if it is one exactly: else each length has a ratio of its own.
+    """
+    if scale is not None:
+        near = Fraction(round(scale)) if scale >= 1 else Fraction(1, round(1 / scale))
+        if np.float32(scale) != np.float32(float(near)):
+            facts.refuse(f"changes the rate by {scale:g}", "resize by a whole factor, or by one over a whole number")
+        return near
     ratios = {
         Fraction(new[x.axis], old[x.axis])
         for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True)
     }
-    whole = {r if r >= 1 else Fraction(1, round(1 / r)) for r in ratios}
-    if len(whole) != 1:
+    if len(ratios) != 1 or (min(ratios) < 1 and any(x.length(n) * min(ratios) % 1 for n in TRIED_LENGTHS)):
         few = ", ".join(str(r) for r in sorted(ratios)[:3])
         facts.refuse(
             f"resizes time by a factor that depends on the length, as to the size of another stream: {few} …",
             "resize by a whole factor (scale_factor in torch), and cut what is too long with a Slice",
         )
-    return whole.pop()
+    return ratios.pop()
 
 
-def resize_inputs(
-    b: Builder, node: Node, chunk: Tensor | None, scales: list[Fraction], opset: int
-) -> list[Tensor | None]:
-    values = b.constant(np.asarray([float(s) for s in scales], np.float32), "scales")
+def constant_scales(node: Node, facts: Facts, x: Stream) -> list[float] | None:
+    """The factors of all axes; None if the node has sizes instead."""
+    held = node.attrs.get("scales")
+    index = 1 if node.op == "Upsample" or facts.opset < 11 else 2
+    if held is None and len(facts) > index and facts[index] is not None:
+        held = facts.array(index, "'scales'")
+    if held is None or not len(held):
+        return None
+    scales = [1.0] * x.rank
+    for axis, scale in zip(node.attrs.get("axes", range(x.rank)), held, strict=True):
+        scales[axis] = float(scale)
+    return scales
+
+
+def scales_of_sizes(facts: Facts, x: Stream) -> list[float]:
+    """The factors that give the sizes of the axes other than time."""
+    scales = [1.0] * x.rank
+    for axis, (old, new) in enumerate(zip(facts.input_shapes[0][0], facts.output_shapes[0][0], strict=True)):
+        if axis != x.axis and old:
+            scales[axis] = float(np.float32(new) / np.float32(old))
+            if sizes_by(scales[axis], np.array(old)) != new:
+                facts.refuse(f"resizes an axis from {old} to {new}, which no float32 scale does", "export it by scales")
+    return scales
+
+
+def resize_inputs(b: Builder, node: Node, chunk: Tensor | None, scales: list[float], opset: int) -> list[Tensor | None]:
+    values = b.constant(np.asarray(scales, np.float32), "scales")
     if node.op == "Upsample" or opset < 11:
         return [chunk, values]
     return [chunk, None if opset >= ROI_OPTIONAL else b.constant(np.zeros(0, np.float32), "roi"), values]
 
 
-def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Fraction]) -> Lowering:
+def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[float]) -> Lowering:
     attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -108,7 +171,7 @@ def frame_by_frame_resize(node: Node, facts: Facts, x: Stream, scales: list[Frac
     return Lowering((facts.out(x, x.axis),), emit, local=True)
 
 
-def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[Fraction]):  # type: ignore[no-untyped-def]
+def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[float]):  # type: ignore[no-untyped-def]
     attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -119,7 +182,7 @@ def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[
     return emit
 
 
-def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[Fraction]) -> Lowering:
+def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[float]) -> Lowering:
     """Every step-th frame; other axes must keep their size."""
     if any(s != 1 for a, s in enumerate(scales) if a != x.axis):
         facts.refuse("drops frames and resizes another axis at once", "resize one axis at a time")
@@ -136,9 +199,10 @@ def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: l
     return Lowering((windowed_fact(facts, w, x.axis, core),), emit)
 
 
-def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
+def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> Array:
     """The input frame that each output frame reads, found by resizing a ramp."""
-    frames = PROBED_FRAMES * ratio.denominator
+    frames = max(PROBED // ratio.numerator, 1) * ratio.denominator
+    frames = min(frames, PROBED)
     shape = [frames if a == x.axis else 1 for a in range(x.rank)]
     ramp = np.arange(frames, dtype=np.float32).reshape(shape)
     scales = np.asarray([float(ratio) if a == x.axis else 1.0 for a in range(x.rank)], np.float32)
@@ -158,7 +222,7 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> list[int]:
         value = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False).run({})
     except RunError as err:
         facts.refuse(f"onnxruntime does not run it: {err}", "use a mode that onnxruntime knows for its dtype")
-    return [int(v) for v in np.ravel(value["learnt"])]
+    return np.ravel(value["learnt"]).astype(np.int64)
 
 
 @stream_rule("DepthToSpace", "SpaceToDepth")

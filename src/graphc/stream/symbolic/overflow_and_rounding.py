@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import islpy as isl
 import numpy as np
 import onnx
 
 from graphc.stream.symbolic.domain.space import (
+    Expr,
     NoFormulaError,
     Region,
     constant,
     denominator,
+    index,
     less,
     nowhere,
     number_of,
@@ -20,6 +23,8 @@ from graphc.stream.symbolic.domain.space import (
 )
 from graphc.stream.symbolic.domain.tensor import Formula, Number
 
+NEAR = 2**10
+LARGE = isl.Val.int_from_si(isl.DEFAULT_CONTEXT, 2**28)
 FLOAT_DIGITS = {
     onnx.TensorProto.FLOAT: 24,
     onnx.TensorProto.FLOAT16: 11,
@@ -32,10 +37,10 @@ FLOAT_DIGITS = {
 
 
 def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """The smallest and the largest integer that a type holds exactly; None for int64, float64 and bool."""
+    """The smallest and the largest integer that a type holds exactly; None for float64 and bool."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
-        return None if dtype.itemsize == 8 and dtype.kind == "i" else (int(info.min), int(info.max))
+        return (int(info.min), int(info.max))
     digits = FLOAT_DIGITS.get(onnx.helper.np_dtype_to_tensor_dtype(dtype)) if dtype.kind != "b" else None
     return None if digits is None else (-(2**digits), 2**digits)
 
@@ -43,8 +48,8 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 def with_overflow_noted(tensor: Formula) -> Formula:
     """The same formula, with the lengths noted at which its numbers are too large for its type.
 
-    Of a table with two growing sizes only integers matter: where these wrap, far entries are no longer far. Floats that
-    round are far from each other as before, if the positions that they were made of are exact.
+    Of a table of floats with two growing sizes only entries near the diagonal matter: far entries that round are as far
+    as before. Where integers wrap, far entries are no longer far.
 
     Errors:
         NoFormulaError: such a table of integers wraps.
@@ -58,13 +63,29 @@ def with_overflow_noted(tensor: Formula) -> Formula:
     for piece in tensor.pieces:
         if not isinstance(piece.leaf, Number) or piece.leaf.expr.is_cst():
             continue
+        if tensor.dtype == np.int64 and is_small(piece.leaf.expr):
+            continue
         parts = denominator(piece.leaf.expr)
         low, high = (constant(b // parts, tensor.rank) for b in bounds)
         large = large | (piece.where & (less(piece.leaf.expr, low) | less(high, piece.leaf.expr)))
     if large.is_empty():
         return tensor
-    if sum(number_of(size) is None for size in tensor.sizes) > 1:
+    growing = [axis for axis, size in enumerate(tensor.sizes) if number_of(size) is None]
+    if len(growing) > 1:
         if tensor.dtype.kind in "iu":
             raise NoFormulaError("its integers wrap at some lengths")
-        return tensor
+        one, other = (index(axis, tensor.rank) for axis in growing[-2:])
+        near = constant(NEAR, tensor.rank)
+        large = large & (one - other).le_set(near) & (other - one).le_set(near)
     return replace(tensor, rounded=(tensor.rounded | of_lengths(large, tensor.rank)).coalesce())
+
+
+def is_small(expr: Expr) -> bool:
+    """Whether all factors and terms of a number are so small that it fits int64 at every length."""
+    kinds = (isl.dim_type.in_, isl.dim_type.param, isl.dim_type.div)
+    for _, aff in expr.get_pieces():
+        values = [aff.get_constant_val()]
+        values += [aff.get_coefficient_val(kind, k) for kind in kinds for k in range(aff.dim(kind))]
+        if any(value.abs().gt(LARGE) for value in values):
+            return False
+    return True

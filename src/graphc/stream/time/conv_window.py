@@ -34,25 +34,23 @@ def spatial_window(
     else:
         pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
         before, after = pads[spatial], pads[spatial + count]
-        round_up = stride - 1 if node.attrs.get("ceil_mode", 0) else 0
-        length = (1, before + after - extent + stride + round_up, stride)
-        if round_up:
-            last_start_inside = (1, before + stride - 1, stride)
-            length = fitting(facts, x, [length, last_start_inside])
+        length = (1, before + after - extent + stride, stride)
+        if node.attrs.get("ceil_mode", 0) and stride > 1:
+            length = rounded_up(facts, x, before, after, extent, stride)
             after = max(after, extent)
     return Window(extent, stride, before, after, length, fill), spatial
 
 
-def fitting(facts: Facts, x: Stream, steps: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """The first of some length formulas that fits the offline shapes at every length.
+def rounded_up(facts: Facts, x: Stream, before: int, after: int, extent: int, stride: int) -> tuple[int, int, int]:
+    """The number of windows with ceil_mode: a window that would start in the padding behind is dropped.
 
-    With ceil_mode, a window that would start in the padding behind is dropped, so one of two formulas holds.
+    The lesser of ceil((T + before + after - extent) / stride) + 1 and ceil((T + before) / stride).
     """
-    for step in steps:
-        length = x.length.then(*step)
-        if all(s[x.axis] == length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
-            return step
-    return facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad at the start")
+    step = (1, before + stride - 1 + min(after + stride - extent, 0), stride)
+    length = x.length.then(*step)
+    if any(s[x.axis] != length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
+        facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad at the start")
+    return step
 
 
 def same_padding(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class Stored:
     """A constant array; two of them count as one table only if they are the same object."""
 
     values: Array
+
+    @cached_property
+    def is_finite(self) -> bool:
+        return self.values.dtype.kind not in "fcV" or bool(np.isfinite(self.values.astype(np.complex128)).all())
 
 
 @dataclass(frozen=True, eq=False)

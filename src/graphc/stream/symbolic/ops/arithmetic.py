@@ -10,6 +10,7 @@ from math import inf, isinf
 import numpy as np
 
 from graphc.stream.symbolic.domain.combine import combined
+from graphc.stream.symbolic.domain.exactness import is_finite, is_power_of_two, is_rounded, is_short
 from graphc.stream.symbolic.domain.saturation import at_bound
 from graphc.stream.symbolic.domain.space import (
     Expr,
@@ -50,11 +51,12 @@ def arithmetic(operands: Operands) -> list[Formula]:
     op = "Add" if operands.node.op == "Sum" else operands.node.op
     found, *rest = operands.given()
     for other in rest:
-        found = with_overflow_noted(two(operands, op, found, other))
+        found = two(operands, op, found, other)
     return [found]
 
 
 def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
+    """An op on two tensors, with the lengths noted at which its numbers are too large for its type."""
     whole = one.dtype.kind in "iu"
     if op == "Mod" and operands.attribute("fmod", 0):
         op = "Fmod"
@@ -68,7 +70,7 @@ def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
                 return few
         return of_leaves(op, where, rank, leaves[0], leaves[1], whole, one.dtype)
 
-    made = combined(combine, one.dtype, one, other)
+    made = with_overflow_noted(combined(combine, one.dtype, one, other))
     if whole and op in ("Div", "Mod", "Fmod"):
         return replace(made, outside=(made.outside | zero_lengths(other)).coalesce())
     return made
@@ -87,13 +89,14 @@ def zero_lengths(divisor: Formula) -> Region:
 def of_leaves(
     op: str, where: Region, rank: int, one: Leaf, other: Leaf, whole: bool, dtype: np.dtype[np.generic]
 ) -> Leaf | list[Piece]:
-    if isinstance(one, Number) and isinstance(other, Number):
+    values = [number_in(one), number_in(other)]
+    fixed = op in NUMPY and values[0] is not None and values[1] is not None
+    if isinstance(one, Number) and isinstance(other, Number) and (whole or not fixed):
         a, b = one.expr.intersect_domain(where), other.expr.intersect_domain(where)
         exact = of_numbers(op, where, rank, a, b, whole)
         if exact is not None:
             return exact
-    values = [number_in(one), number_in(other)]
-    if op in NUMPY and values[0] is not None and values[1] is not None:
+    if fixed and values[0] is not None and values[1] is not None:
         kind = dtype if dtype.kind == "f" else np.dtype(np.float64)
         with np.errstate(all="ignore"):
             found = NUMPY[op](np.asarray(float(values[0]), kind), np.asarray(float(values[1]), kind))
@@ -101,7 +104,7 @@ def of_leaves(
     special = of_special(op, one, other)
     if special is not None:
         return special
-    if op == "Mul" and 0 in values and not any(isinstance(leaf, Special) for leaf in (one, other)):
+    if op == "Mul" and 0 in values and is_finite(one) and is_finite(other):
         return Number(constant(0, rank))
     if op == "Pow" and values[1] == 1:
         return one
@@ -123,7 +126,7 @@ def of_leaves(
 def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
     """An operand times ones and zeros, as pieces that keep the operand or are 0; None for any other product."""
     for mask, leaf in ((one, other), (other, one)):
-        if isinstance(mask, Number) and not isinstance(leaf, Special | Number):
+        if isinstance(mask, Number) and not isinstance(leaf, Number) and is_finite(leaf):
             cases = [(region, number_of(Expr.from_aff(aff))) for region, aff in mask.expr.get_pieces()]
             if all(n in (0, 1) for _, n in cases):
                 return [Piece(where & region, leaf if n else Number(constant(0, rank))) for region, n in cases]
@@ -195,6 +198,9 @@ def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
 def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> Leaf | list[Piece] | None:
     """The exact result; None if it is not a quasi-affine expression."""
     first, second = number_of(a), number_of(b)
+    rounded = [] if whole else [is_rounded(a), is_rounded(b)]
+    if (op in ("Add", "Sub") and all(rounded) and rounded) or (op in ("Mod", "Fmod") and any(rounded)):
+        return None
     if op == "Add":
         return Number(tidy(a + b))
     if op == "Sub":
@@ -208,7 +214,7 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
         assert number is not None
         if whole and abs(Fraction(number)) > LARGEST_FACTOR:
             return None
-        short = number == 0 or whole or is_short(number)
+        short = number == 0 or whole or (is_power_of_two(number) if any(rounded) else is_short(number))
         return Number(scaled(factor, number) if number else constant(0, rank)) if short else None
     if op == "Div" and second:
         made = scaled(a, 1 / Fraction(second))
@@ -257,12 +263,6 @@ def of_remainder(op: str, where: Region, rank: int, a: Expr, divisor: int, whole
     return Number(remainder(a, divisor))
 
 
-def is_short(number: Fraction | int) -> bool:
-    """Whether a factor has few enough binary digits that its products with lengths are exact."""
-    fraction = Fraction(number)
-    return fraction.denominator & (fraction.denominator - 1) == 0 and abs(fraction.numerator) < 2**8
-
-
 def toward_zero(expr: Expr, rank: int) -> Expr:
     negative = less(expr, constant(0, rank))
     return expr.floor().intersect_domain(negative.complement()).union_add(expr.ceil().intersect_domain(negative))
@@ -274,7 +274,8 @@ def piecewise_product(where: Region, rank: int, a: Expr, b: Expr, whole: bool) -
         cases = other.get_pieces()
         if all(aff.is_cst() for _, aff in cases):
             numbers = [(region, Fraction(str(aff.get_constant_val()))) for region, aff in cases]
-            if not (whole or all(n == 0 or is_short(n) for _, n in numbers)):
+            taken = is_power_of_two if is_rounded(one) else is_short
+            if not (whole or all(n == 0 or taken(n) for _, n in numbers)):
                 continue
             return [Piece(where & region, Number(scaled(one, n) if n else constant(0, rank))) for region, n in numbers]
     return None

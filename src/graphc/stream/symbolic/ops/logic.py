@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from graphc.stream.symbolic.domain.combine import combined
-from graphc.stream.symbolic.domain.space import Expr, Region, constant, indicator, less, unequal
+from graphc.stream.symbolic.domain.exactness import is_rounded
+from graphc.stream.symbolic.domain.space import Expr, Region, constant, denominator, indicator, less, unequal
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, Special, number_in, numbered
 from graphc.stream.symbolic.registry import Operands, formula_of
 
@@ -29,7 +30,7 @@ def compare(operands: Operands) -> list[Formula]:
 
     def combine(where: Region, rank: int, leaves: Sequence[Leaf]) -> Leaf:
         one, other = leaves
-        if isinstance(one, Number) and isinstance(other, Number):
+        if isinstance(one, Number) and isinstance(other, Number) and is_certain(one.expr, other.expr):
             return Number(indicator(holds(one.expr, other.expr), where, rank))
         if all(isinstance(leaf, Number | Special) for leaf in leaves):
             values = [leaf.value if isinstance(leaf, Special) else 0.0 for leaf in leaves]
@@ -37,6 +38,11 @@ def compare(operands: Operands) -> list[Formula]:
         return Applied((name,), (one, other))
 
     return [combined(combine, BOOL, operands[0], operands[1])]
+
+
+def is_certain(one: Expr, other: Expr) -> bool:
+    """Whether rounding changes no comparison: neither number is rounded, or the other is an integer."""
+    return not any(is_rounded(a) and denominator(b) != 1 for a, b in ((one, other), (other, one)))
 
 
 @formula_of("And", "Or", "Xor", "Not")

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.ir.graph import Constant
 from graphc.ir.import_export import constant_value
+from graphc.stream.symbolic.domain.exactness import is_short
 from graphc.stream.symbolic.domain.lists import listed, numbers_of, size_in
 from graphc.stream.symbolic.domain.space import (
     Expr,
@@ -24,7 +25,7 @@ from graphc.stream.symbolic.domain.space import (
     tidy,
 )
 from graphc.stream.symbolic.domain.stored import stored
-from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece, merged, numbered
+from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number, Piece, merged, numbered
 from graphc.stream.symbolic.ops.logic import choose
 from graphc.stream.symbolic.overflow_and_rounding import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
@@ -93,8 +94,11 @@ def ramp(operands: Operands) -> list[Formula]:
     if not by:
         raise NoFormulaError("a range whose step follows the length")
     count = tidy(scaled(limit - start, 1 / Fraction(by)).ceil().max(constant(0, 0)))
-    entries = over(start, 1) + scaled(index(0, 1), by)
-    found = Formula((count,), operands[0].dtype, (Piece(box((count,)), Number(entries)),))
+    dtype = operands[0].dtype
+    leaf: Leaf = Number(over(start, 1) + scaled(index(0, 1), by))
+    if dtype.kind == "f" and not is_short(by):
+        leaf = Applied(("Range", str(dtype), str(by)), (Number(over(start, 1)), Number(index(0, 1))))
+    found = Formula((count,), dtype, (Piece(box((count,)), leaf),))
     return [with_overflow_noted(found)]
 
 

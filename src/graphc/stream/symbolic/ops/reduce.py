@@ -8,6 +8,7 @@ from math import inf
 import islpy as isl
 import numpy as np
 
+from graphc.stream.symbolic.domain.exactness import is_rounded, is_short
 from graphc.stream.symbolic.domain.lists import numbers_of, size_in
 from graphc.stream.symbolic.domain.moves import moved
 from graphc.stream.symbolic.domain.space import (
@@ -30,6 +31,7 @@ from graphc.stream.symbolic.overflow_and_rounding import with_overflow_noted
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 MOST_TERMS = 64
+MOST_PARTS = 2**8
 PAIRWISE = {"ReduceSum": "Add", "ReduceMax": "Max", "ReduceMin": "Min", "ReduceProd": "Mul", "ReduceMean": "Add"}
 
 
@@ -76,7 +78,10 @@ def over_time(tensor: Formula, axis: int, op: str) -> Formula:
     sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
     everywhere = box(sizes)
     if op == "ReduceSum":
-        total = summed(numbers_of(tensor), tensor, axis)
+        numbers = numbers_of(tensor)
+        if denominator(numbers) > MOST_PARTS or is_rounded(numbers):
+            raise NoFormulaError("a sum of fractions that are rounded")
+        total = summed(numbers, tensor, axis)
         pieces: tuple[Piece, ...] = (Piece(everywhere, Number(tidy(total.intersect_domain(everywhere)))),)
     else:
         pieces = extremes(tensor, axis, op == "ReduceMax", everywhere)
@@ -159,13 +164,18 @@ def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
     return count.union_add(constant(0, rank).intersect_domain(nothing))
 
 
+def is_summable(tensor: Formula, number: Fraction | int) -> bool:
+    """Whether a type holds the multiples of a number that are sums over time."""
+    return tensor.dtype.kind != "f" or is_short(number)
+
+
 @formula_of("CumSum")
 def running_sum(operands: Operands) -> list[Formula]:
     """A running sum of a tensor whose entries are all the same number."""
     tensor = operands[0]
     axes = operands.fixed("axis", 1)
     number = number_of(numbers_of(tensor))
-    if number is None or not axes or operands.attribute("reverse", 0):
+    if number is None or not axes or operands.attribute("reverse", 0) or not is_summable(tensor, number):
         raise NoFormulaError("a running sum of numbers that differ")
     axis, rank = axes[0] % tensor.rank, tensor.rank
     more = 0 if operands.attribute("exclusive", 0) else 1

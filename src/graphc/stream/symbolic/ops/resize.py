@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from graphc.stream.symbolic.domain.exactness import is_short
 from graphc.stream.symbolic.domain.lists import listed, size_in
 from graphc.stream.symbolic.domain.space import Expr, NoFormulaError, box, index, number_of, scaled, tidy
 from graphc.stream.symbolic.domain.tensor import Applied, Formula, Number, Piece, Row
-from graphc.stream.symbolic.ops.arithmetic import is_short
 from graphc.stream.symbolic.registry import Operands, formula_of
 
 
