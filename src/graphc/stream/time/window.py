@@ -123,7 +123,7 @@ def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int =
 
 
 def same_value(frame: Head, fill: float | Array) -> bool:
-    """Whether a frame holds the fill everywhere."""
+    """Whether a frame holds the fill everywhere, with the same sign if both are 0."""
     if not isinstance(frame, np.ndarray):
         return False
-    return bool(np.array_equal(frame, np.broadcast_to(np.asarray(fill).astype(frame.dtype), frame.shape)))
+    return bool(frame.tobytes() == np.broadcast_to(np.asarray(fill).astype(frame.dtype), frame.shape).tobytes())
