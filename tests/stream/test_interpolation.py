@@ -86,3 +86,19 @@ def test_places_that_the_end_moves_and_other_factors_are_refused(factors: list[f
     err = refusal(resized(factors, mode))
     assert "interpolates between frames" in err.reason or "changes the rate by 1.5" in err.reason
     assert err.hint
+
+
+@pytest.mark.parametrize("lowest", [1, 20, 60])
+def test_frames_from_one_on_need_that_frame(lowest: int) -> None:
+    body = (
+        "shape = Shape (x) size = Gather (shape, axis) i = Range (zero, size, one) late = Max (i, lowest) "
+        "last = Sub (size, one) held = Min (late, last) p = Gather <axis=2> (x, held) y = Tanh (p)"
+    )
+    numbers = {"axis": np.array(2), "zero": np.array(0), "one": np.array(1), "lowest": np.array(lowest)}
+    model = weights(model_of(body), **numbers)
+    if lowest < 60:
+        signature = lifted_equal(model, lengths=range(lowest + 1, 70)).signature
+        assert signature is not None
+        assert signature.min_frames == lowest + 1
+    else:
+        refusal(model)

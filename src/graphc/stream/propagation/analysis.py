@@ -32,6 +32,7 @@ from graphc_runtime.errors import StreamError
 
 LARGEST_CHUNK_MULTIPLE = 1_000_000
 LONGEST_TABLE = 1000
+LEFT_OUT = (0, 1, 2, 4, 8, 16)
 MOST_SHORT_LENGTHS = 64
 MOST_ROUNDS = 6
 LONGEST_START = 2500
@@ -153,7 +154,7 @@ class Study:
         """The result of a walk, once all its claims are decided.
 
         If a claim ends at a length within reach, the model is evaluated there too, and the rules judge again. If they
-        refuse at longer lengths only, the result for shorter lengths stays.
+        refuse at longer or at shorter lengths only, the result for the others stays.
         """
         enough, found = max(self.evaluation.lengths), self.shown(walk)
         for further in (self.lengths_behind, lengths_before):
@@ -166,8 +167,8 @@ class Study:
                 try:
                     wider = self.shown(walk)
                 except StreamError:
-                    shorter = max(more) < found.proof.start.first
-                    if (min(more) < enough and not self.begins and not shorter) or found.proof.untold:
+                    between = min(more) < enough and not self.begins and max(more) >= found.proof.start.first
+                    if (between or found.proof.untold) and max(more) > min(before.lengths):
                         raise
                     self.evaluation = before
                     break
@@ -186,21 +187,25 @@ class Study:
         return found
 
     def at_short_lengths(self, found: Analysis, walk: Callable[[], Analysis]) -> Analysis:
-        """The result at all lengths below those evaluated too, where a claim is not proved; else what was found."""
+        """The result at lengths below those evaluated too, where a claim is not proved; else what was found.
+
+        If the rules refuse at the shortest of them, they are asked about the others.
+        """
         before, first = self.evaluation, start_of(found.facts, found.evaluation)
         shorter = (n for n in range(first, min(before.lengths)) if self.offline.accepts(n))
         more = tuple(itertools.islice(shorter, MOST_SHORT_LENGTHS + 1))
-        if not more or len(more) > MOST_SHORT_LENGTHS:
+        if len(more) > MOST_SHORT_LENGTHS:
             return found
-        try:
-            self.evaluation = evaluate_also(before, more)
-            wider = self.shown(walk)
-        except StreamError:
-            wider = found
-        if wider is found or not wider.promise.covers(found.promise):
-            self.evaluation = before
-            return found
-        return wider
+        for left_out in (n for n in LEFT_OUT if n < len(more)):
+            try:
+                self.evaluation = evaluate_also(before, more[left_out:])
+                wider = self.shown(walk)
+            except StreamError:
+                continue
+            if wider.promise.covers(found.promise):
+                return wider
+        self.evaluation = before
+        return found
 
     def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
         """Lengths to evaluate next: around the end of a claim, or spread out if a claim is not proved."""

@@ -51,14 +51,17 @@ class Windows:
 
 
 def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
-    """The windows with the fewest taps that fit tables of indices at every length; None if none fit."""
+    """The windows with the fewest taps that fit tables of indices at every length; None if none fit.
+
+    A stream without the first frame that windows pick is none that they fit.
+    """
     longest = max(range(len(values)), key=lambda k: values[k].size)
     for taps in range(1, MOST_TAPS + 1):
         if any(v.size % taps for v in values):
             continue
         found = windows_in(values[longest].reshape(-1, taps), sizes[longest])
         if found is not None and all(
-            np.array_equal(v, np.clip(found.places(v.size // taps), found.lowest, size - 1))
+            found.lowest < size and np.array_equal(v, np.clip(found.places(v.size // taps), found.lowest, size - 1))
             for v, size in zip(values, sizes, strict=True)
         ):
             return found
