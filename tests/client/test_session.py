@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import ROOT, small_model
+from lifting import model_of
 
 import graphc
 from graphc import InputError, ModelError, StreamSession
@@ -173,3 +175,37 @@ def test_a_stream_of_which_calls_take_nothing_is_refused(tmp_path: Path, field: 
     path.write_text(json.dumps(data))
     with pytest.raises(ModelError, match=r"out of range|and 0 frames"):
         StreamSession(path)
+
+
+def test_inputs_of_two_rates_end_together_and_a_refused_push_takes_nothing(tmp_path: Path) -> None:
+    body = "p = MaxPool <kernel_shape=[4], strides=[4]> (wave) y = Add (p, feat)"
+    onnx.save(model_of(body, "float[1,3,S] wave, float[1,3,T] feat"), tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(
+        "{version: 1, model: model.onnx, output: out.onnx, passes: [lift_state], "
+        "stream: {chunk: 2, inputs: {feat: {axis: 2}, wave: {axis: 2, rate: 4}}}}"
+    )
+    graphc.compile(tmp_path / "spec.yaml")
+    session = StreamSession(tmp_path / "out.onnx")
+    with pytest.raises(InputError, match="the stream inputs end at different times"):
+        session.run(wave=frames(38), feat=frames(10))
+    manifest = tmp_path / "out.manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "max_frames": 20, "beyond": "stops"}))
+    session = StreamSession(manifest)
+    with pytest.raises(InputError, match="a stream of more than 20 frames"):
+        session.push(feat=frames(5), wave=frames(200))
+    assert session.run(feat=frames(5), wave=frames(20))["y"].shape == (1, 3, 5)
+
+
+def test_a_static_input_keeps_its_value(tmp_path: Path) -> None:
+    onnx.save(model_of("y = Mul (x, g)", "float[1,T,4] x, float[4] g"), tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(
+        "{version: 1, model: model.onnx, output: out.onnx, passes: [lift_state], "
+        "stream: {chunk: 2, inputs: {x: {axis: 1}, g: {static: true}}}}"
+    )
+    graphc.compile(tmp_path / "spec.yaml")
+    session, x = StreamSession(tmp_path / "out.onnx"), np.ones((1, 4, 4), np.float32)
+    session.push(x=x, g=np.ones(4, np.float32))
+    session.push(x=x, g=np.ones(4, np.float32))
+    with pytest.raises(InputError, match=r"'g' already has another value; reset\(\) to start another stream"):
+        session.push(x=x, g=np.zeros(4, np.float32))
+    assert session.flush()["y"].shape == (1, 0, 4)

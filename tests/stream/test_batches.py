@@ -293,6 +293,50 @@ def test_a_static_input_without_a_batch_axis_is_one_for_all(tmp_path: Path) -> N
         session.finish(session.open())
 
 
+def tokens(folder: Path, stream: str) -> Path:
+    """A table of 5 rows, looked up by tokens: one beyond its end ends the call."""
+    body = "r = Gather (table, t) c = Transpose <perm=[0,2,1]> (r) d = Conv <pads=[2,0]> (c, k) y = Tanh (d)"
+    model = model_of(body, "int64[N,T] t")
+    onnx.save(weights(model, table=random(5, 4), k=random(4, 4, 3)), folder / "model.onnx")
+    graphc.compile(spec_of(folder, f"chunk: 2{stream}, inputs: {{t: {{axis: 1}}}}"))
+    return folder / "out.onnx"
+
+
+def test_a_stream_that_ends_a_call_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    path = tokens(tmp_path, ", batch: 2, clocks: own")
+    t = np.random.default_rng(0).integers(0, 5, (1, 6))
+    session, parts = BatchSession(path), []
+    good, bad = session.open(), session.open()
+    session.push(good, t)
+    session.push(bad, np.array([[1, 99]]))
+    with pytest.raises(ModelError, match="does not run"):
+        session.step()
+    session.drop(bad)
+    session.finish(good)
+    while session.free < 2:
+        parts.append(session.step()[good]["y"])
+    alone = graphc.StreamSession(tokens(tmp_path, "")).run(t=t)["y"]
+    assert np.array_equal(np.concatenate(parts, axis=2), alone)
+
+
+def test_a_call_that_fails_leaves_its_frames_waiting(tmp_path: Path) -> None:
+    session = graphc.StreamSession(tokens(tmp_path, ""))
+    session.push(t=np.array([[1, 2]]))
+    with pytest.raises(ModelError, match="does not run"):
+        session.push(t=np.array([[99, 1]]))
+    with pytest.raises(ModelError, match="does not run"):
+        session.flush()
+    assert session.run(t=np.array([[1, 2, 3, 4]]))["y"].shape == (1, 4, 4)
+
+
+def test_dynamic_scales_are_not_shared_between_streams(tmp_path: Path) -> None:
+    saved(tmp_path, "banded attention with lookahead")
+    path = spec_of(tmp_path, "chunk: 4, batch: 2, clocks: own, inputs: {x: {axis: 1}}")
+    path.write_text(path.read_text().replace("lift_state", "lift_state, {quantize: {mode: dynamic}}"))
+    with pytest.raises(GraphcError, match="one scale over a call: each stream of the batch would change the others"):
+        graphc.compile(path)
+
+
 def test_a_batch_that_the_model_has_no_axis_for_is_refused(tmp_path: Path) -> None:
     model = ROOT / "examples" / "models" / "lstm_tagger.dynamo.onnx"
     path = tmp_path / "spec.yaml"

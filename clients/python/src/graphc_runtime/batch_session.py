@@ -99,8 +99,7 @@ class BatchSession:
         slot = self.stream(number)
         if slot.finished:
             raise InputError(f"the stream {number} is finished")
-        for name, value in slot.all_fitting(slot.named(frames, named)).items():
-            slot.keep(name, value)
+        slot.keep(slot.all_fitting(slot.named(frames, named)))
 
     def finish(self, number: int) -> None:
         """Ends a stream: no more frames will come. The next steps return its tail and then free its slot.
@@ -123,13 +122,20 @@ class BatchSession:
         self.stream(number).open = False
 
     def step(self) -> dict[int, Arrays]:
-        """One call for all streams that have a chunk or are finished; returns the new outputs of each."""
+        """One call for all streams that have a chunk or are finished; returns the new outputs of each.
+
+        If the call fails, every stream still has its frames: drop() the one that is at fault, and step again.
+        """
         calls = [slot.next_call() for slot in self.slots]
         taking = {number for number, (frames, _) in enumerate(calls) if frames}
         if taking:
-            feeds = self.feeds(taking)
-            valid = [real for _, real in calls]
-            results, states = self.calls.step(feeds, self.states, valid)
+            waiting = [dict(slot.buffers) for slot in self.slots]
+            try:
+                results, states = self.calls.step(self.feeds(taking), self.states, [real for _, real in calls])
+            except BaseException:
+                for slot, buffers in zip(self.slots, waiting, strict=True):
+                    slot.buffers = buffers
+                raise
             self.states = self.carried(self.states, states, taking)
             for number in taking:
                 self.slots[number].collect(self.rows(results, number), calls[number][0])

@@ -107,10 +107,9 @@ class StreamSession(StreamBuffer):
         pushed = self.named(frames, named)
         given = self.all_fitting(pushed)
         self.check_statics(given)
-        for name, value in given.items():
-            self.keep(name, value)
+        self.keep(given)
         while ready := self.ready():
-            self.collect(self.call(self.cut_chunk(ready), ready), ready)
+            self.run_next(ready, ready)
         new = self.taken_out(self.fed)
         return new if self.silence is None else self.perhaps_reset(new, pushed)
 
@@ -137,8 +136,7 @@ class StreamSession(StreamBuffer):
         self.check_length(total)
         self.flushed = True
         while (frames := self.needed(total)) > 0:
-            left = max(total - self.fed, 0)
-            self.collect(self.call(self.cut_chunk(frames), min(left, frames)), frames)
+            self.run_next(frames, min(max(total - self.fed, 0), frames))
         return self.taken_out(total)
 
     def snapshot(self) -> Snapshot:
@@ -158,6 +156,16 @@ class StreamSession(StreamBuffer):
             raise InputError("the snapshot is of another model", hint="compile both with the same spec")
         self.states, self.flushed = dict(snapshot.states), snapshot.flushed
         self.put_back(snapshot.buffer)
+
+    def run_next(self, frames: int, valid: int) -> None:
+        """The next call. If it fails, its frames still wait: nothing is lost, and nothing is made without them."""
+        waiting = dict(self.buffers)
+        try:
+            outputs = self.call(self.cut_chunk(frames), valid)
+        except BaseException:
+            self.buffers = waiting
+            raise
+        self.collect(outputs, frames)
 
     def call(self, chunk: Arrays, valid: int) -> Arrays:
         """One call: exactly a chunk in, the outputs out, the states carried."""

@@ -151,23 +151,30 @@ class StreamBuffer:
         """
         return {name: self.fitting(name, np.asarray(value)) for name, value in named.items()}
 
-    def keep(self, name: str, value: Array) -> None:
-        """Buffers frames that fit, or the value of a static input.
+    def keep(self, given: Mapping[str, Array]) -> None:
+        """Buffers frames that fit, and the values of static inputs.
 
         Errors:
-            InputError: too many frames; nothing is taken then.
+            InputError: too many frames, or another value of a static input than that of the calls so far; nothing is
+                taken then.
         """
-        entry = self.streams.get(name) or self.statics[name]
-        if entry.along is None:
-            self.values[name] = value
-            return
-        self.pushed[name] += value.shape[entry.along]
+        for name, value in given.items():
+            if self.fed and name in self.values and not np.array_equal(self.values[name], value):
+                raise InputError(
+                    f"the static input '{name}' already has another value", hint="reset() to start another stream"
+                )
+        frames = {name: value for name, value in given.items() if name in self.streams}
+        before = dict(self.pushed)
+        for name, value in frames.items():
+            self.pushed[name] += value.shape[self.streams[name].along or 0]
         limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
-            self.pushed[name] -= value.shape[entry.along]
+            self.pushed = before
             raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() earlier")
-        if value.shape[entry.along]:
-            self.buffers[name].append(value)
+        self.values.update({name: value for name, value in given.items() if name in self.statics})
+        for name, value in frames.items():
+            if value.shape[self.streams[name].along or 0]:
+                self.buffers[name].append(value)
 
     @property
     def dynamic(self) -> bool:
@@ -187,10 +194,10 @@ class StreamBuffer:
         Errors:
             InputError: the stream inputs have reached different times, and ``partly`` is not set.
         """
-        counts = {n: -(-self.pushed[n] * self.chunk // self.chunks[n]) for n in self.streams}
+        counts = {n: Fraction(self.pushed[n] * self.chunk, self.chunks[n]) for n in self.streams}
         if not partly and len(set(counts.values())) > 1:
             raise InputError(f"the stream inputs end at different times: {dict(self.pushed)} frames")
-        return max(counts.values())
+        return math.ceil(max(counts.values()))
 
     def check_length(self, total: int) -> None:
         """Refuses to end a stream that is too short for the model to stream correctly.
