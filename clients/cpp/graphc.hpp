@@ -726,12 +726,18 @@ class Frames {
         spread(from, inner_, into + static_cast<size_t>(f) * inner_, static_cast<size_t>(total) * inner_);
     }
     begin_ += static_cast<size_t>(count) * frame_bytes();
-    if (begin_ == end_) begin_ = end_ = 0;
+  }
+
+  // Undoes a `take`, if nothing was appended since.
+  void give_back(int64_t count) {
+    begin_ -= static_cast<size_t>(count) * frame_bytes();
+    if (frame_bytes() == 0) empty_ += count;
   }
 
  private:
   char* room_for(int64_t frames) {
     const size_t bytes = static_cast<size_t>(frames) * frame_bytes();
+    if (begin_ == end_) begin_ = end_ = 0;
     if (end_ + bytes > held_.size()) {
       std::memmove(held_.data(), held_.data() + begin_, end_ - begin_);
       end_ -= begin_, begin_ = 0;
@@ -797,7 +803,7 @@ struct Input {
   const Port* port = nullptr;
   Memory* memory = nullptr;  // one chunk, or the value of a static input
   Frames frames;
-  int64_t pushed = 0;
+  int64_t pushed = 0, taken = 0;  // frames so far; frames that the last call took
   bool set = false;
 };
 
@@ -847,6 +853,8 @@ struct StreamBuffer {
   bool takes(Input& input, const void* data, int64_t frames, std::string& error) {
     if (frames < 0) return error = "the number of frames is " + std::to_string(frames) + ", expected 0 or more", false;
     if (input.port->fixed) {
+      if (fed > 0 && input.set && std::memcmp(input.memory->data(), data, input.memory->bytes()) != 0)
+        return error = "the static input '" + input.port->name + "' already has another value; reset() to start another stream", false;
       std::memcpy(input.memory->data(), data, input.memory->bytes());
       return input.set = true;
     }
@@ -868,6 +876,12 @@ struct StreamBuffer {
     const int64_t there = std::min(input.frames.count(), frames);
     if (there < frames) std::memset(memory.data(), 0, memory.bytes());
     input.frames.take(memory.data(), there, frames);
+    input.taken = there;
+  }
+  // The call that took the frames has failed: they wait for the next one.
+  void give_back() {
+    for (Input& input : inputs)
+      if (!input.port->fixed) input.frames.give_back(input.taken);
   }
   // Keeps the output of a call, without the frames that come before frame 0.
   void collect(Output& output, const char* value, int64_t frames) {
@@ -893,7 +907,8 @@ struct StreamBuffer {
   bool may_end(std::string& error) const {
     const int64_t total = total_frames();
     for (const Input& input : inputs)
-      if (!input.port->fixed && frames_in(input) != total) return error = "the stream inputs end at different times", false;
+      if (!input.port->fixed && input.pushed * chunk != total * input.port->frames)
+        return error = "the stream inputs end at different times", false;
     const auto gives = [total](const Output& o) { return o.port().fixed || o.port().length_of(total) > 0; };
     if (total <= 0 || total >= min_frames || std::none_of(outputs.begin(), outputs.end(), gives)) return true;
     error = "a stream of " + std::to_string(total) + " frames is too short: the model equals the offline one from ";
@@ -1193,7 +1208,9 @@ class Stream : private StreamBuffer {
     if (input.port->fixed) return true;
     if (!rows && frames == input.port->frames && input.frames.count() == 0 && is_alone(input)) {
       std::memcpy(input.memory->data(), data, input.memory->bytes());
-      return call(manifest().chunk, 1, true);
+      if (call(manifest().chunk, 1, true)) return true;
+      input.frames.put(static_cast<const char*>(data), 0, frames, frames);
+      return false;
     }
     for (int64_t at = 0; at < frames;) {
       const int64_t some = std::min(frames - at, std::max<int64_t>(1, larger() * input.port->frames - input.frames.count()));
@@ -1218,7 +1235,10 @@ class Stream : private StreamBuffer {
     for (size_t i = 0; i < inputs.size(); ++i)
       if (!inputs[i].port->fixed && !filled) fill(inputs[i], calls_.taken(i, chunks), chunks * inputs[i].port->frames);
     for (int64_t i = 0; i < manifest().streams; ++i) calls_.valid(i, valid);
-    if (!calls_.run(chunks, error_)) return false;
+    if (!calls_.run(chunks, error_)) {
+      if (!filled) give_back();
+      return false;
+    }
     fed += chunks * manifest().chunk;
     for (size_t i = 0; i < outputs.size(); ++i) {
       const int64_t times = outputs[i].port().axis >= 0 ? chunks : 1;

@@ -112,14 +112,19 @@ class Batch {
     return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.takes_part(); });
   }
 
-  // Makes one call for all streams that have a chunk, or a tail, left; no call if there are none.
+  // Makes one call for all streams that have a chunk, or a tail, left; no call if there are none. If it fails, every stream
+  // still has its frames: drop() the one that is at fault, and step again.
   bool step() {
     if (!opened_) return error_ = "no model is open", false;
     if (!ready()) return true;
     for (Slot& slot : slots_) slot.taking = slot.takes_part();
     if (!statics_fit()) return false;
     gather();
-    if (!calls_.run(1, error_)) return false;
+    if (!calls_.run(1, error_)) {
+      for (Slot& slot : slots_)
+        if (slot.taking) slot.give_back();
+      return false;
+    }
     keep_states();
     for (size_t number = 0; number < slots_.size(); ++number) {
       Slot& slot = slots_[number];

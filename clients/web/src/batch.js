@@ -81,13 +81,19 @@ export class BatchSession {
     this.stream(number).open = false;
   }
 
-  /** Makes one call for all streams that have a chunk, or a tail, left. Returns the new frames of each, by its number. */
+  /**
+   * Makes one call for all streams that have a chunk, or a tail, left. Returns the new frames of each, by its number.
+   * If the call fails, every stream still has its frames: drop() the one that is at fault, and step again.
+   */
   async step() {
     const taking = [...this.places.keys()].filter((number) => this.places[number].takes_part());
     if (taking.length) {
       this.check_statics(taking);
       const valid = this.places.map((place, number) => (taking.includes(number) ? place.valid() : 0));
-      const {outputs, states} = await this.model.call(this.feeds(taking), this.states, valid);
+      const {outputs, states} = await this.model.call(this.feeds(taking), this.states, valid).catch((error) => {
+        for (const number of taking) this.places[number].give_back();
+        throw error;
+      });
       this.states = this.with_rows(states, this.states, [...this.places.keys()].filter((number) => !taking.includes(number)));
       for (const number of taking) this.places[number].collect(this.outputs_of(outputs, number));
     }

@@ -53,6 +53,18 @@ export class Frames {
     return into;
   }
 
+  /** Puts count frames, laid out as `take` gave them, in front of those that wait. */
+  give_back(data, count, total) {
+    const {width} = this.port;
+    const later = this.held.slice(this.begin * width, (this.begin + this.count) * width);
+    const more = this.count;
+    this.clear();
+    this.put(data, 0, count, total);
+    this.make_room(more);
+    this.held.set(later, (this.begin + this.count) * width);
+    this.count += more;
+  }
+
   make_room(count) {
     const {width} = this.port;
     if ((this.begin + this.count + count) * width <= this.held.length) return;

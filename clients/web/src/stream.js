@@ -113,7 +113,10 @@ export class StreamSession extends StreamBuffer {
       feeds[port.name] = this.model.tensor(port.dtype, this.cut(port, chunks), shape);
     }
     const counts = new Array(this.manifest.streams ?? 1).fill(valid);
-    const {outputs, states} = await this.model.call(feeds, this.states, counts);
+    const {outputs, states} = await this.model.call(feeds, this.states, counts).catch((error) => {
+      this.give_back();
+      throw error;
+    });
     this.states = states;
     this.collect(outputs, chunks);
   }

@@ -25,6 +25,7 @@ export class StreamBuffer {
     this.given = new Map(this.outputs.map((port) => [port.name, 0]));
     this.taken = new Map(this.outputs.map((port) => [port.name, 0]));
     for (const frames of [...this.waiting.values(), ...this.ready.values()]) frames.clear();
+    this.cuts = new Map();
     this.fed = 0;
   }
 
@@ -74,6 +75,9 @@ export class StreamBuffer {
   accept(name, value) {
     const port = this.inputs.find((one) => one.name === name);
     if (port.fixed) {
+      const before = this.fed ? this.statics.get(name) : undefined;
+      if (before?.some((one, i) => !Object.is(one, value[i])))
+        throw new GraphcError(`the static input '${name}' already has another value; begin another stream`);
       this.statics.set(name, value.slice());
       return;
     }
@@ -104,7 +108,15 @@ export class StreamBuffer {
     if (port.fixed) return this.statics.get(port.name);
     const frames = this.waiting.get(port.name);
     const wanted = port.frames * chunks;
-    return frames.take(new port.Array(port.count * chunks), Math.min(frames.count, wanted), wanted);
+    const count = Math.min(frames.count, wanted);
+    const data = frames.take(new port.Array(port.count * chunks), count, wanted);
+    this.cuts.set(port.name, [data.slice(), count, wanted]);
+    return data;
+  }
+
+  /** The call that the frames were cut for has failed: they wait for the next one. */
+  give_back() {
+    for (const [name, cut] of this.cuts) this.waiting.get(name).give_back(...cut);
   }
 
   /** Keeps the outputs of a call, without those before frame 0. */
@@ -122,7 +134,7 @@ export class StreamBuffer {
   /** Refuses to end a stream that is too short, or whose inputs end at different times. Returns its length. */
   end() {
     const total = this.total();
-    if (new Set(this.streams.map((port) => this.frames_in(port))).size > 1)
+    if (this.streams.some((port) => this.pushed.get(port.name) * this.chunk !== total * port.frames))
       throw new GraphcError('the stream inputs end at different times; push what is missing, or drop the stream');
     const least = this.manifest.min_frames ?? 1;
     const gives = this.outputs.some((port) => port.fixed || port.length(total) > 0);
