@@ -21,7 +21,7 @@ from graphc.passes.pass_record import PassRecord
 from graphc.passes.plan import PlannedPass
 from graphc.spec.schema import ToleranceSpec, ValidateSpec
 from graphc.spec.stream_schema import StreamSpec
-from graphc.validate.compare import Array, Difference, compare, fitting, worst_of
+from graphc.validate.compare import ONE_SIDE, Array, Difference, compare, fitting, worst_of
 from graphc.validate.first_divergence import first_inner_difference
 from graphc.validate.recorded_streams import recorded_trials
 from graphc.validate.run_streams import (
@@ -162,13 +162,21 @@ class Checks:
         raise ValidationError(
             f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
             + (f"; the first inner tensor that differs is {inner}" if inner else ""),
-            hint=self.about_the_lift()
+            hint=self.about_the_lift(first)
             if planned.instance.gives == "streaming"
             else "leave the pass out, or give it a tolerance of its own: "
             f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
         )
 
-    def about_the_lift(self) -> str:
+    def about_the_lift(self, found: Difference) -> str:
+        if found.reason == ONE_SIDE:
+            return (
+                "if the offline model makes NaN or infinities of some numbers, as a log does of silence, say which "
+                "numbers come (`stream: {inputs: {NAME: {range: [LOW, HIGH]}}}`); "
+                "else this is a defect of graphc: report this model"
+            )
+        if self.stream is not None and self.stream.states:
+            return "check that stream.states pairs every state with its own output; if it does, report this model"
         lengths = self.offline.some_lengths() if self.offline is not None else ()
         if len(lengths) == 1:
             return f"the model runs at few lengths other than {lengths[0]} frames: export it with a free time axis"

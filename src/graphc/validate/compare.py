@@ -16,6 +16,9 @@ Array = NDArray[Any]
 Scale = TypeVar("Scale", float, Array)
 
 
+ONE_SIDE = "is NaN or infinite on one side only"
+
+
 @dataclass(frozen=True)
 class Difference:
     """The difference of an output from its reference, over one or more streams.
@@ -59,7 +62,7 @@ def compare(
             None,
             first_frame(odd, axis),
             False,
-            "is NaN or infinite on one side only",
+            ONE_SIDE,
             frames,
         )
     finite = np.isfinite(a) & np.isfinite(b)

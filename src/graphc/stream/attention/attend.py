@@ -102,10 +102,11 @@ def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limi
     masks = rows - 2 - period
     if limit is None and masks < max(*band.left, *band.right, 1):
         raise TooShortError(
-            f"attends further than the {rows} frames that were evaluated",
+            f"attends further than the {rows} frames that were evaluated"
+            + (f", or than a call of {period} frames leaves of them" if 2 * period > rows else ""),
             max(facts.lengths),
             label(facts.node),
-            UNLIMITED,
+            f"use a smaller chunk; or {UNLIMITED}" if 2 * period > rows else UNLIMITED,
         )
     for law in table.laws:
         law(period, masks)

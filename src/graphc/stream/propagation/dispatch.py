@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, TooShortError
 from graphc.ir.graph import Node, label, op_of
+from graphc.stream.evaluation.dependence import draws
 from graphc.stream.facts.index_map import IndexMap
 from graphc.stream.facts.scores import ScoreMatrix
 from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
@@ -37,6 +38,8 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     streams = [f for f in facts.inputs if isinstance(f, Stream)]
     tables = any(isinstance(f, ScoreMatrix | IndexMap) for f in sources)
     rule = rule_for(op_of(node), on_scores=tables)
+    if rule is None and draws(node):
+        facts.refuse("draws random numbers", "export the model in evaluation mode")
     if rule is None:
         missing = StreamError(
             f"there is no streaming rule for the op {op_of(node)}" + " over a score matrix" * tables,

@@ -34,7 +34,8 @@ class Mnn(Target):
         odd = next((p for p in model.ports if str(p.dtype) not in ("float32", "int32", *NARROWED)), None)
         if odd is not None:
             raise TargetError(
-                f"MNN takes no ports of {odd.dtype}, as '{odd.name}' is", hint="export the model in float32"
+                f"MNN takes no ports of {odd.dtype}, as '{odd.name}' is",
+                hint="export the model in float32, and leave passes out that make its states smaller",
             )
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.mnn"

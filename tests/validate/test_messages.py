@@ -1,0 +1,45 @@
+"""What a failed check says is to be done: about the input, the spec, or graphc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+from lifting import model_of
+
+import graphc
+from graphc import StreamError
+from graphc.passes.validate_after_pass import Checks
+from graphc.spec.schema import ToleranceSpec
+from graphc.spec.stream_schema import StateSpec
+from graphc.validate.compare import compare
+
+
+def said(want: float, got: float, states: list[StateSpec]) -> str:
+    values = (np.float32([[number]]) for number in (want, got))
+    found = compare("y", *values, axis=1, tolerance=ToleranceSpec(atol=1e-6))
+    checks = SimpleNamespace(stream=SimpleNamespace(states=states), offline=None)
+    return Checks.about_the_lift(cast(Any, checks), found)
+
+
+def test_infinities_on_one_side_may_come_from_the_numbers() -> None:
+    assert "as a log does of silence, say which numbers come" in said(np.nan, 0.0, [])
+    assert said(1.0, 0.0, []) == "a lift that is not exact is a defect of graphc: report this model"
+
+
+def test_states_that_the_spec_pairs_are_asked_for() -> None:
+    pairs = [StateSpec(input="h", output="c2"), StateSpec(input="c", output="h2")]
+    assert "check that stream.states pairs every state with its own output" in said(1.0, 0.0, pairs)
+
+
+def test_noise_that_data_shapes_is_refused_as_noise(tmp_path: Path) -> None:
+    onnx.save(model_of("n = RandomNormalLike (x) y = Add (x, n)", "float[1,T,2] x"), tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(
+        "{version: 1, model: model.onnx, output: out.onnx, stream: {chunk: 2, inputs: {x: {axis: 1}}}, passes: [lift_state]}"
+    )
+    with pytest.raises(StreamError, match="draws random numbers; export the model in evaluation mode"):
+        graphc.compile(tmp_path / "spec.yaml")
