@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import at_night
-from lifting import model_of, random, refusal, weights
+from lifting import ends_before, lifted_equal, model_of, random, refusal, weights
 from promise import lifted_at, streams_equal
 
 import graphc
@@ -361,3 +361,41 @@ def test_a_state_paired_with_an_unlike_output_names_those_of_its_shape(tmp_path:
     error = compiled(tmp_path, model, stream, "fold_constants")
     assert "their ranks differ" in error.reason
     assert error.hint == "outputs of its shape: next"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "one = Slice (x, first, second, time) c = Expand (one, shape3) p = Concat <axis=2> (c, x)",
+        "one = Slice (x, minus, end, time) c = Expand (one, shape3) p = Concat <axis=2> (x, c)",
+        (
+            "one = Slice (x, minus, end, time, second) half = Div (n, two) whole = Mul (half, two) left = Sub (n, whole) "
+            "sizes = Concat <axis=0> (b, c2, left) c = Expand (one, sizes) p = Concat <axis=2> (x, c)"
+        ),
+    ],
+    ids=["three copies of the first frame", "three copies of the last", "as many as the length says"],
+)
+def test_edge_frames_are_repeated_by_sizes_that_a_graph_computes(body: str) -> None:
+    sizes = "b = Shape <start=0, end=1> (x) c2 = Shape <start=1, end=2> (x) n = Shape <start=2, end=3> (x)"
+    shape3 = "shape3 = Concat <axis=0> (b, c2, three)"
+    numbers = {"first": [0], "second": [1], "minus": [-1], "end": [2**31], "time": [2], "two": [2], "three": [3]}
+    model = weights(
+        model_of(f"{sizes} {shape3} {body} y = Conv (p, k)"),
+        k=random(2, 2, 2),
+        **{name: np.array(value) for name, value in numbers.items()},
+    )
+    signature = lifted_equal(model, lengths=range(2, 30)).signature
+    assert signature is not None
+    assert not signature.tried
+    assert signature.max_frames is None
+    assert signature.min_frames <= 2
+
+
+def test_copies_of_an_edge_frame_that_change_with_the_length_are_claimed() -> None:
+    body = (
+        "n = Shape <start=2, end=3> (x) more = Sub (n, far) some = Max (more, three) size = Concat <axis=0> (lead, some) "
+        "one = Slice (x, first, second, time) c = Expand (one, size) p = Concat <axis=2> (c, x) y = Conv (p, k)"
+    )
+    numbers = {"far": [500], "three": [3], "lead": [1, 2], "first": [0], "second": [1], "time": [2]}
+    model = weights(model_of(body), k=random(2, 2, 2), **{name: np.array(value) for name, value in numbers.items()})
+    ends_before(model, 504)

@@ -28,9 +28,11 @@ REPEATS = ("Expand", "Tile")
 FIRST, LAST = 0, -1
 
 
-def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
-    """Turns each Concat of a tensor with copies of its first or last frame into a Pad; returns whether it did."""
-    changed = False
+def pad_by_edges(graph: Graph, shapes: Shapes) -> list[str] | None:
+    """Turns the first Concat of a tensor with copies of its first or last frame into a Pad.
+
+    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Concat.
+    """
     for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) > 1]:
         sizes = [shapes.get(t.name) for t in node.inputs]
         if any(s is None for s in sizes):
@@ -40,34 +42,42 @@ def pad_by_edges(graph: Graph, shapes: Shapes) -> bool:
         for place, tensor in enumerate(node.inputs):
             along = {shape[axis] for shape in shapes[tensor.name]}
             before, after = node.inputs[:place], node.inputs[place + 1 :]
-            if len(along) > 1 and all(
+            if len(along) < 2:
+                continue
+            relies = [
                 repeats_frame(copy, tensor, axis, which, shapes)
                 for copies, which in ((before, FIRST), (after, LAST))
                 for copy in copies
-            ):
+            ]
+            found = [names for names in relies if names is not None]
+            if len(found) == len(relies):
                 counts = [sum(shapes[t.name][0][axis] for t in copies) for copies in (before, after)]
                 become_pad(graph, node, tensor, axis, rank, counts)
-                changed = True
-                break
-    return changed
+                return [name for names in found for name in names]
+    return None
 
 
-def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes: Shapes) -> bool:
-    """Whether a tensor is the first or the last frame of another, repeated along ``axis`` only.
+def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes: Shapes) -> list[str] | None:
+    """The computed sizes by which a tensor is the first or last frame of another, repeated along ``axis`` only.
 
-    The number of repeats must not be computed from the length, even if it was the same at all lengths evaluated.
+    None if it is none. The sizes must be the same at every length, which is to be claimed.
     """
     frames = {shape[:axis] + shape[axis + 1 :] for shape in shapes[source.name]}
+    if len({shape[axis] for shape in shapes.get(tensor.name, ())}) != 1:
+        return None
+    relies: list[str] = []
     node = producer(tensor)
-    while node is not None and standard(node) and node.op in REPEATS and fixed(node.inputs[1]):
+    while node is not None and standard(node) and node.op in REPEATS:
         if {shape[:axis] + shape[axis + 1 :] for shape in shapes.get(tensor.name, ())} != frames:
-            return False
+            return None
+        relies += [] if fixed(node.inputs[1]) else [node.inputs[1].name]
         tensor = node.inputs[0]
         node = producer(tensor)
     if node is None or not standard(node) or node.op != "Slice" or node.inputs[0] is not source:
-        return False
+        return None
     rank = len(shapes[source.name][0])
-    return {shape[axis] for shape in shapes.get(tensor.name, ())} == {1} and cuts_out(node, axis, rank, which)
+    one = {shape[axis] for shape in shapes.get(tensor.name, ())} == {1}
+    return relies if one and cuts_out(node, axis, rank, which) else None
 
 
 def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
@@ -139,14 +149,16 @@ def counts_axis(repeat: Node, from_right: int, known: Sequence[Mapping[str, Arra
 
 
 def takes_last(node: Node, axis: int, rank: int, sizes: Sequence[int], known: Sequence[Mapping[str, Array]]) -> bool:
-    """Whether a node is a Slice from a computed place on one axis, which is the last one at each length."""
+    """Whether a node is a Slice from a place on one axis, which is the last one at each length."""
     if node.op != "Slice" or not standard(node) or len(node.inputs) < 4:
         return False
     ends, axes, steps = argument(node, "ends", 2), argument(node, "axes", 3), argument(node, "steps", 4, [1])
     if ends is None or ends[0] < WHOLE or axes not in ([axis], [axis - rank]) or steps != [1]:
         return False
     name = node.inputs[1].name
-    return all(name in values and values[name].tolist() == [n - 1] for values, n in zip(known, sizes, strict=True))
+    return argument(node, "starts", 1) == [-1] or all(
+        name in values and values[name].tolist() == [n - 1] for values, n in zip(known, sizes, strict=True)
+    )
 
 
 def padded_behind(graph: Graph, node: Node, repeat: Node, cut: Node, axis: int, rank: int) -> list[str]:
@@ -154,6 +166,8 @@ def padded_behind(graph: Graph, node: Node, repeat: Node, cut: Node, axis: int, 
     source = node.inputs[0]
     count = w.one("Gather", repeat.inputs[1], [axis - rank], axis=0)
     amounts = w.one("Concat", [0] * (rank + axis), count, np.zeros(rank - 1 - axis, np.int64), axis=0)
-    right = w.one("Equal", cut.inputs[1], w.one("Sub", w.size(source, axis), 1))
+    relies = []
+    if argument(cut, "starts", 1) is None:
+        relies.append(w.one("Equal", cut.inputs[1], w.one("Sub", w.size(source, axis), 1)).name)
     w.replace(graph, node, w.one("Pad", source, amounts, mode="edge"))
-    return [right.name]
+    return relies

@@ -6,7 +6,7 @@ made them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -144,7 +144,6 @@ class Start:
             all_shapes |= {name: (value.shape,) * len(lengths) for name, value in self.made.values.items()}
             rewritten = (
                 make_plainer(graph, all_shapes)
-                or pad_by_edges(graph, shapes)
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
@@ -186,14 +185,17 @@ class Start:
 
     def by_pattern(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
         """Rewrites a node that writes or repeats frames at places that follow a pattern; returns whether it did."""
-        patterns = (
-            spread_scatters(self.graph, shapes, values, self.dtypes)
-            or spread_columns(self.graph, found)
-            or pad_by_last_frames(self.graph, shapes, values)
-            or interpolate_by_sums(self.graph, shapes, self.dtypes)
-        )
-        self.patterns += patterns or ()
-        return patterns is not None
+        graph, dtypes = self.graph, self.dtypes
+        rewrites: list[Callable[[], list[str] | None]] = [
+            lambda: pad_by_edges(graph, shapes),
+            lambda: spread_scatters(graph, shapes, values, dtypes),
+            lambda: spread_columns(graph, found),
+            lambda: pad_by_last_frames(graph, shapes, values),
+            lambda: interpolate_by_sums(graph, shapes, dtypes),
+        ]
+        relies = next((names for rewrite in rewrites if (names := rewrite()) is not None), None)
+        self.patterns += relies or ()
+        return relies is not None
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:
