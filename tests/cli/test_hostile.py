@@ -215,6 +215,26 @@ def test_first_values_that_lie(compiled: Path, content: Callable[[list[str]], by
         StreamSession(compiled)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("valid_frames", "x_of_nobody", "names ports that the model does not have: x_of_nobody"),
+        ("chunk", 2**63, "chunk"),
+        ("states", 2**31, "has the shape"),
+    ],
+)
+def test_manifests_that_lie(compiled: Path, field: str, value: object, says: str) -> None:
+    path = compiled.with_suffix(".manifest.json")
+    manifest = json.loads(path.read_text())
+    if field == "states":
+        manifest["states"][0]["shape"][0] = value
+    else:
+        manifest[field] = value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=says):
+        StreamSession(path)
+
+
 NAMES = [
     "a\nb",
     "\x1b[31mred",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +33,10 @@ def opened(model: str | Path | Compiled, threads: int, exact: bool = False, targ
         InstallError: the target's runtime is not installed.
         TargetError: the runtime does not take the model's file.
     """
-    if isinstance(model, Compiled):
-        compiled = model
-    else:
-        compiled = of_path(Path(model), threads, exact, target)
-    check_ports(compiled.manifest, compiled.runner)
-    return compiled
+    if not isinstance(model, Compiled):
+        return of_path(Path(model), threads, exact, target)
+    check_ports(model.manifest, model.runner)
+    return model
 
 
 def check_ports(manifest: Manifest, runner: Runs) -> None:
@@ -48,15 +47,20 @@ def check_ports(manifest: Manifest, runner: Runs) -> None:
     """
     taken = {s.input for s in manifest.states} | {i.name for i in manifest.inputs}
     given = {s.output for s in manifest.states} | {o.name for o in manifest.outputs}
+    if manifest.valid_frames is not None:
+        taken.add(manifest.valid_frames)
     lost = (taken - set(runner.input_names)) | (given - set(runner.output_names))
     if lost:
         raise ModelError(f"the manifest names ports that the model does not have: {', '.join(sorted(lost))}")
     for entry in [*manifest.inputs, *manifest.outputs]:
         check_frames(entry, runner, manifest.chunk is None)
+        check_shape(entry.name, entry.shape, runner)
+    for state in manifest.states:
+        check_shape(state.input, state.shape, runner)
 
 
 def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
-    """Refuses a port whose frames contradict its shape, or whose shape the model does not have.
+    """Refuses a port whose frames contradict its shape.
 
     Errors:
         ModelError: names the port.
@@ -65,12 +69,20 @@ def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
         entry.axis >= len(entry.shape) or entry.shape[entry.axis] != entry.frames or (entry.frames is None) != dynamic
     ):
         raise ModelError(f"the manifest's port '{entry.name}' has the shape {entry.shape} and {entry.frames} frames")
-    declared = runner.shapes.get(entry.name)
+
+
+def check_shape(name: str, shape: Sequence[int | str | None], runner: Runs) -> None:
+    """Refuses a shape that the model's port does not have.
+
+    Errors:
+        ModelError: names the port.
+    """
+    declared = runner.shapes.get(name)
     if declared and not (
-        len(declared) == len(entry.shape)
-        and all(not isinstance(d, int) or d == s for d, s in zip(declared, entry.shape, strict=True))
+        len(declared) == len(shape)
+        and all(not isinstance(d, int) or d == s for d, s in zip(declared, shape, strict=True))
     ):
-        raise ModelError(f"the manifest says that '{entry.name}' has the shape {entry.shape}, the model {declared}")
+        raise ModelError(f"the manifest says that '{name}' has the shape {list(shape)}, the model {declared}")
 
 
 def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compiled:
@@ -91,6 +103,7 @@ def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compil
         model = open_file(path, threads, exact)
         manifest = manifest_in(model, path)
     runner = model if model is not None and target is None else open_target(manifest, str(target), path.parent, threads)
+    check_ports(manifest, runner)
     return Compiled(manifest, runner, first_values_in(manifest, path.parent))
 
 

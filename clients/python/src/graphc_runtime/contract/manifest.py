@@ -13,8 +13,9 @@ from graphc_runtime.errors import ModelError
 
 FORMAT = "graphc.manifest/1"
 METADATA_KEY = "graphc.manifest"
-Count = Annotated[int, Bounds(0)]
-Positive = Annotated[int, Bounds(1)]
+MOST = 2**40
+Count = Annotated[int, Bounds(0, MOST)]
+Positive = Annotated[int, Bounds(1, MOST)]
 Number = int | float
 Fill = float | Literal["inf", "-inf", "nan"]
 StateKind = Literal[
@@ -39,8 +40,8 @@ StateKind = Literal[
 class LengthStep:
     """floor((mul * T + add) / div), never below 0."""
 
-    mul: int
-    add: int
+    mul: Annotated[int, Bounds(-MOST, MOST)]
+    add: Annotated[int, Bounds(-MOST, MOST)]
     div: Positive
 
 
