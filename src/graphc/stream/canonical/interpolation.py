@@ -20,6 +20,7 @@ from onnx import TensorProto
 from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, standard
 from graphc.ir.node_writer import Writer
 from graphc.stream.facts.index_map import Shapes
+from graphc.stream.symbolic.domain.exactness import is_power_of_two
 
 FIRST_OPSET = 13
 SCALES, SIZES = 2, 3
@@ -51,7 +52,7 @@ class Upsampling:
     @property
     def parts(self) -> int:
         """A frame in parts, of which float32 holds as many as there are frames with places that are close enough."""
-        return 2 * self.factor if self.factor & (self.factor - 1) == 0 else MANTISSA // ROUGH
+        return 2 * self.factor if is_power_of_two(self.factor) else MANTISSA // ROUGH
 
     def places(self) -> list[Fraction]:
         """Where the outputs for one frame lie, in frames from it."""

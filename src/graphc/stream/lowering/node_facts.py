@@ -166,6 +166,13 @@ class Facts:
         except ChunkMisfitError as err:
             raise ChunkMisfitError(err.multiple, err.reason, node=label(self.node)) from None
 
+    def shapes_with(self, x: Stream, length: Length) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the first input, the stream ``x``, with another number of frames."""
+        return tuple(
+            tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
+            for n, shape in zip(self.lengths, self.input_shapes[0], strict=True)
+        )
+
     def out(
         self, x: Stream, axis: int, index: int = 0, *, delay: int | None = None, length: Length | None = None
     ) -> Stream:

@@ -145,15 +145,7 @@ def without_first(node: Node, facts: Facts, x: Stream, count: int) -> Lowering |
     if not count:
         return None
     length = x.length.then(1, -count, 1)
-    return cut(node, replace(facts, output_shapes=(shapes_at(facts, x, length),)), Cut(count, 1, length))
-
-
-def shapes_at(facts: Facts, x: Stream, length: Length) -> tuple[tuple[int, ...], ...]:
-    """The shapes of a stream with another number of frames."""
-    return tuple(
-        tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
-        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
-    )
+    return cut(node, replace(facts, output_shapes=(facts.shapes_with(x, length),)), Cut(count, 1, length))
 
 
 def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering | None:
@@ -161,5 +153,5 @@ def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering |
     if not (before or after):
         return None
     length = x.length.then(1, before + after, 1)
-    made = replace(facts, output_shapes=(shapes_at(facts, x, length),), dtypes=(x.dtype,))
+    made = replace(facts, output_shapes=(facts.shapes_with(x, length),), dtypes=(x.dtype,))
     return mirrored(made, x, "edge", before, after, length)

@@ -40,10 +40,7 @@ def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     if str(node.attrs.get("mode", "constant")) != "constant":
         facts.refuse(f"pads one side by {node.attrs['mode']} and crops another", "write it as a Pad and a Slice")
     kept = amounts.length.then(1, -before, 1) if amounts.after < 0 else x.length.then(1, amounts.before, 1)
-    shapes = tuple(
-        tuple(kept(n) if axis == x.axis else size for axis, size in enumerate(shape))
-        for n, shape in zip(facts.lengths, facts.input_shapes[0], strict=True)
-    )
+    shapes = facts.shapes_with(x, kept)
     first = cut(node, replace(facts, output_shapes=(shapes,)), Cut(max(-amounts.before, 0), 1, kept))
     rest = replace(facts, inputs=(*first.facts, *facts.inputs[1:]), input_shapes=(shapes, *facts.input_shapes[1:]))
     second = padded(node, rest, replace(amounts, before=before, after=after))

@@ -18,6 +18,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
+from graphc.stream.symbolic.domain.exactness import is_power_of_two
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Window, window_over, windowed_fact
 from graphc_runtime.errors import RunError
@@ -93,7 +94,7 @@ def agreeing(source: Array, wanted: Array) -> int:
 def exact_frames(ratio: Fraction, agree: int, seen: int) -> int:
     """For how many output frames the offline model reads the frames that were seen; ``agree`` of ``seen`` did."""
     factor = max(ratio.numerator, ratio.denominator)
-    if factor & (factor - 1) == 0 and agree == seen:
+    if is_power_of_two(factor) and agree == seen:
         return EXACT // ratio.denominator
     lengths = np.arange(PROBED)
     right = agreeing(sizes_by(float(ratio), lengths), lengths * ratio.numerator // ratio.denominator)

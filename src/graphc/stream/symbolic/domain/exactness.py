@@ -18,14 +18,13 @@ def is_rounded(expr: Expr) -> bool:
     It is rounded once: a quotient that is an integer is exact, so its integer part is too, as long as only integers and
     halves are added. After any other op, equality is a matter of rounding.
     """
-    parts = denominator(expr)
-    return parts & (parts - 1) != 0
+    return not is_power_of_two(denominator(expr))
 
 
 def is_short(number: Fraction | int) -> bool:
     """Whether a factor has few enough binary digits that its products with lengths are exact."""
     fraction = Fraction(number)
-    return fraction.denominator & (fraction.denominator - 1) == 0 and abs(fraction.numerator) < 2**8
+    return is_power_of_two(fraction.denominator) and abs(fraction.numerator) < 2**8
 
 
 def is_power_of_two(number: Fraction | int) -> bool:
