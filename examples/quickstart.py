@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import graphc
 from graphc.cli.terminal import show_report
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 ROOT = Path(__file__).parent.parent
 SPEC = ROOT / "examples" / "quickstart.yaml"

@@ -29,7 +29,7 @@ from onnx.backend.test.loader import load_model_tests
 
 import graphc
 from graphc.ir.graph import RANDOM_OPS
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.passes.registry import load_registry
 from graphc.rewriting.rewrite import REWRITES, Rewrite
 from graphc.rewriting.scene import Scene

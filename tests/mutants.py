@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--name", default="", help="only specs whose name holds this")
     arguments = parser.parse_args()
     import graphc
-    from graphc.build.revalidate import mutants_of_spec
+    from graphc.build.validate_and_bench import mutants_of_spec
     from graphc_runtime.errors import GraphcError
 
     total: Counter[str] = Counter()

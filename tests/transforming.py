@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 import graphc
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 
 def model_of(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from graphc import StreamSession
 from graphc.ir.graph import Tensor
 from graphc.ir.model import Model, read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.relax import without_stale_shapes
 from graphc_runtime.errors import RunError
 

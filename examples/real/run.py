@@ -20,7 +20,7 @@ from speech import spoken
 
 import graphc
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4

@@ -30,7 +30,7 @@ from graphc.ir.graph import (
     with_attrs,
 )
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.shapes import inferred_types, static_shapes
 from graphc.ir.sizes import size_of
 from graphc.ir.weights.external_weights import keep_weights

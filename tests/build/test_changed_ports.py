@@ -14,9 +14,9 @@ from lifting import model_of, random, weights
 from graphc.errors import DefectError, PassError
 from graphc.op_sets.registry import op_set_named
 from graphc.passes.op_census import foreign_ops
-from graphc.passes.pipeline import failure
 from graphc.passes.plan import PlannedPass
 from graphc.passes.registry import load_registry
+from graphc.passes.run_passes import failure
 from graphc.spec.schema import ToleranceSpec
 
 SPEC = "version: 1\nmodel: m.onnx\noutput: o.onnx\nstream: {{chunk: 2, inputs: {inputs}}}\npasses: [{passes}]\n"

@@ -120,7 +120,10 @@ def other_runtime(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
 
 def table(folder: Path, model: Path) -> list[Path]:
-    return [Path(line) for line in run(sys.executable, CLIENTS / "streams.py", folder / "table", model).splitlines()]
+    return [
+        Path(line)
+        for line in run(sys.executable, CLIENTS / "write_stream_tables.py", folder / "table", model).splitlines()
+    ]
 
 
 def play(program: Path | None, tables: list[Path]) -> None:
@@ -190,7 +193,7 @@ def test_calls_of_any_size_batches_and_halves_stream_equal(
 )
 def test_streams_of_a_batch_begin_and_end_each_for_itself(program: Path, tmp_path: Path, name: str) -> None:
     model = compiled(tmp_path, name, 8, ", batch: 3, clocks: own")
-    found = Path(run(sys.executable, CLIENTS / "batch_streams.py", tmp_path / "table", model).strip())
+    found = Path(run(sys.executable, CLIENTS / "write_batch_tables.py", tmp_path / "table", model).strip())
     steps = json.loads(found.read_text())["steps"]
     assert len([s for s in steps if s[0] == "begin"]) > 3, "places are taken again"
     play(program, [found])

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from graphc.ir.functions.inline_functions import inline_local_functions
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 TEXT = """
 <ir_version: 9, opset_import: ["" : 17, "my" : 1]>

@@ -22,7 +22,7 @@ from graphc.errors import OutputError
 from graphc.ir.graph import Constant
 from graphc.ir.import_export import export_model, import_model
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.sizes import size_of
 from graphc.ir.weights.made_weights import with_made_weights
 from graphc.ir.weights.weight_files import (

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc_runtime.errors import ModelError
 
 

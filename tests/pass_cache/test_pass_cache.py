@@ -19,13 +19,13 @@ from lifting import model_of, random, weights
 import graphc.ir.weights.external_weights
 import graphc.ir.weights.made_weights
 import graphc.offline.reference
-import graphc.passes.pipeline
+import graphc.passes.run_passes
 from graphc.build.compiler import Options, compile_spec
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePack, StatePart, StatePort, StateScale, StreamInput, StreamOutput
 from graphc.pass_cache.pass_cache import ENTRY, clear, entries_of
 from graphc.pass_cache.signature_codec import decoded, encoded
-from graphc.passes.pipeline import Pipeline
+from graphc.passes.run_passes import Pipeline
 from graphc.spec.spec_file import load_spec
 
 MODELS = ROOT / "examples" / "models"
@@ -49,7 +49,7 @@ class Ran:
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ran:
     monkeypatch.setenv("GRAPHC_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(graphc.passes.pipeline, "SLOW_S", -1.0)
+    monkeypatch.setattr(graphc.passes.run_passes, "SLOW_S", -1.0)
     found, made = Ran(), Pipeline.made
 
     def noted(self: Pipeline, planned: Any, *rest: Any) -> Any:

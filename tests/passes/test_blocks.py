@@ -16,7 +16,7 @@ from lifting import model_of, random, weights
 
 import graphc
 from graphc.errors import PassError
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 CONFORMER = ROOT / "examples" / "models" / "conformer.torchscript.onnx"
 

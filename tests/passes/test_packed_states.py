@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 import graphc
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 MODELS = ROOT / "examples" / "models"
 

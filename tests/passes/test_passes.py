@@ -9,7 +9,7 @@ from transforming import model_of, random, transformed
 
 import graphc
 from graphc import PassError
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 
 def test_fold_evaluates_what_no_input_changes() -> None:

@@ -20,7 +20,7 @@ from transforming import model_of, random
 import graphc
 import graphc.offline.recordings
 from graphc import GraphcError, InputError, PassError, ValidationError
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.measure.quant_ranges import Histogram, Range, chosen_range
 
 MODELS = ROOT / "examples" / "models"

@@ -9,7 +9,7 @@ import pytest
 from transforming import model_of
 
 import graphc
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 EDGES = {
     "a frame divided by its norm": (

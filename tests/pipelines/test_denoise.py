@@ -15,7 +15,7 @@ from conftest import ROOT
 
 import graphc
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc_runtime import Pipeline
 from graphc_runtime.command import main as stream_command
 

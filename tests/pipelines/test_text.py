@@ -23,7 +23,7 @@ from graphc.client_projects.compiled_files import compiled_files
 from graphc.client_projects.projects import project_of
 from graphc.errors import SpecError
 from graphc.ir.model import read_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.passes.plan import source_of
 from graphc.passes.registry import load_registry
 from graphc.pipelines.token_tables import read_tokens

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from graphc.contract.length import Length
 from graphc.ir.graph import Graph, Tensor, Variable
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.facts.stream import Edge, Stream
 from graphc.stream.lowering.builder import Builder, finished
 

@@ -16,7 +16,7 @@ import graphc
 from graphc.contract.length import Length
 from graphc.ir.graph import Constant, Graph, Node, Variable
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.facts.stream import Span, Stream
 from graphc.stream.facts.time_axes import Frame
 from graphc.stream.lowering.builder import Builder

@@ -8,7 +8,7 @@ import pytest
 from attention_texts import ARRAYS, PLACES, SCORES
 from lifting import model_of, random, weights
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.facts.scores import ScoreMatrix

@@ -18,9 +18,9 @@ from graphc.build.target_files import Wanted, make_target, static_model
 from graphc.errors import ValidationError
 from graphc.ir.model import read_model
 from graphc.offline.prepare import offline_of
-from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import make_plan
 from graphc.passes.registry import registry_of
+from graphc.passes.run_passes import Pipeline, PipelineResult
 from graphc.spec.schema import TargetSpec
 from graphc.spec.spec_file import load_spec
 from graphc.targets.registry import all_targets

@@ -12,7 +12,7 @@ import pytest
 from commands import graphc
 from conftest import ROOT, SPEC, small_model
 
-from graphc.build.revalidate import mutants_of_spec
+from graphc.build.validate_and_bench import mutants_of_spec
 from graphc.validate.mutants import mutants_of
 from graphc.validate.surgery import Parts
 from graphc_runtime.session import StreamSession

@@ -1,4 +1,4 @@
-// Plays a table of streams that share the calls of a batch (clients/batch_streams.py), and compares the outputs.
+// Plays a table of streams that share the calls of a batch (clients/write_batch_tables.py), and compares the outputs.
 
 #pragma once
 

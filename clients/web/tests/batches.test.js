@@ -1,4 +1,4 @@
-// Plays tables of streams that share calls (clients/batch_streams.py): GRAPHC_STREAMS=FOLDER node --test tests/batches.test.js
+// Plays tables of streams that share calls (clients/write_batch_tables.py): GRAPHC_STREAMS=FOLDER node --test tests/batches.test.js
 
 import assert from 'node:assert/strict';
 import {test} from 'node:test';

@@ -1,4 +1,4 @@
-// Plays tables of recorded streams (clients/streams.py): GRAPHC_STREAMS=FOLDER node --test tests/streams.test.js
+// Plays tables of recorded streams (clients/write_stream_tables.py): GRAPHC_STREAMS=FOLDER node --test tests/streams.test.js
 
 import {test} from 'node:test';
 import {StreamSession} from '../src/stream.js';

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.build.output_files import output_paths
-from graphc.build.revalidate import compiled_session
+from graphc.build.validate_and_bench import compiled_session
 from graphc.errors import SpecError
 from graphc.measure.bench import Latency, measure, measure_in_turns
 from graphc.measure.memory import memory_of

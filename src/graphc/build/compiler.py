@@ -30,9 +30,9 @@ from graphc.pass_cache.cache_for import cache_for
 from graphc.pass_cache.pass_cache import PassCache
 from graphc.passes.op_census import op_counts
 from graphc.passes.pass_record import PassRecord
-from graphc.passes.pipeline import Pipeline, PipelineResult
 from graphc.passes.plan import Plan, make_plan
 from graphc.passes.registry import registry_of
+from graphc.passes.run_passes import Pipeline, PipelineResult
 from graphc.passes.validate_after_pass import Progress
 from graphc.spec.spec_file import SpecFile
 from graphc.system.files import Content, digest, write_all
@@ -212,7 +212,7 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     data["recordings"] = result.recordings
     if signature is None:
         return
-    sight = {s.state: s for s in result.sights}
+    sensitivity = {s.state: s for s in result.sensitivities}
     data["stream"] = {
         "chunk": signature.chunk,
         "chunk_multiple": signature.chunk_multiple,
@@ -231,8 +231,8 @@ def record_result(data: dict[str, Any], result: PipelineResult, offline: Offline
     data["states"] = [
         {
             **s.as_dict(),
-            "sight": sight[s.input].ratio if s.input in sight else None,
-            "proven": sight[s.input].proven if s.input in sight else None,
+            "sight": sensitivity[s.input].ratio if s.input in sensitivity else None,
+            "proven": sensitivity[s.input].proven if s.input in sensitivity else None,
         }
         for s in signature.states
     ]

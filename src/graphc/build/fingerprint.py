@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from graphc.build.sbom import metadata_of, normal
 from graphc.ir.model import check_file
-from graphc.ir.runtime import versions
+from graphc.ir.ort_session import versions
 from graphc.offline.recordings import recording_files
 from graphc.passes.plan import Plan
 from graphc.passes.registry import Registry

@@ -18,7 +18,7 @@ from graphc.manifest.make_manifest import manifest_of
 from graphc.manifest.static_ports import with_static_ports
 from graphc.measure.bench import Latency, measure
 from graphc.offline.reference import Offline
-from graphc.passes.pipeline import Pipeline, PipelineResult
+from graphc.passes.run_passes import Pipeline, PipelineResult
 from graphc.passes.validate_after_pass import Progress
 from graphc.spec.nearest import nearest
 from graphc.spec.options import read_options

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from graphc.ir.import_export import FLOATS
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.subgraphs import graphs_of
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds

@@ -20,8 +20,8 @@ from graphc.diagnose.shrink import (
 from graphc.ir.graph import proto_label
 from graphc.offline.prepare import offline_of
 from graphc.offline.reference import Offline
-from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import Plan
+from graphc.passes.run_passes import Pipeline
 from graphc.spec.schema import ValidateSpec
 from graphc.spec.stream_schema import StreamSpec
 from graphc.validate.run_streams import ValidationStream

@@ -13,7 +13,7 @@ import onnx
 
 from graphc.discover.trial_run import TrialRun
 from graphc.ir.graph import proto_label
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.spec.input_roles import Port
 from graphc_runtime.errors import RunError

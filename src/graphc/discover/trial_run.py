@@ -14,7 +14,7 @@ import onnx
 
 from graphc.discover.port_names import FEATURES, LENGTHS, RATES, SOUNDS, STATES, TIMES, dim_says, is_batch, says
 from graphc.ir.import_export import import_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Array, Feeds
 from graphc.offline.random_values import random_values, token_limits
 from graphc.offline.relax import without_stale_shapes

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc_runtime.errors import RunError
 
 

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session, Watched
+from graphc.ir.ort_session import Session, Watched
 from graphc.measure.quant_ranges import Histogram, Method, Range, chosen_range, outward
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recorded_stream

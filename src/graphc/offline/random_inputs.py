@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_values import random_values
 from graphc.offline.reference import Offline

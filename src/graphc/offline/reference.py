@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from graphc.ir.import_export import FLOATS, import_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.sizes import size_of
 from graphc.ir.weights.external_weights import LARGE_MODEL
 from graphc.ir.weights.made_weights import with_made_weights

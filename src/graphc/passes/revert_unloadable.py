@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import onnx
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.weights.weight_files import has_kept
 from graphc.passes.pass_api import PassResult
 from graphc_runtime.errors import GraphcError, RunError

@@ -12,7 +12,7 @@ import onnx
 from graphc.contract.signature import Signature
 from graphc.errors import ValidationError
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recording_files

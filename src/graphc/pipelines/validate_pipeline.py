@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.build.revalidate import validate_spec
+from graphc.build.validate_and_bench import validate_spec
 from graphc.spec.spec_file import PipelineFile
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from graphc.build.revalidate import Recheck, recheck_of
+from graphc.build.validate_and_bench import Recheck, recheck_of
 from graphc.engines.child import told_by_parent
 from graphc.recorded.share import Recorded
 from graphc.spec.spec_file import load_spec

@@ -93,6 +93,9 @@ class QuantizingOptions(TargetOptions):
 class Target(ABC):
     """A runtime: the ``TARGET`` of a module of ``graphc.targets.runtimes``, or of an entry point of ``graphc.targets``.
 
+    ``convert`` makes the runtime's file here; a module of ``graphc_runtime.native.runtimes`` runs it on the device, and
+    ``open`` returns the ``Runner`` that it makes.
+
     Args:
         name: its name in a spec.
         summary: one line on what it is and where it runs.

@@ -11,7 +11,7 @@ import onnx
 
 from graphc.ir.masked_scale import scale_beside_masks
 from graphc.ir.model import Model
-from graphc.ir.runtime import Watched
+from graphc.ir.ort_session import Watched
 from graphc.validate.run_streams import ValidationStream, compiled_of, run_stream
 from graphc_runtime.errors import RunError
 from graphc_runtime.session import StreamSession

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.spec.schema import ToleranceSpec
 from graphc.validate.compare import Array, Difference, widened
 from graphc.validate.mutants import Mutant, mutants_of

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session, Watched
+from graphc.ir.ort_session import Session, Watched
 from graphc.manifest.make_manifest import first_values, manifest_of, to_json
 from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side

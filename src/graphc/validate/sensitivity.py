@@ -33,7 +33,7 @@ class StateSensitivity:
         return self.ratio >= SIGHT
 
 
-def sight_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec) -> list[StateSensitivity]:
+def sensitivity_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec) -> list[StateSensitivity]:
     """Disturbs each state at a few calls of the longest stream, and continues from there until an output moves.
 
     A state that moves no output far beyond the tolerance is not proven by the validation.
@@ -48,12 +48,12 @@ def sight_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceS
     last = len(calls) - 1
     moments = list(dict.fromkeys((len(calls) // 2, last, min(1, last), 0)))
 
-    def sight(state: StatePort) -> StateSensitivity:
+    def moved_by(state: StatePort) -> StateSensitivity:
         places: list[tuple[slice, ...]] = [()] if state.pack is None else state.pack.slices()
         ratios = [seen_at(Disturbance(state.input, place), session, calls, moments, allowed) for place in places]
         return StateSensitivity(state.input, min(ratios))
 
-    return side_by_side(sight, model.signature.states)
+    return side_by_side(moved_by, model.signature.states)
 
 
 @dataclass(frozen=True)

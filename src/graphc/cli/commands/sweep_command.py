@@ -51,7 +51,7 @@ def sweep_command(
 
 def show(file: SweepFile, found: Sweep) -> None:
     """Prints the front as a table on a terminal, and where the page and the best spec are."""
-    from graphc.cli.show_front import front_table
+    from graphc.cli.show_sweep import front_table
     from graphc.cli.terminal import console
     from graphc.sweeps.sweep import BEST, PAGE
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from graphc.build.revalidate import drift_of, mutants_of_spec, validate_spec
+from graphc.build.validate_and_bench import drift_of, mutants_of_spec, validate_spec
 from graphc.cli.command import ALLOWED, JSON, SPECS, Failures, command, runs_models, show
 from graphc.cli.engine_options import engine_of, runs_on_engine
 from graphc.cli.terminal import ProgressBar
-from graphc.diagnose.failure_folder import bisect_spec
+from graphc.diagnose.bisect_spec import bisect_spec
 from graphc.pipelines.validate_pipeline import validate_pipeline
 from graphc.recorded.check_recordings import check_recordings
 from graphc.spec.spec_file import PipelineFile, load_any_spec, load_spec

@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, is_sparse, nbytes, reads, sorted_nodes, subgraphs
 from graphc.ir.import_export import export_model, import_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.weights.external_weights import SMALLEST_KEPT, constants_in
 from graphc.ir.weights.weight_files import KeptArray, array_of, keep
 from graphc_runtime.errors import ModelError, RunError

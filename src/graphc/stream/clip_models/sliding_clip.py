@@ -8,7 +8,7 @@ from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.graph import Constant, Variable, drop_dead, names_in, replace_tensor, sorted_nodes
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.changed_ports import dropped_inputs

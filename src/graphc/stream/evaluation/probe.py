@@ -9,7 +9,7 @@ import onnx
 
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.ir.weights.made_weights import MadeWeights, put_in
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Probe, shape_name

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from graphc.ir.graph import Graph
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.symbolic.formulas import Shared
 from graphc.system.parallel import side_by_side

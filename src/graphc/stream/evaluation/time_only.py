@@ -12,7 +12,7 @@ import onnx
 
 from graphc.ir.graph import Graph, Node, Tensor, reads
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.facts.time_constant import Array
 from graphc_runtime.errors import ModelError, RunError

@@ -11,7 +11,7 @@ import onnx
 
 from graphc.ir.graph import Graph, Node, Tensor, Variable, label
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.node_facts import Facts

@@ -7,7 +7,7 @@ import numpy as np
 from graphc.ir.graph import Graph, Node, Tensor
 from graphc.stream.facts.stream import Edge, Head, Span, Stream
 from graphc.stream.lowering.learned_scale_cache import cache_scale_of
-from graphc.stream.lowering.mask_past_the_end import FrameMasks
+from graphc.stream.lowering.mask_missing_frames import FrameMasks
 from graphc_runtime.contract.manifest import StateKind
 
 INT64_MAX = np.iinfo(np.int64).max

@@ -11,7 +11,7 @@ import onnx
 
 from graphc.contract.signature import Signature
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.stream.facts.time_constant import Array
@@ -94,20 +94,20 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservati
             moved = {n: differs(base[n], run[n]) for n in names}
             changes[stream] = {n: d | changes[stream].get(n, np.zeros((), bool)) for n, d in moved.items()}
         runs.append((base, last_call(signature, session, [turned(offline, feeds) for feeds in trial.draws])))
-    sight = sight_of(runs[-1][0], changes, names, offline.batch)
+    observed = observed_in(runs[-1][0], changes, names, offline.batch)
     for output in signature.outputs:
-        if output.name in sight.layouts and not all(
-            same_in_every_place(base[output.name], rolled[output.name], sight.layouts[output.name])
+        if output.name in observed.layouts and not all(
+            same_in_every_place(base[output.name], rolled[output.name], observed.layouts[output.name])
             for base, rolled in runs
         ):
             raise StreamError(
                 f"the output '{output.name}' depends on a stream's place in the batch",
                 hint="leave out stream.clocks: all streams then begin together",
             )
-    return sight
+    return observed
 
 
-def sight_of(
+def observed_in(
     values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
 ) -> BatchObservation:
     """The layout of some tensors, from the changes that each stream makes."""
@@ -179,16 +179,16 @@ def layout_of(changed: Mapping[int, Array], batch: int) -> BatchLayout | None:
     return None
 
 
-def needed(sight: BatchObservation, name: str, node: str) -> BatchLayout:
+def needed(observed: BatchObservation, name: str, node: str) -> BatchLayout:
     """The layout of a tensor.
 
     Errors:
         StreamError: its streams are mixed, or cannot be told apart.
     """
-    layout = sight.layouts.get(name)
+    layout = observed.layouts.get(name)
     if layout is None:
         raise StreamError(
-            "one stream of the batch changes another" if name in sight.mixed else "its streams cannot be told apart",
+            "one stream of the batch changes another" if name in observed.mixed else "its streams cannot be told apart",
             node=node,
             hint="leave out stream.clocks: all streams then begin together",
         )

@@ -58,15 +58,15 @@ def per_stream_clocks(model: Model, offline: Offline) -> None:
     names |= {t.name for n in graph.nodes for t in n.outputs if t.name in hanging}
     names |= {o.name for o in signature.outputs} | {s.output for s in states}
     names -= {t.name for t in graph.inputs}
-    sight = look(model, offline, sorted(names))
+    observed = look(model, offline, sorted(names))
     layouts = {
         i.name: BatchLayout(offline.batch_axes[i.name], 1) for i in signature.inputs if i.name in offline.batch_axes
     }
-    layouts |= {s.input: needed(sight, s.output, s.node) for s in states}
-    rewriting = Rewriting(model, offline.batch, hanging, sight, layouts)
+    layouts |= {s.input: needed(observed, s.output, s.node) for s in states}
+    rewriting = Rewriting(model, offline.batch, hanging, observed, layouts)
     rewriting.run()
     ports = tuple(rewriting.ports.get(s.input, s) for s in signature.states)
-    layouts |= {o.name: needed(sight, o.name, f"the output '{o.name}'") for o in signature.outputs}
+    layouts |= {o.name: needed(observed, o.name, f"the output '{o.name}'") for o in signature.outputs}
     axes = {name: layout.axis for name, layout in layouts.items()} | dict.fromkeys(rewriting.ports, 0)
     model.signature = replace(signature, states=ports, streams=offline.batch, batch_axes=axes)
 
@@ -108,11 +108,16 @@ class Rewriting:
     """
 
     def __init__(
-        self, model: Model, streams: int, hanging: set[str], sight: BatchObservation, ports: dict[str, BatchLayout]
+        self,
+        model: Model,
+        streams: int,
+        hanging: set[str],
+        observed: BatchObservation,
+        ports: dict[str, BatchLayout],
     ):
         self.model, self.graph, self.hanging = model, model.graph, hanging
-        self.sight, self.layouts = sight, {**sight.layouts, **ports}
-        values = {**sight.values, **{t.name: np.zeros(t.shape) for t in self.graph.inputs if t.name in hanging}}
+        self.observed, self.layouts = observed, {**observed.layouts, **ports}
+        values = {**observed.values, **{t.name: np.zeros(t.shape) for t in self.graph.inputs if t.name in hanging}}
         self.w = EachStream(streams, values, names_in(self.graph))
         self.streams = streams
         self.ports: dict[str, StatePort] = {}
@@ -179,7 +184,7 @@ class Rewriting:
         if op_of(node) == "Gather" and table.name not in self.hanging and len(self.w.shape(node.inputs[1].name)) == 1:
             self.gather(node)
             return
-        rank = len(self.sight.values[node.outputs[0].name].shape)
+        rank = len(self.observed.values[node.outputs[0].name].shape)
         layout = self.layout(node)
         from_right = rank - layout.axis
         if not (is_elementwise(node) or op_of(node) == "Concat" or (op_of(node) == "MatMul" and from_right > 2)):
@@ -195,14 +200,14 @@ class Rewriting:
         output = node.outputs[0].name
         if output in self.layouts:
             return self.layouts[output]
-        rank = self.sight.values[output].ndim
+        rank = self.observed.values[output].ndim
         for tensor in node.inputs:
             found = self.layouts.get(tensor.name)
             if found is not None:
-                seen = self.sight.values.get(tensor.name)
+                seen = self.observed.values.get(tensor.name)
                 own = len(tensor.shape) if seen is None else seen.ndim
                 return BatchLayout(rank - own + found.axis, found.repeats)
-        return needed(self.sight, output, label(node))
+        return needed(self.observed, output, label(node))
 
     def aligned(self, node: Node, tensor: Tensor, from_right: int, repeats: int, exact: bool = False) -> Tensor:
         """A tensor with a value for each stream, and with the streams on the axis ``from_right``.
@@ -218,7 +223,7 @@ class Rewriting:
             each = w.reshaped(each, target, name)
         else:
             if shape[place] != 1:
-                value = self.sight.values[name]
+                value = self.observed.values[name]
                 if not np.array_equal(value, np.broadcast_to(value.take([0], axis=place), value.shape)):
                     self.refuse(node)
                 each = w.sliced(each, place + 1, 0, 1, name)
@@ -245,8 +250,8 @@ class Rewriting:
         """Frames picked by the clock, separately for each stream."""
         w, (table, index) = self.w, node.inputs
         output = node.outputs[0]
-        shape = list(self.sight.values[output.name].shape)
-        layout = needed(self.sight, output.name, label(node))
+        shape = list(self.observed.values[output.name].shape)
+        layout = needed(self.observed, output.name, label(node))
         along = normalised(int(node.attrs.get("axis", 0)), len(shape))
         (count,) = w.shape(index.name)
         each = w.tensors[index.name]

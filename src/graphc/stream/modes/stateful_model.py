@@ -11,7 +11,7 @@ import numpy as np
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
 from graphc.ir.model import Model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.offline.feeds import Feeds
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, Role, StateRole, StepRole, StreamRole

@@ -14,7 +14,7 @@ from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, o
 from graphc.ir.weights.made_weights import constant_nodes
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole
-from graphc.stream.boundary.values_outside import with_surroundings
+from graphc.stream.boundary.head_and_tail import with_surroundings
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.wanted_tensors import input_fact, refuse_table, sized_tensors, wanted_tensors

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from graphc.ir.runtime import save_in_ort_format
+from graphc.ir.ort_session import save_in_ort_format
 from graphc.targets.runtimes.converter_process import convert_apart
 from graphc.targets.target import Converted, StreamingModel, Target
 from graphc_runtime.errors import RunError, TargetError

@@ -13,7 +13,7 @@ from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 
 
 class NativeSession:
-    """Gives a device's runtime the calls of ``graphc.ir.runtime.Session``.
+    """Gives a device's runtime the calls of ``graphc.ir.ort_session.Session``.
 
     Args:
         name: the target, for messages.

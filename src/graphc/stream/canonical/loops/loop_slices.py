@@ -21,7 +21,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.import_export import export_model
-from graphc.ir.runtime import Session
+from graphc.ir.ort_session import Session
 from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
 from graphc_runtime.errors import RunError

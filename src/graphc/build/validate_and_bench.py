@@ -17,9 +17,9 @@ from graphc.measure.drift_result import drift_lines
 from graphc.offline.prepare import offline_of
 from graphc.offline.recordings import recording_files
 from graphc.offline.reference import Offline
-from graphc.passes.pipeline import Pipeline
 from graphc.passes.plan import config_of, is_lossy, make_plan, source_of
 from graphc.passes.registry import load_registry, registry_of
+from graphc.passes.run_passes import Pipeline
 from graphc.spec.schema import DriftSpec, ToleranceSpec, merged_tolerance
 from graphc.spec.spec_file import SpecFile, load_spec
 from graphc.stream.modes.stateful_model import given_stream

@@ -1,7 +1,7 @@
 """Writes tables of recorded streams: what a client in any language must give, model by model.
 
-``python clients/streams.py FOLDER MODEL …`` copies compiled models to FOLDER and writes a table beside them for each
-stream, ``STEM.N.stream.json``:
+``python clients/write_stream_tables.py FOLDER MODEL …`` copies compiled models to FOLDER and writes a table beside them
+for each stream, ``STEM.N.stream.json``:
 
     {"format": "graphc.streams/1", "model": "tagger.onnx", "input": "tagger.0.in.bin",
      "steps": [["push", "features", 7], ["snapshot"], ["push", "features", 9], ["resume"], ["flush"]],

@@ -27,7 +27,7 @@ from graphc.stream.modes.stateful_model import given_stream
 from graphc.system.signals import interruptions_raised
 from graphc.validate.compare import Difference, fitting
 from graphc.validate.run_streams import ValidationStream
-from graphc.validate.sensitivity import StateSensitivity, sight_of
+from graphc.validate.sensitivity import StateSensitivity, sensitivity_of
 from graphc_runtime.errors import GraphcError, ModelError
 from graphc_runtime.ort_model import OP_LIBRARIES
 
@@ -41,7 +41,7 @@ class PipelineResult:
     records: list[PassRecord]
     trials: list[int]
     recordings: list[str]
-    sights: list[StateSensitivity]
+    sensitivities: list[StateSensitivity]
     exact: Model | None
     kernels: list[Difference]
     streams: list[ValidationStream]
@@ -98,7 +98,7 @@ class Pipeline:
         self.note_exact(None, model, proto)
         self.progress("what each state moves", len(self.plan.passes), len(self.plan.passes))
         tolerance = fitting(merged_tolerance(self.validation.tolerance), self.source)
-        sights = sight_of(model, checks.trials, tolerance) if checks.trials else []
+        sensitivities = sensitivity_of(model, checks.trials, tolerance) if checks.trials else []
         kernels = checks.kernels(model, proto)
         frames = [t.frames for t in checks.trials]
         return PipelineResult(
@@ -107,7 +107,7 @@ class Pipeline:
             self.records,
             frames,
             checks.played,
-            sights,
+            sensitivities,
             self.float_model(),
             kernels,
             checks.trials,

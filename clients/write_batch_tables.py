@@ -1,6 +1,6 @@
 """Writes a table of streams that share the calls of a batch: what a client of many streams must give.
 
-``python clients/batch_streams.py FOLDER MODEL`` takes a model of ``stream: {batch: N, clocks: own}`` and writes
+``python clients/write_batch_tables.py FOLDER MODEL`` takes a model of ``stream: {batch: N, clocks: own}`` and writes
 ``STEM.batch.json`` beside a copy of it:
 
     {"format": "graphc.batch/1", "model": "tagger.onnx", "input": "tagger.batch.in.bin",
