@@ -245,10 +245,22 @@ def test_padding_that_crops_to_whole_steps() -> None:
     lifted_equal(weights(model_of(body), **arrays), lengths=range(4, 30))
 
 
-def test_padding_by_the_edge_that_crops_the_other_end_is_refused() -> None:
-    error = refusal(weights(model_of('y = Pad <mode="edge"> (x, pads)'), pads=np.array([0, 0, 1, 0, 0, -1])))
-    assert "pads one side by edge and crops another" in error.reason
-    assert error.hint == "write it as a Pad and a Slice"
+@pytest.mark.parametrize("mode", ["edge", "reflect"])
+@pytest.mark.parametrize(("before", "after"), [(1, -1), (3, -2), (-2, 2), (-3, 1)])
+def test_padding_by_its_own_frames_that_crops_the_other_end(mode: str, before: int, after: int) -> None:
+    body = f'h = Conv <pads=[1,2]> (x, v) p = Pad <mode="{mode}"> (h, pads) y = Conv (p, w)'
+    pads = np.array([0, 0, before, 0, 0, after])
+    lifted_equal(weights(model_of(body), pads=pads, v=random(2, 2, 4), w=random(3, 2, 3)), lengths=range(8, 40))
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect"])
+@pytest.mark.parametrize(("before", "after"), [(2, 0), (0, 3), (2, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padding_of_time_and_another_axis_by_its_own_entries(mode: str, before: int, after: int, stride: int) -> None:
+    body = f'h = Conv <pads=[1,0,1,0]> (x, v) p = Pad <mode="{mode}"> (h, pads) y = Conv <strides=[{stride},1]> (p, w)'
+    pads = np.array([0, 0, before, 1, 0, 0, after, 2])
+    model = model_of(body, "float[1,2,T,4] x", "float[1,A,B,C] y")
+    lifted_equal(weights(model, pads=pads, v=random(2, 2, 3, 1), w=random(3, 2, 3, 2)), (stride, 3 * stride))
 
 
 def test_elements_move_within_their_frame() -> None:

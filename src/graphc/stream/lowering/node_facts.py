@@ -166,11 +166,13 @@ class Facts:
         except ChunkMisfitError as err:
             raise ChunkMisfitError(err.multiple, err.reason, node=label(self.node)) from None
 
-    def shapes_with(self, x: Stream, length: Length) -> tuple[tuple[int, ...], ...]:
-        """The shapes of the first input, the stream ``x``, with another number of frames."""
+    def shapes_with(
+        self, x: Stream, length: Length, shapes: tuple[tuple[int, ...], ...] | None = None
+    ) -> tuple[tuple[int, ...], ...]:
+        """Shapes like those of the first input, with another number of frames on the time axis of ``x``."""
         return tuple(
             tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
-            for n, shape in zip(self.lengths, self.input_shapes[0], strict=True)
+            for n, shape in zip(self.lengths, shapes or self.input_shapes[0], strict=True)
         )
 
     def out(

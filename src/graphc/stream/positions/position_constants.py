@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,16 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.positions.end_masks import EndMask, end_mask_of, end_mask_step
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
 from graphc.stream.positions.uniform import uniform_of, uniform_step
+from graphc.stream.symbolic.check import values_at
 from graphc.stream.symbolic.domain.space import NoFormulaError, least
 from graphc.stream.symbolic.proof import Proof
 from graphc.stream.symbolic.queries.questions import Counting, Edged, Periodic, RowsOf, Steady
 from graphc.stream.symbolic.stretch import ENDLESS
+
+MOST_LENGTHS = 256
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,12 @@ class Positions:
             step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
             found.steps.append(self.position(node, name, time, values, step))
             return True
+        mask = None if axis is None else self.end_mask(name, known, axis, time)
+        if mask is not None:
+            self.proof.claim(name, mask.claim(time.length))
+            step = end_mask_step(mask, stream_fact(known, time, mask.axis), self.grid)
+            found.steps.append(self.position(node, name, time, values, step))
+            return True
         uniform = uniform_of(known, self.proof.formulas.facts.values(), self.evaluation.lengths)
         if uniform is not None:
             self.proof.claim(name, Periodic(uniform.from_right, uniform.length, 1))
@@ -148,6 +159,21 @@ class Positions:
                 found.bounds.append(end)
                 found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
         return True
+
+    def end_mask(self, name: str, known: TimeConstant, axis: int, time: Stream) -> EndMask | None:
+        """The end mask that a tensor is. Its formula, if any, shows it at all lengths for one frame of the constant."""
+        values, lengths = list(known.values), list(self.evaluation.lengths)
+        period, apart = ceil(1 / time.rate), self.proof.known.apart
+        try:
+            formula = self.proof.formulas.named(name)
+        except NoFormulaError:
+            period = 0
+        for frames in range(max(lengths) + apart, max(lengths) + 1 + min(period, MOST_LENGTHS) * apart, apart):
+            value = values_at(formula, frames)
+            if value is not None and value.shape[axis] == time.length(frames):
+                values.append(value)
+                lengths.append(frames)
+        return end_mask_of(values, lengths, axis, time.rate, self.proof.formulas.facts.values())
 
     def end_of_table(self, name: str) -> tuple[Length, int] | None:
         """The longest stream for which a Gather stays inside its table; None if it always does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -37,18 +37,30 @@ def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     before, after = max(amounts.before, 0), max(amounts.after, 0)
     if not (before or after or any(amounts.others)):
         return cut(node, facts, Cut(-amounts.before, 1, amounts.length))
-    if str(node.attrs.get("mode", "constant")) != "constant":
-        facts.refuse(f"pads one side by {node.attrs['mode']} and crops another", "write it as a Pad and a Slice")
     kept = amounts.length.then(1, -before, 1) if amounts.after < 0 else x.length.then(1, amounts.before, 1)
-    shapes = facts.shapes_with(x, kept)
-    first = cut(node, replace(facts, output_shapes=(shapes,)), Cut(max(-amounts.before, 0), 1, kept))
-    rest = replace(facts, inputs=(*first.facts, *facts.inputs[1:]), input_shapes=(shapes, *facts.input_shapes[1:]))
-    second = padded(node, rest, replace(amounts, before=before, after=after))
+    return in_turn(
+        facts,
+        facts.shapes_with(x, kept),
+        lambda cropping: cut(node, cropping, Cut(max(-amounts.before, 0), 1, kept)),
+        lambda padding: padded(node, padding, replace(amounts, before=before, after=after)),
+    )
+
+
+def in_turn(
+    facts: Facts,
+    between: tuple[tuple[int, ...], ...],
+    first: Callable[[Facts], Lowering],
+    second: Callable[[Facts], Lowering],
+) -> Lowering:
+    """Two steps of one node, with the shapes between them at each length evaluated."""
+    one = first(replace(facts, output_shapes=(between,)))
+    stepped = replace(facts, inputs=(*one.facts, *facts.inputs[1:]), input_shapes=(between, *facts.input_shapes[1:]))
+    other = second(stepped)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        return second.emit(b, [*first.emit(b, inputs), *inputs[1:]])
+        return other.emit(b, [*one.emit(b, inputs), *inputs[1:]])
 
-    return Lowering(second.facts, emit)
+    return Lowering(other.facts, emit)
 
 
 def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
@@ -61,7 +73,12 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
         facts.refuse("pads time by wrap, which reads the other end of the stream", "export with zeros or reflection")
     if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
         if any(others):
-            facts.refuse(f"pads time and another axis by {mode} at once", "pad one axis at a time")
+            return in_turn(
+                facts,
+                facts.shapes_with(x, x.length, facts.output_shapes[0]),
+                lambda aside: padded(node, aside, replace(amounts, before=0, after=0, length=x.length)),
+                lambda along: padded(node, along, replace(amounts, others=[0] * len(others))),
+            )
         return mirrored(facts, x, "reflect" if mode == "reflect" else "edge", before, after, length)
     source = x
     if any(others):

@@ -5,6 +5,7 @@ That is no evidence about other lengths. It is a check on the formulas of ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -35,6 +36,26 @@ def agrees(formula: Formula, value: Array, frames: int) -> bool:
         if numbers is not None and not same(np.broadcast_to(numbers, shape)[here], value[here]):
             return False
     return bool(covered.all())
+
+
+def values_at(formula: Formula, frames: int) -> Array | None:
+    """The value of a tensor at one length; None if the formula has no number for some entry."""
+    if formula.folded is not None:
+        return None
+    shape = tuple(int(at(size, frames, ())) for size in formula.sizes)
+    if math.prod(shape) > MOST_ENTRIES:
+        return None
+    places = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    found = np.full(shape, np.nan)
+    covered = np.zeros(shape, bool)
+    for piece in formula.pieces:
+        numbers = numbers_of(piece.leaf, frames, places)
+        if numbers is None:
+            return None
+        here = np.broadcast_to(members(piece.where, frames, places), shape)
+        covered |= here
+        found = np.where(here, numbers, found)
+    return found.astype(formula.dtype) if covered.all() else None
 
 
 def same(one: Array, other: Array) -> bool:

@@ -10,6 +10,7 @@ from graphc.stream.symbolic.domain.lengths import expression_of
 from graphc.stream.symbolic.domain.lists import numbers_of
 from graphc.stream.symbolic.domain.moves import pulled
 from graphc.stream.symbolic.domain.space import (
+    NoFormulaError,
     box,
     constant,
     differs_at,
@@ -24,6 +25,7 @@ from graphc.stream.symbolic.domain.space import (
     substituted,
     tidy,
 )
+from graphc.stream.symbolic.domain.stored import stored
 from graphc.stream.symbolic.domain.tensor import Formula, Number, Piece
 from graphc.stream.symbolic.queries.continuing import (
     Lengths,
@@ -137,6 +139,38 @@ class Edged:
             | same_at_next(x, known, (self.axis,), within=by_front)
             | same_at_next(x, known, (self.axis,), from_end=self.axis, within=by_end)
         )
+
+
+@dataclass(frozen=True, eq=False)
+class UntilEnd:
+    """A constant that changes once, where a stream ends (``positions/end_masks.py``).
+
+    Args:
+        length: of the constant.
+        end: the length of the stream.
+    """
+
+    axis: int
+    length: Length
+    end: Length
+    stride: int
+    phase: Array
+    inside: Array
+    outside: Array
+
+    def __call__(self, x: Formula, known: Lengths) -> Difference:
+        rank, everywhere = x.rank, box(x.sizes)
+        places = [constant(0, rank) if a == self.axis else index(a, rank) for a in range(rank)]
+        first, end = scaled(index(self.axis, rank), self.stride), over(expression_of(self.end), rank)
+        exists = nowhere(rank)
+        for piece in pulled(stored(self.phase), places, rank, everywhere):
+            if not isinstance(piece.leaf, Number):
+                raise NoFormulaError("its entries stand for frames in no even order")
+            exists |= piece.where & (first + piece.leaf.expr).lt_set(end)
+        found = size_is(x, self.axis, self.length) | fixed_but(x, (self.axis,), known)
+        for frame, region in ((self.inside, exists), (self.outside, everywhere - exists)):
+            found |= at_lengths(x, pulled(stored(frame), places, rank, everywhere), region)
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,120 @@
+"""Constants that change where a stream ends, such as the mask of frames that pad it to whole blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+
+from graphc.contract.length import Length
+from graphc.ir.graph import Tensor
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.time_constant import Array
+from graphc.stream.lowering.builder import Builder
+from graphc.stream.lowering.lowering import Lowering
+from graphc.stream.symbolic.queries.questions import UntilEnd
+
+
+@dataclass(frozen=True)
+class EndMask:
+    """One frame before the end of a stream, and another frame behind it.
+
+    Args:
+        axis: of the frames of the constant.
+        end: the length of the stream.
+        stride: frames of the stream for each frame of the constant.
+        phase: for each entry of a frame, int64: frame f of the constant stands for frame ``stride * f + phase`` of the
+            stream there.
+        inside: the entries for frames of the stream, as one frame.
+        outside: the entries for frames that it does not have, as one frame.
+    """
+
+    axis: int
+    end: Length
+    stride: int
+    phase: Array
+    inside: Array
+    outside: Array
+
+    def claim(self, length: Length) -> UntilEnd:
+        """The claim that the constant, which has this length, is this mask at every length."""
+        return UntilEnd(self.axis, length, self.end, self.stride, self.phase, self.inside, self.outside)
+
+
+def end_mask_of(
+    values: Sequence[Array], lengths: Sequence[int], axis: int, rate: Fraction, facts: Iterable[Fact]
+) -> EndMask | None:
+    """The end mask that a constant is at some lengths; None if it is none, or if the lengths show several.
+
+    Args:
+        rate: frames of the constant for each input frame.
+        facts: of the tensors so far, one of which may end where the constant changes.
+    """
+    rows = [np.moveaxis(v, axis, 0) for v in values]
+    longest = max(rows, key=len)
+    if not len(longest) or longest.dtype.kind not in "iufb":
+        return None
+    inside, outside = longest[0], behind_the_end(rows, longest[0])
+    changing = inside != outside
+    counts = [(row == inside).sum(axis=0) for row in rows]
+    if not changing.any() or any(
+        not np.array_equal(row, np.where(steps_of(row) < count, inside, outside))
+        for row, count in zip(rows, counts, strict=True)
+    ):
+        return None
+    for end in dict.fromkeys(f.length for f in facts if isinstance(f, Stream) and f.rate):
+        stride = end.rate / rate
+        if stride.denominator == 1:
+            phase = phase_of(rows, counts, changing, [end(n) for n in lengths], int(stride))
+            if phase is not None:
+                frames = (np.expand_dims(frame, axis) for frame in (phase, inside, outside))
+                return EndMask(axis, end, int(stride), *frames)
+    return None
+
+
+def steps_of(row: Array) -> Array:
+    return np.arange(len(row)).reshape(-1, *[1] * (row.ndim - 1))
+
+
+def behind_the_end(rows: Sequence[Array], inside: Array) -> Array:
+    """The entries of last frames that differ from those of the first, as one frame."""
+    outside = inside.copy()
+    for row in rows:
+        if len(row):
+            outside = np.where(row[-1] != inside, row[-1], outside)
+    return outside
+
+
+def phase_of(
+    rows: Sequence[Array], counts: Sequence[Array], changing: Array, ends: Sequence[int], stride: int
+) -> Array | None:
+    """The phase with which each changing entry has its count of frames at each length; None if it is not determined."""
+    low = np.full(changing.shape, -(2**62))
+    high = np.full(changing.shape, 2**62)
+    for row, count, end in zip(rows, counts, ends, strict=True):
+        low = np.where(count < len(row), np.maximum(low, end - stride * count), low)
+        high = np.where(count > 0, np.minimum(high, end - stride * (count - 1) - 1), high)
+    return np.where(changing, low, 0) if (low == high)[changing].all() else None
+
+
+def end_mask_step(mask: EndMask, fact: Stream, grid: int) -> Lowering:
+    """The constant as a stream. It waits until all frames that it stands for are known to exist."""
+    furthest = int(mask.phase.max()) + 1 - mask.stride
+    fact = replace(fact, delay=max(fact.delay, ceil(Fraction(mask.end.lag(grid) + furthest, mask.stride))))
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
+        places = [-1 if a == mask.axis else 1 for a in range(fact.rank)]
+        frame: Tensor = b.one("Reshape", b.frame_index(fact), b.constant(places), hint="frames")
+        if mask.stride != 1:
+            frame = b.one("Mul", frame, b.constant([mask.stride]), hint="frames")
+        if mask.phase.any():
+            frame = b.one("Add", frame, b.constant(mask.phase, "phase"), hint="frames")
+        exists = b.one("Less", frame, b.length_now(mask.end), hint="exists")
+        inside, outside = (b.constant(np.ascontiguousarray(v)) for v in (mask.inside, mask.outside))
+        return [b.choice(exists, inside, outside, fact.dtype, "end_mask")]
+
+    return Lowering((fact,), emit)
