@@ -82,7 +82,7 @@ def test_keys_that_only_pad_a_block_get_no_weight() -> None:
         rowwise = Transpose <perm=[0,2,1]> (p) q = Reshape (rowwise, blocks) k = Transpose <perm=[0,1,3,2]> (q)
         scores = MatMul (q, k) b = Reshape (i, rows) past = GreaterOrEqual (b, n) mask = Unsqueeze (past, middle)
         masked = Where (mask, low, scores) e = Softmax (masked) v = MatMul (e, q) flat = Reshape (v, frames)
-        long2 = Unsqueeze (n, nought) c = Slice (flat, nought, long2, first) y = Transpose <perm=[0,2,1]> (c)
+        c = Slice (flat, nought, n, first) y = Transpose <perm=[0,2,1]> (c)
     """
     arrays = {
         "blocks": np.array([1, -1, 4, 2]),
