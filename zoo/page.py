@@ -12,9 +12,9 @@ from zoo.trial import Result, is_limited
 HEAD = """\
 # The zoo
 
-Architectures from other packages, exported as their users export them, compiled by `graphc init`'s spec, streamed by
-the manifest alone, and compared with the exported model at several lengths and two chunks. Look for the one nearest
-to yours.
+These architectures come from other packages. Each is exported as its users export it, compiled with the spec that
+`graphc init` writes, streamed with nothing but its manifest, and compared with the exported model at several lengths
+and two chunks. Look for the one nearest to yours.
 
 {summary}
 
@@ -27,8 +27,8 @@ one file for each package, which builds its networks.
 - **window**: an exact lift is refused, for the reason given. The spec streams over the last N frames, and each call
   gives what the offline model gives for these.
 
-*chunk*: frames that one call takes, as init wrote it. *delay*: in output frames. *state*: what a client carries from
-call to call.
+*chunk*: the frames that one call takes, as init wrote it. *delay*: the delay in output frames. *state*: what a client
+carries from call to call.
 """
 COLUMNS = ("architecture", "package", "exported by", "parameters", "result", "chunk", "delay", "state")
 
@@ -46,7 +46,7 @@ def page(recipes: Sequence[Recipe], results: Iterable[Result]) -> str:
         text += "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
     changed = [r for r in known if r.changed]
     text += "\n## What was changed before the export\n\n"
-    return text + "\n".join(f"- {r.package}, {r.what}: {r.changed}." for r in changed) + "\n"
+    return text + "\n".join(f"- {r.package} ({r.what}): {r.changed}." for r in changed) + "\n"
 
 
 def summary(recipes: Sequence[Recipe], found: dict[str, list[Result]]) -> str:
@@ -98,10 +98,10 @@ def told(recipe: Recipe, result: Result) -> list[str]:
         limit = recipe.passes["lift_state"]["attention"]
         said += f": `attention: {{{', '.join(f'{k}: {v}' for k, v in limit.items())}}}`"
     if recipe.told:
-        said += f"; init was told `{' '.join(recipe.told)}`"
+        said += f"; init needed `{' '.join(recipe.told)}`"
     if result.max_frames is not None and "max_frames" not in said:
-        end = "offline ends" if result.proved else "tried"
-        said += f"; {end} at {result.max_frames:,} frames" + ", the stream goes on" * result.continues
+        end = "the offline model ends at" if result.proved else "tried up to"
+        said += f"; {end} {result.max_frames:,} frames" + ", the stream continues" * result.continues
     delays = ", ".join(f"{d:,}" for d in sorted(set(result.delays.values())))
     return [said, f"{result.chunk:,}", delays, size(result.state_bytes)]
 

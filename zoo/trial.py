@@ -111,7 +111,7 @@ def found(
     """What a compilation made, each of its models compared with the exported one, unless a limit changed that one."""
     manifest = StreamSession(compiled_by(specs[0])).manifest
     if manifest.max_frames is not None and manifest.max_frames < FEW_CALLS * (manifest.chunk or 1):
-        few = f"lifted for streams of up to {manifest.max_frames:,} frames only: beyond that the model differs"
+        few = f"lifted only for streams of up to {manifest.max_frames:,} frames, as the model differs beyond that"
         return Result(recipe.key, exporter, "refused", few, seconds=seconds)
     worst: float | None = None
     kind: Kind = "equal"

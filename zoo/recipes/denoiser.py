@@ -8,7 +8,7 @@ from zoo.recipe import Network, Package
 
 package = Package("denoiser")
 SMALL = {"hidden": 16, "depth": 4, "normalize": False, "resample": 1}
-PADDING = "leaves out the zeros that pad the utterance to a whole number of hops"
+PADDING = "the zero padding of the utterance to a whole number of hops was removed"
 
 
 def body(net: Any, wav: Any) -> Any:
@@ -33,7 +33,7 @@ def demucs() -> Network:
 
 @package.network(
     "denoiser",
-    "Demucs with an LSTM in both directions",
+    "Demucs with a bidirectional LSTM",
     {"wav": 2},
     ("torchscript",),
     changed=PADDING,

@@ -7,7 +7,7 @@ from typing import Any
 from zoo.recipe import Network, Package
 
 package = Package("encodec")
-WHOLE_FRAMES = "leaves out the padding to whole frames, because the export fixes its size; feed whole frames"
+WHOLE_FRAMES = "the padding to whole frames was removed, because the export fixes its size; feed whole frames"
 
 
 def seanet(kind: str, **options: Any) -> Any:
@@ -33,14 +33,14 @@ def decoder() -> Network:
     return Network(seanet("Decoder", lstm=2, pad_mode="reflect"), {"z": torch.randn(1, 64, 20)})
 
 
-@package.network("codec", "EnCodec encoder, padded by zeros", {"wav": 2}, ("torchscript",), changed=WHOLE_FRAMES)
+@package.network("codec", "EnCodec encoder, padded with zeros", {"wav": 2}, ("torchscript",), changed=WHOLE_FRAMES)
 def encoder_of_zeros() -> Network:
     import torch
 
     return Network(seanet("Encoder", lstm=2, pad_mode="constant"), {"wav": torch.randn(1, 1, 6400)})
 
 
-@package.network("codec", "EnCodec decoder, padded by zeros", {"z": 2}, ("torchscript",), changed=WHOLE_FRAMES)
+@package.network("codec", "EnCodec decoder, padded with zeros", {"z": 2}, ("torchscript",), changed=WHOLE_FRAMES)
 def decoder_of_zeros() -> Network:
     import torch
 

@@ -48,7 +48,7 @@ BLOCK: dict[str, Any] = {
     "separable": True,
 }
 TIME = {"audio_signal": 2}
-EMBEDDING = "a window as long as the utterances that it was trained on: one embedding has no frames"
+EMBEDDING = "a window as long as the utterances that it was trained on, because one embedding has no frames"
 
 
 class Telemetry(MetaPathFinder, Loader):

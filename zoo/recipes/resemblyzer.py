@@ -14,7 +14,7 @@ package = Package("Resemblyzer")
     "speaker",
     "VoiceEncoder: three LSTMs, the state after the last frame",
     {"mel": 1},
-    instead="export the states of all frames: the embedding so far, in each of them",
+    instead="export the states of all frames, each of which gives the embedding so far",
 )
 def voice_encoder() -> Network:
     import torch

@@ -83,10 +83,10 @@ def transformer_causal() -> Network:
 
 @package.network(
     "recogniser",
-    "CRDNN with LSTMs forward, padded by reflection",
+    "CRDNN with unidirectional LSTMs, padded by reflection",
     {"x": 1},
     ("torchscript",),
-    instead="padding by zeros",
+    instead="padding with zeros",
 )
 def crdnn() -> Network:
     import torch
@@ -109,7 +109,7 @@ def crdnn() -> Network:
     "speaker",
     "ECAPA-TDNN: statistics over the utterance",
     {"x": 1},
-    instead="a window as long as the utterances that it was trained on: one embedding has no frames",
+    instead="a window as long as the utterances that it was trained on, because one embedding has no frames",
 )
 def ecapa() -> Network:
     import torch

@@ -30,7 +30,7 @@ def conformer() -> Network:
     "separation",
     "ConvTasNet, global layer norm over the utterance",
     {"wav": 2},
-    instead="a causal ConvTasNet with cumulative norm, as that of asteroid",
+    instead="a causal ConvTasNet with cumulative norm, such as asteroid's",
 )
 def conv_tasnet() -> Network:
     import torch

@@ -46,7 +46,7 @@ def masked(net: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
     "Zipformer, causal, chunks of 16 and 64 frames to the left",
     {"x": 0},
     ("torchscript",),
-    changed="the chunks' mask, which the package leaves out when it is traced",
+    changed="the chunk mask was added, because the package leaves it out of a traced model",
     told=("--input", "x=0"),
 )
 def zipformer() -> Network:
