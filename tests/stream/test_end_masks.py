@@ -8,14 +8,16 @@ import numpy as np
 import onnx
 import pytest
 from lifting import lifted_equal, model_of, random, weights
+from promise import streams_equal
 
 from graphc.contract.length import Length
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec
 from graphc.stream.facts.stream import Stream
-from graphc.stream.lift import lift
+from graphc.stream.lift import lift, lift_dynamic
 from graphc.stream.positions.end_masks import end_mask_of
 from graphc.stream.propagation.analysis import analyse
+from graphc.validate.run_streams import session_of
 
 PADDED = """
     shape = Shape (x) n = Gather (shape, two) less = Neg (n) more = Mod (less, block)
@@ -102,6 +104,12 @@ def test_it_is_proved_for_every_length() -> None:
     assert signature is not None
     assert signature.max_frames is None
     assert not signature.tried
+
+
+def test_calls_of_any_size_make_the_mask() -> None:
+    body = "c = Less (i, n) f = Cast <to=1> (c) z = Mul (p, f) y = Conv <pads=[1,1]> (z, w)"
+    offline = offline_of(padded(body, 4, w=random(2, 2, 3)), StreamSpec(chunk=1))
+    assert streams_equal(offline, session_of(lift_dynamic(offline)), range(1, 30)).kind == "equal"
 
 
 @pytest.mark.parametrize(("stride", "phases"), [(1, [0]), (3, [0, 1, 2]), (2, [-2, -1, 0, 1]), (2, [5, 0, 3])])
