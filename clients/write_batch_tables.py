@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
-from streams import copy_beside, drawn, entry_of
+from write_stream_tables import copy_beside, drawn, entry_of
 
 from graphc_runtime import BatchSession
 
