@@ -5,7 +5,7 @@ for each stream, ``STEM.N.stream.json``:
 
     {"format": "graphc.streams/1", "model": "tagger.onnx", "input": "tagger.0.in.bin",
      "steps": [["push", "features", 7], ["snapshot"], ["push", "features", 9], ["resume"], ["flush"]],
-     "outputs": [{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.0.log_probs.bin"}]}
+     "outputs": [{"name": "log_probs", "dtype": "float32", "frames": 53, "file": "tagger.0.0.out.bin"}]}
 
 A client makes the steps in order. A push takes the next bytes of the input file: the frames, in the layout of the
 offline model. A static input is pushed once, as one frame. ``resume`` returns to the last snapshot. ``reset`` begins
