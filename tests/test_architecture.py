@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import tomllib
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -197,6 +198,13 @@ def test_packages_are_listed_as_the_folders_are() -> None:
     copied = ("cpp", "cpp/project", "python/project", *web)
     folders |= {"graphc_clients", *(f"graphc_clients.{name.replace('/', '.')}" for name in copied)}
     assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_every_folder_of_tests_is_collected(pytestconfig: pytest.Config) -> None:
+    """pytest passes over folders that are named as those of builds are, unless the project says otherwise."""
+    folders = {p.parent.relative_to(ROOT) for p in (ROOT / "tests").rglob("test_*.py")}
+    skipped = pytestconfig.getini("norecursedirs")
+    assert not [f for f in folders for part in f.parts if any(fnmatch(part, pattern) for pattern in skipped)]
 
 
 def test_every_pass_has_a_manual() -> None:

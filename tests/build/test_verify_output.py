@@ -32,7 +32,7 @@ def test_what_was_written_holds(output: Path) -> None:
     for name in (output, output.with_suffix(".manifest.json"), output.with_suffix(".report.html")):
         done = graphc("verify", name)
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "model.stream: every file is as it was written, and the model holds its manifest\n"
+        assert done.stdout == "model.stream: every file is as written, and the model holds its manifest\n"
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".init.npz", ".report.html"])
@@ -56,7 +56,7 @@ def test_files_of_two_compilations_contradict_each_other(output: Path) -> None:
     done = graphc("verify", "--json", output)
     assert done.returncode == 1
     assert json.loads(done.stdout)["broken"] == [
-        "model.stream.onnx says that it was made from another spec or model than the report"
+        "model.stream.onnx says that it was made from another spec or model than the report says"
     ]
 
 

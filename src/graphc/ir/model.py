@@ -15,7 +15,7 @@ from graphc.ir.functions.inlining_limits import check_functions
 from graphc.ir.functions.onnxruntime_ops import write_out_own_ops
 from graphc.ir.graph import Graph
 from graphc.ir.import_export import export_model, import_model
-from graphc.ir.sizes import size_of
+from graphc.ir.sizes import weight_bytes
 from graphc.ir.utf8_check import check_texts
 from graphc.ir.weights.external_weights import keep_in_files, move_to_files
 from graphc.ir.weights.sparse_tensors import write_out_sparse
@@ -142,7 +142,7 @@ def check_file(path: Path) -> None:
 
 def check(proto: onnx.ModelProto, where: str) -> None:
     """Refuses what onnx's own checker refuses, except ports without a shape, which onnxruntime accepts."""
-    if size_of(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
+    if weight_bytes(proto) >= EXTERNAL_DATA_LIMIT or kept_bytes(proto.graph.initializer):
         return
     tensors = [p.type.tensor_type for p in [*proto.graph.input, *proto.graph.output] if p.type.HasField("tensor_type")]
     shapeless = [t for t in tensors if not t.HasField("shape")]

@@ -15,7 +15,7 @@ import onnx
 
 from graphc.ir.import_export import FLOATS, import_model
 from graphc.ir.ort_session import Session
-from graphc.ir.sizes import size_of
+from graphc.ir.sizes import weight_bytes
 from graphc.ir.weights.external_weights import LARGE_MODEL
 from graphc.ir.weights.made_weights import with_made_weights
 from graphc.offline.feeds import Array, Feeds
@@ -88,7 +88,7 @@ class Offline:
 
     @cached_property
     def is_large(self) -> bool:
-        return size_of(self.model) >= LARGE_MODEL
+        return weight_bytes(self.model) >= LARGE_MODEL
 
     @property
     def session(self) -> Session:

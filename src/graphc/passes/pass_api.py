@@ -19,6 +19,7 @@ from graphc.spec.schema import ToleranceSpec
 from graphc.spec.stream_schema import StreamSpec
 
 if TYPE_CHECKING:
+    from graphc.ir.ort_session import Session
     from graphc.offline.reference import Offline
 
 Stage = Literal["any", "offline", "streaming"]
@@ -70,6 +71,7 @@ class PassResult:
         counts: how often each rewrite fired.
         warnings: sentences that the user has to see, for example that nothing was done.
         proto: the model as ONNX, if it was written and has not changed since.
+        session: a session over ``proto``, if one was opened.
     """
 
     model: Model
@@ -77,6 +79,7 @@ class PassResult:
     counts: dict[str, int] = field(default_factory=dict)
     proto: onnx.ModelProto | None = None
     warnings: list[str] = field(default_factory=list)
+    session: Session | None = None
 
 
 class Pass(ABC, Generic[C]):

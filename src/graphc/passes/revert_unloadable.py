@@ -12,13 +12,15 @@ from graphc.passes.pass_api import PassResult
 from graphc_runtime.errors import GraphcError, RunError
 
 
-def load(proto: onnx.ModelProto) -> None:
-    """Opens a session. The weights of a large model are not read for it.
+def load(proto: onnx.ModelProto) -> Session | None:
+    """Opens a session. None for a large model, whose weights are not read for it.
 
     Errors:
         RunError: onnxruntime does not take the model.
     """
-    Session(proto, prepack=not has_kept(proto))
+    large = has_kept(proto)
+    session = Session(proto, prepack=not large)
+    return None if large else session
 
 
 def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:
@@ -28,11 +30,11 @@ def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult
     """
     try:
         proto = result.model.proto()
-        load(proto)
+        session = load(proto)
     except (GraphcError, RunError) as err:
         reason = str(err)
     else:
-        return replace(result, proto=proto)
+        return replace(result, proto=proto, session=session)
     try:
         load(before)
     except RunError:

@@ -98,7 +98,8 @@ class Pipeline:
         self.note_exact(None, model, proto)
         self.progress("what each state moves", len(self.plan.passes), len(self.plan.passes))
         tolerance = fitting(merged_tolerance(self.validation.tolerance), self.source)
-        sensitivities = sensitivity_of(model, checks.trials, tolerance) if checks.trials else []
+        session = checks.final_session(model, proto) if checks.trials else None
+        sensitivities = [] if session is None else sensitivity_of(session, model, checks.trials, tolerance)
         kernels = checks.kernels(model, proto)
         frames = [t.frames for t in checks.trials]
         return PipelineResult(
@@ -224,6 +225,7 @@ class Pipeline:
     ) -> tuple[Model, onnx.ModelProto]:
         self.note_exact(planned, model, proto)
         started = time.perf_counter()
+        checks.release_session()
         made, result = self.transformed(planned, model)
         checks.change_reference(self.reference)
         seconds = time.perf_counter() - started
@@ -238,7 +240,7 @@ class Pipeline:
             check_seconds=0.0,
             nodes_before=len(proto.graph.node),
             nodes_after=len(after.graph.node),
-            size_before=size_of(proto),
+            size_before=self.records[-1].size_after if self.records else size_of(proto),
             size_after=size_of(after),
             ops_before=op_counts(proto),
             ops_after=op_counts(after),
@@ -248,7 +250,7 @@ class Pipeline:
             warnings=result.warnings,
         )
         self.records.append(record)
-        checks.check(planned, made, after, record)
+        checks.check(planned, made, after, record, result.session)
         record.check_seconds = time.perf_counter() - started
         return made, after
 

@@ -39,6 +39,7 @@ from graphc.validate.validation_streams import (
     draw_trials,
 )
 from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.session import StreamSession
 
 Progress = Callable[[str, int, int], None]
 
@@ -62,6 +63,7 @@ class Checks:
         self.session: Session | None = None
         self.last_outputs: list[dict[str, Array]] = []
         self.last_stream: tuple[onnx.ModelProto, Signature] | None = None
+        self.last_session: StreamSession | None = None
         self.given = model if model.signature is not None else None
         self.as_exported: Offline | None = None
         self.lossy = False
@@ -73,7 +75,15 @@ class Checks:
         if changed is not None and changed is not self.offline:
             self.as_exported, self.offline = self.as_exported or self.offline, changed
 
-    def check(self, planned: PlannedPass, model: Model, proto: onnx.ModelProto, record: PassRecord) -> None:
+    def check(
+        self,
+        planned: PlannedPass,
+        model: Model,
+        proto: onnx.ModelProto,
+        record: PassRecord,
+        opened: Session | None = None,
+    ) -> None:
+        """Compares a model with the offline model. ``opened`` is a session over it, if one is open."""
         if model.signature is None:
             self.check_whole(planned, model, proto, record)
             return
@@ -86,7 +96,7 @@ class Checks:
         if planned.lossy and not self.lossy and self.spec.paths:
             self.turn_to_recordings(model.signature)
         self.lossy = self.lossy or planned.lossy
-        session = session_of(model, proto, exact=not self.lossy)
+        session = self.session_over(model, proto, opened)
         got = stream_all(session, [t.feeds for t in self.trials])
         wants = [t.want for t in self.trials]
         tolerance = fitting(planned.tolerance, self.source)
@@ -95,7 +105,17 @@ class Checks:
             before = compare_all(session, self.trials, got, self.last_outputs, tolerance)
             record.against_before = worst_of(before)
         self.complain(planned, record, model, proto)
-        self.last_outputs, self.last_stream = got, (proto, model.signature)
+        self.last_outputs, self.last_stream, self.last_session = got, (proto, model.signature), session
+
+    def session_over(self, model: Model, proto: onnx.ModelProto, opened: Session | None) -> StreamSession:
+        """A session that computes as ONNX defines it, until a pass may change the numbers."""
+        exact = not self.lossy
+        return session_of(model, proto, exact, None if exact and is_quantized(proto) else opened)
+
+    def final_session(self, model: Model, proto: onnx.ModelProto) -> StreamSession:
+        """A session over the compiled model that computes as on a device: that of the last check, if it does."""
+        exact = not self.lossy and is_quantized(proto)
+        return session_of(model, proto) if exact or self.last_session is None else self.last_session
 
     def turn_to_recordings(self, signature: Signature) -> None:
         """Changes to recordings, if the spec names some: from here on, recordings measure how much numbers change."""
@@ -111,6 +131,10 @@ class Checks:
             exact = session_of(Model.of(proto, before), proto, exact=True)
             self.last_outputs = stream_all(exact, [t.feeds for t in self.trials])
 
+    def release_session(self) -> None:
+        """Frees the session of the last check, which a pass over a large model has no room for."""
+        self.last_session = None
+
     def forget_offline(self) -> None:
         """Frees the session of a large model, since the reference outputs are known now."""
         if self.offline is not None:
@@ -118,7 +142,7 @@ class Checks:
 
     def kernels(self, model: Model, proto: onnx.ModelProto) -> list[Difference]:
         """How much this machine's integer kernels change a model that is quantized, but not by a pass."""
-        if self.lossy or not self.last_outputs or not any(n.op_type == "DequantizeLinear" for n in proto.graph.node):
+        if self.lossy or not self.last_outputs or not is_quantized(proto):
             return []
         session = session_of(model, proto)
         got = stream_all(session, [t.feeds for t in self.trials])
@@ -205,3 +229,13 @@ def distances(offline: Offline, trials: list[ValidationStream]) -> list[Differen
 
 
 ANY = ToleranceSpec(rtol=0.0, atol=1e300)
+
+
+def is_quantized(model: onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto) -> bool:
+    """Whether a model, or a part of it, computes in integers on some machines."""
+    if isinstance(model, onnx.ModelProto):
+        return any(is_quantized(part) for part in (model.graph, *model.functions))
+    return any(
+        node.op_type == "DequantizeLinear" or any(is_quantized(a.g) for a in node.attribute if a.HasField("g"))
+        for node in model.node
+    )

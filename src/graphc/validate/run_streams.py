@@ -40,17 +40,26 @@ class ValidationStream:
     whole: int | None = None
 
 
-def session_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> StreamSession:
-    """A client for a model in memory. It knows only the model's manifest. ``exact`` is that of ``Session``.
+def session_of(
+    model: Model, proto: onnx.ModelProto | None = None, exact: bool = False, opened: Session | None = None
+) -> StreamSession:
+    """A client for a model in memory. It knows only the model's manifest.
+
+    Args:
+        proto: the model as ONNX, if it was written already.
+        exact: that of ``Session``.
+        opened: a session over ``proto`` that is open already.
 
     Errors:
         ModelError: onnxruntime does not take the model.
     """
-    return StreamSession(compiled_of(model, proto, exact))
+    return StreamSession(compiled_of(model, proto, exact, opened))
 
 
-def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool = False) -> Compiled:
-    """A streaming model as a compiled one, in memory. ``proto`` is its ONNX form, if that was written already.
+def compiled_of(
+    model: Model, proto: onnx.ModelProto | None = None, exact: bool = False, opened: Session | None = None
+) -> Compiled:
+    """A streaming model as a compiled one, in memory. The arguments are those of ``session_of``.
 
     Errors:
         ModelError: onnxruntime does not take the model.
@@ -58,7 +67,7 @@ def compiled_of(model: Model, proto: onnx.ModelProto | None = None, exact: bool 
     data, _ = manifest_of(model, "model")
     manifest: Manifest = parse_manifest(to_json(data), "the manifest")
     try:
-        runner = Session(proto if proto is not None else model.proto(), exact=exact)
+        runner = opened or Session(proto if proto is not None else model.proto(), exact=exact)
     except RunError as err:
         raise ModelError(f"onnxruntime cannot run the compiled model: {err}") from err
     return Compiled(manifest, runner, first_values(model))

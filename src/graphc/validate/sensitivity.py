@@ -13,7 +13,7 @@ from graphc.ir.model import Model
 from graphc.spec.schema import ToleranceSpec
 from graphc.system.parallel import side_by_side
 from graphc.validate.compare import Array, widened
-from graphc.validate.run_streams import RecordedCall, ValidationStream, allowance, recorded, session_of
+from graphc.validate.run_streams import RecordedCall, ValidationStream, allowance, recorded
 from graphc_runtime.errors import RunError
 from graphc_runtime.session import StreamSession
 
@@ -33,13 +33,14 @@ class StateSensitivity:
         return self.ratio >= SIGHT
 
 
-def sensitivity_of(model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec) -> list[StateSensitivity]:
+def sensitivity_of(
+    session: StreamSession, model: Model, trials: list[ValidationStream], tolerance: ToleranceSpec
+) -> list[StateSensitivity]:
     """Disturbs each state at a few calls of the longest stream, and continues from there until an output moves.
 
     A state that moves no output far beyond the tolerance is not proven by the validation.
     """
     assert model.signature is not None
-    session = session_of(model)
     trial = max(trials, key=lambda t: t.frames)
     calls = recorded(session, trial.feeds)
     allowed = {
