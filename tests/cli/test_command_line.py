@@ -166,7 +166,7 @@ def test_a_chunk_that_does_not_fit_exits_with_3(project: Project) -> None:
     model.graph.node[0].attribute.append(helper.make_attribute("strides", [3]))
     done = graphc("compile", project(model))
     assert done.returncode == 3
-    assert "the smallest chunk that fits is 3" in one_line(done)
+    assert "use a multiple of 3" in one_line(done)
 
 
 def test_numbers_that_do_not_hold_exit_with_1_and_name_the_pass(project: Project, tmp_path: Path) -> None:

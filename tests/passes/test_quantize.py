@@ -593,5 +593,5 @@ def test_quantize_in_front_of_the_lift_says_where_it_belongs(tmp_path: Path) -> 
     spec.write_text(
         f"version: 1\nmodel: {TAGGER}\noutput: out.onnx\nstream: {{chunk: 5}}\npasses: [quantize, lift_state]\n"
     )
-    with pytest.raises(GraphcError, match="compile the float model and add the quantize"):
+    with pytest.raises(GraphcError, match="compile the float model with the quantize"):
         graphc.compile(spec)

@@ -103,7 +103,7 @@ def test_attention_between_rates_is_refused() -> None:
         q = Transpose <perm=[0,2,1]> (half) s = MatMul (q, c) w = Softmax (s) y = MatMul (w, x)
     """
     error = refusal(model_of(body, "float[1,T,4] x"))
-    assert "attends from 1/2 to 1 frames an input frame" in error.reason
+    assert "its queries have 1/2 frames for each input frame, and its keys 1" in error.reason
     assert "different rates" in (error.hint or "")
 
 
@@ -118,8 +118,8 @@ def test_scores_that_a_shift_moved_from_other_queries_are_refused_where_they_are
     """
     arrays = {"v": random(1, 4), "pads": np.array([0, 0, 1, 0, 0, 0]), "ones": np.array([1]), "big": np.array([2**62])}
     error = refusal(attention(shift + BAND.format(scores="s2"), "m", **arrays, **LIMITS))
-    assert "reads scores that were moved in from other queries" in error.reason
-    assert "mask what the shift leaves undefined" in (error.hint or "")
+    assert "attends to scores that a relative shift moved in from the rows of other queries" in error.reason
+    assert "mask these entries before the softmax" in (error.hint or "")
 
 
 def test_a_mask_behind_the_softmax_alone_limits_nothing() -> None:
@@ -163,7 +163,7 @@ def test_a_table_of_both_places_that_nothing_made_is_refused() -> None:
     learned = np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)
     numbers = {"nought": np.array([0, 0]), "both": np.array([0, 1]), "one1": np.array([1]), "three1": np.array([3])}
     error = refusal(attention(crooked, "m", learned=learned, **numbers, **LIMITS))
-    assert "does not depend on the distance in time alone" in error.reason
+    assert "does not depend on the distance between query and key alone" in error.reason
     assert "distance alone" in (error.hint or "")
 
 
@@ -172,7 +172,7 @@ def test_blocks_that_do_not_fit_the_chunk_name_one_that_does() -> None:
     model = attention(blocks, "m", four=np.array(4), low=np.float32(-1e9))
     with pytest.raises(StreamError) as caught:
         analyse(offline_of(model, StreamSpec(chunk=1)), 6)
-    assert "the smallest chunk that fits is 4; next to 6: 4 or 8" in (caught.value.hint or "")
+    assert "use a multiple of 4, such as 4 or 8" in (caught.value.hint or "")
 
 
 def test_keys_out_of_two_streams_are_refused() -> None:
@@ -181,7 +181,7 @@ def test_keys_out_of_two_streams_are_refused() -> None:
         s = MatMul (x, k) w = Softmax (s) y = MatMul (w, both)
     """
     error = refusal(model_of(body, "float[1,T,4] x"))
-    assert "appends one stream to another in time" in error.reason
+    assert "concatenates two streams along time" in error.reason
 
 
 def test_a_mask_input_is_described_in_the_spec(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_inputs_are_cached_in_the_place_of_keys_and_values(tmp_path: Path, name:
 def test_inputs_are_not_cached_before_a_rotation_or_for_calls_of_any_size(tmp_path: Path) -> None:
     report = graphc.compile(of_example(tmp_path, "attention_rotary.dynamo", "{cache: inputs}")).data
     assert [s for s in report["states"] if s["kind"] == "attention_value"]
-    assert any("no one input makes both" in note for note in report["passes"][0]["notes"])
+    assert any("no single tensor gives both" in note for note in report["passes"][0]["notes"])
     with pytest.raises(StreamError, match=r"cache: inputs needs calls of one size; give stream\.chunk a number"):
         graphc.compile(of_example(tmp_path, "attention_sdpa.dynamo", "{cache: inputs}", "dynamic"))
 
@@ -289,22 +289,22 @@ def test_scores_kept_in_a_range_behind_their_mask_are_not_masked() -> None:
 def test_weights_normalised_over_the_queries_are_refused() -> None:
     rest = f"{NEAR} m = Where (off, low, s) w = Softmax <axis=-2> (m)"
     error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4)))
-    assert "sums over one time scores that were normalised over the other" in error.reason
-    assert "normalise over the keys" in (error.hint or "")
+    assert "sums scores over one time axis, but a softmax normalised them over the other" in error.reason
+    assert "apply it over the keys" in (error.hint or "")
 
 
 def test_a_reversed_table_is_refused() -> None:
     rest = f"{NEAR} r2 = Slice (s, end, begin, axes, back1) m = Where (off, low, r2) w = Softmax (m)"
     arrays = {"end": np.array([-1]), "begin": np.array([-(2**40)]), "axes": np.array([-1]), "back1": np.array([-1])}
     error = refusal(with_heads(rest, low=np.float32(-1e9), reach=np.array(4), **arrays))
-    assert "reverses a score matrix" in error.reason
+    assert "slices a score matrix with a negative step" in error.reason
 
 
 def test_a_query_that_sees_nothing_is_refused() -> None:
     rest = "own = GreaterOrEqual (d, zero) m = Where (own, low, s) w = Softmax (m)"
     error = refusal(with_heads(rest, low=np.float32(-np.inf)))
-    assert "a query that sees no key at all" in error.reason
-    assert "mask by a finite number" in (error.hint or "")
+    assert "a query whose keys are all masked with -inf" in error.reason
+    assert "mask with a finite number" in (error.hint or "")
 
 
 def test_masked_weights_stay_masked_under_a_mean_over_heads() -> None:

@@ -223,8 +223,8 @@ def test_streams_that_are_not_apart_are_refused(tmp_path: Path) -> None:
 
 def test_a_model_without_a_batch_axis_is_refused(tmp_path: Path) -> None:
     error = refused(tmp_path, "y = Relu (x)", "float[1,T,4] x", {})
-    assert "no input has an axis for the streams of a batch" in error.reason
-    assert "export the model with a symbolic batch dim, or one of 2" in (error.hint or "")
+    assert "no input has a batch axis" in error.reason
+    assert "export the model with a dynamic batch axis, or with a batch of 2" in (error.hint or "")
 
 
 def test_places_are_given_and_taken(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_place_in_the_batch_that_matters_is_refused(tmp_path: Path) -> None:
     """
     arrays = {"zero": np.array(0), "one": np.array(1), "s": np.array([-1, 1, 1])}
     error = refused(tmp_path, body, "float[N,T,4] x", arrays)
-    assert "depends on a stream's place in the batch" in error.reason
+    assert "depends on a stream's position in the batch" in error.reason
 
 
 def test_streams_that_only_large_values_mix_are_refused(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def test_what_depends_on_the_first_frame_is_equal(body: str, times: int) -> None
     ],
 )
 def test_the_first_frame_of_what_is_late_is_refused(body: str, late: int) -> None:
-    with pytest.raises(StreamError, match=f"reads the first frame of a tensor that is {late} frames late") as caught:
+    with pytest.raises(
+        StreamError, match=f"reads the first frame of a tensor that is delayed by {late} frames"
+    ) as caught:
         lift(analyse(offline_of(model(body), SPEC)))
     assert caught.value.hint == "read the first frame before the ops that look ahead"

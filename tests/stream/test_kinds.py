@@ -265,7 +265,7 @@ def test_a_model_that_runs_at_one_length_says_which_node_holds_it() -> None:
     model = weights(model_of(body), axis=np.array(1), places=np.arange(50)[::-1].copy())
     model.graph.node[1].name = "turn"
     error = refusal(model, StreamSpec(chunk=1, inputs={"x": InputSpec(axis=2)}))
-    assert "runs at 50 frames only" in error.reason
+    assert "runs only at 50 frames" in error.reason
     assert error.node == "turn (Gather)"
     assert "stream.window: 50" in (error.hint or "")
 
@@ -359,8 +359,8 @@ def test_a_state_paired_with_an_unlike_output_names_those_of_its_shape(tmp_path:
     model.graph.output.append(onnx.helper.make_tensor_value_info("next", 1, [5]))
     stream = "{chunk: 2, inputs: {x: {axis: 1}}, states: [{input: state, output: y}]}"
     error = compiled(tmp_path, model, stream, "fold_constants")
-    assert "their ranks differ" in error.reason
-    assert error.hint == "outputs of its shape: next"
+    assert "but its next value, the output 'y', has [" in error.reason
+    assert error.hint == "pair it in stream.states with an output of its shape: next"
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def test_tables_end_where_they_are_read_past_their_end(read: str) -> None:
 
 
 def test_what_has_no_formula_says_which_node() -> None:
-    with pytest.raises(NoFormulaError, match="two sizes that follow the length"):
+    with pytest.raises(NoFormulaError, match="two sizes that both depend on the stream's length"):
         formula("u = Unsqueeze (t, front) b = Concat <axis=0> (u, u) z = ConstantOfShape (b) v = Size (z)", "v")
 
 

@@ -16,7 +16,7 @@ from graphc.stream.index_maps.data_movement import PLAIN_MOVERS
 COUNTS = "counts frames"
 MASKS = "a mask over frames, which the streaming model computes itself"
 FOLLOWS = "changes with the length of the whole stream"
-AN_INPUT = "an input as it was given"
+AN_INPUT = "an input, returned unchanged"
 LAST_STATE = "the state after the last frame, which no output needs"
 
 

@@ -64,7 +64,7 @@ def lift_dynamic(
     assert signature is not None
     assert multiples is not None
     if any(other.signature is None or other.signature.ports != signature.ports for other, _ in lifts):
-        raise StreamError("its delays or states differ between chunk sizes", hint=ONE_SIZE_HINT)
+        raise StreamError("the model's delays or states differ between chunk sizes", hint=ONE_SIZE_HINT)
     model.graph = generalised([m.graph for m, _ in lifts], multiples)
     for ports, entries in ((model.graph.inputs, signature.inputs), (model.graph.outputs, signature.outputs)):
         entry_of = {e.name: e for e in entries}

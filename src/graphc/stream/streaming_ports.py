@@ -77,7 +77,7 @@ def output_tensors(
                 results.append(renamed(builder, builder.constant(value), port.name, value.dtype, list(value.shape)))
     if not ports:
         raise StreamError(
-            "no output of the model has values for the frames of the stream",
+            "no output of the model has a value for each frame of the stream",
             hint="export an output with a value for each frame, or set stream.window to compute over the last N frames",
         )
     return results, ports

@@ -17,11 +17,10 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.constant_operands import cut_to_chunk
 from graphc.stream.lowering.lowering import AttentionSpan, Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.scores.band import UNLIMITED, Band, Placed, placed, reached
 from graphc.stream.scores.constant_scores import rectangle_of, stream_at
 from graphc.stream.scores.dynamic_masks import Spans, beyond_window, rectangle
-from graphc.stream.scores.einsum_terms import SUMMED, Terms
+from graphc.stream.scores.einsum_terms import Terms
 from graphc.stream.scores.score_matrix import joined
 
 
@@ -33,12 +32,15 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMat
     if isinstance(values, ScoreMatrix | Untimed):
         facts.refuse(
             "multiplies attention weights by values that do not come from the stream",
-            "make the values from a stream input",
+            "compute the values from a stream input",
         )
     key_time, query_time = table.times[key], table.times[1 - key]
     if isinstance(values, Stream):
         if terms.operands[other][values.axis] != letters[key]:
-            facts.refuse(SUMMED, WINDOW_HINT)
+            facts.refuse(
+                "sums attention weights over a time axis on which the values have no frames",
+                "sum over the time axis that the weights share with the values, or use a ReduceSum",
+            )
         key_time = joined(facts, [key_time, values])
     where, context = place_queries(facts, table, key, query_time, key_time)
     rehearse(facts, table, key, where)
@@ -47,7 +49,10 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMat
     elif isinstance(values, TimeConstant):
         given = known_values(facts, terms, other, values, letters, key, where)
     else:
-        facts.refuse("sums attention weights over time without values", "multiply them by values, then sum")
+        facts.refuse(
+            "sums attention weights over time without multiplying them by values",
+            "multiply them by values, or use a ReduceSum",
+        )
     out = facts.out(query_time.at(where.delay), terms.output.index(letters[1 - key]), delay=where.delay)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -68,21 +73,24 @@ def place_queries(
     """
     if table.normalised - {key}:
         facts.refuse(
-            "sums over one time scores that were normalised over the other",
-            "a softmax over all queries needs the whole stream; normalise over the keys",
+            "sums scores over one time axis, but a softmax normalised them over the other",
+            "a softmax over the queries needs the whole stream; apply it over the keys",
         )
     masks = table.masks if key == 1 else table.masks.swapped()
     sizes = [(query_time.length(n), key_time.length(n)) for n in facts.lengths]
     if query_time.rate != key_time.rate:
         facts.refuse(
-            f"attends from {query_time.rate} to {key_time.rate} frames an input frame",
-            "attention between streams of different rates is not lifted",
+            f"its queries have {query_time.rate} frames for each input frame, and its keys {key_time.rate}",
+            "attention between different rates cannot be streamed; bring queries and keys to one rate",
         )
     if any(
         (np.broadcast_to(w, s) & np.broadcast_to(~z, s)).any()
         for w, z, s in zip(masks.displaced, masks.unseen, sizes, strict=True)
     ):
-        facts.refuse("reads scores that were moved in from other queries", "mask what the shift leaves undefined")
+        facts.refuse(
+            "attends to scores that a relative shift moved in from the rows of other queries",
+            "mask these entries before the softmax",
+        )
     band, max_frames = reached(facts, masks.unseen, sizes, query_time)
     context = AttentionSpan(max(band.left), max(band.right), band.period, table.sites, max_frames)
     claim_laws(facts, table, band, query_time, max_frames)
@@ -102,8 +110,8 @@ def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limi
     masks = rows - 2 - period
     if limit is None and masks < max(*band.left, *band.right, 1):
         raise TooShortError(
-            f"attends further than the {rows} frames that were evaluated"
-            + (f", or than a call of {period} frames leaves of them" if 2 * period > rows else ""),
+            f"the {rows} frames evaluated do not show how far it attends"
+            + (f" in calls of {period} frames" if 2 * period > rows else ""),
             max(facts.lengths),
             label(facts.node),
             f"use a smaller chunk; or {UNLIMITED}" if 2 * period > rows else UNLIMITED,
@@ -191,7 +199,10 @@ def known_values(
     """Builds values that are constants: either with a time axis for keys only, or a table over queries and keys."""
     own = terms.operands[other]
     if letters[key] not in own:
-        facts.refuse("sums a score matrix over keys with a constant without keys", "write the sum as a ReduceSum")
+        facts.refuse(
+            "sums a score matrix over the keys, but its other input, a constant, has no key axis",
+            "use a ReduceSum and a Mul",
+        )
     axis = own.index(letters[key])
     if letters[1 - key] in own:
         return rectangle_values(facts, other, own, letters, key, where)

@@ -44,7 +44,7 @@ def product(node: Node, facts: Facts, terms: Terms) -> Lowering:
     letters = [terms.operands[index][a] for a in table.axes]
     gone = [side for side, letter in enumerate(letters) if letter not in terms.output]
     if len(gone) == 2:
-        facts.refuse("sums over both times of its table", WINDOW_HINT)
+        facts.refuse("sums a score matrix over both time axes, queries and keys", WINDOW_HINT)
     if not gone:
         return mixed(node, facts, terms, index, table)
     return attended(node, facts, terms, index, table, gone[0])
@@ -97,14 +97,17 @@ def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix
             letter = terms.operands[number][fact.axis]
             if letter not in sides:
                 facts.refuse(
-                    "multiplies a score matrix by a stream whose time axis is neither the queries' nor the keys'",
-                    "multiply by a stream over the time of the queries or of the keys",
+                    "multiplies a score matrix by a stream whose time is neither on the query axis nor on the key axis",
+                    "transpose that stream so that its time is on the query axis or on the key axis",
                 )
             side = sides[letter]
             return lambda b, spans: b.window(b.tensors[name], fact, as_in_table(spans)[side], "attention_context")
         if isinstance(fact, TimeConstant):
             if any(letter in terms.operands[number] for letter in letters):
-                facts.refuse("multiplies a score matrix by a constant that has a time axis", "write it as a Mul")
+                facts.refuse(
+                    "multiplies a score matrix by a constant that has a time axis",
+                    "write it as a Mul, and a sum as a ReduceSum",
+                )
             value = facts.array(number)
             return lambda b, spans: b.constant(np.asarray(value), facts.node.inputs[number].name)
         return lambda b, spans: b.tensors[name]

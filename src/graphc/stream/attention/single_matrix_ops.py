@@ -55,8 +55,13 @@ def arguments(b: Builder, facts: Facts) -> list[Tensor | None]:
 def only_table(facts: Facts) -> ScoreMatrix:
     facts = settled_inputs(facts)
     tables = [f for f in facts.inputs if isinstance(f, ScoreMatrix)]
-    if len(tables) != 1 or facts.streams():
-        facts.refuse("joins a score matrix with a tensor of one time", "give both the time axes of queries and keys")
+    if len(tables) > 1:
+        facts.refuse("takes several score matrices, but it may take only one", "combine them before it, elementwise")
+    if not tables or facts.streams():
+        facts.refuse(
+            "combines a score matrix with a tensor that has only one time axis",
+            "give that tensor a query axis and a key axis",
+        )
     return tables[0]
 
 

@@ -40,8 +40,8 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
     unknown = [f for f in outputs if isinstance(f, Stream) and f.delay < 0 and f.head is None]
     if unknown:
         facts.refuse(
-            "its frames before the first are not all the same",
-            "pad after this op, and with a constant",
+            "may make the frames that were padded in front of the stream differ from each other",
+            "pad after this node, and with a constant",
         )
     return replace(step, facts=tuple(outputs))
 

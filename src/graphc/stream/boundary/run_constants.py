@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from graphc.ir.graph import Graph, Node, Tensor
+from graphc.ir.graph import Graph, Node, Tensor, label
 from graphc.ir.import_export import export_model
 from graphc.ir.ort_session import Session
 from graphc.stream.facts.time_constant import Array
@@ -29,8 +29,8 @@ def run_constants(nodes: list[Node], outputs: Sequence[Tensor], facts: Facts) ->
     try:
         run = Session(model, optimize=False).run({})
     except RunError as err:
-        facts_error = f"the frames that stand outside the stream cannot be evaluated: {err}"
-        raise StreamError(facts_error) from err
+        reason = f"onnxruntime cannot run it on the frames before or after the stream: {err}"
+        raise StreamError(reason, node=label(facts.node)) from err
     return {name: np.asarray(value) for name, value in run.items()}
 
 

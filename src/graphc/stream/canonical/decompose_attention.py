@@ -41,7 +41,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
             functions = [("", op) for op in SCHEMA_FUNCTIONS]
             light = onnx.inliner.inline_selected_functions(light, functions, inline_schema_functions=True)
     except Exception as err:
-        raise ModelError(f"functions cannot be inlined: {' '.join(str(err).split())[:300]}") from err
+        raise ModelError(f"onnx cannot inline the functions of the model: {' '.join(str(err).split())[:300]}") from err
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for field in ("node", "value_info"):
@@ -94,7 +94,7 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
             else packed(write, node, shapes, known)
         )
         if any(t.name and t.outputs for t in node.outputs[1:]):
-            refuse(node, "its outputs of keys and values are read", "leave them out; the lift makes its own caches")
+            refuse(node, "its present keys and values are read", "export without them; lift_state makes its own caches")
         write.replace(graph, node, result)
     return bool(found)
 
@@ -117,9 +117,7 @@ def rank_of(tensor: Tensor, shapes: Shapes, known: Mapping[str, Array]) -> int:
 
 def refuse_given(node: Node, indices: range | tuple[int, ...], what: str) -> None:
     if any(given(node, i) is not None for i in indices):
-        refuse(
-            node, f"has {what}, which is not lifted", "export the attention without it; the lift makes its own caches"
-        )
+        refuse(node, f"takes {what} as an input", "export the model without a past; lift_state makes its own caches")
 
 
 def multi_head(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Array]) -> Variable:
@@ -129,7 +127,11 @@ def multi_head(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Ar
     refuse_given(node, range(6, len(node.inputs)), "past keys and values")
     assert query is not None
     if key is None or value is None or rank_of(key, shapes, known) != 3 or rank_of(query, shapes, known) != 3:
-        refuse(node, "takes packed or transposed keys", "give query, key and value as [batch, frames, width] each")
+        refuse(
+            node,
+            "takes packed or transposed queries, keys or values",
+            "give query, key and value as [batch, frames, width] each",
+        )
     parts = [query, key, value]
     if bias is not None:
         start: Tensor | None = None

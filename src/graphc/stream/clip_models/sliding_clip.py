@@ -26,7 +26,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     try:
         run = offline.run(offline.draw(window, np.random.default_rng(0)))
     except (RunError, ValueError) as err:
-        declared = f"it is declared for {offline.declared} frames" if offline.declared else "try another window"
+        declared = f"set stream.window to {offline.declared}" if offline.declared else "try another stream.window"
         raise StreamError(
             f"the offline model does not run on a window of {window} frames: {err}", hint=declared
         ) from err

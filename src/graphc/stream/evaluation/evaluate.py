@@ -216,9 +216,9 @@ def condition_of(node: Node, graph: Graph, known: Mapping[str, TimeConstant], na
     steady = known[name].steady
     if steady is None:
         raise StreamError(
-            "its condition changes with the length of the whole stream",
+            "its condition depends on the length of the whole stream",
             node=label(node),
-            hint="export only the branch that streams should take",
+            hint="export the model with only the branch that your streams take",
         )
     return steady
 

@@ -22,11 +22,11 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
     except (RunError, ValueError) as err:
         holder = next((n for n in evaluation.graph.nodes if holds(n, only)), None)
         return StreamError(
-            f"the model runs at {only} frames only"
-            + (", the number that this node holds" if holder is not None else "")
+            f"the model runs only at {only} frames"
+            + (", a size that this node fixes" if holder is not None else "")
             + f"; at {only + 1} frames: {err}",
             node=label(holder) if holder is not None else None,
-            hint=f"export it again so that sizes follow its input, or set stream.window: {only}",
+            hint=f"export it with a dynamic time axis and sizes computed from it, or set stream.window: {only}",
         )
     return None
 

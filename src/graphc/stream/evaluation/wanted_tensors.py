@@ -36,9 +36,9 @@ def refuse_table(port: Tensor, fact: Fact | None) -> None:
         raise fact.refusal
     if isinstance(fact, ScoreMatrix | IndexMap):
         raise StreamError(
-            "returns a score matrix, which has frames of two times: queries and keys",
+            "returns a score matrix, which has two time axes, one of queries and one of keys",
             node=label(port.inputs[0]) if port.inputs else port.name,
-            hint="leave it out of the model's outputs; a stream returns frames of one time",
+            hint="remove it from the model's outputs; an output of a stream has one time axis",
         )
 
 

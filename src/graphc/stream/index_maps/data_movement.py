@@ -75,7 +75,7 @@ def mover(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> tuple[Ses
         try:
             session = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False)
         except RunError as err:
-            raise StreamError(f"onnxruntime does not run it: {err}", node=label(node)) from err
+            raise StreamError(f"onnxruntime cannot run it: {err}", node=label(node)) from err
         facts.memo[key] = session, [r.name for r in results]
     found: tuple[Session, list[str]] = facts.memo[key]
     return found

@@ -116,6 +116,6 @@ def refuse(facts: Facts, moved: IndexMap) -> NoReturn:
     if moved.refusal is not None:
         raise moved.refusal
     facts.refuse(
-        "reads a table over time and positions that no distance between queries and keys explains",
-        f"the rule for {op_of(facts.node)} only takes such a table once it is a score matrix",
+        "reads products of frames and positions that are not arranged by the distance between query and key",
+        f"arrange them by distance, as a relative shift does, before this {op_of(facts.node)}",
     )

@@ -61,8 +61,8 @@ def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
     wide = grown_letter(facts, terms, {time})
     if not isinstance(known, TimeConstant) or wide is None or wide not in terms.operands[other]:
         facts.refuse(
-            "makes a score matrix of which one side does not come from the stream",
-            "make queries and keys from stream inputs",
+            "makes a score matrix in which only the queries or only the keys come from the stream",
+            "compute both from stream inputs",
         )
     if time not in terms.output:
         facts.refuse(SUMMED, WINDOW_HINT)

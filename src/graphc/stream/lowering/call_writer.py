@@ -29,7 +29,8 @@ def frames_in_chunk(chunk: int, stream: Stream) -> int:
     frames = chunk * stream.rate
     if frames.denominator != 1:
         raise ChunkMisfitError(
-            stream.rate.denominator, f"a chunk of {chunk} frames would give a tensor {frames} frames a call"
+            stream.rate.denominator,
+            f"a chunk of {chunk} input frames would be {frames} frames here, which is not a whole number",
         )
     return int(frames)
 

@@ -40,22 +40,24 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
         return first, False
     period = period_of(values, axis)
     if period is None:
+        known_ahead = alike_in_front(values, axis)
         raise AbsoluteError(
             index,
             x.from_right,
             x,
-            f"its input {index} "
-            + (
-                "changes with the position in the stream, and neither a ramp nor a table explains it"
-                if alike_in_front(values, axis)
-                else "changes with the length of the whole stream"
-            ),
+            f"its input {index} differs from position to position, but is neither a ramp nor a table indexed by a ramp"
+            if known_ahead
+            else f"its input {index} depends on the length of the whole stream",
             node=label(facts.node),
-            hint="compute positions from a range, or read them from a table by it; no stream knows its whole length",
+            hint="compute it from torch.arange, or look it up in a table by torch.arange"
+            if known_ahead
+            else "no call knows the length of its stream; compute it from positions, counted from the start",
         )
     frames = facts.frames(x)
     if frames % period:
-        facts.misfit(period, x, f"a constant of period {period} meets a chunk of {frames} frames")
+        facts.misfit(
+            period, x, f"its input {index} repeats every {period} frames, but a chunk has {frames} frames here"
+        )
     facts.claim(index, Periodic(x.from_right, x.length, period))
     places = (np.arange(frames + extra) - x.delay) % period
     return max(values, key=lambda v: v.shape[axis]).take(places, axis=axis), True

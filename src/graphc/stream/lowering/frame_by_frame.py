@@ -47,11 +47,11 @@ def same_length(facts: Facts, must_match: bool = True) -> Stream:
     for _, other in others:
         if other.rate != first.rate:
             facts.refuse(
-                f"joins streams of different rates ({first.rate} and {other.rate} frames per input frame)",
+                f"combines streams of different rates ({first.rate} and {other.rate} frames per input frame)",
                 "bring both to one rate",
             )
         if any(other.length(n) != first.length(n) for n in facts.lengths):
-            facts.refuse("joins streams of different lengths", "cut or pad both to one length")
+            facts.refuse("combines streams of different lengths", "cut or pad both to one length")
         if facts.proof is not None:
             facts.proof.same_lengths(label(facts.node), first.length, other.length, must_match)
     return first.at(common_delay(facts))

@@ -125,16 +125,19 @@ class Facts:
         """The stream at an input; refuses any other kind of tensor."""
         fact = self[index]
         if not isinstance(fact, Stream):
-            self.refuse(f"its input {index} does not carry stream time, though another does", "feed the stream there")
+            self.refuse(
+                f"its input {index} does not come from the stream, though another input does",
+                "compute it from the stream",
+            )
         return fact
 
     def only_stream(self, index: int = 0) -> Stream:
         """The stream at an input, if no other input is one."""
-        if any(i != index for i, _ in self.streams()):
-            self.refuse("a second input carries stream time", "make that input a constant")
+        for other in (i for i, _ in self.streams() if i != index):
+            self.refuse(f"its input {other} comes from the stream, but only input {index} may", "make it a constant")
         return self.stream(index)
 
-    def array(self, index: int, what: str = "an argument") -> Array | None:
+    def array(self, index: int, what: str | None = None) -> Array | None:
         """The value of an input that is the same at every length; None if the input is omitted.
 
         Refuses an input that depends on data or on the length of the stream.
@@ -142,10 +145,11 @@ class Facts:
         fact = self[index]
         if fact is None:
             return None
+        what = what or f"its input {index}"
         if not isinstance(fact, TimeConstant):
             self.refuse(f"{what} depends on data", "export it as a constant")
         if fact.steady is None:
-            self.refuse(f"{what} depends on the length of the whole stream", "make it a constant")
+            self.refuse(f"{what} depends on the length of the whole stream", "export it as a constant")
         return fact.steady
 
     def argument(self, name: str, index: int) -> Any:
@@ -187,16 +191,16 @@ class Facts:
         for frames, shape in zip(self.lengths, shapes, strict=True):
             if not 0 <= axis < len(shape) or shape[axis] != length(frames):
                 self.refuse(
-                    f"its output has the shape {list(shape)} for {frames} frames; a stream would give {length(frames)} "
-                    f"frames on axis {axis}",
-                    "if the export fixed a size here, export it with time as a symbolic dim; if not, report this "
-                    "model: no rule explains this shape",
+                    f"its output has the shape {list(shape)} for {frames} input frames, but streamed it would have "
+                    f"{length(frames)} frames on axis {axis}",
+                    "if the export fixed a size here, export the model with a dynamic time axis; if not, report this "
+                    "model",
                 )
         shape = tuple(-1 if i == axis else size for i, size in enumerate(shapes[0]))
         if any(tuple(-1 if i == axis else size for i, size in enumerate(other)) != shape for other in shapes[1:]):
             self.refuse(
-                f"an axis other than time ({axis}) changes with the length of the stream",
-                "export that axis with a fixed size",
+                f"its output has time on axis {axis}, but another axis also depends on the length of the stream",
+                "export that other axis with a fixed size",
             )
         rate = length.rate or x.rate
         stream = Stream(axis, rate, x.delay if delay is None else delay, length, shape, self.dtypes[index])

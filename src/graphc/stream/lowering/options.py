@@ -47,4 +47,4 @@ class LiftOptions:
 
 
 DEFAULT = LiftOptions()
-ONE_SIZE_HINT = "give the frames of one call instead of chunk: dynamic"
+ONE_SIZE_HINT = "set stream.chunk to a number of frames instead of dynamic"

@@ -9,15 +9,23 @@ from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.lowering.node_facts import Facts
 
 WINDOW_HINT = "a stream never sees all of it; set stream.window to stream over the last N frames"
-NOT_OF_THE_STREAM = "make it from the stream's own frames, or give it as a stream input"
+DECISION = (
+    "decides which computation the model runs, and depends on the length of the whole stream",
+    "export the model with only the branch that your streams take",
+)
+PATTERN = (
+    "repeating, resizing or scattering frames relies on its value, which depends on the length of the whole stream",
+    "export the model so that frames are repeated, resized or scattered alike at every length",
+)
+NOT_OF_THE_STREAM = "compute it from the stream's frames, or name it in stream.inputs as a stream"
 
 
 def refuse_moving(facts: Facts, fact: Untimed) -> None:
     """Refuses a value that changes from call to call, while offline it is one value for the whole stream."""
     if fact.origin is UntimedOrigin.GIVEN:
         facts.refuse(
-            "reads a given state at every frame, and only a recurrence may start from it",
-            "a model that already carries all its states needs no lift_state",
+            "reads a state of stream.states at every frame, but only a recurrence may start from it",
+            "if all states of the model are already ports, leave out lift_state",
         )
     if fact.origin is UntimedOrigin.FINAL:
         refuse_final_state(facts)
@@ -26,8 +34,8 @@ def refuse_moving(facts: Facts, fact: Untimed) -> None:
 def refuse_final_state(facts: Facts) -> NoReturn:
     """Refuses the use of a final state, which no stream reaches."""
     facts.refuse(
-        "reads the state after the last frame, which a stream never reaches",
-        "return the outputs of every frame, or set stream.window to stream over the last N frames",
+        "reads a recurrence's state after the last frame, which a stream never reaches",
+        "use the recurrence's output at every frame, or set stream.window to stream over the last N frames",
     )
 
 
@@ -38,13 +46,16 @@ def refuse_foreign_frames(facts: Facts, index: int) -> NoReturn:
 
 def refuse_other_length(facts: Facts, index: int) -> NoReturn:
     """Refuses an operand with more or fewer frames than the stream."""
-    facts.refuse(f"its input {index} has another length than the stream it meets", "cut or pad both to one length")
+    facts.refuse(
+        f"its input {index} has another length than the stream that it is combined with",
+        "cut or pad both to one length",
+    )
 
 
 def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
     """Refuses an operand that changes with the length of the whole stream."""
     facts.refuse_length(
-        f"its input {index} changes with the length of the whole stream",
+        f"its input {index} depends on the length of the whole stream",
         "a value that depends on the end cannot be streamed; set stream.window to stream over the last N frames",
     )
 

@@ -28,7 +28,9 @@ def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
         for op in ops:
             other = RULES.get(op)
             if other is not None and other[1] != owner:
-                raise GraphcError(f"two streaming rules for {op}: {other[1]} and {owner}", hint="uninstall one of them")
+                raise GraphcError(
+                    f"two streaming rules for {op}: {other[1]} and {owner}", hint="uninstall the package of one of them"
+                )
             RULES[op] = (rule, owner)
         return rule
 

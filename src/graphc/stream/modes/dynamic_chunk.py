@@ -45,7 +45,7 @@ def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
             elif any(isinstance(t, Constant) for t in tensors) or any(
                 names[i].get(t.name, t.name) != tensors[0].name for i, t in enumerate(tensors)
             ):
-                refuse(node, "is structured differently for other chunks")
+                refuse(node, "reads other tensors at other chunk sizes")
         for outputs in zip(*(n.outputs for n in nodes), strict=True):
             pair_up(names, outputs)
     first.nodes = [*families.writer.nodes, *first.nodes]
@@ -68,9 +68,9 @@ def check_alike(nodes: Sequence[Node]) -> None:
             len(other.inputs),
             len(other.outputs),
         ):
-            refuse(node, "is replaced by another node at other chunks")
+            refuse(node, "becomes another kind of node at other chunk sizes")
         if not same_attributes(node.attrs, other.attrs):
-            refuse(node, "has attributes that differ from chunk to chunk")
+            refuse(node, "has other attributes at other chunk sizes")
 
 
 def same_attributes(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -131,7 +131,7 @@ class Families:
         if key not in self.written:
             made = self.function(values)
             if made is None:
-                refuse(node, f"its input {index} changes with the chunk in a way that no function explains")
+                refuse(node, f"its input {index} depends on the chunk size in a way that no known formula describes")
             self.written[key] = made
         return self.written[key]
 

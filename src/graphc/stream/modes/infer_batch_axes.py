@@ -101,8 +101,8 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservati
             for base, rolled in runs
         ):
             raise StreamError(
-                f"the output '{output.name}' depends on a stream's place in the batch",
-                hint="leave out stream.clocks: all streams then begin together",
+                f"the output '{output.name}' depends on a stream's position in the batch",
+                hint="leave out stream.clocks; all streams then begin together",
             )
     return observed
 
@@ -179,7 +179,7 @@ def layout_of(changed: Mapping[int, Array], batch: int) -> BatchLayout | None:
     return None
 
 
-def needed(observed: BatchObservation, name: str, node: str) -> BatchLayout:
+def needed(observed: BatchObservation, name: str, node: str | None = None) -> BatchLayout:
     """The layout of a tensor.
 
     Errors:
@@ -188,8 +188,10 @@ def needed(observed: BatchObservation, name: str, node: str) -> BatchLayout:
     layout = observed.layouts.get(name)
     if layout is None:
         raise StreamError(
-            "one stream of the batch changes another" if name in observed.mixed else "its streams cannot be told apart",
+            f"in '{name}', one stream of the batch changes another"
+            if name in observed.mixed
+            else f"in '{name}', the streams of the batch cannot be told apart",
             node=node,
-            hint="leave out stream.clocks: all streams then begin together",
+            hint="leave out stream.clocks; all streams then begin together",
         )
     return layout

@@ -59,13 +59,15 @@ def cache_inputs(model: Model) -> list[str]:
         shared = common(key, value) if key is not None else None
         if key is None or shared is None:
             notes.append(
-                f"{value.state.node}: keys and values stay cached, since no one input makes both over the same frames"
+                f"{value.state.node}: keys and values stay cached, since no single tensor gives both, frame by frame"
             )
             continue
         shape = [value.frames if a == shared.axis else int(d or 0) for a, d in enumerate(shapes[shared.tensor.name])]
         init = np.zeros(shape, value.state.init.dtype)
         if init.nbytes >= key.state.nbytes + value.state.nbytes:
-            notes.append(f"{value.state.node}: keys and values stay cached, since their input is not smaller")
+            notes.append(
+                f"{value.state.node}: keys and values stay cached, since the tensor they come from is not smaller"
+            )
             continue
         put(model, key, value, shared, init)
     model.graph.nodes = sorted_nodes(model.graph)

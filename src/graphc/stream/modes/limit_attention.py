@@ -38,7 +38,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
             raise StreamError(
                 "its weights do not come from a softmax, so no limit can be put on it",
                 node=label(placed.node),
-                hint="limit the attention in the model, by a mask, or set `max_frames: N` in place of left and right",
+                hint="limit the attention in the model, by a mask, or set `max_frames: N` instead of left and right",
             )
         for site in sites:
             if site.weights not in done:
@@ -47,7 +47,10 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
     unused = [p for p, limit in settings.limits if p not in used and limit.max_frames is None]
     if unused:
         names = ", ".join(name_of(p.node) for p in nodes[:4]) or "none"
-        raise StreamError(f"no attention node matches the pattern '{unused[0]}'", hint=f"attention nodes: {names}")
+        raise StreamError(
+            f"no attention node matches the pattern '{unused[0]}'",
+            hint=f"attention nodes: {names}{', …' * (len(nodes) > 4)}",
+        )
     return offline.over(export_model(evaluation.graph, evaluation.source))
 
 

@@ -34,7 +34,7 @@ from graphc.stream.modes.infer_batch_axes import BatchLayout, BatchObservation, 
 from graphc.stream.modes.vmap_clock import EachStream
 from graphc_runtime.errors import StreamError
 
-SHARED_CLOCK_HINT = "leave out stream.clocks: all streams then begin together"
+SHARED_CLOCK_HINT = "leave out stream.clocks; all streams then begin together"
 
 
 def per_stream_clocks(model: Model, offline: Offline) -> None:
@@ -47,8 +47,8 @@ def per_stream_clocks(model: Model, offline: Offline) -> None:
     assert signature is not None
     if not any(i.name in offline.batch_axes for i in signature.inputs):
         raise StreamError(
-            "no input has an axis for the streams of a batch",
-            hint=f"export the model with a symbolic batch dim, or one of {offline.batch} (stream.batch)",
+            "no input has a batch axis",
+            hint=f"export the model with a dynamic batch axis, or with a batch of {offline.batch} (stream.batch)",
         )
     graph = model.graph
     hanging = on_the_clock(model)
@@ -66,7 +66,7 @@ def per_stream_clocks(model: Model, offline: Offline) -> None:
     rewriting = Rewriting(model, offline.batch, hanging, observed, layouts)
     rewriting.run()
     ports = tuple(rewriting.ports.get(s.input, s) for s in signature.states)
-    layouts |= {o.name: needed(observed, o.name, f"the output '{o.name}'") for o in signature.outputs}
+    layouts |= {o.name: needed(observed, o.name) for o in signature.outputs}
     axes = {name: layout.axis for name, layout in layouts.items()} | dict.fromkeys(rewriting.ports, 0)
     model.signature = replace(signature, states=ports, streams=offline.batch, batch_axes=axes)
 
@@ -139,7 +139,9 @@ class Rewriting:
 
     def refuse(self, node: Node) -> None:
         raise StreamError(
-            "cannot be rewritten for streams with their own clocks", node=label(node), hint=SHARED_CLOCK_HINT
+            "cannot be rewritten so that every stream of the batch has its own clock",
+            node=label(node),
+            hint=SHARED_CLOCK_HINT,
         )
 
     def wide(self, shape: Sequence[int]) -> list[int]:

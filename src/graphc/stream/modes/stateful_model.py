@@ -106,13 +106,15 @@ def check_states(offline: Offline, feeds: Feeds, run: Mapping[str, Any]) -> None
         if len(before) != len(after):
             alike = [name for name, value in run.items() if np.shape(value) == before]
             raise StreamError(
-                f"the state '{name}' is {list(before)}, and '{role.output}', given as its next value, is "
-                f"{list(after)}: their ranks differ",
-                hint=f"outputs of its shape: {', '.join(alike)}" if alike else "no output has its shape",
+                f"the state '{name}' has the shape {list(before)}, but its next value, the output '{role.output}', has "
+                f"{list(after)}",
+                hint=f"pair it in stream.states with an output of its shape: {', '.join(alike)}"
+                if alike
+                else "no output has the shape of this state; check stream.states",
             )
         if before != after:
             raise StreamError(
                 f"the state '{name}' goes in as {list(before)} and comes out as {list(after)} ('{role.output}'), "
-                "so it grows with every call",
+                "but a state must keep its shape from call to call",
                 hint="keep a fixed number of frames in the model, or export it without states and use lift_state",
             )

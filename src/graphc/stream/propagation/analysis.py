@@ -123,12 +123,12 @@ def analysed(study: Study, chunk: int | None) -> Analysis:
         near = f"{below} or {above}" if below else f"{above}"
         raise StreamError(
             f"a chunk of {chunk} frames does not fit this model",
-            hint=f"the smallest chunk that fits is {multiple}; next to {chunk}: {near}",
+            hint=f"use a multiple of {multiple}, such as {near}",
         )
     try:
         return study.decided(lambda: study.walk(chunk, multiple))
     except ChunkMisfitError as err:
-        raise StreamError(err.reason, node=err.node, hint=f"a multiple of {err.multiple} fits") from None
+        raise StreamError(err.reason, node=err.node, hint=f"use a multiple of {err.multiple}") from None
 
 
 @dataclass
@@ -180,9 +180,10 @@ class Study:
             found = self.at_short_lengths(found, walk)
         if found.promise.max_frames is not None and found.promise.max_frames < found.promise.min_frames:
             raise StreamError(
-                "what is claimed about it holds at no length",
+                f"the lift would hold from {found.promise.min_frames} frames on, but the model behaves differently "
+                f"beyond {found.promise.max_frames} frames",
                 node=found.promise.ended_by,
-                hint="bound the numbers that it makes of the length",
+                hint="bound the numbers that are computed from the length here",
             )
         return found
 
@@ -259,9 +260,9 @@ class Study:
                 chunk = math.lcm(chunk, err.multiple)
                 if chunk > LARGEST_CHUNK_MULTIPLE:
                     raise StreamError(
-                        f"only chunks of {chunk} frames or more would fit",
+                        f"the smallest chunk that fits has {chunk} frames or more, too many for one call",
                         node=err.node,
-                        hint="make the model's strides divide each other",
+                        hint="choose strides and block sizes of the model that divide each other",
                     ) from None
 
     def walk(self, chunk: int, multiple: int) -> Analysis:

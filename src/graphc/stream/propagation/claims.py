@@ -43,7 +43,7 @@ def claim_step(node: Node, facts: Facts, placed: Mapping[str, Fact], proof: Proo
         if name not in varying:
             proof.claim(name, Steady())
         elif name not in proof.claimed:
-            proof.doubt(name, f"{label(node)} relies on something about it that is not proved")
+            proof.doubt(name, f"{label(node)} relies on its value, and graphc has no proof for that")
 
 
 def claim_several_frames(facts: Facts, proof: Proof) -> None:

@@ -42,11 +42,11 @@ def step_of(node: Node, facts: Facts) -> Lowering:
         facts.refuse("draws random numbers", "export the model in evaluation mode")
     if rule is None:
         missing = StreamError(
-            f"there is no streaming rule for the op {op_of(node)}" + " over a score matrix" * tables,
+            f"there is no streaming rule for the op {op_of(node)}" + " on a score matrix" * tables,
             node=label(node),
-            hint="put quantize after lift_state"
+            hint="compile the float model, with the quantize pass after lift_state"
             if any(word in node.op for word in QUANTIZED)
-            else "cut the model before it, or write a rule (docs/writing-a-rule.md)",
+            else "export the model without it, or write a rule (docs/writing-a-rule.md)",
         )
         raise first_refusal(facts, missing)
     try:
@@ -66,7 +66,9 @@ def step_of(node: Node, facts: Facts) -> Lowering:
         raise
     except (IndexError, KeyError, TypeError, ValueError) as err:
         raise StreamError(
-            f"the rule for {op_of(node)} does not understand this node ({type(err).__name__}: {err})", node=label(node)
+            f"the rule for {op_of(node)} failed ({type(err).__name__}: {err})",
+            node=label(node),
+            hint="report this model",
         ) from err
 
 
@@ -86,8 +88,8 @@ def static_step(node: Node, facts: Facts) -> Lowering:
             refuse_whole_length(facts, index)
     if any(len(set(shapes)) > 1 for shapes in facts.output_shapes):
         facts.refuse(
-            "makes a tensor without time whose shape changes with the length of the stream",
-            "export it with a fixed shape, or keep time on one axis of it",
+            "makes a tensor that does not come from the stream, but whose shape depends on its length",
+            "export it with a fixed shape, or compute it from the stream",
         )
     origin = (
         UntimedOrigin.FINAL if final else UntimedOrigin.GIVEN if UntimedOrigin.GIVEN in origins else UntimedOrigin.INPUT

@@ -24,6 +24,7 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
+from graphc.stream.lowering.refusals import DECISION, PATTERN
 from graphc.stream.positions.absolute_tables import table_from_clock
 from graphc.stream.positions.position_constants import Made, Positions
 from graphc.stream.propagation.carry_first_frame import with_held_frames
@@ -125,11 +126,8 @@ class Propagation:
             evaluation.memo[key] = next((n for n in names if values[n].steady is None), None)
         changing = evaluation.memo[key] if names else None
         if changing is not None:
-            raise StreamError(
-                "it chooses what the model computes, and changes with the length of the whole stream",
-                node=label(made[changing]),
-                hint="export the model with the choice that streams of your length take",
-            )
+            reason, hint = DECISION if changing in evaluation.conditions else PATTERN
+            raise StreamError(reason, node=label(made[changing]), hint=hint)
 
     def look_at(self, node: Node) -> None:
         """Notes the facts of tensors that are read only for their size; skips a node that cannot be streamed."""
@@ -272,9 +270,9 @@ class Propagation:
         for tensor, fact in zip(inputs, given, strict=True):
             if tensor.name and fact is None and not isinstance(tensor, Constant):
                 raise StreamError(
-                    f"reads '{tensor.name}', about which nothing is known",
+                    f"reads '{tensor.name}', whose frames cannot be traced, as those of a sequence of tensors",
                     node=label(node),
-                    hint="write the op before it with tensors; a list of frames starts empty and takes every frame",
+                    hint="use tensors instead of a Python list, or a list that starts empty and takes every frame",
                 )
         outer = {t.name: fact for t in captured(node) if (fact := fact_of(t)) is not None}
         model = self.offline.model

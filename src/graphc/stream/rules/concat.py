@@ -18,6 +18,7 @@ from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.refusals import refuse_moving
 from graphc.stream.lowering.rule import stream_rule
+from graphc.stream.rules.slice import listed
 from graphc.stream.symbolic.queries.questions import Uniform
 from graphc.stream.time.per_frame_operands import per_frame_operands
 from graphc.stream.time.window import same_value
@@ -49,13 +50,19 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
         if other == one + 1:
             return with_first_frame(node, facts, one)
     if len(facts.streams()) > 1:
-        facts.refuse("appends one stream to another in time", "a stream has no end after which the second could start")
+        facts.refuse(
+            "concatenates two streams along time",
+            "the first stream never ends, so the second never starts; concatenate them along another axis",
+        )
     place = facts.streams()[0][0]
     for fact in facts.inputs:
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
     if any(isinstance(f, Untimed) for f in facts.inputs):
-        facts.refuse("puts data before or after the stream", "pair it under stream.states if it is a cache")
+        facts.refuse(
+            "concatenates the stream along time with a tensor that does not come from it",
+            "if that tensor is a cache, pair it under stream.states",
+        )
     front = joined(facts, range(place), x.axis)
     before = 0 if front is None else front.shape[x.axis]
     varying = following_length(facts, range(place + 1, len(facts)), x, before)
@@ -68,7 +75,7 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
     if behind is not None and after:
         fill = behind.take([0], axis=x.axis)
         if not np.array_equal(behind, np.repeat(fill, after, axis=x.axis)):
-            facts.refuse("puts frames after the end that differ from each other", "use equal frames there")
+            facts.refuse("appends frames that differ from each other to the end of the stream", "append equal frames")
     mask_after = fill is not None and not same_value(x.tail, fill)
     if mask_after:
         x = x.at(max(x.delay, x.length.lag(facts.grid)))
@@ -151,15 +158,15 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
     longest = max(wholes, key=lambda w: w.shape[x.axis])
     frame = longest.take([0], axis=x.axis)
     if any(not np.array_equal(w, np.repeat(frame, w.shape[x.axis], axis=x.axis)) for w in wholes):
-        facts.refuse("puts frames after the end that differ from each other", "use equal frames there")
+        facts.refuse("appends frames that differ from each other to the end of the stream", "append equal frames")
     sizes = [x.length(n) + before + count for n, count in zip(facts.lengths, counts, strict=True)]
     for index in indices:
         facts.claim(index, Uniform(x.axis))
     length = facts.proved_length(x.axis, x.rate) or explained(facts, x, sizes)
     if length is None:
         facts.refuse_length(
-            f"puts {', '.join(map(str, dict.fromkeys(counts)))} frames after the stream, which fits no length",
-            "put a fixed number there",
+            f"appends {listed(counts)} frames to the end of the stream, which no known formula of its length gives",
+            "append a fixed number of frames",
         )
     return longest, length
 

@@ -28,7 +28,7 @@ def conv(node: Node, facts: Facts) -> Lowering:
 def conv_integer(node: Node, facts: Facts) -> Lowering:
     """Padding holds the input's zero point."""
     if isinstance(facts[2], Stream):
-        facts.refuse("its zero point carries time", "quantize with a fixed scale and zero point")
+        facts.refuse("its zero point comes from the stream", "quantize with a fixed scale and zero point")
     return convolution(node, facts, data=0, weight=1, fill=zero_point(facts, 2))
 
 

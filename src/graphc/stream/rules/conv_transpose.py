@@ -33,7 +33,7 @@ def conv_transpose(node: Node, facts: Facts) -> Lowering:
     if x.axis == 0:
         return each_alone(node, facts, x)
     if spatial < 0:
-        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+        facts.refuse("the stream's time axis is its channel axis", "transpose time to a spatial axis")
     if bias is not None and not isinstance(bias, TimeConstant):
         facts.refuse("its bias depends on data", "export it as a constant")
     kernel = facts.input_shapes[1][0][2:]
@@ -111,7 +111,10 @@ def cropping(
             for old, new in zip(facts.input_shapes[0], facts.output_shapes[0], strict=True)
         }
         if len(totals) != 1:
-            facts.refuse("crops by the length of the whole stream (output_shape)", "export with explicit pads")
+            facts.refuse(
+                "its output_shape crops by an amount that depends on the length of the stream",
+                "export with explicit pads",
+            )
         total = totals.pop()
         small = total // 2
         before, after = (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
@@ -122,7 +125,7 @@ def uncropped(node: Node, facts: Facts, spatial: int, count: int) -> dict[str, o
     """The node's attributes for the full output on the time axis, without cropping."""
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     if count > 1 and ("output_shape" in node.attrs or auto in ("SAME_UPPER", "SAME_LOWER")):
-        facts.refuse("its cropping on the other axes is implicit (output_shape or auto_pad)", "export explicit pads")
+        facts.refuse("crops axes other than time by output_shape or auto_pad", "export with explicit pads")
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
     extra = [int(p) for p in node.attrs.get("output_padding", [0] * count)]
     pads[spatial] = pads[spatial + count] = extra[spatial] = 0

@@ -29,7 +29,7 @@ def cumsum(node: Node, facts: Facts) -> Lowering:
     if normalised(int(axis_value.ravel()[0]), x.rank) != x.axis:
         return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
     if node.attrs.get("reverse", 0):
-        facts.refuse("sums backwards from the end of the stream", "sum forwards")
+        facts.refuse("sums backwards from the end of the stream", "export it as a sum forwards")
     exclusive = bool(node.attrs.get("exclusive", 0))
     source, silent = x, isinstance(x.head, np.ndarray) and not any(x.head.tobytes())
     x = x if silent else x.at(max(x.delay, 0))

@@ -43,7 +43,9 @@ def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
     shapes = facts.output_shapes[0]
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(varying) != 1:
-        facts.refuse("repeats a tensor over more axes than time", "repeat over time alone, in a separate op")
+        facts.refuse(
+            "repeats a tensor along two axes that depend on the length", "repeat it along time in a separate op"
+        )
     (axis,) = varying
     fits: list[Length] = [
         length
@@ -51,7 +53,7 @@ def repeated_every_frame(facts: Facts, source: Untimed) -> Stream:
         if all(s[axis] == length(n) for n, s in zip(facts.lengths, shapes, strict=True))
     ]
     if not fits:
-        facts.refuse("expands a tensor to a length that no stream has", "repeat it once per frame of the stream")
+        facts.refuse("repeats a tensor to a length that no stream has", "repeat it once for each frame of a stream")
     shape = tuple(-1 if a == axis else s for a, s in enumerate(shapes[0]))
     return Stream(axis, fits[0].rate, 0, fits[0], shape, source.dtype)
 
@@ -65,8 +67,10 @@ def tile(node: Node, facts: Facts) -> Lowering:
         return tiled_over_time(node, facts, source, np.asarray(fact.values[0]))
     x = facts.only_stream()
     repeats = fact.steady
-    if repeats is None or int(repeats[x.axis]) != 1:
-        facts.refuse("repeats the whole stream", "repeat each frame with Resize or Expand")
+    if repeats is None:
+        facts.refuse("its repeats depend on the length of the whole stream", "export them as constants")
+    if int(repeats[x.axis]) != 1:
+        facts.refuse("repeats the whole stream along time", "to repeat each frame, export it as a Resize or an Expand")
     return Lowering(
         (facts.out(x, x.axis),),
         lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),
@@ -79,6 +83,6 @@ def tiled_over_time(node: Node, facts: Facts, source: Untimed, repeats: Array) -
     refuse_moving(facts, source)
     out = repeated_every_frame(facts, source)
     if source.shape[out.axis] != 1:
-        facts.refuse("repeats several frames in turn over time", "repeat a single frame")
+        facts.refuse("repeats a tensor of several frames along time", "repeat a tensor of one frame")
     chunk = [facts.frames(out) if a == out.axis else int(r) for a, r in enumerate(repeats)]
     return Lowering((out,), lambda b, inputs: b.copy(node, [inputs[0], b.constant(chunk)]))

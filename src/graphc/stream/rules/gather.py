@@ -28,8 +28,8 @@ def gather(node: Node, facts: Facts) -> Lowering:
     if isinstance(indices, Stream):
         if isinstance(data, Stream):
             facts.refuse(
-                "picks frames of a stream by numbers that come from data",
-                "pick them by numbers that depend on the length alone, or look them up in a fixed table",
+                "takes both its data and its indices from the stream",
+                "use indices that depend on the length alone, or look up a fixed table",
             )
         return Lowering((facts.out(indices, along + indices.axis),), copied(node, facts), local=True)
     x = facts.only_stream()
@@ -39,7 +39,7 @@ def gather(node: Node, facts: Facts) -> Lowering:
         axis = x.axis if x.axis < along else x.axis + value.ndim - 1
         return Lowering((facts.out(x, axis),), copied(node, facts), local=True)
     if not isinstance(indices, TimeConstant):
-        facts.refuse("picks frames by data", "a stream has only the frames of a chunk")
+        facts.refuse("picks frames by indices that depend on data", "a call has only its own frames; use fixed indices")
     return gathered_frames(node, facts, x, indices.values)
 
 
@@ -51,20 +51,22 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
         if is_held(x):
             return first_frame(x, keeps_axis=values[0].ndim == 1)
         if x.delay <= 0:
-            facts.refuse(f"reads the first frame of a tensor of {x.dtype}", "cast it to float or int32")
+            facts.refuse(f"reads the first frame of a tensor of type {x.dtype}", "cast it to float or int32")
         facts.refuse(
-            f"reads the first frame of a tensor that is {x.delay} frames late",
+            f"reads the first frame of a tensor that is delayed by {x.delay} frames",
             "read the first frame before the ops that look ahead",
         )
-    if any(v.ndim != 1 or not v.size for v in values) or all(v.size == 1 for v in values):
-        facts.refuse("picks single frames by their position", "return every frame; the client picks")
+    if all(v.size == 1 for v in values):
+        facts.refuse("picks a single frame by its index", "return every frame and let the client pick one")
+    if any(v.ndim != 1 or not v.size for v in values):
+        facts.refuse("picks frames by indices that are neither a list nor a table of windows", "use a list of indices")
     steps = {int(step) for v in values for step in np.diff(v)}
     starts = {int(v[0]) for v in values}
     if len(steps) != 1 or len(starts) != 1 or min(steps) < 1 or min(starts) < 0:
         windows = picked_windows(node, facts, x, values)
         if windows is not None:
             return windows
-        facts.refuse("picks frames that are not evenly spaced from the start", "use Slice")
+        facts.refuse("picks frames whose indices are not evenly spaced from the start", "use a Slice")
     step, start = steps.pop(), starts.pop()
     sizes = [x.length(n) for n in facts.lengths]
     afters = {size - int(v[-1]) - 1 for size, v in zip(sizes, values, strict=True)}
@@ -102,7 +104,10 @@ def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowe
         or start < 0
         or any(not np.array_equal(v, window_table(v.shape[count_axis])) for v in values)
     ):
-        facts.refuse("picks frames by a table that is no sliding window", "frame the signal with evenly spaced windows")
+        facts.refuse(
+            "picks frames by a table of indices that is not a sliding window",
+            "use evenly spaced windows, as unfold does",
+        )
     extent = (kernel - 1) * dilation + 1
     frames_axis, taps_axis = (x.axis, x.axis + 1) if frames_first else (x.axis + 1, x.axis)
     facts.claim_kept(x.axis, start, {frames_axis: stride, taps_axis: dilation})

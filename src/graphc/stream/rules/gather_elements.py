@@ -13,7 +13,7 @@ from graphc.stream.time.per_frame_operands import per_frame_operands
 @stream_rule("GatherElements", "ScatterElements")
 def elements(node: Node, facts: Facts) -> Lowering:
     (_, x), *_ = facts.streams()
-    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "moves elements")
+    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "gathers or scatters elements")
     return per_frame_operands(
         facts, dict.fromkeys(range(len(facts)), x.axis), x.axis, lambda b, given: b.copy(node, given)
     )

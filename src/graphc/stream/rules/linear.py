@@ -14,8 +14,10 @@ from graphc.stream.lowering.refusals import NOT_OF_THE_STREAM, WINDOW_HINT, refu
 from graphc.stream.lowering.rule import score_rule, stream_rule
 from graphc.stream.scores.einsum_terms import SUMMED, Terms, has_two_times
 
-ATTENTION = "multiplies two streams into a score matrix inside another op's arithmetic"
-ATTENTION_WAY_OUT = "write it as a MatMul"
+ATTENTION = (
+    "multiplies two streams into a score matrix, which is supported in a MatMul or an Einsum of two operands only"
+)
+ATTENTION_WAY_OUT = "export it as a MatMul"
 
 
 @stream_rule("MatMul", "MatMulInteger")
@@ -27,7 +29,7 @@ def matmul(node: Node, facts: Facts) -> Lowering:
     x = same_length(facts)
     places = {index: place_in_matmul(facts, index, stream) for index, stream in facts.streams() if index < 2}
     if not places:
-        facts.refuse("only its zero points carry time", "use constant zero points")
+        facts.refuse("only its zero points come from the stream", "use constant zero points")
     if "summed" in places.values():
         facts.refuse(SUMMED, WINDOW_HINT)
     if len(set(places.values())) > 1:
@@ -81,7 +83,7 @@ def check_batch_operands(facts: Facts, x: Stream, place: int) -> None:
     for index in (0, 1):
         shapes = facts.input_shapes[index]
         if not isinstance(facts[index], Stream) and len(shapes[0]) >= place and any(s[-place] != 1 for s in shapes):
-            facts.refuse("one side has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)
+            facts.refuse("one operand has a matrix for each frame but does not come from the stream", NOT_OF_THE_STREAM)
 
 
 @stream_rule("Gemm")
@@ -104,16 +106,16 @@ def gemm(node: Node, facts: Facts) -> Lowering:
         if axis != 1:
             facts.refuse(SUMMED, WINDOW_HINT)
     else:
-        facts.refuse("only its third input carries time", "write it as an Add")
+        facts.refuse("only its input C comes from the stream", "export C as a separate Add")
     out = facts.out(x, axis)
     if isinstance(c, Stream) and c.from_right != 2 - axis:
         facts.refuse(
-            "its third input carries time on another axis than the product", "transpose it to the product's axes"
+            "its input C has time on another axis than the product of A and B", "transpose C to the axes of the product"
         )
     if isinstance(c, TimeConstant):
         cut, varies = cut_to_chunk(facts, 2, out)
         if varies or (len(cut.shape) >= out.from_right and cut.shape != facts.input_shapes[2][0]):
-            facts.refuse("its third input has a value for each frame", "write it as an Add")
+            facts.refuse("its input C has a value for each frame", "export C as a separate Add")
     return Lowering((out,), copied(node, facts), local=True)
 
 

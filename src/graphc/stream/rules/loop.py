@@ -25,15 +25,19 @@ def loop(node: Node, facts: Facts) -> Lowering:
     """Runs one iteration per frame; the iteration number may only pick the frame of streams."""
     body: Graph = node.attrs["body"]
     outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
+    if any(index < 2 for index, _ in facts.streams()):
+        facts.refuse("its trip count or its condition comes from the stream", "make one iteration per frame")
     if facts.streams() or not outer:
-        facts.refuse("carries a whole stream from iteration to iteration", "write it as a Scan over time")
+        facts.refuse("carries a whole stream from iteration to iteration", "export it as a Scan over time")
     (_, first), *_ = outer.items()
     if any(o.rate != first.rate or o.axis is None or o.length != first.length for o in outer.values()):
-        facts.refuse("reads streams of different rates, lengths or delays", "bring them to one rate before the loop")
+        facts.refuse(
+            "its body reads streams of different rates or lengths", "bring them to one rate and length before the loop"
+        )
     turns = facts[0]
     sizes = [first.length(n) for n in facts.lengths]
     if not isinstance(turns, TimeConstant) or [int(v.ravel()[0]) for v in turns.values] != sizes:
-        facts.refuse("does not iterate once for each frame", "make one iteration per frame, or write it as a Scan")
+        facts.refuse("does not iterate once for each frame", "make one iteration per frame, or export it as a Scan")
     facts.claim(0, AllAre(first.length))
     check_condition(facts, body)
     check_turn_number(facts, body, outer)
@@ -75,18 +79,18 @@ def check_condition(facts: Facts, body: Graph) -> None:
     if isinstance(outside, TimeConstant) and outside.steady is not None:
         value = outside.steady
     if not (passed_on or (value is not None and bool(np.all(value)))):
-        facts.refuse("may stop before the last frame", "make one iteration per frame")
+        facts.refuse("its loop condition may stop it before the last frame", "make one iteration per frame")
     if facts[1] is not None:
-        started = facts.array(1, "its first condition")
+        started = facts.array(1, "its initial condition")
         if started is not None and not np.all(started):
-            facts.refuse("has no iterations", "simplify the model: the loop does nothing")
+            facts.refuse("its initial condition is false, so it never iterates", "remove it from the model")
 
 
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
     """Checks that the iteration number only picks frames, and that streams are read only by it."""
     turns = routed(body)
     if any(t.name in turns for t in body.outputs[1:]):
-        facts.refuse("returns the iteration number, which starts again in every call", "count frames outside the loop")
+        facts.refuse("returns the iteration number, which starts at 0 in every call", "count frames outside the loop")
     for inner in body.nodes:
         names = [t.name for t in [*inner.inputs, *captured(inner)]]
         picks = (
@@ -112,7 +116,9 @@ def check_carried(facts: Facts) -> None:
     for index in range(len(facts) - 2):
         shapes = {*facts.input_shapes[index + 2], *facts.output_shapes[index]}
         if len(shapes) != 1:
-            facts.refuse("carries a value whose shape changes between iterations", "start it in its final shape")
+            facts.refuse(
+                "carries a value whose shape changes with the iterations or the length", "give it one fixed shape"
+            )
 
 
 def check_nested(facts: Facts, body: Graph) -> None:
@@ -120,5 +126,5 @@ def check_nested(facts: Facts, body: Graph) -> None:
     passed = [t.name for t in body.outputs if t.name in facts.captured]
     deep = [t.name for inner in body.nodes for t in captured(inner) if t.name in facts.captured]
     for name in [*passed, *deep]:
-        what = "returns" if name in passed else "reads, in a nested body,"
-        facts.refuse(f"{what} '{name}' from outside", "pass it through an Identity of the loop's own body")
+        what = "its body returns" if name in passed else "a body nested in its body reads"
+        facts.refuse(f"{what} '{name}', made outside the loop", "pass it through an Identity in the loop's own body")

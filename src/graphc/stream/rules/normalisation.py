@@ -35,7 +35,7 @@ def layer_normalization(node: Node, facts: Facts) -> Lowering:
 def skip_layer_normalization(node: Node, facts: Facts) -> Lowering:
     x = same_length(facts)
     if any(s.from_right != x.from_right for _, s in facts.streams()):
-        facts.refuse("its streams carry time on different axes", "transpose them so that time is on the same axis")
+        facts.refuse("its inputs have time on different axes", "transpose them so that time is on the same axis")
     refuse_time_axis(facts, x, [x.rank - 1], NORMALISES)
     outputs = tuple(facts.out(x, x.axis, i) if t.name else None for i, t in enumerate(node.outputs))
     return Lowering(outputs, copied(node, facts), local=True)

@@ -19,7 +19,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
-from graphc.stream.rules.slice import Cut, cut
+from graphc.stream.rules.slice import Cut, cut, listed
 from graphc.stream.symbolic.queries.questions import EntryIs
 from graphc.stream.time.window import same_value
 
@@ -70,7 +70,7 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
     fill = pad_value(node, facts, x)
     if (before or after) and mode == "wrap":
-        facts.refuse("pads time by wrap, which reads the other end of the stream", "export with zeros or reflection")
+        facts.refuse("pads time in mode wrap, which reads the other end of the stream", "pad by zeros or by reflection")
     if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
         if any(others):
             return in_turn(
@@ -165,11 +165,11 @@ def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
     if length is None:
         if len(set(sizes)) == 1:
             facts.refuse_length(
-                f"pads or crops every stream to {sizes[0]} frames: the export fixed the padding",
-                "export a padding that is computed from the length, or a model without it",
+                f"pads or crops every stream to {sizes[0]} frames",
+                "export the model without it, or with a padding that is computed from the length",
             )
         facts.refuse_length(
-            f"pads after the end by {', '.join(map(str, dict.fromkeys(afters)))} frames, which fits no length",
+            f"pads after the end by {listed(afters)} frames, which no known formula of the length gives",
             "export a fixed padding",
         )
     others = list(fulls[0])
@@ -187,7 +187,7 @@ def spread_out(amounts: list[int], places: list[int], rank: int) -> list[int]:
 def pad_value(node: Node, facts: Facts, x: Stream) -> Array:
     if "value" in node.attrs:
         return np.asarray(node.attrs["value"], dtype=x.dtype)
-    value = facts.array(2, "its value")
+    value = facts.array(2, "its padding value")
     return np.zeros((), x.dtype) if value is None or value.size == 0 else value.reshape(()).astype(x.dtype)
 
 

@@ -27,7 +27,7 @@ def lowest(dtype: np.dtype[np.generic]) -> Array:
 @stream_rule("MaxPool")
 def max_pool(node: Node, facts: Facts) -> Lowering:
     if len(node.outputs) > 1 and node.outputs[1].name:
-        facts.refuse("returns indices into the whole stream", "drop its second output")
+        facts.refuse("returns indices into the whole stream", "export the model without its second output")
     x = facts.only_stream()
     return pooled(node, facts, lowest(x.dtype))
 
@@ -65,7 +65,7 @@ def pool_window(
     x = facts.only_stream()
     kernel = [int(k) for k in node.attrs["kernel_shape"]]
     if x.axis == 1:
-        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+        facts.refuse("the stream's time axis is its channel axis", "transpose time to a spatial axis")
     window, axis = spatial_window(node, facts, x, kernel, fill)
     attrs = without_padding(node, facts, axis, len(kernel))
     attrs.pop("ceil_mode", None)
@@ -90,7 +90,10 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
         needed = (out - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - size - pads[axis]
         if needed > pads[axis + count]:
             if node.op != "MaxPool":
-                facts.refuse("has a window that reaches past the edge of another axis (ceil_mode)", "pad that axis")
+                facts.refuse(
+                    "ceil_mode adds a window past the edge of an axis other than time",
+                    "pad that axis, without ceil_mode",
+                )
             pads[axis + count] = needed
     return pads
 
@@ -109,8 +112,8 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
         return pooled(node, facts, 0.0)
     if node.attrs.get("count_include_pad", 0) and (any(node.attrs.get("pads", [])) or "auto_pad" in node.attrs):
         facts.refuse(
-            "counts its padding, but not what ceil_mode adds behind it",
-            "pad with a Pad in front, or export it without ceil_mode",
+            "count_include_pad counts its padding, but not what ceil_mode adds at the end",
+            "pad with a Pad before it, or export it without ceil_mode",
         )
     included = {**attrs, "count_include_pad": 1}
     out = facts.out(w.x, x.axis, delay=w.delay, length=w.length)
@@ -139,5 +142,5 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
         return [b.one("Div", sums, b.one("Max", counts, least, hint="some"), hint="average")]
 
     if late:
-        facts.refuse("pads more at the start than its kernel reads", "make the padding smaller than the kernel")
+        facts.refuse("pads more frames at the start than its kernel covers", "make the padding smaller than the kernel")
     return Lowering((out,), emit)

@@ -16,11 +16,12 @@ from graphc.stream.scores.einsum_terms import SUMMED
 def quantize_linear(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if isinstance(facts[1], Stream) or isinstance(facts[2], Stream):
-        facts.refuse("its scale carries time", "quantize with a fixed scale")
+        facts.refuse("its scale or zero point comes from the stream", "quantize with a fixed scale and zero point")
     scale = facts.input_shapes[1][0]
     along = normalised(int(node.attrs.get("axis", 1)), x.rank)
     if len(scale) > 0 and max(scale) > 1 and (along == x.axis or len(scale) > 1):
-        facts.refuse("has a scale for each frame", "use one scale, or one per channel")
+        what = "each frame" if along == x.axis else "each block"
+        facts.refuse(f"has a scale for {what}", "use one scale, or one per channel")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
 
 
@@ -28,8 +29,8 @@ def quantize_linear(node: Node, facts: Facts) -> Lowering:
 def dynamic_quantize_linear(node: Node, facts: Facts) -> Lowering:
     """Refused, since its scale is computed over all that one call sees."""
     facts.refuse(
-        "computes its scale over the whole utterance, so a chunk would get another scale",
-        "compile the float model and add the quantize pass after the lift, or export with fixed scales",
+        "computes its scale over all frames of a call, so a chunk gets another scale than the whole utterance",
+        "compile the float model with the quantize pass after lift_state, or export with fixed scales",
     )
 
 
@@ -41,7 +42,7 @@ def qlinear_matmul(node: Node, facts: Facts) -> Lowering:
         facts.refuse(SUMMED, WINDOW_HINT)
     weight = facts.input_shapes[3][0]
     if len(weight) > 2 and x.axis < x.rank - 2 and weight[-x.from_right :][:1] != (1,):
-        facts.refuse("has a matrix for each frame that does not come from the stream", NOT_OF_THE_STREAM)
+        facts.refuse("one operand has a matrix for each frame but does not come from the stream", NOT_OF_THE_STREAM)
     rank = len(facts.output_shapes[0][0])
     return Lowering((facts.out(x, rank - x.from_right),), copied(node, facts), local=True)
 

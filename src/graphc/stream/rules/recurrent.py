@@ -32,7 +32,7 @@ def recurrent(node: Node, facts: Facts) -> Lowering:
     if x.axis == batch:
         return over_another_axis(node, facts, x, batch, batchwise)
     if x.axis != time:
-        facts.refuse("its input features lie on the time axis", "transpose time to the sequence axis")
+        facts.refuse("the stream's time axis is its feature axis", "transpose time to the sequence axis")
     direction = str(node.attrs.get("direction", "forward"))
     if direction != "forward":
         facts.refuse(
@@ -94,7 +94,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
         facts.refuse("its sequence_lens depend on data", "name the input that counts frames under stream.inputs")
     sizes = [shape[time] for shape in facts.input_shapes[0]]
     if any(np.any(value != size) for value, size in zip(fact.values, sizes, strict=True)):
-        facts.refuse("its sequence_lens differ from the whole length", "leave them out")
+        facts.refuse("its sequence_lens differ from the length of its input", "leave them out")
     facts.claim(SEQUENCE_LENS, AllAre(x.length))
 
 
@@ -111,8 +111,8 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
             facts.refuse(
-                "its first state changes with the length of the stream",
-                "start from zeros, a constant or a static input",
+                "its initial state is an input, but time is its batch axis, so every frame starts anew",
+                "start from zeros or a constant",
             )
         if isinstance(fact, TimeConstant):
             firsts[index] = same_for_all(facts, fact, axis_of_state, frames)
@@ -139,5 +139,5 @@ def same_for_all(facts: Facts, fact: TimeConstant, axis: int, frames: int) -> Ar
     """A first state that is the same for every frame, repeated for a chunk."""
     first = fact.values[0].take([0], axis=axis)
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in fact.values):
-        facts.refuse("its first state differs from frame to frame", "start every frame alike")
+        facts.refuse("its initial state differs from frame to frame", "give every frame the same initial state")
     return np.repeat(first, frames, axis=axis)

@@ -39,7 +39,7 @@ def global_pool(node: Node, facts: Facts) -> Lowering:
 def arg_reduce(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     along = normalised(int(node.attrs.get("axis", 0)), x.rank)
-    refuse_time_axis(facts, x, [along], "searches")
+    refuse_time_axis(facts, x, [along], "searches for the largest or smallest entry")
     axis = x.axis if node.attrs.get("keepdims", 1) else x.axis - (along < x.axis)
     return Lowering((facts.out(x, axis),), copied(node, facts), local=True)
 

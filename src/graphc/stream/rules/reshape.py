@@ -30,7 +30,7 @@ def reshape(node: Node, facts: Facts) -> Lowering:
     aligned = x.at(delay)
     frames = facts.frames(x)
     if frames * mul % div:
-        facts.misfit(div, x, f"stacks {div} frames, of which a chunk has {frames}")
+        facts.misfit(div, x, f"stacks {div} frames into one, but a chunk has {frames} frames here")
     out = facts.out(aligned, axis, delay=delay * mul // div, length=x.length.then(mul, 0, div))
     source = facts.stream()
     shape = [frames * mul // div if a == axis else size for a, size in enumerate(out.shape)]
@@ -63,7 +63,7 @@ def place_of_time(
     plain = [c for c in candidates if c[1:] == (1, 1)]
     if len(set(candidates)) > len(varying) == 0 and len(befores) > 1 and not facts.longest:
         raise TooShortError(
-            f"reshapes {list(before)} to {list(afters[0])}: at the lengths evaluated any of several axes may be time",
+            f"reshapes {list(before)} to {list(afters[0])}: at the lengths evaluated, several axes could be time",
             max(facts.lengths),
             label(facts.node),
             "keep time an axis of its own",
@@ -73,15 +73,16 @@ def place_of_time(
         fit = [c for c in found if c[1:] == (1, 1)]
         if len(fit) != 1:
             refuse_folded_statistics(facts)
+            what = "in which several axes could be time" if found else "which folds time into another axis"
             facts.refuse(
-                f"reshapes {list(before)} to {list(afters[0])}, which folds time into another axis",
+                f"reshapes {list(before)} to {list(afters[0])}, {what}",
                 "keep time an axis of its own; with a batch, set stream.batch to 1",
             )
         found = fit
     axis, mul, div = found[0]
     if not varying and (mul, div) != (1, 1) and before[x.axis] in (s for a, s in enumerate(afters[0]) if a != axis):
         facts.refuse(
-            f"reshapes {list(before)} to {list(afters[0])}: at the one length evaluated it may move time or stack it",
+            f"reshapes {list(before)} to {list(afters[0])}: at the one length evaluated, it may move or stack frames",
             "export the model so that it runs at more than one length",
         )
     return found[0]

@@ -56,7 +56,7 @@ def resize(node: Node, facts: Facts) -> Lowering:
         return frame_by_frame_resize(node, facts, x, scales)
     if mode != "nearest":
         facts.refuse(
-            f"interpolates between frames ({mode}) by a factor of {ratio}, or between the ends of the utterance",
+            f"interpolates between frames (mode {mode}, factor {ratio}) in a way that is not supported",
             "use nearest, or linear by a whole factor with half_pixel (align_corners=False in torch)",
         )
     source = learnt(node, facts, x, ratio)
@@ -65,15 +65,15 @@ def resize(node: Node, facts: Facts) -> Lowering:
         exact = agreeing(source, np.arange(len(source)) // factor)
         if exact < FEW_FRAMES * factor:
             facts.refuse(
-                "does not repeat each frame alike (nearest with these rounding modes)",
-                "use the asymmetric mode with floor",
+                "does not repeat every frame equally often with these rounding modes",
+                "use nearest_mode floor and coordinate_transformation_mode asymmetric",
             )
         x0 = x if x.delay >= 0 else x.at(0)
         out = facts.out(x0, x.axis, delay=x0.delay * factor, length=x.length.then(factor, 0, 1))
         far = (out.length, exact_frames(ratio, exact, len(source)))
         return Lowering((out,), repeating(node, facts, x, x0, scales), local=True, rounded_beyond=far)
     if ratio.numerator != 1:
-        facts.refuse(f"changes the rate by {ratio}", "resize by a whole factor")
+        facts.refuse(f"resizes time by a factor of {ratio}", "resize by a whole factor, or by one over a whole number")
     step, start = ratio.denominator, int(source[0])
     exact = agreeing(source, start + step * np.arange(len(source)))
     if exact < FEW_FRAMES:
@@ -116,7 +116,9 @@ def time_ratio(facts: Facts, x: Stream, scale: float | None) -> Fraction:
     if scale is not None:
         near = Fraction(round(scale)) if scale >= 1 else Fraction(1, round(1 / scale))
         if np.float32(scale) != np.float32(float(near)):
-            facts.refuse(f"changes the rate by {scale:g}", "resize by a whole factor, or by one over a whole number")
+            facts.refuse(
+                f"resizes time by a factor of {scale:g}", "resize by a whole factor, or by one over a whole number"
+            )
         return near
     ratios = {
         Fraction(new[x.axis], old[x.axis])
@@ -125,7 +127,7 @@ def time_ratio(facts: Facts, x: Stream, scale: float | None) -> Fraction:
     if len(ratios) != 1 or (min(ratios) < 1 and any(x.length(n) * min(ratios) % 1 for n in TRIED_LENGTHS)):
         few = ", ".join(str(r) for r in sorted(ratios)[:3])
         facts.refuse(
-            f"resizes time by a factor that depends on the length, as to the size of another stream: {few} …",
+            f"resizes time by a factor that depends on the length: {few} …",
             "resize by a whole factor (scale_factor in torch), and cut what is too long with a Slice",
         )
     return ratios.pop()
@@ -152,7 +154,10 @@ def scales_of_sizes(facts: Facts, x: Stream) -> list[float]:
         if axis != x.axis and old:
             scales[axis] = float(np.float32(new) / np.float32(old))
             if sizes_by(scales[axis], np.array(old)) != new:
-                facts.refuse(f"resizes an axis from {old} to {new}, which no float32 scale does", "export it by scales")
+                facts.refuse(
+                    f"resizes an axis from {old} to {new}, which no float32 scale gives exactly",
+                    "export scales, not sizes",
+                )
     return scales
 
 
@@ -222,7 +227,7 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> Array:
     try:
         value = Session(export_model(graph, onnx.ModelProto(ir_version=facts.ir_version)), optimize=False).run({})
     except RunError as err:
-        facts.refuse(f"onnxruntime does not run it: {err}", "use a mode that onnxruntime knows for its dtype")
+        facts.refuse(f"onnxruntime cannot run it: {err}", "use a mode that onnxruntime has for its dtype")
     return np.ravel(value["learnt"]).astype(np.int64)
 
 
@@ -234,7 +239,7 @@ def between_depth_and_space(node: Node, facts: Facts) -> Lowering:
     if source.axis == 0:
         return each_alone(node, facts, source)
     if source.axis < 2:
-        facts.refuse("stream time lies on its channel axis", "transpose time to a spatial axis")
+        facts.refuse("the stream's time axis is its channel axis", "transpose time to a spatial axis")
     if node.op == "DepthToSpace":
         x = source.at(max(source.delay, 0))
         out = facts.out(x, x.axis, delay=x.delay * block, length=x.length.then(block, 0, 1))

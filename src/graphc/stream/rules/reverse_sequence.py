@@ -13,8 +13,13 @@ from graphc.stream.lowering.rule import stream_rule
 def reverse_sequence(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if normalised(int(node.attrs.get("time_axis", 0)), x.rank) == x.axis:
-        facts.refuse("runs backwards over time, from an end that a stream never sees", "train it unidirectional")
+        facts.refuse(
+            "reverses time, from an end that a stream never sees", "export a model that only runs forwards in time"
+        )
     if normalised(int(node.attrs.get("batch_axis", 1)), x.rank) == x.axis:
-        facts.refuse("reverses each frame by its own length", "make the lengths a constant")
+        facts.refuse(
+            "the stream's time axis is its batch_axis, so every frame has a length of its own",
+            "export without the reversal",
+        )
     facts.array(1, "'sequence_lens'")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

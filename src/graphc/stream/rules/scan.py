@@ -30,12 +30,12 @@ def scan(node: Node, facts: Facts) -> Lowering:
     ranks = [len(facts.input_shapes[carried + i][0]) for i in range(scanned)]
     axes = [normalised(a, r) for a, r in zip(axes, ranks, strict=True)]
     if any(index < carried for index, _ in facts.streams()):
-        facts.refuse("its first state carries stream time", "start it from a constant")
+        facts.refuse("its initial state comes from the stream", "start it from a constant")
     for index, stream in facts.streams():
         if stream.axis != axes[index - carried]:
             facts.refuse(
                 "runs over an axis other than time",
-                "write the loop over that axis as an LSTM, GRU or RNN, or unroll it",
+                "export the loop over that axis as an LSTM, GRU or RNN, or unroll it",
             )
     if any(node.attrs.get("scan_input_directions", [])) or any(node.attrs.get("scan_output_directions", [])):
         facts.refuse("runs backwards over time, from an end that a stream never sees", "train it unidirectional")
@@ -76,7 +76,7 @@ def together(facts: Facts) -> tuple[Stream, int]:
     """The first scanned stream at a delay of whole chunks that suits all, and that delay in input frames."""
     (_, first), *others = facts.streams()
     if any(o.rate != first.rate or o.length != first.length for _, o in others):
-        facts.refuse("scans streams of different rates or lengths", "bring them to one rate and length in front of it")
+        facts.refuse("scans streams of different rates or lengths", "bring them to one rate and length before it")
     return aligned(facts, first.at(max(o.delay for _, o in facts.streams())))
 
 
@@ -89,7 +89,7 @@ def repeated(facts: Facts, index: int, x: Stream) -> Array:
     first = known.values[0][:1]
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in known.values):
         facts.refuse(
-            f"its input {index} changes with the position in the stream",
+            f"its input {index} differs from frame to frame but does not come from the stream",
             "count the frames in a value that the body carries",
         )
     facts.claim(index, Uniform(0))

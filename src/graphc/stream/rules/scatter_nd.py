@@ -28,12 +28,14 @@ def scatter_nd(node: Node, facts: Facts) -> Lowering:
     """
     places = facts[INDICES]
     if not isinstance(places, TimeConstant):
-        facts.refuse("writes to places that depend on data", "choose by Where, or scatter along one axis")
+        facts.refuse(
+            "writes to positions that depend on data", "select with a Where, or scatter along an axis other than time"
+        )
     depth, lead = places.values[0].shape[-1], places.values[0].ndim - 1
     axis, of_updates = axes_of_time(facts, places, depth, lead)
     axes = {DATA: axis, UPDATES: of_updates}
     if axis >= depth:
-        steady = facts.array(INDICES, "where it writes")
+        steady = facts.array(INDICES, "its 'indices' input")
         assert steady is not None
         return per_frame_operands(facts, axes, axis, lambda b, given: scattered(b, node, given, steady))
     facts.claim(INDICES, InTurn(of_updates, axis))
@@ -79,7 +81,8 @@ def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> t
     found = [(c, a) for c in columns for a in axes if a < lead and depth > 1 and in_turn(facts, places, x, c, a)]
     if not found:
         facts.refuse(
-            "writes to some frames, or to different places in each", "choose frames by Where and a mask of positions"
+            "writes to some frames only, or to other positions in each",
+            "select frames with a Where and a mask of positions",
         )
     return found[0]
 

@@ -52,16 +52,22 @@ def elementwise(node: Node, facts: Facts) -> Lowering:
 def quantize(node: Node, facts: Facts) -> Lowering:
     """With one scale for all entries; an entry of 0 becomes the zero point, and 0 again where it is dequantized."""
     if any(isinstance(f, Stream) for f in facts.inputs[1:]) or math.prod(facts.input_shapes[1][0]) > 1:
-        facts.refuse("quantizes a score matrix with several scales", "quantize with one fixed scale")
+        facts.refuse(
+            "its score matrix has several scales, or one that comes from the stream", "quantize with one fixed scale"
+        )
     maker, readers = producer(node.inputs[0]), {n.op for n in node.outputs[0].outputs}
     if node.op == "QuantizeLinear" and readers != {"DequantizeLinear"}:
         facts.refuse(
-            f"gives quantized scores to {', '.join(sorted(readers)) or 'an output'}", "dequantize the scores first"
+            f"passes quantized scores to {', '.join(sorted(readers - {'DequantizeLinear'})) or 'an output'}",
+            "dequantize the scores first",
         )
-    if node.op == "DequantizeLinear" and (
-        maker is None or maker.op != "QuantizeLinear" or not np.array_equal(zero_point(maker), zero_point(node))
-    ):
-        facts.refuse("dequantizes scores that were quantized with another zero point", "use one constant zero point")
+    if node.op == "DequantizeLinear":
+        if maker is None or maker.op != "QuantizeLinear":
+            facts.refuse("dequantizes scores that no QuantizeLinear made", "compute the scores in float")
+        if not np.array_equal(zero_point(maker), zero_point(node)):
+            facts.refuse(
+                "its zero point is computed, or is not that of the QuantizeLinear", "use one constant zero point"
+            )
     return elementwise(node, facts)
 
 
@@ -111,7 +117,7 @@ def reshape(node: Node, facts: Facts) -> Lowering:
     ]
     varying = [f for f in fits if all(len({s[a] for s in facts.output_shapes[0]}) > 1 for a in f)] or fits
     if not varying:
-        facts.refuse("folds one of the two times of a score matrix into another axis", "keep both axes whole")
+        facts.refuse("folds a time axis of a score matrix into another axis", "keep queries and keys on an axis each")
     axes = varying[0]
     shape = list(facts.output_shapes[0][0])
 
@@ -149,7 +155,7 @@ def pick(node: Node, facts: Facts) -> Lowering:
         moved = [a + (added if a > along else 0) for a in table.axes]
         axes = (moved[0], moved[1])
     if node.op == "Slice" and any(int(s) < 0 for s in facts.argument("steps", 4) or []):
-        facts.refuse("reverses a score matrix", "a stream never sees its end first; export without the reversal")
+        facts.refuse("slices a score matrix with a negative step", "export without the reversal")
     if node.op == "Slice" and facts.output_shapes[0] == facts.input_shapes[0]:
         return follow(node, facts, table, axes, lambda b, x, spans: [x])
     if node.op == "Expand":
@@ -168,10 +174,15 @@ def concat(node: Node, facts: Facts) -> Lowering:
     tables = [f for f in facts.inputs if isinstance(f, ScoreMatrix)]
     first = tables[0]
     along = normalised(int(node.attrs["axis"]), first.rank)
-    if len(tables) != len(facts) or any(t.axes != first.axes for t in tables) or along in first.axes:
+    if along in first.axes:
         facts.refuse(
-            "joins scores along time",
+            "concatenates scores along a time axis",
             "for an attention sink, add its exponential to the denominator of the softmax instead of a column",
+        )
+    if len(tables) != len(facts) or any(t.axes != first.axes for t in tables):
+        facts.refuse(
+            "concatenates a score matrix with a tensor that has other time axes, or none",
+            "concatenate score matrices only, with queries and keys on the same axes",
         )
     frame = Frame(first.from_right, first.times)
     parts = [t.masks for t in tables]
@@ -193,8 +204,8 @@ def move_only(node: Node, facts: Facts) -> Lowering:
         if node.op == "Pad" and facts.output_shapes[0] == facts.input_shapes[0]:
             return pads_nothing(node, facts)
         facts.refuse(
-            "shifts or pads scores that are already masked or normalised",
-            "shift them before the mask, as relative attention does",
+            "pads or gathers entries of a score matrix",
+            "shift products with positions before they are added to scores or masked, as relative attention does",
         )
     return move(node, facts)
 
@@ -217,7 +228,7 @@ def trilu(node: Node, facts: Facts) -> Lowering:
             raise
         return step
     if table.from_right != (2, 1):
-        facts.refuse("cuts a triangle out of axes other than the two times", "transpose them to the end")
+        facts.refuse("its triangle is not over queries and keys", "transpose queries and keys to the last two axes")
     diagonal = int(facts.array(1, "its diagonal") or 0) if facts[1] is not None else 0
     upper = bool(node.attrs.get("upper", 1))
     sizes = [tuple(t.length(n) for t in table.times) for n in facts.lengths]

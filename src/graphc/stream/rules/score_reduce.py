@@ -12,10 +12,10 @@ from graphc.stream.facts.scores import MaskFacts
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc.stream.lowering.refusals import WINDOW_HINT
 from graphc.stream.lowering.rule import score_rule
 from graphc.stream.rules.reduction import REDUCTIONS
 from graphc.stream.rules.score_softmax import vanishing
-from graphc.stream.scores.band import UNLIMITED
 from graphc.stream.scores.constant_scores import lowest_of
 
 ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
@@ -29,8 +29,10 @@ def reduce(node: Node, facts: Facts) -> Lowering:
     axes = [normalised(int(a), table.rank) for a in axes or []]
     along = [a for a in axes if a in table.axes]
     keep = bool(node.attrs.get("keepdims", 1))
-    if not axes or len(along) > 1 or (along and len(axes) > 1):
-        facts.refuse("reduces over both time axes at once", UNLIMITED)
+    if not axes or len(along) > 1:
+        facts.refuse("reduces a score matrix over both time axes", WINDOW_HINT)
+    if along and len(axes) > 1:
+        facts.refuse("reduces a score matrix over a time axis and another axis at once", "reduce one axis at a time")
     if not along:
         rest = [a - (0 if keep else sum(x < a for x in axes)) for a in table.axes]
         free = MaskFacts.free(len(facts.lengths))
@@ -49,7 +51,7 @@ def reduce(node: Node, facts: Facts) -> Lowering:
     elif node.op in ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceL2"):
         judged = table
     else:
-        facts.refuse(f"computes {node.op} over all keys", "only sums and maxima over keys are lifted")
+        facts.refuse(f"computes {node.op} over the keys", "only sums, norms and maxima over keys are supported")
     where, context = place_queries(facts, judged, key, query, table.times[key])
     rehearse(facts, table, key, where)
     kept = table.axes[1 - key]

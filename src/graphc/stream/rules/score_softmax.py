@@ -16,7 +16,6 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import score_rule
-from graphc.stream.scores.band import UNLIMITED
 from graphc.stream.scores.constant_scores import lowest_of
 from graphc.stream.scores.dynamic_masks import Spans
 from graphc.stream.scores.mask_propagation import OFF
@@ -31,7 +30,7 @@ def softmax(node: Node, facts: Facts) -> Lowering:
     axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
     along = [a for a in axes if a in table.axes]
     if len(along) > 1 or (along and len(axes) > 1 and any(table.shape[a] != 1 for a in axes if a not in along)):
-        facts.refuse("normalises over both time axes at once", UNLIMITED)
+        facts.refuse("normalises a score matrix over the keys and another axis at once", "apply it over the keys alone")
     if not along:
         free = MaskFacts.free(len(facts.lengths))
         frame = Frame(table.from_right, table.times)
@@ -48,8 +47,8 @@ def softmax(node: Node, facts: Facts) -> Lowering:
 
     if any((upper == -np.inf).all(axis=key).any() for upper in table.masks.upper):
         facts.refuse(
-            "normalises a query that sees no key at all, which gives NaN",
-            "let every query see its own frame, or mask by a finite number",
+            "normalises a query whose keys are all masked with -inf, which gives NaN",
+            "let every query see its own frame, or mask with a finite number",
         )
     zero = vanishing(table.masks, key)
     in_softmax = tuple(~z for z in zero)
@@ -87,7 +86,7 @@ def doubtful(node: Node, facts: Facts) -> Law:
 
     def claim(period: int, masks: int) -> None:
         if facts.proof is not None:
-            facts.proof.doubt(node.outputs[0].name, "a query may see more if its own position is masked")
+            facts.proof.doubt(node.outputs[0].name, "a query whose own position is masked may attend further")
 
     return claim
 

@@ -20,7 +20,7 @@ from graphc.stream.time.window import Window, window_over, windowed_fact
 UNBOUNDED = 2**31 - 1
 FIRST_FRAMES = "make a fixed number of frames a separate input, or return every frame and let the client choose"
 LAST_FRAMES = (
-    "keeps frames counted from the end of the stream, which a stream never reaches",
+    "its start depends on the length or is counted from the end, which a stream never reaches",
     "return every frame and let the client take the last, or set stream.window",
 )
 
@@ -63,7 +63,7 @@ def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
         return [[int(v) for v in node.attrs[name]]] * len(facts.lengths)
     fact = facts[index]
     if not isinstance(fact, TimeConstant):
-        facts.refuse(f"'{name}' depends on data", "slice by constants")
+        facts.refuse(f"'{name}' depends on data", "use constants, or numbers that depend on the length alone")
     return [[int(v) for v in value.ravel()] for value in fact.values]
 
 
@@ -111,8 +111,8 @@ def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) ->
     length = explained(facts, x, stops)
     if length is None:
         facts.refuse(
-            f"ends after {listed(stops)} frames of {listed([x.length(n) for n in facts.lengths])}, "
-            "and no length at the same rate fits both",
+            f"ends after {listed(stops)} of {listed([x.length(n) for n in facts.lengths])} frames, "
+            "which no known formula of the length gives",
             "slice off a fixed number of frames, or to another stream of the same rate",
         )
     return length
@@ -179,6 +179,8 @@ def check_steady(facts: Facts, x: Stream, others: Sequence[Bounds]) -> None:
     for b in others:
         places = range(x.shape[b.axis])
         if len({places[start : end : b.step] for start, end in zip(b.starts, b.ends, strict=True)}) > 1:
-            facts.refuse("cuts an axis other than time by the length of the stream", "cut it by a fixed number")
+            facts.refuse(
+                "slices an axis other than time by a number that depends on the length", "slice it by a fixed number"
+            )
         if len(set(b.starts)) > 1:
-            facts.doubt(1, "bounds on another axis follow the length")
+            facts.doubt(1, "it bounds a slice on an axis other than time, and depends on the length")

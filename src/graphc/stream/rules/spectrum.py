@@ -20,7 +20,7 @@ def stft(node: Node, facts: Facts) -> Lowering:
     """The signal is [batch, time] or [batch, time, 1 or 2], the result [batch, frames, bins, 2]; no padding."""
     x = facts.only_stream()
     if x.axis != 1:
-        facts.refuse("its signal carries time on an axis other than 1", "transpose the signal")
+        facts.refuse("its signal has time on an axis other than 1", "transpose time to axis 1")
     step = facts.array(1, "its frame step")
     length = facts.array(3, "its frame length")
     window_shape = facts.input_shapes[2][0] if isinstance(facts[2], TimeConstant) else ()
@@ -45,5 +45,5 @@ def dft(node: Node, facts: Facts) -> Lowering:
         axis = -2 if value is None else int(value.ravel()[0])
     else:
         axis = int(node.attrs.get("axis", 1))
-    refuse_time_axis(facts, x, [normalised(axis, x.rank)], "transforms")
+    refuse_time_axis(facts, x, [normalised(axis, x.rank)], "takes a Fourier transform")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)

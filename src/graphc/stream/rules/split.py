@@ -13,10 +13,10 @@ from graphc.stream.lowering.rule import stream_rule
 def split(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
     if node.op == "SplitToSequence":
-        facts.refuse("makes a sequence", "use Split")
+        facts.refuse("makes a sequence of tensors", "use a Split")
     along = normalised(int(node.attrs.get("axis", 0)), x.rank)
     if along == x.axis:
-        facts.refuse("splits time into parts", "a stream has no fixed parts; slice by offsets from the start")
+        facts.refuse("splits the stream along time", "use Slices that leave out a fixed number of frames")
     if facts[1] is not None:
         facts.array(1, "'split'")
     outputs = tuple(facts.out(x, x.axis, i) if t.name else None for i, t in enumerate(node.outputs))

@@ -34,7 +34,7 @@ def squeeze(node: Node, facts: Facts) -> Lowering:
         given = [axis for axis, size in enumerate(x.shape) if size == 1]
     axes = {normalised(int(a), x.rank) for a in given}
     if x.axis in axes:
-        facts.refuse("squeezes time, which only works for a single frame", "export with more frames")
+        facts.refuse("squeezes the time axis, which works for a single frame only", "squeeze the other axes by number")
     axis = x.axis - sum(a < x.axis for a in axes)
     if node.attrs.get("axes") is None and facts[1] is None:
 

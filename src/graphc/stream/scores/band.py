@@ -16,8 +16,8 @@ from graphc.stream.lowering.node_facts import Facts
 
 ROWS_TO_TELL = 3
 UNLIMITED = (
-    "limit it in the model, or set `lift_state: {attention: {left: N, right: N}}` to put a band on the model and its "
-    "reference"
+    "limit it in the model, or set `lift_state: {attention: {left: N, right: N}}` to limit it in the compiled model "
+    "and in its reference"
 )
 ALL_PAST = "set `lift_state: {attention: {max_frames: N}}` to keep all the past of streams of up to N frames"
 
@@ -166,7 +166,9 @@ def placed(facts: Facts, band: Band, query: Stream, key: Stream, infinite: bool)
     c = facts.frames(query)
     if c % band.period:
         facts.misfit(
-            band.period, query, f"an attention mask of blocks of {band.period} frames meets a chunk of {c} frames"
+            band.period,
+            query,
+            f"its attention mask has blocks of {band.period} frames, but a chunk has {c} frames here",
         )
     ends = infinite or max(band.right) > 0 or any(query.length(n) > key.length(n) for n in facts.lengths)
     key_delay = max(key.delay, key.length.lag(facts.grid) if ends else 0, 0)

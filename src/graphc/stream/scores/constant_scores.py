@@ -126,7 +126,7 @@ def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
             seen[ri, ci] = True
     if not seen.all() and len(facts.lengths) > 1:
         raise TooShortError(
-            "its score matrix is wider than the longest stream that the model could be run on",
+            "one call needs more of its score matrix than the longest stream that the model could be run on shows",
             max(t.shape[1] for t in tables),
             label(facts.node),
         )
@@ -154,13 +154,17 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
     noise = noise_of(longest)
     for period in range(1, min(longest.shape[:2]) // 2):
         if c % period and repeats(longest, period, noise):
-            facts.misfit(period, frame.times[0], f"a mask or table of period {period} meets a chunk of {c} frames")
+            facts.misfit(
+                period,
+                frame.times[0],
+                f"its mask or table repeats every {period} frames, but a chunk has {c} frames here",
+            )
     raise AbsoluteTableError(
         facts.names[index],
         frame.times,
-        f"its input {index} is a score matrix that does not depend on the distance in time alone",
+        f"its input {index} is a score matrix that does not depend on the distance between query and key alone",
         node=label(facts.node),
-        hint="use a mask or positions that depend on that distance alone, or repeat with a fixed period",
+        hint="use a mask or positions that depend on that distance alone, or that repeat with a fixed period",
     )
 
 

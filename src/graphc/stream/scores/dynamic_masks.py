@@ -90,7 +90,7 @@ def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
 
 def refuse(b: Builder) -> NoReturn:
     raise StreamError(
-        "has a score matrix whose queries cannot be told from its keys, as chunk: dynamic requires",
+        "its score matrix does not have one query for each frame of a call, as chunk: dynamic requires",
         node=b.node,
         hint=ONE_SIZE_HINT,
     )

@@ -41,8 +41,8 @@ def frame_of(facts: Facts) -> Frame:
         streams.append(stream_at(streams[0].at(max(0, streams[0].delay)), other))
     if len(rights) != 2:
         facts.refuse(
-            "joins score matrices whose times lie on different axes",
-            "transpose them so that both times are on the same axes",
+            "combines a score matrix with a tensor that has time on other axes",
+            "transpose it so that its time is on the axes of the queries and keys",
         )
     first, second = sorted(rights, reverse=True)
     times: list[Stream] = []
@@ -59,7 +59,7 @@ def joined(facts: Facts, streams: Sequence[Stream]) -> Stream:
     for other in streams[1:]:
         if other.rate != first.rate or any(other.length(n) != first.length(n) for n in facts.lengths):
             facts.refuse(
-                "joins score matrices of different rates or lengths", "bring queries, and keys, to one rate and length"
+                "combines queries, or keys, that differ in rate or length", "bring them to one rate and length"
             )
     return first.at(max(0, *(s.delay for s in streams)))
 
@@ -80,13 +80,14 @@ def score_matrix_of(
     for frames, shape in zip(facts.lengths, shapes, strict=True):
         if any(shape[a] != t.length(frames) for a, t in zip(axes, frame.times, strict=True)):
             facts.refuse(
-                f"its output has the shape {list(shape)} for {frames} frames, which does not fit queries and keys",
+                f"its output has the shape {list(shape)} for {frames} frames, without an axis for all queries and one "
+                "for all keys",
                 "keep queries and keys on an axis each",
             )
     shape = tuple(-1 if a in axes else size for a, size in enumerate(shapes[0]))
     if any(tuple(-1 if a in axes else size for a, size in enumerate(s)) != shape for s in shapes[1:]):
         facts.refuse(
-            "an axis other than queries and keys changes with the length of the stream",
+            "an axis of its output other than queries and keys depends on the length of the stream",
             "export that axis with a fixed size",
         )
     if sites is None:
@@ -187,8 +188,8 @@ def refuse_growing(facts: Facts) -> None:
         half = len(sizes) // 2
         if half and np.max(sizes[half:]) > GROWN * np.max(sizes[:half]):
             facts.refuse(
-                "adds a number to the scores that grows with the position",
-                "bound it, or add it as a function of the distance",
+                "adds numbers to the scores that grow with the position of the query or the key",
+                "bound them, or make them depend on the distance between query and key",
             )
 
 

@@ -170,7 +170,7 @@ class Formulas:
         results = self.of_node(node)
         place = next(i for i, t in enumerate(node.outputs) if t.name == name)
         if place >= len(results):
-            raise NoFormulaError(f"{label(node)}: its further outputs")
+            raise NoFormulaError(f"{label(node)}: no formula is known for its outputs after the first {len(results)}")
         return results[place]
 
     def of_node(self, node: Node) -> Sequence[Formula]:
@@ -179,7 +179,7 @@ class Formulas:
         if make is None and self.is_fixed(node):
             return [self.of_value(t.name) for t in node.outputs if t.name]
         if make is None:
-            raise NoFormulaError(f"{label(node)}: {op_of(node)}")
+            raise NoFormulaError(f"{label(node)}: no formula is known for {op_of(node)}")
         inputs: list[Formula | None] = []
         for tensor in node.inputs:
             try:
@@ -230,7 +230,7 @@ class Formulas:
 
     def of_constant(self, tensor: Constant) -> Formula:
         if is_sparse(tensor):
-            raise NoFormulaError(f"'{tensor.name}' is sparse")
+            raise NoFormulaError(f"'{tensor.name}' is sparse, and no formula is known for that")
         return self.of_array(np.asarray(tensor.values))
 
     def of_array(self, value: Array) -> Formula:
@@ -263,14 +263,14 @@ class Formulas:
             return Formula(sizes, dtype, (Piece(box(sizes), Number(scaled(frames(rank), rate))),))
         if isinstance(role, MaskRole):
             return self.of_table(("mask", role, tuple(shape), str(dtype)), lambda: mask_formula(role, shape, dtype))
-        raise NoFormulaError(f"nothing is known about the input '{name}'")
+        raise NoFormulaError(f"no formula is known for the input '{name}'")
 
     def of_data(self, name: str) -> Formula:
         """A formula with the sizes of the fact, and with entries that are told apart only by their places."""
         fact = self.facts.get(name)
         dtype = self.dtypes.get(name, np.dtype(np.float32))
         if fact is None:
-            raise NoFormulaError(f"the size of '{name}'")
+            raise NoFormulaError(f"the size of '{name}' is not known")
         return self.read_of(sizes_of(fact), dtype)
 
     def of_source(self, name: str, fact: IndexMap) -> Formula:

@@ -73,7 +73,7 @@ def with_overflow_noted(tensor: Formula) -> Formula:
     growing = [axis for axis, size in enumerate(tensor.sizes) if number_of(size) is None]
     if len(growing) > 1:
         if tensor.dtype.kind in "iu":
-            raise NoFormulaError("its integers wrap at some lengths")
+            raise NoFormulaError("its integers overflow at some lengths")
         one, other = (index(axis, tensor.rank) for axis in growing[-2:])
         near = constant(NEAR, tensor.rank)
         large = large & (one - other).le_set(near) & (other - one).le_set(near)

@@ -130,7 +130,7 @@ class Proof:
             self.pending.suspects += self.changes_in_front(name)
             return False
         if not self.agrees(name, formula):
-            self.doubt(name, "its formula disagrees with onnxruntime")
+            self.doubt(name, "its formula gives other values than onnxruntime")
             return False
         return self.check(name, formula, query)
 
@@ -245,7 +245,7 @@ class Proof:
         sure, unsure = found.sure & inside, found.unsure & inside
         here = around(sure | unsure, first, name)
         if here.last < first or any(holds_at(sure | unsure, n) for n in self.evaluated if n > here.last):
-            self.doubt(name, "it cannot be shown to be the same function of the same numbers")
+            self.doubt(name, "its formula does not confirm what its values show at the lengths evaluated")
             self.pending.suspects += (here.first - 1, here.last + 1)
             return False
         found_here = [here]

@@ -33,7 +33,7 @@ class Operands:
     def __getitem__(self, place: int) -> Formula:
         found = self.get(place)
         if found is None:
-            raise NoFormulaError(f"input {place} is left out")
+            raise NoFormulaError(f"its input {place} is missing")
         return found
 
     def get(self, place: int) -> Formula | None:

@@ -30,7 +30,7 @@ def sizes_of(fact: Fact) -> tuple[Expr, ...]:
     if isinstance(fact, ScoreMatrix):
         times = dict(zip(fact.axes, fact.times, strict=True))
         return tuple(expression_of(times[a].length) if a in times else constant(s, 0) for a, s in enumerate(fact.shape))
-    raise NoFormulaError("entries that are not yet a score matrix")
+    raise NoFormulaError("its entries have been moved, and are not yet recognised as a score matrix")
 
 
 def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:

@@ -21,7 +21,7 @@ def spatial_window(
     """
     spatial = x.axis - 2
     if spatial < 0:
-        facts.refuse("stream time lies on its channel axis, which it sums over", "transpose time to a spatial axis")
+        facts.refuse("the stream's time axis is its channel axis", "transpose time to a spatial axis")
     count = len(kernel)
     stride = int(node.attrs.get("strides", [1] * count)[spatial])
     dilation = int(node.attrs.get("dilations", [1] * count)[spatial])
@@ -49,7 +49,10 @@ def rounded_up(facts: Facts, x: Stream, before: int, after: int, extent: int, st
     step = (1, before + stride - 1 + min(after + stride - extent, 0), stride)
     length = x.length.then(*step)
     if any(s[x.axis] != length(n) for n, s in zip(facts.lengths, facts.output_shapes[0], strict=True)):
-        facts.refuse("its output frames follow no fixed formula of the length (ceil_mode)", "pad at the start")
+        facts.refuse(
+            "its ceil_mode gives a number of frames that no known formula of the length gives",
+            "export it without ceil_mode",
+        )
     return step
 
 
@@ -69,8 +72,8 @@ def same_padding(
     befores = {before for before, _ in splits}
     if len(befores) > 1:
         facts.refuse(
-            f"auto_pad={auto} with stride {stride} pads at the start by the length of the whole stream "
-            f"({min(befores)} or {max(befores)} frames)",
+            f"auto_pad={auto} with stride {stride} pads the start by {min(befores)} or {max(befores)} frames, "
+            "which depends on the length of the whole stream",
             "export with explicit pads",
         )
     return befores.pop(), max(after for _, after in splits), (1, stride - 1, stride)

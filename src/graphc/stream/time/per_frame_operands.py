@@ -35,7 +35,7 @@ def per_frame_operands(
     x = same_length(facts, must_match)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
         facts.refuse(
-            "joins streams whose time lies on different axes", "transpose them so that time is on the same axis"
+            "combines streams that have time on different axes", "transpose them so that time is on the same axis"
         )
     laid = {index: lying_on(facts, x, index, along) for index, along in axes.items()}
     known = [index for index in axes if isinstance(facts[index], TimeConstant)]
@@ -69,8 +69,8 @@ def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
         refuse_other_length(facts, index)
     if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
         facts.refuse(
-            f"an axis of its input {index} other than time ({axis}) changes with the length of the stream",
-            "export that axis with a fixed size",
+            f"its input {index} has time on axis {axis}, but another axis also depends on the length of the stream",
+            "export that other axis with a fixed size",
         )
     return replace(x, axis=axis, shape=tuple(-1 if a == axis else size for a, size in enumerate(shapes[0])))
 

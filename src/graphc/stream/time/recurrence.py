@@ -115,12 +115,12 @@ def check_first(facts: Facts, index: int) -> Fact | None:
     """The fact of a first value; refuses one with stream time, one that changes with the length, and a final state."""
     fact = facts[index]
     if isinstance(fact, Stream):
-        facts.refuse("its first state carries stream time", "start it from a constant")
+        facts.refuse("its initial state comes from the stream", "start it from a constant")
     if isinstance(fact, TimeConstant):
-        facts.array(index, "its first state")
+        facts.array(index, "its initial state")
     if isinstance(fact, Untimed) and fact.origin is UntimedOrigin.FINAL:
         facts.refuse(
-            "starts from the state that another recurrence has after the last frame",
-            "a stream never reaches it; set stream.window to stream over the last N frames",
+            "starts from the state of another recurrence after its last frame, which a stream never reaches",
+            "start it from a constant, or set stream.window to stream over the last N frames",
         )
     return fact

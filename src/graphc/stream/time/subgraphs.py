@@ -60,11 +60,11 @@ def check_captured(facts: Facts, streams_too: bool = True) -> None:
         facts.refuse("its body draws random numbers", "export the model in evaluation mode")
     for name, fact in facts.captured.items():
         if isinstance(fact, Stream) and streams_too:
-            facts.refuse(f"its body reads the whole stream '{name}'", "scan over it instead")
+            facts.refuse(f"its body reads the whole stream '{name}'", "make it a scan input of the body")
         if isinstance(fact, TimeConstant) and fact.steady is None:
             facts.refuse(
-                f"its body reads '{name}', which changes with the length of the stream",
-                "pass it to the body as an input of each iteration",
+                f"its body reads '{name}', which depends on the length of the stream",
+                "give the body one value of it in each iteration",
             )
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

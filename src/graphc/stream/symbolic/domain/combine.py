@@ -43,7 +43,7 @@ def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Re
         sizes.append(wide[0])
     misfit = (misfit & lengths(0)).coalesce()
     if misfit.is_equal(lengths(0)):
-        raise NoFormulaError("sizes that fit at no length")
+        raise NoFormulaError("the shapes of its inputs do not broadcast at any length")
     found = []
     for tensor in tensors:
         lead = rank - tensor.rank
@@ -76,7 +76,9 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
     groups: list[tuple[Region, tuple[Leaf, ...]]] = [(box(sizes), ())]
     for tensor in same:
         if tensor.folded is not None:
-            raise NoFormulaError("rows of a changed width are used in an unsupported way")
+            raise NoFormulaError(
+                "it reads a tensor reshaped to rows of another width, and no formula is known for that"
+            )
         groups = [
             (where, (*leaves, piece.leaf))
             for region, leaves in groups
@@ -84,7 +86,7 @@ def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formu
             if not (where := region & piece.where).is_empty()
         ]
         if len(groups) > MOST_REGIONS:
-            raise NoFormulaError(f"falls into {len(groups)} cases")
+            raise NoFormulaError(f"its formula falls into {len(groups)} cases, which is too many")
     pieces: list[Piece] = []
     for where, leaves in groups:
         made = combine(where, rank, leaves)

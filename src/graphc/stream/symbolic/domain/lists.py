@@ -26,11 +26,11 @@ def numbers_of(tensor: Formula) -> Expr:
     total: Expr | None = None
     for piece in tensor.pieces:
         if not isinstance(piece.leaf, Number):
-            raise NoFormulaError("numbers that follow no formula of the length")
+            raise NoFormulaError("no formula is known for some of the numbers that it reads")
         part = piece.leaf.expr.intersect_domain(piece.where)
         total = part if total is None else total.union_add(part)
     if total is None:
-        raise NoFormulaError("an empty tensor")
+        raise NoFormulaError("it reads an empty tensor")
     return total
 
 
@@ -47,7 +47,7 @@ def listed(tensor: Formula) -> list[Expr]:
         return [expr]
     size = size_in(tensor, 0)
     if size is None or tensor.rank > 1:
-        raise NoFormulaError("a list whose size follows the length")
+        raise NoFormulaError("one of its arguments is not a list of a fixed size")
     return [tidy(substituted(expr, [constant(k, 0)], 0)) for k in range(size)]
 
 
@@ -59,5 +59,5 @@ def fixed_list(tensor: Formula) -> list[int]:
     """
     numbers = [number_of(expr) for expr in listed(tensor)]
     if any(n is None for n in numbers):
-        raise NoFormulaError("an argument that follows the length")
+        raise NoFormulaError("one of its arguments depends on the length")
     return [int(n) for n in numbers if n is not None]

@@ -56,7 +56,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:
     """The pieces of a tensor over new indices, within a set of new indices."""
     if tensor.folded is not None:
-        raise NoFormulaError("rows of a changed width are used in an unsupported way")
+        raise NoFormulaError("it reads a tensor reshaped to rows of another width, and no formula is known for that")
     found = []
     for piece in tensor.pieces:
         where = (substituted(piece.where, places, rank) & within).coalesce()

@@ -37,7 +37,7 @@ class Volume:
 
     def expression(self) -> Expr:
         if len(self.moving) > 1:
-            raise NoFormulaError("a product of two sizes that follow the length")
+            raise NoFormulaError("it multiplies two sizes that both depend on the stream's length")
         return scaled(self.moving[0], self.fixed) if self.moving else constant(self.fixed, 0)
 
     def equals(self, other: Volume, some: Region) -> bool:
@@ -98,7 +98,7 @@ def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Gr
             elif next_new < len(after):
                 news.append(next_new)
             else:
-                raise NoFormulaError("a Reshape whose sizes do not match")
+                raise NoFormulaError("its sizes before and after cannot be matched")
         groups.append((olds, news))
         i, j = i + len(olds), j + len(news)
     return groups
@@ -170,7 +170,7 @@ def flat_place(sizes: Sequence[Expr], axes: Sequence[int], rank: int) -> Expr:
 
 def cases_of(counts: Sequence[int]) -> list[tuple[int, ...]]:
     if prod(counts) > MOST_CASES:
-        raise NoFormulaError("folds an axis that follows the length behind many others")
+        raise NoFormulaError("it merges an axis that depends on the length with too many entries in front of it")
     return list(product(*(range(n) for n in counts)))
 
 

@@ -176,7 +176,7 @@ def tidy(expr: Expr) -> Expr:
         for where, aff in some[1:]:
             expr = expr.union_add(Expr.alloc(where, aff))
     if expr.n_piece() > MOST_PIECES:
-        raise NoFormulaError(f"falls into {expr.n_piece()} cases")
+        raise NoFormulaError(f"its formula falls into {expr.n_piece()} cases, which is too many")
     return expr
 
 

@@ -16,7 +16,7 @@ def stored(value: Array) -> Formula:
     sizes = tuple(constant(n, 0) for n in value.shape)
     everywhere = box(sizes)
     if value.dtype.kind not in "iufb":
-        raise NoFormulaError(f"numbers of type {value.dtype}")
+        raise NoFormulaError(f"no formula is known for numbers of type {value.dtype}")
     if value.size and (value == value.ravel()[0]).all():
         return Formula(sizes, value.dtype, (Piece(everywhere, numbered(value.ravel()[0], rank)),))
     if value.size <= LARGEST_LISTED:

@@ -126,7 +126,7 @@ def numbered(value: Any, rank: int) -> Leaf:
     """A leaf that is one number."""
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, complex):
-        raise NoFormulaError("complex numbers")
+        raise NoFormulaError("no formula is known for complex numbers")
     if isinstance(number, float) and not math.isfinite(number):
         return Special(number)
     return Number(constant(Fraction(number) if isinstance(number, float) else int(number), rank))
@@ -163,5 +163,5 @@ def merged(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
             found.append(piece)
     found += special.values()
     if len(found) > MOST_REGIONS:
-        raise NoFormulaError(f"falls into {len(found)} cases")
+        raise NoFormulaError(f"its formula falls into {len(found)} cases, which is too many")
     return tuple(found)

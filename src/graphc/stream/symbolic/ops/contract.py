@@ -17,7 +17,7 @@ from graphc.stream.symbolic.registry import Operands, formula_of
 def matmul(operands: Operands) -> list[Formula]:
     one, other = operands[0], operands[1]
     if one.rank < 2 or other.rank < 2:
-        raise NoFormulaError("a product of vectors")
+        raise NoFormulaError("one of its inputs is a vector")
     return [product(operands, one, other)]
 
 
@@ -71,7 +71,7 @@ def gemm(operands: Operands) -> list[Formula]:
     key = ("Gemm", float(operands.attribute("alpha", 1.0)), float(operands.attribute("beta", 1.0)))
     found = product(operands, one, other, key) if number_of(one.sizes[-1]) != 1 else None
     if found is None:
-        raise NoFormulaError("a Gemm over one")
+        raise NoFormulaError("it sums over an axis of size 1")
     return [found if bias is None else two(operands, "Add", found, bias)]
 
 
@@ -84,7 +84,7 @@ def along_axes(operands: Operands) -> list[Formula]:
     several = operands.node.op.endswith("Normalization") and operands.node.op != "LpNormalization"
     axes = list(range(first, rank)) if several or operands.opset < 13 else [first]
     if any(size_in(tensor, a) is None for a in axes):
-        raise NoFormulaError("statistics over all time")
+        raise NoFormulaError("it works along an axis that depends on the length")
     kept = [a for a in range(rank) if a not in axes]
     order = [*kept, *axes]
     rows = moved(tensor, [index(order.index(a), rank) for a in range(rank)], [tensor.sizes[a] for a in order])
@@ -102,11 +102,11 @@ def einsum(operands: Operands) -> list[Formula]:
     given, arrow, output = equation.partition("->")
     terms = given.split(",")
     if len(terms) != 2 or not arrow or "." in equation or any(len(set(t)) < len(t) for t in terms):
-        raise NoFormulaError("an Einsum of this form")
+        raise NoFormulaError("no formula is known for its equation")
     tensors = [operands[0], operands[1]]
     summed = sorted((set(terms[0]) | set(terms[1])) - set(output))
     if any(letter not in term for letter in summed for term in terms):
-        raise NoFormulaError("an Einsum that sums over an axis of one operand only")
+        raise NoFormulaError("it sums over an axis that only one operand has")
     size_of = {letter: t.sizes[k] for term, t in zip(terms, tensors, strict=True) for k, letter in enumerate(term)}
     if not summed:
         return [two(operands, "Mul", *(aligned_to(t, term, output) for t, term in zip(tensors, terms, strict=True)))]

@@ -46,7 +46,7 @@ def cut(operands: Operands) -> list[Formula]:
     tensor = operands[0]
     starts, ends = operands.argument("starts", 1), operands.argument("ends", 2)
     if starts is None or ends is None:
-        raise NoFormulaError("a Slice without bounds")
+        raise NoFormulaError("its starts or its ends are missing")
     axes = operands.fixed("axes", 3) or list(range(len(starts)))
     steps = operands.fixed("steps", 4) or [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -104,7 +104,7 @@ def pad(operands: Operands) -> list[Formula]:
     mode = operands.attribute("mode", "constant")
     amounts = operands.argument("pads", 1)
     if amounts is None:
-        raise NoFormulaError("a Pad without amounts")
+        raise NoFormulaError("its pads are missing")
     axes = operands.fixed("axes", 3) or list(range(tensor.rank))
     rank = tensor.rank
     before, after = [constant(0, 0)] * rank, [constant(0, 0)] * rank
@@ -134,7 +134,7 @@ def filler(operands: Operands, rank: int) -> Leaf:
         return given.pieces[0].leaf
     number = number_of(numbers_of(given))
     if number is None:
-        raise NoFormulaError("padding by a number that follows the length")
+        raise NoFormulaError("its padding value depends on the length")
     return Number(constant(number, rank))
 
 

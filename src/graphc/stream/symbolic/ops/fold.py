@@ -59,7 +59,7 @@ class Folded:
         if whole:
             return tensor
         if axis != self.axis or step != 1 or first is None or first < 0:
-            raise NoFormulaError("rows of a changed width are cut inside")
+            raise NoFormulaError("it slices a tensor reshaped to rows of another width, and not by whole rows")
         sizes = [count if a == axis else s for a, s in enumerate(tensor.sizes)]
         offset = tidy(self.offset + scaled(tensor.sizes[axis + 1], int(first))) if first else self.offset
         folded = Folded(self.base, self.axis, offset)
@@ -72,7 +72,7 @@ class Folded:
         some = some_entries([*sizes, *base.sizes]) - base.outside - base.past
         wider = number_within(width - before, some)
         if wider is None:
-            raise NoFormulaError("rows whose widths grow apart")
+            raise NoFormulaError("the difference between the old and the new width of its rows depends on the length")
         row, column = index(first, rank), index(first + 1, rank)
         flat = scaled(row, int(wider)) + column + over(self.offset, rank)
         held, everywhere = over(before, rank), box(sizes) & substituted(some, [], rank)
@@ -88,7 +88,7 @@ class Folded:
             pieces += pulled(base, places, rank, here)
             missing = missing - here
         if not missing.is_empty():
-            raise NoFormulaError("rows that move too far when their width changes")
+            raise NoFormulaError(f"it moves entries by more than {max(ROWS_OFF)} rows")
         return Formula(tuple(sizes), base.dtype, merged(pieces), None, base.outside, base.rounded)
 
 
@@ -130,7 +130,7 @@ def what_is_left(whole: Volume, rest: Volume) -> Expr:
                 divisor *= part
                 break
         else:
-            raise NoFormulaError("a size that is left over from others that follow the length")
+            raise NoFormulaError("its size of -1 stands for a quotient of sizes that depend on the length")
     left = Volume(fixed, tuple(moving)).expression()
     return tidy(quotient(left, divisor))
 
@@ -180,7 +180,7 @@ def folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
     for olds, news in groups:
         pair = len(olds) == len(news) == 2
         if olds != news or not (pair or len(olds) == 1):
-            raise NoFormulaError("merges two axes that follow the length")
+            raise NoFormulaError("it merges two axes that both depend on the length")
     (axis,) = (olds[0] for olds, _ in groups if len(olds) == 2)
     return Formula(tuple(sizes), tensor.dtype, (), Folded(tensor, axis, constant(0, 0)), tensor.outside, tensor.rounded)
 
@@ -188,7 +188,7 @@ def folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
 def of_folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
     fold: Folded = tensor.folded
     if [olds for olds, _ in groups] != [news for _, news in groups] or len(sizes) != tensor.rank:
-        raise NoFormulaError("merges two axes that follow the length")
+        raise NoFormulaError("it merges two axes that both depend on the length")
     some = some_entries([*tensor.sizes, *sizes])
     if all(is_same(a, b, some) for a, b in zip(tensor.sizes, sizes, strict=True)):
         return tensor

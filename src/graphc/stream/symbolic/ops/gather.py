@@ -69,7 +69,7 @@ def looked_up(
     """A table read at numbers without an expression, such as entries of a table. Equal numbers give equal entries."""
     rank = len(sizes)
     if size_in(table, along) is None or any(not isinstance(p.leaf, Read | Number) for p in table.pieces):
-        raise NoFormulaError("a lookup in a table that follows the length")
+        raise NoFormulaError("the size of the table that it reads depends on the length, or its values have no formula")
     everywhere = box(sizes)
     pieces = []
     others = [Number(place) for place in (*rest[0], *rest[1])]
@@ -111,10 +111,10 @@ def gather_elements(operands: Operands) -> list[Formula]:
 def gather_nd(operands: Operands) -> list[Formula]:
     table, indices = operands[0], operands[1]
     if operands.attribute("batch_dims", 0):
-        raise NoFormulaError("GatherND of a batch")
+        raise NoFormulaError("no formula is known for batch_dims")
     depth, lead = size_in(indices, indices.rank - 1), indices.rank - 1
     if depth is None:
-        raise NoFormulaError("places of a depth that follows the length")
+        raise NoFormulaError("the last size of its indices depends on the length")
     sizes = [*indices.sizes[:-1], *table.sizes[depth:]]
     rank = len(sizes)
     own = [index(k, rank) for k in range(lead)]

@@ -95,7 +95,7 @@ def split(operands: Operands) -> list[Formula]:
     if sizes is None:
         whole = size_in(tensor, along)
         if whole is None or whole % count:
-            raise NoFormulaError("parts of a size that follows the length")
+            raise NoFormulaError("the size that it splits depends on the length, or does not divide evenly")
         sizes = [constant(whole // count, 0)] * count
     first: Expr = constant(0, 0)
     found = []
@@ -158,7 +158,9 @@ def tile(operands: Operands) -> list[Formula]:
             places.append(in_copy(index(axis, rank), over(tensor.sizes[axis], rank), int(copies), rank))
             sizes.append(scaled(tensor.sizes[axis], copies))
         else:
-            raise NoFormulaError("a stream that is repeated as a whole")
+            raise NoFormulaError(
+                "it repeats an axis that depends on the length too often, or as often as the length says"
+            )
     return [moved(tensor, places, sizes)]
 
 

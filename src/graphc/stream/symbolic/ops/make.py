@@ -67,7 +67,7 @@ def product_of(sizes: tuple[Expr, ...]) -> Expr:
     fixed = prod(int(n) for n in numbers if n is not None)
     moving = [s for s, n in zip(sizes, numbers, strict=True) if n is None]
     if len(moving) > 1:
-        raise NoFormulaError("a product of two sizes that follow the length")
+        raise NoFormulaError("it multiplies two sizes that both depend on the stream's length")
     return scaled(moving[0], fixed) if moving else constant(fixed, 0)
 
 
@@ -92,7 +92,7 @@ def ramp(operands: Operands) -> list[Formula]:
     start, limit, step = (listed(operands[k])[0] for k in range(3))
     by = number_of(step)
     if not by:
-        raise NoFormulaError("a range whose step follows the length")
+        raise NoFormulaError("the step of its Range depends on the length or is zero")
     count = tidy(scaled(limit - start, 1 / Fraction(by)).ceil().max(constant(0, 0)))
     dtype = operands[0].dtype
     leaf: Leaf = Number(over(start, 1) + scaled(index(0, 1), by))
@@ -121,5 +121,5 @@ def one_hot(operands: Operands) -> list[Formula]:
 def entry(values: Formula, place: int) -> Formula:
     number = number_of(listed(values)[place])
     if number is None:
-        raise NoFormulaError("values that follow the length")
+        raise NoFormulaError("one of its values depends on the length")
     return stored(np.asarray(float(number), values.dtype))

@@ -35,9 +35,9 @@ def overlap_add(operands: Operands) -> list[Formula]:
     """After the first frames and before the last ones, the sum repeats with the stride."""
     tensor, weight = operands[0], fixed_values(operands[1], range(operands[1].rank))
     if tensor.rank != 3 or operands.attribute("group", 1) != 1:
-        raise NoFormulaError("a transposed convolution over several axes, or in groups")
+        raise NoFormulaError("it has several spatial axes or groups")
     if operands.attribute("auto_pad", "NOTSET") != "NOTSET" or operands.attribute("output_shape") is not None:
-        raise NoFormulaError("cropping that follows the length")
+        raise NoFormulaError("it crops by auto_pad or output_shape")
     stride, dilation = (int(operands.attribute(name, [1])[0]) for name in ("strides", "dilations"))
     extra = int(operands.attribute("output_padding", [0])[0])
     before, after = (int(p) for p in operands.attribute("pads", [0, 0]))
@@ -111,11 +111,11 @@ def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
     sizes = [size_in(tensor, axis) if axis in axes else 1 for axis in range(tensor.rank)]
     shape = [size for size in sizes if size is not None]
     if len(shape) < tensor.rank or len(tensor.pieces) != 1 or not is_fixed(tensor.pieces[0].leaf, tensor.rank, axes):
-        raise NoFormulaError("frames or weights that are not all alike")
+        raise NoFormulaError("its frames are not all equal, or its weights are not constant")
     places = np.meshgrid(*[np.arange(size) for size in shape], indexing="ij")
     numbers = numbers_of(tensor.pieces[0].leaf, SOME_LENGTH, places)
     if numbers is None or not np.isfinite(numbers).all():
-        raise NoFormulaError("frames or weights without numbers")
+        raise NoFormulaError("its frames or weights are not known finite numbers")
     return np.broadcast_to(numbers, shape).reshape([shape[axis] for axis in axes])
 
 

@@ -60,7 +60,7 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
     rank = tensor.rank
     sizes = [constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes)]
     if not size:
-        raise NoFormulaError("a reduction over no entries")
+        raise NoFormulaError("it reduces over an empty axis")
     terms = [
         moved(tensor, [constant(k, rank) if a == axis else index(a, rank) for a in range(rank)], sizes)
         for k in range(size)
@@ -74,13 +74,13 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
 def over_time(tensor: Formula, axis: int, op: str) -> Formula:
     """The extreme, or the sum, along an axis that follows the length; the axis stays with one entry."""
     if op not in ("ReduceMax", "ReduceMin", "ReduceSum"):
-        raise NoFormulaError(f"{op} over all time")
+        raise NoFormulaError(f"it computes {op} along an axis that depends on the length")
     sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
     everywhere = box(sizes)
     if op == "ReduceSum":
         numbers = numbers_of(tensor)
         if denominator(numbers) > MOST_PARTS or is_rounded(numbers):
-            raise NoFormulaError("a sum of fractions that are rounded")
+            raise NoFormulaError("it sums fractions that are rounded")
         total = summed(numbers, tensor, axis)
         pieces: tuple[Piece, ...] = (Piece(everywhere, Number(tidy(total.intersect_domain(everywhere)))),)
     else:
@@ -95,7 +95,7 @@ def extremes(tensor: Formula, axis: int, largest: bool, everywhere: Region) -> t
     numbers = [p.leaf.expr.intersect_domain(p.where) for p in tensor.pieces if isinstance(p.leaf, Number)]
     alone = [p for p in tensor.pieces if isinstance(p.leaf, Special) and p.leaf.value == losing]
     if not numbers or len(numbers) + len(alone) < len(tensor.pieces):
-        raise NoFormulaError("numbers that follow no formula of the length")
+        raise NoFormulaError("no formula is known for some of the numbers that it reads")
     expr = numbers[0]
     for other in numbers[1:]:
         expr = expr.union_add(other)
@@ -140,7 +140,7 @@ def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
     total: Expr = constant(0, rank)
     for region, aff in expr.get_pieces():
         if not aff.is_cst():
-            raise NoFormulaError("a sum of numbers that grow")
+            raise NoFormulaError("it sums numbers that differ from entry to entry")
         factor = number_of(Expr.from_aff(aff))
         if not factor:
             continue
@@ -158,7 +158,7 @@ def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
     )
     filled = index(axis, rank).le_set(last) & index(axis, rank).ge_set(first) & everywhere
     if not (filled - part).is_empty():
-        raise NoFormulaError("a sum over scattered frames")
+        raise NoFormulaError("it sums entries that are not next to each other")
     count = last - first + constant(1, rank)
     nothing = count.domain().complement()
     return count.union_add(constant(0, rank).intersect_domain(nothing))
@@ -176,7 +176,7 @@ def running_sum(operands: Operands) -> list[Formula]:
     axes = operands.fixed("axis", 1)
     number = number_of(numbers_of(tensor))
     if number is None or not axes or operands.attribute("reverse", 0) or not is_summable(tensor, number):
-        raise NoFormulaError("a running sum of numbers that differ")
+        raise NoFormulaError("its running sum is not of one number, or is rounded or reversed")
     axis, rank = axes[0] % tensor.rank, tensor.rank
     more = 0 if operands.attribute("exclusive", 0) else 1
     entries = scaled(index(axis, rank) + constant(more, rank), number) if number else constant(0, rank)

@@ -19,7 +19,7 @@ def resize(operands: Operands) -> list[Formula]:
     sizes = list(tensor.sizes)
     given = listed(wanted) if wanted is not None and size_in(wanted, 0) else None
     if operands.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise NoFormulaError("a size that is a ratio of others")
+        raise NoFormulaError("its keep_aspect_ratio_policy makes its sizes depend on each other")
     for place, axis in enumerate(axes):
         sizes[axis % tensor.rank] = given[place] if given is not None else by_scale(sizes[axis], scales, place)
     key = (operands.node.op, repr(sorted(operands.node.attrs.items())))
@@ -32,5 +32,5 @@ def by_scale(size: Expr, scales: Formula | None, place: int) -> Expr:
     """floor(size * scale), for scales whose products floats hold exactly."""
     number = None if scales is None else number_of(listed(scales)[place])
     if number is None or not is_short(Fraction(number)):
-        raise NoFormulaError("a scale whose products round")
+        raise NoFormulaError("its scale depends on the length, or its product with a size is rounded")
     return tidy(scaled(size, number).floor())

@@ -26,7 +26,7 @@ def scatter_elements(operands: Operands) -> list[Formula]:
     rank = data.rank
     along = int(operands.attribute("axis", 0)) % rank
     if size_in(places, along) != 1 or operands.attribute("reduction", "none") != "none":
-        raise NoFormulaError("several entries of an axis are written")
+        raise NoFormulaError("it writes several entries along its axis, or combines them with a reduction")
     first = [constant(0, rank) if a == along else index(a, rank) for a in range(rank)]
     place = substituted(numbers_of(places), first, rank)
     inside = substituted(box(places.sizes), first, rank)
@@ -52,12 +52,12 @@ def scatter_nd(operands: Operands) -> list[Formula]:
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     if places.rank != 2 or size_in(places, 1) != 1 or operands.attribute("reduction", "none") != "none":
-        raise NoFormulaError("entries are written to places on several axes")
+        raise NoFormulaError("it writes to positions on several axes, or combines entries with a reduction")
     row = substituted(numbers_of(places), [index(0, 1), constant(0, 1)], 1)
     start = number_of(substituted(row, [constant(0, 0)], 0))
     step = number_of(substituted(row, [index(0, 1) + constant(1, 1)], 1) - row)
     if start is None or step is None or step < 1:
-        raise NoFormulaError("entries are written to places that are not evenly spaced")
+        raise NoFormulaError("it writes to positions that are not evenly spaced")
     behind = index(0, rank) - constant(start, rank)
     turn = behind.scale_down_val(value_of(int(step))).floor()
     inside = box(data.sizes) & substituted(box(places.sizes[:1]), [turn], rank)

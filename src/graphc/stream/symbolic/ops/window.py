@@ -33,9 +33,9 @@ def conv(operands: Operands) -> list[Formula]:
     shape = fixed_shape(weight)
     one_channel = tensor.rank == 3 and size_in(tensor, 1) == 1 and shape is not None and shape[:2] == (1, 1)
     if not one_channel or shape is None or shape[2] > MOST_TAPS:
-        raise NoFormulaError("a convolution of several channels, or of a wide kernel")
+        raise NoFormulaError("it has several channels or a wide kernel")
     if operands.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise NoFormulaError("padding that follows the length")
+        raise NoFormulaError("its padding by auto_pad depends on the length")
     before, after = (int(p) for p in operands.attribute("pads", [0, 0]))
     stride, dilation = (int(operands.attribute(name, [1])[0]) for name in ("strides", "dilations"))
     whole = padded(tensor, before, after)
@@ -68,5 +68,5 @@ def padded(tensor: Formula, before: int, after: int) -> Formula:
 def stored_number(bias: Formula, like: Formula) -> Formula:
     number = number_of(listed(bias)[0])
     if number is None:
-        raise NoFormulaError("a bias that follows the length")
+        raise NoFormulaError("its bias depends on the stream's length")
     return stored(np.asarray(float(number), like.dtype))

@@ -181,13 +181,13 @@ def at_places(places: tuple[Expr, ...], odd: Array, shape: tuple[int, ...], rank
     count = 0
     rows = np.argwhere(odd.any(axis=-1)) if lead else np.zeros((1, 0), np.int64)
     if len(rows) > MOST_ODD:
-        raise NoFormulaError("a table that changes at too many places")
+        raise NoFormulaError("it reads a table that changes at too many positions")
     for row in map(tuple, rows.tolist()):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], odd[row].astype(np.int8), [0]])))
         for first, end in edges.reshape(-1, 2).tolist():
             count += 1
             if count > MOST_ODD:
-                raise NoFormulaError("a table that changes at too many places")
+                raise NoFormulaError("it reads a table that changes at too many positions")
             last = places[lead]
             run = last.ge_set(constant(first, rank)) & last.lt_set(constant(end, rank))
             for axis, at in enumerate(row):
