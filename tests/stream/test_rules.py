@@ -787,3 +787,15 @@ def farthest(model: onnx.ModelProto, x: np.ndarray) -> float:
         got = np.concatenate([session.push(x)["y"], session.flush()["y"]], axis=2)
         found = max(found, float((np.abs(got - want) / np.maximum(np.abs(want), 1)).max()))
     return found
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("order", [[0, 2, 1, 3], [2, 0, 1, 3]])
+def test_a_pool_takes_each_frame_alone_if_time_is_its_batch_or_channel(op: str, order: list[int]) -> None:
+    back = [order.index(a) for a in range(4)]
+    body = f"""
+        h = Conv <pads=[1,0,1,0]> (x, w) t = Transpose <perm={order}> (h)
+        p = {op} <kernel_shape=[1,2], strides=[1,2]> (t) y = Transpose <perm={back}> (p)
+    """
+    model = model_of(body, "float[1,2,T,4] x", "float[1,A,B,C] y")
+    lifted_equal(weights(model, w=random(2, 2, 3, 1)), (1, 3))

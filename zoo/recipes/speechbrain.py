@@ -86,7 +86,6 @@ def transformer_causal() -> Network:
     "CRDNN with unidirectional LSTMs, padded by reflection",
     {"x": 1},
     ("torchscript",),
-    instead="padding with zeros",
 )
 def crdnn() -> Network:
     import torch

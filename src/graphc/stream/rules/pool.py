@@ -17,6 +17,8 @@ from graphc.stream.time.conv_window import spatial_window, without_padding
 from graphc.stream.time.frames_as_batch import each_alone
 from graphc.stream.time.window import Windowed, window_over, windowed_fact
 
+FIRST_SPATIAL = 2
+
 
 def lowest(dtype: np.dtype[np.generic]) -> Array:
     """The value of MaxPool's padding, smaller than any other."""
@@ -42,7 +44,7 @@ def pooled(node: Node, facts: Facts, fill: float | Array) -> Lowering:
 
     A dilated window may see only padding. For such a window, onnxruntime's MaxPool gives the lowest finite number.
     """
-    if facts.only_stream().axis == 0:
+    if facts.only_stream().axis < FIRST_SPATIAL:
         return each_alone(node, facts, facts.only_stream())
     x, w, attrs = pool_window(node, facts, fill)
     may_be_empty = node.op == "MaxPool" and x.dtype.kind == "f" and max(node.attrs.get("dilations", [1])) > 1
@@ -64,8 +66,6 @@ def pool_window(
 ) -> tuple[Stream, Windowed, dict[str, object]]:
     x = facts.only_stream()
     kernel = [int(k) for k in node.attrs["kernel_shape"]]
-    if x.axis == 1:
-        facts.refuse("the stream's time axis is its channel axis", "transpose time to a spatial axis")
     window, axis = spatial_window(node, facts, x, kernel, fill)
     attrs = without_padding(node, facts, axis, len(kernel))
     attrs.pop("ceil_mode", None)
@@ -104,7 +104,7 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
 
     Windows without real frames, beyond the ends, give 0, since NaN would pass through finite masks.
     """
-    if facts.only_stream().axis == 0:
+    if facts.only_stream().axis < FIRST_SPATIAL:
         return each_alone(node, facts, facts.only_stream())
     x, w, attrs = pool_window(node, facts, 0.0, settled=True)
     padded = w.window.before > 0 or w.window.after > 0

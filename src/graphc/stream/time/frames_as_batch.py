@@ -1,4 +1,4 @@
-"""Time as the batch of an op that works on each item separately, so that every frame is an image of its own."""
+"""Time on an axis whose entries an op takes one by one, such as the batch, so that every frame is an image of its own."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def each_alone(node: Node, facts: Facts, x: Stream) -> Lowering:
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, inputs)
 
-    return Lowering((facts.out(x, 0),), emit, local=True)
+    return Lowering((facts.out(x, x.axis),), emit, local=True)
