@@ -42,6 +42,10 @@ from graphc_runtime.errors import ModelError, RunError
 from graphc_runtime.session import StreamSession
 
 Progress = Callable[[str, int, int], None]
+CALL_BY_CALL = (
+    "the model's states are ports already, so its calls are compared with calls of the exported model; "
+    "this does not show that the calls of a stream together equal a whole utterance"
+)
 
 
 class Checks:
@@ -88,7 +92,9 @@ class Checks:
             self.check_whole(planned, model, proto, record)
             return
         if not self.trials:
-            self.trials = draw_trials(self.reference(model.signature), self.spec, model.signature)
+            reference = self.reference(model.signature)
+            self.trials = draw_trials(reference, self.spec, model.signature)
+            record.notes += [CALL_BY_CALL] if isinstance(reference, StepReference) else []
             record.warnings += one_number_alone(self.trials)
             self.forget_offline()
         if self.as_exported is not None and not self.last_outputs:
