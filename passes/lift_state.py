@@ -156,7 +156,8 @@ class LiftState(Pass[LiftStateOptions]):
         stays.append(promised(signature) if stream.window is None else of_a_window(signature))
         notes = [f"{s.kind} of {list(s.init.shape)} {s.init.dtype} out of {s.node}" for s in signature.states]
         told = [f"{len(signature.states)} states, {size} bytes", *notes, *stays]
-        return PassResult(lifted, told, warnings=short_streams(signature) if stream.window is None else [])
+        warnings = short_streams(signature) if stream.window is None else other_clips(offline, stream.window)
+        return PassResult(lifted, told, warnings=warnings)
 
     def closing(self, config: LiftStateOptions) -> list[str]:
         return ["pack_states"] if config.pack else []
@@ -183,6 +184,13 @@ def short_streams(signature: Signature) -> list[str]:
     if most is None or signature.continues or most >= FEW_CALLS * chunk:
         return []
     return [f"streams end after {most} frames, which is {most / chunk:.1f} calls; `graphc inspect` says what ends them"]
+
+
+def other_clips(offline: Offline, window: int) -> list[str]:
+    """A warning for a model that is exported for clips of another size than the window."""
+    if offline.declared in (None, window):
+        return []
+    return [f"the model was exported for clips of {offline.declared} frames, but stream.window is {window}"]
 
 
 def of_a_window(signature: Signature) -> str:

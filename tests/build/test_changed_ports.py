@@ -114,3 +114,18 @@ def test_every_port_has_its_sizes(tmp_path: Path, body: str, stream: str, passes
     graph = onnx.load(tmp_path / "o.onnx").graph
     for port in [*graph.input, *graph.output]:
         assert all(dim.dim_value > 0 for dim in port.type.tensor_type.shape.dim), port.name
+
+
+@pytest.mark.parametrize(("window", "warned"), [(20, False), (10, True)])
+def test_a_window_of_another_size_than_the_exported_clips_is_warned_of(
+    tmp_path: Path, window: int, warned: bool
+) -> None:
+    model = model_of("c = Conv (x, w) y = ReduceMean <keepdims = 0, axes = [2]> (c)", "float[1,2,20] x")
+    onnx.save(weights(model, w=random(4, 2, 3)), tmp_path / "m.onnx")
+    stream = f"{{chunk: 4, window: {window}, inputs: {{x: {{axis: 2}}}}}}"
+    text = f"version: 1\nmodel: m.onnx\noutput: o.onnx\nstream: {stream}\npasses: [lift_state]\n"
+    (tmp_path / "spec.yaml").write_text(text)
+    done = graphc("compile", tmp_path / "spec.yaml")
+    assert done.returncode == 0
+    told = "the model was exported for clips of 20 frames, but stream.window is 10"
+    assert (told in done.stderr) == warned
