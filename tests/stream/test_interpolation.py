@@ -46,6 +46,30 @@ def test_a_place_between_two_frames_waits_for_the_second(mode: str, factor: int)
     assert not lifted.signature.tried
 
 
+@pytest.mark.parametrize("mode", [HALF, "pytorch_half_pixel", "asymmetric"])
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_downsampling_takes_the_middle_of_so_many_frames(mode: str, factor: int) -> None:
+    lifted = lifted_equal(resized([1, 1, 1 / factor], mode), (1, 2), range(2 * factor, 8 * factor))
+    assert delay(lifted) == 0
+    assert lifted.signature is not None
+    assert not lifted.signature.tried
+    assert lifted.signature.min_frames == (2 * factor if mode == "pytorch_half_pixel" else factor)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_downsampling_of_two_axes(factor: int) -> None:
+    lifted_equal(resized([1, 1, 1 / factor, 2], shape="1,2,T,4"), (1, 2), range(2 * factor, 8 * factor))
+
+
+def test_a_running_sum_downsampled_and_upsampled_again() -> None:
+    """The phase of a source of harmonics, as neural source filters make it."""
+    body = (
+        'd = Resize <mode="linear"> (x, , less) c = CumSum (d, axis) u = Resize <mode="linear"> (c, , more) y = Sin (u)'
+    )
+    arrays = {"less": np.float32([1, 1, 0.25]), "more": np.float32([1, 1, 4]), "axis": np.array(2)}
+    lifted_equal(weights(model_of(body, "float[1,3,T] x"), **arrays), (1, 2), range(4, 60))
+
+
 def test_other_axes_are_resized_as_before() -> None:
     assert delay(lifted_equal(resized([1, 1, 2, 3], shape="1,2,T,4"))) == 2
     assert delay(lifted_equal(resized([1, 1, 2, 0.5], shape="1,2,T,4"))) == 2
@@ -81,7 +105,7 @@ def test_frames_that_a_table_picks_on_both_sides_of_a_place(factor: int) -> None
     assert factor > 2 or signature.min_frames == 2, "the table picks the second frame"
 
 
-@pytest.mark.parametrize(("factors", "mode"), [([1, 1, 2], "align_corners"), ([1, 1, 1.5], HALF), ([1, 1, 0.5], HALF)])
+@pytest.mark.parametrize(("factors", "mode"), [([1, 1, 2], "align_corners"), ([1, 1, 1.5], HALF), ([1, 1, 0.4], HALF)])
 def test_places_that_the_end_moves_and_other_factors_are_refused(factors: list[float], mode: str) -> None:
     err = refusal(resized(factors, mode))
     assert "interpolates between frames" in err.reason or "resizes time by a factor of 1.5" in err.reason

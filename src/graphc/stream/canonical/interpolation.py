@@ -1,8 +1,8 @@
 """Writes linear interpolation between frames as sums of shifted frames.
 
 Resize in ONNX: upsampling by k takes output i at the place (i + 1/2) / k - 1/2 of the input with half pixels, and at
-i / k with the asymmetric mode. A place between two frames weighs both by its distance from the other. Places beyond the
-first or last frame take that frame.
+i / k with the asymmetric mode; downsampling by k has 1 / k in place of k. A place between two frames weighs both by its
+distance from the other. Places beyond the first or last frame take that frame.
 
 onnxruntime computes places in float32. They are exact up to 2^24 halves of an output if the factor is a power of two;
 else they are off by up to 2^-23 of themselves, and the comparison with the offline model ends at ``ROUGH`` frames.
@@ -10,9 +10,10 @@ else they are off by up to 2^-23 of themselves, and the comparison with the offl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 from onnx import TensorProto
@@ -31,17 +32,20 @@ HALF_PIXELS = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
 
 
 @dataclass(frozen=True)
-class Upsampling:
-    """Interpolation along one axis by a whole factor.
+class Resampling:
+    """Interpolation along one axis by a whole factor, up or down.
 
     Args:
+        alone: whether a lone output takes frame 0, wherever its place is.
         sizes: those of the axes behind, the same at every length.
         others: the factors of all axes, with 1 for this one.
     """
 
     axis: int
     factor: int
+    down: bool
     half_pixels: bool
+    alone: bool
     sizes: tuple[int, ...]
     others: tuple[float, ...]
 
@@ -52,11 +56,14 @@ class Upsampling:
     @property
     def parts(self) -> int:
         """A frame in parts, of which float32 holds as many as there are frames with places that are close enough."""
-        return 2 * self.factor if is_power_of_two(self.factor) else MANTISSA // ROUGH
+        exact = 2 if self.down else 2 * self.factor
+        return exact if is_power_of_two(self.factor) else MANTISSA // ROUGH
 
     def places(self) -> list[Fraction]:
-        """Where the outputs for one frame lie, in frames from it."""
+        """Where the outputs for one frame lie, in frames from it; downwards, the one for ``factor`` frames."""
         shift = Fraction(1, 2) if self.half_pixels else Fraction(0)
+        if self.down:
+            return [shift * self.factor - shift]
         return [(i + shift) / self.factor - shift for i in range(self.factor)]
 
 
@@ -70,31 +77,51 @@ def interpolate_by_sums(graph: Graph, shapes: Shapes, dtypes: Mapping[str, np.dt
         dtypes: of the same tensors.
     """
     for node in [n for n in graph.nodes if n.op == "Resize" and standard(n) and graph.opset >= FIRST_OPSET]:
-        found = upsampling(node, shapes) if dtypes.get(node.inputs[0].name) == np.float32 else None
+        found = resampling(node, shapes) if dtypes.get(node.inputs[0].name) == np.float32 else None
         if found is not None:
             return rewritten(graph, node, found)
     return None
 
 
-def upsampling(node: Node, shapes: Shapes) -> Upsampling | None:
+def resampling(node: Node, shapes: Shapes) -> Resampling | None:
     """What a Resize does, if it interpolates linearly by factors that are the same everywhere, and whole for time."""
     before, after = shapes.get(node.inputs[0].name), shapes.get(node.outputs[0].name)
     mode = str(node.attrs.get("coordinate_transformation_mode", "half_pixel"))
     if node.attrs.get("mode") != "linear" or mode not in (*HALF_PIXELS, "asymmetric") or not before or not after:
         return None
     growing = [axis for axis, sizes in enumerate(zip(*before, strict=True)) if len(set(sizes)) > 1]
-    if len(growing) != 1 or any(0 in shape for shape in before):
+    if len(growing) != 1 or any(0 in shape for shape in (*before, *after)) or node.attrs.get("antialias"):
         return None
     axis = growing[0]
     ratios = [{Fraction(new[a], old[a]) for old, new in zip(before, after, strict=True)} for a in range(len(before[0]))]
-    factors = [float(min(r)) for r in ratios]
-    if any(len(r) > 1 for r in ratios) or factors[axis] < 2 or factors[axis] % 1:
+    factor = factor_of([(old[axis], new[axis]) for old, new in zip(before, after, strict=True)])
+    others = [float(min(r)) for a, r in enumerate(ratios) if a != axis and len(r) == 1]
+    down = min(ratios[axis]) < 1
+    if factor is None or len(others) < len(ratios) - 1 or (down and mode == "half_pixel_symmetric"):
         return None
-    factor, factors[axis] = int(factors[axis]), 1.0
-    return Upsampling(axis, factor, mode != "asymmetric", before[0][axis + 1 :], tuple(factors))
+    others.insert(axis, 1.0)
+    alone = down and mode == "pytorch_half_pixel"
+    return Resampling(axis, factor, down, mode != "asymmetric", alone, before[0][axis + 1 :], tuple(others))
 
 
-def rewritten(graph: Graph, node: Node, up: Upsampling) -> list[str]:
+def factor_of(sizes: Sequence[tuple[int, int]]) -> int | None:
+    """The whole factor by which all sizes grow, or by which all shrink, rounded down; None if there is none.
+
+    onnxruntime multiplies by the factor in float32, which must round sizes in the same way.
+    """
+    ratios = {Fraction(new, old) for old, new in sizes}
+    if len(ratios) == 1 and min(ratios) >= 1:
+        factor = min(ratios)
+        return int(factor) if factor > 1 and factor.denominator == 1 else None
+    for factor in sorted({old // new for old, new in sizes} - {0, 1}):
+        if all(old // factor == new for old, new in sizes):
+            lengths = np.arange(ROUGH)
+            rounded = np.floor(lengths * np.float32(1 / factor)) == lengths // factor
+            return factor if rounded.all() or is_power_of_two(factor) else None
+    return None
+
+
+def rewritten(graph: Graph, node: Node, up: Resampling) -> list[str]:
     w = Writer(name_of(node))
     source = node.inputs[0]
     parts = w.one("Cast", w.one("Mul", w.size(source, up.axis), up.parts), to=TensorProto.FLOAT)
@@ -102,12 +129,14 @@ def rewritten(graph: Graph, node: Node, up: Upsampling) -> list[str]:
     if len(node.inputs) > SIZES and node.inputs[SIZES].name:
         axes = [int(a) % up.rank for a in node.attrs.get("axes", range(up.rank))]
         place, sizes = axes.index(up.axis), node.inputs[SIZES]
-        whole = w.one("Mul", w.size(source, up.axis), up.factor)
+        whole = w.one("Div" if up.down else "Mul", w.size(source, up.axis), up.factor)
         others = w.one("Gather", sizes, [i for i in range(len(axes)) if i != place], axis=0)
         relies += [w.one("Equal", w.one("Gather", sizes, [place], axis=0), whole).name, others.name]
     elif not isinstance(node.inputs[SCALES], Constant):
         relies += [node.inputs[SCALES].name]
-    frames = summed(w, source, up)
+    if up.alone:
+        relies += [w.one("Less", np.array([1]), w.one("Div", w.size(source, up.axis), up.factor)).name]
+    frames = averaged(w, source, up) if up.down else summed(w, source, up)
     if any(factor != 1 for factor in up.others):
         attrs = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
         frames = w.one("Resize", frames, Variable.empty(), np.array(up.others, np.float32), **attrs)
@@ -115,7 +144,19 @@ def rewritten(graph: Graph, node: Node, up: Upsampling) -> list[str]:
     return relies
 
 
-def summed(w: Writer, source: Tensor, up: Upsampling) -> Tensor:
+def averaged(w: Writer, source: Tensor, down: Resampling) -> Tensor:
+    """The frame in the middle of each ``factor`` frames, or half of the two that are next to it."""
+    (place,) = down.places()
+    whole = w.one("Mul", w.one("Div", w.size(source, down.axis), down.factor), down.factor)
+    kept = w.one("Slice", source, [0], whole, [down.axis])
+    nearest = sorted({floor(place), ceil(place)})
+    frames = [w.one("Slice", kept, [frame], [END], [down.axis], [down.factor]) for frame in nearest]
+    if len(frames) == 1:
+        return frames[0]
+    return w.one("Add", *[w.one("Mul", frame, np.float32(0.5)) for frame in frames])
+
+
+def summed(w: Writer, source: Tensor, up: Resampling) -> Tensor:
     """Each frame as ``factor`` frames: those before its place between the frame before and it, the others behind."""
     before = [place + 1 for place in up.places() if place < 0]
     behind = [place for place in up.places() if place >= 0]
@@ -128,13 +169,13 @@ def summed(w: Writer, source: Tensor, up: Upsampling) -> Tensor:
     return w.one("Reshape", frames, [*[0] * up.axis, -1, *up.sizes])
 
 
-def pads(up: Upsampling, front: int, behind: int) -> list[int]:
+def pads(up: Resampling, front: int, behind: int) -> list[int]:
     amounts = [0] * 2 * up.rank
     amounts[up.axis], amounts[up.axis + up.rank] = front, behind
     return amounts
 
 
-def between(w: Writer, one: Tensor, other: Tensor, places: list[Fraction], up: Upsampling) -> Tensor:
+def between(w: Writer, one: Tensor, other: Tensor, places: list[Fraction], up: Resampling) -> Tensor:
     """Frames at some places between each frame of one tensor and that of another, on a new axis behind time."""
     weights = np.array([float(place) for place in places], np.float32).reshape(-1, *[1] * (up.rank - up.axis - 1))
     wide = [w.one("Unsqueeze", tensor, [up.axis + 1]) for tensor in (one, other)]

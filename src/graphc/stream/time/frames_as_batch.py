@@ -1,4 +1,4 @@
-"""Time on an axis whose entries an op takes one by one, such as the batch, so that every frame is an image of its own."""
+"""Time on an axis whose entries an op takes one by one, such as the batch: every frame is an image of its own."""
 
 from __future__ import annotations
 
