@@ -22,6 +22,7 @@ from graphc.api import (
     Variable,
     inferred_types,
     is_float,
+    label,
     names_in,
     register_pass,
     sorted_nodes,
@@ -32,11 +33,13 @@ from graphc.api import (
 SMALLEST = 64
 LARGEST_HALF = 65504.0
 FIRST_BFLOAT16 = 13
+FIRST_HALF_SCALE = 19
+FLOAT32_ONLY = ("Dynamic", "QLinear", "QGemm", "QAttention", "MatMulIntegerToFloat")
 
 
 class ConvertOptions(PassConfig):
     to: Literal["float16", "bfloat16"] = Field(default="float16", description="the 16-bit type")
-    compute: bool = Field(default=False, description="also compute in it, where possible; ports keep their types")
+    compute: bool = Field(default=False, description="also compute in float16 where possible; ports keep their types")
     exclude_ops: list[str] = Field(default=[], description="op types whose weights, or arithmetic, stay in float32")
 
     @model_validator(mode="after")
@@ -129,14 +132,34 @@ def with_types(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
+def check_quantized(model: Model, config: ConvertOptions) -> None:
+    """Refuses nodes between floats and integers that exist in float32 only.
+
+    Errors:
+        PassError: names the first of them.
+    """
+    pairs = ("QuantizeLinear", "DequantizeLinear") if model.graph.opset < FIRST_HALF_SCALE else ()
+    found = [n for n in model.graph.nodes if n.op.startswith(FLOAT32_ONLY) or (n.op in pairs and not n.domain)]
+    found = [n for n in found if n.op not in config.exclude_ops]
+    if found:
+        ops = ", ".join(dict.fromkeys((*config.exclude_ops, *sorted({n.op for n in found}))))
+        raise PassError(
+            f"compute: true would give it float16, but at opset {model.graph.opset} onnxruntime runs it in float32 "
+            "only",
+            node=label(found[0]),
+            hint=f"set exclude_ops: [{ops}], or leave compute out",
+        )
+
+
 def computed_in_half(model: Model, config: ConvertOptions) -> PassResult:
     """Converts the graph to float16 with onnxruntime's converter.
 
     Errors:
-        PassError: the converter fails.
+        PassError: a quantized node takes float32 only, or the converter fails.
     """
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+    check_quantized(model, config)
     before = with_types(model.proto())
     try:
         in_float = [*DEFAULT_OP_BLOCK_LIST, *config.exclude_ops]

@@ -41,7 +41,7 @@ class AttentionOptions(PassConfig):
         default=None,
         gt=0,
         le=1_000_000,
-        description="keep an unlimited past in full, for streams of at most so many input frames",
+        description="keep an unlimited past in full, for streams of at most this many input frames",
     )
 
     @model_validator(mode="after")
@@ -129,11 +129,13 @@ class LiftState(Pass[LiftStateOptions]):
         stays: list[str] = []
         if stream.window is not None:
             if stream.chunk == "dynamic":
-                raise StreamError("a window moves on by a fixed number of frames", hint="set stream.chunk to a number")
+                raise StreamError(
+                    "stream.window needs calls of a fixed number of frames", hint="set stream.chunk to a number"
+                )
             if config.attention or config.cache == "inputs":
                 key = "attention" if config.attention else "cache"
                 raise PassError(
-                    f"lift_state.{key} changes how a model is lifted, and stream.window takes the model as it is",
+                    f"lift_state.{key} changes how a model is lifted, but with stream.window nothing is lifted",
                     hint=f"leave out window, or lift_state.{key}",
                 )
             whole = (offline, stream.window, stream.chunk, stream.frame_ms)
@@ -183,7 +185,9 @@ def short_streams(signature: Signature) -> list[str]:
     most, chunk = signature.max_frames, signature.smallest
     if most is None or signature.continues or most >= FEW_CALLS * chunk:
         return []
-    return [f"streams end after {most} frames, which is {most / chunk:.1f} calls; `graphc inspect` says what ends them"]
+    return [
+        f"streams can last only {most} frames, which is {most / chunk:.1f} calls; `graphc inspect` says what ends them"
+    ]
 
 
 def other_clips(offline: Offline, window: int) -> list[str]:
@@ -195,10 +199,10 @@ def other_clips(offline: Offline, window: int) -> list[str]:
 
 def of_a_window(signature: Signature) -> str:
     kept = any(s.kind == "window" for s in signature.states)
-    how = "" if kept else ", and computes the new ones alone: nothing in the model looks at where the window ends"
+    how = "" if kept else ", but computes only the new ones: nothing in the model depends on where the window ends"
     return (
         f"each call gives what the offline model gives for the last {signature.window} frames{how}; "
-        "a call that the end of a stream cuts short has zeros behind it"
+        "if the last call has fewer frames, zeros fill it up"
     )
 
 

@@ -71,11 +71,11 @@ class Quantize(Pass[QuantizeOptions]):
               tolerance: {snr_db: 20}
 
     Limits:
-        Not exact: give the pass a tolerance of its own. Dynamic scales of activations are taken over one call, so they
-        depend on the chunk, and streams with clocks of their own are refused; static ones do not. Random calibration
-        streams are no substitute for recordings. Conv stays float unless ``ops`` names it: onnxruntime's ConvInteger is
-        several times slower than its float Conv. GRU and RNN have no integer form in onnxruntime, LSTM a dynamic one
-        only; weight_only makes all of them smaller.
+        Not exact: give the pass a tolerance of its own. Dynamic scales of activations are computed for each call, so
+        they depend on the chunk, and streams with clocks of their own are refused; static ones do not. Random
+        calibration streams are no substitute for recordings. Conv stays float unless ``ops`` names it: onnxruntime's
+        ConvInteger is several times slower than its float Conv. GRU and RNN have no integer form in onnxruntime, LSTM a
+        dynamic one only; weight_only makes all of them smaller.
     """
 
     name = "quantize"
@@ -97,8 +97,9 @@ class Quantize(Pass[QuantizeOptions]):
             raise PassError(f"quantize.exclude_nodes: there is no node '{missing[0]}'", hint=near)
         if config.mode == "dynamic" and model.signature is not None and (model.signature.streams or 1) > 1:
             raise PassError(
-                "quantize.mode: dynamic takes one scale over a call: each stream of the batch would change the others",
-                hint="use static or weight_only, or a batch of one",
+                "quantize.mode: dynamic uses one scale for a whole call, so each stream of the batch would change "
+                "the others",
+                hint="use mode: static or weight_only, or a batch of one",
             )
         if context.offline is not None:
             recording_files(config.calibration.paths, context.folder)

@@ -863,7 +863,7 @@ struct StreamBuffer {
     input.pushed += frames;
     if (longest < 0 || total_frames() <= longest) return true;
     input.pushed -= frames;
-    return error = "a stream of more than " + std::to_string(longest) + " frames; this model is bounded", false;
+    return error = "the stream is longer than " + std::to_string(longest) + " frames, the most that this model takes", false;
   }
   // A static input that was not given, or null.
   const Input* missing() const {

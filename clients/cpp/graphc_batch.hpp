@@ -73,7 +73,7 @@ class Batch {
         move_rows(calls_.first[i].data(), calls_.states()[i].data(), calls_.manifest.states[i], number);
       return static_cast<int>(number);
     }
-    return error_ = "all " + std::to_string(slots_.size()) + " places are taken; "
+    return error_ = "all " + std::to_string(slots_.size()) + " streams of the batch are in use; "
                     "finish a stream, or compile a larger batch", -1;
   }
 

@@ -14,7 +14,7 @@ from graphc.api import PassConfig, PassError, nearest
 
 MOST_CONFIG_BYTES = 1_000_000
 MOST_SAMPLES = 4096
-WITHIN = "begin the bands below where they end, and end them at half the sampling rate or below"
+WITHIN = "set the lowest frequency below the highest, and the highest to half the sampling rate or below"
 Samples = Annotated[int, Field(gt=0, le=1_000_000)]
 Size = Annotated[int, Field(gt=1, le=MOST_SAMPLES, description=f"samples, {MOST_SAMPLES} at most")]
 

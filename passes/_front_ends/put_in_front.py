@@ -44,7 +44,7 @@ def feature_input(model: onnx.ModelProto, name: str | None, features: int) -> on
     if len(fitting) != 1:
         shapes = ", ".join(f"{p.name}{dims_of(p)}" for p in ports)
         raise PassError(
-            f"attach_front_end: which input takes {features} features cannot be told from {shapes}",
+            f"attach_front_end: it is not clear which input takes {features} features: {shapes}",
             hint="name the input, as in `input: features`",
         )
     return fitting[0]
@@ -70,19 +70,22 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
         sized = [a for a, d in enumerate(dims) if d == features and (time is None or a != time % rank)]
         if len(sized) != 1:
             raise PassError(
-                f"{where} has {len(sized) or 'no'} axes of size {features}, the number of features of the front end",
-                hint="set the number of bands to what the model takes, or name the axis, as in `feature_axis: 2`",
+                f"{where} has {len(sized) or 'no'} axes of size {features}, the number of features that the front "
+                "end makes",
+                hint="set the number of bands to the model's, or name the axis, as in `feature_axis: 2`",
             )
         feature_axis = sized[0]
     feature_axis %= rank
     if not isinstance(dims[feature_axis], int) and features in dims:
         raise PassError(
-            f"{where} has its {features} features on an axis other than {feature_axis}", hint="leave feature_axis out"
+            f"{where} has its {features} features on another axis than {feature_axis}",
+            hint="correct feature_axis, or leave it out",
         )
     size = dims[feature_axis]
     if isinstance(size, int) and size != features:
         raise PassError(
-            f"{where} takes {size} features, and the front end makes {features}", hint="set the number of bands"
+            f"{where} takes {size} features, but the front end makes {features}",
+            hint=f"set its number of bands or cepstra to {size}",
         )
     rest = [a for a in range(rank) if a != feature_axis]
     if time is None:
@@ -91,14 +94,20 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
         named = [a for a in free if not looks_like_batch(dims[a])]
         later = named if len(named) == 1 or len(free) > 1 else free or wide
         if len(later) != 1:
-            raise PassError(f"{where} may have its time on several axes", hint="name it, as in `time_axis: 1`")
+            raise PassError(
+                f"{where} has {len(later) or 'no'} axes that may be time",
+                hint="name the time axis, as in `time_axis: 1`",
+            )
         time = later[0]
     time %= rank
     others = [a for a in rest if a != time]
     batch = others[0] if others else None
     wide = [a for a in others[1:] if dims[a] != 1]
     if wide:
-        raise PassError(f"{where} has an axis {wide[0]} of {dims[wide[0]]} that features of one channel do not fill")
+        raise PassError(
+            f"{where} has axis {wide[0]} of size {dims[wide[0]]} besides batch, time and features, but a front end "
+            "makes one channel"
+        )
     return Layout(rank, feature_axis, time, batch)
 
 
@@ -150,6 +159,7 @@ def counting_inputs(model: onnx.ModelProto, taken: str, told: Sequence[str] | No
     for name in told or ():
         if name not in counters:
             raise PassError(
-                f"attach_front_end.counts: '{name}' is not an input that counts frames", hint=nearest(name, counters)
+                f"attach_front_end.counts: '{name}' is not an integer input with at most a batch axis",
+                hint=nearest(name, counters),
             )
     return counters if told is None else list(told)

@@ -34,7 +34,10 @@ class Cmvn(PassConfig):
         "or .npz with mean and std",
     )
     window: int | None = Field(
-        default=None, gt=0, le=10_000, description="subtract the mean of so many last frames, the current one included"
+        default=None,
+        gt=0,
+        le=10_000,
+        description="subtract a running mean over this many frames, the current one included",
     )
 
     @model_validator(mode="after")
@@ -42,7 +45,7 @@ class Cmvn(PassConfig):
         if sum(given is not None for given in (self.mean, self.file, self.window)) != 1:
             raise ValueError("give exactly one of mean, file and window")
         if self.std is not None and self.mean is None:
-            raise ValueError("std goes with mean")
+            raise ValueError("std needs mean")
         return self
 
     def statistics(self, features: int, folder: Path) -> tuple[Array, Array]:
@@ -62,9 +65,9 @@ class Cmvn(PassConfig):
         small, large = SMALLEST_DEVIATION, LARGEST_MEAN
         if not np.all(np.abs(mean) <= large) or not np.all((deviation >= small) & (deviation <= large)):
             raise PassError(
-                f"attach_front_end: cmvn: means lie within -{large:g} and {large:g}, deviations within {small:g} and "
-                f"{large:g}, and some of these do not",
-                hint="correct the numbers",
+                f"attach_front_end: cmvn: means must be between -{large:g} and {large:g}, and deviations between "
+                f"{small:g} and {large:g}; some are not",
+                hint="correct them",
             )
         return mean, deviation
 
@@ -80,13 +83,13 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
     try:
         if path.suffix == ".npz":
             if not path.is_file() or path.stat().st_size > MOST_BYTES:
-                raise ValueError("not a regular file, or too large for statistics")
+                raise ValueError(f"it is not a regular file of at most {MOST_BYTES} bytes")
             with np.load(path, allow_pickle=False) as arrays:
                 return real(arrays["mean"]), real(arrays["std"])
         data = json.loads(text_of(path, MOST_BYTES))
         if "mean_stat" in data:
             if not float(data["frame_num"]) > 0:
-                raise ValueError("frame_num is not a number of frames")
+                raise ValueError("frame_num must be above 0")
             mean = np.asarray(data["mean_stat"], np.float64) / float(data["frame_num"])
             variance = np.asarray(data["var_stat"], np.float64) / float(data["frame_num"]) - mean**2
             return mean, np.sqrt(np.maximum(variance, SMALLEST_VARIANCE))
@@ -95,9 +98,9 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
         raise PassError(f"cmvn.file: the file cannot be read: {err.strerror}", where=str(path)) from err
     except (ValueError, KeyError, TypeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile) as err:
         raise PassError(
-            f"cmvn.file: not statistics: {type(err).__name__}: {err}",
+            f"cmvn.file: it holds no statistics: {type(err).__name__}: {err}",
             where=str(path),
-            hint="JSON with mean and std, or with mean_stat, var_stat and frame_num; or .npz with mean and std",
+            hint="give JSON with mean and std, or with mean_stat, var_stat and frame_num; or .npz with mean and std",
         ) from err
 
 
@@ -106,7 +109,7 @@ def real(values: NDArray[Any]) -> Array:
     ValueError: they are not real numbers.
     """
     if values.dtype.kind not in "fiu":
-        raise ValueError(f"{values.dtype} are not real numbers")
+        raise ValueError(f"expected real numbers, not {values.dtype}")
     return np.asarray(values, np.float64).ravel()
 
 

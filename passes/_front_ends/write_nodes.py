@@ -140,8 +140,8 @@ def factors(front: FrontEnd) -> NDArray[np.float64]:
     exponents = spread(front.offset, count) / spread(front.gain, count)
     if np.abs(exponents).max() > LARGEST_EXPONENT:
         raise PassError(
-            "attach_front_end: a mean lies so far from 0 that its exponential does not fit float32",
-            hint="give means and deviations of the features as this front end makes them",
+            "attach_front_end: a mean is so far from 0 that its exponential does not fit in float32",
+            hint="use statistics of the features that this front end makes",
         )
     return np.asarray(np.exp(exponents))
 

@@ -25,7 +25,7 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
         if context.offline is None:
             raise PassError(
                 "quantize.calibration.paths: the model does not stream, so recordings cannot be played through it",
-                hint="leave paths out, or compile it with a stream section",
+                hint="leave calibration.paths out, or add a stream section and lift_state",
             )
         files = recording_files(options.paths, context.folder)
         frame_ms = context.stream.frame_ms if context.stream is not None else None

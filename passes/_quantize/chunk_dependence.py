@@ -26,7 +26,7 @@ def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContex
         return []
     if size_of(offline.model) > LARGEST_TRIED:
         return [
-            "scales are taken over a call; how much they depend on the chunk was not measured, "
+            "activation scales are computed for each call; how much they depend on the chunk was not measured, "
             "because the model is too large"
         ]
     rng = np.random.default_rng(0)
@@ -37,13 +37,16 @@ def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContex
         want = [whole.run(feeds) for feeds in sequences]
         got = api.outputs_on(result, api.Streams([partial(dict, feeds) for feeds in sequences]))
     except (GraphcError, api.RunError) as err:
-        return [f"scales are taken over a call; the offline model, quantized the same way, does not run: {err}"]
+        return [
+            "activation scales are computed for each call; the offline model, quantized the same way, does not run: "
+            f"{err}"
+        ]
     alike = [n for n in got[0] if all(np.shape(w[n]) == np.shape(g[n]) for w, g in zip(want, got, strict=True))]
     if not alike:
         return []
     ratio = least_snr([{n: w[n] for n in alike} for w in want], [{n: g[n] for n in alike} for g in got])
     frames = result.signature.smallest
     return [
-        f"scales of activations are taken over a call of {frames} frames: {ratio:.1f} dB between this stream and the "
-        "offline model quantized alike; mode: static does not depend on the chunk"
+        f"activation scales are computed for each call of {frames} frames: the SNR of this stream is {ratio:.1f} dB "
+        "against the offline model quantized the same way; those of mode: static do not depend on the chunk"
     ]

@@ -65,7 +65,10 @@ def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
     if isinstance(asked, dict):
         return asked.get(state.kind) or f"quantize.states does not name {state.kind}"
     if state.kind in CARRIES:
-        return f"as {state.kind} it feeds its own error back; quantize.states: {{{state.kind}: {asked}}} forces it"
+        return (
+            f"its kind is {state.kind}, whose errors add up; quantize.states: {{{state.kind}: {asked}}} "
+            "narrows it anyway"
+        )
     return asked or "quantize.states does not ask for it"
 
 
@@ -90,7 +93,10 @@ def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen
         raise PassError("quantize.states: the model has no states", hint="put lift_state before quantize")
     kinds = {s.kind for s in signature.states}
     if isinstance(config.states, dict) and (absent := [k for k in config.states if k not in kinds]):
-        raise PassError(f"quantize.states: no state is a {absent[0]}", hint=f"there are {', '.join(sorted(kinds))}")
+        raise PassError(
+            f"quantize.states: the model has no state of kind '{absent[0]}'",
+            hint=f"its kinds: {', '.join(sorted(kinds))}",
+        )
     notes: list[str] = []
     states: list[StatePort] = []
     for state in signature.states:
@@ -106,7 +112,8 @@ def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen
             notes.append(f"the state {state.input} keeps its type: {narrowed}")
         else:
             notes.append(
-                f"the state {state.input} is {narrowed.init.dtype}: {state.nbytes} bytes, now {narrowed.nbytes}"
+                f"the state {state.input} is now {narrowed.init.dtype}: {narrowed.nbytes} bytes instead of "
+                f"{state.nbytes}"
             )
         states.append(state if isinstance(narrowed, str) else narrowed)
     model.signature = replace(signature, states=tuple(states))

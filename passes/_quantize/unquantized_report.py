@@ -33,7 +33,7 @@ def left_in_float(model: Model, config: QuantizeOptions, by_budget: Collection[s
                 small += 1
                 continue
             why = (
-                "quantizers only take weights on the right of a product"
+                "quantizers only take the right operand of a product"
                 if left
                 else reason(node, tensor, config, by_budget, target)
             )
@@ -46,11 +46,11 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
     if node.name in config.exclude_nodes:
         return "exclude_nodes names it"
     if makes_features(node.name):
-        return "it makes features, whose powers span more decades than integers"
+        return "it computes features, whose powers span a wider range than integers"
     if node.name in by_budget:
         return "the budget leaves it in float"
     if op == "MatMul" and len(weight.shape) > 2:
-        return "onnxruntime's quantizers lay out scales for two axes, and it has more"
+        return "onnxruntime's quantizers take weights of two axes, and it has more"
     if op in config.chosen_ops and not np.isfinite(weight.values).all():
         return "it is not finite everywhere"
     if op in config.chosen_ops and config.block is not None and op not in ("MatMul", "Gemm"):
@@ -66,11 +66,14 @@ def reason(node: Node, weight: Constant, config: QuantizeOptions, by_budget: Col
             "; weight_only has one" if op in KNOWN["weight_only"] and config.mode != "weight_only" else ""
         )
     if op == "Conv" and config.ops is None and config.mode != "weight_only":
-        return "integer Conv is several times slower than float in onnxruntime; quantize.ops can name it"
+        return (
+            "integer Conv is several times slower than float in onnxruntime; to quantize it anyway, name it in "
+            "quantize.ops"
+        )
     if op not in config.chosen_ops:
         return (
             f"quantize.ops does not name {op}"
             if config.ops is not None
-            else f"{op} is quantized only where ops names it"
+            else f"{op} is only quantized if quantize.ops names it"
         )
     return "its shape or dtype does not fit the quantizer"

@@ -56,7 +56,7 @@ def test_files_of_two_compilations_contradict_each_other(output: Path) -> None:
     done = graphc("verify", "--json", output)
     assert done.returncode == 1
     assert json.loads(done.stdout)["broken"] == [
-        "model.stream.onnx says that it was made from another spec or model than the report says"
+        "model.stream.onnx does not name the report's spec and model as its source"
     ]
 
 

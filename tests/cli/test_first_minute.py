@@ -77,11 +77,15 @@ def test_a_step_model_has_nothing_to_lift(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
-        ("--input", "x", "'x' is not NAME=AXIS; as in --input features=1"),
-        ("--input", "x=time", "'x=time' is not NAME=AXIS"),
-        ("--counts", "x", "'x' is not NAME=INPUT"),
-        ("--state", "h", "'h' is not IN=OUT; as in --state h_in=h_out"),
-        ("--size", "x=3", "is not NAME:AXIS=N"),
+        ("--input", "x", "'x' is not of the form NAME=AXIS; for example: --input features=1"),
+        ("--input", "x=time", "'x=time' is not of the form NAME=AXIS"),
+        ("--counts", "x", "'x' is not of the form NAME=INPUT"),
+        ("--state", "h", "'h' is not of the form IN=OUT; for example: --state h_in=h_out"),
+        ("--size", "x=3", "is not of the form NAME:AXIS=N"),
+        ("--input", "x=--1", "'x=--1' is not of the form NAME=AXIS"),
+        ("--input", "x=²", "'x=²' is not of the form NAME=AXIS"),
+        ("--size", "x:²=3", "'x:²=3' is not of the form NAME:AXIS=N"),
+        ("--size", "x:1=--3", "'x:1=--3' is not of the form NAME:AXIS=N"),
         ("--static", "nothing", "the model has no input 'nothing'"),
         ("--input", "x=7", "'x' has 3 axes; axis 7 is none of them"),
         ("--step=x", "--window=5", "'x' takes one frame a call, so neither a window nor another chunk fits"),
@@ -102,7 +106,7 @@ def test_inspect_tells_the_shortest_stream_what_is_gone_and_the_way_over_a_windo
     )
     onnx.save(weights(reflected, amounts=np.array([0, 5, 0, 0])), tmp_path / "m.onnx")
     shown = graphc("inspect", tmp_path / "m.onnx").stdout
-    assert "streams of at least 6 frames" in shown
+    assert "streams need at least 6 frames" in shown
     assert "output left: dropped: counts frames" in shown
     pooled = model_of("m = ReduceMean <axes = [1]> (x) y = Sub (x, m)", "float[1,T,2] x")
     onnx.save(pooled, tmp_path / "p.onnx")
@@ -170,5 +174,5 @@ def test_streams_of_a_few_calls_are_warned_of(tmp_path: Path) -> None:
         spec.write_text(f"version: 1\nmodel: m.onnx\noutput: out.onnx\nstream: {stream}\npasses: [lift_state]\n")
         done = graphc("compile", "--force", spec)
         assert done.returncode == 0
-        told = "streams end after 6 frames, which is 3.0 calls; `graphc inspect` says what ends them"
+        told = "streams can last only 6 frames, which is 3.0 calls; `graphc inspect` says what ends them"
         assert (told in done.stderr) == warned

@@ -109,7 +109,7 @@ SPECS: dict[str, tuple[bytes, str]] = {
     "UTF-16": (SPEC.encode("utf-16"), "not UTF-8 at byte 0"),
     "Latin-1": (SPEC.replace("model.onnx", "mod\xe9l.onnx", 1).encode("latin-1"), "not UTF-8 at byte 21"),
     "a zero byte": (SPEC.replace("version", "ver\0sion").encode(), "unacceptable character #x0000"),
-    "half a surrogate": (SPEC.replace("model.onnx", '"\\uD800.onnx"', 1).encode(), "half of a surrogate pair"),
+    "half a surrogate": (SPEC.replace("model.onnx", '"\\uD800.onnx"', 1).encode(), "an unpaired surrogate"),
     "a number of 5,000 digits": (SPEC.replace("chunk: 4", "chunk: " + "9" * 5000).encode(), "is not a number"),
     "an infinite chunk": (SPEC.replace("chunk: 4", "chunk: .inf").encode(), "stream.chunk: "),
     "an enormous chunk": (SPEC.replace("chunk: 4", "chunk: 1000000000000").encode(), "less than or equal to 1000000"),

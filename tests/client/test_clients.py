@@ -332,7 +332,7 @@ def test_a_project_on_a_target_is_of_its_files_or_refused(tmp_path: Path) -> Non
     assert "out.onnx" not in {p.name for p in (tmp_path / "app").iterdir()}
     assert "y (1, 8, 16)" in run(sys.executable, "stream.py", cwd=tmp_path / "app")
     refused = {
-        ("web", "litert"): "the client in web does not run on litert; use --language python",
+        ("web", "litert"): "graphc's web client does not run on litert; use --language python",
         ("cpp", "mnn"): "the model was not compiled for the target 'mnn'; its targets: litert; name it",
     }
     for (language, target), said in refused.items():

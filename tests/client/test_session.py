@@ -13,7 +13,7 @@ from conftest import ROOT, small_model
 from lifting import model_of
 
 import graphc
-from graphc import InputError, ModelError, StreamSession
+from graphc import GraphcError, InputError, ModelError, StreamSession
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import StreamSpec
 
@@ -191,9 +191,31 @@ def test_inputs_of_two_rates_end_together_and_a_refused_push_takes_nothing(tmp_p
     manifest = tmp_path / "out.manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "max_frames": 20, "beyond": "stops"}))
     session = StreamSession(manifest)
-    with pytest.raises(InputError, match="a stream of more than 20 frames"):
+    with pytest.raises(InputError, match="the stream is longer than 20 frames"):
         session.push(feat=frames(5), wave=frames(200))
     assert session.run(feat=frames(5), wave=frames(20))["y"].shape == (1, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("feat: {axis: 2}, wave: {axis: 2, rate: 8}", "correct the rate in stream.inputs (wave: 8)"),
+        (
+            "wave: {axis: 2, rate: 4}, feat: {axis: 2}",
+            "'wave' is the first stream input, whose rate is always 1, not 4",
+        ),
+    ],
+)
+def test_a_wrong_rate_is_told(tmp_path: Path, inputs: str, said: str) -> None:
+    body = "p = MaxPool <kernel_shape=[4], strides=[4]> (wave) y = Add (p, feat)"
+    onnx.save(model_of(body, "float[1,3,S] wave, float[1,3,T] feat"), tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(
+        "{version: 1, model: model.onnx, output: out.onnx, passes: [lift_state], "
+        f"stream: {{chunk: 2, inputs: {{{inputs}}}}}}}"
+    )
+    with pytest.raises(GraphcError) as caught:
+        graphc.compile(tmp_path / "spec.yaml")
+    assert said in str(caught.value)
 
 
 def test_a_static_input_keeps_its_value(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_single_weights_get_8_bits_for_the_budget(tmp_path: Path) -> None:
     passes = mixed["passes"]
     assert isinstance(passes, list)
     assert any("of the weights in 8 bits, the others in 4" in note for note in passes[-1]["notes"])
-    with pytest.raises(PassError, match="with every weight in 8 bits the streams reach"):
+    with pytest.raises(PassError, match="even with every weight in 8 bits the SNR is"):
         compiled(tmp_path, f"weights: int4, budget: {{snr_db: 150}}, {calibration}")
 
 

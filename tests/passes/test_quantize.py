@@ -125,7 +125,7 @@ def test_dynamic_scales_depend_on_the_chunk_and_it_is_said(tmp_path: Path) -> No
     for chunk in (16, 64):
         report = compiled(tmp_path, "quantize", CONFORMER, chunk)
         (said,) = (n for n in notes_of(report) if "are taken over a call" in n)
-        assert said.startswith(f"scales of activations are taken over a call of {chunk} frames")
+        assert said.startswith(f"activation scales are computed for each call of {chunk} frames")
         ratios.append(float(said.split("frames: ")[1].split()[0]))
     assert all(20 < r < 80 for r in ratios)
 
@@ -337,14 +337,16 @@ def test_caches_in_integers_have_their_scales_in_the_manifest(tmp_path: Path) ->
 def test_a_carry_stays_float_unless_its_kind_is_named(tmp_path: Path) -> None:
     report = compiled(tmp_path, "quantize: {states: int8}")
     assert {s["dtype"] for s in report["states"]} == {"float32"}
-    assert any("feeds its own error back; quantize.states: {rnn_hidden: int8} forces it" in n for n in notes_of(report))
+    assert any(
+        "whose errors add up; quantize.states: {rnn_hidden: int8} narrows it anyway" in n for n in notes_of(report)
+    )
     report = compiled(tmp_path, "quantize: {states: {rnn_hidden: float16}, tolerance: {snr_db: 20}}")
     assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float16", "rnn_cell": "float32"}
     report = compiled(tmp_path, "quantize: {states: {rnn_cell: int16}, tolerance: {snr_db: 20}}", target="onnxruntime")
     assert {s["kind"]: s["dtype"] for s in report["states"]} == {"rnn_hidden": "float32", "rnn_cell": "int16"}
     report = compiled(tmp_path, "quantize: {states: {clock: int8}}", CONFORMER, 16)
     assert any("clock_frames_in keeps its type: it is int64" in n for n in notes_of(report))
-    with pytest.raises(PassError, match=r"no state is a conv_context; there are rnn_cell, rnn_hidden"):
+    with pytest.raises(PassError, match=r"no state of kind 'conv_context'; its kinds: rnn_cell, rnn_hidden"):
         compiled(tmp_path, "quantize: {states: {conv_context: int8}}")
     with pytest.raises(PassError, match=r"states: int16 needs opset 21"):
         compiled(tmp_path, "quantize: {states: {rnn_cell: int16}}")
@@ -456,6 +458,24 @@ def test_floats_of_16_bits(tmp_path: Path) -> None:
         assert next(n for n in made.graph.node if n.op_type == name).input[0] in into_float, f"{name} stays in float32"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "weight_only"}, r"\(DequantizeLinear\): compute: true .* set exclude_ops: \[DequantizeLinear\]"),
+        ({"mode": "dynamic"}, r"\(DynamicQuantizeLinear\): .* set exclude_ops: \[DynamicQuantizeLinear\]"),
+        ({"mode": "static"}, r"exclude_ops: \[DequantizeLinear, QuantizeLinear\], or leave compute out"),
+    ],
+)
+def test_arithmetic_of_16_bits_behind_integers_names_the_ops_to_exclude(options: dict[str, str], said: str) -> None:
+    model = model_of("a = MatMul (x, w) b = Relu (a) y = MatMul (b, v)", w=random(8, 16), v=random(16, 8))
+    with pytest.raises(PassError, match=said) as caught:
+        graphc.transform(model, [{"quantize": options}, {"convert_float": {"compute": True}}])
+    ops = str(caught.value).partition("exclude_ops: [")[2].partition("]")[0].split(", ")
+    half = {"convert_float": {"compute": True, "exclude_ops": ops}}
+    made = graphc.transform(model, [{"quantize": options}, half])
+    assert Session(made).run({"x": random(1, 2, 8)})["y"].shape == (1, 2, 8)
+
+
 def test_static_on_a_model_that_does_not_stream() -> None:
     model = model_of("a = MatMul (x, w) b = Relu (a) y = MatMul (b, v)", w=random(8, 16), v=random(16, 8))
     made = graphc.transform(model, [{"quantize": {"mode": "static"}}])
@@ -527,7 +547,7 @@ def test_what_fuse_made_of_products_is_quantized(tmp_path: Path) -> None:
 def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
     (tmp_path / "victim.onnx").write_bytes(TAGGER.read_bytes())
     (tmp_path / "notes.txt").write_text("precious")
-    with pytest.raises(PassError, match="exists and is not the table of a search"):
+    with pytest.raises(PassError, match="exists, but holds no measurements of an earlier search"):
         compiled(
             tmp_path,
             f"quantize: {{mode: weight_only, budget: {{snr_db: 90, table: {name}}}}}",
@@ -539,7 +559,7 @@ def test_a_table_overwrites_nothing_else(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.nightly
 def test_a_budget_that_states_alone_exceed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PassError, match=r"with every weight in float the streams reach \d+\.\d of 90 dB"):
+    with pytest.raises(PassError, match=r"with every weight in float the SNR is \d+\.\d dB, below 90 dB"):
         compiled(tmp_path, "quantize: {states: int8, budget: {snr_db: 90, sequences: 2}}", CONFORMER, 16)
 
 
@@ -562,7 +582,7 @@ passes: [lift_state, fold_constants, quantize: {{mode: static, calibration: {{pa
 """
     spec = tmp_path / "spec.yaml"
     spec.write_text(text)
-    with pytest.raises(ValidationError, match=r"dB of 20 dB"):
+    with pytest.raises(ValidationError, match=r"dB, below 20 dB"):
         graphc.compile(spec)
     spec.write_text(text + "validate: {paths: [a.wav]}\n")
     report = graphc.compile(spec).data

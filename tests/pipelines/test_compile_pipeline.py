@@ -103,8 +103,8 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("bands.y,", "band.y,", "'band' is not an earlier stage; did you mean 'bands'"),
         ("bands.y,", "bands.z,", "'bands' has no output 'z'"),
         ("inputs: {x: {from: bands", "inputs: {z: {from: bands", "the stage has no input 'z'"),
-        ("permutation: [0, 2, 1], ", "", "the order of axes is not the same"),
-        ("[0, 2, 1]", "[0, 1, 1]", "is not an order of 3 axes"),
+        ("permutation: [0, 2, 1], ", "", "with its axes in another order"),
+        ("[0, 2, 1]", "[0, 1, 1]", "is not a permutation of 3 axes"),
         ("score: word.y", "score: word.z", "'word.z' is not among bands.y, word.y"),
         ("spec: word.yaml", "spec: bands.yaml", "a call gives [1, 3, 4], but the next takes [1, 8]"),
         ("  trigger: {", "  trigger: {treshold: 1, ", "did you mean 'threshold'"),
@@ -115,7 +115,7 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("spec: word.yaml", "spec: none.yaml", "No such file"),
         ("out/pair", "out/word", "'word' is taken"),
         ("out/pair", "out/pipeline", "'pipeline' is taken"),
-        ("threshold: 0.5", "threshold: 0.5, place: 1", "a call gives 1 scores"),
+        ("threshold: 0.5", "threshold: 0.5, place: 1", "1 is not an index of the 1 scores of a call"),
         ("scale: 0.5", "scale: 1.0e300", "less than or equal to"),
         ("{score: word.y}", "{score: word.y, bands: bands.y}", None),
     ],
@@ -151,7 +151,7 @@ def test_a_stage_that_is_late_is_refused(project: Path) -> None:
 def test_what_takes_one_model_says_so(project: Path, words: tuple[str, ...]) -> None:
     done = command(*words, project / "pair.yaml", cwd=project)
     assert done.returncode == 2
-    assert any(words in one_line(done) for words in ("the spec of a single model", "is for one model"))
+    assert any(words in one_line(done) for words in ("the spec of a single model", "does not apply to a pipeline"))
 
 
 def test_scores_of_several_frames_a_call_are_refused(project: Path) -> None:

@@ -121,13 +121,14 @@ def test_tokens_of_a_stream_are_those_of_the_whole(text_pipelines: Path, kind: s
 
 def test_what_a_language_or_a_program_lacks_is_told(text_pipelines: Path, tmp_path: Path) -> None:
     sound = replace(compiled_files(text_pipelines / "out" / "ctc"), decoder="denoise")
-    with pytest.raises(ModelError, match="web has no decoder of kind denoise") as caught:
+    with pytest.raises(ModelError, match="web client has no 'denoise' decoder") as caught:
         project_of(sound, "web")
     assert "use --language python" in str(caught.value.hint)
     done = command("client", text_pipelines / "out" / "transducer", "--language", "cpp", "-o", tmp_path / "app")
     assert done.returncode == 2
     assert (
-        "the pipeline takes features ('features', 20 numbers a frame), and the program would read sound" in done.stderr
+        "the pipeline takes features ('features', 20 numbers a frame), but the written client reads sound"
+        in done.stderr
     )
     assert not (tmp_path / "app").exists()
 
@@ -238,8 +239,8 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, text: str) -> No
         ("output: logits", "output: logit", "'joiner' has no output 'logit'; did you mean 'logits'"),
         ("stage: joiner", "stage: join", "the transducer names unknown stages: join"),
         ("predictor: predictor, ", "", "give exactly one of predictor and token"),
-        ("blank: 0", "blank: 99", "there are 29 tokens, counted from 0"),
-        ("blank: 0", "blank: 0\n    tokens: short.txt", "the table has 3 tokens, and the model scores 29"),
+        ("blank: 0", "blank: 99", "99 is not one of the 29 tokens (0 to 28)"),
+        ("blank: 0", "blank: 0\n    tokens: short.txt", "the table has 3 tokens, but the model scores 29"),
     ],
 )
 def test_a_decoder_that_does_not_fit_is_refused(text_pipelines: Path, old: str, new: str, message: str) -> None:

@@ -93,9 +93,9 @@ def test_a_model_that_differs_ends_with_1(compiled: Path) -> None:
     ("words", "said"),
     [
         (("--recordings", "none"), "there is no such file"),
-        (("--jobs", "2"), "--jobs and --dask go with --recordings"),
-        (("--recordings", ".", "--mutants"), "--recordings does not go with --mutants"),
-        (("--recordings", ".", "--minutes", "1", "--jobs", "2"), "--jobs and --dask go with --recordings"),
+        (("--jobs", "2"), "--jobs and --dask need --recordings"),
+        (("--recordings", ".", "--mutants"), "--recordings cannot be combined with --mutants"),
+        (("--recordings", ".", "--minutes", "1", "--jobs", "2"), "cannot be combined with --minutes"),
     ],
 )
 def test_what_does_not_go_together_is_said(compiled: Path, words: tuple[str, ...], said: str) -> None:

@@ -233,7 +233,7 @@ def test_places_are_given_and_taken(tmp_path: Path) -> None:
     session = BatchSession(tmp_path / "out.onnx")
     assert session.step() == {}
     places: Sequence[int] = [session.open(), session.open()]
-    with pytest.raises(InputError, match=r"all 2 places are taken; finish a stream"):
+    with pytest.raises(InputError, match=r"all 2 streams of the batch are in use; finish a stream"):
         session.open()
     with pytest.raises(InputError, match=r"there is no stream 5; open\(\) begins one"):
         session.push(5, random(1, 4, 4))
@@ -333,7 +333,9 @@ def test_dynamic_scales_are_not_shared_between_streams(tmp_path: Path) -> None:
     saved(tmp_path, "banded attention with lookahead")
     path = spec_of(tmp_path, "chunk: 4, batch: 2, clocks: own, inputs: {x: {axis: 1}}")
     path.write_text(path.read_text().replace("lift_state", "lift_state, {quantize: {mode: dynamic}}"))
-    with pytest.raises(GraphcError, match="one scale over a call: each stream of the batch would change the others"):
+    with pytest.raises(
+        GraphcError, match="one scale for a whole call, so each stream of the batch would change the others"
+    ):
         graphc.compile(path)
 
 
@@ -343,5 +345,8 @@ def test_a_batch_that_the_model_has_no_axis_for_is_refused(tmp_path: Path) -> No
     path.write_text(
         f"version: 1\nmodel: {model}\noutput: out.onnx\nstream: {{chunk: 4, batch: 3}}\npasses: [lift_state]\n"
     )
-    with pytest.raises(GraphcError, match=r"spec\.yaml:4:\d+: stream\.batch: no input has a symbolic dim, or one of 3"):
+    with pytest.raises(
+        GraphcError,
+        match=r"spec\.yaml:4:\d+: stream\.batch: no input has a batch axis, neither a symbolic one nor one of size 3",
+    ):
         graphc.compile(path)

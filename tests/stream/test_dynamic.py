@@ -84,7 +84,7 @@ def test_window_needs_a_fixed_chunk(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     text = SPEC.format(model=ROOT / "examples" / "models" / "wake_word.dynamo.onnx", more=", window: 100")
     path.write_text(text.replace("features", "mel"))
-    with pytest.raises(StreamError, match=r"a window moves on by a fixed number of frames.*set stream.chunk"):
+    with pytest.raises(StreamError, match=r"stream.window needs calls of a fixed number of frames.*set stream.chunk"):
         graphc.compile(path)
 
 

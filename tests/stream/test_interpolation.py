@@ -108,7 +108,7 @@ def test_frames_that_a_table_picks_on_both_sides_of_a_place(factor: int) -> None
 @pytest.mark.parametrize(("factors", "mode"), [([1, 1, 2], "align_corners"), ([1, 1, 1.5], HALF), ([1, 1, 0.4], HALF)])
 def test_places_that_the_end_moves_and_other_factors_are_refused(factors: list[float], mode: str) -> None:
     err = refusal(resized(factors, mode))
-    assert "interpolates between frames" in err.reason or "resizes time by a factor of 1.5" in err.reason
+    assert "interpolates between frames" in err.reason or "resizes time by a factor of" in err.reason
     assert err.hint
 
 

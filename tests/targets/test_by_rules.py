@@ -54,12 +54,12 @@ def test_a_node_that_the_documents_lack_is_told_and_the_model_is_written(tmp_pat
 @pytest.mark.parametrize(
     ("target", "text", "said"),
     [
-        ("tensorrt", "g (double[2] x) => (double[2] y) { y = Sigmoid (x) }", "it takes float32, float16"),
+        ("tensorrt", "g (double[2] x) => (double[2] y) { y = Sigmoid (x) }", "the runtime runs it in float32, float16"),
         ("tensorrt", "g (float[2,3] x) => (float[2,3] y) { y = com.microsoft.QuickGelu (x) }", "com.microsoft"),
         (
             "tensorrt",
             "g (float[1,1,8] x) => (float[1,1,4] y) { y = MaxPool <kernel_shape = [3], dilations = [2]> (x) }",
-            "pools have no dilation",
+            "pools with dilation are not supported",
         ),
         (
             "cuda",

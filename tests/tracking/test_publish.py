@@ -91,7 +91,7 @@ def test_what_cannot_be_published(output: Path, tmp_path: Path) -> None:
     one_line(done)
     done = graphc("publish", output, "--to", "wandb", "--address", "http://127.0.0.1")
     assert done.returncode == 2
-    assert "--address is for MLflow" in one_line(done)
+    assert "--address only applies to MLflow" in one_line(done)
 
 
 def test_a_server_that_does_not_answer(output: Path) -> None:

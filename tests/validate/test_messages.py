@@ -27,7 +27,7 @@ def said(want: float, got: float, states: list[StateSpec]) -> str:
 
 
 def test_infinities_on_one_side_may_come_from_the_numbers() -> None:
-    assert "as a log does of silence, say which numbers come" in said(np.nan, 0.0, [])
+    assert "as a log does with silence, give the range of real inputs" in said(np.nan, 0.0, [])
     assert said(1.0, 0.0, []) == "a lift that is not exact is a defect of graphc: report this model"
 
 

@@ -53,7 +53,7 @@ export class BatchSession {
     this.model.check_idle();
     const number = this.places.findIndex((place) => !place.open);
     if (number < 0)
-      throw new GraphcError(`all ${this.places.length} places are taken; finish a stream, or compile a larger batch`);
+      throw new GraphcError(`all ${this.places.length} streams of the batch are in use; finish a stream, or compile a larger batch`);
     this.states = this.with_rows(this.states, this.model.first, [number]);
     this.places[number].begin();
     return number;

@@ -87,7 +87,7 @@ export class StreamBuffer {
     const longest = this.manifest.beyond === 'continues' ? null : this.manifest.max_frames;
     if (longest !== null && this.total() > longest) {
       this.pushed.set(name, before);
-      throw new GraphcError(`a stream of more than ${longest} frames; this model is bounded; begin another stream earlier`);
+      throw new GraphcError(`the stream is longer than ${longest} frames, the most that this model takes; begin another stream earlier`);
     }
     this.waiting.get(name).put(value, 0, frames, frames);
   }

@@ -59,14 +59,16 @@ class CentredOptions(KindOptions):
         if size > fft:
             raise self.refuse("win_length", f"{size} is more than n_fft {fft}", "raise n_fft")
         if not low < high <= rate / 2:
-            raise self.refuse("n_mels", f"bands from {low:g} to {high:g} Hz", WITHIN)
+            raise self.refuse(
+                "n_mels", f"its bands would run from {low:g} to {high:g} Hz, at {rate:g} samples a second", WITHIN
+            )
         if self.power not in (1.0, 2.0):
             raise self.refuse("power", f"{self.power:g} is neither 1 nor 2", "use 1 or 2")
         if self.top_db is not None:
             raise self.refuse(
                 "top_db",
-                f"{self.top_db:g} is relative to the maximum of the whole utterance, which no stream knows",
-                "set top_db: null; amin is a floor that a stream can have",
+                f"{self.top_db:g} is relative to the maximum of the whole utterance, which a stream does not have",
+                "set top_db: null, and use amin as the floor",
             )
         if self.n_mfcc is not None and self.n_mfcc > self.n_mels:
             raise self.refuse("n_mfcc", f"{self.n_mfcc} is more than the {self.n_mels} bands", "raise n_mels")

@@ -25,8 +25,8 @@ class KaldiFbank(KaldiOptions):
             if not self.use_log_fbank or not self.use_power:
                 raise self.refuse(
                     "use_energy",
-                    "is a log power, and the other features are not",
-                    "leave the energy out, or set use_log_fbank and use_power",
+                    "the energy is a log power, but the other features are not",
+                    "set use_energy: false, or set use_log_fbank and use_power to true",
                 )
             bands, energy, floor = self.with_energy(bands, len(bands) if self.htk_compat else 0)
         return FrontEnd(

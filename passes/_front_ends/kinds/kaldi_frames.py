@@ -97,8 +97,8 @@ class KaldiOptions(KindOptions):
         if self.subtract_mean:
             raise self.refuse(
                 "subtract_mean",
-                "subtracts the mean of the whole utterance, which no stream knows",
-                "give the statistics of the training set, or a running mean: see cmvn",
+                "it subtracts the mean of the whole utterance, which a stream does not have",
+                "set it to false, and give statistics of the training set or a running mean under cmvn",
             )
 
     def framing(self) -> Framing:

@@ -96,12 +96,16 @@ class NemoMel(KindOptions):
         hop = self.n_window_stride or int(self.window_stride * self.sample_rate)
         fft = self.n_fft or power_of_two(size)
         if not 1 < fft <= MOST_SAMPLES or hop < 1:
-            raise self.refuse("window_size", f"{size} samples, {hop} apart", f"use 2 to {MOST_SAMPLES} samples a frame")
+            raise self.refuse(
+                "window_size",
+                f"frames of {size} samples (n_fft {fft}), {hop} apart",
+                f"use 2 to {MOST_SAMPLES} samples a frame, for n_fft too, and a stride of at least one sample",
+            )
         if fft < size:
-            raise self.refuse("n_fft", f"{fft} is less than a window of {size} samples", "raise it")
+            raise self.refuse("n_fft", f"{fft} is less than a window of {size} samples", "raise n_fft")
         high = self.highfreq or self.sample_rate / 2
         if not self.lowfreq < high <= self.sample_rate / 2:
-            raise self.refuse("highfreq", f"bands from {self.lowfreq:g} to {high:g} Hz", WITHIN)
+            raise self.refuse("highfreq", f"the bands would run from {self.lowfreq:g} to {high:g} Hz", WITHIN)
         shape = "boxcar" if self.window in (None, "none") else str(self.window)
         guard = self.log_zero_guard_value
         front = FrontEnd(
@@ -126,21 +130,27 @@ class NemoMel(KindOptions):
 
     def statistics(self, given: FixedStatistics) -> tuple[Array, Array]:
         if len(given.fixed_mean) != self.features or len(given.fixed_std) != self.features:
-            raise self.refuse("normalize", f"it needs {self.features} means and deviations", "give one per feature")
+            raise self.refuse(
+                "normalize",
+                f"{len(given.fixed_mean)} means and {len(given.fixed_std)} deviations for {self.features} features",
+                "give one of each per feature",
+            )
         return np.asarray(given.fixed_mean), np.asarray(given.fixed_std)
 
     def refuse_what_no_stream_has(self) -> None:
         if self.normalize in ("per_feature", "all_features"):
             raise self.refuse(
                 "normalize",
-                f"{self.normalize} takes the statistics of the whole utterance, which no stream knows",
+                f"{self.normalize} needs the statistics of the whole utterance, which a stream does not have",
                 "train with normalize: NA as NeMo's streaming models do, give fixed_mean and fixed_std, or set "
                 "normalize: NA here and a running cmvn: {window: 600}",
             )
         if self.exact_pad:
-            raise self.refuse("exact_pad", "is not supported", "export with exact_pad: false")
+            raise self.refuse("exact_pad", "true is not supported", "train and export with exact_pad: false")
         if self.frame_splicing != 1:
-            raise self.refuse("frame_splicing", "is not supported", "stack frames in the model")
+            raise self.refuse(
+                "frame_splicing", f"{self.frame_splicing} is not supported, only 1", "stack frames in the model"
+            )
         if self.mag_power not in (1.0, 2.0):
             raise self.refuse("mag_power", f"{self.mag_power:g} is neither 1 nor 2", "use 1 or 2")
 

@@ -27,8 +27,9 @@ class OpenwakewordMel(KindOptions):
         if self.top_db is not None:
             raise self.refuse(
                 "top_db",
-                "is relative to the maximum over the samples of one call, which no front end of single frames knows",
-                "leave it out, or compile melspectrogram.onnx itself with stream.window: 1760 and chunk: 1280",
+                f"{self.top_db:g} is relative to the maximum over all samples of a call, but a front end sees one "
+                "frame at a time",
+                "leave top_db out, or compile melspectrogram.onnx itself with stream.window: 1760 and chunk: 1280",
             )
         return FrontEnd(
             self.kind(),

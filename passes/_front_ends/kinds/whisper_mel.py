@@ -46,12 +46,12 @@ class WhisperMel(KindOptions):
         PassError: an option that a stream cannot have.
         """
         if self.dither:
-            raise self.refuse("dither", f"{self.dither:g} adds noise, which no two runs share", "set dither: 0")
+            raise self.refuse("dither", f"{self.dither:g} adds noise, which differs from run to run", "set dither: 0")
         if self.peak is None:
             raise self.refuse(
                 "peak",
-                "Whisper's floor is 8 below the maximum of the whole utterance, which no stream knows",
-                "give the log10 of the loudest band of typical recordings, as peak: 1.5",
+                "Whisper's floor is 8 below the maximum of the whole utterance, which a stream does not have",
+                "set it to the log10 of the loudest band of typical recordings, such as peak: 1.5",
             )
         fft, hop = self.n_fft, self.hop_length
         scale = 1.0 / (4.0 * np.log(10.0))

@@ -67,7 +67,7 @@ class Measurements:
                 values = values if held["model"] == key else {}
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
                 raise PassError(
-                    f"quantize.budget.table: '{path}' exists and is not the table of a search",
+                    f"quantize.budget.table: '{path}' exists, but holds no measurements of an earlier search",
                     hint="name another file, or remove it",
                 ) from err
         return cls(path, key, values)

@@ -55,8 +55,8 @@ def chosen(
     highest = measured(groups)
     if highest < snr_db:
         raise PassError(
-            f"quantize.budget: with every weight in 8 bits the streams reach {highest:.1f} of {snr_db:g} dB",
-            hint="ask for less, or set weights: int8, whose budget leaves weights in float",
+            f"quantize.budget: even with every weight in 8 bits the SNR is {highest:.1f} dB, below {snr_db:g} dB",
+            hint="lower snr_db, or set weights: int8, with which the budget may leave weights in float",
         )
     total = len(groups) + max(len(groups) - 1, 1).bit_length()
     done = itertools.count(1)

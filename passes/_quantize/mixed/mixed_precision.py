@@ -141,8 +141,9 @@ def left_for_budget(
         chosen.pop()
     if together < budget.snr_db:
         raise PassError(
-            f"quantize.budget: with every weight in float the streams reach {together:.1f} of {budget.snr_db:g} dB",
-            hint="leave quantize.states out, or give ops that have weights; or ask for less",
+            f"quantize.budget: even with every weight in float the SNR is {together:.1f} dB, below {budget.snr_db:g} "
+            "dB",
+            hint="leave quantize.states out, name only ops with weights in quantize.ops, or lower snr_db",
         )
     kept = {g.name for g in chosen}
     inside = sum(g.elements for g in groups if g.name in kept)
@@ -152,7 +153,7 @@ def left_for_budget(
         f"together {together:.1f} dB on all {len(whole_streams.feeds)} calibration streams"
     ]
     if not search.alone:
-        notes.append("all together keep the ratio, so none was measured alone")
+        notes.append("with all of them in integers the SNR is high enough, so none was measured alone")
     for group in sorted((g for g in groups if g.name in search.alone), key=lambda g: search.alone[g.name]):
         state = "integers" if group.name in kept else "float"
         notes.append(f"{group.name}: {search.alone[group.name]:.1f} dB alone, {group.elements} weights: {state}")

@@ -41,8 +41,8 @@ def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str,
     names = ran if "all" in targets else list(targets)
     if not names:
         raise SpecError(
-            "the model was compiled for no target that can run here",
-            hint="name some in the spec's targets",
+            "the model was not compiled for any target that runs here",
+            hint="name some under `targets` in the spec, and compile again",
             where=str(path),
         )
     manifest = output_paths(spec_file)["manifest"]
@@ -103,6 +103,6 @@ def table(name: str, rows: dict[str, dict[str, Any]], best: str | None) -> list[
         used = f" {found['energy_mj']:14.2f}" if found["energy_mj"] is not None else ""
         lines.append(f"{' ' * len(name)}  {target:12}" + "".join(f" {cell:>14}" for cell in cells) + used)
     if not energy:
-        lines.append("energy: not measurable here (no counter in /sys/class/powercap that can be read)")
+        lines.append("energy: not measurable here (no readable counter in /sys/class/powercap)")
     lines.append(f"the cheapest within the budget: {best or 'none'}")
     return lines

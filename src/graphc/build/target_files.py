@@ -171,7 +171,7 @@ def make_target(
         native = NativeSession(target.name, runner, inputs, outputs, converted.ports, states)
         session = StreamSession(replace(onnx_session.compiled, runner=native))
         found = compare_on_device(session, onnx_session, result.streams, tolerance)
-        complain(target, found)
+        complain(wanted, found)
         latency = None if converted.stand_in else measure(session, offline)
     stem = f"{model.stem}.{target.name}"
     files = {model.parent / f"{stem}{suffix}": content for suffix, content in converted.files.items()}
@@ -234,14 +234,16 @@ def written(converted: Converted, proto: onnx.ModelProto, folder: Path, stem: st
     return folder / f"{stem}{next(iter(converted.files)).split('/')[0]}"
 
 
-def complain(target: Target, found: Sequence[Difference]) -> None:
+def complain(wanted: Wanted, found: Sequence[Difference]) -> None:
     bad = next((d for d in found if not d.holds), None)
     if bad is None:
         return
+    target, precision = wanted.target, getattr(wanted.options, "quantize", None)
+    other = "" if precision is None else f"set another quantize than {precision}, "
     place = f" at frame {bad.frame}" if bad.frame is not None else ""
     raise ValidationError(
         f"on the target {target.name} '{bad.output}'{place} of a stream of {bad.frames} frames {bad.reason}",
-        hint=f"leave the target out, or give it a tolerance: `{target.name}: {{tolerance: {{snr_db: …}}}}`",
+        hint=f"{other}leave the target out, or give it a tolerance: `{target.name}: {{tolerance: {{snr_db: …}}}}`",
     )
 
 

@@ -108,7 +108,7 @@ def contradictions(report: dict[str, Any], path: Path) -> list[str]:
         made = None
     wanted = {"spec_sha256": report["fingerprint"].get("spec"), "model_sha256": report["fingerprint"].get("model")}
     if not isinstance(made, dict) or any(made.get(key) != sha for key, sha in wanted.items()):
-        found.append(f"{path.name} says that it was made from another spec or model than the report says")
+        found.append(f"{path.name} does not name the report's spec and model as its source")
     return found
 
 

@@ -43,7 +43,7 @@ class Failures:
         except (KeyboardInterrupt, BrokenPipeError, click.UsageError):
             raise
         except MemoryError:
-            self.fail(2, "out of memory; a smaller model, or a higher --max-memory-gb")
+            self.fail(2, "out of memory; use a smaller model, or raise --max-memory-gb")
         except OSError as err:
             self.fail(2, f"{err.filename or ''}: {err.strerror or err}".lstrip(": "))
         except RecursionError:

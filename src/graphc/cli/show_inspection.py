@@ -43,7 +43,7 @@ def port_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"state {pair['input']} → {pair['output']}: {mark}{evidence_of(pair)}")
     lines += found["carried"]
     if found["not_run"]:
-        lines.append(f"nothing could be tried: {found['not_run']}")
+        lines.append(f"the model could not be run: {found['not_run']}")
     if found["guessed"]:
         lines.append(
             "guesses may be wrong: correct them with --input NAME=AXIS, --step NAME, --static NAME, "
@@ -89,7 +89,10 @@ def stream_lines(found: Mapping[str, Any]) -> list[str]:
         blocks = f", in blocks of {entry['period']}" if entry["period"] > 1 else ""
         lines.append(f"attention {entry['node']}: {entry['left']} frames back, {entry['right']} ahead{blocks}")
     if found["min_frames"] > 1:
-        lines.append(f"streams of at least {found['min_frames']} frames: offline, shorter ones do not run or differ")
+        lines.append(
+            f"streams need at least {found['min_frames']} frames: shorter ones do not run offline, or give other "
+            "outputs"
+        )
     return [*lines, end_of(found)] if found["max_frames"] is not None else lines
 
 
@@ -136,7 +139,7 @@ def show_states(found: Mapping[str, Any], console: Console) -> None:
             table.add_row(s["kind"], f"{s['shape']} {s['dtype']}", str(s["bytes"]), s["node"])
         console.print(table)
     if found["valid_frames"]:
-        console.print("needs the port valid_frames: frames past the end can reach outputs")
+        console.print("takes an input valid_frames: without it, frames past the end of the stream could reach outputs")
 
 
 def end_of(found: Mapping[str, Any]) -> str:
@@ -146,8 +149,8 @@ def end_of(found: Mapping[str, Any]) -> str:
         name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
         return f"tried at some lengths up to {most} frames, not proved: {name}: {reason}"
     if found["beyond"] == "continues":
-        ended = "which takes no longer stream" if node is None else f"where {node} ends it"
-        return f"equal to the offline model up to {most} frames, {ended}; streams go on"
+        ended = "the most that it takes" if node is None else f"beyond which {node} behaves differently"
+        return f"equal to the offline model up to {most} frames, {ended}; longer streams go on"
     if node is None:
         return f"streams of up to {most} frames: a table of positions ends there"
     return f"streams of up to {most} frames: beyond, {node} behaves differently"

@@ -66,7 +66,9 @@ def show_report(report: Report, spec: str) -> None:
         console.print(states_table(data))
         unproven = [s["name"] for s in data["states"] if s["proven"] is False]
         if unproven:
-            console.print(f"not proven by the validation (disturbing it moves no output): {', '.join(unproven)}")
+            console.print(
+                f"states that the validation cannot judge (disturbing them changes no output): {', '.join(unproven)}"
+            )
         for line in [
             *port_changes(data["stream"]["renamed"], data["stream"]["dropped"]),
             *reference_lines(data),
@@ -103,8 +105,8 @@ def passes_table(data: dict[str, Any]) -> Table:
 def reference_lines(data: dict[str, Any]) -> list[str]:
     """Lines that say how far the reference is from the exported model, if the options of a pass changed it."""
     return [
-        f"{p['name']} changed the reference as asked: {d['output']} is {number(d['max_abs'])} from the exported model"
-        + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
+        f"{p['name']} changed the reference as asked: {d['output']} differs from the exported model's by "
+        f"{number(d['max_abs'])}" + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")
         for p in data["passes"]
         for d in p["reference_change"]
     ]
@@ -121,7 +123,7 @@ def target_lines(data: dict[str, Any]) -> list[str]:
 
 def kernel_lines(data: dict[str, Any]) -> list[str]:
     return [
-        f"in the integer kernels of this machine {d['output']} is {number(d['max_abs'])} from the model's own "
+        f"with this machine's integer kernels {d['output']} differs by {number(d['max_abs'])} from the model's own "
         f"arithmetic ({d['snr_db']:.1f} dB)"
         for d in data["kernels"]
         if d["snr_db"] is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import click
@@ -20,15 +21,19 @@ OPTIONS = (
         "streams",
         multiple=True,
         metavar="NAME=AXIS",
-        help="A stream input and its time axis; this and the options below that name a port are repeatable.",
+        help="A stream input and its time axis. Repeatable, as are the options below that name a port.",
     ),
     click.option("--step", "steps", multiple=True, metavar="NAME", help="An input that takes one frame a call."),
     click.option(
         "--counts", multiple=True, metavar="NAME=INPUT", help="An input that holds the number of frames of another."
     ),
     click.option("--static", "statics", multiple=True, metavar="NAME", help="An input with one value per stream."),
-    click.option("--state", "states", multiple=True, metavar="IN=OUT", help="Two ports that carry a state."),
-    click.option("--size", "sizes", multiple=True, metavar="NAME:AXIS=N", help="The size of an open axis."),
+    click.option(
+        "--state", "states", multiple=True, metavar="IN=OUT", help="An input and the output that gives its next value."
+    ),
+    click.option(
+        "--size", "sizes", multiple=True, metavar="NAME:AXIS=N", help="The size of an axis that the model leaves open."
+    ),
     click.option("--chunk", type=click.IntRange(1), help="Frames of a call; default: the smallest that fits."),
     click.option("--window", type=click.IntRange(1), help="Stream over the last N frames instead of lifting exactly."),
     click.option(
@@ -87,7 +92,7 @@ def pairs(option: str, form: str, texts: tuple[str, ...]) -> Iterator[tuple[str,
     for text in texts:
         name, found, value = text.rpartition("=")
         if not found or not name or not value:
-            raise SpecError(f"{option}: '{text}' is not {form}", hint=f"as in {EXAMPLES[option]}")
+            raise SpecError(f"{option}: '{text}' is not of the form {form}", hint=f"for example: {EXAMPLES[option]}")
         yield name, value
 
 
@@ -100,8 +105,8 @@ EXAMPLES = {
 
 
 def whole(option: str, form: str, text: str, value: str) -> int:
-    if not value.lstrip("-").isdigit():
-        raise SpecError(f"{option}: '{text}' is not {form}", hint=f"as in {EXAMPLES[option]}")
+    if not re.fullmatch(r"-?[0-9]{1,9}", value):
+        raise SpecError(f"{option}: '{text}' is not of the form {form}", hint=f"for example: {EXAMPLES[option]}")
     return int(value)
 
 

@@ -28,8 +28,8 @@ def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
     if compiled.decoder not in DECODERS[language]:
         others = " or ".join(name for name, kinds in DECODERS.items() if compiled.decoder in kinds)
         raise ModelError(
-            f"{language} has no decoder of kind {compiled.decoder}",
-            hint=f"use --language {others}, or write a client for the joined model: {compiled.stem}.onnx",
+            f"graphc's {language} client has no '{compiled.decoder}' decoder",
+            hint=f"use --language {others}, or write your own client for {compiled.stem}.onnx",
         )
     if compiled.decoder is not None:
         check_sound(compiled)
@@ -45,9 +45,10 @@ def check_sound(compiled: CompiledFiles) -> None:
     width = port_of(entry, buffer, set())["width"]
     if width != 1:
         raise ModelError(
-            f"the pipeline takes features ('{name}', {width} numbers a frame), and the program would read sound",
+            f"the pipeline takes features ('{name}', {width} numbers a frame), but the written client reads sound",
             where=compiled.stem,
-            hint="put the features into the first stage (attach_front_end), or write a client for the joined model",
+            hint="put the features into the first stage (attach_front_end), or write your own client for the joined "
+            "model",
         )
 
 
@@ -55,7 +56,7 @@ def check_target(compiled: CompiledFiles, target: str, language: str) -> None:
     known = {"cpp": sorted(CPP_TARGETS), "web": []}.get(language, [target])
     if target not in known:
         raise ModelError(
-            f"the client in {language} does not run on {target}",
+            f"graphc's {language} client does not run on {target}",
             where=compiled.model,
             hint=f"use --language python{''.join(f', or --target {name}' for name in known)}, or leave --target out",
         )

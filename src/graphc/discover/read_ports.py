@@ -208,7 +208,7 @@ def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
             sizes[axis] = size
     if not sizes:
         return reading
-    told = ", ".join(f"axis {a} runs with {s}" for a, s in sizes.items())
+    told = ", ".join(f"the model runs with {s} on axis {a}" for a, s in sizes.items())
     return replace(
         reading, spec=reading.spec.model_copy(update={"sizes": sizes}), reasons=(*reading.reasons, told), guess=True
     )
@@ -228,7 +228,7 @@ def with_rates(readings: list[InputReading], trial: TrialRun | None) -> list[Inp
 def with_rate(reading: InputReading, rate: Fraction | None, first: str) -> InputReading:
     if rate is None:
         return reading
-    told = f"{rate} frames for each frame of '{first}', as no other ratio tried runs"
+    told = f"{rate} frames for each frame of '{first}', the only ratio tried at which the model runs"
     return replace(
         reading, spec=reading.spec.model_copy(update={"rate": rate}), reasons=(told, *reading.reasons), guess=True
     )

@@ -116,7 +116,7 @@ def seen(response: Response, front: bool) -> list[tuple[float, str]]:
         found.append((1.0, f"{response.spreads} looks at all of it"))
     if response.outputs and not (response.own and front):
         name, place = next(iter(response.outputs.items()))
-        found.append((1.0, f"the output '{name}' follows it on axis {place}"))
+        found.append((1.0, f"axis {place} of the output '{name}' grows with it"))
     if response.own and front:
         found.append((-3.0, "each index stands alone, as in a batch"))
     if response.ends is not None and response.pooled:

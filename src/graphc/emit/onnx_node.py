@@ -100,19 +100,21 @@ def check_recurrence(node: OnnxNode, frames: int) -> None:
     Errors:
         TargetError: names what is not taken.
     """
-    lengths = node.array(4, "sequences' lengths")
+    lengths = node.array(4, "sequence_lens")
     if lengths is not None and (lengths != frames).any():
-        raise node.refused("its sequences have individual lengths")
+        raise node.refused("its sequence_lens differ from the whole length", "export it without sequence_lens")
     both = node.attributes.get("direction", b"forward") == b"bidirectional"
     usual = USUAL_ACTIVATIONS[node.op] * (2 if both else 1)
     given = [a.decode() for a in node.attributes.get("activations", [])] or usual
-    if given != usual or "clip" in node.attributes or node.attributes.get("input_forget", 0):
-        raise node.refused(f"it is not a plain {node.op}: its activations are {', '.join(given)}")
+    if given != usual:
+        raise node.refused(f"its activations are {', '.join(given)}, but graphc only knows {', '.join(usual)}")
+    if "clip" in node.attributes or node.attributes.get("input_forget", 0):
+        raise node.refused("it sets clip or input_forget, which graphc cannot convert")
     if node.has(7):
-        raise node.refused("it has peepholes")
+        raise node.refused("it has peephole weights, which graphc cannot convert")
     if node.attributes.get("layout", 0):
-        raise node.refused("its batch comes first", "export it with layout 0")
+        raise node.refused("its batch axis comes first (layout 1)", "export it with layout 0")
     if frames > MOST_FRAMES:
         raise node.refused(
-            f"it runs over {frames} frames a call, and graphc unrolls {MOST_FRAMES} at most", "take a smaller chunk"
+            f"it runs over {frames} frames a call, and graphc unrolls {MOST_FRAMES} at most", "choose a smaller chunk"
         )

@@ -83,7 +83,11 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
     budget = spec_file.spec.budget
     latency = [key for key in ("rtf", "latency_ms") if key in budget.model_fields_set]
     if data["latency"] is None and latency:
-        raise spec_file.error(("budget", latency[0]), "the model does not stream, so no call of it is timed")
+        raise spec_file.error(
+            ("budget", latency[0]),
+            "only streaming models are timed, and this one does not stream",
+            "remove this limit, or add lift_state",
+        )
     missed = [limit for limit in limits_of(budget, data, size) if limit.missed]
     data["budget"] = {**budget.model_dump(), "missed": [limit.line() for limit in missed]}
     if missed:
@@ -123,7 +127,7 @@ def way_out(
         return (
             f"a reset every {drift['reset_s']:g} s, the reset interval that the report recommends, keeps the best ratio"
         )
-    return "no reset interval helps (validate.drift tried some); leave quantize.states out, or more nodes in float"
+    return "no reset interval that validate.drift tried helps; leave quantize.states out, or keep more nodes in float"
 
 
 def smaller(limit_mb: float, proto: onnx.ModelProto, size: int, target: OpSet) -> str:

@@ -36,7 +36,8 @@ def float_session(exact: Model | None) -> StreamSession:
     """
     if exact is None:
         raise ModelError(
-            "no float model streams: a pass before the lift changed the numbers", hint="put quantize after lift_state"
+            "there is no streaming float model to compare with: a pass before lift_state changed the numbers",
+            hint="put quantize after lift_state",
         )
     return session_of(exact)
 
@@ -75,7 +76,7 @@ def rehearsal(
     if frame_ms is None:
         raise ModelError("the duration of a frame is not known", hint="set stream.frame_ms")
     if session.manifest.streams is not None:
-        raise ModelError("a long stream needs one clock for the batch", hint="leave out stream.clocks")
+        raise ModelError("drift needs one clock for all streams of the batch", hint="leave out stream.clocks")
     call_s = session.chunk * frame_ms / 1000
     calls = max(1, round(minutes * 60 / call_s))
     if session.manifest.longest is not None:

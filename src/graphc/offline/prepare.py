@@ -47,7 +47,7 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     roles = roles_of(stream, ports, outputs, spec)
     batch_axes = batch_axes_of(ports, roles, stream.batch)
     if stream.batch > 1 and not batch_axes and stream.clocks == "shared":
-        reason = f"no input has a symbolic dim, or one of {stream.batch}, for a batch of streams"
+        reason = f"no input has a batch axis, neither a symbolic one nor one of size {stream.batch}"
         hint = "export the model with a symbolic batch dim"
         keys = ("stream", "batch")
         raise spec.error(keys, reason, hint) if spec else SpecError(f"{'.'.join(keys)}: {reason}", hint=hint)
@@ -67,9 +67,13 @@ def fix_sizes(model: onnx.ModelProto, name: str, entry: InputSpec, spec: SpecFil
         dims = port.type.tensor_type.shape.dim
         reason = None
         if axis >= len(dims) or axis == entry.axis:
-            reason = f"axis {axis} of an input with {len(dims)} dims" if axis >= len(dims) else "this axis is time"
+            reason = (
+                f"the input has only {len(dims)} axes"
+                if axis >= len(dims)
+                else "this axis is time, whose size is not fixed"
+            )
         elif dims[axis].HasField("dim_value") and dims[axis].dim_value != size:
-            reason = f"the model says that axis {axis} has the size {dims[axis].dim_value}"
+            reason = f"the model fixes the size of axis {axis} at {dims[axis].dim_value}"
         if reason is not None:
             keys: tuple[str | int, ...] = ("stream", "inputs", name, "sizes", axis)
             raise spec.error(keys, reason) if spec else SpecError(f"{'.'.join(map(str, keys))}: {reason}")
@@ -111,7 +115,7 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
         roles[state.input] = StateRole(state.output, state.init)
     free = [p for p in ports if p.name not in roles]
     if not free:
-        raise complain(("stream", "states"), "every input is a state, so none carries stream time")
+        raise complain(("stream", "states"), "every input is listed as a state, so none is a stream")
     if stream.inputs is None:
         axes = infer_stream_axes(free)
         given = {name: InputSpec(axis=axis) for name, axis in axes.items()}
@@ -126,9 +130,14 @@ def roles_of(stream: StreamSpec, ports: list[Port], outputs: list[Port], spec: S
         roles[name] = role_of(entry, next(p for p in ports if p.name == name), given, complain, keys)
     first = next((r for r in roles.values() if isinstance(r, StreamRole | StepRole)), None)
     if first is None:
-        raise complain(("stream", "inputs"), "no input carries stream time", "give one of them an axis, or step: true")
+        raise complain(
+            ("stream", "inputs"), "none of these inputs is a stream", "give one of them an axis, or step: true"
+        )
     if first.rate != 1:
-        raise complain(("stream", "inputs"), "the first stream input has rate 1; rates count its frames")
+        name = next(n for n, r in roles.items() if r is first)
+        reason = f"'{name}' is the first stream input, whose rate is always 1, not {first.rate}"
+        hint = "leave its rate out; each other rate counts frames for one frame of it"
+        raise complain(("stream", "inputs"), reason, hint)
     for port in free:
         roles.setdefault(port.name, StaticRole())
     return {name: roles[name] for name in names}
@@ -139,7 +148,7 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
     if entry.axis is not None:
         rank = len(port.dims)
         if not -rank <= entry.axis < rank:
-            raise complain((*keys, "axis"), f"axis {entry.axis} of an input with {rank} dims {list(port.dims)}")
+            raise complain((*keys, "axis"), f"the input {list(port.dims)} has no axis {entry.axis}")
         return StreamRole(entry.axis % rank, Fraction(entry.rate), low, high)
     if entry.step:
         return StepRole(low, high)
@@ -150,7 +159,9 @@ def role_of(entry: InputSpec, port: Port, given: Mapping[str, InputSpec], compla
         return CountsRole(entry.counts)
     if entry.mask is not None:
         if len(port.dims) < 2:
-            raise complain((*keys, "mask"), f"a mask over queries and keys of an input with {len(port.dims)} dims")
+            raise complain(
+                (*keys, "mask"), f"a mask needs axes for queries and keys, and this input has {len(port.dims)} axes"
+            )
         mask = entry.mask
         length = Length(tuple((step.mul, step.add, step.div) for step in mask.length))
         return MaskRole(mask.left, mask.right, mask.block, length, mask.seen, mask.unseen)

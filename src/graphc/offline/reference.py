@@ -135,7 +135,7 @@ class Offline:
         """
         count = frames * self.streams()[name].rate
         if count.denominator != 1:
-            raise ValueError(f"{name} would have {count} frames")
+            raise ValueError(f"'{name}' would have {count} frames")
         return int(count)
 
     def draw(self, frames: int, rng: np.random.Generator, scale: float = 1.0) -> Feeds:

@@ -27,7 +27,7 @@ def op_set_named(name: str) -> OpSet:
     """
     op_sets = all_op_sets()
     if name not in op_sets:
-        raise SpecError(f"there is no target '{name}'", hint=f"one of {', '.join(op_sets)}")
+        raise SpecError(f"there is no target '{name}'", hint=f"known: {', '.join(op_sets)}")
     return op_sets[name]
 
 

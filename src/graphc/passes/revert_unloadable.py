@@ -40,5 +40,5 @@ def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult
     except RunError:
         return result
     return PassResult(
-        result.model.with_proto(before), [f"left as it was: onnxruntime would not take it ({reason})"], {"left": 1}
+        result.model.with_proto(before), [f"left as it was: onnxruntime cannot load the result ({reason})"], {"left": 1}
     )

@@ -198,7 +198,7 @@ class Pipeline:
         except MemoryError as err:
             raise PassError(
                 f"the pass '{planned.name}' needs more memory than there is: {err or 'an allocation failed'}",
-                hint="a smaller model, or a higher --max-memory-gb",
+                hint="use a smaller model, or raise --max-memory-gb",
             ) from err
         except Exception as err:
             raise failure(planned, f"failed: {type(err).__name__}: {err}") from err

@@ -201,15 +201,18 @@ class Checks:
     def about_the_lift(self, found: Difference) -> str:
         if found.reason == ONE_SIDE:
             return (
-                "if the offline model makes NaN or infinities of some numbers, as a log does of silence, say which "
-                "numbers come (`stream: {inputs: {NAME: {range: [LOW, HIGH]}}}`); "
-                "else this is a defect of graphc: report this model"
+                "if the offline model turns some inputs into NaN or infinities, as a log does with silence, give "
+                "the range "
+                "of real inputs (`stream: {inputs: {NAME: {range: [LOW, HIGH]}}}`); "
+                "otherwise this is a defect of graphc: report this model"
             )
         if self.stream is not None and self.stream.states:
             return "check that stream.states pairs every state with its own output; if it does, report this model"
         lengths = self.offline.some_lengths() if self.offline is not None else ()
         if len(lengths) == 1:
-            return f"the model runs at few lengths other than {lengths[0]} frames: export it with a free time axis"
+            return (
+                f"of the lengths tried the model runs at {lengths[0]} frames only: export it with a symbolic time axis"
+            )
         return "a lift that is not exact is a defect of graphc: report this model"
 
 

@@ -85,12 +85,15 @@ def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, join
     if port.axis is not None and port.frames != 1:
         raise file.error(
             ("pipeline", "trigger", "score"),
-            f"a call gives {port.frames} frames of '{port.name}', and a trigger looks at one score a call",
+            f"a call gives {port.frames} frames of '{port.name}', but a trigger looks at one score a call",
             "set the chunks so that a call gives one frame",
         )
     count = math.prod(frame_of(port))
     if spec.place >= count:
-        raise file.error(("pipeline", "trigger", "place"), f"a call gives {count} scores, counted from 0")
+        raise file.error(
+            ("pipeline", "trigger", "place"),
+            f"{spec.place} is not an index of the {count} scores of a call (0 to {count - 1})",
+        )
 
 
 def check_text(
@@ -113,12 +116,16 @@ def check_tokens(
     start = spec.start if isinstance(spec, TransducerSpec) else None
     for key, token in (("blank", spec.blank), ("start", start)):
         if token is not None and token >= count:
-            raise file.error(("pipeline", kind, key), f"there are {count} tokens, counted from 0", "correct the number")
+            raise file.error(
+                ("pipeline", kind, key),
+                f"{token} is not one of the {count} tokens (0 to {count - 1})",
+                "correct the number",
+            )
     if tokens is not None and len(tokens) < count - 1:
         raise file.error(
             ("pipeline", kind, "tokens"),
-            f"the table has {len(tokens)} tokens, and the model scores {count}",
-            "use the table of this model; only the blank may be absent",
+            f"the table has {len(tokens)} tokens, but the model scores {count}",
+            "use this model's table; only the blank may be missing",
         )
 
 

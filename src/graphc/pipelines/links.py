@@ -126,7 +126,8 @@ def link_of(
     if given.delay:
         raise file.error(
             keys,
-            f"'{output}' of '{source}' comes {given.delay} frames late, which the next stage would take for input",
+            f"'{output}' of '{source}' is {given.delay} frames late, and the next stage would take its first frames "
+            "for input",
             "join both models in one ONNX graph and compile that: a lift tracks delays",
         )
     link = Link(stage, port, (source, given), spec.source, call_shape(given), spec)
@@ -143,19 +144,21 @@ def check_shapes(link: Link, error: SpecError) -> None:
     assert link.source is not None
     given, taken = link.shape, link.taken
     reason = None
+    hint = "set the chunks of both specs so that one call feeds one call, or give a permutation"
     if link.source[1].dtype != link.entry.dtype:
-        reason = f"it gives {link.source[1].dtype}, but the input takes {link.entry.dtype}"
+        reason = f"'{link.spec.source}' gives {link.source[1].dtype}, but the input takes {link.entry.dtype}"
+        hint = "export both models with the same type there"
     elif math.prod(given) != math.prod(taken):
         reason = f"a call gives {list(given)}, but the next takes {list(taken)}"
     elif link.spec.permutation is not None and sorted(link.spec.permutation) != list(range(len(given))):
-        reason = f"{link.spec.permutation} is not an order of {len(given)} axes"
+        reason = f"{link.spec.permutation} is not a permutation of {len(given)} axes"
     elif (link.spec.permutation is None) and wide(given) != wide(taken):
-        reason = f"a call gives {list(given)}, but the next takes {list(taken)}: the order of axes is not the same"
+        reason = f"a call gives {list(given)}, but the next takes {list(taken)}, with its axes in another order"
     if reason is not None:
         raise SpecError(
             f"{error.reason}{reason}",
             where=error.where,
-            hint="set the chunks of both specs so that one call feeds one call, or give a permutation",
+            hint=hint,
         )
 
 

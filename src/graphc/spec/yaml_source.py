@@ -176,7 +176,7 @@ class YamlBuilder:
         except ValueError as err:
             raise self.error(node, f"'{text}' is not a number") from err
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise self.error(node, "half of a surrogate pair is not text")
+            raise self.error(node, "an unpaired surrogate is not text")
         if kind in ("str", "timestamp"):
             return text
         raise self.error(node, f"the tag '{node.tag}' is not allowed")

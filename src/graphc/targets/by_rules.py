@@ -88,13 +88,16 @@ class TargetByRules(Target):
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
         raise TargetError(
-            f"{self.name} is checked by its documents and does not run here", hint="run the ONNX model on the device"
+            f"graphc checks {self.name} against its documents only, and cannot run it",
+            hint="run the ONNX model on the device",
         )
 
     def findings(self, node: Seen) -> Iterator[Finding]:
         """What the runtime's table and rules say against a node."""
         if node.proto.domain not in ("", "ai.onnx"):
-            yield Finding(node.label, f"it belongs to {node.proto.domain}, not ONNX", "`target: onnx` leaves it out")
+            yield Finding(
+                node.label, f"it is an op of {node.proto.domain}, not of ONNX", "set `target: onnx` in the spec"
+            )
             return
         entry = self.document["ops"].get(node.proto.op_type)
         if entry is None:
@@ -103,7 +106,9 @@ class TargetByRules(Target):
         types = self.types_of(entry, node.opset)
         first = next((t for t in node.types if t is not None), None)
         if types is not None and first is not None and first not in types:
-            yield Finding(node.label, f"it takes {', '.join(types)}, and its input is {first}")
+            yield Finding(
+                node.label, f"the runtime runs it in {', '.join(types) or 'no type'}, and its input is {first}"
+            )
         yield from self.rules(node)
 
     def types_of(self, entry: Mapping[str, Any], opset: int) -> Sequence[str] | None:
@@ -124,8 +129,8 @@ WAYS_OUT = {
     "Erf": "export with opset 20 or later, where the Gelu that it belongs to is one op",
     "GRU": "use an LSTM instead, or run this node on the CPU",
     "RNN": "use an LSTM instead, or run this node on the CPU",
-    "If": "use fold_constants, if the condition is known",
-    "Loop": "use fold_constants, if the number of iterations is known",
+    "If": "if its condition is constant, fold_constants removes it",
+    "Loop": "if its number of iterations is constant, fold_constants removes it",
 }
 
 

@@ -80,7 +80,7 @@ def compare(
         loud = snr is None or snr >= tolerance.snr_db
         stated = tolerance.rtol is not None or tolerance.atol is not None
         holds = loud or (stated and near)
-        reason = "" if holds else f"reaches {snr:.1f} dB of {tolerance.snr_db:g} dB"
+        reason = "" if holds else f"has an SNR of {snr:.1f} dB, below {tolerance.snr_db:g} dB"
     else:
         holds = near
         place = np.unravel_index(np.argmax(error - bound), error.shape) if error.size else ()

@@ -86,11 +86,11 @@ class Proof:
             return Judged(mutant, "missed", described(missed))
         if any(shows):
             seen, own = (moved if shows[0] else further), self.own_error
-            reason = f"moves an output by {seen:.2g} of the tolerance; rounding takes {own:.2g}"
+            reason = f"changes an output by {seen:.2g} of the tolerance; rounding alone takes {own:.2g}"
             return Judged(mutant, "hidden", reason)
         longest = max((t.frames for t in [*self.trials, *self.thorough]), default=0)
         tried = f"{len(self.trials) + len(self.thorough)} streams of up to {longest} frames"
-        return Judged(mutant, "harmless", f"moves no output on {tried}")
+        return Judged(mutant, "harmless", f"changes no output on {tried}")
 
     def session(self, parts: Parts) -> StreamSession:
         return StreamSession(Compiled(parts.manifest, Session(parts.proto, exact=True), parts.first))

@@ -49,5 +49,9 @@ def longest_taken(reference: Reference, feeds: Feeds, whole: int, path: Path) ->
                 return taken
             if frames in offline.too_large:
                 break
-    why = "has too little memory for" if offline.too_large else "takes none of the lengths up to"
-    raise ModelError(f"the offline model {why} {whole} frames", where=str(path), hint="cut the recording")
+    if offline.too_large:
+        reason, hint = f"the offline model needs more memory than there is for {whole} frames", "cut the recording"
+    else:
+        reason = f"the offline model runs at none of the lengths tried up to {whole} frames"
+        hint = "give a recording of a length that it takes"
+    raise ModelError(reason, where=str(path), hint=hint)

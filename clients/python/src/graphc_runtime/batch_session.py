@@ -88,7 +88,9 @@ class BatchSession:
                 slot.open, slot.finished = True, False
                 self.states = self.calls.with_rows(self.states, self.first, self.places({number}))
                 return number
-        raise InputError(f"all {len(self.slots)} places are taken", hint="finish a stream, or compile a larger batch")
+        raise InputError(
+            f"all {len(self.slots)} streams of the batch are in use", hint="finish a stream, or compile a larger batch"
+        )
 
     def push(self, number: int, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> None:
         """Takes frames of one stream, with a batch axis of size 1. ``step`` runs them.

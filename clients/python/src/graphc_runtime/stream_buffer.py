@@ -170,7 +170,10 @@ class StreamBuffer:
         limit = self.manifest.longest
         if limit is not None and self.total_frames(partly=True) > limit:
             self.pushed = before
-            raise InputError(f"a stream of more than {limit} frames", hint="this model is bounded; reset() earlier")
+            raise InputError(
+                f"the stream is longer than {limit} frames, the most that this model takes",
+                hint="reset() earlier",
+            )
         self.values.update({name: value for name, value in given.items() if name in self.statics})
         for name, value in frames.items():
             if value.shape[self.streams[name].along or 0]:

@@ -203,7 +203,7 @@ class Network {
     if (absent.length) throw new GraphcError(`the stage '${this.name}' has no port ${absent.join(', ')}`);
     this.counts = {};
     for (const [name, {type, shape}] of this.ports) {
-      if (names.includes(name) && !NUMBERS.includes(type)) throw new GraphcError(`the input '${name}' of '${this.name}' is a ${type}`);
+      if (names.includes(name) && !NUMBERS.includes(type)) throw new GraphcError(`the input '${name}' of '${this.name}' is a ${type}, which this client cannot fill`);
       if (names.includes(name) || name in this.first) continue;
       if (!type.startsWith('int') || shape.length > 1) throw new GraphcError(`nothing fills the input ${name} of '${this.name}'`);
       this.counts[name] = this.tensor(name, new Array(this.entries(name)).fill(1));

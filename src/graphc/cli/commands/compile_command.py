@@ -90,7 +90,9 @@ def compiled_pipeline(
     """
     for option, given in (("--target", targets), ("--depfile", depfile)):
         if given:
-            raise file.error(("pipeline",), f"{option} is for one model", "compile the specs of its stages")
+            raise file.error(
+                ("pipeline",), f"{option} does not apply to a pipeline", "give it with the specs of its stages"
+            )
     from graphc.build.compiler import Options
     from graphc.cli.terminal import ProgressBar, console
     from graphc.pipelines.compile_pipeline import compile_pipeline

@@ -48,7 +48,7 @@ def show_manual(name: str, cls: type[Pass[Any]]) -> None:
     gives = "a streaming model" if cls.gives == "streaming" else "a model of the same kind"
     takes = {"any": "any model", "offline": "an offline model", "streaming": "a streaming model"}[cls.requires]
     click.echo(f"Takes {takes} and gives {gives}, {promise}.\n")
-    click.echo("Options:" if cls.Config.model_fields else "Options: none, but tolerance")
+    click.echo("Options:" if cls.Config.model_fields else "Options: none except tolerance")
     for depth, option, does in option_lines(cls.Config):
         click.echo(f"    {'    ' * depth}{option}{': ' if does else ''}{does}")
     if parts := cls.parts():

@@ -41,7 +41,7 @@ def publish_command(
     from graphc.tracking.run_record import run_record
 
     if tracker == "wandb" and address is not None:
-        raise TrackerError("--address is for MLflow", hint="wandb reads WANDB_BASE_URL")
+        raise TrackerError("--address only applies to MLflow", hint="for wandb, set WANDB_BASE_URL")
     record = run_record(model, files)
     if tracker == "mlflow":
         from graphc.tracking.mlflow_tracker import to_mlflow

@@ -56,9 +56,9 @@ def validate_command(
     """Compare what was compiled with the offline model, on random streams or on recordings."""
     compares_recordings = bool(recordings) and minutes is None
     if compares_recordings and (mutants or bisect is not None):
-        raise click.UsageError("--recordings does not go with --mutants or --bisect.")
+        raise click.UsageError("--recordings cannot be combined with --mutants or --bisect.")
     if (jobs > 1 or dask) and not compares_recordings:
-        raise click.UsageError("--jobs and --dask go with --recordings, without --minutes.")
+        raise click.UsageError("--jobs and --dask need --recordings, and cannot be combined with --minutes.")
     for spec in specs:
         with failures.caught():
             if compares_recordings:

@@ -185,7 +185,7 @@ def check_type(port: onnx.ValueInfoProto) -> None:
     """
     dtype = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
     if str(dtype) not in TYPES:
-        raise TargetError(f"LiteRT has no ports of {dtype}, as '{port.name}' is")
+        raise TargetError(f"'{port.name}' is {dtype}, and LiteRT has no ports of that type")
 
 
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -206,18 +206,18 @@ def is_finite(value: Value | None, computed_so: bool) -> bool:
 def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Value]:
     """The outputs of a node."""
     if proto.domain not in ("", "ai.onnx"):
-        raise node.refused(f"it belongs to {proto.domain}, which LiteRT does not know")
+        raise node.refused(f"it is an op of {proto.domain}, and graphc only converts ONNX's own ops to LiteRT")
     if can_be_known(proto) and all(v is None or v.constant is not None for v in node.inputs):
         arrays = {n: entries(v) for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
         found = evaluated(proto, arrays, model)
         return [known(wide(found[name])) for name in proto.output if name]
     if node.op not in RULES:
-        raise node.refused(
-            "graphc has no rule for LiteRT for this op", "`graphc targets litert` lists the ops that it takes"
-        )
+        raise node.refused("graphc cannot convert this op to LiteRT", "`graphc targets litert` lists those that it can")
     odd = next((v.dtype for v in node.inputs if v is not None and str(v.dtype) not in COMPUTED), None)
     if odd is not None and node.op not in OF_ANY_TYPE:
-        raise node.refused(f"LiteRT computes in float32, int32 and int64, but this is {odd}", "export it in float32")
+        raise node.refused(
+            f"one of its inputs is {odd}, but LiteRT computes in float32, int32 and int64", "export it in float32"
+        )
     return RULES[node.op](e, node)
 
 

@@ -38,7 +38,7 @@ class Node(OnnxNode):
         if found is None:
             return None
         if found.constant is None:
-            raise self.refused(f"LiteRT needs its {what} to be a constant, but it is computed")
+            raise self.refused(f"the model computes its {what}, but LiteRT needs a constant there")
         return entries(found)
 
 

@@ -50,7 +50,9 @@ class Program(torch.nn.Module):  # type: ignore[misc]
             elif all(not name or name in self.known for name in proto.input) and can_be_known(proto):
                 self.known |= evaluated(proto, self.known, model)
             elif proto.domain not in ("", "ai.onnx") or node.op not in RULES:
-                raise node.refused("graphc has no torch form of it")
+                raise node.refused(
+                    "graphc cannot write this op in torch, from which ExecuTorch and Core ML models are made"
+                )
             else:
                 self.nodes.append(node)
         self.names: dict[str, str] = {}
@@ -110,6 +112,6 @@ def example_of(model: onnx.ModelProto, inputs: Sequence[str]) -> tuple[Any, ...]
     for name in inputs:
         kind = onnx.helper.tensor_dtype_to_np_dtype(ports[name].elem_type)
         if not hasattr(torch, str(kind)):
-            raise TargetError(f"torch has no ports of {kind}, as '{name}' is")
+            raise TargetError(f"'{name}' is {kind}, a type that torch lacks")
         found.append(torch.zeros([d.dim_value for d in ports[name].shape.dim], dtype=getattr(torch, str(kind))))
     return tuple(found)

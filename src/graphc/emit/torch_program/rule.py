@@ -30,7 +30,7 @@ class Node(OnnxNode):
         if not self.has(index):
             return None
         if self.inputs[index] not in self.known:
-            raise self.refused(f"its {what} must be a constant, but it is computed")
+            raise self.refused(f"the model computes its {what}, but torch needs a constant there")
         return self.known[self.inputs[index]]
 
 

@@ -48,7 +48,7 @@ def keep_in_files(proto: onnx.ModelProto, folder: Path) -> None:
         ValueError: the model claims to hold kept weights itself, or a weight's length does not match its shape.
     """
     if has_kept(proto):
-        raise ValueError(f"a location begins with '{PREFIX}'")
+        raise ValueError(f"a location begins with '{PREFIX}', which graphc reserves for itself")
     external = [t for t in proto.graph.initializer if t.data_location == TensorProto.EXTERNAL]
     places = [(t, place) for t in external if (place := place_in(t, folder)) is not None]
     if sum(length for _, (_, _, length) in places) < LARGE_MODEL:

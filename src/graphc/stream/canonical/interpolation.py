@@ -111,13 +111,13 @@ def factor_of(sizes: Sequence[tuple[int, int]]) -> int | None:
     """
     ratios = {Fraction(new, old) for old, new in sizes}
     if len(ratios) == 1 and min(ratios) >= 1:
-        factor = min(ratios)
-        return int(factor) if factor > 1 and factor.denominator == 1 else None
+        (ratio,) = ratios
+        return int(ratio) if ratio > 1 and ratio.denominator == 1 else None
     for factor in sorted({old // new for old, new in sizes} - {0, 1}):
         if all(old // factor == new for old, new in sizes):
             lengths = np.arange(ROUGH)
             rounded = np.floor(lengths * np.float32(1 / factor)) == lengths // factor
-            return factor if rounded.all() or is_power_of_two(factor) else None
+            return factor if is_power_of_two(factor) or bool(rounded.all()) else None
     return None
 
 

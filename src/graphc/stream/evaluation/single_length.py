@@ -26,9 +26,18 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
             + (", a size that this node fixes" if holder is not None else "")
             + f"; at {only + 1} frames: {err}",
             node=label(holder) if holder is not None else None,
-            hint=f"export it with a dynamic time axis and sizes computed from it, or set stream.window: {only}",
+            hint=rates_or_sizes(offline, only),
         )
     return None
+
+
+def rates_or_sizes(offline: Offline, only: int) -> str:
+    """A way out: correct the rates of stream inputs in the spec, or let sizes depend on the input's length."""
+    rates = {name: role.rate for name, role in offline.streams().items() if role.rate != 1}
+    if not rates:
+        return f"export it again so that sizes depend on its input, or set stream.window: {only}"
+    told = ", ".join(f"{name}: {rate}" for name, rate in rates.items())
+    return f"correct the rate in stream.inputs ({told}); if it is right, export again so that sizes depend on the input"
 
 
 def holds(node: Node, number: int) -> bool:

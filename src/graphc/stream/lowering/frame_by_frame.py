@@ -48,7 +48,7 @@ def same_length(facts: Facts, must_match: bool = True) -> Stream:
         if other.rate != first.rate:
             facts.refuse(
                 f"combines streams of different rates ({first.rate} and {other.rate} frames per input frame)",
-                "bring both to one rate",
+                "bring both to one rate, or correct `rate` in stream.inputs",
             )
         if any(other.length(n) != first.length(n) for n in facts.lengths):
             facts.refuse("combines streams of different lengths", "cut or pad both to one length")

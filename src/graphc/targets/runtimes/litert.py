@@ -95,7 +95,11 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
                 calibration = made.calibrate({SIGNATURE: some})
             return bytes(made.quantize(calibration).quantized_model)
     except (RuntimeError, ValueError, KeyError) as err:
-        raise TargetError(f"ai-edge-quantizer does not take the model: {str(err).strip()[:300]}") from err
+        other = "set quantize: dynamic_int8" if precision == "static_int8" else "set another quantize"
+        raise TargetError(
+            f"ai-edge-quantizer cannot quantize the model by {precision}: {str(err).strip()[:300]}",
+            hint=f"{other} under the target litert, or leave quantize out",
+        ) from err
 
 
 def stored(flat: FlatFile, feeds: Mapping[str, Array]) -> dict[str, Array]:

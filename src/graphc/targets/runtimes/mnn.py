@@ -34,8 +34,8 @@ class Mnn(Target):
         odd = next((p for p in model.ports if str(p.dtype) not in ("float32", "int32", *NARROWED)), None)
         if odd is not None:
             raise TargetError(
-                f"MNN takes no ports of {odd.dtype}, as '{odd.name}' is",
-                hint="export the model in float32, and leave passes out that make its states smaller",
+                f"'{odd.name}' is {odd.dtype}, and MNN has no ports of that type",
+                hint="export the model in float32, and leave quantize.states out",
             )
         with TemporaryDirectory() as folder:
             source, written = Path(folder) / "model.onnx", Path(folder) / "model.mnn"

@@ -116,4 +116,4 @@ def check_native(target: str, port: OnnxPort, native: dict[str, NativePort]) -> 
         and np.dtype(found.dtype).kind in "fiub"
     )
     if not fits:
-        raise ModelError(f"the manifest's target '{target}' has no port that holds '{port.name}'")
+        raise ModelError(f"the manifest's target '{target}' has no port for '{port.name}'")

@@ -48,7 +48,9 @@ class Network:
         ports = {p.name: p for p in self.model.ort.get_inputs()}
         unknown = next((name for name, p in ports.items() if p.type not in TYPES), None)
         if unknown is not None:
-            raise ModelError(f"the input '{unknown}' of '{stage.name}' is a {ports[unknown].type}")
+            raise ModelError(
+                f"the input '{unknown}' of '{stage.name}' is a {ports[unknown].type}, which this client cannot fill"
+            )
         self.types = {name: TYPES[p.type] for name, p in ports.items()}
         self.shapes = {
             name: [d if isinstance(d, int) and d > 0 else 1 for d in self.model.shapes[name]] for name in ports

@@ -37,7 +37,7 @@ def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], li
     """Strides, dilations, pads before and pads behind, for each spatial axis."""
     strides, dilations, before, behind = spatial(node, x.shape[2:], kernel)
     if min((*before, *behind)) < 0:
-        raise node.refused("its padding is negative")
+        raise node.refused("its pads are negative", "crop with a Slice instead")
     return strides, dilations, before, behind
 
 
@@ -72,7 +72,7 @@ def conv(e: Emitter, node: Node) -> Sequence[Value]:
     x, weights, bias = node.value(0), node.array(1, "weights"), node.array(2, "bias")
     assert weights is not None
     if x.rank not in (3, 4):
-        raise node.refused(f"LiteRT convolves over one or two axes, and this has {x.rank - 2}")
+        raise node.refused(f"it convolves over {x.rank - 2} axes, and graphc converts one or two")
     kernel, group = weights.shape[2:], node.attributes.get("group", 1)
     strides, dilations, before, behind = space_of(node, x, kernel)
     offset = np.zeros(weights.shape[0], np.float32) if bias is None else bias
@@ -160,8 +160,10 @@ def convolved(
 def conv_transpose(e: Emitter, node: Node) -> Sequence[Value]:
     x, weights, bias = node.value(0), node.array(1, "weights"), node.array(2, "bias")
     assert weights is not None
-    if x.rank not in (3, 4) or "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
-        raise node.refused("it is not over one or two axes, or its pads are not given as numbers")
+    if x.rank not in (3, 4):
+        raise node.refused(f"it convolves over {x.rank - 2} axes, and graphc converts one or two")
+    if "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
+        raise node.refused("its pads depend on its output's shape", "export it with explicit pads")
     strides, dilations, before, behind = space_of(node, x, weights.shape[2:])
     more = list(node.attributes.get("output_padding", [0] * (x.rank - 2)))
     group = node.attributes.get("group", 1)

@@ -88,7 +88,7 @@ def exact_quotient(e: Emitter, node: Node, multiple: Value, y: Value) -> Value:
 @rule("Mod")
 def mod(e: Emitter, node: Node) -> Sequence[Value]:
     if node.attributes.get("fmod", 0):
-        raise node.refused("LiteRT has no fmod")
+        raise node.refused("it has fmod: 1, which LiteRT lacks")
     return [e.elementwise("FLOOR_MOD", [node.value(0), node.value(1)])]
 
 
@@ -144,8 +144,10 @@ def chosen(e: Emitter, condition: Value, one: Value, other: Value, kept: bool) -
 @rule("Identity", "Dropout")
 def identity(e: Emitter, node: Node) -> Sequence[Value]:
     training = node.array(2, "training mode")
-    if len(node.outputs) > 1 or (training is not None and training.any()):
-        raise node.refused("it drops entries, as only training does")
+    if len(node.outputs) > 1:
+        raise node.refused("it also returns its mask", "export the model for inference")
+    if training is not None and training.any():
+        raise node.refused("it is in training mode", "export the model for inference")
     return [node.value(0)]
 
 
@@ -208,4 +210,4 @@ def erf(e: Emitter, node: Node) -> Sequence[Value]:
 
 def check_float(node: Node, x: Value) -> None:
     if x.dtype != np.float32:
-        raise node.refused(f"LiteRT takes it in float32, and its input is {x.dtype}", "export the model in float32")
+        raise node.refused(f"LiteRT runs it in float32 only, and its input is {x.dtype}", "export the model in float32")

@@ -97,14 +97,18 @@ def einsum(e: Emitter, node: Node) -> Sequence[Value]:
     terms, _, result = equation.partition("->")
     names = terms.split(",")
     if len(names) != 2 or not result or "." in equation or any(len(set(n)) < len(n) for n in names):
-        raise node.refused(f"the equation {equation} is not one of two values with every axis named once")
+        raise node.refused(
+            f"graphc converts products of two inputs, each axis named once, and its equation is {equation}"
+        )
     (left, right), (a, b) = names, (node.value(0), node.value(1))
     sizes = dict(zip(left + right, a.shape + b.shape, strict=True))
     both = [n for n in left if n in right and n in result]
     summed = [n for n in left if n in right and n not in result]
     ours, theirs = ([n for n in one if n not in other] for one, other in ((left, right), (right, left)))
     if any(n not in result for n in (*ours, *theirs)):
-        raise node.refused(f"the equation {equation} sums over an axis of only one value")
+        raise node.refused(
+            f"its equation {equation} sums over an axis that only one of the inputs has", "sum it with ReduceSum first"
+        )
     x = arranged(e, a, left, both, ours, summed, sizes)
     y = arranged(e, b, right, both, summed, theirs, sizes)
     order = [*both, *ours, *theirs]

@@ -17,11 +17,15 @@ from graphc.emit.tflite.value import Array, Value, known
 @rule("MaxPool", "AveragePool")
 def pool(e: Emitter, node: Node) -> Sequence[Value]:
     x, kernel = node.value(0), list(node.attributes["kernel_shape"])
-    if x.rank not in (3, 4) or len(node.outputs) > 1 or node.attributes.get("ceil_mode", 0):
-        raise node.refused("it is not a pool over one or two axes with full windows only")
+    if x.rank not in (3, 4):
+        raise node.refused(f"it pools over {x.rank - 2} axes, and graphc converts one or two")
+    if len(node.outputs) > 1:
+        raise node.refused("it also returns the indices of the maxima", "export it without them")
+    if node.attributes.get("ceil_mode", 0):
+        raise node.refused("it has ceil_mode", "export it without ceil_mode")
     strides, dilations, before, behind = space_of(node, x, kernel)
     if any(d != 1 for d in dilations):
-        raise node.refused("LiteRT has no pools with dilation")
+        raise node.refused("it has dilation, and LiteRT's pools have none")
     mean = node.op == "AveragePool"
     wide = padded(e, x, before, behind, 0.0 if mean else float(np.finfo(np.float32).min))
     made = pooled(e, wide, "AVERAGE_POOL_2D" if mean else "MAX_POOL_2D", kernel, strides)
@@ -91,6 +95,8 @@ def mirrored(e: Emitter, node: Node, x: Value, axis: int, first: int, end: int, 
         return x
     names = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}
     if mode not in names:
-        raise node.refused(f"its mode is {mode.decode()}")
+        raise node.refused(
+            f"its mode is {mode.decode()}, and graphc converts {', '.join(('constant', *names.values()))}"
+        )
     places = np.pad(np.arange(x.shape[axis]), (first, end), mode=names[mode])  # type: ignore[call-overload]
     return taken(e, x, [int(p) for p in places], axis)

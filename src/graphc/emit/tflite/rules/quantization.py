@@ -21,7 +21,9 @@ def quantize(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
     scale, zero, kind = constants_of(node, x)
     if str(kind) not in INTEGERS:
-        raise node.refused(f"it quantizes to {kind}, not to integers")
+        raise node.refused(
+            f"it quantizes to {kind}, but this target supports only {', '.join(INTEGERS[:-1])} and {INTEGERS[-1]}"
+        )
     limits = np.iinfo(kind)
     places = e.elementwise("ADD", [unary(e, "ROUND", e.elementwise("DIV", [x, known(scale)])), known(zero)])
     low = e.elementwise("MAXIMUM", [places, e.number(float(limits.min))])
@@ -42,7 +44,9 @@ def constants_of(node: Node, x: Value) -> tuple[Array, Array, np.dtype[Any]]:
     scale, zero = node.array(1, "scale"), node.array(2, "zero point")
     assert scale is not None
     if node.attributes.get("block_size", 0):
-        raise node.refused("it has a scale for each block")
+        raise node.refused(
+            "it has a scale for each block (block_size)", "use one scale per channel (in quantize: leave block out)"
+        )
     zero = np.zeros(scale.shape, np.uint8) if zero is None else zero
     shape = [1] * x.rank
     if scale.size > 1:

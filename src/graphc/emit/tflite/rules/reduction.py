@@ -54,7 +54,9 @@ def reduce_(e: Emitter, node: Node) -> Sequence[Value]:
 def reduce_made(e: Emitter, node: Node) -> Sequence[Value]:
     x, axes, keep = node.value(0), axes_of(node), bool(node.attributes.get("keepdims", 1))
     if axes is None:
-        raise node.refused("it has no axes")
+        raise node.refused(
+            "it has noop_with_empty_axes and no axes, which graphc cannot convert", "export it with axes"
+        )
     if node.op == "ReduceLogSumExp":
         top = reduced(e, "REDUCE_MAX", x, axes)
         total = reduced(e, "SUM", unary(e, "EXP", e.elementwise("SUB", [x, top])), axes, keep)
@@ -71,7 +73,7 @@ def arg(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     if node.attributes.get("select_last_index", 0):
-        raise node.refused("LiteRT returns the first of equal entries, and it asks for the last")
+        raise node.refused("it asks for the last of equal entries (select_last_index), and LiteRT returns the first")
     shape = [size for a, size in enumerate(x.shape) if a != axis]
     op = "ARG_MAX" if node.op == "ArgMax" else "ARG_MIN"
     kind = e.flat.schema.TensorType.INT64
@@ -149,7 +151,9 @@ def group_normalization(e: Emitter, node: Node) -> Sequence[Value]:
     made = e.given(normal(e, parts, [2], node.attributes.get("epsilon", 1e-5))[0], x.shape)
     scale, bias = node.value(1), node.value(2)
     if scale.shape[0] != x.shape[1]:
-        raise node.refused("it scales groups, as in opset 18", "export with opset 21 or later")
+        raise node.refused(
+            "its scale is per group, as in opsets 18 to 20, not per channel", "export with opset 21 or later"
+        )
     return [scaled(e, made, by_channel(e, scale, x.rank), by_channel(e, bias, x.rank))]
 
 

@@ -26,7 +26,12 @@ def resize(e: Emitter, node: Node) -> Sequence[Value]:
     odd = [n for n in ("antialias", "exclude_outside") if node.attributes.get(n, 0)]
     policy = node.attributes.get("keep_aspect_ratio_policy", b"stretch")
     if mode not in ("nearest", "linear") or odd or policy != b"stretch":
-        raise node.refused("it is neither a nearest nor a linear resize of each axis alone")
+        told = (
+            f"its mode is {mode}"
+            if mode not in ("nearest", "linear")
+            else f"it sets {(*odd, 'keep_aspect_ratio_policy')[0]}"
+        )
+        raise node.refused(f"{told}, and graphc converts plain nearest and linear resizes")
     for axis, (size, scale) in wanted_sizes(node, x).items():
         x = along(e, node, x, axis, size, scale, mode)
     return [x]
@@ -76,4 +81,6 @@ def origins(node: Node, size: int, old: int, scale: float) -> Array:
         return (new + 0.5) / scale - 0.5
     if way == "pytorch_half_pixel":
         return np.zeros(1)
-    raise node.refused(f"its coordinates are {way}")
+    raise node.refused(
+        f"its coordinate_transformation_mode is {way}, which graphc cannot convert", "export it with half_pixel"
+    )

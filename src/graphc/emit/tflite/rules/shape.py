@@ -110,7 +110,9 @@ def slice_(e: Emitter, node: Node) -> Sequence[Value]:
         place = range(*slice(start, end, by).indices(x.shape[axis]))
         if by < 0:
             if len(axes) > 1:
-                raise node.refused("it goes backwards along one of several axes")
+                raise node.refused(
+                    "it slices several axes at once, one of them backwards", "slice that axis in a node of its own"
+                )
             return [taken(e, x, list(place), axis)]
         begin[axis % x.rank], stop[axis % x.rank], step[axis % x.rank] = place.start, max(place.stop, place.start), by
     return [cut(e, x, begin, stop, step)]

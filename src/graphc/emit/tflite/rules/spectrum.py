@@ -23,10 +23,12 @@ def dft(e: Emitter, node: Node) -> Sequence[Value]:
     length = node.array(1, "length")
     size, inverse = x.shape[axis], bool(node.attributes.get("inverse", 0))
     one_sided = bool(node.attributes.get("onesided", 0))
-    if axis % x.rank == x.rank - 1 or (length is not None and int(length.reshape(-1)[0]) != size):
-        raise node.refused("it is not over the whole of an axis before the last")
+    if axis % x.rank == x.rank - 1:
+        raise node.refused("it transforms the last axis, which holds the real and imaginary parts")
+    if length is not None and int(length.reshape(-1)[0]) != size:
+        raise node.refused(f"its dft_length is not the size of its axis, {size}", "pad or cut the signal first")
     if inverse and one_sided:
-        raise node.refused("it is the inverse of half a spectrum")
+        raise node.refused("it is inverse and onesided, and graphc converts inverses of whole spectra only")
     places = size // 2 + 1 if one_sided else size
     moved = [a for a in range(x.rank - 1) if a != axis % x.rank]
     order = (*moved, axis % x.rank, x.rank - 1)

@@ -33,7 +33,7 @@ def conv(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("ConvTranspose")
 def conv_transpose(node: Node, x: Sequence[Tensor]) -> Tensor:
     if "output_shape" in node.attributes or b"SAME" in node.attributes.get("auto_pad", b""):
-        raise node.refused("its pads follow its output's shape")
+        raise node.refused("its pads depend on its output's shape", "export it with explicit pads")
     strides, dilations, before, behind = spatial(node, x[0].shape[2:], x[1].shape[2:])
     more = [int(n) for n in node.attributes.get("output_padding", [0] * len(strides))]
     bias = x[2] if node.has(2) else None
@@ -52,15 +52,20 @@ def conv_transpose(node: Node, x: Sequence[Tensor]) -> Tensor:
         return made
     for i, (first, end, extra) in enumerate(zip(before, behind, more, strict=True)):
         if extra > end:
-            raise node.refused("it pads its output by more than it cuts")
+            raise node.refused(
+                "its output_padding exceeds its end pads, which differ from its start pads",
+                "export it with symmetric pads",
+            )
         made = made.narrow(2 + i, first, made.shape[2 + i] - first - end + extra)
     return made
 
 
 @rule("MaxPool", "AveragePool")
 def pool(node: Node, x: Sequence[Tensor]) -> Tensor:
-    if len([o for o in node.outputs if o]) > 1 or node.attributes.get("ceil_mode", 0):
-        raise node.refused("it is not a pool with full windows only")
+    if len([o for o in node.outputs if o]) > 1:
+        raise node.refused("it also returns the indices of the maxima", "export it without them")
+    if node.attributes.get("ceil_mode", 0):
+        raise node.refused("it has ceil_mode", "export it without ceil_mode")
     kernel = [int(n) for n in node.attributes["kernel_shape"]]
     strides, dilations, before, behind = spatial(node, x[0].shape[2:], kernel)
     count = x[0].ndim - 2
@@ -68,7 +73,7 @@ def pool(node: Node, x: Sequence[Tensor]) -> Tensor:
         wide = padded(x[0], before, behind, float("-inf"))
         return MAX[count](wide, kernel, strides, 0, dilations)
     if any(d != 1 for d in dilations):
-        raise node.refused("torch has no average pool with dilation")
+        raise node.refused("it is an average pool with dilation, which torch lacks")
     made = MEAN[count](padded(x[0], before, behind), kernel, strides)
     if not any((*before, *behind)) or node.attributes.get("count_include_pad", 0):
         return made

@@ -59,7 +59,7 @@ def unary(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("IsInf")
 def is_inf(node: Node, x: Sequence[Tensor]) -> Tensor:
     if not node.attributes.get("detect_negative", 1) or not node.attributes.get("detect_positive", 1):
-        raise node.refused("it only tests for infinity of one sign")
+        raise node.refused("it tests for infinities of one sign only, and torch for both")
     return torch.isinf(x[0])
 
 
@@ -102,8 +102,10 @@ def where(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("Identity", "Dropout")
 def identity(node: Node, x: Sequence[Tensor]) -> Tensor:
     training = node.array(2, "training mode")
-    if len(node.outputs) > 1 or (training is not None and training.any()):
-        raise node.refused("it drops entries, as only training does")
+    if len(node.outputs) > 1:
+        raise node.refused("it also returns its mask", "export the model for inference")
+    if training is not None and training.any():
+        raise node.refused("it is in training mode", "export the model for inference")
     return x[0]
 
 
@@ -111,7 +113,7 @@ def identity(node: Node, x: Sequence[Tensor]) -> Tensor:
 def cast(node: Node, x: Sequence[Tensor]) -> Tensor:
     kind = onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"])
     if not hasattr(torch, str(kind)):
-        raise node.refused(f"torch has no {kind}")
+        raise node.refused(f"it casts to {kind}, which torch lacks")
     return x[0].to(getattr(torch, str(kind)))
 
 
@@ -178,5 +180,5 @@ def thresholded_relu(node: Node, x: Sequence[Tensor]) -> Tensor:
 def softmax(node: Node, x: Sequence[Tensor]) -> Tensor:
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1) % x[0].ndim
     if node.opset < 13 and axis != x[0].ndim - 1:
-        raise node.refused("it flattens its axes, as before opset 13", "export with opset 13 or later")
+        raise node.refused("it flattens its axes, as opsets before 13 do", "export with opset 13 or later")
     return (torch.softmax if node.op == "Softmax" else torch.log_softmax)(x[0], axis)

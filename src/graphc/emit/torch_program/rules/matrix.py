@@ -67,7 +67,7 @@ def reduce_(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("ArgMax", "ArgMin")
 def arg(node: Node, x: Sequence[Tensor]) -> Tensor:
     if node.attributes.get("select_last_index", 0):
-        raise node.refused("torch returns the first of equal entries, and it asks for the last")
+        raise node.refused("it asks for the last of equal entries (select_last_index), and torch returns the first")
     find = torch.argmax if node.op == "ArgMax" else torch.argmin
     return find(x[0], node.attributes.get("axis", 0), keepdim=bool(node.attributes.get("keepdims", 1)))
 
@@ -113,7 +113,9 @@ def instance_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
 @rule("GroupNormalization")
 def group_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
     if x[1].shape[0] != x[0].shape[1]:
-        raise node.refused("it scales groups, as in opset 18", "export with opset 21 or later")
+        raise node.refused(
+            "its scale is per group, as in opsets 18 to 20, not per channel", "export with opset 21 or later"
+        )
     return nn.group_norm(x[0], node.attributes["num_groups"], x[1], x[2], node.attributes.get("epsilon", 1e-5))
 
 

@@ -124,7 +124,8 @@ def pad(node: Node, x: Sequence[Tensor]) -> Tensor:
         flat = [n for a in reversed(range(made.ndim)) for n in each.get(a, (0, 0))]
         return torch.nn.functional.pad(made, flat, value=value)
     if mode not in PADS:
-        raise node.refused(f"its mode is {mode.decode()}")
+        known = ", ".join(name.decode() for name in (b"constant", *PADS))
+        raise node.refused(f"its mode is {mode.decode()}, and graphc converts {known}")
     for axis, ends in each.items():
         places = np.pad(np.arange(made.shape[axis]), ends, mode=PADS[mode])  # type: ignore[call-overload]
         made = made.index_select(axis, torch.from_numpy(places))

@@ -11,6 +11,11 @@ import numpy as np
 from graphc_runtime.errors import TargetError
 from graphc_runtime.native.ports import Array, NativePort, Runner
 
+HALF = (
+    "tract computes some ops in float32 only: leave `compute: true` out of convert_float, or export the model "
+    "in float32"
+)
+
 
 def open_runner(
     path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
@@ -28,7 +33,8 @@ def open_runner(
         places = {port.index: name for name, port in outputs.items()}
         return TractRunner(read.into_model().into_runnable(), names, places)
     except tract.TractError as err:
-        raise TargetError(f"tract does not take the model: {first_lines(err)}") from err
+        said = first_lines(err)
+        raise TargetError(f"tract does not take the model: {said}", hint=HALF if "F16" in said else None) from err
 
 
 class TractRunner(Runner):
