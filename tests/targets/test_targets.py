@@ -147,11 +147,13 @@ def test_openvino_quantizes_and_is_judged_by_the_signal(tmp_path: Path, precisio
     assert (tmp_path / "out.openvino.bin").stat().st_size < 0.7 * (tmp_path / "out.onnx").stat().st_size
 
 
-def test_litert_calibrates_on_the_streams_of_the_validation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tcn.torchscript", "rnnt_encoder.torchscript"])
+def test_litert_calibrates_on_the_streams_of_the_validation(tmp_path: Path, name: str) -> None:
+    """The second has a clock of 64-bit integers and masked attention."""
     here("litert")
     pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
     targets = "[{litert: {quantize: static_int8, tolerance: {snr_db: 15}}}]"
-    graphc.compile(spec_of(tmp_path, "tcn.torchscript", targets))
+    graphc.compile(spec_of(tmp_path, name, targets))
     entry = json.loads((tmp_path / "out.manifest.json").read_text())["targets"]["litert"]
     assert 15 < entry["snr_db"] < 110
     assert {port["dtype"] for port in entry["ports"].values()} <= {"float32", "int64"}

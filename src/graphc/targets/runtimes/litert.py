@@ -16,6 +16,8 @@ from graphc_runtime.native.ports import Array, NativePort, Runner
 from graphc_runtime.native.quiet_libraries import silent
 from graphc_runtime.native.runtimes.litert import open_runner
 
+PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE")
+PORTS = ("INPUT", "OUTPUT")
 Precision = Literal["dynamic_int8", "dynamic_int4", "weight_only_int8", "static_int8"]
 RECIPES = {
     "dynamic_int8": "dynamic_wi8_afp32",
@@ -87,8 +89,9 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
             warnings.simplefilter("ignore")
             made = quantizer.Quantizer(bytearray(flat.content))
             made.load_quantization_recipe(getattr(recipe, RECIPES[precision])())
-            for ports in (recipe.TFLOperationName.INPUT, recipe.TFLOperationName.OUTPUT):
-                made.update_quantization_recipe(".*", ports, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
+            kept = [op for op in recipe.TFLOperationName if stays_float(op.name, precision)]
+            for op in kept:
+                made.update_quantization_recipe(".*", op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
             calibration = None
             if made.need_calibration:
                 some = [stored(flat, feeds) for feeds in calls()]
@@ -102,9 +105,23 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
         ) from err
 
 
+def stays_float(op: str, precision: Precision) -> bool:
+    """Whether an op, by the quantizer's name, is left as it is.
+
+    Static scales make only products faster. Integers in other ops cost more than they save, masks of minus infinity
+    have no scale, and LiteRT aborts on some sums of integers.
+    """
+    static = precision == "static_int8" and op not in (*PRODUCTS, "ALL_SUPPORTED")
+    return static or op in PORTS
+
+
 def stored(flat: FlatFile, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs of a call in the model's own layout."""
-    return {name: np.ascontiguousarray(np.transpose(feeds[name], flat.orders[name])) for name in flat.inputs}
+    """The inputs of a call in the model's own layout.
+
+    onnxruntime gives 64-bit integers of C's type ``long long``, where LiteRT takes only those of type ``long``.
+    """
+    given = {name: np.transpose(feeds[name], flat.orders[name]) for name in flat.inputs}
+    return {name: np.ascontiguousarray(value.astype(value.dtype.name)) for name, value in given.items()}
 
 
 TARGET = LiteRt()
