@@ -1,4 +1,4 @@
-"""Rewrites products into the form that quantizers know."""
+"""Rewrites Gemm and FusedMatMul into the products that onnxruntime's quantizers know, and names every node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GELU out of its parts."""
+"""Puts one GELU in the place of its parts."""
 
 from __future__ import annotations
 

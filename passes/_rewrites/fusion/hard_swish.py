@@ -1,4 +1,4 @@
-"""HardSwish out of its parts."""
+"""Puts one HardSwish in the place of its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer normalisation out of its parts."""
+"""Puts one LayerNormalization in the place of its parts."""
 
 from __future__ import annotations
 

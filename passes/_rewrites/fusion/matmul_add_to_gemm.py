@@ -1,4 +1,4 @@
-"""MatMul and Add of rank 2."""
+"""Turns a MatMul and an Add of rank 2 into one Gemm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RMS normalisation out of its parts."""
+"""Puts one RMSNormalization in the place of its parts."""
 
 from __future__ import annotations
 

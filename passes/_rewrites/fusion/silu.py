@@ -1,4 +1,4 @@
-"""SiLU, and SiLU with a slope."""
+"""Puts one SiLU, with or without a slope, in the place of its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a Split that are all handled alike."""
+"""Moves a Split behind the ops that all of its parts go through alike."""
 
 from __future__ import annotations
 

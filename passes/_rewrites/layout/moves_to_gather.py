@@ -1,4 +1,4 @@
-"""Chains of moves along one axis."""
+"""Turns chains of moves along one axis into one Gather."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reshapes that follow each other."""
+"""Joins reshapes that follow each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors whose first axis has size 1."""
+"""Removes a first axis of size 1, so that products with a bias become Gemm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transposes that follow each other."""
+"""Joins Transposes that follow each other."""
 
 from __future__ import annotations
 

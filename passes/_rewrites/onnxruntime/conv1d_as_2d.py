@@ -1,4 +1,4 @@
-"""Convolutions over one axis in onnxruntime."""
+"""Turns convolutions over one axis into ones over two, for which onnxruntime is faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MatMuls of tensors with their last two axes swapped."""
+"""Moves a swap of the last two axes into the MatMul that reads it."""
 
 from __future__ import annotations
 

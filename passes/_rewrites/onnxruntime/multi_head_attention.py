@@ -1,4 +1,4 @@
-"""Attention with a cache in onnxruntime."""
+"""Puts onnxruntime's MultiHeadAttention in the place of attention with a cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes that compute the same."""
+"""Keeps one of several nodes that compute the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes whose output equals an input."""
+"""Removes nodes whose output equals an input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchNormalization after a convolution."""
+"""Moves a BatchNormalization into the convolution in front of it."""
 
 from __future__ import annotations
 

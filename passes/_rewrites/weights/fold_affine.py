@@ -1,4 +1,4 @@
-"""Scales and shifts of channels next to a product or a convolution."""
+"""Moves scales and shifts of channels into the product or convolution next to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scalar factors after weights."""
+"""Moves scalar factors back into weights."""
 
 from __future__ import annotations
 

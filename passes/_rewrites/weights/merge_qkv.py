@@ -1,4 +1,4 @@
-"""Products of one tensor with several weights."""
+"""Joins products of one tensor with several weights into one product and a Split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero padding before a convolution."""
+"""Moves zero padding into the convolution behind it."""
 
 from __future__ import annotations
 

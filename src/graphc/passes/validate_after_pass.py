@@ -1,4 +1,7 @@
-"""The check after each pass: is the model well formed, and does it still equal the reference?"""
+"""The check after each pass: does the model still equal the reference?
+
+If not, it raises a ``ValidationError``, which ends the compilation: no output is written, and the status is 1.
+"""
 
 from __future__ import annotations
 

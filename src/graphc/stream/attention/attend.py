@@ -1,4 +1,4 @@
-"""A score matrix summed over one of its time axes: which queries and keys a call reads, and which of them exist."""
+"""A score matrix times values, which is the output of attention: the queries and keys that a call reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of ops on one score matrix."""
+"""What the rules of ops on one score matrix share: each entry stays at its query and key."""
 
 from __future__ import annotations
 

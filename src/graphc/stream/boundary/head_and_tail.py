@@ -1,4 +1,7 @@
-"""Head and tail of an op's outputs: what the op gives for the frames before and after a stream."""
+"""Head and tail of an op's outputs: what the op gives for the frames before and after a stream.
+
+Frames of a call that lie there are masked by ``lowering/mask_missing_frames.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the part of a graph that depends on time alone at concrete lengths, and holds the results as constants.
+"""Simplifies a graph and runs it at a few lengths: the shapes of all tensors, and the values of time-only ones.
 
 docs/calculus.md, "Partial evaluation": shapes, masks and positions are judged by their values, never by the nodes that
 made them.

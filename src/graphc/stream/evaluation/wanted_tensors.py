@@ -1,4 +1,4 @@
-"""Start and goal of a walk over the graph: facts of inputs, wanted tensors, and the refusal of tables as outputs."""
+"""Where a walk over the graph begins and ends: the facts of inputs, and the tensors that outputs need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The product of a stream and a constant table: entries that will be moved, or a filter over time."""
+"""Products of a stream and a constant table: entries that later nodes move to a score matrix, or a filter over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caches and delay lines of one call."""
+"""The builder with which rules write the nodes of one call: its caches, windows and delay lines."""
 
 from __future__ import annotations
 

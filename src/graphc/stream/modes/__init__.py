@@ -1,1 +1,4 @@
-"""Ways to stream other than with one chunk size, one clock and one cache per tensor. Imports propagation."""
+"""Options of a lift, one file each: dynamic chunks, clocks per stream, limited attention, cached inputs, given states.
+
+Imports propagation.
+"""

@@ -1,4 +1,4 @@
-"""Replaces the first frame of a stream, where a rule cannot take it as a stream, by a value that calls carry."""
+"""Gives a node the first frame of a stream as a value without time, which calls carry (``time/first_frame.py``)."""
 
 from __future__ import annotations
 

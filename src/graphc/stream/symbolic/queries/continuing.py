@@ -1,4 +1,4 @@
-"""Where a tensor differs from itself some steps along an axis, or at the next length. All claims come down to this."""
+"""Where a tensor differs from itself some steps along an axis, or at the next length."""
 
 from __future__ import annotations
 
