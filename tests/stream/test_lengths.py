@@ -185,7 +185,7 @@ def test_a_stream_stops_where_its_own_table_ends() -> None:
     _, found = lifted(weights(model_of(body), rows=random(120), **INTS))
     session = session_of(found)
     session.push(x=random(1, 2, 120))
-    with pytest.raises(InputError, match="more than 120 frames"):
+    with pytest.raises(InputError, match="longer than 120 frames"):
         session.push(x=random(1, 2, 1))
 
 

@@ -163,7 +163,7 @@ def test_a_target_that_is_too_coarse_is_not_written(tmp_path: Path) -> None:
     here("litert")
     pytest.importorskip("ai_edge_quantizer", reason="pip install 'graphc[litert]'")
     targets = "[{litert: {quantize: dynamic_int4, tolerance: {snr_db: 90}}}]"
-    with pytest.raises(ValidationError, match="of 90 dB"):
+    with pytest.raises(ValidationError, match="below 90 dB"):
         graphc.compile(spec_of(tmp_path, "lstm_tagger.torchscript", targets))
     assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
 

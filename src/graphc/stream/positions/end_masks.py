@@ -56,7 +56,7 @@ def end_mask_of(
     """
     rows = [np.moveaxis(v, axis, 0) for v in values]
     longest = max(rows, key=len)
-    if not len(longest) or longest.dtype.kind not in "iufb":
+    if len(set(lengths)) < 2 or not len(longest) or longest.dtype.kind not in "iufb":
         return None
     inside, outside = longest[0], behind_the_end(rows, longest[0])
     changing = inside != outside
