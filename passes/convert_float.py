@@ -76,7 +76,7 @@ class ConvertFloat(Pass[ConvertOptions]):
     def run(self, model: Model, config: ConvertOptions, context: PassContext) -> PassResult:
         if config.to == "bfloat16" and model.graph.opset < FIRST_BFLOAT16:
             raise PassError(
-                f"bfloat16 needs opset {FIRST_BFLOAT16}, the model has {model.graph.opset}",
+                f"bfloat16 needs opset {FIRST_BFLOAT16}, but the model has opset {model.graph.opset}",
                 hint="use to: float16, or export the model at a later opset",
             )
         if config.compute:

@@ -170,7 +170,7 @@ class Batch {
 
   bool takes_more(int place) {
     if (!active(place)) return error_ = "there is no stream " + std::to_string(place) + "; begin() begins one", false;
-    if (at(place).finished) return error_ = "the stream " + std::to_string(place) + " is finished", false;
+    if (at(place).finished) return error_ = "stream " + std::to_string(place) + " has been finished", false;
     return true;
   }
 

@@ -52,7 +52,7 @@ def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str)
     """
     opset = opset_of(proto)
     if opset < oldest:
-        raise PassError(f"quantize: {what} needs opset {oldest}, the model has {opset}", hint=way_out)
+        raise PassError(f"quantize: {what} needs opset {oldest}, but the model has opset {opset}", hint=way_out)
 
 
 def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:

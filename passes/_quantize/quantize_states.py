@@ -138,8 +138,8 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
     if kind == "int16" and model.graph.opset < FIRST_INT16:
         if not target.has(*CONTRIB_LINEAR):
             raise PassError(
-                f"quantize.states: int16 needs opset {FIRST_INT16}, the model has {model.graph.opset}",
-                hint=f"{other_target(*CONTRIB_LINEAR)}set states: float16",
+                f"quantize.states: int16 needs opset {FIRST_INT16}, but the model has opset {model.graph.opset}",
+                hint=f"{other_target(*CONTRIB_LINEAR)}set states: float16, or export with a newer opset",
             )
         domain = "com.microsoft"
     if not np.isfinite(state.init).all():

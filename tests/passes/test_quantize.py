@@ -99,7 +99,9 @@ def test_static_forms(tmp_path: Path, options: str, wanted: str, target: str) ->
 
 
 def test_int16_needs_a_late_opset_or_onnxruntime(tmp_path: Path) -> None:
-    with pytest.raises(PassError, match=r"quantize: activations: int16 needs opset 21, the model has \d+; set target"):
+    with pytest.raises(
+        PassError, match=r"quantize: activations: int16 needs opset 21, but the model has opset \d+; set target"
+    ):
         compiled(tmp_path, "quantize: {mode: static, activations: int16}", ATTENTION, 16)
 
 
@@ -206,7 +208,7 @@ def test_weights_in_blocks(tmp_path: Path) -> None:
     assert levels_of_products(tmp_path) == {4}, "products are of integers, the fast ones"
     assert report["passes"][-1]["counts"]["weights in integers"] >= 14
     with pytest.raises(
-        PassError, match=r"block needs opset 21, the model has \d+; set target: onnxruntime, or leave block"
+        PassError, match=r"block needs opset 21, but the model has opset \d+; set target: onnxruntime, or leave block"
     ):
         compiled(tmp_path, "quantize: {mode: weight_only, weights: int4, block: 32}", ATTENTION, 16)
     with pytest.raises(PassError, match="ONNX has no int8 weights in blocks; set target: onnxruntime"):

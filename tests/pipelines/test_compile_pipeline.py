@@ -105,7 +105,7 @@ def test_primed_states_are_those_that_noise_leaves(project: Path) -> None:
         ("inputs: {x: {from: bands", "inputs: {z: {from: bands", "the stage has no input 'z'"),
         ("permutation: [0, 2, 1], ", "", "with its axes in another order"),
         ("[0, 2, 1]", "[0, 1, 1]", "is not a permutation of 3 axes"),
-        ("score: word.y", "score: word.z", "'word.z' is not among bands.y, word.y"),
+        ("score: word.y", "score: word.z", "no stage has the output 'word.z'; the outputs are bands.y, word.y"),
         ("spec: word.yaml", "spec: bands.yaml", "a call gives [1, 3, 4], but the next takes [1, 8]"),
         ("  trigger: {", "  trigger: {treshold: 1, ", "did you mean 'threshold'"),
         ("score: score,", "score: scores,", "the pipeline has no output 'scores'; did you mean 'score'"),

@@ -240,7 +240,7 @@ def test_places_are_given_and_taken(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has the shape \[2, 4, 4\]"):
         session.push(places[0], random(2, 4, 4))
     session.finish(places[0])
-    with pytest.raises(InputError, match="is finished"):
+    with pytest.raises(InputError, match="has been finished"):
         session.push(places[0], random(1, 4, 4))
 
 

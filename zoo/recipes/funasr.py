@@ -31,7 +31,7 @@ def fsmn_lookahead() -> Network:
     "recogniser",
     "SANMEncoder (Paraformer, SenseVoice): attention over all frames",
     {"x": 1},
-    changed="the padding mask masks nothing, because a single stream has no padding",
+    changed="the padding mask was replaced by one that masks nothing, because a single stream has no padding",
     passes={"lift_state": {"attention": {"left": 40, "right": 8}}},
 )
 def sanm() -> Network:

@@ -62,14 +62,14 @@ export class BatchSession {
   /** Takes frames of one stream: a typed array or typed arrays by name, in the layout of the model for one stream. `step` runs them. */
   push(number, frames) {
     const place = this.stream(number);
-    if (place.finished) throw new GraphcError(`the stream ${number} is finished`);
+    if (place.finished) throw new GraphcError(`stream ${number} has been finished`);
     place.keep(frames);
   }
 
   /** Ends a stream: no more frames will come. The next steps give its tail, and then free its place. */
   finish(number) {
     const place = this.stream(number);
-    if (place.finished) throw new GraphcError(`the stream ${number} is finished`);
+    if (place.finished) throw new GraphcError(`stream ${number} has been finished`);
     place.end();
     this.check_statics([number]);
     place.finished = true;

@@ -64,7 +64,7 @@ class Curve(PatternRewrite):
         if scene.target.has(f"com.microsoft::{self.contrib}"):
             return scene.one(self.contrib, found["x"], base=found.base, shape=shape, domain="com.microsoft")
         if scene.opset < OLDEST:
-            return f"Gelu needs opset {OLDEST}, the model has {scene.opset}"
+            return f"Gelu needs opset {OLDEST}, but the model has opset {scene.opset}"
         return scene.one("Gelu", found["x"], base=found.base, shape=shape, approximate=self.approximate)
 
 

@@ -33,7 +33,7 @@ class HardSwish(PatternRewrite):
 
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
         if scene.opset < OLDEST:
-            return f"HardSwish needs opset {OLDEST}, the model has {scene.opset}"
+            return f"HardSwish needs opset {OLDEST}, but the model has opset {scene.opset}"
         for node in found.nodes:
             slope, middle = float(node.attrs.get("alpha", 0.2)), float(node.attrs.get("beta", 0.5))
             if node.op == "HardSigmoid" and (abs(slope - 1 / 6) > NEAR or abs(middle - 0.5) > NEAR):

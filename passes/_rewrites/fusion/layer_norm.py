@@ -48,7 +48,7 @@ class LayerNorm(PatternRewrite):
 
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
         if scene.opset < OLDEST:
-            return f"LayerNormalization needs opset {OLDEST}, the model has {scene.opset}"
+            return f"LayerNormalization needs opset {OLDEST}, but the model has opset {scene.opset}"
         eps, gamma, beta = scalar_of(found["eps"]), weight_of(found["gamma"]), weight_of(found["beta"])
         shape = scene.shape(found["x"])
         if shape is None or eps is None or not means_over_last(found, len(shape)):

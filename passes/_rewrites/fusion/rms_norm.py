@@ -45,7 +45,7 @@ class RmsNorm(PatternRewrite):
 
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
         if scene.opset < OLDEST:
-            return f"RMSNormalization needs opset {OLDEST}, the model has {scene.opset}"
+            return f"RMSNormalization needs opset {OLDEST}, but the model has opset {scene.opset}"
         eps, gamma, shape = scalar_of(found["eps"]), weight_of(found["gamma"]), scene.shape(found["x"])
         if shape is None or eps is None or not means_over_last(found, len(shape)):
             return "its mean is not over the last axis alone"

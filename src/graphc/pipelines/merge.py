@@ -138,7 +138,9 @@ def outputs_of(file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelP
         stage, _, output = source.partition(".")
         if output not in given.get(stage, []):
             known = ", ".join(f"{s}.{o}" for s, outputs in given.items() for o in outputs)
-            raise file.error(("pipeline", "outputs", name), f"'{source}' is not among {known}")
+            raise file.error(
+                ("pipeline", "outputs", name), f"no stage has the output '{source}'; the outputs are {known}"
+            )
         found[name] = (stage, output)
     return found
 

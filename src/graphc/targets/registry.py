@@ -30,7 +30,7 @@ def all_targets() -> dict[str, Target]:
             target: Target = entry.load().TARGET
         except Exception as err:
             raise TargetError(
-                f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
+                f"the target plugin '{entry.name}' ({entry.value}) cannot be loaded: {type(err).__name__}: {err}",
                 hint="uninstall that package, or fix it",
             ) from err
         if target.name in found:

@@ -100,7 +100,7 @@ class BatchSession:
         """
         slot = self.stream(number)
         if slot.finished:
-            raise InputError(f"the stream {number} is finished")
+            raise InputError(f"stream {number} has been finished", hint="open() begins another")
         slot.keep(slot.all_fitting(slot.named(frames, named)))
 
     def finish(self, number: int) -> None:

@@ -43,9 +43,9 @@ def sweep_command(
         show(file, found)
     if found.best is None:
         raise ValidationError(
-            f"none of the {len(found.results)} variants is within the budget",
+            f"none of the {len(found.results)} variants compiled within the budget",
             where=str(file.base.source.path),
-            hint="the page shows by how much each misses it",
+            hint="the sweep's page says for each variant whether it was refused or failed, or which limit it missed",
         )
 
 

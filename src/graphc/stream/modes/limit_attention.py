@@ -36,7 +36,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
         sites = placed.step.attention.sites
         if not sites:
             raise StreamError(
-                "its weights do not come from a softmax, so no limit can be put on it",
+                "its attention weights do not come from a Softmax, so its context cannot be limited",
                 node=label(placed.node),
                 hint="limit the attention in the model, by a mask, or set `max_frames: N` instead of left and right",
             )

@@ -125,7 +125,7 @@ def uncropped(node: Node, facts: Facts, spatial: int, count: int) -> dict[str, o
     """The node's attributes for the full output on the time axis, without cropping."""
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     if count > 1 and ("output_shape" in node.attrs or auto in ("SAME_UPPER", "SAME_LOWER")):
-        facts.refuse("crops axes other than time by output_shape or auto_pad", "export with explicit pads")
+        facts.refuse("sets output_shape or auto_pad, which may crop axes other than time", "export with explicit pads")
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
     extra = [int(p) for p in node.attrs.get("output_padding", [0] * count)]
     pads[spatial] = pads[spatial + count] = extra[spatial] = 0

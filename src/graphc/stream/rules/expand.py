@@ -70,7 +70,7 @@ def tile(node: Node, facts: Facts) -> Lowering:
     if repeats is None:
         facts.refuse("its repeats depend on the length of the whole stream", "export them as constants")
     if int(repeats[x.axis]) != 1:
-        facts.refuse("repeats the whole stream along time", "to repeat each frame, export it as a Resize or an Expand")
+        facts.refuse("repeats the whole stream along time", "to repeat each frame, export it as a nearest Resize")
     return Lowering(
         (facts.out(x, x.axis),),
         lambda b, inputs: b.copy(node, [inputs[0], b.constant(np.asarray(repeats))]),

@@ -66,7 +66,7 @@ def place_of_time(
             f"reshapes {list(before)} to {list(afters[0])}: at the lengths evaluated, several axes could be time",
             max(facts.lengths),
             label(facts.node),
-            "keep time an axis of its own",
+            "keep time on an axis of its own",
         )
     found = varying or plain or candidates
     if len(set(found)) != 1:
@@ -76,7 +76,7 @@ def place_of_time(
             what = "in which several axes could be time" if found else "which folds time into another axis"
             facts.refuse(
                 f"reshapes {list(before)} to {list(afters[0])}, {what}",
-                "keep time an axis of its own; with a batch, set stream.batch to 1",
+                "keep time on an axis of its own; if the model has a batch axis, set stream.batch to 1",
             )
         found = fit
     axis, mul, div = found[0]

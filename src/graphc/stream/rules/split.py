@@ -16,7 +16,7 @@ def split(node: Node, facts: Facts) -> Lowering:
         facts.refuse("makes a sequence of tensors", "use a Split")
     along = normalised(int(node.attrs.get("axis", 0)), x.rank)
     if along == x.axis:
-        facts.refuse("splits the stream along time", "use Slices that leave out a fixed number of frames")
+        facts.refuse("splits the stream along time", "use Slices that drop a fixed number of frames at one end")
     if facts[1] is not None:
         facts.array(1, "'split'")
     outputs = tuple(facts.out(x, x.axis, i) if t.name else None for i, t in enumerate(node.outputs))

@@ -170,7 +170,7 @@ class Formulas:
         results = self.of_node(node)
         place = next(i for i, t in enumerate(node.outputs) if t.name == name)
         if place >= len(results):
-            raise NoFormulaError(f"{label(node)}: no formula is known for its outputs after the first {len(results)}")
+            raise NoFormulaError(f"{label(node)}: no formula is known for its output '{name}'")
         return results[place]
 
     def of_node(self, node: Node) -> Sequence[Formula]:
@@ -253,7 +253,7 @@ class Formulas:
         """An input that counts frames, or that holds a mask."""
         role, port = self.offline.roles.get(name), self.offline.ports.get(name)
         if port is None:
-            raise NoFormulaError(f"'{name}' is not made by any node")
+            raise NoFormulaError(f"'{name}' is neither an input of the model nor an output of a node")
         shape = [self.offline.batch if not isinstance(d, int) else d for d in port.dims]
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
         if isinstance(role, CountsRole):

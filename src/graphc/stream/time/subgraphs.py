@@ -64,7 +64,7 @@ def check_captured(facts: Facts, streams_too: bool = True) -> None:
         if isinstance(fact, TimeConstant) and fact.steady is None:
             facts.refuse(
                 f"its body reads '{name}', which depends on the length of the stream",
-                "give the body one value of it in each iteration",
+                "pass it as a scan input, so that each iteration reads one value of it",
             )
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

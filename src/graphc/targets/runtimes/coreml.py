@@ -100,7 +100,10 @@ def check_ports(found: Mapping[str, list[int]], ports: Mapping[str, NativePort])
         name for name, port in ports.items() if name not in found or (found[name] and found[name] != list(port.shape))
     ]
     if lost:
-        raise TargetError(f"Core ML's converter lost or changed the ports {', '.join(lost[:4])}")
+        raise TargetError(
+            f"Core ML's converter lost these ports, or changed their shapes: {', '.join(lost)}",
+            hint="leave the target coreml out, and report this model",
+        )
 
 
 def with_fixed_names(manifest: bytes) -> bytes:

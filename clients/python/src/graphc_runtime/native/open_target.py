@@ -69,7 +69,8 @@ def opener_of(target: str) -> Opener:
             found = entry.load().TARGET
         except Exception as err:
             raise TargetError(
-                f"the target of {entry.value} cannot be imported: {type(err).__name__}: {err}",
+                f"looking for the target '{target}': the plugin '{entry.name}' ({entry.value}) cannot be loaded: "
+                f"{type(err).__name__}: {err}",
                 hint="uninstall that package, or fix it",
             ) from err
         if found.name == target:

@@ -69,7 +69,7 @@ def looked_up(
     """A table read at numbers without an expression, such as entries of a table. Equal numbers give equal entries."""
     rank = len(sizes)
     if size_in(table, along) is None or any(not isinstance(p.leaf, Read | Number) for p in table.pieces):
-        raise NoFormulaError("the size of the table that it reads depends on the length, or its values have no formula")
+        raise NoFormulaError("it reads a table whose size depends on the length, or whose values have no formula")
     everywhere = box(sizes)
     pieces = []
     others = [Number(place) for place in (*rest[0], *rest[1])]

@@ -37,7 +37,7 @@ def overlap_add(operands: Operands) -> list[Formula]:
     if tensor.rank != 3 or operands.attribute("group", 1) != 1:
         raise NoFormulaError("it has several spatial axes or groups")
     if operands.attribute("auto_pad", "NOTSET") != "NOTSET" or operands.attribute("output_shape") is not None:
-        raise NoFormulaError("it crops by auto_pad or output_shape")
+        raise NoFormulaError("it sets auto_pad or output_shape")
     stride, dilation = (int(operands.attribute(name, [1])[0]) for name in ("strides", "dilations"))
     extra = int(operands.attribute("output_padding", [0])[0])
     before, after = (int(p) for p in operands.attribute("pads", [0, 0]))
