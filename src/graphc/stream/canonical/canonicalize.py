@@ -23,7 +23,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.scalar_constants import value_in
+from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 

@@ -20,7 +20,7 @@ from graphc.ir.graph import (
 )
 from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.canonicalize import WHOLE
-from graphc.stream.canonical.scalar_constants import fixed, value_in
+from graphc.stream.canonical.constants_behind_nodes import fixed, value_in
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 

@@ -24,7 +24,7 @@ from graphc.ir.graph import (
     standard,
     unused_name,
 )
-from graphc.stream.canonical.scalar_constants import fixed
+from graphc.stream.canonical.constants_behind_nodes import fixed
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.lowering.frame_by_frame import is_elementwise
 

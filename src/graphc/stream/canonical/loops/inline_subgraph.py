@@ -19,8 +19,8 @@ from graphc.ir.graph import (
     reads,
     unused_name,
 )
+from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.canonical.loops.plain_loops import behind_identities
-from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.index_map import Shapes
 
 MOST_TURNS = 8

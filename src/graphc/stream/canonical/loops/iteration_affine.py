@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from graphc.ir.graph import Graph, Node, Tensor
-from graphc.stream.canonical.scalar_constants import value_in
+from graphc.stream.canonical.constants_behind_nodes import value_in
 
 ROUTES = ("Identity", "Squeeze", "Unsqueeze", "Reshape")
 WIDE = (TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT, TensorProto.DOUBLE)

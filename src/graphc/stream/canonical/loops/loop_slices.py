@@ -22,7 +22,7 @@ from graphc.ir.graph import (
 )
 from graphc.ir.import_export import export_model
 from graphc.ir.ort_session import Session
-from graphc.stream.canonical.scalar_constants import value_in
+from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.facts.time_constant import Array
 from graphc_runtime.errors import RunError
 

@@ -26,8 +26,8 @@ from graphc.ir.graph import (
     subgraphs,
     unused_name,
 )
+from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.canonical.loops.iteration_affine import Turns
-from graphc.stream.canonical.scalar_constants import value_in
 from graphc.stream.facts.time_constant import Array
 
 ENDLESS = 2**31 - 1

@@ -1,4 +1,7 @@
-"""The claims that rules make about a formula; the answer to each is the set of lengths at which it fails."""
+"""The claims that rules make about a formula, one class each: always the same, periodic, counting, rows of a table.
+
+The answer to each is the set of lengths at which it fails.
+"""
 
 from __future__ import annotations
 
