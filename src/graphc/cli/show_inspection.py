@@ -147,7 +147,8 @@ def end_of(found: Mapping[str, Any]) -> str:
     most, node = found["max_frames"], found["ended_by"]
     if found["proof"] == "tried":
         name, reason = next(iter(found["tried"].items()), (node, "the model runs at no other length"))
-        return f"tried at some lengths up to {most} frames, not proved: {name}: {reason}"
+        why = reason if name is None else f"{name}: {reason}"
+        return f"tried at some lengths up to {most} frames, not proved: {why}"
     if found["beyond"] == "continues":
         ended = "the most that it takes" if node is None else f"beyond which {node} behaves differently"
         return f"equal to the offline model up to {most} frames, {ended}; longer streams go on"
