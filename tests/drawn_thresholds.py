@@ -165,6 +165,19 @@ def band(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
     return Tensor(net.one("MatMul", x.name, near), x.channels, x.length)
 
 
+def whole_blocks(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
+    """Frames padded to whole blocks; what pads them is masked, or a few frames more or fewer."""
+    block = net.choose.integer(2, 6)
+    more = net.one("Mod", net.one("Neg", frames), net.constant(np.int64(block)))
+    amounts = net.one("Concat", net.constant(np.zeros(5, np.int64)), listed(net, more), axis=0)
+    padded = net.one("Pad", x.name, amounts, net.constant(np.float32(0.5)))
+    size = net.one("Gather", net.one("Shape", padded), net.constant(np.int64(2)))
+    shifted = net.one("Add", places(net, size), net.constant(np.int64(net.choose.pick((0, 0, 1, -2)))))
+    seen = net.one(net.choose.pick(("Less", "LessOrEqual")), shifted, frames)
+    made = net.one("Mul", padded, net.one("Cast", seen, to=TensorProto.FLOAT))
+    return Tensor(made, x.channels, lambda n: -(-x.length(n) // block) * block)
+
+
 def table(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
     """Rows of a table that is another one from some row on."""
     period = net.choose.integer(1, 3)
@@ -203,4 +216,22 @@ def flag(net: Network, x: Tensor, frames: str, number: int) -> Tensor:
     return Tensor(net.one("Add", x.name, some), x.channels, x.length)
 
 
-USES = (cut_end, cut_front, keep_last, scale, scale, pad_behind, mask, mask, ramp, ramp, pick, band, table, table, flag)
+USES = (
+    cut_end,
+    cut_front,
+    keep_last,
+    scale,
+    scale,
+    pad_behind,
+    mask,
+    mask,
+    ramp,
+    ramp,
+    pick,
+    band,
+    table,
+    table,
+    flag,
+    whole_blocks,
+    whole_blocks,
+)
