@@ -96,36 +96,51 @@ class Positions:
         node = self.made_by.get(name)
         if known is None or node is None:
             return False
-        ramp = ramp_of(known, time, self.evaluation.lengths)
+        step = self.source(name, node, known, time, values, found)
+        if step is None:
+            return self.follow_inputs(name, node, time, values, found)
+        found.steps.append(Position(node, step, [], [], [Variable(alias(name, time))], values))
+        return True
+
+    def source(
+        self,
+        name: str,
+        node: Node,
+        known: TimeConstant,
+        time: Stream,
+        values: Mapping[str, TimeConstant],
+        found: Made,
+    ) -> Lowering | None:
+        """What makes a tensor from the clock alone, with the claim that it does; None if its form is unknown."""
+        lengths = self.evaluation.lengths
+        ramp = ramp_of(known, time, lengths)
         if ramp is not None:
             self.proof.claim(name, Counting(ramp.axis, time.length, int(ramp.start), int(ramp.step)))
-            found.steps.append(self.position(node, name, time, values, ramp_step(ramp, time, known)))
-            return True
-        table = table_of(known, node, values, time, self.evaluation.lengths)
+            return ramp_step(ramp, time, known)
+        table = table_of(known, node, values, time, lengths)
         if table is not None:
             self.claim_rows(name, node.inputs[0], time, table)
-            step = table_step(table, time, known)
-            found.steps.append(self.position(node, name, time, values, step))
             found.bounds.append((time.length, table.value.shape[table.axis]))
-            return True
-        axis = time_axis(known, time, self.evaluation.lengths)
-        edges = None if axis is None else edged_of(known, axis, self.evaluation.lengths)
+            return table_step(table, time, known)
+        axis = time_axis(known, time, lengths)
+        edges = None if axis is None else edged_of(known, axis, lengths)
         if edges is not None:
             self.proof.claim(name, claim_of(edges, time))
-            step = edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
-            found.steps.append(self.position(node, name, time, values, step))
-            return True
+            return edges_step(edges, stream_fact(known, time, edges.axis), self.grid)
         mask = None if axis is None else self.end_mask(name, known, axis, time)
         if mask is not None:
             self.proof.claim(name, mask.claim(time.length))
-            step = end_mask_step(mask, stream_fact(known, time, mask.axis), self.grid)
-            found.steps.append(self.position(node, name, time, values, step))
-            return True
-        uniform = uniform_of(known, self.proof.formulas.facts.values(), self.evaluation.lengths)
+            return end_mask_step(mask, stream_fact(known, time, mask.axis), self.grid)
+        uniform = uniform_of(known, self.proof.formulas.facts.values(), lengths)
         if uniform is not None:
             self.proof.claim(name, Periodic(uniform.from_right, uniform.length, 1))
-            found.steps.append(self.position(node, name, time, values, uniform_step(uniform)))
-            return True
+            return uniform_step(uniform)
+        return None
+
+    def follow_inputs(
+        self, name: str, node: Node, time: Stream, values: Mapping[str, TimeConstant], found: Made
+    ) -> bool:
+        """Appends the steps that make the inputs of a node, and the node as an op of streams."""
         inputs: list[Tensor] = []
         facts: list[Fact | None] = []
         single = len(self.evaluation.lengths) == 1
@@ -192,11 +207,6 @@ class Positions:
             self.proof.doubt(name, str(err))
         else:
             self.proof.claim(name, RowsOf(found.axis, time.length, rows))
-
-    def position(
-        self, node: Node, name: str, time: Stream, values: Mapping[str, TimeConstant], step: Lowering
-    ) -> Position:
-        return Position(node, step, [], [], [Variable(alias(name, time))], values)
 
     def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
         """A Gather from a table, with the indices clamped to the ends of the table."""
