@@ -54,18 +54,13 @@ def end_mask_of(
         rate: frames of the constant for each input frame.
         facts: of the tensors so far, one of which may end where the constant changes.
     """
-    rows = [np.moveaxis(v, axis, 0) for v in values]
-    longest = max(rows, key=len)
-    if len(set(lengths)) < 2 or not len(longest) or longest.dtype.kind not in "iufb":
+    sides = sides_of(values, axis)
+    if sides is None or len(set(lengths)) < 2:
         return None
-    inside, outside = longest[0], behind_the_end(rows, longest[0])
+    rows = [np.moveaxis(v, axis, 0) for v in values]
+    inside, outside = sides
     changing = inside != outside
     counts = [(row == inside).sum(axis=0) for row in rows]
-    if not changing.any() or any(
-        not np.array_equal(row, np.where(steps_of(row) < count, inside, outside))
-        for row, count in zip(rows, counts, strict=True)
-    ):
-        return None
     for end in dict.fromkeys(f.length for f in facts if isinstance(f, Stream) and f.rate):
         stride = end.rate / rate
         if stride.denominator == 1:
@@ -74,6 +69,19 @@ def end_mask_of(
                 frames = (np.expand_dims(frame, axis) for frame in (phase, inside, outside))
                 return EndMask(axis, end, int(stride), *frames)
     return None
+
+
+def sides_of(values: Sequence[Array], axis: int) -> tuple[Array, Array] | None:
+    """The first frame of a constant and the last one, if each entry changes at most once between them, and some do."""
+    rows = [np.moveaxis(v, axis, 0) for v in values]
+    longest = max(rows, key=len)
+    if not len(longest) or longest.dtype.kind not in "iufb":
+        return None
+    inside, outside = longest[0], behind_the_end(rows, longest[0])
+    once = all(
+        np.array_equal(row, np.where(steps_of(row) < (row == inside).sum(axis=0), inside, outside)) for row in rows
+    )
+    return (inside, outside) if once and (inside != outside).any() else None
 
 
 def steps_of(row: Array) -> Array:

@@ -24,7 +24,7 @@ from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
-from graphc.stream.positions.end_masks import EndMask, end_mask_of, end_mask_step
+from graphc.stream.positions.end_masks import EndMask, end_mask_of, end_mask_step, sides_of
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
 from graphc.stream.positions.uniform import uniform_of, uniform_step
 from graphc.stream.symbolic.check import values_at
@@ -177,6 +177,8 @@ class Positions:
 
     def end_mask(self, name: str, known: TimeConstant, axis: int, time: Stream) -> EndMask | None:
         """The end mask that a tensor is. Its formula, if any, shows it at all lengths for one frame of the constant."""
+        if sides_of(known.values, axis) is None:
+            return None
         values, lengths = list(known.values), list(self.evaluation.lengths)
         period, apart = ceil(1 / time.rate), self.proof.known.apart
         try:
