@@ -38,6 +38,23 @@ def test_a_root_mean_square_norm_of_onnxruntime(tmp_path: Path, opset: int, kind
     np.testing.assert_allclose(Session(read_model(path)).run({"x": x})["y"], want, rtol=close, atol=close)
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("SimplifiedLayerNormalization", ["x"], ["y"], axis=-1),
+        helper.make_node("SimplifiedLayerNormalization", ["x", "s"], [], axis=-1),
+        helper.make_node("SimplifiedLayerNormalization", ["x", "s"], ["y"], axis=-(2**40)),
+        helper.make_node("SimplifiedLayerNormalization", ["x", "s"], ["y"], axis="last"),
+        helper.make_node("Constant", [], [], value=numpy_helper.from_array(np.ones(4, np.float32))),
+    ],
+    ids=["no scale", "no output", "too many axes", "an axis of text", "a constant without output"],
+)
+def test_what_is_no_such_node_is_left_to_the_checker(tmp_path: Path, node: onnx.NodeProto) -> None:
+    path = saved(tmp_path / "m.onnx", [node], TensorProto.FLOAT, 17, s=np.ones(4, np.float32))
+    with pytest.raises(ModelError, match="not a valid ONNX model"):
+        read_model(path)
+
+
 def sparse(places: list[int] | list[list[int]]) -> onnx.SparseTensorProto:
     values = numpy_helper.from_array(np.array([2, 3], np.float32), "w")
     return helper.make_sparse_tensor(values, numpy_helper.from_array(np.array(places), "places"), [4, 4])

@@ -14,19 +14,21 @@ from graphc.ir.subgraphs import graphs_in
 
 OP = "SimplifiedLayerNormalization"
 AXES_AS_INPUT = 18  # ReduceMean
+MOST_AXES = 64
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def write_out_own_ops(model: onnx.ModelProto) -> None:
     """Replaces each such node over the last axes, with a constant scale in float or halves, by the ops it stands for.
 
-    It divides by the root of the mean square and multiplies by a scale (onnxruntime, ContribOperators.md).
+    A node divides by the root of the mean square and multiplies by a scale (onnxruntime, ContribOperators.md). The
+    model is not checked yet: whatever is no such node is left to onnx's checker.
     """
     opset = opset_of(model)
     types: dict[str, int] = {}
     for graph in graphs_in(model.graph):
         types |= {t.name: t.data_type for t in graph.initializer}
-        types |= {n.output[0]: a.t.data_type for n in graph.node for a in n.attribute if is_value(a)}
+        types |= {n.output[0]: a.t.data_type for n in graph.node if n.output for a in n.attribute if is_value(a)}
     for graph in list(graphs_in(model.graph)):
         if not any(is_own(node, types) for node in graph.node):
             continue
@@ -36,18 +38,20 @@ def write_out_own_ops(model: onnx.ModelProto) -> None:
 
 
 def is_own(node: NodeProto, types: dict[str, int]) -> bool:
-    if node.op_type != OP or node.domain not in DEFAULT_DOMAINS:
+    if node.op_type != OP or node.domain not in DEFAULT_DOMAINS or len(node.input) < 2 or not node.output:
         return False
-    behind = int(attributes(node).get("axis", -1)) < 0
-    return behind and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
+    axis = attributes(node).get("axis", -1)
+    return isinstance(axis, int) and -MOST_AXES <= axis < 0 and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
 
 
 def is_value(attribute: onnx.AttributeProto) -> bool:
     return bool(attribute.name == "value" and attribute.HasField("t"))
 
 
-def attributes(node: NodeProto) -> dict[str, int | float]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+def attributes(node: NodeProto) -> dict[str, int | float | None]:
+    """The numbers among the attributes, and None for each of another type."""
+    kinds = onnx.AttributeProto
+    return {a.name: a.i if a.type == kinds.INT else a.f if a.type == kinds.FLOAT else None for a in node.attribute}
 
 
 def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[NodeProto]:
@@ -56,7 +60,7 @@ def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[Node
     given = attributes(node)
     base = f"{node.name or result}/{OP}"
     half = types[scale] if types[scale] in HALVES else None
-    axes = np.arange(int(given.get("axis", -1)), 0)
+    axes = np.arange(int(given.get("axis", -1) or -1), 0)
     made: list[NodeProto] = []
 
     def add(op: str, inputs: list[str], name: str, **attrs: object) -> str:
@@ -72,7 +76,7 @@ def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[Node
         mean = add("ReduceMean", [square, constant(axes, "axes")], f"{base}/mean", keepdims=1)
     else:
         mean = add("ReduceMean", [square], f"{base}/mean", axes=axes.tolist(), keepdims=1)
-    epsilon = constant(np.array(given.get("epsilon", 1e-5), np.float32), "epsilon")
+    epsilon = constant(np.array(given.get("epsilon", 1e-5) or 0.0, np.float32), "epsilon")
     root = add("Sqrt", [add("Add", [mean, epsilon], f"{base}/more")], f"{base}/root")
     normal = add("Div", [whole, root], f"{base}/normal")
     if half:
