@@ -40,8 +40,10 @@ def write_out_own_ops(model: onnx.ModelProto) -> None:
 def is_own(node: NodeProto, types: dict[str, int]) -> bool:
     if node.op_type != OP or node.domain not in DEFAULT_DOMAINS or len(node.input) < 2 or not node.output:
         return False
-    axis = attributes(node).get("axis", -1)
-    return isinstance(axis, int) and -MOST_AXES <= axis < 0 and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
+    given = attributes(node)
+    axis, epsilon = given.get("axis", -1), given.get("epsilon", 1e-5)
+    known = isinstance(axis, int) and -MOST_AXES <= axis < 0 and isinstance(epsilon, float)
+    return known and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
 
 
 def is_value(attribute: onnx.AttributeProto) -> bool:
