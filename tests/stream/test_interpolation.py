@@ -61,6 +61,16 @@ def test_downsampling_of_two_axes(factor: int) -> None:
     lifted_equal(resized([1, 1, 1 / factor, 2], shape="1,2,T,4"), (1, 2), range(2 * factor, 8 * factor))
 
 
+def test_sizes_that_do_not_divide_the_length_give_a_factor_of_their_own() -> None:
+    body = (
+        "shape = Shape (x) n = Slice (shape, at, end) size = Div (n, two) sizes = Concat <axis=0> (others, size) "
+        'u = Resize <mode="linear"> (x, , , sizes) y = Relu (u)'
+    )
+    numbers = {"at": [2], "end": [3], "two": [2], "others": [1, 3]}
+    model = weights(model_of(body, "float[1,3,T] x"), **{name: np.array(value) for name, value in numbers.items()})
+    assert refusal(model).hint
+
+
 def test_a_running_sum_downsampled_and_upsampled_again() -> None:
     """The phase of a source of harmonics, as neural source filters make it."""
     body = (

@@ -101,6 +101,8 @@ def resampling(node: Node, shapes: Shapes) -> Resampling | None:
         return None
     others.insert(axis, 1.0)
     alone = down and mode == "pytorch_half_pixel"
+    if alone and any(new[axis] == 1 for new in after):
+        return None
     return Resampling(axis, factor, down, mode != "asymmetric", alone, before[0][axis + 1 :], tuple(others))
 
 
@@ -129,9 +131,10 @@ def rewritten(graph: Graph, node: Node, up: Resampling) -> list[str]:
     if len(node.inputs) > SIZES and node.inputs[SIZES].name:
         axes = [int(a) % up.rank for a in node.attrs.get("axes", range(up.rank))]
         place, sizes = axes.index(up.axis), node.inputs[SIZES]
-        whole = w.one("Div" if up.down else "Mul", w.size(source, up.axis), up.factor)
+        before, after = w.size(source, up.axis), w.one("Gather", sizes, [place], axis=0)
+        less, more = (after, before) if up.down else (before, after)
         others = w.one("Gather", sizes, [i for i in range(len(axes)) if i != place], axis=0)
-        relies += [w.one("Equal", w.one("Gather", sizes, [place], axis=0), whole).name, others.name]
+        relies += [w.one("Equal", w.one("Mul", less, up.factor), more).name, others.name]
     elif not isinstance(node.inputs[SCALES], Constant):
         relies += [node.inputs[SCALES].name]
     if up.alone:
