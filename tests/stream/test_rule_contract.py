@@ -265,6 +265,11 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         {"start": np.array([0]), "end": np.array([1]), "at": np.array([1])},
     ),
     "Transpose": (f"{TURNED} y = Relu (t)", {}),
+    "Trilu": (
+        "t = Transpose <perm=[2,1,0]> (x) p = Concat <axis=2> (t, t) m = Trilu (p) s = ReduceSum <keepdims=0> (m, at) "
+        "q = Transpose <perm=[1,0]> (s) y = Unsqueeze (q, zero)",
+        {"at": np.array([1]), "zero": np.array([0])},
+    ),
     "Unsqueeze": ("u = Unsqueeze (x, at) y = Relu (u)", {"at": np.array([1])}),
 }
 NOT_HERE = {

@@ -799,3 +799,26 @@ def test_a_pool_takes_each_frame_alone_if_time_is_its_batch_or_channel(op: str, 
     """
     model = model_of(body, "float[1,2,T,4] x", "float[1,A,B,C] y")
     lifted_equal(weights(model, w=random(2, 2, 3, 1)), (1, 3))
+
+
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("diagonal", ["", ", k"])
+def test_a_triangle_of_other_axes_than_time(upper: int, diagonal: str) -> None:
+    body = f"h = Conv <pads=[1,0,0,1,0,0]> (x, w) m = Trilu <upper={upper}> (h{diagonal}) y = Relu (m)"
+    model = model_of(body, "float[1,2,T,3,3] x", "float[1,A,B,C,D] y")
+    lifted_equal(weights(model, w=random(2, 2, 3, 1, 1), k=np.array(1)), (1, 3))
+
+
+def test_a_triangle_over_time_is_refused_with_a_way_out() -> None:
+    err = refusal(model_of("y = Trilu (x)", "float[1,4,T] x"))
+    assert "one side is time" in err.reason
+    assert "torch.arange" in (err.hint or "")
+
+
+def test_a_partial_last_window_without_padding_counts_its_frames() -> None:
+    """As torch's newer exporter writes ``avg_pool1d``."""
+    body = (
+        'p = AveragePool <kernel_shape=[2], strides=[2], ceil_mode=1, count_include_pad=1, auto_pad="NOTSET"> (x) '
+        "y = Relu (p)"
+    )
+    lifted_equal(model_of(body), (1, 3), range(2, 30))

@@ -110,7 +110,8 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
     padded = w.window.before > 0 or w.window.after > 0
     if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
         return pooled(node, facts, 0.0)
-    if node.attrs.get("count_include_pad", 0) and (any(node.attrs.get("pads", [])) or "auto_pad" in node.attrs):
+    auto = str(node.attrs.get("auto_pad", "NOTSET"))
+    if node.attrs.get("count_include_pad", 0) and (any(node.attrs.get("pads", [])) or auto != "NOTSET"):
         facts.refuse(
             "count_include_pad counts its padding, but not what ceil_mode adds at the end",
             "pad with a Pad before it, or export it without ceil_mode",
