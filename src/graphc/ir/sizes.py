@@ -16,10 +16,15 @@ def size_of(model: onnx.ModelProto) -> int:
 
 def weight_bytes(model: onnx.ModelProto) -> int:
     """The bytes of a model's weights, which are nearly all of a large model. Counting the rest takes much longer."""
-    return sum(len(t.raw_data) for t in model.graph.initializer) + kept_bytes(model.graph.initializer)
+    return held_weights(model) + kept_bytes(model.graph.initializer)
+
+
+def held_weights(model: onnx.ModelProto) -> int:
+    """The bytes of the weights in the model itself."""
+    return sum(len(t.raw_data) for t in model.graph.initializer)
 
 
 def held_size(model: onnx.ModelProto) -> int:
     """The bytes of a model without weights kept in files. protobuf cannot measure more than two gigabytes itself."""
-    weights = sum(len(t.raw_data) for t in model.graph.initializer)
+    weights = held_weights(model)
     return weights if weights >= PROTO_LIMIT else int(model.ByteSize())

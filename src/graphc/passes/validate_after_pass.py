@@ -16,6 +16,7 @@ from graphc.contract.signature import Signature
 from graphc.errors import ValidationError
 from graphc.ir.model import Model
 from graphc.ir.ort_session import Session
+from graphc.ir.subgraphs import nodes_of
 from graphc.offline.feeds import Feeds
 from graphc.offline.random_inputs import whole_feeds
 from graphc.offline.recordings import recording_files
@@ -205,8 +206,7 @@ class Checks:
         if found.reason == ONE_SIDE:
             return (
                 "if the offline model turns some inputs into NaN or infinities, as a log does with silence, give "
-                "the range "
-                "of real inputs (`stream: {inputs: {NAME: {range: [LOW, HIGH]}}}`); "
+                "the range of real inputs (`stream: {inputs: {NAME: {range: [LOW, HIGH]}}}`); "
                 "otherwise this is a defect of graphc: report this model"
             )
         if self.stream is not None and self.stream.states:
@@ -243,11 +243,7 @@ def distances(offline: Offline, trials: list[ValidationStream]) -> list[Differen
 ANY = ToleranceSpec(rtol=0.0, atol=1e300)
 
 
-def is_quantized(model: onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto) -> bool:
-    """Whether a model, or a part of it, computes in integers on some machines."""
-    if isinstance(model, onnx.ModelProto):
-        return any(is_quantized(part) for part in (model.graph, *model.functions))
-    return any(
-        node.op_type == "DequantizeLinear" or any(is_quantized(a.g) for a in node.attribute if a.HasField("g"))
-        for node in model.node
-    )
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether a model computes in integers on some machines."""
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    return any(node.op_type == "DequantizeLinear" for node in nodes_of(nodes))

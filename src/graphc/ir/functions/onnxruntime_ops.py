@@ -40,29 +40,32 @@ def write_out_own_ops(model: onnx.ModelProto) -> None:
 def is_own(node: NodeProto, types: dict[str, int]) -> bool:
     if node.op_type != OP or node.domain not in DEFAULT_DOMAINS or len(node.input) < 2 or not node.output:
         return False
-    given = attributes(node)
-    axis, epsilon = given.get("axis", -1), given.get("epsilon", 1e-5)
-    known = isinstance(axis, int) and -MOST_AXES <= axis < 0 and isinstance(epsilon, float)
-    return known and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
+    return settings_of(node) is not None and types.get(node.input[1]) in (TensorProto.FLOAT, *HALVES)
 
 
 def is_value(attribute: onnx.AttributeProto) -> bool:
     return bool(attribute.name == "value" and attribute.HasField("t"))
 
 
-def attributes(node: NodeProto) -> dict[str, int | float | None]:
-    """The numbers among the attributes, and None for each of another type."""
+def settings_of(node: NodeProto) -> tuple[int, float] | None:
+    """The first axis, counted from the last, and epsilon; None if an attribute is no such number."""
     kinds = onnx.AttributeProto
-    return {a.name: a.i if a.type == kinds.INT else a.f if a.type == kinds.FLOAT else None for a in node.attribute}
+    given = {a.name: a for a in node.attribute}
+    axis = given.get("axis") or helper.make_attribute("axis", -1)
+    epsilon = given.get("epsilon") or helper.make_attribute("epsilon", 1e-5)
+    numbers = axis.type == kinds.INT and -MOST_AXES <= axis.i < 0 and epsilon.type == kinds.FLOAT
+    return (axis.i, epsilon.f) if numbers else None
 
 
 def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[NodeProto]:
     x, scale = node.input[:2]
     result, *more = node.output
-    given = attributes(node)
+    settings = settings_of(node)
+    assert settings is not None
+    axis, rounding = settings
     base = f"{node.name or result}/{OP}"
     half = types[scale] if types[scale] in HALVES else None
-    axes = np.arange(int(given.get("axis", -1) or -1), 0)
+    axes = np.arange(axis, 0)
     made: list[NodeProto] = []
 
     def add(op: str, inputs: list[str], name: str, **attrs: object) -> str:
@@ -78,7 +81,7 @@ def written_out(node: NodeProto, opset: int, types: dict[str, int]) -> list[Node
         mean = add("ReduceMean", [square, constant(axes, "axes")], f"{base}/mean", keepdims=1)
     else:
         mean = add("ReduceMean", [square], f"{base}/mean", axes=axes.tolist(), keepdims=1)
-    epsilon = constant(np.array(given.get("epsilon", 1e-5) or 0.0, np.float32), "epsilon")
+    epsilon = constant(np.array(rounding, np.float32), "epsilon")
     root = add("Sqrt", [add("Add", [mean, epsilon], f"{base}/more")], f"{base}/root")
     normal = add("Div", [whole, root], f"{base}/normal")
     if half:
