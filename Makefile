@@ -13,7 +13,7 @@ A_NIGHT = NETWORKS=2000 FIRST=$$(($$(date +%-j) * 2000)) EVERY=4 MINUTES=10
 # Tests start many commands: modules are kept compiled, whatever the machine says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web prepared test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
+.PHONY: benchmarks large docs page quickstart wake_word wake_word_compiled wake_word_cpp wake_word_page web prepared tools test nightly trust fuzz fuzz-models fuzz-files real exporters targets zoo battery wheel floor clean
 
 quickstart: .venv/.installed
 	$(INSTALL) -e '.[openvino,tract]'
@@ -46,11 +46,16 @@ test: prepared
 	$(BIN)/ruff check src passes clients tests examples benchmarks zoo
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-nightly: prepared
+nightly: tools prepared
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m nightly
 	GRAPHC_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist loadgroup tests/stream/test_promise.py
 	$(MAKE) docs real exporters targets wheel floor
 	$(MAKE) trust $(A_NIGHT)
+
+# Programs from Debian that the long tests run: asked for first, not after an hour.
+tools:
+	@for program in espeak-ng qemu-x86_64; do command -v $$program > /dev/null \
+		|| { echo "$$program is missing: apt-get install espeak-ng qemu-user" >&2; exit 1; }; done
 
 trust: .venv/.tested
 	$(BIN)/python tests/other_machine.py

@@ -56,7 +56,7 @@ def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str)
 
 
 def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with its weights inside, where the quantizers read them. They may change it."""
+    """A copy of the model with all weights embedded, as the quantizers expect. The quantizers may change the copy."""
     whole = loaded(proto)
     if whole is not proto:
         return whole

@@ -31,6 +31,10 @@ MODELS = {
     " g, h = GRU <hidden_size=4> (t, w, r, , , u) y = Squeeze (g, one)",
     "a difference to it": "s = Slice (x, front, one, one) y = Sub (x, s)",
     "a product with what a layer makes of it": f"{BY_INDEX} d = MatMul (f, k) u = Unsqueeze (d, one) y = Mul (x, u)",
+    "pre-emphasis with the frame by index": f"{BY_INDEX} u = Unsqueeze (f, one) a = Slice (x, one, end, one)"
+    " b = Slice (x, front, minus1, one) d = Sub (a, b) y = Concat <axis=1> (u, d)",
+    "pre-emphasis with what a layer makes of it": f"{BY_INDEX} g = MatMul (f, k) u = Unsqueeze (g, one)"
+    " a = Slice (x, one, end, one) b = Slice (x, front, minus1, one) d = Sub (a, b) y = Concat <axis=1> (u, d)",
     "a convolution of the difference": "s = Slice (x, front, one, one) d = Sub (x, s)"
     " t = Transpose <perm=[0,2,1]> (d) y = Conv <pads=[2,0]> (t, v)",
     "a convolution that looks ahead": "s = Slice (x, front, one, one) d = Sub (x, s)"
@@ -48,7 +52,7 @@ MODELS = {
     " s = Slice (c, front, one, two) y = Div (c, s)",
 }
 WEIGHTS = {"w": random(1, 12, 4), "r": random(1, 12, 4), "k": random(4, 4), "v": random(4, 4, 3)}
-NUMBERS = {"front": [0], "one": [1], "two": [2], "end": [2**31], "step": 1, "left": 5, "right": -3}
+NUMBERS = {"front": [0], "one": [1], "two": [2], "end": [2**31], "minus1": [-1], "step": 1, "left": 5, "right": -3}
 
 
 def model(body: str) -> onnx.ModelProto:

@@ -52,7 +52,10 @@ class MovesToGather(Rewrite):
 
 
 def along_one_axis(scene: Scene, source: Tensor, chain: list[Node]) -> tuple[int, NDArray[Any]] | None:
-    """The axis and indices of the entries that a chain picks, if everything else stays in place."""
+    """The axis along which a chain of moves picks entries, and the index that it picks for each output entry.
+
+    None if entries move along more than one axis.
+    """
     shape, out = scene.fixed(source), scene.fixed(chain[-1].outputs[0])
     if shape is None or out is None or len(shape) != len(out) or int(np.prod(shape)) > MOST_ENTRIES:
         return None

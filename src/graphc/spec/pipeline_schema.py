@@ -148,7 +148,8 @@ class PipelineSpec(Strict):
     transducer: TransducerSpec | None = None
     denoise: DenoiseSpec | None = None
     prime: PrimeSpec | None = Field(
-        default=None, description="start as if noise had been heard, for models that were not trained on zeros"
+        default=None,
+        description="start as if faint noise had been heard, for models that never saw states of zeros in training",
     )
 
     @field_validator("stages")

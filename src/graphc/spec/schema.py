@@ -198,11 +198,11 @@ class Spec(Strict):
         return self
 
 
-def merged_tolerance(*layers: ToleranceSpec | None) -> ToleranceSpec:
-    """The first layer that sets one decides; if none does, ``EXACT``."""
-    for layer in layers:
-        if layer is not None and (layer.rtol, layer.atol, layer.snr_db) != (None, None, None):
-            return layer
+def merged_tolerance(*tolerances: ToleranceSpec | None) -> ToleranceSpec:
+    """The first tolerance that sets any value; ``EXACT`` if none does."""
+    for tolerance in tolerances:
+        if tolerance is not None and (tolerance.rtol, tolerance.atol, tolerance.snr_db) != (None, None, None):
+            return tolerance
     return EXACT
 
 

@@ -89,8 +89,8 @@ def run_sweep(file: SweepFile, engine: Engine, allowed: Sequence[Path], progress
     found = summed_up(file, list(results.values()))
     write_record(file, found.results)
     if not any(r.state == "done" for r in found.results):
-        first = next((r.reason for r in found.results), "nothing was tried")
-        raise ValidationError(f"no variant could be compiled; the first: {first}", where=str(file.source.path))
+        first = next((f"no variant could be compiled; the first failed with: {r.reason}" for r in found.results), None)
+        raise ValidationError(first or "no variant was tried", where=str(file.source.path))
     if found.best is not None:
         write_best(file, found.best, maker.registry)
     return found

@@ -114,7 +114,10 @@ class StreamSession(StreamBuffer):
         return new if self.silence is None else self.perhaps_reset(new, pushed)
 
     def perhaps_reset(self, new: Arrays, pushed: Mapping[str, Array]) -> Arrays:
-        """The new outputs. If the stream is long enough and silent, its tail follows and another stream begins."""
+        """The new outputs. If the stream is long enough and the frames just pushed are silent, the stream ends.
+
+        The tail of the stream then follows in the outputs, and a new stream begins.
+        """
         assert self.silence is not None
         first, total = next(iter(self.streams)), self.total_frames(partly=True)
         heard = pushed.get(first)

@@ -36,9 +36,9 @@ class Resampling:
     """Interpolation along one axis by a whole factor, up or down.
 
     Args:
-        alone: whether a lone output takes frame 0, wherever its place is.
-        sizes: those of the axes behind, the same at every length.
-        others: the factors of all axes, with 1 for this one.
+        alone: whether a single output frame is input frame 0, whatever position the formula gives.
+        sizes: the sizes of the axes after the interpolated one; the same at every length.
+        others: a factor for each axis, with 1 for the interpolated one.
     """
 
     axis: int

@@ -20,10 +20,12 @@ from graphc.stream.canonical.canonicalize import flatten_picks, make_plainer
 from graphc.stream.canonical.decompose_attention import expand_contrib, inlined
 from graphc.stream.canonical.edge_padding import pad_by_edges, pad_by_last_frames
 from graphc.stream.canonical.interpolation import interpolate_by_sums
+from graphc.stream.canonical.loops.frames_to_scan import stack_frames
 from graphc.stream.canonical.loops.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loops.loop_slices import gather_picks
 from graphc.stream.canonical.loops.plain_loops import plain_loops
 from graphc.stream.canonical.loops.sequence_to_scan import stack_sequences
+from graphc.stream.canonical.loops.shifted_picks import cut_picked_frames
 from graphc.stream.canonical.overlap_add.column_images import spread_columns
 from graphc.stream.canonical.overlap_add.scatters import spread_scatters
 from graphc.stream.canonical.products import plain_products
@@ -149,7 +151,8 @@ class Start:
                 or plain_loops(graph, values)
                 or self.without_short_loop(shapes, carried)
                 or flatten_picks(graph, shapes, values)
-                or self.by_pattern(shapes, found, values)
+                or self.by_pattern(shapes, found, all_shapes, values)
+                or cut_picked_frames(graph, shapes, values)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
                 or plain_products(graph, shapes, values[0], self.dtypes)
@@ -183,7 +186,9 @@ class Start:
         self.conditions += decides or ()
         return decides is not None
 
-    def by_pattern(self, shapes: Shapes, found: Shapes, values: Sequence[Mapping[str, Array]]) -> bool:
+    def by_pattern(
+        self, shapes: Shapes, found: Shapes, all_shapes: Shapes, values: Sequence[Mapping[str, Array]]
+    ) -> bool:
         """Rewrites a node that writes or repeats frames at places that follow a pattern; returns whether it did."""
         graph, dtypes = self.graph, self.dtypes
         rewrites: list[Callable[[], list[str] | None]] = [
@@ -192,6 +197,7 @@ class Start:
             lambda: spread_columns(graph, found),
             lambda: pad_by_last_frames(graph, shapes, values),
             lambda: interpolate_by_sums(graph, shapes, dtypes),
+            lambda: stack_frames(graph, all_shapes, values),
         ]
         relies = next((names for rewrite in rewrites if (names := rewrite()) is not None), None)
         self.patterns += relies or ()

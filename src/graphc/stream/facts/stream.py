@@ -25,6 +25,7 @@ class UntimedOrigin(Enum):
     """Where a tensor without time comes from."""
 
     INPUT = "static input"
+    FIRST = "first frame"
     GIVEN = "given state"
     FINAL = "final state"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.errors import AbsoluteTableError, ChunkMisfitError, LengthError, TooShortError
+from graphc.ir.exported_labels import by_own_nodes
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.evaluate import evaluate, evaluate_also
 from graphc.stream.evaluation.evaluated_lengths import (
@@ -73,18 +75,19 @@ def analyse(
     study = Study(offline, evaluation or evaluate(offline), settings)
     offline.tester = study.evaluation.probe.gives_something
     try:
-        return analysed(study, chunk)
+        found = analysed(study, chunk)
     except ChunkMisfitError:
         raise
     except StreamError as err:
         refusal = one_length_only(offline, study.evaluation)
         later = from_a_length_on(study, chunk) if refusal is None and isinstance(err, LengthError) else None
-        if later is not None:
-            return later
-        raise refusal or err from None
+        if later is None:
+            raise by_own_nodes(refusal or err, study.evaluation.source) from None
+        found = later
     finally:
         offline.tester = None
         study.evaluation.probe.held.clear()
+    return dataclasses.replace(found, promise=found.promise.by_own_nodes(found.evaluation.source))
 
 
 def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:

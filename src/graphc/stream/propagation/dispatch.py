@@ -20,6 +20,7 @@ from graphc.stream.time.subgraphs import tensors_outside
 from graphc_runtime.errors import GraphcError, StreamError
 
 SPREADING = ("Expand", "Tile")
+LASTING = (UntimedOrigin.FINAL, UntimedOrigin.GIVEN, UntimedOrigin.FIRST)
 QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
 
 
@@ -78,10 +79,10 @@ def stands_still(stream: Stream, facts: Facts) -> bool:
 
 
 def static_step(node: Node, facts: Facts) -> Lowering:
-    """Copies a node without time. If it reads a final state, its outputs are final states too."""
+    """Copies a node without time. If it reads a final state, its outputs are final states too, and so on."""
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
-    final = UntimedOrigin.FINAL in origins
-    if final and node.op not in (*PLAIN_MOVERS, "Cast"):
+    origin = next((o for o in LASTING if o in origins), UntimedOrigin.INPUT)
+    if origin is UntimedOrigin.FINAL and node.op not in (*PLAIN_MOVERS, "Cast"):
         refuse_final_state(facts)
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, TimeConstant) and fact.steady is None:
@@ -91,9 +92,6 @@ def static_step(node: Node, facts: Facts) -> Lowering:
             "makes a tensor that does not come from the stream, but whose shape depends on its length",
             "export it with a fixed shape, or compute it from the stream",
         )
-    origin = (
-        UntimedOrigin.FINAL if final else UntimedOrigin.GIVEN if UntimedOrigin.GIVEN in origins else UntimedOrigin.INPUT
-    )
     outputs = tuple(
         Untimed(shapes[0], dtype, origin) if shapes else None
         for shapes, dtype in zip(facts.output_shapes, facts.dtypes, strict=True)

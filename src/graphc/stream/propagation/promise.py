@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import onnx
+
+from graphc.ir.exported_labels import ExportedLabels
 from graphc.ir.graph import label
 from graphc.offline.reference import Offline
 from graphc.stream.evaluation.record import Evaluation
@@ -43,6 +46,14 @@ class Promise:
     def covers(self, other: Promise) -> bool:
         """Whether this promise holds for all lengths for which another does."""
         return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
+
+    def by_own_nodes(self, model: onnx.ModelProto) -> Promise:
+        """The promise in the words of the model file: it names no node that a rewrite wrote."""
+        if self.ended_by is None and not self.tried:
+            return self
+        labels = ExportedLabels(model)
+        tried = {name: labels.told(reason) for name, reason in self.tried.items()}
+        return replace(self, ended_by=self.ended_by and labels.told(self.ended_by), tried=tried)
 
 
 def promise_of(walk: Propagation) -> Promise:

@@ -11,7 +11,8 @@ from graphc.contract.length import Length
 from graphc.ir.graph import Node, Tensor, normalised
 from graphc.stream.boundary.prefix_padding import Front
 from graphc.stream.evaluation.length_fit import explained
-from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.facts import Fact
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
@@ -55,6 +56,8 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
             "the first stream never ends, so the second never starts; concatenate them along another axis",
         )
     place = facts.streams()[0][0]
+    if place and is_first(facts[place - 1]) and {shape[x.axis] for shape in facts.input_shapes[place - 1]} == {1}:
+        return with_first_frame(node, facts, place - 1)
     for fact in facts.inputs:
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)
@@ -104,10 +107,10 @@ def with_first_frame(node: Node, facts: Facts, place: int) -> Lowering:
     """A first frame with the stream behind it, and constants before and after the two."""
     pair = picked(facts, [place, place + 1])
     if len(facts) == 2:
-        return first_frame_in_front(pair, pair.stream(0))
-    axis, shapes = pair.stream(0).axis, zip(*pair.input_shapes, strict=True)
+        return first_frame_in_front(pair)
+    axis, shapes = pair.stream(1).axis, zip(*pair.input_shapes, strict=True)
     whole = tuple(tuple(a + b if i == axis else a for i, (a, b) in enumerate(zip(*two, strict=True))) for two in shapes)
-    inner = first_frame_in_front(replace(pair, output_shapes=(whole,)), pair.stream(0))
+    inner = first_frame_in_front(replace(pair, output_shapes=(whole,)))
     others = [i for i in range(len(facts)) if i != place + 1]
     rest = picked(facts, others)
     inputs, sizes = list(rest.inputs), list(rest.input_shapes)
@@ -120,6 +123,11 @@ def with_first_frame(node: Node, facts: Facts, place: int) -> Lowering:
         return outer.emit(b, kept)
 
     return Lowering(outer.facts, emit)
+
+
+def is_first(fact: Fact | None) -> bool:
+    """Whether a value without time was made from the first frame of the stream."""
+    return isinstance(fact, Untimed) and fact.origin is UntimedOrigin.FIRST
 
 
 def stream_of(step: Lowering) -> Stream:
@@ -183,10 +191,13 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
     return front.filled(frames)
 
 
-def first_frame_in_front(facts: Facts, first: Stream) -> Lowering:
-    """Puts one stream's first frame in front of another stream, as in pre-emphasis; the clock chooses between them."""
-    rest = facts.stream(1)
-    delay = max(rest.delay - 1, first.delay, 0)
+def first_frame_in_front(facts: Facts) -> Lowering:
+    """Puts one stream's first frame in front of another stream, as in pre-emphasis; the clock chooses between them.
+
+    The first frame is a stream of one frame, or a value that calls carry.
+    """
+    first, rest = facts[0], facts.stream(1)
+    delay = max(rest.delay - 1, first.delay if isinstance(first, Stream) else 0, 0)
     out = facts.out(rest.at(delay), rest.axis, delay=delay, length=rest.length.then(1, 1, 1))
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -195,10 +206,8 @@ def first_frame_in_front(facts: Facts, first: Stream) -> Lowering:
         assert other is not None
         steps = np.arange(b.frames(out)).reshape([-1] + [1] * (out.from_right - 1))
         index = b.one("Add", b.first_index(out), b.constant(steps, "frame_steps"), hint="frame_index")
-        is_first = b.one("Less", index, b.constant([1]), hint="is_first")
-        chosen = b.one(
-            "Where", is_first, b.delayed(one, first, delay), b.delayed(other, rest, delay + 1), hint="chosen"
-        )
-        return [chosen]
+        starts = b.one("Less", index, b.constant([1]), hint="is_first")
+        frame = b.delayed(one, first, delay) if isinstance(first, Stream) else one
+        return [b.one("Where", starts, frame, b.delayed(other, rest, delay + 1), hint="chosen")]
 
     return Lowering((out,), emit)

@@ -229,12 +229,13 @@ class Proof:
         accepted: Region | None = None,
         regrown: bool = False,
     ) -> bool:
-        """Keeps the stretch of lengths in which a claim holds; returns whether it covers all lengths evaluated.
+        """Records the range of lengths in which a claim holds; returns whether it covers all lengths evaluated.
 
         Args:
-            accepted: the lengths that count. A claim that compares each length with the next one needs all of
-                ``self.accepted``: a change at a length that is left out would not be seen.
-            regrown: whether the streaming model counts the numbers anew, and casts them to the same type.
+            accepted: the lengths at which the claim is judged. A claim that compares each length with the next one
+                needs all of ``self.accepted``: a change at a length that is left out would not be seen.
+            regrown: whether the streaming model computes the numbers by counting, and casts them as the offline model
+                does, so that a cast that rounds gives the same numbers.
         """
         if not self.is_possible:
             return False

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.stream import Stream, Untimed
+from graphc.stream.facts.stream import Stream, Untimed, UntimedOrigin
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 
@@ -27,7 +27,11 @@ def is_alone(x: Stream) -> bool:
 
 
 def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
-    """Frame 0 of a stream that is not late, with or without its time axis."""
+    """Frame 0 of a stream without delay: the first call takes it, and later calls carry it.
+
+    Args:
+        keeps_axis: whether the time axis stays, with size 1.
+    """
     shape = tuple(1 if a == x.axis else size for a, size in enumerate(x.shape))
     value = shape if keeps_axis else (*shape[: x.axis], *shape[x.axis + 1 :])
 
@@ -40,4 +44,4 @@ def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
         b.keep(port, held)
         return [held if keeps_axis else b.one("Reshape", held, b.constant(list(value)), hint="squeezed")]
 
-    return Lowering((Untimed(value, x.dtype),), emit)
+    return Lowering((Untimed(value, x.dtype, UntimedOrigin.FIRST),), emit)

@@ -70,7 +70,11 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     except Exception as err:
         raise ModelError(f"the first value of '{state.input}' cannot be read: {err}", where=str(path)) from err
     if value.shape != shape or value.dtype != dtype:
-        raise ModelError(f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}", where=str(path))
+        raise ModelError(
+            f"the first value of '{state.input}' is {value.dtype}{list(value.shape)}, "
+            f"but the manifest says {dtype}{list(shape)}",
+            where=str(path),
+        )
     return value
 
 

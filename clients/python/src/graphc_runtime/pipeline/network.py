@@ -29,15 +29,15 @@ class Network:
     """A stage of a pipeline, called with the values of its ports.
 
     Args:
-        stage: names its file, and holds its manifest if it has states.
+        stage: gives the model's file name and, if the model has states, its manifest.
         folder: the folder of the pipeline.
-        threads: onnxruntime's threads.
+        threads: the number of threads that onnxruntime may use.
 
     Attributes:
-        first: the first value of every state, by the input that takes it.
+        first: the first value of every state, by the name of its input.
 
     Errors:
-        ModelError: it cannot be opened, or has a port of a type that no decoder fills.
+        ModelError: the model cannot be opened, or an input has a type that this client cannot fill.
     """
 
     def __init__(self, stage: StageEntry, folder: Path, threads: int = 1):

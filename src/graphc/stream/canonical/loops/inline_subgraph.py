@@ -36,7 +36,7 @@ def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
 def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[str] | None:
     """Unrolls the first Loop with the same number of turns at every length, such as a loop over the streams of a batch.
 
-    Returns the names of the tensors that decide the number of turns, which must be the same at every length. Returns
+    Returns the names of the tensors that decide the number of turns. Their values must be the same at every length. Returns
     None if there is no such loop.
 
     Args:

@@ -129,7 +129,10 @@ def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
 def values_in_turns(
     graph: Graph, body: Graph, made: Sequence[Node], tensors: Sequence[Tensor], turns: Array
 ) -> list[Array] | None:
-    """The values of tensors in each of these turns, [turns, ...]; None if onnxruntime does not run their nodes."""
+    """The values of each tensor in the given turns, one array [turns, ...] per tensor.
+
+    None if onnxruntime cannot run the nodes that compute them.
+    """
     place, go, number = Variable("place", np.int64, ()), Variable("go", np.bool_, ()), Variable("turn")
     renamed = {body.inputs[0].name: number}
     nodes = [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, names_in, place_of, producer
+from graphc.ir.graph import Graph, Node, Tensor, Variable, place_of, producer
+from graphc.ir.node_writer import Writer
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
+
+STARTED = ("SequenceEmpty", "SequenceConstruct")
 
 
 def stack_sequences(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
@@ -35,7 +36,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequenc
     carried, result = body.inputs[2 + index], body.outputs[1 + index]
     insert, started = producer(result), producer(loop.inputs[2 + index])
     sequence = loop.outputs[index]
-    if started is None or started.op != "SequenceEmpty" or insert is None or insert.op != "SequenceInsert":
+    if started is None or started.op not in STARTED or insert is None or insert.op != "SequenceInsert":
         return False
     appends = (
         insert.inputs[0] is carried and len([t for t in insert.inputs if t.name]) == 2 and len(carried.outputs) == 1
@@ -50,7 +51,10 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequenc
     rank = len(seen[0])
     axis = int(concat.attrs["axis"]) % rank
     new_axis = bool(concat.attrs.get("new_axis", 0))
-    if not new_axis and any(turns != sizes[axis] for turns, sizes in zip(turns_of(loop, known), seen, strict=False)):
+    held = list(started.inputs)
+    if not new_axis and any(
+        n + len(held) != sizes[axis] for n, sizes in zip(turns_of(loop, known), seen, strict=False)
+    ):
         return False
     stacked = Variable(f"{sequence.name}/stacked")
     value = insert.inputs[1]
@@ -61,7 +65,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequenc
     body.outputs = [t for i, t in enumerate(body.outputs) if i != 1 + index] + [value]
     loop.inputs = [t for i, t in enumerate(loop.inputs) if i != 2 + index]
     loop.outputs = [t for i, t in enumerate(loop.outputs) if i != index] + [stacked]
-    replace_concat(graph, concat, stacked, axis, rank, new_axis)
+    replace_concat(graph, concat, stacked, held, axis, rank, new_axis)
     return True
 
 
@@ -71,25 +75,18 @@ def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
     return [int(values[name]) for values in known] if all(name in values for values in known) else []
 
 
-def replace_concat(graph: Graph, concat: Node, stacked: Tensor, axis: int, rank: int, new_axis: bool) -> None:
-    """Moves the stacked axis to ``axis``. Unless that is a new axis, first drops the elements' own axis of size 1."""
-    output, place = concat.outputs[0], place_of(graph, concat)
-    concat.inputs.clear()
-    concat.outputs.clear()
-    nodes: list[Node] = []
-    source = stacked
-    if not new_axis:
-        shape = Constant(fresh(graph, f"{output.name}/kept_axes"), np.asarray([axis + 1], np.int64))
-        source = Variable(f"{output.name}/squeezed")
-        nodes.append(Node("Squeeze", f"{output.name}/squeeze", inputs=[stacked, shape], outputs=[source]))
+def replace_concat(
+    graph: Graph, concat: Node, stacked: Tensor, held: Sequence[Tensor], axis: int, rank: int, new_axis: bool
+) -> None:
+    """Moves the stacked axis to ``axis``, behind the tensors that the sequence held before the loop.
+
+    Unless that is a new axis, first drops the elements' own axis of size 1.
+    """
+    w = Writer(f"{concat.outputs[0].name}/stacked")
     order = list(range(1, rank))
     order.insert(axis, 0)
-    nodes.append(Node("Transpose", f"{output.name}/moved", {"perm": order}, [source], [output]))
-    graph.nodes[place : place + 1] = nodes
-
-
-def fresh(graph: Graph, name: str) -> str:
-    taken = names_in(graph)
-    while name in taken:
-        name += "_"
-    return name
+    frames = w.transposed(stacked if new_axis else w.one("Squeeze", stacked, [axis + 1]), order)
+    if held:
+        before = [w.one("Unsqueeze", tensor, [axis]) if new_axis else tensor for tensor in held]
+        frames = w.one("Concat", *before, frames, axis=axis)
+    w.replace(graph, concat, frames)

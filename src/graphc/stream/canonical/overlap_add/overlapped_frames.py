@@ -36,7 +36,7 @@ def overlapped(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tens
 
 
 def length_of(w: Writer, frames: Tensor, places: EvenPlaces) -> Variable:
-    """The number of places for a number of frames, int64 [1]."""
+    """The length of the axis that a number of overlapping frames are added to, int64 [1]."""
     more = places.width - places.hop + places.behind - places.front
     return w.one("Add", w.one("Mul", frames, places.hop), more)
 

@@ -177,7 +177,10 @@ def cases_of(counts: Sequence[int]) -> list[tuple[int, ...]]:
 def split_in_front(
     flat: Expr, block: Expr, counts: Sequence[int], outer: Sequence[int], rank: int
 ) -> tuple[Expr, dict[int, Expr]]:
-    """The place within a block, and the block's place on each axis in front; each has a case for every block."""
+    """Splits a flat place into the place within its block, and the index of that block on each axis in front.
+
+    Each is a piecewise expression with one piece for each block.
+    """
     rest: Expr | None = None
     fronts: dict[int, Expr] = {}
     for number, case in enumerate(cases_of(counts)):

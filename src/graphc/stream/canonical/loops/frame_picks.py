@@ -1,0 +1,72 @@
+"""Finds nodes in the body of a Loop that pick the frame t + c of a tensor in iteration t."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.ir.graph import Node, Tensor, normalised, standard
+from graphc.stream.canonical.loops.iteration_affine import Line
+from graphc.stream.canonical.loops.iteration_ops import line
+from graphc.stream.canonical.loops.iteration_values import IterationValues, offset_of
+
+DATA, INDICES = range(2)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A node that picks frame t + ``offset`` along an axis.
+
+    Args:
+        rank: of the tensor.
+        keeps: the shape of the picked axis in the result: () if the axis goes, (1,) if it stays.
+    """
+
+    node: Node
+    axis: int
+    offset: int
+    rank: int
+    keeps: tuple[int, ...]
+
+
+def pick_of(node: Node, values: IterationValues) -> Pick | None:
+    """What a Gather or a Slice picks from its first input; None if it does not pick a frame."""
+    dims = values.dims(node.inputs[DATA]) if node.op in ("Gather", "Slice") and standard(node) else None
+    if dims is None:
+        return None
+    if node.op == "Gather":
+        places = values.of(node.inputs[INDICES])
+        if not isinstance(places, np.ndarray) or places.size != 1 or places.ndim > 1:
+            return None
+        offset = offset_of(places.ravel()[0])
+        axis = normalised(int(node.attrs.get("axis", 0)), len(dims))
+        return None if offset is None else Pick(node, axis, offset, len(dims), places.shape)
+    cuts = {a: cut for a, cut in (values.cuts(node, len(dims)) or {}).items() if cut is not None}
+    if len(cuts) != 1:
+        return None
+    ((axis, (start, end)),) = cuts.items()
+    offset = offset_of(start) if is_one(start, end) else None
+    return None if offset is None else Pick(node, axis, offset, len(dims), (1,))
+
+
+def is_one(start: Line, end: Line) -> bool:
+    return end == start.plus(line(1))
+
+
+def views_of(tensor: Tensor, values: IterationValues) -> list[Tensor]:
+    """A tensor, and those in the body that hold all of it."""
+    found = [tensor]
+    for held in found:
+        found += [node.outputs[0] for node in held.outputs if passes_all(node, held, values)]
+    return found
+
+
+def passes_all(node: Node, held: Tensor, values: IterationValues) -> bool:
+    if node.op == "Identity":
+        return True
+    dims = values.dims(held)
+    if node.op != "Slice" or node.inputs[DATA] is not held or dims is None or not standard(node):
+        return False
+    cuts = values.cuts(node, len(dims))
+    return cuts is not None and all(cut is None for cut in cuts.values())

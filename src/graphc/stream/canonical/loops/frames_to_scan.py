@@ -1,0 +1,199 @@
+"""Turns a tensor that a Loop appends to, or into which it writes one frame in each iteration, into a scan output.
+
+``ys = torch.cat([ys, y[:, None]], 1)`` and ``ys[:, t] = y`` in scripted PyTorch models are exported so. Frames that
+later iterations read again, as in ``ys[:, t] = x[:, t] + a * ys[:, t - 1]``, become carried values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+from onnx import TensorProto
+
+from graphc.ir.graph import (
+    Constant,
+    Graph,
+    Node,
+    Tensor,
+    Variable,
+    drop_dead,
+    names_in,
+    place_of,
+    producer,
+    sorted_nodes,
+    standard,
+    unused_name,
+)
+from graphc.ir.node_writer import Writer
+from graphc.stream.canonical.loops.frame_picks import Pick
+from graphc.stream.canonical.loops.iteration_ops import line
+from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, lines_of
+from graphc.stream.canonical.loops.plain_loops import replace_inside
+from graphc.stream.canonical.loops.written_frames import INDICES, Written, appended, written
+from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
+
+SHAPE_OPERANDS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+END = int(np.iinfo(np.int64).max)
+
+
+def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
+    """Rewrites the first such value; returns the names of what it relies on (``Evaluation.patterns``), or None.
+
+    Args:
+        shapes: of the tensors outside the loops, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
+    """
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        body: Graph = loop.attrs["body"]
+        counts = counts_of(loop, known)
+        for index in range(len(loop.inputs) - 2) if counts else ():
+            first = loop.inputs[2 + index]
+            sizes = tuple(values[first.name].shape for values in known if first.name in values)
+            dims = lines_of(sizes or shapes.get(first.name, ()), counts)
+            if dims is None:
+                continue
+            values = IterationValues(body, counts, shapes, known, {body.inputs[2 + index].name: dims})
+            found = appended(body, index, dims) or written(body, index, dims, values)
+            if found is not None:
+                return rewritten(graph, loop, found, dims, values)
+    return None
+
+
+def counts_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
+    """The number of iterations at each length evaluated; none if it is not known."""
+    name = loop.inputs[0].name
+    return [int(values[name].item()) for values in known] if all(name in values for values in known) else []
+
+
+def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
+    """Makes the shapes to which a body reshapes constants, where they are the same in every iteration; returns them."""
+    taken, fixed = names_in(body), list[Tensor]()
+    for node in body.nodes:
+        place = SHAPE_OPERANDS.get(node.op)
+        if place is None or len(node.inputs) <= place or not standard(node):
+            continue
+        shape = values.constant(node.inputs[place])
+        if shape is not None and not isinstance(node.inputs[place], Constant):
+            fixed.append(node.inputs[place])
+            name = unused_name(f"{node.outputs[0].name}/shape", taken)
+            node.inputs = [Constant(name, shape) if i == place else t for i, t in enumerate(node.inputs)]
+    return fixed
+
+
+def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor, w: Writer) -> list[str]:
+    """What must be the same at every length for tensors in a body to be what ``values`` says.
+
+    Numbers and sizes that follow the count of iterations are compared with it.
+    """
+    read, measured = values.read_outside(tensors)
+    names: list[str] = []
+    for tensor in read:
+        held = values.of(tensor)
+        follows = isinstance(held, np.ndarray) and held.size == 1 and held.ravel()[0].count
+        names.append(beside(w, tensor, follows, turns) if follows else tensor.name)
+    for tensor in measured:
+        for axis, size in enumerate(values.dims(tensor) or ()):
+            names.append(beside(w, w.size(tensor, axis), size.count, turns))
+    return names
+
+
+def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
+    """A number less ``count`` times the number of iterations."""
+    wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
+    return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name
+
+
+def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: IterationValues) -> list[str]:
+    """Makes the frames a scan output, and joins them to those that the Loop does not write."""
+    body: Graph = loop.attrs["body"]
+    index, axis = found.index, found.axis
+    carried, start, last = body.inputs[2 + index], loop.inputs[2 + index], loop.outputs[index]
+    before, inner, after = (Writer(f"{last.name}/{part}") for part in ("start", "frame", "frames"))
+    appends = found.first is None
+    used = [t for pick in found.picks for t in pick.node.inputs[1:]]
+    used += [] if appends else [found.writer.inputs[INDICES]]
+    turns = after.one("Reshape", loop.inputs[0], [1])
+    relies = relied_on(values, [*used, *fix_shapes(body, values)], turns, after)
+    frame = (
+        inner.one("Squeeze", found.frame, [axis])
+        if appends
+        else inner.one("Reshape", found.frame, np.asarray(found.sizes, np.int64))
+    )
+    found.writer.inputs.clear()
+    found.writer.outputs.clear()
+    firsts, registers, nexts = read_again(found, frame, start, before, inner)
+    read_unwritten(found, start, inner)
+    replace_inside(body, carried, start)
+    body.nodes = [n for n in body.nodes if n is not found.writer] + inner.nodes
+    stacked = Variable(f"{last.name}/stacked")
+    at = len(loop.inputs) - 2
+    kept = [*body.inputs[2 : 2 + index], *body.inputs[3 + index :]]
+    results = [*body.outputs[1 : 1 + index], *body.outputs[2 + index :]]
+    body.inputs = [*body.inputs[:2], *kept, *registers]
+    body.outputs = [body.outputs[0], *results[: at - 1], *nexts, *results[at - 1 :], frame]
+    loop.inputs = [*loop.inputs[:2], *(t for i, t in enumerate(loop.inputs[2:]) if i != index), *firsts]
+    outputs = [t for i, t in enumerate(loop.outputs) if i != index]
+    unread = [Variable(f"{t.name}/last") for t in registers]
+    loop.outputs = [*outputs[: at - 1], *unread, *outputs[at - 1 :], stacked]
+    body.nodes = sorted_nodes(body)
+    drop_dead(body)
+    relies.append(beside(after, after.size(start, axis), Fraction(0 if appends else 1), turns))
+    result = joined(found, start, stacked, dims, after)
+    position = place_of(graph, loop)
+    end = Node("Identity", f"{after.base}/result", {}, [result], [last])
+    graph.nodes[position : position + 1] = [*before.nodes, loop, *after.nodes, end]
+    return relies
+
+
+def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer) -> Tensor:
+    """The frames that stay as they were, those that the iterations write, and the rest that stays."""
+    order = list(range(1, len(dims)))
+    order.insert(found.axis, 0)
+    parts = [w.transposed(stacked, order)]
+    if found.first is None and dims[found.axis] != line(0):
+        parts.insert(0, start)
+    if found.first:
+        parts.insert(0, w.one("Slice", start, [0], [found.first], [found.axis]))
+    if found.behind:
+        parts.append(w.one("Slice", start, [-found.behind], [END], [found.axis]))
+    return w.one("Concat", *parts, axis=found.axis) if len(parts) > 1 else parts[0]
+
+
+def read_again(
+    found: Written, frame: Tensor, start: Tensor, before: Writer, inner: Writer
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Carries the frames that are read after they were written: their first values, carried values and next values."""
+    picks = [(pick, found.first - pick.offset) for pick in found.picks if found.first and pick.offset < found.first]
+    depth = max((ago for _, ago in picks), default=0)
+    first = found.first or 0
+    firsts = [before.one("Gather", start, first - ago, axis=found.axis) for ago in range(1, depth + 1)]
+    registers = [Variable(f"{inner.base}_{ago}_ago") for ago in range(1, depth + 1)]
+    nexts = [inner.one("Identity", tensor) for tensor in [frame, *registers][:depth]]
+    for pick, ago in picks:
+        held = registers[ago - 1]
+        replace_by(pick, inner.one("Unsqueeze", held, [found.axis]) if pick.keeps else held)
+    return [*firsts], [*registers], [*nexts]
+
+
+def read_unwritten(found: Written, start: Tensor, inner: Writer) -> None:
+    """Replaces reads of frames that no iteration has written yet, if all entries of the value start as one number."""
+    maker = producer(start)
+    if maker is None or maker.op != "ConstantOfShape" or not standard(maker):
+        return
+    fill = maker.attrs["value"].values if "value" in maker.attrs else np.zeros(1, np.float32)
+    for pick in found.picks:
+        if pick.node.outputs:
+            sizes = [*found.sizes[: found.axis], *pick.keeps, *found.sizes[found.axis :]]
+            replace_by(pick, inner.one("Expand", np.asarray(fill).reshape(()), np.asarray(sizes, np.int64)))
+
+
+def replace_by(pick: Pick, tensor: Tensor) -> None:
+    """Makes the readers of a picked frame read another tensor."""
+    output = pick.node.outputs[0]
+    for reader in list(output.outputs):
+        reader.inputs = [tensor if t is output else t for t in reader.inputs]
+    pick.node.inputs.clear()
+    pick.node.outputs.clear()

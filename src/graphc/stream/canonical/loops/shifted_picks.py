@@ -1,0 +1,77 @@
+"""Cuts the frames that a Loop picks out of a tensor, if iteration t does not pick frame t, or not all are picked.
+
+``for t in range(1, T)`` picks frame t + 1 in iteration t. Of the tensor without its first frame, it picks frame t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from graphc.ir.graph import Graph, Node, Tensor, drop_dead, place_of
+from graphc.ir.node_writer import Writer
+from graphc.stream.canonical.loops.frame_picks import Pick, pick_of
+from graphc.stream.canonical.loops.frames_to_scan import counts_of
+from graphc.stream.canonical.loops.iteration_values import COUNT, IterationValues
+from graphc.stream.facts.index_map import Shapes
+from graphc.stream.facts.time_constant import Array
+
+
+def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
+    """Rewrites such picks of one Loop; returns whether there were any.
+
+    Args:
+        shapes: of the tensors of data, at each length evaluated.
+        known: the values of the time-only tensors, at each length evaluated.
+    """
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        counts = counts_of(loop, known)
+        if len(set(counts)) < 2:
+            continue
+        body: Graph = loop.attrs["body"]
+        values = IterationValues(body, counts, shapes, known, {})
+        inside = {t.name for t in [*body.inputs, *(t for n in body.nodes for t in n.outputs)]}
+        picks = [p for n in body.nodes if (p := shifted(n, values, inside, shapes)) is not None]
+        if picks:
+            cut(graph, loop, picks)
+            return True
+    return False
+
+
+def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shapes) -> Pick | None:
+    """A pick of frame t + c from a tensor outside the loop that has other frames too, all of them behind frame c."""
+    if not node.inputs or node.inputs[0].name in inside or node.inputs[0].name not in shapes:
+        return None
+    pick, dims = pick_of(node, values), values.dims(node.inputs[0])
+    if pick is None or dims is None:
+        return None
+    spare = dims[pick.axis].plus(COUNT.scaled(Fraction(-1)))
+    return pick if spare.is_plain and spare.rest >= pick.offset and spare.rest else None
+
+
+def cut(graph: Graph, loop: Node, picks: Sequence[Pick]) -> None:
+    """Makes each pick one of frame t, from a Slice that has as many frames as the loop has iterations."""
+    body: Graph = loop.attrs["body"]
+    w, inner = Writer(f"{loop.outputs[0].name or loop.name}/picked"), Writer(f"{body.inputs[0].name}/picked")
+    made: dict[tuple[str, int, int], Tensor] = {}
+    turns = w.one("Reshape", loop.inputs[0], [1])
+    turn = {
+        shape: inner.one("Reshape", body.inputs[0], np.asarray(shape, np.int64)) for shape in {p.keeps for p in picks}
+    }
+    for pick in picks:
+        source = pick.node.inputs[0]
+        key = (source.name, pick.axis, pick.offset)
+        if key not in made:
+            made[key] = w.one("Slice", source, [pick.offset], w.one("Add", turns, [pick.offset]), [pick.axis])
+        output, place = pick.node.outputs[0], place_of(body, pick.node)
+        pick.node.inputs.clear()
+        pick.node.outputs.clear()
+        body.nodes[place] = Node(
+            "Gather", f"{output.name}/pick", {"axis": pick.axis}, [made[key], turn[pick.keeps]], [output]
+        )
+    body.nodes = [*inner.nodes, *body.nodes]
+    drop_dead(body)
+    position = place_of(graph, loop)
+    graph.nodes[position:position] = w.nodes
