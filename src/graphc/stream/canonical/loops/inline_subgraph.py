@@ -36,8 +36,8 @@ def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
 def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[str] | None:
     """Unrolls the first Loop with the same number of turns at every length, such as a loop over the streams of a batch.
 
-    Returns the names of the tensors that decide the number of turns. Their values must be the same at every length. Returns
-    None if there is no such loop.
+    Returns the names of the tensors that decide the number of turns. Their values must be the same at every length.
+    Returns None if there is no such loop.
 
     Args:
         shapes: of the tensors that depend on data, at each length evaluated.
