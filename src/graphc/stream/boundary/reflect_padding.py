@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.ir.graph import Tensor
-from graphc.stream.facts.stream import Stream
+from graphc.stream.facts.stream import Edge, Stream
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.call_writer import frames_in_chunk
 from graphc.stream.lowering.lowering import Lowering
@@ -24,11 +24,17 @@ def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, 
 
     Frame i of the padded stream is counted from frame 0 of the source. Before frame 0 it equals frame -i if reflected,
     and frame 0 if repeated. After frame T - 1 it equals frame 2 * (T - 1) - i if reflected, and frame T - 1 if
-    repeated. Reflected frames in front wait until the call in which the last frame that they copy arrives.
+    repeated. Reflected frames in front wait until the call in which the last frame that they copy arrives. Repeated
+    ones are left to the ops that read them, if the first call has frame 0.
     """
     x = source.at(max(source.delay, 0))
     if after:
         x = x.at(max(x.delay, x.length.lag(facts.grid)))
+    if mode == "edge" and before and x.delay == 0 and x.is_choosable:
+        rest = replace(facts, output_shapes=(facts.shapes_with(source, length.then(1, -before, 1)),))
+        behind = mirrored(rest, source, mode, 0, after, length.then(1, -before, 1))
+        out = facts.out(x, x.axis, delay=-before, length=length)
+        return Lowering((replace(out, head=Edge.FIRST_FRAME),), behind.emit)
     c = frames_in_chunk(facts.grid, x)
     needed = x.delay + (before if mode == "reflect" else 0)
     delay = max(x.delay, needed // c * c)

@@ -19,6 +19,7 @@ class Edge(Enum):
 
 
 Head = Array | Edge | None
+NOT_CHOSEN = ("bool", "int16", "uint16")
 
 
 class UntimedOrigin(Enum):
@@ -72,6 +73,11 @@ class Stream:
     @property
     def rank(self) -> int:
         return len(self.shape)
+
+    @property
+    def is_choosable(self) -> bool:
+        """Whether onnxruntime's Where takes its type."""
+        return self.dtype.name not in NOT_CHOSEN
 
     @property
     def from_right(self) -> int:

@@ -13,12 +13,11 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 
 FIRST = Length.fixed(1)
-NOT_CHOSEN = ("bool", "int16", "uint16")
 
 
 def is_held(x: Stream) -> bool:
     """Whether the first call holds frame 0 of a stream, of a type that onnxruntime's Where takes."""
-    return x.delay <= 0 and x.dtype.name not in NOT_CHOSEN
+    return x.delay <= 0 and x.is_choosable
 
 
 def is_alone(x: Stream) -> bool:

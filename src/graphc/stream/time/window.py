@@ -40,6 +40,11 @@ class Window:
         """The output's delay: the last input frame that it reads must have arrived (docs/calculus.md, "Rules")."""
         return math.ceil((delay - self.before + self.extent) / self.stride) - 1
 
+    @property
+    def is_single(self) -> bool:
+        """Whether each output frame reads one input frame, and the next reads the next."""
+        return self.extent == 1 and self.stride == 1
+
     def reads_past_end(self) -> bool:
         """Whether there is a length at which the last output frame reads frames past the end."""
         mul, add, div = self.length
@@ -99,7 +104,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
     mask_after = reads_past_end and not same_value(x.tail, window.fill)
     if window.before > 0 and x.delay < 0 and not same_value(x.head, window.fill):
         x = x.at(0)
-    if x.delay < 0 and window.delay(x.delay) < 0 and isinstance(x.head, Edge):
+    if x.delay < 0 and window.delay(x.delay) < 0 and isinstance(x.head, Edge) and not window.is_single:
         x = x.at(0)
     if mask_after or (settled and reads_past_end):
         x = x.at(max(x.delay, x.length.lag(facts.grid)))
@@ -116,6 +121,8 @@ def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int =
     out = facts.out(w.x, axis, index, delay=w.delay, length=w.length)
     if w.delay >= 0:
         return out
+    if isinstance(w.fill, Edge):
+        return replace(out, head=Edge.FIRST_FRAME)
     frame = np.zeros(w.x.one_frame(), w.x.dtype)
     fill = w.fill if isinstance(w.fill, np.ndarray) else np.asarray(w.fill)
     filled = np.repeat((frame + fill).astype(w.x.dtype), w.window.extent, axis=w.x.axis)
