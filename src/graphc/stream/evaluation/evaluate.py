@@ -26,8 +26,10 @@ from graphc.stream.canonical.loops.loop_slices import gather_picks
 from graphc.stream.canonical.loops.plain_loops import plain_loops
 from graphc.stream.canonical.loops.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.loops.shifted_picks import cut_picked_frames
+from graphc.stream.canonical.masked_writes import choose_by_mask
 from graphc.stream.canonical.overlap_add.column_images import spread_columns
 from graphc.stream.canonical.overlap_add.scatters import spread_scatters
+from graphc.stream.canonical.overlap_add.single_frames import choose_frames
 from graphc.stream.canonical.products import plain_products
 from graphc.stream.canonical.undo_row_fold import unfold_rows
 from graphc.stream.evaluation.dependence import frontier, reachable
@@ -146,6 +148,7 @@ class Start:
             all_shapes |= {name: (value.shape,) * len(lengths) for name, value in self.made.values.items()}
             rewritten = (
                 make_plainer(graph, all_shapes)
+                or choose_by_mask(graph, all_shapes)
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
@@ -194,6 +197,7 @@ class Start:
         rewrites: list[Callable[[], list[str] | None]] = [
             lambda: pad_by_edges(graph, shapes),
             lambda: spread_scatters(graph, shapes, values, dtypes),
+            lambda: choose_frames(graph, shapes, values, dtypes),
             lambda: spread_columns(graph, found),
             lambda: pad_by_last_frames(graph, shapes, values),
             lambda: interpolate_by_sums(graph, shapes, dtypes),

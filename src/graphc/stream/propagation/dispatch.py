@@ -21,6 +21,7 @@ from graphc_runtime.errors import GraphcError, StreamError
 
 SPREADING = ("Expand", "Tile")
 LASTING = (UntimedOrigin.FINAL, UntimedOrigin.GIVEN, UntimedOrigin.FIRST)
+OF_DATA_SIZE = ("NonZero", "Compress", "Unique")
 QUANTIZED = ("QuantizeL", "QuantizeM", "QLinear", "Integer", "NBits", "QGemm")
 
 
@@ -41,6 +42,11 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     rule = rule_for(op_of(node), on_scores=tables)
     if rule is None and draws(node):
         facts.refuse("draws random numbers", "export the model in evaluation mode")
+    if rule is None and node.op in OF_DATA_SIZE:
+        facts.refuse(
+            "gives as many entries as the data decide",
+            "choose between tensors of one shape with torch.where, instead of picking entries with y[mask]",
+        )
     if rule is None:
         missing = StreamError(
             f"there is no streaming rule for the op {op_of(node)}" + " on a score matrix" * tables,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.ir.graph import Graph, Node, Tensor, Variable, name_of, standard
+from graphc.ir.graph import Constant, Graph, Node, Tensor, Variable, name_of, standard
 from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.overlap_add.even_places import EvenPlaces, even_places
 from graphc.stream.canonical.overlap_add.overlapped_frames import length_of, overlapped, written_places
@@ -73,7 +73,7 @@ def placed_by(node: Node, shapes: Shapes, known: Sequence[Mapping[str, Array]]) 
     """Where a scatter writes; None if that depends on more than one axis, or if it does not write all of the others."""
     data, indices, updates = node.inputs
     wholes, parts = sizes_of(data, shapes, known), sizes_of(updates, shapes, known)
-    rows = [values[indices.name] for values in known if indices.name in values]
+    rows = values_of(indices, known)
     if {len(wholes), len(parts), len(rows)} != {len(known)} or node.attrs.get("reduction", "none") not in REDUCTIONS:
         return None
     found = by_elements(node, rows, parts) if node.op == "ScatterElements" else by_rows(rows, wholes, len(parts[0]))
@@ -88,7 +88,14 @@ def placed_by(node: Node, shapes: Shapes, known: Sequence[Mapping[str, Array]]) 
 def sizes_of(tensor: Tensor, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[tuple[int, ...]]:
     if tensor.name in shapes:
         return list(shapes[tensor.name])
-    return [values[tensor.name].shape for values in known if tensor.name in values]
+    return [value.shape for value in values_of(tensor, known)]
+
+
+def values_of(tensor: Tensor, known: Sequence[Mapping[str, Array]]) -> list[Array]:
+    """The values of a time-only tensor or a constant, at each length evaluated; none for any other tensor."""
+    if isinstance(tensor, Constant):
+        return [np.asarray(tensor.values)] * len(known)
+    return [values[tensor.name] for values in known if tensor.name in values]
 
 
 def by_elements(node: Node, rows: Sequence[Array], sizes: Sequence[tuple[int, ...]]) -> Placed | None:
@@ -146,7 +153,7 @@ def count_all(places: Sequence[Array], sizes: Sequence[int]) -> bool:
 
 def is_zero(tensor: Tensor, known: Sequence[Mapping[str, Array]]) -> bool:
     """Whether a tensor is a time-only one of zeros."""
-    values = [run[tensor.name] for run in known if tensor.name in run]
+    values = values_of(tensor, known)
     return len(values) == len(known) and not any(v.any() for v in values)
 
 
