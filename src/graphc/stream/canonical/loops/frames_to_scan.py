@@ -141,18 +141,34 @@ def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: Iter
     body.nodes = sorted_nodes(body)
     drop_dead(body)
     relies.append(beside(after, after.size(start, axis), Fraction(0 if appends else 1), turns))
-    result = joined(found, start, stacked, dims, after)
+    time_only = isinstance(start, Constant) or any(start.name in values for values in values.known)
+    result = joined(found, start, stacked, dims, after, time_only)
     position = place_of(graph, loop)
     end = Node("Identity", f"{after.base}/result", {}, [result], [last])
     graph.nodes[position : position + 1] = [*before.nodes, loop, *after.nodes, end]
     return relies
 
 
-def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer) -> Tensor:
-    """The frames that stay as they were, those that the iterations write, and the rest that stays."""
-    order = list(range(1, len(dims)))
-    order.insert(found.axis, 0)
-    parts = [w.transposed(stacked, order)]
+def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer, time_only: bool) -> Tensor:
+    """The frames that the iterations write, among those that stay as they were.
+
+    Args:
+        time_only: whether the frames that stay depend on the length alone.
+    """
+    rank, axis = len(dims), found.axis
+    order = list(range(1, rank))
+    order.insert(axis, 0)
+    moved = w.transposed(stacked, order)
+    if not time_only and found.first is not None and (found.first > 1 or found.behind):
+        pads = np.zeros((2, rank), np.int64)
+        pads[:, axis] = found.first, found.behind
+        size = w.size(start, axis)
+        index = w.span(size, rank - 1 - axis)
+        is_written = w.one("Less", index, w.one("Sub", size, [found.behind]))
+        if found.first:
+            is_written = w.one("And", is_written, w.one("Less", np.array([found.first - 1]), index))
+        return w.one("Where", is_written, w.one("Pad", moved, pads.ravel()), start)
+    parts = [moved]
     if found.first is None and dims[found.axis] != line(0):
         parts.insert(0, start)
     if found.first:
