@@ -7,6 +7,8 @@ import onnx
 import pytest
 from lifting import delay, lifted_equal, model_of, random, weights
 
+from graphc.spec.stream_schema import InputSpec, StreamSpec
+
 PADDED = 'p = Pad <mode="edge"> (x, six)'
 PLACES = """
     n = Shape <start=2> (x) m = Squeeze (n) r = Range (zero, m, step) c = Unsqueeze (r, first) q = Add (c, offsets)
@@ -47,3 +49,25 @@ def test_no_call_waits_for_the_first_frame(name: str) -> None:
     body, late = BODIES[name]
     lifted = lifted_equal(model(body), chunks=(1, 2, 3), lengths=range(1, 30))
     assert delay(lifted) == late
+
+
+FRAMED = """
+    p = Pad (x, ten, ones) n = Shape <start=2> (p) m = Squeeze (n) o = Sub (m, steps) r = Range (zero, o, steps)
+    c = Unsqueeze (r, first) i = Add (c, taps) g = Gather <axis=2> (p, i) y = Neg (g)
+"""
+
+
+def test_windows_of_padding_alone() -> None:
+    integers = {"ten": [0, 0, 10, 0, 0, 0], "zero": 0, "steps": 2, "first": [1], "taps": [[0, 1, 2]]}
+    arrays = {name: np.array(value, np.int64) for name, value in integers.items()}
+    assert delay(lifted_equal(weights(model_of(FRAMED), ones=np.float32(1), **arrays), chunks=(1, 2, 3))) == 0
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0])
+def test_spectra_of_padding_alone(fill: float) -> None:
+    model = model_of(
+        "p = Pad (x, forty, fill) s = STFT (p, hop, window, size) y = Neg (s)", "float[1,T] x", "float[1,A,B,2] y"
+    )
+    arrays = {"forty": np.array([0, 40, 0, 0]), "hop": np.array(4), "size": np.array(16), "fill": np.float32(fill)}
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})
+    lifted_equal(weights(model, window=np.hanning(16).astype(np.float32), **arrays), lengths=range(1, 40), spec=spec)

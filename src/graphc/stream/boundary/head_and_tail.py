@@ -40,13 +40,16 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
             replace(f, tail=frame) if isinstance(f, Stream) else f
             for f, frame in zip(outputs, lowered_boundary(node, facts, step, tails), strict=True)
         ]
-    unknown = [f for f in outputs if isinstance(f, Stream) and f.delay < 0 and f.head is None]
-    if unknown:
+    return replace(step, facts=tuple(outputs))
+
+
+def check_heads(facts: Facts, step: Lowering) -> None:
+    """Refuses an output of which some first frames are never carried and not known."""
+    if any(isinstance(f, Stream) and f.delay < 0 and f.head is None for f in step.facts):
         facts.refuse(
             "may make the frames that were padded in front of the stream differ from each other",
             "pad after this node, and with a constant",
         )
-    return replace(step, facts=tuple(outputs))
 
 
 class ConstantBuilder(Builder):

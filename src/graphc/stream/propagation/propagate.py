@@ -14,7 +14,7 @@ from graphc.ir.graph import Constant, Node, Tensor, Variable, captured, label, o
 from graphc.ir.weights.made_weights import constant_nodes
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole
-from graphc.stream.boundary.head_and_tail import with_surroundings
+from graphc.stream.boundary.head_and_tail import check_heads, with_surroundings
 from graphc.stream.evaluation.evaluate import values_of
 from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.evaluation.wanted_tensors import input_fact, refuse_table, sized_tensors, wanted_tensors
@@ -169,6 +169,7 @@ class Propagation:
                 inputs, refusal = held, err
         if step.local:
             step = with_surroundings(node, facts, step)
+        check_heads(facts, step)
         lowest = self.lowest if is_aligned(facts.inputs, step.facts) else {}
         if keeps_finite(node, self.finite, self.evaluation.known, lowest):
             self.finite.update(t.name for t in node.outputs if t.name)
@@ -228,6 +229,7 @@ class Propagation:
                 facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.values)
                 step = step_of(position.node, facts)
                 step = with_surroundings(position.node, facts, step) if step.local else step
+                check_heads(facts, step)
             else:
                 step = position.step
             if not isinstance(step.facts[0], Stream | ScoreMatrix):

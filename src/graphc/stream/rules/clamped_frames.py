@@ -119,6 +119,8 @@ def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array])
         Window(windows.extent, windows.stride, -start, 0, (1, windows.stride - windows.extent - start, windows.stride)),
     )
     out = facts.out(w.x, x.axis, delay=w.delay * taps, length=length)
+    if w.delay < 0:
+        out = replace(out, head=w.x.head)
     inner = replace(windows, start=0).places(facts.frames(y) // windows.stride)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:

@@ -17,7 +17,7 @@ from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.rules.clamped_frames import picked_windows
 from graphc.stream.rules.slice import FIRST_FRAMES, Cut, cut
 from graphc.stream.time.first_frame import first_frame, is_held
-from graphc.stream.time.window import Window, window_over
+from graphc.stream.time.window import Window, window_over, windowed_fact
 
 
 @stream_rule("Gather")
@@ -116,9 +116,12 @@ def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowe
     inner = stride * np.arange(frames)[:, None] + dilation * np.arange(kernel)[None]
     indices = inner if frames_first else inner.T
 
+    def framed(b: Builder, chunk: Tensor, places: Array) -> list[Tensor | None]:
+        return [b.one("Gather", chunk, b.constant(places.astype(np.int64)), axis=x.axis, hint="framed")]
+
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
-        chunk = w.chunk(b, inputs[0], "conv_context")
-        return [b.one("Gather", chunk, b.constant(indices.astype(np.int64)), axis=x.axis, hint="framed")]
+        return framed(b, w.chunk(b, inputs[0], "conv_context"), indices)
 
-    return Lowering((facts.out(w.x, x.axis + count_axis, delay=w.delay, length=w.length),), emit)
+    first = indices.take([0], axis=count_axis)
+    return Lowering((windowed_fact(facts, w, x.axis + count_axis, lambda b, chunk: framed(b, chunk, first)),), emit)

@@ -27,7 +27,8 @@ def stft(node: Node, facts: Facts) -> Lowering:
     extent = int(length.ravel()[0]) if length is not None else window_shape[0]
     assert step is not None
     stride = int(step.ravel()[0])
-    w = window_over(facts, x, Window(extent, stride, 0, 0, (1, stride - extent, stride)))
+    window = Window(extent, stride, 0, 0, (1, stride - extent, stride))
+    w = window_over(facts, x, window, settled=window.delay(x.delay) < 0)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         assert inputs[0] is not None
