@@ -1,4 +1,4 @@
-"""A score matrix times values, which is the output of attention: the queries and keys that a call reads."""
+"""Lowers the product of a score matrix and values, which is the output of attention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ from graphc.stream.scores.score_matrix import joined
 
 
 def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix, key: int) -> Lowering:
-    """The product of a table and values, summed over one time axis: the output of attention for every query."""
+    """The lowering of a score matrix times values, summed over the key axis: the output of attention for every query.
+
+    Args:
+        terms: the product in Einsum notation.
+        index: the input index of the score matrix.
+        table: the score matrix.
+        key: which of the score matrix's two time axes is summed over, 0 or 1.
+    """
     other = 1 - index
     letters = [terms.operands[index][a] for a in table.axes]
     values = facts[other]
@@ -67,9 +74,9 @@ def attended(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMat
 def place_queries(
     facts: Facts, table: ScoreMatrix, key: int, query_time: Stream, key_time: Stream
 ) -> tuple[Placed, AttentionSpan]:
-    """Where a call reads queries and keys, and which keys each query sees. The table's zeros decide both.
+    """Decides which queries and keys a call reads, and which keys each query sees, from the zeros of the score matrix.
 
-    Refuses a table whose zeros do not limit the keys, and one with unmasked entries from other queries.
+    Refuses a score matrix whose zeros do not limit the keys, or that has unmasked entries from other queries.
     """
     if table.normalised - {key}:
         facts.refuse(
@@ -98,10 +105,13 @@ def place_queries(
 
 
 def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limit: int | None) -> None:
-    """Claims that the tables that made the band keep their form at every length.
+    """Claims that the tables from which the band was read keep their form at every length.
+
+    Args:
+        limit: the longest stream for which the band holds, if the user has set one.
 
     Errors:
-        TooShortError: the lengths evaluated do not show the whole band, and the user has set no ``limit``.
+        TooShortError: the lengths evaluated do not show the whole band, and there is no ``limit``.
     """
     if facts.settings.survey or facts.proof is None or not facts.proof.is_possible:
         return
@@ -121,7 +131,7 @@ def claim_laws(facts: Facts, table: ScoreMatrix, band: Band, query: Stream, limi
 
 
 def leftovers_may_be_infinite(facts: Facts) -> bool:
-    """Whether frames that do not exist may hold infinities or NaN in a call, so that zero times them is NaN."""
+    """Whether frames that do not exist may be infinite or NaN in a call, so that zero times such a frame is NaN."""
     held = [n for n, f in zip(facts.names, facts.inputs, strict=True) if isinstance(f, Stream | ScoreMatrix | IndexMap)]
     return any(name not in facts.finite for name in held)
 
@@ -131,7 +141,7 @@ def spans_of(where: Placed, key: int) -> Spans:
 
 
 def weights_of(b: Builder, table: ScoreMatrix, key: int, where: Placed) -> Tensor:
-    """The table for one call, with zeros for keys that do not exist or lie beyond a query's window."""
+    """Builds the attention weights of one call, with zeros for keys that do not exist or that a query does not see."""
     spans, zero = spans_of(where, key), np.zeros((), table.dtype)
     if not table.settled:
         return with_existing(b, table, key, spans, zero)
@@ -141,7 +151,7 @@ def weights_of(b: Builder, table: ScoreMatrix, key: int, where: Placed) -> Tenso
 
 
 def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor | None:
-    """A mask of the keys of a span that do not exist, aligned with the table; None if all exist."""
+    """A mask of the keys of a span that do not exist, aligned with the score matrix; None if all of them exist."""
     if span.offset <= 0 and not span.ends:
         return None
     time = stream_at(table.times[key], table.from_right[key]).at(span.offset)
@@ -149,7 +159,7 @@ def missing_keys(b: Builder, table: ScoreMatrix, key: int, span: Span) -> Tensor
 
 
 def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler: Array) -> Tensor:
-    """The table for one call, with a fill value for keys that do not exist or lie beyond a query's window."""
+    """Builds the score matrix of one call, with ``filler`` for keys that do not exist or that a query does not see."""
     x: Tensor = table.build(b, spans)
     missing = missing_keys(b, table, key, spans[key])
     beyond = beyond_window(b, table, key, spans)
@@ -160,12 +170,12 @@ def with_existing(b: Builder, table: ScoreMatrix, key: int, spans: Spans, filler
 
 
 def rehearse(facts: Facts, table: ScoreMatrix, key: int, where: Placed) -> None:
-    """Builds the table once as a trial, so that a table that cannot be cut to these spans is refused now."""
+    """Builds the score matrix once as a trial, so that it is refused now if it cannot be cut to a call's spans."""
     table.build(Rehearsal(facts.chunk, set(), facts.settings.grid), spans_of(where, key))
 
 
 class Rehearsal(Builder):
-    """A builder whose stream tensors are stand-ins."""
+    """A builder for a trial, in which the tensors of streams are stand-ins without data."""
 
     def __init__(self, chunk: int, taken: set[str], grid: int | None):
         super().__init__(chunk, taken, grid)
@@ -179,7 +189,10 @@ class StandIns(dict[str, Tensor]):
 
 
 def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Callable[[Builder], Tensor]:
-    """The values for the keys of one call. Leftovers that may be infinite become 0, since 0 times infinity is NaN."""
+    """The function that builds the values for the keys of one call.
+
+    Leftovers that may be infinite become 0, since 0 times infinity is NaN.
+    """
     name = facts.names[index]
     finite = name in facts.finite
 
@@ -196,7 +209,13 @@ def value_window(facts: Facts, index: int, values: Stream, where: Placed) -> Cal
 def known_values(
     facts: Facts, terms: Terms, other: int, known: TimeConstant, letters: Sequence[str], key: int, where: Placed
 ) -> Callable[[Builder], Tensor]:
-    """Builds values that are constants: either with a time axis for keys only, or a table over queries and keys."""
+    """The function that builds the values for the keys of one call, if the values are constants.
+
+    The constants have a time axis for keys only, or are a table over queries and keys.
+
+    Args:
+        letters: the Einsum letters of the score matrix's two time axes.
+    """
     own = terms.operands[other]
     if letters[key] not in own:
         facts.refuse(
@@ -220,7 +239,10 @@ def known_values(
 def rectangle_values(
     facts: Facts, other: int, own: Sequence[str], letters: Sequence[str], key: int, where: Placed
 ) -> Callable[[Builder], Tensor]:
-    """Builds values that are a table over queries and keys, as for relative positions."""
+    """The function that builds the values of one call, if they are a constant table over queries and keys.
+
+    Models with relative positions have such values.
+    """
     order = sorted((0, 1), key=lambda side: own.index(letters[side]))
     rights = (len(own) - own.index(letters[order[0]]), len(own) - own.index(letters[order[1]]))
     times = facts_table(facts).times

@@ -1,4 +1,7 @@
-"""Products that make or use a score matrix. Each MatMul or Einsum is in Einsum notation, with one letter per axis."""
+"""Lowers products that make or use a score matrix.
+
+Each MatMul or Einsum is given in Einsum notation (``Terms``), with one letter for each axis.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_
 
 
 def product(node: Node, facts: Facts, terms: Terms) -> Lowering:
-    """A product whose operands have two time axes between them."""
+    """The lowering of a MatMul or Einsum whose operands have two different time axes in total."""
     facts = settled_inputs(facts)
     pairs = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, ScoreMatrix)]
     for fact in facts.inputs:
@@ -51,7 +54,7 @@ def product(node: Node, facts: Facts, terms: Terms) -> Lowering:
 
 
 def scores(node: Node, facts: Facts, terms: Terms) -> Lowering:
-    """The product of two streams over their channels: a score matrix over their two time axes."""
+    """The lowering of a product of two streams over their channels: a score matrix over their two time axes."""
     (i, a), (j, b) = facts.streams()
     one, other = terms.operands[i][a.axis], terms.operands[j][b.axis]
     if one not in terms.output or other not in terms.output or one in terms.operands[j] or other in terms.operands[i]:
@@ -78,7 +81,7 @@ def scores(node: Node, facts: Facts, terms: Terms) -> Lowering:
 
 
 def mixed(node: Node, facts: Facts, terms: Terms, index: int, table: ScoreMatrix) -> Lowering:
-    """A product that sums a score matrix over an axis other than time, as in talking-heads attention."""
+    """The lowering of a product that sums a score matrix over a non-time axis, as in talking-heads attention."""
     letters = [terms.operands[index][a] for a in table.axes]
     sides = {letter: side for side, letter in enumerate(letters)}
     places_out = [terms.output.index(letter) for letter in letters]

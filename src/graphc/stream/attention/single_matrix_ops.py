@@ -1,4 +1,4 @@
-"""What the rules of ops on one score matrix share: each entry stays at its query and key."""
+"""What the rules for ops on one score matrix share, if the op leaves each entry at its query and key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def follow(
     axes: tuple[int, int],
     make: Callable[[Builder, Tensor, Spans], Sequence[Tensor | None]],
 ) -> Lowering:
-    """The lowering of an op that keeps each entry at its query and key; ``axes`` are the time axes of its outputs."""
+    """The lowering of an op that leaves each entry of a score matrix at its query and key.
+
+    Args:
+        axes: the output axes of the score matrix's first and second time.
+        make: builds the outputs of one call from the score matrix of that call.
+    """
 
     def output(index: int) -> ScoreMatrix:
         frame, swapped = frame_at(facts, table, axes, index)
@@ -48,7 +53,7 @@ def follow(
 
 
 def arguments(b: Builder, facts: Facts) -> list[Tensor | None]:
-    """The inputs after the first, which are constants."""
+    """The inputs of a node after the first one, as constants of the call."""
     return [None if f is None else b.constant(np.asarray(facts.array(i + 1))) for i, f in enumerate(facts.inputs[1:])]
 
 
@@ -66,7 +71,12 @@ def only_table(facts: Facts) -> ScoreMatrix:
 
 
 def frame_at(facts: Facts, table: ScoreMatrix, axes: tuple[int, int], index: int = 0) -> tuple[Frame, bool]:
-    """The time axes of an output, and whether they swapped. ``axes`` are those of the table's first and second time."""
+    """The time axes of an output, and whether the op has swapped them.
+
+    Args:
+        axes: the output axes of the score matrix's first and second time.
+        index: the index of the output.
+    """
     rank = len(facts.output_shapes[index][0])
     if axes[0] < axes[1]:
         return Frame((rank - axes[0], rank - axes[1]), table.times), False

@@ -1,1 +1,4 @@
-"""What ops give for frames outside a stream (lowering/mask_missing_frames masks those of a call). Imports lowering."""
+"""The frames that ops give before and after a stream. Imports lowering.
+
+``lowering/mask_missing_frames.py`` masks such frames within a call.
+"""

@@ -1,7 +1,8 @@
-"""Constants that are steady except in the first or last frames of a stream, such as a mask of padding.
+"""Constants that are the same in every frame except the first or last frames of a stream, such as a mask of padding.
 
 Each entry of a frame may differ near one of the two ends, and then depends only on the distance to that end. After the
-first frames, a constant may repeat instead of being steady, as the envelope of overlapping windows does.
+first frames, a constant may repeat periodically instead of staying the same, as the envelope of overlapping windows
+does.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ REPEATED = 3
 
 @dataclass(frozen=True)
 class Edges:
-    """The frames of such a constant: the first ones, those that repeat after them, and the last ones.
+    """A constant as its first frames, the frames that repeat after them, and its last frames.
 
     Args:
-        axis: of the frames.
-        head: the frames by distance to frame 0; its last ``period`` frames repeat.
-        tail: the frames by distance to the last frame; its last frame is the steady one.
-        late: which entries depend on the distance to the end, as one frame.
+        axis: the time axis of the constant.
+        head: the frames from frame 0 on. The last ``period`` of them repeat.
+        tail: the last frames, indexed by distance to the last frame. The final one equals the frames between the ends.
+        late: which entries depend on the distance to the end, in the shape of one frame.
+        period: the number of frames after which the frames between the ends repeat.
     """
 
     axis: int
@@ -44,7 +46,7 @@ class Edges:
 
 
 def edged_of(known: TimeConstant, axis: int, lengths: Sequence[int]) -> Edges | None:
-    """The ends of a constant; None unless they explain its values at every length."""
+    """The ``Edges`` of a constant; None unless they give the values of the constant at every evaluated length."""
     if len(set(lengths)) < 2:
         return None
     found = steady_between_ends(known, axis) or repeating_behind(known, axis)
@@ -52,19 +54,19 @@ def edged_of(known: TimeConstant, axis: int, lengths: Sequence[int]) -> Edges | 
 
 
 def is_shown(edges: Edges, known: TimeConstant) -> bool:
-    """Whether the longest value shows much more than the two ends."""
+    """Whether the value at the longest length is at least ``WIDEST`` times as long as each of the two ends."""
     widest: int = max(edges.before, edges.tail.shape[edges.axis] - 1)
     return widest * WIDEST <= max(int(v.shape[edges.axis]) for v in known.values)
 
 
 def may_have_ends(known: TimeConstant, axis: int) -> bool:
-    """Whether a constant seems to have special first frames, but longer values are needed to show them."""
+    """Whether a constant seems to have special first frames, but longer lengths are needed to be certain."""
     found = repeating_behind(known, axis)
     return found is not None and not is_shown(found, known)
 
 
 def repeating_behind(known: TimeConstant, axis: int) -> Edges | None:
-    """A constant as first frames followed by frames that repeat; None if it does not have this form."""
+    """The ``Edges`` of a constant whose frames repeat after its first frames; None for any other constant."""
     rows = [np.moveaxis(v, axis, 0) for v in known.values]
     longest = max(rows, key=len)
     count = len(longest)
@@ -108,14 +110,17 @@ def steady_between_ends(known: TimeConstant, axis: int) -> Edges | None:
 
 
 def repeated(b: Builder, place: Tensor, edges: Edges) -> Tensor:
-    """Converts places in the stream to places in the head."""
+    """Converts frame indices of the stream to indices into ``Edges.head``."""
     behind = b.one("Sub", place, b.constant([edges.before]), hint="behind_the_first")
     turned = b.one("Mod", b.clipped(behind, 0, INT64_MAX), b.constant([edges.period]), hint="turned")
     return b.one("Add", b.clipped(place, 0, edges.before), turned, hint="place_in_period")
 
 
 def edges_step(edges: Edges, fact: Stream, grid: int) -> Lowering:
-    """The constant as a stream. If its last frames differ, it waits until the distance to the end is known."""
+    """The lowering of a constant with special first or last frames as a stream.
+
+    If the last frames differ, the stream is delayed until the distance to the end is known.
+    """
     after = edges.tail.shape[edges.axis] - 1
     if after:
         fact = replace(fact, delay=max(fact.delay, fact.length.lag(grid) + after))

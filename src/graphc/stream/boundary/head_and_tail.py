@@ -1,6 +1,6 @@
-"""Head and tail of an op's outputs: what the op gives for the frames before and after a stream.
+"""Finds the head and tail of an op's outputs: the frames that the op gives before and after a stream.
 
-Frames of a call that lie there are masked by ``lowering/mask_missing_frames.py``.
+``lowering/mask_missing_frames.py`` masks such frames within a call.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from graphc.stream.lowering.node_facts import Facts
 
 
 def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
-    """The lowering with the heads and tails of its outputs, if those of its stream inputs are known.
+    """The lowering with heads and tails added to its outputs, if those of its stream inputs are known.
 
-    A local op makes equal frames out of equal frames, so one run on constants gives head and tail.
+    A local op computes equal output frames from equal input frames, so one run on constants gives each head and tail.
     """
     streams = [stream for _, stream in facts.streams()]
     heads, tails = [s.head for s in streams], [s.tail for s in streams]
@@ -60,7 +60,13 @@ class ConstantBuilder(Builder):
 
 
 def lowered_boundary(node: Node, facts: Facts, step: Lowering, frames: Sequence[Head]) -> list[Array | None]:
-    """For each output, its frame if all input frames equal the given ones; None if its frames differ or are unknown."""
+    """For each output, its frame if every frame of each stream input equals a given frame.
+
+    None for an output whose frames then differ or are not known.
+
+    Args:
+        frames: one frame for each stream input.
+    """
     if any(not isinstance(frame, np.ndarray) for frame in frames):
         return [None] * len(step.facts)
     builder = ConstantBuilder(facts.chunk, set())

@@ -1,4 +1,4 @@
-"""Padding in front of a stream whose frame 0 arrives in the middle of a call."""
+"""Pads the start of a stream whose frame 0 may arrive in the middle of a call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from graphc.stream.lowering.builder import Builder
 
 
 class Front:
-    """A stream delayed by ``before`` frames, so that frames can be put before frame 0 in the call in which it arrives.
+    """A stream delayed by ``before`` frames, so that the call in which frame 0 arrives can write frames before it.
 
     Args:
-        past: the state that holds the waiting frames.
-        before: the number of waiting frames.
+        past: the state with the frames that wait for the next call.
+        before: the number of frames that wait.
     """
 
     def __init__(self, b: Builder, chunk: Tensor, x: Stream, past: Tensor, before: int):
@@ -32,7 +32,7 @@ class Front:
 
     @property
     def place_of_first(self) -> Tensor:
-        """The place of frame 0 in the past and the chunk, int64 [1]; clipped to a valid place if it is not there."""
+        """The index of frame 0 in the past and the chunk, int64 [1]; clamped to a valid index if it is not there."""
         b = self.b
         place = b.one("Sub", b.constant([self.before]), b.first_index(self.x), hint="first_place")
         return b.clipped(place, 0, self.before + b.frames(self.x) - 1)

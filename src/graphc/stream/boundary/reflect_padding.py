@@ -1,4 +1,4 @@
-"""Padding made of the stream's own frames: reflected or repeated before its first and after its last."""
+"""Lowers padding with a stream's own frames, reflected or repeated before the first frame and after the last."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ Mode = Literal["reflect", "edge"]
 
 
 def mirrored(facts: Facts, source: Stream, mode: Mode, before: int, after: int, length: Length) -> Lowering:
-    """A stream padded with ``before`` frames in front and up to ``after`` frames behind.
+    """The lowering of a stream padded with ``before`` frames at its start and up to ``after`` frames at its end.
 
-    Frame i of the padded stream is counted from frame 0 of the source. Before frame 0 it equals frame -i if reflected,
-    and frame 0 if repeated. After frame T - 1 it equals frame 2 * (T - 1) - i if reflected, and frame T - 1 if
-    repeated. Reflected frames in front wait until the call in which the last frame that they copy arrives. Repeated
-    ones are left to the ops that read them, if the first call has frame 0.
+    Frame i of the padded stream is counted from frame 0 of the source, which has T frames. For i < 0, it equals frame
+    ``-i`` if frames are reflected, and frame 0 if the first frame is repeated. For i > T - 1, it equals frame
+    ``2 * (T - 1) - i`` if frames are reflected, and frame T - 1 if the last frame is repeated. Frames reflected at the
+    start wait until the call in which the last frame that they copy arrives. Repeated first frames are left to the
+    ops that read them, if the first call has frame 0.
+
+    Args:
+        length: the length of the padded stream.
     """
     x = source.at(max(source.delay, 0))
     if after:

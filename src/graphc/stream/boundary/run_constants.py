@@ -1,4 +1,4 @@
-"""Runs a few nodes over constants, for the frames outside a stream."""
+"""Runs nodes on constants, to find the frames that ops give outside a stream."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Core = Callable[[Builder, Tensor], Sequence[Tensor | None]]
 
 
 def run_constants(nodes: list[Node], outputs: Sequence[Tensor], facts: Facts) -> dict[str, Array]:
-    """The outputs of nodes that read constants only.
+    """The values of the outputs of nodes that read only constants, by name.
 
     Errors:
-        StreamError: onnxruntime does not run them.
+        StreamError: onnxruntime does not run the nodes.
     """
     graph = Graph(nodes=list(nodes), outputs=list(outputs), opset=facts.opset, import_domains=list(facts.domains))
     model = export_model(graph, onnx.ModelProto(ir_version=facts.ir_version))
@@ -35,7 +35,7 @@ def run_constants(nodes: list[Node], outputs: Sequence[Tensor], facts: Facts) ->
 
 
 def run_core(core: Core, chunk: Array, facts: Facts) -> Array:
-    """The first output of an op for a constant chunk."""
+    """The first output of an op for a chunk that is a constant."""
     builder = Builder(facts.chunk, set())
     result = core(builder, builder.constant(chunk))[0]
     assert result is not None

@@ -1,4 +1,4 @@
-"""Rewrites roundabout nodes to plainer ops, before a graph is analysed as a stream."""
+"""Rewrites nodes to equivalent simpler ops, before a graph is analysed as a stream."""
 
 from __future__ import annotations
 
@@ -31,13 +31,19 @@ WHOLE = 2**31 - 1
 
 
 def make_plainer(graph: Graph, shapes: Shapes) -> bool:
-    """Removes slices that cut nothing, and turns GatherND over one axis into Gather; returns whether any changed."""
+    """Removes Slices that return their whole input, and turns GatherND over one axis into Gather.
+
+    Returns whether the graph changed.
+    """
     sliced = drop_whole_slices(graph)
     return gathered(graph, shapes) or sliced
 
 
 def drop_whole_slices(graph: Graph) -> bool:
-    """Removes every Slice whose constants keep all of every axis."""
+    """Removes every Slice that is known from its constants to return its whole input, in subgraphs too.
+
+    Returns whether there was one.
+    """
     changed = False
     ports = {t.name for t in graph.outputs}
     for node in list(graph.nodes):
@@ -70,7 +76,10 @@ def keeps_all(node: Node) -> bool:
 
 
 def gathered(graph: Graph, shapes: Shapes) -> bool:
-    """Turns each GatherND that indexes one axis, as exporters write ``table[ids]``, into a Gather along axis 0."""
+    """Turns each GatherND that indexes one axis, as exporters write ``table[ids]``, into a Gather along axis 0.
+
+    Returns whether there was one.
+    """
     changed = False
     taken = names_in(graph)
     for node in [n for n in graph.nodes if n.op == "GatherND" and standard(n)]:
@@ -106,23 +115,25 @@ def gathered(graph: Graph, shapes: Shapes) -> bool:
 
 
 def adds_last(node: Node) -> bool:
-    """Whether an Unsqueeze adds one axis, after all others."""
+    """Whether an Unsqueeze adds exactly one axis, as the last axis."""
     axes = node.attrs.get("axes") if len(node.inputs) < 2 else constant_of(node.inputs[1])
     return axes is not None and [int(a) for a in np.ravel(axes)] == [-1]
 
 
 def last_shape(tensor: Tensor, shapes: Shapes) -> tuple[int, ...]:
-    """The shape of a tensor at some length; empty if it is not known."""
+    """The shape of a tensor at the first evaluated length; an empty tuple if it is not known."""
     found = shapes.get(tensor.name)
     return found[0] if found else ()
 
 
 def flatten_picks(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Writes each Gather by a table [frames, taps] of clamped places as one by a list; returns whether there was one.
+    """Rewrites each Gather by a table [frames, taps] of clamped positions to a Gather by a flat list of positions.
+
+    A Reshape then restores the two axes. Returns whether there was such a Gather.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
     """
     changed = False
     for node in [n for n in graph.nodes if n.op == "Gather" and standard(n)]:
@@ -147,5 +158,5 @@ def flatten_picks(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arr
 
 
 def is_clamped(table: Array) -> bool:
-    """Whether the steps from tap to tap or from frame to frame differ, as at the ends of a clamped window."""
+    """Whether the steps between taps or between frames vary in a table [frames, taps], as clamping causes."""
     return len(np.unique(np.diff(table, axis=1))) > 1 or len(np.unique(np.diff(table, axis=0))) > 1

@@ -1,4 +1,4 @@
-"""Finds constants behind nodes: those in Constant nodes, as in subgraphs, and those computed from constants."""
+"""Finds constants that nodes return: from Constant nodes, as in subgraphs, or computed only from constants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphc.ir.import_export import constant_value
 
 
 def value_in(tensor: Tensor) -> Any:
-    """The value of a constant, also if nodes add or remove axes of size 1; None for any other tensor."""
+    """The value of a constant, even if Identity, Unsqueeze or Squeeze nodes follow it; None for any other tensor."""
     maker = producer(tensor)
     if maker is None:
         return constant_of(tensor)
@@ -35,7 +35,7 @@ def value_in(tensor: Tensor) -> Any:
 
 
 def fixed(tensor: Tensor) -> bool:
-    """Whether a tensor is computed from constants alone."""
+    """Whether a tensor is a constant or is computed only from constants."""
     waiting, seen = [tensor], set[int]()
     while waiting:
         found = waiting.pop()

@@ -1,4 +1,7 @@
-"""Decomposes attention ops: ONNX's by the function in their schema, onnxruntime's by what its kernels compute."""
+"""Decomposes attention ops into MatMul, Softmax and other simple ops.
+
+An ONNX op is replaced by the function in its schema, and an onnxruntime op by what its kernel computes.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,12 @@ MASKED = -10000.0
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Inlines local functions, and the ops that ONNX defines as functions and for which there is no rule.
+    """Inlines local functions, and the ops in ``SCHEMA_FUNCTIONS``, which ONNX defines as functions.
+
+    Returns the given model if there is nothing to inline, otherwise a new one.
 
     Errors:
-        ModelError: onnx cannot inline them.
+        ModelError: onnx cannot inline the functions.
     """
     named = {n.op_type for n in model.graph.node if n.domain in ("", "ai.onnx")} & set(SCHEMA_FUNCTIONS)
     inner = {n.op_type for f in model.functions for n in f.node} & set(SCHEMA_FUNCTIONS)
@@ -54,7 +59,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its initializers as inputs, so that it stays small."""
+    """A copy of the model in which initializers are inputs without values, so that the copy is small."""
     light = onnx.ModelProto()
     for descriptor, value in model.ListFields():
         if descriptor.name == "graph":
@@ -79,8 +84,8 @@ def expand_contrib(graph: Graph, shapes: Shapes, known: Mapping[str, Array]) -> 
     """Decomposes every attention op of onnxruntime; returns whether there was one.
 
     Args:
-        shapes: the shapes of the tensors of data.
-        known: a value of each time-only tensor.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the value of each time-only tensor, at one evaluated length.
 
     Errors:
         StreamError: an op has an input or an attribute that is not supported here.
@@ -171,7 +176,7 @@ def packed(write: Writer, node: Node, shapes: Shapes, known: Mapping[str, Array]
 
 
 def split_heads(write: Writer, x: Tensor, heads: int) -> Variable:
-    """[batch, frames, heads * width] to [batch, heads, frames, width]."""
+    """Reshapes [batch, frames, heads * width] to [batch, heads, frames, width]."""
     return write.one("Transpose", write.one("Reshape", x, [0, 0, heads, -1]), perm=[0, 2, 1, 3])
 
 
@@ -184,7 +189,15 @@ def attention(
     shapes: Shapes,
     known: Mapping[str, Array],
 ) -> Variable:
-    """Scores, masks, softmax and the product with the values, as onnxruntime's kernels compute them."""
+    """Writes the scores, masks, softmax and product with the values, as onnxruntime's kernels compute them.
+
+    Returns the output of the attention, [batch, frames, heads * width].
+
+    Args:
+        parts: query, key and value, each [batch, heads, frames, width].
+        mask: the mask input of the op, which ``mask_bias`` converts.
+        bias: the attention bias, which is added to the scores.
+    """
     query, key, value = parts
     scores = write.one("MatMul", query, write.one("Transpose", key, perm=[0, 1, 3, 2]))
     scale = float(node.attrs.get("scale", 0.0) or 0.0)
@@ -209,7 +222,13 @@ def attention(
 def mask_bias(
     write: Writer, node: Node, mask: Tensor, key: Tensor, masked: np.float32, shapes: Shapes, known: Mapping[str, Array]
 ) -> Variable:
-    """What a mask [batch, keys] or [batch, queries, keys], or counts of keys [batch], adds to scores: 0 where seen."""
+    """Converts the mask input of an attention op to a bias that is added to the scores.
+
+    The bias is 0 where a query sees a key, and ``masked`` elsewhere.
+
+    Args:
+        mask: [batch, keys], [batch, queries, keys], or the number of keys of each stream, [batch].
+    """
     rank = rank_of(mask, shapes, known)
     if rank == 1:
         places = write.one("Cast", write.span(write.size(key, 2), 0), to=onnx.TensorProto.INT32)

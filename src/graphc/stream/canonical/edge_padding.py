@@ -1,4 +1,4 @@
-"""Finds edge padding written with Slice and Concat: the first frame repeated in front, or the last frame behind."""
+"""Turns edge padding that is written with Slice and Concat, before or after a stream, into a Pad."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ FIRST, LAST = 0, -1
 def pad_by_edges(graph: Graph, shapes: Shapes) -> list[str] | None:
     """Turns the first Concat of a tensor with copies of its first or last frame into a Pad.
 
-    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Concat.
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    Concat.
     """
     for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) > 1]:
         sizes = [shapes.get(t.name) for t in node.inputs]
@@ -58,9 +59,13 @@ def pad_by_edges(graph: Graph, shapes: Shapes) -> list[str] | None:
 
 
 def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes: Shapes) -> list[str] | None:
-    """The computed sizes by which a tensor is the first or last frame of another, repeated along ``axis`` only.
+    """Checks whether a tensor is the first or last frame of ``source``, repeated along ``axis`` only.
 
-    None if it is none. The sizes must be the same at every length, which is to be claimed.
+    If so, returns the names of the computed sizes in the Expand or Tile nodes that repeat the frame. The caller must
+    claim that these sizes are the same at every length. Otherwise returns None.
+
+    Args:
+        which: ``FIRST`` or ``LAST``.
     """
     frames = {shape[:axis] + shape[axis + 1 :] for shape in shapes[source.name]}
     if len({shape[axis] for shape in shapes.get(tensor.name, ())}) != 1:
@@ -81,7 +86,7 @@ def repeats_frame(tensor: Tensor, source: Tensor, axis: int, which: int, shapes:
 
 
 def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
-    """Whether a Slice takes the first or the last frame of one axis, and all of the others."""
+    """Whether a Slice returns only the first or the last frame (``which``) of one axis, and cuts no other axis."""
     starts, ends = argument(node, "starts", 1), argument(node, "ends", 2)
     axes, steps = argument(node, "axes", 3, [0]), argument(node, "steps", 4, [1])
     if starts != [which] or ends is None or axes not in ([axis], [axis - rank]) or steps is None or steps[0] < 1:
@@ -90,7 +95,7 @@ def cuts_out(node: Node, axis: int, rank: int, which: int) -> bool:
 
 
 def argument(node: Node, name: str, index: int, default: list[int] | None = None) -> list[int] | None:
-    """An argument of a Slice; None if it is computed."""
+    """The values of a Slice argument, or ``default`` if the argument is omitted; None if it is computed by nodes."""
     if name in node.attrs:
         return [int(v) for v in node.attrs[name]]
     if index >= len(node.inputs) or not node.inputs[index].name:
@@ -111,13 +116,14 @@ def become_pad(graph: Graph, node: Node, source: Tensor, axis: int, rank: int, c
 
 
 def pad_by_last_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
-    """Turns the first Concat of a tensor with its last frame, repeated as often as the length says, into a Pad.
+    """Turns the first Concat that appends copies of the last frame, as many as the length requires, into a Pad.
 
-    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Concat.
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    Concat.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
     """
     for node in [n for n in graph.nodes if n.op == "Concat" and standard(n) and len(n.inputs) == 2]:
         source, copies = node.inputs
@@ -143,13 +149,22 @@ def pad_by_last_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str
 
 
 def counts_axis(repeat: Node, from_right: int, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Whether an Expand or a Tile has an entry for an axis, counted from the last."""
+    """Whether the shape of an Expand, or the repeats of a Tile, has an entry for an axis at every evaluated length.
+
+    Args:
+        from_right: the axis, counted from the right, with 1 for the last axis.
+    """
     name = repeat.inputs[1].name
     return all(name in values and len(values[name]) >= from_right for values in known)
 
 
 def takes_last(node: Node, axis: int, rank: int, sizes: Sequence[int], known: Sequence[Mapping[str, Array]]) -> bool:
-    """Whether a node is a Slice from a place on one axis, which is the last one at each length."""
+    """Whether a node is a Slice that returns only the last frame of an axis, at each evaluated length.
+
+    Args:
+        sizes: the number of frames on the axis, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
+    """
     if node.op != "Slice" or not standard(node) or len(node.inputs) < 4:
         return False
     ends, axes, steps = argument(node, "ends", 2), argument(node, "axes", 3), argument(node, "steps", 4, [1])

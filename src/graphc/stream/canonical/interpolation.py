@@ -1,11 +1,13 @@
-"""Writes linear interpolation between frames as sums of shifted frames.
+"""Rewrites linear interpolation between frames to weighted sums of shifted frames.
 
-Resize in ONNX: upsampling by k takes output i at the place (i + 1/2) / k - 1/2 of the input with half pixels, and at
-i / k with the asymmetric mode; downsampling by k has 1 / k in place of k. A place between two frames weighs both by its
-distance from the other. Places beyond the first or last frame take that frame.
+If an ONNX Resize upsamples by k, output i is read at the input position (i + 1/2) / k - 1/2 in the half-pixel modes,
+and at i / k in the asymmetric mode. If it downsamples by k, 1 / k replaces k in these formulas. An output between two
+frames is their weighted mean: the weight of each frame is the distance to the other one. Positions before the first
+frame or after the last frame give that frame.
 
-onnxruntime computes places in float32. They are exact up to 2^24 halves of an output if the factor is a power of two;
-else they are off by up to 2^-23 of themselves, and the comparison with the offline model ends at ``ROUGH`` frames.
+onnxruntime computes positions in float32. If the factor is a power of two, they are exact while the longer of input and
+output has at most 2^23 frames. Otherwise their relative error is up to 2^-23, and the rewrite is claimed to equal the
+offline model for at most ``ROUGH`` input frames.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ HALF_PIXELS = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
 
 @dataclass(frozen=True)
 class Resampling:
-    """Interpolation along one axis by a whole factor, up or down.
+    """Linear interpolation along one axis by an integer factor, up or down.
 
     Args:
-        alone: whether a single output frame is input frame 0, whatever position the formula gives.
+        alone: whether an output of a single frame is input frame 0, whatever the formula of positions gives.
         sizes: the sizes of the axes after the interpolated one; the same at every length.
-        others: a factor for each axis, with 1 for the interpolated one.
+        others: the factor of each axis, with 1 for the interpolated axis.
     """
 
     axis: int
@@ -55,12 +57,20 @@ class Resampling:
 
     @property
     def parts(self) -> int:
-        """A frame in parts, of which float32 holds as many as there are frames with places that are close enough."""
+        """The number of parts into which each input frame is divided.
+
+        The rewrite counts the parts of the input in float32, which is exact up to 2^24. So the proof ends at the length
+        at which onnxruntime's positions are no longer accurate enough.
+        """
         exact = 2 if self.down else 2 * self.factor
         return exact if is_power_of_two(self.factor) else MANTISSA // ROUGH
 
     def places(self) -> list[Fraction]:
-        """Where the outputs for one frame lie, in frames from it; downwards, the one for ``factor`` frames."""
+        """The positions of the outputs that belong to one input frame, in frames relative to that frame.
+
+        If downsampling, the position of the one output that belongs to ``factor`` frames, relative to the first of
+        them.
+        """
         shift = Fraction(1, 2) if self.half_pixels else Fraction(0)
         if self.down:
             return [shift * self.factor - shift]
@@ -68,13 +78,14 @@ class Resampling:
 
 
 def interpolate_by_sums(graph: Graph, shapes: Shapes, dtypes: Mapping[str, np.dtype[np.generic]]) -> list[str] | None:
-    """Rewrites the first Resize that interpolates linearly by a whole factor along time.
+    """Rewrites the first Resize that interpolates linearly by an integer factor along time.
 
-    Returns the names of the tensors on which it relies (``Evaluation.patterns``), or None if there is no such Resize.
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    Resize.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        dtypes: of the same tensors.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        dtypes: the dtypes of the data tensors.
     """
     for node in [n for n in graph.nodes if n.op == "Resize" and standard(n) and graph.opset >= FIRST_OPSET]:
         found = resampling(node, shapes) if dtypes.get(node.inputs[0].name) == np.float32 else None
@@ -84,7 +95,10 @@ def interpolate_by_sums(graph: Graph, shapes: Shapes, dtypes: Mapping[str, np.dt
 
 
 def resampling(node: Node, shapes: Shapes) -> Resampling | None:
-    """What a Resize does, if it interpolates linearly by factors that are the same everywhere, and whole for time."""
+    """The resampling of a Resize that interpolates linearly along time by an integer factor; None for any other Resize.
+
+    The factors of the other axes must be the same at every length.
+    """
     before, after = shapes.get(node.inputs[0].name), shapes.get(node.outputs[0].name)
     mode = str(node.attrs.get("coordinate_transformation_mode", "half_pixel"))
     if node.attrs.get("mode") != "linear" or mode not in (*HALF_PIXELS, "asymmetric") or not before or not after:
@@ -107,9 +121,13 @@ def resampling(node: Node, shapes: Shapes) -> Resampling | None:
 
 
 def factor_of(sizes: Sequence[tuple[int, int]]) -> int | None:
-    """The whole factor by which all sizes grow, or by which all shrink, rounded down; None if there is none.
+    """The integer factor by which all sizes grow, or by which all shrink with rounding down; None if there is none.
 
-    onnxruntime multiplies by the factor in float32, which must round sizes in the same way.
+    onnxruntime multiplies sizes by the factor in float32. The result is also None if that would round a size
+    differently.
+
+    Args:
+        sizes: the size of the axis before and after the Resize, at each evaluated length.
     """
     ratios = {Fraction(new, old) for old, new in sizes}
     if len(ratios) == 1 and min(ratios) >= 1:
@@ -148,7 +166,10 @@ def rewritten(graph: Graph, node: Node, up: Resampling) -> list[str]:
 
 
 def averaged(w: Writer, source: Tensor, down: Resampling) -> Tensor:
-    """The frame in the middle of each ``factor`` frames, or half of the two that are next to it."""
+    """Downsamples: turns each ``factor`` frames into one output frame.
+
+    The output is the frame at the position that ``places`` returns, or the mean of the two frames beside that position.
+    """
     (place,) = down.places()
     whole = w.one("Mul", w.one("Div", w.size(source, down.axis), down.factor), down.factor)
     kept = w.one("Slice", source, [0], whole, [down.axis])
@@ -160,7 +181,11 @@ def averaged(w: Writer, source: Tensor, down: Resampling) -> Tensor:
 
 
 def summed(w: Writer, source: Tensor, up: Resampling) -> Tensor:
-    """Each frame as ``factor`` frames: those before its place between the frame before and it, the others behind."""
+    """Upsamples: turns each frame into ``factor`` output frames.
+
+    Outputs with a negative position lie between the previous frame and this one, the others between this one and the
+    next.
+    """
     before = [place + 1 for place in up.places() if place < 0]
     behind = [place for place in up.places() if place >= 0]
     later = w.one("Slice", w.one("Pad", source, pads(up, 0, 1), mode="edge"), [1], [END], [up.axis])
@@ -179,7 +204,11 @@ def pads(up: Resampling, front: int, behind: int) -> list[int]:
 
 
 def between(w: Writer, one: Tensor, other: Tensor, places: list[Fraction], up: Resampling) -> Tensor:
-    """Frames at some places between each frame of one tensor and that of another, on a new axis behind time."""
+    """Interpolates between each frame of one tensor and the same frame of another, at each of ``places``.
+
+    Position 0 is the frame of the first tensor and position 1 that of the second. The outputs lie on a new axis after
+    time.
+    """
     weights = np.array([float(place) for place in places], np.float32).reshape(-1, *[1] * (up.rank - up.axis - 1))
     wide = [w.one("Unsqueeze", tensor, [up.axis + 1]) for tensor in (one, other)]
     return w.one("Add", w.one("Mul", wide[0], 1 - weights), w.one("Mul", wide[1], weights))

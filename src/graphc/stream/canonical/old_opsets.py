@@ -1,4 +1,4 @@
-"""Replaces ops that old opsets do not have for integers by ops that they have."""
+"""Replaces Max and Min of integers, which old opsets do not have, by ops that these opsets have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ FIRST_WITH_WHOLE_EXTREMES = 12
 
 
 def without_new_ops(graph: Graph, offline: Graph) -> None:
-    """Replaces the Max and Min that a lift added by Less and Where, if the opset is before 12 (ONNX, Max-12).
+    """Replaces each Max and Min that the lift added by Less and Where, if the opset is before 12 (ONNX, Max-12).
 
     Args:
-        offline: the offline graph. Its own Max and Min stay, since they take floats; they are known by their names.
+        offline: the offline graph. Its Max and Min nodes are recognised by name and stay, since their inputs are
+            floats.
     """
     if graph.opset >= FIRST_WITH_WHOLE_EXTREMES:
         return
@@ -33,5 +34,5 @@ def without_new_ops(graph: Graph, offline: Graph) -> None:
 
 
 def is_copy(node: Node, own: set[str]) -> bool:
-    """Whether a node is one of the offline model's own, or one of several copies of it."""
+    """Whether a node is a Max or Min of the offline model (named in ``own``), or one of several copies of it."""
     return node.name in own or node.name.rpartition("/")[0] in own

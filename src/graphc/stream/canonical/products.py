@@ -1,4 +1,4 @@
-"""Writes products in their plain form: an Einsum without an ellipsis, onnxruntime's FusedMatMul as a MatMul."""
+"""Rewrites products to a plain form: Einsum with two operands and no ellipsis, MatMul instead of FusedMatMul."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ELLIPSIS = "..."
 def plain_products(
     graph: Graph, shapes: Shapes, known: Mapping[str, Array], dtypes: Mapping[str, np.dtype[np.generic]]
 ) -> bool:
-    """Rewrites these nodes in place; returns whether there was one.
+    """Rewrites each Einsum and each onnxruntime FusedMatMul that is not in plain form; returns whether there was one.
 
     Args:
-        shapes: the shapes of the tensors of data.
-        known: a value of each time-only tensor.
-        dtypes: of the tensors of data.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the value of each time-only tensor, at one evaluated length.
+        dtypes: the dtypes of the data tensors.
     """
     changed = False
     for node in list(graph.nodes):
@@ -42,7 +42,7 @@ def plain_products(
 
 
 def two_at_a_time(graph: Graph, node: Node) -> None:
-    """Replaces an Einsum of several operands by one of each with the product so far."""
+    """Replaces an Einsum of three or more operands by a chain of products of two operands."""
     terms, _, output = with_letters(str(node.attrs["equation"]), [0] * len(node.inputs)).partition("->")
     first, *others = terms.split(",")
     w = Writer(name_of(node))
@@ -61,9 +61,14 @@ def two_at_a_time(graph: Graph, node: Node) -> None:
 
 
 def with_letters(equation: str, ranks: Sequence[int]) -> str:
-    """An equation whose ellipses are letters that it does not use, aligned from the right.
+    """The Einsum equation with letters instead of each ellipsis, and with an explicit output.
 
-    Without an output, ONNX puts the axes of the ellipsis in front of the letters that occur once, in their order.
+    The letters do not occur in the equation, and are aligned from the right.
+
+    If an equation has no output, ONNX defines it: the axes of the ellipsis, then the letters that occur once, sorted.
+
+    Args:
+        ranks: the rank of each operand.
     """
     terms, arrow, output = equation.replace(" ", "").partition("->")
     operands = terms.split(",")
@@ -84,7 +89,10 @@ def moves_batches(node: Node) -> bool:
 
 
 def split_product(graph: Graph, node: Node, ranks: Sequence[int], dtype: np.dtype[np.generic]) -> None:
-    """Replaces a FusedMatMul: ``alpha * MatMul(A, B)``, with the last two axes of A or B transposed."""
+    """Replaces a FusedMatMul by Transpose, MatMul and Mul.
+
+    The op is ``alpha * MatMul(A, B)``; its attributes say whether the last two axes of A or B are transposed first.
+    """
     write = Writer(name_of(node))
     factors: list[Tensor] = []
     for tensor, rank, side in zip(node.inputs, ranks, ("transA", "transB"), strict=True):

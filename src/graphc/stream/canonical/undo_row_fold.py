@@ -1,7 +1,7 @@
-"""Rewrites ops between a Reshape that folds axes into rows and one that unfolds them, so that nothing is folded.
+"""Removes folds: a Reshape that folds axes into rows, ops on the rows, and a Reshape that unfolds the rows.
 
-If there is an axis in front of time, as in attention over frequency with frames as its batch, the fold would mix
-frames with that axis.
+If there is an axis before time, as in attention over frequency with frames as its batch, a fold would mix frames with
+that axis. The ops run on all axes instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from graphc.stream.lowering.frame_by_frame import is_elementwise
 
 
 def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
-    """Removes such pairs of Reshape, and turns each Gemm between them into a MatMul; returns whether there was one."""
+    """Removes each pair of Reshapes that folds axes into rows and unfolds them; returns whether there was one.
+
+    A Gemm between the two Reshapes becomes a MatMul.
+    """
     changed = False
     ports = {id(t) for t in graph.outputs}
     for fold in [n for n in graph.nodes if n.op == "Reshape" and standard(n)]:
@@ -59,7 +62,13 @@ def unfold_rows(graph: Graph, shapes: Shapes) -> bool:
 
 
 def chain_of_rows(fold: Node, ports: set[int]) -> list[Node] | None:
-    """The nodes after a fold, up to the Reshape that unfolds; None if one is read elsewhere or does not work by row."""
+    """The nodes after a folding Reshape, up to and including the Reshape that unfolds the rows.
+
+    None if a tensor between the two Reshapes is read elsewhere, or if a node between them does not work row by row.
+
+    Args:
+        ports: the ids of the graph's outputs.
+    """
     found: list[Node] = []
     tensor = fold.outputs[0]
     while id(tensor) not in ports and len(tensor.outputs) == 1:
@@ -74,7 +83,7 @@ def chain_of_rows(fold: Node, ports: set[int]) -> list[Node] | None:
 
 
 def on_rows(node: Node, tensor: Tensor) -> bool:
-    """Whether a node computes each row of its output from the same row and constants."""
+    """Whether a node computes each output row only from the same row of ``tensor`` and from constants."""
     others = [t for t in node.inputs if t is not tensor and t.name]
     shapes = [tuple(t.shape) for t in others if isinstance(t, Constant) and not is_sparse(t)]
     if not standard(node) or len(node.outputs) != 1 or len(shapes) < len(others):
@@ -92,9 +101,9 @@ def is_row(shape: tuple[int, ...]) -> bool:
 
 
 def sizes_unfolded(fold: Node, unfold: Node, shapes: Shapes) -> list[int] | None:
-    """The shape to which the fold's input is reshaped instead: the unfolded axes, and the row's own; -1 for time.
+    """The new target shape of the folding Reshape: the unfolded axes (-1 for time), then the row's own axis.
 
-    None if all axes in front of time have size 1, or if the tensors between are not rows.
+    None if all axes before time have size 1, or if the tensors between the two Reshapes are not rows.
     """
     seen = [shapes.get(t.name, ()) for t in (fold.outputs[0], unfold.inputs[0], unfold.outputs[0])]
     if any(not s for s in seen):
@@ -112,7 +121,7 @@ def sizes_unfolded(fold: Node, unfold: Node, shapes: Shapes) -> list[int] | None
 
 
 def one_follows_time(unfold: Node) -> bool:
-    """Whether all sizes in the shape of an unfold are constants, except one at most."""
+    """Whether at most one size in the target shape of an unfolding Reshape is not a constant."""
     shape = unfold.inputs[1]
     if fixed(shape):
         return True
@@ -121,7 +130,7 @@ def one_follows_time(unfold: Node) -> bool:
 
 
 def as_matmul(graph: Graph, node: Node) -> None:
-    """Replaces a Gemm on rows by MatMul and Add, which take more than two axes."""
+    """Replaces a Gemm on rows by MatMul and Add, which accept tensors of more than two axes."""
     tensor, weight, *rest = node.inputs
     value, taken = constant_of(weight), names_in(graph)
     assert value is not None

@@ -1,1 +1,1 @@
-"""A graph run at a few lengths: shapes, and the values of time-only tensors. Imports canonical."""
+"""Runs a graph at a few lengths, to record shapes and the values of time-only tensors. Imports canonical."""

@@ -1,4 +1,4 @@
-"""Which tensors depend on stream data, on static inputs, or on time alone."""
+"""Finds which tensors depend on stream data, on static inputs, or only on time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from graphc_runtime.errors import StreamError
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
-    """Names of tensors that carry stream data, and of those that depend only on static inputs or given states."""
+    """The names of tensors that depend on stream data, and of those that depend only on static inputs or given states.
+
+    Errors:
+        StreamError: a node that does not depend on stream data draws random numbers.
+    """
     roles = offline.roles
     data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
     static = {name for name, role in roles.items() if isinstance(role, StaticRole | StateRole)}
@@ -27,12 +31,12 @@ def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
 
 
 def draws(node: Node) -> bool:
-    """Whether a node, or one within it, draws random numbers."""
+    """Whether a node, or a node in one of its subgraphs, draws random numbers."""
     return node.op in RANDOM_OPS or any(draws(n) for inner in subgraphs(node) for n in inner.nodes)
 
 
 def frontier(graph: Graph, data: set[str]) -> set[str]:
-    """The time-only tensors that a node of data reads, and the time-only outputs."""
+    """The names of the time-only tensors that are read to compute data tensors, or that are outputs of the graph."""
     made = {t.name for node in graph.nodes for t in node.outputs if t.name} | {t.name for t in graph.inputs}
     wanted = {t.name for t in graph.outputs if t.name not in data}
     for node in graph.nodes:

@@ -1,7 +1,7 @@
-"""Simplifies a graph and runs it at a few lengths: the shapes of all tensors, and the values of time-only ones.
+"""Simplifies a graph and runs it at a few lengths, to record all shapes and the values of time-only tensors.
 
 docs/calculus.md, "Partial evaluation": shapes, masks and positions are judged by their values, never by the nodes that
-made them.
+computed them.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ MOST_DOUBLINGS = 6
 
 
 def evaluate(offline: Offline, at_least: int = 1) -> Evaluation:
-    """Evaluates a model at some lengths that it accepts, long enough that no tensor of data is empty.
+    """Evaluates a model at some lengths that it accepts, long enough that no data tensor is empty.
 
-    Tensors that stay empty while lengths are doubled several times are taken to be empty at every length.
+    Tensors that stay empty while lengths are doubled several times are assumed to be empty at every length.
 
     Args:
-        at_least: the fewest frames that most of the lengths should have.
+        at_least: the smallest number of frames that most of the lengths should have.
 
     Errors:
         ModelError: the graph cannot be inlined or run.
@@ -77,7 +77,7 @@ def empty_in(evaluation: Evaluation) -> set[str]:
 
 
 def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
-    """The evaluation extended by more lengths.
+    """The evaluation, extended by more lengths.
 
     Errors:
         ModelError: the graph cannot be run.
@@ -106,7 +106,7 @@ def evaluate_also(evaluation: Evaluation, more: tuple[int, ...]) -> Evaluation:
 
 
 class Start:
-    """A model's graph, simplified as far as its shapes at some lengths allow."""
+    """A model's graph, which is simplified as far as the shapes at the evaluated lengths allow."""
 
     def __init__(self, offline: Offline):
         self.offline = offline
@@ -119,7 +119,10 @@ class Start:
         self.prepare()
 
     def prepare(self) -> None:
-        """Makes a session of the graph as it is now. The offline model also uses it to test which lengths work."""
+        """Creates the session that runs the graph in its current form.
+
+        The offline model also uses this session, to test which lengths work.
+        """
         graph = self.graph
         graph.nodes = sorted_nodes(graph)
         self.data, self.static = reachable(graph, self.offline)
@@ -184,7 +187,7 @@ class Start:
         )
 
     def without_short_loop(self, shapes: Shapes, carried: set[str]) -> bool:
-        """Unrolls a Loop over the batch; returns whether there was one."""
+        """Unrolls the first Loop with few iterations, such as one over the batch; returns whether there was one."""
         decides = inline_turns(self.graph, shapes, carried)
         self.conditions += decides or ()
         return decides is not None
@@ -192,7 +195,7 @@ class Start:
     def by_pattern(
         self, shapes: Shapes, found: Shapes, all_shapes: Shapes, values: Sequence[Mapping[str, Array]]
     ) -> bool:
-        """Rewrites a node that writes or repeats frames at places that follow a pattern; returns whether it did."""
+        """Rewrites a node that writes, repeats or interpolates frames in a known pattern; returns whether it did."""
         graph, dtypes = self.graph, self.dtypes
         rewrites: list[Callable[[], list[str] | None]] = [
             lambda: pad_by_edges(graph, shapes),
@@ -209,10 +212,10 @@ class Start:
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:
-    """The values of time-only tensors and of all time-only tensors that they were made from.
+    """The values of time-only tensors, and of all time-only tensors from which they are computed, by name.
 
     Errors:
-        ModelError: onnxruntime does not run them.
+        ModelError: onnxruntime cannot run the nodes that compute these tensors.
     """
     made = {t.name for n in time_only_nodes(evaluation, names) for t in n.outputs if t.name}
     time = TimeOnly(evaluation, sorted(made))

@@ -1,4 +1,4 @@
-"""How far a graph is evaluated, and at which lengths if formulas do not decide."""
+"""Chooses the lengths at which a graph is evaluated: the longest one, and those to try where no formula decides."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ FEW = 2
 
 
 def slowdown(facts: Mapping[str, Fact]) -> int:
-    """Input frames per frame of the slowest data tensor."""
+    """The number of input frames for each frame of the data tensor with the lowest rate, rounded up."""
     rates = [f.rate for f in facts.values() if isinstance(f, Stream) and f.rate]
     return max([1, *(math.ceil(1 / rate) for rate in rates)])
 
 
 def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
-    """The longest length at which graphs are evaluated: ``FARTHEST`` frames of the slowest tensor, if memory allows."""
+    """The longest length at which the graph is evaluated: ``FARTHEST`` frames of the slowest data tensor, or fewer.
+
+    The length is shorter if tensors of that length would need too much memory.
+    """
     grown = entries_grown(evaluation)
     reach, longest = FARTHEST * slowdown(facts), max(evaluation.lengths)
     while reach > longest:
@@ -43,7 +46,10 @@ def reach_of(evaluation: Evaluation, facts: Mapping[str, Fact]) -> int:
 
 
 def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
-    """For each number of growing axes: entries at the longest length of the largest tensor, and of all tensors."""
+    """Counts the entries of tensors at the longest evaluated length, by the number of axes that grow with the length.
+
+    Returns, for each number of growing axes, the entries of the largest tensor and of all tensors together.
+    """
     lengths = evaluation.lengths
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
     found: dict[int, tuple[int, int]] = {}
@@ -56,7 +62,7 @@ def entries_grown(evaluation: Evaluation) -> dict[int, tuple[int, int]]:
 
 
 def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
-    """A few lengths from ``wanted`` on that the model accepts, with different remainders."""
+    """A few lengths of at least ``wanted`` frames that the model accepts, with different remainders."""
     near = [wanted + k for k in (0, 1, 2, 5)]
     offline.try_all(near)
     found = tuple(n for n in near if offline.accepts(n))
@@ -64,7 +70,10 @@ def lengths_from(offline: Offline, wanted: int) -> tuple[int, ...]:
 
 
 def longest_lengths(offline: Offline, above: int, below: int) -> tuple[int, ...]:
-    """The longest lengths between two that the model accepts, for a model that takes none from ``below`` on."""
+    """The longest lengths between ``above`` and ``below`` that the model accepts.
+
+    The model must accept no length from ``below`` on.
+    """
     found = [n for n in range(above + 1, min(below, above + SCANNED)) if offline.accepts(n)]
     low, high = (found[-1] if found else above), below
     while high - low > 1:
@@ -76,7 +85,7 @@ def longest_lengths(offline: Offline, above: int, below: int) -> tuple[int, ...]
 
 
 def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths that the model accepts on both sides of ``last``, the length after which something changes."""
+    """Accepted lengths up to ``last``, the last length before something changes, and accepted lengths after it."""
     slowest = slowdown(facts)
     behind = (1, 2, 1 + slowest, 1 + MARGIN * slowest // 4, 1 + MARGIN * slowest, 2 + MARGIN * slowest)
     found = first_of(offline, range(last, max(last - NEAR, 0), -1))
@@ -86,9 +95,10 @@ def lengths_around(offline: Offline, last: int, facts: Mapping[str, Fact]) -> tu
 
 
 def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, Fact]) -> tuple[int, ...]:
-    """Lengths spread up to the longest at which graphs are evaluated, for questions that no formula decides.
+    """Longer lengths, spread up to ``reach_of``, at which to evaluate what no formula decides.
 
-    For each of them, a nearby multiple of the shortest length is a candidate too, since some models accept no others.
+    For each of these lengths, a nearby multiple of the shortest evaluated length is tried too, since some models accept
+    only such multiples.
     """
     longest, reach, shortest = max(evaluation.lengths), reach_of(evaluation, facts), min(evaluation.lengths)
     if 2 * longest > reach:
@@ -102,5 +112,5 @@ def lengths_tried(offline: Offline, evaluation: Evaluation, facts: Mapping[str, 
 
 
 def first_of(offline: Offline, lengths: Iterable[int]) -> list[int]:
-    """The first of some lengths that the model accepts, in a list; empty if it accepts none."""
+    """A list with the first of ``lengths`` that the model accepts; an empty list if the model accepts none of them."""
     return list(islice((n for n in lengths if offline.accepts(n)), 1))

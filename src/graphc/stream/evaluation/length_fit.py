@@ -1,4 +1,4 @@
-"""Finds the function of the length that explains the sizes seen at the lengths evaluated."""
+"""Finds the function of the input length that gives the sizes seen at the evaluated lengths."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ LARGEST_STEP = 64
 
 
 def explained(facts: Facts, x: Stream, sizes: Sequence[int]) -> Length | None:
-    """The length of a tensor that is made of ``x`` and has these sizes, or None.
+    """The length of a tensor that is computed from ``x`` and has the given sizes; None if no function fits.
 
-    It is the length of ``x`` plus or minus some frames, or that of another stream of the same rate; if several fit and
-    differ, the last of them. If none fits, it is the length of ``x`` in whole steps,
-    ``step * floor((length + a) / step) + b``, unless two such forms fit and differ.
+    The candidates are the length of ``x`` plus or minus a constant, and the lengths of other streams of the same rate.
+    If several candidates fit and differ, the last one is returned. If none fits, the length of ``x`` in whole steps is
+    tried: ``step * floor((length + a) / step) + b``. The result is None if two functions of this form fit and differ.
+
+    Args:
+        sizes: the number of frames of the tensor, at each evaluated length.
     """
     found = [length for length in [shifted(facts, x, sizes), *others(facts, x, sizes)] if length is not None]
     if found:
@@ -40,7 +43,10 @@ def others(facts: Facts, x: Stream, sizes: Sequence[int]) -> list[Length]:
 
 
 def rounded_to(facts: Facts, x: Stream, sizes: Sequence[int], step: int) -> list[Length]:
-    """The lengths in whole steps that fit the sizes, one for each phase. They must round to at least two values."""
+    """The functions ``step * floor((length + phase) / step) + b`` that fit the sizes, for all phases.
+
+    Functions that round the length of ``x`` to the same value at every evaluated length are left out.
+    """
     lengths = [x.length(n) for n in facts.lengths]
     found: list[Length] = []
     for phase in range(step):

@@ -1,4 +1,4 @@
-"""A session that returns the values of some tensors, and the shapes of all."""
+"""Builds a session that returns the values of some tensors and the shapes of all dense tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def probe_of(
     weights: MadeWeights,
     offline: Offline,
 ) -> tuple[Probe, dict[str, np.dtype[np.generic]]]:
-    """Prepares runs of a graph for the values of wanted tensors and all shapes; also gives the dtypes of dense tensors.
+    """Builds the ``Probe`` of a graph, and finds the dtypes of all dense tensors.
+
+    Args:
+        like: the model from which all fields except the graph are taken.
+        wanted: the names of the tensors whose values the probe returns.
+        carried: the names of all data tensors.
+        weights: the weights that nodes compute from other weights.
+        offline: draws the inputs.
 
     Errors:
         ModelError: onnxruntime does not load the graph.
@@ -52,7 +59,7 @@ def probe_of(
 
 
 def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype[np.generic]]:
-    """The dtypes of dense tensors, inferred by onnx without the weights; if onnx cannot, by onnxruntime.
+    """The dtypes of dense tensors, inferred by onnx without the weights, or by onnxruntime if onnx cannot do so.
 
     Errors:
         RunError: onnxruntime does not load the graph.
@@ -74,7 +81,7 @@ def dtypes_of(base: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.dtype
 
 
 def with_outputs(base: onnx.ModelProto, values: list[str], shaped: list[str]) -> onnx.ModelProto:
-    """The model with other outputs: the values of some tensors, and the shapes of others."""
+    """A copy of the model that returns the values of some tensors and the shapes of others."""
     model = onnx.ModelProto()
     model.CopyFrom(base)
     del model.graph.output[:]

@@ -1,4 +1,4 @@
-"""A graph run at a few lengths: the results, and the session that runs it at more lengths."""
+"""The results of running a graph at a few lengths, and the session that runs it at more lengths."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ from graphc_runtime.errors import ModelError, RunError
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A graph run at a few lengths.
+    """A graph and the results of running it at a few lengths.
 
     Args:
         graph: the graph with its time-only conditions resolved and its local functions inlined.
-        lengths: frames of the first stream input, for each run.
-        known: the time-only tensors that nodes of data read, or that are outputs.
-        shapes: the shape of every tensor of data, one for each run.
-        dtypes: the dtype of every tensor of data.
-        time_shapes: the shape of every time-only tensor that a node makes, one for each run.
+        lengths: the number of frames of the first stream input, for each run.
+        known: the values of constants, and of the time-only tensors that are read to compute data tensors or are
+            outputs.
+        shapes: the shapes of every data tensor, one for each run.
+        dtypes: the dtype of every data tensor.
+        time_shapes: the shapes of every time-only tensor that a node makes, one for each run.
         data: names of the tensors that depend on a stream input's values.
         static: names of the tensors that depend on static inputs or given states only.
         probe: runs the graph at more lengths.
-        conditions: the time-only tensors that decided which branches were taken, and how often loops turn.
-        patterns: the time-only tensors that are the same at every length where the rewrites of the graph are right.
+        conditions: the names of the time-only tensors that decided which branches were taken, and how many iterations
+            loops were unrolled to.
+        patterns: the names of time-only tensors on which rewrites of the graph rely. The rewrites are right at each
+            length at which these tensors have the same values as at the evaluated lengths.
         source: the model that was evaluated, with its functions inlined.
         feeds: the inputs of each run.
-        memo: what rules found out about constants.
-        shared: the formulas of all walks over the model, and the answers to questions about them.
+        memo: the results of rules about constants, which are computed only once.
+        shared: the formulas that all walks over the graph have built, and the answers to questions about these
+            formulas.
     """
 
     graph: Graph
@@ -64,7 +68,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """A graph at one length: its inputs, values of some tensors, and the shapes of all dense ones."""
+    """The result of one run at one length: the inputs, the values of some tensors, and the shapes of all dense ones."""
 
     feed: dict[str, Array]
     values: dict[str, Array]
@@ -76,10 +80,10 @@ class Probe:
     """Runs a graph at given lengths, once each.
 
     Args:
-        wanted: the tensors whose values are returned.
-        shaped: the tensors whose shapes are returned.
-        outputs: the outputs of the model.
-        draw: makes the inputs for a length.
+        wanted: the names of the tensors whose values are returned.
+        shaped: the names of the tensors whose shapes are returned.
+        outputs: the names of the model's outputs.
+        draw: draws random inputs of a length.
     """
 
     session: Session
@@ -90,11 +94,11 @@ class Probe:
     held: dict[int, Run] = field(default_factory=dict)
 
     def at(self, frames: int) -> Run:
-        """The run at a length.
+        """Runs the graph at a length, or returns the earlier run if the probe still stores one.
 
         Errors:
             ModelError: onnxruntime does not run the graph.
-            ValueError: an input would have a fraction of a frame.
+            ValueError: an input of this length would have a fraction of a frame.
         """
         if frames not in self.held:
             names, feed = set(self.session.input_names), self.draw(frames)
@@ -108,7 +112,7 @@ class Probe:
         return self.held[frames]
 
     def all_at(self, lengths: Sequence[int]) -> list[Run]:
-        """The runs at some lengths. Afterwards the probe holds no runs."""
+        """The runs at some lengths. The probe forgets all its runs afterwards."""
         runs = side_by_side(self.at, lengths)
         self.held.clear()
         return runs
@@ -117,8 +121,8 @@ class Probe:
         """Whether no output of the model is empty at a length.
 
         Errors:
-            RunError: the model does not run there.
-            ValueError: an input would have a fraction of a frame.
+            RunError: the model does not run at this length.
+            ValueError: an input of this length would have a fraction of a frame.
         """
         try:
             shapes = self.at(frames).shapes

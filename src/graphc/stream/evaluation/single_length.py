@@ -13,7 +13,7 @@ LARGEST_READ = 4096
 
 
 def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | None:
-    """The refusal of a model that runs at one length only; None if it runs at others, or if one length is declared."""
+    """The error for a model that runs at only one length; None if it runs at others, or if it declares one length."""
     if len(evaluation.lengths) > 1 or offline.declared is not None:
         return None
     (only,) = evaluation.lengths
@@ -32,7 +32,7 @@ def one_length_only(offline: Offline, evaluation: Evaluation) -> StreamError | N
 
 
 def rates_or_sizes(offline: Offline, only: int) -> str:
-    """A way out: correct the rates of stream inputs in the spec, or let sizes depend on the input's length."""
+    """The hint of ``one_length_only``: correct rates in the spec, or export sizes that depend on the input's length."""
     rates = {name: role.rate for name, role in offline.streams().items() if role.rate != 1}
     if not rates:
         return f"export it again so that sizes depend on its input, or set stream.window: {only}"
@@ -41,7 +41,7 @@ def rates_or_sizes(offline: Offline, only: int) -> str:
 
 
 def holds(node: Node, number: int) -> bool:
-    """Whether a node reads a constant of integers that contains a number in its values or its shape."""
+    """Whether a node reads an integer constant that has ``number`` among its values or in its shape."""
     for tensor in node.inputs:
         if not isinstance(tensor, Constant) or is_sparse(tensor) or np.dtype(tensor.dtype).kind not in "iu":
             continue

@@ -1,6 +1,6 @@
-"""Runs the part of an evaluated graph that depends on time alone.
+"""Runs the part of an evaluated graph that depends only on time.
 
-No data tensor is computed: nodes that read a shape of data are fed with the recorded shapes.
+No data tensor is computed: nodes that read the shape of a data tensor get the recorded shape.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SHAPE_OPS = ("Shape", "Size")
 
 
 def values_read(node: Node) -> list[Tensor]:
-    """The tensors whose values, not only shapes or types, a node reads."""
+    """The inputs of which a node reads the values, not only the shapes or types."""
     if node.op in SHAPE_OPS:
         return []
     return list(node.inputs[:1]) if node.op == "CastLike" else reads(node)
 
 
 def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
-    """The time-only nodes from which the named tensors are made, in graph order."""
+    """The time-only nodes that compute the named tensors, in graph order."""
     made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
     carried = evaluation.carried
     found: set[int] = set()
@@ -42,14 +42,14 @@ def time_only_nodes(evaluation: Evaluation, names: Sequence[str]) -> list[Node]:
 
 
 class TimeOnly:
-    """Computes time-only tensors of an evaluation at the lengths evaluated, without any data.
+    """Computes time-only tensors of an evaluation at the evaluated lengths, without any data.
 
     Args:
-        names: of the wanted tensors; only dense tensors with a dtype of numpy's own can be computed.
+        names: the names of the wanted tensors. Only dense tensors with a native numpy dtype can be computed.
         optimize: whether onnxruntime optimizes the graph, which pays off for more than a few runs.
 
     Errors:
-        ModelError: onnxruntime does not run them.
+        ModelError: onnxruntime cannot load the nodes that compute the tensors.
     """
 
     def __init__(self, evaluation: Evaluation, names: Sequence[str], optimize: bool = False):
@@ -79,16 +79,16 @@ class TimeOnly:
 
     @property
     def shapes_read(self) -> set[str]:
-        """Names of the data tensors whose shapes are read."""
+        """The names of the data tensors whose shapes are read."""
         return {n.inputs[0].name for n in self.sizes.values()}
 
     def feed_of(self, given: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-        """The feeds of the session at one length: inputs of the graph, and shapes of data."""
+        """The inputs of the session at one length: inputs of the graph, and recorded shapes of data tensors."""
         fed = {fed_name(name): size_read(n, shapes[n.inputs[0].name]) for name, n in self.sizes.items()}
         return fed | {k: v for k, v in given.items() if k in self.session.input_names}
 
     def values(self, names: Sequence[str]) -> dict[str, tuple[Array, ...]]:
-        """The values of some of these tensors, one for each length."""
+        """The values of some of the wanted tensors, by name; one for each evaluated length."""
         made = [name for name in names if name not in self.given]
         try:
             runs = [self.session.run(feed, made) for feed in self.feeds] if made else []
@@ -128,7 +128,7 @@ def fed_name(name: str) -> str:
 
 
 def size_read(node: Node, shape: tuple[int, ...]) -> Array:
-    """The result of Shape or Size for a shape."""
+    """The output of a Shape or Size node whose input has the given shape."""
     if node.op == "Size":
         return np.asarray(np.prod(shape, dtype=np.int64))
     start, end = int(node.attrs.get("start", 0)), node.attrs.get("end")

@@ -1,4 +1,4 @@
-"""Where a walk over the graph begins and ends: the facts of inputs, and the tensors that outputs need."""
+"""The facts with which a walk over the graph begins, and the tensors that its outputs need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphc_runtime.errors import StreamError
 
 
 def longest(length: Length, frames: int) -> int:
-    """The largest number of input frames for which a tensor of this length has at most ``frames`` frames."""
+    """The largest number of input frames for which a tensor of length ``length`` has at most ``frames`` frames."""
     low, high = 0, 1
     while length(high) <= frames:
         low, high = high, 2 * high
@@ -31,7 +31,7 @@ def longest(length: Length, frames: int) -> int:
 
 
 def refuse_table(port: Tensor, fact: Fact | None) -> None:
-    """Refuses an output with two time axes: a stream has one."""
+    """Refuses a graph output with two time axes, since a stream has only one."""
     if isinstance(fact, IndexMap) and fact.refusal is not None:
         raise fact.refusal
     if isinstance(fact, ScoreMatrix | IndexMap):
@@ -43,7 +43,10 @@ def refuse_table(port: Tensor, fact: Fact | None) -> None:
 
 
 def wanted_tensors(evaluation: Evaluation) -> set[str]:
-    """The tensors of data whose values an output depends on, without those whose shape alone is read."""
+    """The names of the data tensors whose values an output depends on.
+
+    Tensors of which only the shape is read are not included.
+    """
     carried = evaluation.carried
     wanted = {t.name for t in evaluation.graph.outputs if t.name in carried}
     for node in reversed(evaluation.graph.nodes):
@@ -53,7 +56,7 @@ def wanted_tensors(evaluation: Evaluation) -> set[str]:
 
 
 def sized_tensors(evaluation: Evaluation) -> set[str]:
-    """The tensors of data that Shape or Size reads, and all tensors of data that these are made from."""
+    """The names of the data tensors that Shape or Size reads, and of all data tensors from which these are computed."""
     carried = evaluation.carried
     sized = {n.inputs[0].name for n in evaluation.graph.nodes if n.op in SHAPE_OPS and n.inputs[0].name in carried}
     for node in reversed(evaluation.graph.nodes):

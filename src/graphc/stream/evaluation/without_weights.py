@@ -1,4 +1,4 @@
-"""A graph without its large weights, for runs that need only sizes and time-only values."""
+"""Removes large weights from a model, for runs that need only sizes and time-only values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SMALLEST = 2**14
 
 
 def hollow(model: onnx.ModelProto, graph: Graph, carried: Set[str], made: MadeWeights) -> None:
-    """Replaces large weights that only nodes of data read by zeros, which are made when the model runs.
+    """Replaces large weights that are read only to compute data tensors by zeros, which the model creates when it runs.
 
     Args:
-        model: the graph as a model, which is changed.
-        carried: the names of all tensors of data.
-        made: the weights that nodes make; those nodes are not in the model.
+        model: the model of ``graph``, which is changed in place.
+        carried: the names of all data tensors.
+        made: the weights that nodes compute from other weights; these nodes are not in the model.
     """
     kept = {t.name for t in graph.outputs}
     inner = {id(n) for n in made.nodes}

@@ -1,1 +1,1 @@
-"""Facts: what is known of a tensor when its model is analysed as a stream. Imports nothing else of stream."""
+"""Facts: what is known about a tensor when its model is analysed as a stream. Imports nothing else of stream."""

@@ -1,4 +1,4 @@
-"""Tensors whose entries were moved, and may become a score matrix."""
+"""Tensors whose entries were moved by Reshape, Slice or Gather, and may become a score matrix."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 
 @dataclass(frozen=True)
 class EntrySource:
-    """Where the entries of a moved tensor come from: a tensor over one time and a table of places.
+    """The tensor from which the entries of a moved tensor come. It has a time axis and an axis of table columns.
 
     Args:
-        time: the stream of its time.
-        axis: its time axis.
-        wide: the axis of the table's columns; None if it may be any axis except time.
-        shapes: the offline shape at each length.
-        columns: builds the requested columns for a span of frames: the source's shape, with these on the wide axis.
-            Columns are named as found at the longest length; None stands for any column. If a tensor of places is
-            given too, it selects among the requested columns.
-        table: the values of the table at a length, as [columns, ...], or [time, columns, ...] if each frame has its
-            own; None if the graph makes the columns.
-        made: the name of the source tensor, in which no entry has moved yet.
-        places: which input of the source's node is the table, and its axes of columns and of time (None if it has no
-            time axis).
+        time: the stream whose frames lie on the time axis.
+        axis: the time axis of the source.
+        wide: the axis of the source on which the table's columns lie; None if it may be any axis except time.
+        shapes: the offline shape of the source, at each evaluated length.
+        columns: builds the source for a span of frames, with only the requested columns on the wide axis. A column is
+            requested by its index at the longest length; None requests any column. If a tensor of indices is given too,
+            it selects among the requested columns.
+        table: returns the values of the table at the evaluated length with a given index, as [columns, ...], or
+            [time, columns, ...] if each frame has a table of its own. None if the graph computes the columns.
+        made: the name of the source, in which no entry has moved yet.
+        places: for the node that computes the source, the index of the input that is the table, and the table's axes of
+            columns and of time (None if it has no time axis).
     """
 
     time: Stream
@@ -45,10 +45,10 @@ class EntrySource:
 
 @dataclass(frozen=True)
 class IndexMap:
-    """Entries of a source that were moved, and may become a score matrix.
+    """A tensor of moved entries, which may become a score matrix.
 
     Args:
-        maps: for each length, the flat index in the source of every entry; -1 for padding.
+        maps: the flat index of every entry in the source, at each evaluated length; -1 for padding.
         refusal: the error to raise if the tensor does not become a score matrix.
     """
 

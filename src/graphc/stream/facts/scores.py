@@ -1,4 +1,4 @@
-"""Tensors of data with two time axes: queries and keys."""
+"""Data tensors with two time axes: one of queries and one of keys."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ SMALLEST_SHARED = 2**14
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What is known of the entries of a score matrix, as [first time or 1, second time or 1] for each length.
+    """What is known about the entries of a score matrix, after the masks that were applied to it.
+
+    Each fact is one array for each evaluated length, [first time or 1, second time or 1].
 
     Args:
-        upper: the most that masks have added to an entry so far, over all other axes; 0 where none did.
-        zero: entries that are exactly zero whatever the data is.
-        displaced: entries that hold another entry's value, as in the corner of a skewed table that a mask covers.
-        one: entries that are exactly one (or true) whatever the data is.
-        in_softmax: entries that a softmax has counted, so that they are needed even if a later mask makes them zero.
-        lower: the least that masks have added to an entry, not counting masks that are made of data.
+        upper: the largest sum that masks have added to each entry, over all other axes such as heads; 0 without masks.
+        zero: which entries are exactly zero for any data.
+        displaced: which entries have the value of another entry, such as the corner of a skewed table that a mask
+            hides.
+        one: which entries are exactly one (or true) for any data.
+        in_softmax: which entries a softmax has summed up. They are needed even if a later mask makes them zero.
+        lower: the smallest sum that masks have added to each entry, without masks that are computed from data.
     """
 
     upper: tuple[Array, ...]
@@ -48,17 +51,27 @@ class MaskFacts:
         return MaskFacts(*(tuple(v.T for v in part) for part in self.parts))
 
     def shared(self, held: dict[Any, Any]) -> MaskFacts:
-        """The same facts with equal arrays held once, since the layers of a model have the same masks."""
+        """The same facts, with equal arrays stored only once, since the layers of a model often have the same masks.
+
+        Args:
+            held: the arrays that are stored so far.
+        """
         return MaskFacts(*(tuple(held_once(v, held) for v in part) for part in self.parts))
 
     @property
     def unseen(self) -> tuple[Array, ...]:
-        """Entries that do not affect the result."""
+        """Which entries do not affect the result of the attention."""
         return tuple(z & ~c for z, c in zip(self.zero, self.in_softmax, strict=True))
 
 
 def held_once(value: Array, held: dict[Any, Any]) -> Array:
-    """The array, or the equal one that is already held; small arrays are not held."""
+    """The stored array that equals ``value``; if there is none, stores ``value`` and returns it.
+
+    Small arrays are not stored.
+
+    Args:
+        held: the arrays that are stored so far.
+    """
     if value.size < SMALLEST_SHARED:
         return value
     some = np.ascontiguousarray(value.ravel()[:: value.size // SMALLEST_SHARED * 2 + 1]).tobytes()
@@ -72,7 +85,14 @@ def held_once(value: Array, held: dict[Any, Any]) -> Array:
 
 @dataclass(frozen=True)
 class SoftmaxSite:
-    """A softmax that turns scores into weights: its input, its output, and its query and key axes from the right."""
+    """A softmax that turns scores into attention weights.
+
+    Args:
+        scores: the name of the softmax's input.
+        weights: the name of the softmax's output.
+        query: the query axis, counted from the right.
+        key: the key axis, counted from the right.
+    """
 
     scores: str
     weights: str
@@ -86,23 +106,25 @@ Law = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """A tensor over two times, as attention has between queries and keys.
+    """A tensor with two time axes, such as the attention scores of queries and keys.
 
-    It is built where it is used, for the requested frames of each time:
+    A score matrix is built only where a call uses it, for the requested frames of each time axis:
 
         build(b, spans)[i, j] == offline[n * c - spans[0].offset + i, n * c - spans[1].offset + j]
 
-    where those frames exist.
+    wherever both frames exist.
 
     Args:
         axes: the two time axes, in order.
-        times: for each axis, a stream of the same rate and length; its delay says when the frames have arrived.
+        times: for each axis, a stream with the axis's rate and length; the delay of the stream says when frames have
+            arrived.
         shape: the offline shape, with -1 for time.
-        settled: whether frames that do not exist hold zeros on the axis that was normalised.
-        normalised: the times (0, 1) along which it was normalised; every sum must go along these.
-        sites: where scores became weights on the way here.
-        laws: functions that claim what must be true of the tables that made its masks. Each takes a period, and a
-            distance beyond which the tables no longer change.
+        settled: whether entries of frames that do not exist are zero on the normalised axis.
+        normalised: the time axes, as indices 0 and 1 into ``axes``, that a softmax has normalised. A later sum over
+            time must be over the normalised axis.
+        sites: the softmaxes, before this tensor, that turned scores into weights.
+        laws: functions that claim that the tables behind the masks keep their form at every length. Their arguments are
+            a period, and a distance beyond which the tables no longer change.
     """
 
     axes: tuple[int, int]

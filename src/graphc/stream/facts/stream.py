@@ -1,4 +1,4 @@
-"""Tensors of data with one time axis, or none."""
+"""Data tensors with one time axis or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphc.stream.facts.time_constant import Array
 
 
 class Edge(Enum):
-    """The head of a stream padded by its own first frame."""
+    """The head of a stream that is padded with copies of its own first frame."""
 
     FIRST_FRAME = "first frame"
 
@@ -23,7 +23,7 @@ NOT_CHOSEN = ("bool", "int16", "uint16")
 
 
 class UntimedOrigin(Enum):
-    """Where a tensor without time comes from."""
+    """Where a tensor without a time axis comes from."""
 
     INPUT = "static input"
     FIRST = "first frame"
@@ -33,7 +33,7 @@ class UntimedOrigin(Enum):
 
 @dataclass(frozen=True)
 class Untimed:
-    """A tensor of data without a time axis: one value for the whole stream, or a state as it is now."""
+    """A data tensor without a time axis: one value for the whole stream, or the value of a state in this call."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
@@ -42,22 +42,23 @@ class Untimed:
 
 @dataclass(frozen=True)
 class Stream:
-    """A tensor with time on one axis.
+    """A data tensor with one time axis.
 
     A chunk of C input frames gives ``c = C * rate`` frames of this tensor. The invariant:
 
         chunked[n][i] == offline[n * c - delay + i]    where 0 <= n * c - delay + i < length(T)
 
-    Frames outside that range are leftovers, with two exceptions. If ``delay < 0``, the frames [0, -delay) are never
-    carried, and all equal ``head``. If ``tail`` is not None, every frame from ``length(T)`` on equals ``tail``.
+    Frames outside that range have arbitrary values (leftovers), with two exceptions. If ``delay < 0``, the frames
+    [0, -delay) are in no chunk, and all equal ``head``. If ``tail`` is not None, every frame from ``length(T)`` on
+    equals ``tail``.
 
     Args:
-        axis: the axis that is time.
+        axis: the time axis.
         rate: frames of this tensor per input frame.
         delay: frames by which the chunked tensor lags behind the offline one.
         length: frames of the offline tensor for T input frames.
         shape: the offline shape, with -1 for time.
-        head: the value of every frame before the first carried one (as one frame), or the mark of edge padding.
+        head: the value of every frame before the first one in a chunk (as one frame), or ``Edge.FIRST_FRAME``.
         tail: the value of every frame after the last one (as one frame).
     """
 
@@ -81,11 +82,11 @@ class Stream:
 
     @property
     def from_right(self) -> int:
-        """The stream axis counted from the last, as broadcasting counts."""
+        """The time axis, counted from the right as in broadcasting; 1 is the last axis."""
         return self.rank - self.axis
 
     def at(self, delay: int) -> Stream:
-        """The same stream after a delay line; the frames before 0 are leftovers from then on."""
+        """The same stream with another delay. If the delay is not negative, frames before frame 0 are leftovers."""
         return replace(self, delay=delay, head=self.head if delay < 0 else None)
 
     def one_frame(self) -> tuple[int, ...]:
@@ -94,12 +95,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Span:
-    """The frames of one time that a call works on: ``[n*c - offset, (n+1)*c - offset + extra)``.
+    """The frames of one time axis that call n reads: ``[n*c - offset, (n+1)*c - offset + extra)``.
+
+    A chunk has c frames.
 
     Args:
-        offset: frames by which the first one lags the first frame of the chunk.
-        extra: how many more frames it has than the chunk; negative if it has fewer.
-        ends: whether a frame that is kept may read frames past the end.
+        offset: the number of frames by which the span starts before the chunk.
+        extra: the number of frames that the span has more than the chunk; negative if it has fewer.
+        ends: whether frames of the span past the end of the stream may matter, so that a mask must hide them.
     """
 
     offset: int

@@ -9,7 +9,12 @@ from graphc.stream.facts.stream import Stream
 
 @dataclass(frozen=True)
 class Frame:
-    """The two time axes that a node's operands share, counted from the right, the one further left first."""
+    """The two time axes that a node's operands share.
+
+    Args:
+        rights: the two axes, counted from the right. The axis further left comes first.
+        times: the streams on these axes.
+    """
 
     rights: tuple[int, int]
     times: tuple[Stream, Stream]

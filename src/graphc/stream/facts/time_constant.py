@@ -1,4 +1,4 @@
-"""Tensors that do not depend on the data, known at a few lengths."""
+"""Tensors that do not depend on the data, with their values at the evaluated lengths."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class TimeConstant:
-    """A tensor that does not depend on the data: its values, one for each length the graph was evaluated at.
+    """A tensor that does not depend on the data, with its value at each evaluated length.
 
     Args:
-        name: of the tensor in the graph; empty if a rule made the values.
+        name: the name of the tensor in the graph; empty if a rule made the values.
     """
 
     values: tuple[Array, ...]
@@ -36,7 +36,7 @@ class TimeConstant:
 
     @cached_property
     def digest(self) -> bytes:
-        """A hash of the values."""
+        """A hash of the values, with their types and shapes."""
         found = hashlib.blake2b(digest_size=16)
         for value in self.values:
             found.update(f"{value.dtype}{value.shape}".encode())
@@ -45,7 +45,7 @@ class TimeConstant:
 
 
 class GraphConstant(TimeConstant):
-    """A constant of the graph, loaded only when a rule looks at its value."""
+    """A constant of the graph. Its value is loaded only when a rule reads it."""
 
     load: Callable[[], Array]
     count: int

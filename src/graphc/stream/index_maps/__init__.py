@@ -1,1 +1,1 @@
-"""Relative attention: entries moved by Reshape, Slice and Gather until they are scores. Imports scores."""
+"""Relative attention: Reshape, Slice and Gather move entries until they form a score matrix. Imports scores."""

@@ -1,4 +1,4 @@
-"""Runs nodes that only move entries, with the indices of the entries as input."""
+"""Runs nodes that only move entries, on the indices of the entries instead of their values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Content = tuple[tuple[int, ...], str, int]
 
 
 def content_of(value: Array, memo: dict[Any, Any]) -> Content:
-    """The key of an array, computed once; the array must not be changed after that."""
+    """A key for the content of an array. The key is computed only once, so the array must not change afterwards."""
     key = ("content", id(value))
     held, content = memo.get(key, (None, None))
     if held is None or held() is not value:
@@ -45,7 +45,10 @@ def content_of(value: Array, memo: dict[Any, Any]) -> Content:
 
 
 def run_once(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> list[Array]:
-    """The node's outputs for these inputs; equal work is done once for all layers."""
+    """The outputs of a node for the given inputs.
+
+    Equal nodes with equal inputs, as in the layers of a model, are run only once.
+    """
     told = [None if v is None else content_of(v, facts.memo) for v in inputs]
     key = ("move", node.op, repr(sorted(node.attrs.items())), *told)
     if key not in facts.memo:
@@ -60,7 +63,7 @@ def mover(node: Node, facts: Facts, inputs: Sequence[Array | None]) -> tuple[Ses
     """A session that runs one node on inputs of these types, and the names of its outputs.
 
     Errors:
-        StreamError: onnxruntime does not load it.
+        StreamError: onnxruntime does not load the node.
     """
     types = tuple(None if v is None else (v.dtype.str, v.ndim) for v in inputs)
     key = (MOVER, node.op, repr(sorted(node.attrs.items())), len(node.outputs), types)

@@ -1,7 +1,7 @@
-"""Tracks what Pad, Reshape, Slice and Gather do to a table of places, by sending indices through them.
+"""Tracks where Pad, Reshape, Slice and Gather move the entries of a tensor, by running them on the entries' indices.
 
-docs/calculus.md, "Relative positions": between the product with a table of distances and the sum of scores, nodes only
-move entries. The origin of each entry tells which distance it stands for; the path does not matter.
+docs/calculus.md, "Relative positions": between the product with a table of relative positions and the sum of scores,
+nodes only move entries. The origin of an entry shows to which distance the entry belongs, whatever nodes have moved it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ def identity_maps(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
 
 
 def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> Lowering | None:
-    """A stream whose entries a node moves in a way that no stream rule covers; None if they cannot be tracked."""
+    """The lowering of a node that moves entries of a stream; None if the entries cannot be tracked.
+
+    This is for nodes that no stream rule covers.
+
+    Args:
+        refusal: the error to raise later, if the entries do not become a score matrix.
+    """
     streams = facts.streams()
     if node.op not in MOVERS or len(streams) != 1 or not isinstance(facts[streams[0][0]], Stream):
         return None
@@ -61,7 +67,7 @@ def moved_stream(node: Node, facts: Facts, refusal: StreamError) -> Lowering | N
 
 
 def move(node: Node, facts: Facts) -> Lowering:
-    """Runs a node that only moves entries on their indices, at every length."""
+    """The lowering of a node that only moves entries: runs the node on the indices of the entries, at every length."""
     sources = [f for f in facts.inputs if isinstance(f, IndexMap)]
     moved = sources[0]
     if len(sources) > 1 or node.op not in MOVERS:
@@ -92,7 +98,10 @@ def move(node: Node, facts: Facts) -> Lowering:
 
 
 def scaled_source(node: Node, facts: Facts) -> Lowering | None:
-    """An elementwise op with scalars only, applied to the columns before they move; None for any other op."""
+    """The lowering of an elementwise op on moved entries and scalars; None for any other op.
+
+    The op is applied to the columns of the source instead, before they move.
+    """
     moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
     if len(moved) != 1 or not all(isinstance(f, TimeConstant) for i, f in enumerate(facts.inputs) if i != moved[0][0]):
         return None

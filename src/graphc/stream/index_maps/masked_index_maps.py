@@ -1,4 +1,4 @@
-"""A constant that keeps some moved entries and overwrites the others, as the triangle of a relative shift does."""
+"""Lowers ops that keep some moved entries and overwrite the others, as the triangle of a relative shift does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOWHERE = -1
 
 
 def blanked(node: Node, facts: Facts) -> Lowering | None:
-    """A Mul by zeros and ones, a Where or a Trilu: kept entries stay, and the others have no origin.
+    """The lowering of a Mul by zeros and ones, a Where or a Trilu on moved entries; None for any other node.
 
-    None if the node does anything else.
+    Entries that the node leaves unchanged keep their origin. The others then have no origin (-1).
     """
     moved = [(i, f) for i, f in enumerate(facts.inputs) if isinstance(f, IndexMap)]
     if len(moved) != 1:
@@ -38,7 +38,13 @@ def blanked(node: Node, facts: Facts) -> Lowering | None:
 
 
 def kept_entries(node: Node, facts: Facts, index: int, moved: IndexMap) -> tuple[Array, ...] | None:
-    """Which entries the node leaves as they are, at each length: bool, broadcastable. None for any other node."""
+    """Which moved entries a node leaves unchanged, at each evaluated length: bool, broadcastable.
+
+    Returns None for nodes other than the three that ``blanked`` lowers.
+
+    Args:
+        index: the index of the input with the moved entries.
+    """
     if node.op == "Mul":
         values = values_of(facts[1 - index])
         return tuple(v == 1 for v in values) if values and all(np.isin(v, (0, 1)).all() for v in values) else None

@@ -1,4 +1,8 @@
-"""Products of a stream and a constant table: entries that later nodes move to a score matrix, or a filter over time."""
+"""Lowers products of a stream and a constant table.
+
+The table has one column for each relative position, and later nodes move the entries of the product into a score
+matrix; or the table is a filter that sums the stream over time.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,10 @@ from graphc.stream.scores.score_matrix import emit_nothing, law_of
 
 
 def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None:
-    """The input index and the score matrix of a constant that sums a stream over time, as a filter does; or None."""
+    """The input index and the score matrix of a constant that sums a stream over time, as a filter does.
+
+    None if no input is such a constant.
+    """
     ((index, x),) = facts.streams()
     other = 1 - index
     known, own = facts[other], terms.operands[other]
@@ -53,7 +60,10 @@ def constant_table(facts: Facts, terms: Terms) -> tuple[int, ScoreMatrix] | None
 
 
 def places(node: Node, facts: Facts, terms: Terms) -> Lowering:
-    """The product of a stream and a table whose columns are places: entries that later nodes move to a score matrix."""
+    """The lowering of a product of a stream and a table with one column for each relative position.
+
+    The output is an ``IndexMap``. Later nodes move its entries into a score matrix.
+    """
     ((index, x),) = facts.streams()
     other = 1 - index
     known = facts[other]

@@ -1,4 +1,4 @@
-"""Recognises relative attention: turns moved entries over two times into a score matrix by distance."""
+"""Recognises relative attention: turns moved entries with two time axes into a score matrix by distance."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from graphc.stream.symbolic.queries.distances import ByDistance, Columns, OwnTim
 
 @dataclass(frozen=True)
 class EntryOrigin:
-    """Where the entries of a score matrix came from, at one length: both arrays are [time, other].
+    """Where the entries of a score matrix come from, at one length. Both arrays are [source's own time, other time].
 
     Args:
-        columns: the column of the source's table.
-        valid: whether the entry comes from its own frame, and from the same column in every batch and head.
+        columns: the column of the source's table from which each entry comes.
+        valid: whether each entry comes from its own frame, and from the same column in every batch and head.
     """
 
     columns: Array
@@ -39,7 +39,7 @@ class EntryOrigin:
 
 
 def resolved(facts: Facts, moved: IndexMap) -> ScoreMatrix:
-    """The score matrix that moved entries make.
+    """The score matrix that moved entries form.
 
     Refuses entries that are not a function of the distance between the two times.
     """
@@ -91,9 +91,9 @@ def resolved(facts: Facts, moved: IndexMap) -> ScoreMatrix:
 def laws_of(
     facts: Facts, name: str, source: EntrySource, axes: tuple[int, int], wide: int
 ) -> tuple[bool, tuple[Law, ...]]:
-    """Two claims about every length: distance decides each entry, and the places of displaced entries shift along.
+    """Makes two claims about every length: distance decides each entry, and positions of displaced entries shift along.
 
-    Returns whether the first claim is proved at the lengths evaluated, and a law that makes the second claim later.
+    Returns whether the first claim is proved at the evaluated lengths, and a law that makes the second claim later.
     """
     proof = facts.proof
     if proof is None:
@@ -115,12 +115,16 @@ def laws_of(
 
 
 def settled_inputs(facts: Facts) -> Facts:
-    """The facts with every moved input resolved to a score matrix."""
+    """The facts of a node, with every input of moved entries replaced by the score matrix that they form."""
     return replace(facts, inputs=tuple(resolved(facts, f) if isinstance(f, IndexMap) else f for f in facts.inputs))
 
 
 def places_of(facts: Facts, moved: IndexMap) -> tuple[tuple[int, int], int, list[EntryOrigin]] | None:
-    """The two time axes (the source's own first), the source's table axis, and the origins at each length; or None."""
+    """Finds the time axes, the column axis and the origins of moved entries; None if they do not form a score matrix.
+
+    Returns the two time axes (the source's own first), the column axis of the source, and one ``EntryOrigin`` for each
+    evaluated length.
+    """
     source = moved.source
     rank = moved.maps[0].ndim
     best: tuple[int, tuple[int, int], int, list[EntryOrigin]] | None = None
@@ -152,7 +156,15 @@ def places_of(facts: Facts, moved: IndexMap) -> tuple[tuple[int, int], int, list
 def origin_of(
     source: EntrySource, shape: tuple[int, ...], entries: Array, axis: int, other: int, wide: int
 ) -> EntryOrigin | None:
-    """The origins at one length; None if there are not as many batches and heads as in the source."""
+    """The origins of moved entries at one length; None if their batches and heads are not as many as in the source.
+
+    Args:
+        shape: the shape of the source.
+        entries: the flat index of each entry in the source.
+        axis: the axis of the source's own time in ``entries``.
+        other: the other time axis in ``entries``.
+        wide: the column axis of the source.
+    """
     last = np.moveaxis(entries, (axis, other), (-2, -1))
     flat = last.reshape(-1, *last.shape[-2:])
     inside = flat >= 0
@@ -171,7 +183,10 @@ def origin_of(
 
 
 def distances_at(source: EntrySource, origin: EntryOrigin, index: int) -> dict[int, Any]:
-    """The result of ``distances_of`` from one length, for entries proved to be equal at equal distances."""
+    """The result of ``distances_of``, read from one length only.
+
+    The result is right only if entries at equal distances are proved to be equal.
+    """
     table = source.table(index) if source.table is not None else None
     own_time = table is not None and own_times(source, table, index)
     rows, others = np.nonzero(origin.valid)
@@ -184,8 +199,9 @@ def distances_at(source: EntrySource, origin: EntryOrigin, index: int) -> dict[i
 def distances_of(
     facts: Facts, source: EntrySource, origins: Sequence[EntryOrigin], longest: int
 ) -> dict[int, Any] | None:
-    """For each distance (other - time), what to request from the source's ``columns``, as found at the longest length.
+    """For each distance (other time - own time), what to request from ``EntrySource.columns``.
 
+    This is a column at the longest length, or a frame and a column if each frame has a table of its own. The result is
     None if entries at the same distance differ, at one length or between lengths.
     """
     found: dict[int, Any] = {}
@@ -223,7 +239,7 @@ def distances_of(
 
 
 def own_times(source: EntrySource, table: Array, index: int) -> bool:
-    """Whether each frame has a table of its own."""
+    """Whether each frame of the source has a table of its own."""
     shape = source.shapes[index]
     assert source.wide is not None
     return table.shape[:2] == (shape[source.axis], shape[source.wide]) and table.ndim > 2
@@ -240,10 +256,10 @@ def shifted(
     axes: tuple[int, int],
     rank: int,
 ) -> Tensor:
-    """The table of one call: the distances of the call, where each row starts one distance before the row above it.
+    """Builds the score matrix of one call, in which each row starts one distance before the row above.
 
-    With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``. In the flattened table that is place
-    ``i * (n - 1) + j + rows - 1``, so a reshape to rows of n - 1 lines the entries up.
+    With rows of ``n`` distances, entry (i, j) is column ``j - i + rows - 1``. In the flattened table, this is index
+    ``i * (n - 1) + j + rows - 1``, so a Reshape to rows of n - 1 entries aligns the entries.
     """
     c, smallest = b.frames(source.time), frames_in_chunk(b.grid or b.chunk, source.time)
     rows, width = c + own.extra, c + across.extra

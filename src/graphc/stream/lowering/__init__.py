@@ -1,1 +1,1 @@
-"""The interface of streaming rules, and the builder of the nodes that rules decide on. Imports symbolic."""
+"""The interface of streaming rules, and the builder with which rules write nodes. Imports symbolic."""

@@ -1,4 +1,4 @@
-"""The builder with which rules write the nodes of one call: its caches, windows and delay lines."""
+"""The builder with which rules write the nodes of one call, including caches, windows and delay lines."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ class Builder(FrameMasks):
     def cached(
         self, x: Tensor, stream: Stream, length: int, fill: float | Head, kind: StateKind, hint: str = ""
     ) -> Tensor:
-        """The last ``length`` frames before the chunk, and the chunk; a negative length drops frames in front.
+        """The last ``length`` frames before the chunk, followed by the chunk.
 
-        ``fill`` is the first value of the cache: a number, one frame, or the first frame of the stream. If the frames
-        are made from integers with one scale, the cache keeps the integers.
+        If ``length`` is negative, the first frames of the chunk are dropped instead. If a DequantizeLinear with one
+        scale makes the frames, the cache stores the integers that this node reads.
+
+        Args:
+            fill: the first value of the cache: a number, one frame, or ``Edge.FIRST_FRAME`` for the stream's own first
+                frame.
         """
         if length == 0:
             return x
@@ -54,7 +58,7 @@ class Builder(FrameMasks):
         return found
 
     def window(self, x: Tensor, stream: Stream, span: Span, kind: StateKind) -> Tensor:
-        """The frames of a span: those that are not in the chunk come from a cache."""
+        """The frames of a span. Frames that are not in the chunk come from a cache."""
         if stream.delay < 0:
             x, stream = self.delayed(x, stream, 0), stream.at(0)
         past = span.offset - stream.delay
@@ -68,7 +72,7 @@ class Builder(FrameMasks):
         return found
 
     def delayed(self, x: Tensor, stream: Stream, delay: int) -> Tensor:
-        """The stream at a larger delay."""
+        """The chunk of the stream at a larger delay, after a delay line if one is needed."""
         gap = delay - stream.delay
         if gap == 0:
             return x
@@ -81,7 +85,7 @@ class Builder(FrameMasks):
 
 
 def finished(builder: Builder, graph: Graph) -> None:
-    """Puts the builder's nodes and ports into a graph, states in the order in which they were made."""
+    """Adds the builder's nodes and ports to a graph, with the states in the order in which they were created."""
     graph.nodes = builder.nodes
     if builder.valid_frames is not None:
         graph.inputs.append(builder.valid_frames)

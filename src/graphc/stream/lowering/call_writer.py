@@ -1,4 +1,4 @@
-"""The graph of one call, node by node: names, constants, states."""
+"""Writes the graph of one call node by node, with names, constants and states."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ class CallWriter:
     Args:
         chunk: frames of the stream input in a call.
         taken: names that may not be given to new tensors.
-        grid: if calls differ in size, every call takes a multiple of this many frames; None if all take the chunk.
-        template: of the names of state ports (``LiftOptions.ports``).
+        grid: if calls differ in size, the number of input frames of which every call takes a multiple; None if every
+            call takes one chunk.
+        template: the template of the names of state ports (``LiftOptions.ports``).
 
-    ``tensors`` holds, for each offline tensor met so far, the part of it in one call.
+    ``tensors`` maps the name of each offline tensor met so far to its part in one call.
     """
 
     def __init__(self, chunk: int, taken: set[str], grid: int | None = None, template: str = DEFAULT.ports):
@@ -85,7 +86,10 @@ class CallWriter:
         return self.add(op, inputs, attrs, hint)[0]
 
     def choice(self, condition: Tensor, yes: Tensor, no: Tensor, dtype: np.dtype[Any], hint: str) -> Variable:
-        """``yes`` where a condition holds, else ``no``; onnxruntime has no Where for bools."""
+        """``yes`` where a condition is true, else ``no``.
+
+        Bools are combined by And and Or, since onnxruntime has no Where for them.
+        """
         if dtype.kind != "b":
             return self.one("Where", condition, yes, no, hint=hint)
         other = self.one("And", self.one("Not", condition, hint=hint), no, hint=hint)
@@ -98,10 +102,11 @@ class CallWriter:
         attrs: Mapping[str, Any] | None = None,
         outside: Mapping[str, Tensor] | None = None,
     ) -> list[Variable]:
-        """A copy of the node with other inputs and new outputs; omitted outputs stay omitted.
+        """Appends a copy of a node with other inputs, and returns its new outputs. Omitted outputs stay omitted.
 
         Args:
-            outside: the outer tensors that its bodies read, by offline name; if None, the tensors of this call.
+            outside: the outer tensors that the node's subgraphs read, by offline name; if None, the tensors of this
+                call.
         """
         kept = list(inputs)
         while kept and kept[-1] is None:
@@ -118,7 +123,7 @@ class CallWriter:
         return results
 
     def constant(self, value: Array | Sequence[int] | int, hint: str = "constant") -> Constant:
-        """A constant; equal constants are written once. Plain integers become int64."""
+        """A constant with a given value, written only once. Plain integers become int64."""
         if isinstance(value, KeptArray) and value.kept is not None:
             return self.kept_constant(value.kept, hint)
         array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, dtype=np.int64)
@@ -129,7 +134,7 @@ class CallWriter:
         return found
 
     def kept_constant(self, tensor: TensorProto, hint: str) -> Constant:
-        """A weight that stays in its file."""
+        """A constant for a weight that stays in its file."""
         key = ("kept", tensor.data_type, tuple(tensor.dims), *place_of(tensor))
         if key not in self.memo:
             self.memo[key] = Constant(self.name(hint), KeptValues(tensor))
@@ -159,7 +164,7 @@ class CallWriter:
         return found
 
     def state(self, init: Array, kind: StateKind, hint: str = "", scale: StateScale | None = None) -> Variable:
-        """A new state's input; ``keep`` gives its next value."""
+        """Creates a state and returns its input; ``keep`` sets its value for the next call."""
         base = self.name(port_name(self.template, self.node, hint or kind, len(self.states)))
         port = StatePort(self.name(f"{base}_in"), self.name(f"{base}_out"), init, kind, self.node, scale=scale)
         self.states.append(port)
@@ -168,13 +173,13 @@ class CallWriter:
         return variable
 
     def keep(self, state: Tensor, value: Tensor) -> None:
-        """Makes ``value`` the value that the state carries to the next call."""
+        """Makes ``value`` the value that a state passes on to the next call."""
         _, output = self.ports[state.name]
         self.next_values[output.name] = value
 
 
 def port_name(template: str, node: str, kind: str, number: int) -> str:
-    """A port's name by a template, in letters that every language accepts."""
+    """The name of a port from a template, with only letters, digits and underscores, as every language accepts."""
     layer = re.search(r"\d+", node)
     name = template.format(node=node, kind=kind, layer=layer.group() if layer else "", number=number)
     return re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or kind

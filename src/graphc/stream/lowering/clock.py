@@ -1,4 +1,4 @@
-"""Positions and lengths in one call, computed from the number of frames before it."""
+"""Computes the positions and lengths in one call from the number of frames before the call."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ INT64 = np.dtype(np.int64)
 
 
 class ClockWriter(CallWriter):
-    """Writes the clock and what is computed from it, each once."""
+    """Writes the clock, and the tensors that are computed from the clock. Each tensor is written only once."""
 
     @property
     def clock(self) -> Variable:
-        """Input frames taken by all calls before this one, int64 [1]."""
+        """The number of input frames that all earlier calls took, int64 [1]."""
         if "clock" not in self.memo:
             node, self.node = self.node, "clock"
             state = self.state(np.zeros(1, np.int64), "clock", "frames")
@@ -31,7 +31,7 @@ class ClockWriter(CallWriter):
 
     @property
     def total(self) -> Variable:
-        """Real input frames of all calls up to and including this one, int64 [1]."""
+        """The number of real input frames in all calls up to and including this one, int64 [1]."""
         if "total" not in self.memo:
             node, self.node = self.node, "valid_frames"
             self.valid_frames = Variable(self.name("valid_frames"), np.dtype(np.int64), [1])
@@ -44,7 +44,10 @@ class ClockWriter(CallWriter):
         return found
 
     def count_by_clock(self) -> None:
-        """Counts real frames of earlier calls by the clock. Only right if no call after the last real frame matters."""
+        """Replaces the state that sums the real frames of earlier calls by the clock.
+
+        This is right only if the outputs of calls after the last real frame do not matter.
+        """
         if "total" not in self.memo or "clock" not in self.memo:
             return
         (count,) = self.memo["total"].inputs
@@ -59,12 +62,12 @@ class ClockWriter(CallWriter):
         return self.remember(("at_start",), lambda: self.one("Equal", self.clock, self.constant([0]), hint="at_start"))
 
     def before(self, input_frames: int) -> Tensor:
-        """Whether fewer than ``input_frames`` were taken before this call, bool [1]."""
+        """Whether earlier calls took fewer than ``input_frames`` input frames, bool [1]."""
         key = ("before", input_frames)
         return self.remember(key, lambda: self.one("Less", self.clock, self.constant([input_frames]), hint="before"))
 
     def ends_before(self, input_frames: int) -> Tensor:
-        """Whether fewer than ``input_frames`` will have been taken after this call, bool [1]."""
+        """Whether earlier calls and this one take fewer than ``input_frames`` input frames, bool [1]."""
 
         def make() -> Tensor:
             after = self.one("Add", self.clock, self.constant([self.chunk]), hint="after")
@@ -74,17 +77,17 @@ class ClockWriter(CallWriter):
 
     @property
     def multiples(self) -> Tensor:
-        """The number of ``grid`` frames that this call takes, int64 [1]; the lift defines it."""
+        """The number of smallest chunks (``grid`` input frames) in this call, int64 [1]; the lift defines it."""
         found: Tensor = self.memo["multiples"]
         return found
 
     def clipped(self, index: Tensor, low: int, high: int, dtype: np.dtype[Any] = INT64) -> Tensor:
-        """Indices clamped to a range, its ends included."""
+        """Indices clamped to the range from ``low`` to ``high``, both included."""
         raised = self.one("Max", index, self.constant(np.asarray([low], dtype)), hint="clipped")
         return self.one("Min", raised, self.constant(np.asarray([high], dtype)), hint="clipped")
 
     def length_now(self, length: Length) -> Tensor:
-        """The value of ``length`` for the real frames so far, int64 [1]."""
+        """The value of ``length`` for the real input frames so far, int64 [1]."""
 
         def make() -> Tensor:
             value: Tensor = self.total

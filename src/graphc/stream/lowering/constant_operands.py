@@ -1,4 +1,4 @@
-"""Constant operands in one chunk: the same in every frame, or periodic."""
+"""Cuts constant operands to one chunk, if they are the same in every frame or periodic."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from graphc.stream.symbolic.queries.questions import Periodic
 
 
 def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[Array, bool]:
-    """A constant operand in one chunk, and whether it changes from frame to frame.
+    """The part of a constant operand for one chunk, and whether it changes from frame to frame.
 
-    Steady operands are cut to one frame, periodic ones to a chunk (and ``extra`` frames) at the phase of the delay.
+    An operand that is the same in every frame is cut to one frame. A periodic operand is cut to a chunk and ``extra``
+    more frames, at the phase that the delay of the stream gives.
+
+    Args:
+        index: the input index of the operand.
+        x: the stream with which the operand is combined.
 
     Errors:
         AbsoluteError: the operand depends on the frame's index in another way.
@@ -64,7 +69,7 @@ def cut_to_chunk(facts: Facts, index: int, x: Stream, extra: int = 0) -> tuple[A
 
 
 def alike_in_front(values: Sequence[Array], axis: int) -> bool:
-    """Whether shorter constants are prefixes of longer ones."""
+    """Whether the constant at each length is a prefix of the constant at the longest length."""
     longest = max(values, key=np.size)
     return all(np.array_equal(longest.take(range(v.shape[axis]), axis=axis), v) for v in values)
 
@@ -75,7 +80,7 @@ def same_everywhere(value: Array, axis: int, frame: Array) -> bool:
 
 
 def period_of(values: Sequence[Array], axis: int) -> int | None:
-    """The smallest period along an axis that is seen at least twice and is the same at every length."""
+    """The smallest period along an axis that is seen at least twice and is the same at every length; otherwise None."""
     if not alike_in_front(values, axis):
         return None
     longest = np.moveaxis(max(values, key=lambda v: v.shape[axis]), axis, 0)
@@ -84,7 +89,7 @@ def period_of(values: Sequence[Array], axis: int) -> int | None:
 
 
 def smallest_period(rows: Sequence[bytes]) -> int:
-    """How far a sequence must be moved to fall on itself where both overlap (Knuth, Morris and Pratt, 1977)."""
+    """The smallest shift at which a sequence equals itself where both overlap (Knuth, Morris and Pratt, 1977)."""
     borders, border = [0] * len(rows), 0
     for place in range(1, len(rows)):
         while border and rows[place] != rows[border]:

@@ -1,4 +1,4 @@
-"""The form of ops whose output frames depend only on the input frames at the same position."""
+"""Lowers ops whose output frames depend only on the input frames at the same position."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from graphc.stream.lowering.rule import rule_for
 
 
 def copied(node: Node, facts: Facts, attrs: dict[str, Any] | None = None) -> Emit:
-    """Copies the node, with its stream inputs brought to one delay."""
+    """The function that builds a copy of the node in each call, with all stream inputs delayed to a common delay."""
     delay = common_delay(facts)
     return lambda b, x: b.copy(node, brought_to(b, facts, x, delay), attrs)
 
 
 def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay: int) -> list[Tensor | None]:
-    """The inputs of one call, with all streams among them brought to one delay."""
+    """The inputs of one call, with all streams among them delayed to the same delay."""
     brought = list(inputs)
     for index, stream in facts.streams():
         tensor = brought[index]
@@ -33,15 +33,15 @@ def brought_to(b: Builder, facts: Facts, inputs: Sequence[Tensor | None], delay:
 
 
 def common_delay(facts: Facts) -> int:
-    """The delay at which all stream inputs of a node meet: the latest."""
+    """The largest delay of a node's stream inputs, to which the other streams are delayed."""
     return max(stream.delay for _, stream in facts.streams())
 
 
 def same_length(facts: Facts, must_match: bool = True) -> Stream:
-    """The first stream input at the common delay of all; refuses streams that differ in rate or length.
+    """The first stream input, at the common delay of all stream inputs; refuses streams that differ in rate or length.
 
     Args:
-        must_match: whether the op does not run on streams of different lengths, unless one has a single frame.
+        must_match: whether the op fails on streams of different lengths, unless one of them has a single frame.
     """
     (_, first), *others = facts.streams()
     for _, other in others:
@@ -58,7 +58,7 @@ def same_length(facts: Facts, must_match: bool = True) -> Stream:
 
 
 def frame_by_frame(node: Node, facts: Facts) -> Lowering:
-    """Every output frame depends on the input frames at the same position: elementwise ops, with broadcasting."""
+    """The rule for elementwise ops: each output frame depends on the input frames at the same position."""
     if len({stream.from_right for _, stream in facts.streams()}) > 1 or second_time(facts) is not None:
         on_scores = rule_for(op_of(node), on_scores=True)
         assert on_scores is not None
@@ -87,12 +87,15 @@ def frame_by_frame(node: Node, facts: Facts) -> Lowering:
 
 
 def is_elementwise(node: Node) -> bool:
-    """Whether a node works on each element alone, with broadcasting."""
+    """Whether a node computes each element only from the elements at the same position, with broadcasting."""
     return rule_for(op_of(node)) is frame_by_frame
 
 
 def second_time(facts: Facts) -> int | None:
-    """An axis other than the streams', counted from the right, on which a constant also has one entry per frame."""
+    """A second axis on which a constant has one entry per frame, counted from the right; None if there is none.
+
+    The first such axis is the time axis of the streams.
+    """
     (_, x), *_ = facts.streams()
     for fact in facts.inputs:
         if not isinstance(fact, TimeConstant) or fact.steady is not None or fact.values[0].ndim < x.from_right:
@@ -107,7 +110,7 @@ def second_time(facts: Facts) -> int | None:
 
 
 def check_static(facts: Facts, x: Stream) -> None:
-    """Refuses a tensor without time that has one entry per frame on the time axis."""
+    """Refuses untimed inputs that have one entry per frame on the time axis of ``x``, or that change between calls."""
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, Untimed):
             refuse_moving(facts, fact)

@@ -1,4 +1,4 @@
-"""A cache that keeps the integers of a model with learned scales (passes/_quantize narrows other caches)."""
+"""Finds caches that can store the integers of a model with learned scales (passes/_quantize narrows other caches)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from graphc.stream.facts.time_constant import Array
 
 @dataclass(frozen=True)
 class CacheScale:
-    """The integers that a DequantizeLinear with one scale reads, and the first value of a cache as such integers."""
+    """How a cache stores integers instead of floats.
+
+    Args:
+        node: the DequantizeLinear that reads the integers.
+        integers: the integers that this node reads.
+        init: the first value of the cache, as integers.
+        scale: the scale of the integers.
+    """
 
     node: Node
     integers: Tensor
@@ -22,9 +29,12 @@ class CacheScale:
 
 
 def cache_scale_of(x: Tensor, init: Array) -> CacheScale | None:
-    """The integers and the scale of a tensor that a DequantizeLinear makes.
+    """How a cache of ``x`` can store integers, if a DequantizeLinear makes ``x``; None if it cannot.
 
-    None unless the node has one constant scale, and an integer that stands exactly for each first value.
+    The node must have one constant scale, and integers must represent the first value of the cache exactly.
+
+    Args:
+        init: the first value of the cache, as floats.
     """
     node = producer(x)
     if node is None or op_of(node) != "DequantizeLinear" or len(node.inputs) < 3:

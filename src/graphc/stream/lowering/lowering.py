@@ -1,4 +1,4 @@
-"""What a node becomes in the stream."""
+"""What a node becomes in the streaming graph."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Emit = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 
 @dataclass(frozen=True)
 class AttentionSpan:
-    """The frames that an attention sees.
+    """The frames that the queries of an attention see.
 
     Args:
-        left: the most frames that a query sees before its own.
-        right: the most frames that a query sees after its own.
+        left: the largest number of frames that a query sees before its own.
+        right: the largest number of frames that a query sees after its own.
         period: the number of queries after which the pattern of visible frames repeats.
-        sites: where its scores became weights.
+        sites: the softmaxes that turn the scores of the attention into weights.
         max_frames: the longest stream for which this holds, in input frames; None if it holds for any length.
     """
 
@@ -35,17 +35,17 @@ class AttentionSpan:
 
 @dataclass(frozen=True)
 class Lowering:
-    """What a node becomes in the stream.
+    """What a node becomes in the streaming graph.
 
     Args:
-        facts: one for each output of the node.
-        emit: builds the nodes of one call. It takes the builder and the inputs of one call (None if an input is omitted
-            or changes with the length of the stream) and returns the outputs.
-        attention: the frames that it sees, if it is an attention.
-        local: whether each output frame is made in the same way from the input frames at its place, and from no
-            others. Head and tail are then found by evaluation.
-        rounded_beyond: a length and a number of frames: where a tensor of that length has more, the offline model
-            rounds the places of frames, and the stream does not.
+        facts: the fact of each output of the node; None if the output is omitted.
+        emit: builds the nodes of one call. Its arguments are the builder and the inputs of one call (None if an input
+            is omitted or changes with the length of the stream). It returns the outputs.
+        attention: the frames that queries see, if the node is an attention.
+        local: whether every output frame is computed in the same way, and only from the input frames at the same
+            position. Head and tail are then found by running the op on constants.
+        rounded_beyond: a length and a number of frames. If a tensor of that length has more frames than that, the
+            offline model rounds the positions of frames, and the stream does not.
     """
 
     facts: tuple[Fact | None, ...]

@@ -1,7 +1,7 @@
-"""Masks the frames of a call before the first and past the last frame of the stream.
+"""Masks the frames of a call that lie before the first frame or after the last frame of the stream.
 
-A rule asks for it where its op reads such frames and they would not hold what the op needs (``time/window.py``,
-``attention/attend.py``).
+A rule uses such a mask if its op reads these frames, and if their values would not be what the op needs
+(``time/window.py``, ``attention/attend.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ class FrameMasks(ClockWriter):
     """Masks the frames of a call that do not exist: by the clock at the start, and by the valid frames at the end."""
 
     def missing(self, stream: Stream, before: bool, after: bool, extra: int = 0) -> Tensor:
-        """Which frames of the chunk and ``extra`` more do not exist: bool [c + extra, 1, ...], on the stream axis."""
+        """A mask of the frames that do not exist, in the chunk and ``extra`` frames after it: bool [c + extra, 1, ...].
+
+        The first axis of the mask is aligned with the time axis of the stream.
+
+        Args:
+            before: whether to include frames before frame 0.
+            after: whether to include frames past the end.
+        """
         shape = [self.frames(stream) + extra] + [1] * (stream.from_right - 1)
         steps = np.arange(shape[0], dtype=np.int64).reshape(shape)
 
@@ -36,7 +43,12 @@ class FrameMasks(ClockWriter):
         return self.remember(key, make)
 
     def masked(self, x: Tensor, stream: Stream, value: float | Array, before: bool, after: bool) -> Tensor:
-        """The chunk with ``value`` in the frames that do not exist: those before 0, those from the length on."""
+        """The chunk with ``value`` in frames that do not exist.
+
+        Args:
+            before: whether to replace frames before frame 0.
+            after: whether to replace frames past the end.
+        """
         if not (before or after):
             return x
         filler = np.asarray(value).astype(stream.dtype)
@@ -48,9 +60,11 @@ class FrameMasks(ClockWriter):
         return found
 
     def exists(self, stream: Stream, after: bool) -> Tensor:
-        """1 for frames that exist, 0 for those before 0 and, if ``after``, past the end: [c, 1, ...], in its dtype.
+        """1 for frames that exist and 0 for others: [c, 1, ...], in the dtype of the stream.
 
-        The end is known in time only if the stream waits for ``Length.lag``.
+        Args:
+            after: whether frames past the end are 0 too. The end is known in time only if the stream is delayed by
+                ``Length.lag``.
         """
         one, zero = (self.constant(np.asarray(v, dtype=stream.dtype)) for v in (1, 0))
         missing = self.missing(stream, True, after)

@@ -1,4 +1,4 @@
-"""Facts about the node that a rule works on."""
+"""What is known about the node that a rule lowers."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from graphc_runtime.errors import StreamError
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about the node that a rule works on: the facts of the inputs, and the offline shapes of the outputs.
+    """What is known about the node that a rule lowers: the facts of its inputs, and the offline shapes of its outputs.
 
     Args:
-        inputs: one for each input; None if the input is omitted.
+        inputs: the fact of each input; None if the input is omitted.
         chunk: frames of the stream input in a call.
-        opset: of ONNX's own domain.
+        opset: the opset version of ONNX's own domain.
         lengths: the lengths at which the graph was evaluated.
         input_shapes: for each input, its offline shape at each of the lengths.
         output_shapes: for each output, its offline shape at each of the lengths; empty if the output is omitted.
         dtypes: for each output, its dtype.
         captured: facts of the outer tensors that subgraphs read, by name.
         domains: the model's opset imports.
-        known_lengths: the lengths of all streams so far.
+        known_lengths: the lengths of all streams that the walk has met so far.
         names: for each input, the name of its tensor in one call.
         memo: results about constants, shared by all nodes.
-        settings: what the user asked for.
+        settings: the settings of the lift.
         finite: names of tensors that are finite even in frames that do not exist.
-        proof: takes the claims that rules make about every length.
+        proof: decides the claims that rules make about every length; None if nothing is to be proved.
         longest: whether the model accepts no lengths longer than ``lengths``.
     """
 
@@ -73,18 +73,19 @@ class Facts:
         return len(self.inputs)
 
     def claim(self, index: int, query: Query) -> None:
-        """Claims that ``query`` holds at every length for an input that depends on time alone."""
+        """Claims that ``query`` holds at every length for an input that depends only on time."""
         fact = self.inputs[index]
         if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
             self.proof.claim(fact.name, query)
 
     def claim_kept(self, axis: int, start: int, steps: Mapping[int, int], output: int = 0) -> None:
-        """Claims which frames of its stream the node keeps.
+        """Claims which frames of its input stream the node selects.
 
         Args:
-            axis: of time in the stream.
-            start: the first frame.
-            steps: for axes of the output, frames from one place to the next.
+            axis: the time axis of the input stream.
+            start: the first frame that is selected.
+            steps: for each output axis along which frames are selected, the number of input frames from one entry to
+                the next.
         """
         name = self.node.outputs[output].name
         follows = {f.name for f in self.inputs if isinstance(f, TimeConstant) and f.name and f.steady is None}
@@ -99,13 +100,13 @@ class Facts:
             self.proof.check(name, made, Kept(source, axis, start, tuple(sorted(steps.items()))))
 
     def doubt(self, index: int, reason: str) -> None:
-        """Notes that a rule's conclusion about an input is not proved."""
+        """Records that a rule's conclusion about an input is not proved, with the reason."""
         fact = self.inputs[index]
         if self.proof is not None and isinstance(fact, TimeConstant) and fact.name:
             self.proof.doubt(fact.name, reason)
 
     def proved_length(self, axis: int, rate: Fraction, output: int = 0) -> Length | None:
-        """The length of an output's axis by its formula; None if there is none, or it has another rate."""
+        """The length of an output axis, from the formula of its size; None if it has none or another rate."""
         if self.proof is None or not self.proof.is_possible:
             return None
         try:
@@ -132,7 +133,7 @@ class Facts:
         return fact
 
     def only_stream(self, index: int = 0) -> Stream:
-        """The stream at an input, if no other input is one."""
+        """The stream at an input; refuses nodes in which another input is a stream too."""
         for other in (i for i, _ in self.streams() if i != index):
             self.refuse(f"its input {other} comes from the stream, but only input {index} may", "make it a constant")
         return self.stream(index)
@@ -161,7 +162,7 @@ class Facts:
 
     @property
     def grid(self) -> int:
-        """Every call takes a multiple of this many input frames: the chunk, if its size is fixed."""
+        """The number of input frames of which every call takes a multiple; the chunk, if all calls have one size."""
         return self.settings.grid or self.chunk
 
     def frames(self, stream: Stream) -> int:
@@ -173,7 +174,7 @@ class Facts:
     def shapes_with(
         self, x: Stream, length: Length, shapes: tuple[tuple[int, ...], ...] | None = None
     ) -> tuple[tuple[int, ...], ...]:
-        """Shapes like those of the first input, with another number of frames on the time axis of ``x``."""
+        """Shapes, those of the first input by default, with ``length`` frames on the time axis of ``x``."""
         return tuple(
             tuple(length(n) if axis == x.axis else size for axis, size in enumerate(shape))
             for n, shape in zip(self.lengths, shapes or self.input_shapes[0], strict=True)
@@ -182,9 +183,14 @@ class Facts:
     def out(
         self, x: Stream, axis: int, index: int = 0, *, delay: int | None = None, length: Length | None = None
     ) -> Stream:
-        """The fact of an output that carries time on ``axis``; checked against the offline shapes.
+        """The fact of an output with time on ``axis``, checked against the offline shapes.
 
-        Refuses if an axis other than time changes with the length, or if time has another length than the rule says.
+        Refuses if an axis other than time changes with the length, or if the time axis does not have ``length`` frames.
+
+        Args:
+            index: the index of the output.
+            delay: the delay of the output; by default, that of ``x``.
+            length: the length of the output; by default, that of ``x``.
         """
         length = x.length if length is None else length
         shapes = self.output_shapes[index]
@@ -216,7 +222,7 @@ class Facts:
         raise ChunkMisfitError((frames / stream.rate).numerator, reason, node=label(self.node))
 
     def refuse(self, reason: str, hint: str) -> NoReturn:
-        """Refuses to stream the node, and says what would help.
+        """Refuses to stream the node, with a reason and a hint for the user.
 
         Errors:
             StreamError: always.
@@ -224,7 +230,7 @@ class Facts:
         raise StreamError(reason, node=label(self.node), hint=hint)
 
     def refuse_length(self, reason: str, hint: str) -> NoReturn:
-        """Refuses something that depends on the length of the streams evaluated.
+        """Refuses a node that depends on the length of the whole stream.
 
         Errors:
             LengthError: always.

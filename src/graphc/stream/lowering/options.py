@@ -11,9 +11,11 @@ class AttentionLimit:
     """A limit on an attention.
 
     Args:
-        left: frames of the layer before a query's own that it may see; None for the model's own limit.
-        right: frames after its own that it may see; None for the model's own limit.
-        max_frames: input frames of the longest stream; an unlimited past is kept whole up to that length.
+        left: the number of frames before its own that a query may see, at the rate of the layer; None for the model's
+            own limit.
+        right: the number of frames after its own that a query may see; None for the model's own limit.
+        max_frames: the input frames of the longest stream. If the past is unlimited, all of it is cached up to that
+            length.
     """
 
     left: int | None = None
@@ -27,10 +29,10 @@ class LiftOptions:
 
     Args:
         limits: pairs of a shell pattern and a limit. The first pattern that matches the attention's node decides.
-        survey: whether to assume that attention without a limit sees only its own frame, to find all such attention.
+        survey: whether to find all attention without a limit, by assuming that its queries see only their own frame.
         ports: a template for the names of state ports, with {node}, {kind}, {layer} (the first number in the node's
-            name) and {number} (of the port).
-        grid: calls take any multiple of this many input frames; None if all take the same chunk.
+            name) and {number} (of the state).
+        grid: the number of input frames of which a call may take any multiple; None if all calls take the same chunk.
     """
 
     limits: tuple[tuple[str, AttentionLimit], ...] = ()

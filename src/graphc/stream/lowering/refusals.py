@@ -1,4 +1,4 @@
-"""Refusals that several families of ops share."""
+"""The refusals that several families of ops share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_OF_THE_STREAM = "compute it from the stream's frames, or name it in stream.i
 
 
 def refuse_moving(facts: Facts, fact: Untimed) -> None:
-    """Refuses a value that changes from call to call, while offline it is one value for the whole stream."""
+    """Refuses a value that changes from call to call, while the offline model has one value for the whole stream."""
     if fact.origin is UntimedOrigin.GIVEN:
         facts.refuse(
             "reads a state of stream.states at every frame, but only a recurrence may start from it",
@@ -61,6 +61,6 @@ def refuse_whole_length(facts: Facts, index: int) -> NoReturn:
 
 
 def refuse_time_axis(facts: Facts, x: Stream, axes: Sequence[int], what: str) -> None:
-    """Refuses an op that works along the time axis."""
+    """Refuses an op that works along ``axes``, if one of these is the time axis of ``x``."""
     if x.axis in axes:
         facts.refuse(f"{what} over all time (axis {x.axis})", WINDOW_HINT)

@@ -20,7 +20,7 @@ def stream_rule(*ops: str) -> Callable[[Rule], Rule]:
     """Registers a rule for op types; an op of another domain is written ``domain::Op``.
 
     Errors:
-        GraphcError: two rules for one op; names both owners.
+        GraphcError: two rules are registered for one op; the message names both owners.
     """
 
     def register(rule: Rule) -> Rule:
@@ -41,7 +41,7 @@ SCORE_RULES: dict[str, Rule] = {}
 
 
 def score_rule(*ops: str) -> Callable[[Rule], Rule]:
-    """Registers the rule that op types follow if an input is a score matrix."""
+    """Registers a rule for op types, which is used instead of their stream rule if an input is a score matrix."""
 
     def register(rule: Rule) -> Rule:
         SCORE_RULES.update(dict.fromkeys(ops, rule))

@@ -1,6 +1,6 @@
-"""Score matrices that do not shift along with the stream. Every call computes them from the positions on both axes.
+"""Constant score matrices that do not shift along with the stream. Each call computes them from the positions.
 
-``sin(i * j)`` under a band is such a table. It is traced back to its operands. An operand with one time axis is a
+``sin(i * j)`` under a band is an example. The matrix is traced back to its operands. An operand with one time axis is a
 position, and is computed from the clock. An operand with two time axes must shift along. A stored table over both
 positions is refused, since it has no operands.
 """
@@ -22,7 +22,7 @@ from graphc.stream.symbolic.queries.questions import Steady
 
 
 def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Stream]) -> Made | None:
-    """The steps that compute a score matrix along with a stream; None if its continuation is unknown."""
+    """The steps that compute a constant score matrix from the clock; None if an operand's later values are unknown."""
     time = times[0].at(max(0, *(t.delay for t in times)))
     grows = len({time.length(n) for n in positions.evaluation.lengths}) > 1
     if not grows or any(t.rate != time.rate or t.length != time.length for t in times):
@@ -32,7 +32,10 @@ def table_from_clock(positions: Positions, name: str, times: tuple[Stream, Strea
 
 
 def follow(positions: Positions, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
-    """Appends the steps that make one tensor with two time axes; False if one of its operands cannot be made."""
+    """Appends to ``found`` the steps that compute one tensor with two time axes.
+
+    Returns False if one of its operands cannot be computed from the clock.
+    """
     node = positions.made_by.get(name)
     if node is None or name not in values:
         return False

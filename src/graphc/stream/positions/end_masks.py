@@ -1,4 +1,4 @@
-"""Constants that change where a stream ends, such as the mask of frames that pad it to whole blocks."""
+"""Constants that change where a stream ends, such as the mask of frames that pad a stream to whole blocks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from graphc.stream.symbolic.queries.questions import UntilEnd
 
 @dataclass(frozen=True)
 class EndMask:
-    """One frame before the end of a stream, and another frame behind it.
+    """A constant with one frame repeated up to the end of a stream, and another frame repeated after it.
+
+    The rate of the constant may be lower than that of the stream: each entry of frame f corresponds to frame
+    ``stride * f + phase`` of the stream.
 
     Args:
-        axis: of the frames of the constant.
+        axis: the time axis of the constant.
         end: the length of the stream.
-        stride: frames of the stream for each frame of the constant.
-        phase: for each entry of a frame, int64: frame f of the constant stands for frame ``stride * f + phase`` of the
-            stream there.
-        inside: the entries for frames of the stream, as one frame.
-        outside: the entries for frames that it does not have, as one frame.
+        stride: the number of stream frames for each frame of the constant.
+        phase: the phase of each entry of a frame, int64.
+        inside: the entries that correspond to frames before the end of the stream, as one frame.
+        outside: the entries that correspond to frames after the end of the stream, as one frame.
     """
 
     axis: int
@@ -41,18 +43,23 @@ class EndMask:
     outside: Array
 
     def claim(self, length: Length) -> UntilEnd:
-        """The claim that the constant, which has this length, is this mask at every length."""
+        """The claim that the constant equals this mask at every length.
+
+        Args:
+            length: the length of the constant.
+        """
         return UntilEnd(self.axis, length, self.end, self.stride, self.phase, self.inside, self.outside)
 
 
 def end_mask_of(
     values: Sequence[Array], lengths: Sequence[int], axis: int, rate: Fraction, facts: Iterable[Fact]
 ) -> EndMask | None:
-    """The end mask that a constant is at some lengths; None if it is none, or if the lengths show several.
+    """The end mask that equals a constant; None if there is none or if the values do not determine its phase.
 
     Args:
+        values: the value of the constant, at each of ``lengths``.
         rate: frames of the constant for each input frame.
-        facts: of the tensors so far, one of which may end where the constant changes.
+        facts: the facts of the tensors so far. One of these streams may end where the constant changes.
     """
     sides = sides_of(values, axis)
     if sides is None or len(set(lengths)) < 2:
@@ -72,7 +79,7 @@ def end_mask_of(
 
 
 def sides_of(values: Sequence[Array], axis: int) -> tuple[Array, Array] | None:
-    """The first frame of a constant and the last one, if each entry changes at most once between them, and some do."""
+    """The frames of a constant before and after it changes; None if an entry changes more than once, or none does."""
     rows = [np.moveaxis(v, axis, 0) for v in values]
     longest = max(rows, key=len)
     if not len(longest) or longest.dtype.kind not in "iufb":
@@ -89,7 +96,7 @@ def steps_of(row: Array) -> Array:
 
 
 def behind_the_end(rows: Sequence[Array], inside: Array) -> Array:
-    """The entries of last frames that differ from those of the first, as one frame."""
+    """The frame after the end: each entry of the last frames that differs from ``inside``, else that of ``inside``."""
     outside = inside.copy()
     for row in rows:
         if len(row):
@@ -100,7 +107,15 @@ def behind_the_end(rows: Sequence[Array], inside: Array) -> Array:
 def phase_of(
     rows: Sequence[Array], counts: Sequence[Array], changing: Array, ends: Sequence[int], stride: int
 ) -> Array | None:
-    """The phase with which each changing entry has its count of frames at each length; None if it is not determined."""
+    """The phase of each changing entry, as one frame; None if the evaluated lengths do not determine it.
+
+    Args:
+        rows: the values of the constant at each length, with time first.
+        counts: for each length, the number of frames in which each entry has its value before the end.
+        changing: which entries change.
+        ends: the number of frames of the stream, at each length.
+        stride: the number of stream frames for each frame of the constant.
+    """
     low = np.full(changing.shape, -(2**62))
     high = np.full(changing.shape, 2**62)
     for row, count, end in zip(rows, counts, ends, strict=True):
@@ -110,7 +125,10 @@ def phase_of(
 
 
 def end_mask_step(mask: EndMask, fact: Stream, grid: int) -> Lowering:
-    """The constant as a stream. It waits until all frames that it stands for are known to exist."""
+    """The lowering of an end mask as a stream.
+
+    The mask is delayed until the stream frames to which its frames correspond are known to exist.
+    """
     furthest = int(mask.phase.max()) + 1 - mask.stride
     fact = replace(fact, delay=max(fact.delay, ceil(Fraction(mask.end.lag(grid) + furthest, mask.stride))))
 

@@ -1,8 +1,8 @@
-"""Positions computed from the clock: constants that depend on the position, as streams.
+"""Lowers constants that depend on the position to streams that each call computes from the clock.
 
-A constant that meets a stream may differ from frame to frame without a period. Then it comes from a ramp (0, 1, 2 and
-so on, however it was made), from a stored table read from its start, or from a constant that differs only near an end
-of the stream (``Edges``). From there on, the ops are those of a stream.
+A constant that is combined with a stream may differ from frame to frame without a period. Then it is traced back to a
+ramp (0, 1, 2 and so on, whichever nodes compute it), to a stored table that is read from its start, or to a constant
+that differs only near an end of the stream (``Edges``). The nodes after this source become ops on streams.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MOST_LENGTHS = 256
 
 @dataclass(frozen=True)
 class Position:
-    """One node that makes positions.
+    """One node of the offline graph that computes a position constant, as a node on streams.
 
     Args:
-        step: None if the node's own rule gives it.
-        values: of the tensors that depend on time alone, at the lengths evaluated.
+        step: the lowering of the node; None if the node's own rule gives it.
+        values: the values of the time-only tensors, at the evaluated lengths.
     """
 
     node: Node
@@ -55,7 +55,13 @@ class Position:
 
 @dataclass
 class Made:
-    """A constant as a stream: its name, the steps that make it, in order, and how many frames its tables hold."""
+    """A constant as a stream.
+
+    Args:
+        name: the name of the stream.
+        steps: the nodes that compute the stream, in order.
+        bounds: pairs of a length and the largest number of frames of that length for which a table has entries.
+    """
 
     name: str
     steps: list[Position] = field(default_factory=list)
@@ -63,26 +69,26 @@ class Made:
 
 
 class Positions:
-    """Finds how the time-only tensors of an evaluation depend on the position."""
+    """Finds how the time-only tensors of an evaluation can be computed from the position."""
 
     def __init__(self, evaluation: Evaluation, grid: int, proof: Proof):
         self.evaluation, self.grid, self.proof = evaluation, grid, proof
         self.made_by = {t.name: n for n in evaluation.graph.nodes for t in n.outputs if t.name}
 
     def made(self, name: str, time: Stream) -> Made | None:
-        """The steps that compute a tensor along with a stream; None if its continuation is unknown."""
+        """The steps that compute a tensor along with the stream ``time``; None if its later values are unknown."""
         time = time.at(max(0, time.delay))
         found = Made(alias(name, time))
         return found if self.follow(name, time, self.values(name), found) else None
 
     def may_have_ends(self, name: str, time: Stream) -> bool:
-        """Whether longer values of a tensor would show how its first frames differ from the later ones."""
+        """Whether longer lengths could show that the first frames of a tensor differ from later ones."""
         known = self.evaluation.known[name]
         axis = time_axis(known, time, self.evaluation.lengths)
         return axis is not None and len(self.evaluation.lengths) > 1 and may_have_ends(known, axis)
 
     def values(self, name: str) -> dict[str, TimeConstant]:
-        """The values of a tensor, and of all time-only tensors that it was made from."""
+        """The values of a tensor, and of all time-only tensors from which it is computed."""
         memo = self.evaluation.memo
         key = ("positions", name)
         if key not in memo:
@@ -91,7 +97,7 @@ class Positions:
         return found
 
     def follow(self, name: str, time: Stream, values: Mapping[str, TimeConstant], found: Made) -> bool:
-        """Appends the steps that make one tensor; False if its continuation is unknown."""
+        """Appends to ``found`` the steps that compute one tensor; returns False if its later values are unknown."""
         known = values.get(name)
         node = self.made_by.get(name)
         if known is None or node is None:
@@ -111,7 +117,10 @@ class Positions:
         values: Mapping[str, TimeConstant],
         found: Made,
     ) -> Lowering | None:
-        """What makes a tensor from the clock alone, with the claim that it does; None if its form is unknown."""
+        """The lowering that computes a tensor from the clock only; None if the tensor has no known form.
+
+        Also claims that the tensor has this form at every length.
+        """
         lengths = self.evaluation.lengths
         ramp = ramp_of(known, time, lengths)
         if ramp is not None:
@@ -140,7 +149,10 @@ class Positions:
     def follow_inputs(
         self, name: str, node: Node, time: Stream, values: Mapping[str, TimeConstant], found: Made
     ) -> bool:
-        """Appends the steps that make the inputs of a node, and the node as an op of streams."""
+        """Appends to ``found`` the steps that compute the inputs of a node, and the node itself as an op on streams.
+
+        Returns False if the later values of an input are unknown, or if no input depends on the position.
+        """
         inputs: list[Tensor] = []
         facts: list[Fact | None] = []
         single = len(self.evaluation.lengths) == 1
@@ -176,7 +188,11 @@ class Positions:
         return True
 
     def end_mask(self, name: str, known: TimeConstant, axis: int, time: Stream) -> EndMask | None:
-        """The end mask that a tensor is. Its formula, if any, shows it at all lengths for one frame of the constant."""
+        """The end mask that a tensor is; None if it is no end mask.
+
+        If the tensor has a formula, its values at further lengths are used too: as many lengths as input frames that
+        one frame of the constant spans.
+        """
         if sides_of(known.values, axis) is None:
             return None
         values, lengths = list(known.values), list(self.evaluation.lengths)
@@ -193,7 +209,7 @@ class Positions:
         return end_mask_of(values, lengths, axis, time.rate, self.proof.formulas.facts.values())
 
     def end_of_table(self, name: str) -> tuple[Length, int] | None:
-        """The longest stream for which a Gather stays inside its table; None if it always does."""
+        """The entry of ``Made.bounds`` for a Gather: the longest stream that stays in its table; None if all do."""
         try:
             outside = self.proof.formulas.named(name).outside
         except NoFormulaError as err:
@@ -202,7 +218,7 @@ class Positions:
         return None if outside.is_empty() else (Length(), least(outside) - 1)
 
     def claim_rows(self, name: str, table: Tensor, time: Stream, found: StoredTable) -> None:
-        """Claims that the tensor is a prefix of a table at every length."""
+        """Claims that a tensor consists of the first rows of a table, at every length."""
         try:
             rows = self.proof.formulas.of(table)
         except NoFormulaError as err:
@@ -211,7 +227,7 @@ class Positions:
             self.proof.claim(name, RowsOf(found.axis, time.length, rows))
 
     def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
-        """A Gather from a table, with the indices clamped to the ends of the table."""
+        """The step of a Gather from a table, with the indices clamped to the ends of the table."""
         node = position.node
         along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
         rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
@@ -242,7 +258,7 @@ def alias(name: str, time: Stream) -> str:
 
 
 def shape_argument(node: Node, tensor: Tensor) -> bool:
-    """Whether an input is only a size or an offset, which depends on the length, not on the position."""
+    """Whether an input is only a size or an offset, which depends on the length and not on the position."""
     index = next(i for i, t in enumerate(node.inputs) if t is tensor)
     return index > 0 and node.op in ("Reshape", "Expand", "Slice", "Tile", "Unsqueeze", "Squeeze", "Pad")
 
@@ -261,7 +277,10 @@ def values_shape(
 
 
 def rows_bound(node: Node, values: Mapping[str, TimeConstant], evaluation: Evaluation) -> int | None:
-    """The number of frames for which growing indices stay inside a table; None if they do not grow by equal steps."""
+    """The number of frames for which growing indices stay inside a table.
+
+    None if the indices do not grow by equal steps.
+    """
     index = values.get(node.inputs[1].name)
     if index is None:
         return None

@@ -1,4 +1,4 @@
-"""The sources of positions: ramps and prefixes of stored tables, and how a call makes them."""
+"""Ramps and prefixes of stored tables, and how a call computes them from the clock."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Ramp:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A stored table that begins with the rows of a constant."""
+    """A stored table whose first rows are the frames of a constant."""
 
     value: Array
     axis: int
 
 
 def time_axes(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> list[int]:
-    """The axes that have as many entries as the stream has frames, at every length."""
+    """The axes of a constant that have as many entries as the stream has frames, at every evaluated length."""
     shapes = [v.shape for v in known.values]
     return [
         a for a in range(len(shapes[0])) if all(s[a] == time.length(n) for s, n in zip(shapes, lengths, strict=True))
@@ -43,7 +43,10 @@ def time_axes(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> list
 
 
 def time_axis(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> int | None:
-    """The one axis that has as many entries as the stream has frames, at every length."""
+    """The axis of a constant that has as many entries as the stream has frames, at every evaluated length.
+
+    None if there is no such axis, if there are several, or if the size of another axis varies too.
+    """
     shapes, axes = [v.shape for v in known.values], time_axes(known, time, lengths)
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(lengths) > 1:
@@ -58,7 +61,7 @@ def stream_fact(known: TimeConstant, time: Stream, axis: int) -> Stream:
 
 @np.errstate(over="ignore", invalid="ignore")
 def ramp_of(known: TimeConstant, time: Stream, lengths: Sequence[int]) -> Ramp | None:
-    """The ramp of integers that grow by the same step, however they were made; None for any other constant."""
+    """The ramp of a constant of evenly spaced integers, whichever nodes compute it; None for any other constant."""
     axis = time_axis(known, time, lengths)
     longest = max(known.values, key=np.size)
     if axis is None or longest.shape[axis] < 3 or longest.dtype.kind not in "iuf":

@@ -1,4 +1,4 @@
-"""Constants whose frames are all the same, as streams: what a graph makes of them may still differ near both ends."""
+"""Constants whose frames are all equal, as streams. What a graph computes from them may differ near both ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from graphc.stream.positions.ramps import stream_fact
 
 
 def uniform_of(known: TimeConstant, facts: Iterable[Fact], lengths: Sequence[int]) -> Stream | None:
-    """A constant as a stream that is as long as one of the streams so far; None if its frames differ."""
+    """A constant as a stream with the length of one of the streams so far; None if its frames differ or no length fits.
+
+    Args:
+        facts: the facts of the tensors so far.
+    """
     shapes = [v.shape for v in known.values]
     varying = [a for a in range(len(shapes[0])) if len({s[a] for s in shapes}) > 1]
     if len(varying) != 1 or any(not v.size for v in known.values):

@@ -1,1 +1,1 @@
-"""Loops and branches: picks of frames, conditions and iterations, written as ops and Scans."""
+"""Loops and branches, rewritten so that rules can read them: picked frames, conditions, iterations, scan outputs."""

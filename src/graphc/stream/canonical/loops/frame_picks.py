@@ -1,4 +1,4 @@
-"""Finds nodes in the body of a Loop that pick the frame t + c of a tensor in iteration t."""
+"""Finds nodes in the body of a Loop that pick frame t + c of a tensor in iteration t, for a constant c."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DATA, INDICES = range(2)
 
 @dataclass(frozen=True)
 class Pick:
-    """A node that picks frame t + ``offset`` along an axis.
+    """A node that picks frame t + ``offset`` along an axis in iteration t.
 
     Args:
-        rank: of the tensor.
-        keeps: the shape of the picked axis in the result: () if the axis goes, (1,) if it stays.
+        rank: the rank of the tensor that the node reads.
+        keeps: the shape of the picked axis in the result: () if the axis is removed, (1,) if it stays.
     """
 
     node: Node
@@ -31,7 +31,7 @@ class Pick:
 
 
 def pick_of(node: Node, values: IterationValues) -> Pick | None:
-    """What a Gather or a Slice picks from its first input; None if it does not pick a frame."""
+    """The frame that a Gather or a Slice picks from its first input; None if it does not pick one frame."""
     dims = values.dims(node.inputs[DATA]) if node.op in ("Gather", "Slice") and standard(node) else None
     if dims is None:
         return None
@@ -55,7 +55,7 @@ def is_one(start: Line, end: Line) -> bool:
 
 
 def views_of(tensor: Tensor, values: IterationValues) -> list[Tensor]:
-    """A tensor, and those in the body that hold all of it."""
+    """The tensor, and all tensors in the body that contain the same entries (Identity, or a Slice of everything)."""
     found = [tensor]
     for held in found:
         found += [node.outputs[0] for node in held.outputs if passes_all(node, held, values)]

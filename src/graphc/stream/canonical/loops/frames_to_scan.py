@@ -1,7 +1,7 @@
-"""Turns a tensor that a Loop appends to, or into which it writes one frame in each iteration, into a scan output.
+"""Turns a tensor to which each iteration of a Loop appends a frame, or in which it writes one, into a scan output.
 
-``ys = torch.cat([ys, y[:, None]], 1)`` and ``ys[:, t] = y`` in scripted PyTorch models are exported so. Frames that
-later iterations read again, as in ``ys[:, t] = x[:, t] + a * ys[:, t - 1]``, become carried values.
+Scripted PyTorch models that contain ``ys = torch.cat([ys, y[:, None]], 1)`` or ``ys[:, t] = y`` are exported in this
+form. Frames that later iterations read again, as in ``ys[:, t] = x[:, t] + a * ys[:, t - 1]``, become carried values.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ END = int(np.iinfo(np.int64).max)
 
 
 def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
-    """Rewrites the first such value; returns the names of what it relies on (``Evaluation.patterns``), or None.
+    """Turns the first carried tensor that gets one frame in each iteration of a Loop into a scan output.
+
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    tensor.
 
     Args:
-        shapes: of the tensors outside the loops, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
+        shapes: the shapes of the tensors outside the loops, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]
@@ -63,13 +66,16 @@ def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arra
 
 
 def counts_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
-    """The number of iterations at each length evaluated; none if it is not known."""
+    """The number of iterations of a Loop, at each evaluated length; an empty list if it is not known."""
     name = loop.inputs[0].name
     return [int(values[name].item()) for values in known] if all(name in values for values in known) else []
 
 
 def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
-    """Makes the shapes to which a body reshapes constants, where they are the same in every iteration; returns them."""
+    """Replaces computed target shapes in a body by constants, if they are the same in every iteration.
+
+    Returns the tensors that were replaced.
+    """
     taken, fixed = names_in(body), list[Tensor]()
     for node in body.nodes:
         place = SHAPE_OPERANDS.get(node.op)
@@ -84,9 +90,16 @@ def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
 
 
 def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor, w: Writer) -> list[str]:
-    """What must be the same at every length for tensors in a body to be what ``values`` says.
+    """Lists what must be the same at every length, so that ``values`` describes some tensors of a body correctly.
 
-    Numbers and sizes that follow the count of iterations are compared with it.
+    A number or size that grows with the number of iterations is replaced by its difference from that number.
+
+    Args:
+        tensors: the tensors of the body.
+        turns: the number of iterations, int64 [1].
+
+    Returns:
+        the names of time-only tensors.
     """
     read, measured = values.read_outside(tensors)
     names: list[str] = []
@@ -101,13 +114,19 @@ def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor,
 
 
 def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
-    """A number less ``count`` times the number of iterations."""
+    """Computes ``number`` minus ``count`` times the number of iterations; returns the name of the result.
+
+    The result is multiplied by the denominator of ``count``, so that it is an integer.
+    """
     wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
     return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name
 
 
 def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: IterationValues) -> list[str]:
-    """Makes the frames a scan output, and joins them to those that the Loop does not write."""
+    """Makes the written frames a scan output, and concatenates them with the frames that the Loop does not write.
+
+    Returns the names of the tensors on which the rewrite relies.
+    """
     body: Graph = loop.attrs["body"]
     index, axis = found.index, found.axis
     carried, start, last = body.inputs[2 + index], loop.inputs[2 + index], loop.outputs[index]
@@ -150,10 +169,10 @@ def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: Iter
 
 
 def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer, time_only: bool) -> Tensor:
-    """The frames that the iterations write, among those that stay as they were.
+    """Places the frames that the iterations write among the frames that they leave unchanged.
 
     Args:
-        time_only: whether the frames that stay depend on the length alone.
+        time_only: whether the unchanged frames are a time-only constant.
     """
     rank, axis = len(dims), found.axis
     order = list(range(1, rank))
@@ -181,7 +200,10 @@ def joined(found: Written, start: Tensor, stacked: Tensor, dims: Dims, w: Writer
 def read_again(
     found: Written, frame: Tensor, start: Tensor, before: Writer, inner: Writer
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Carries the frames that are read after they were written: their first values, carried values and next values."""
+    """Turns written frames that later iterations read into carried values of the Loop.
+
+    Returns three lists with one entry for each carried value: its first value, its input and its output in the body.
+    """
     picks = [(pick, found.first - pick.offset) for pick in found.picks if found.first and pick.offset < found.first]
     depth = max((ago for _, ago in picks), default=0)
     first = found.first or 0
@@ -195,7 +217,10 @@ def read_again(
 
 
 def read_unwritten(found: Written, start: Tensor, inner: Writer) -> None:
-    """Replaces reads of frames that no iteration has written yet, if all entries of the value start as one number."""
+    """Replaces the remaining picks, which read frames before any iteration writes them, by the tensor's initial number.
+
+    Does nothing if the entries of the tensor do not all start as the same number.
+    """
     maker = producer(start)
     if maker is None or maker.op != "ConstantOfShape" or not standard(maker):
         return
@@ -207,7 +232,7 @@ def read_unwritten(found: Written, start: Tensor, inner: Writer) -> None:
 
 
 def replace_by(pick: Pick, tensor: Tensor) -> None:
-    """Makes the readers of a picked frame read another tensor."""
+    """Makes all nodes that read a picked frame read ``tensor`` instead."""
     output = pick.node.outputs[0]
     for reader in list(output.outputs):
         reader.inputs = [tensor if t is output else t for t in reader.inputs]

@@ -1,4 +1,4 @@
-"""Replaces a node by its subgraph: the branch that an ``If`` takes, or the few iterations of a ``Loop``."""
+"""Replaces an If by the branch that it takes, and a Loop of few iterations by a copy of its body for each iteration."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ MOST_TURNS = 8
 
 
 def inline_branch(graph: Graph, node: Node, taken: bool) -> None:
-    """Replaces ``node`` by its then or else branch."""
+    """Replaces an If by its then branch if ``taken``, otherwise by its else branch."""
     branch = node.attrs["then_branch" if taken else "else_branch"]
     name_apart(branch, names_in(graph), node.outputs[0].name, node.name)
     put_in_place(graph, node, branch.nodes, dict(zip(range(len(node.outputs)), branch.outputs, strict=True)))
 
 
 def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[str] | None:
-    """Unrolls the first Loop with the same number of turns at every length, such as a loop over the streams of a batch.
+    """Unrolls the first Loop with the same few iterations at every length, such as a loop over the streams of a batch.
 
-    Returns the names of the tensors that decide the number of turns. Their values must be the same at every length.
-    Returns None if there is no such loop.
+    Returns the names of the tensors that decide the number of iterations, or None if there is no such loop. The values
+    of these tensors must be the same at every length.
 
     Args:
-        shapes: of the tensors that depend on data, at each length evaluated.
-        carried: names of all tensors that depend on data.
+        shapes: the shapes of the tensors that depend on data, at each evaluated length.
+        carried: the names of all tensors that depend on data.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop" and len(n.inputs) > 1]:
         turns = steady_turns(loop, shapes) or constant_turns(loop)
@@ -51,7 +51,10 @@ def inline_turns(graph: Graph, shapes: Shapes, carried: Container[str]) -> list[
 
 
 def steady_turns(loop: Node, shapes: Shapes) -> int | None:
-    """The number of turns: the first size of every tensor that a Loop stacks. None if it changes or is too large."""
+    """The number of iterations of a Loop, read from the first size of its scan outputs.
+
+    None if the number varies with the length or exceeds ``MOST_TURNS``.
+    """
     stacked = loop.outputs[len(loop.inputs) - 2 :]
     counts = {sizes[0] for t in stacked for sizes in shapes.get(t.name, ())}
     turns = counts.pop() if len(counts) == 1 else None
@@ -59,7 +62,10 @@ def steady_turns(loop: Node, shapes: Shapes) -> int | None:
 
 
 def constant_turns(loop: Node) -> int | None:
-    """The trip count of a Loop, such as one over layers; None if it is no constant, large, or not all that ends it."""
+    """The trip count of a Loop, such as a loop over layers.
+
+    None if the count is not a constant or exceeds ``MOST_TURNS``, or if a condition may end the loop earlier.
+    """
     body: Graph = loop.attrs["body"]
     count, goes_on = value_in(loop.inputs[0]), behind_identities(body.outputs[0])
     started, told = value_in(loop.inputs[1]), value_in(goes_on)
@@ -72,7 +78,7 @@ def constant_turns(loop: Node) -> int | None:
 
 
 def ends_by_data(loop: Node, carried: Container[str]) -> bool:
-    """Whether data may end a Loop, by its trip count or by its condition."""
+    """Whether the trip count or the condition of a Loop depends on data."""
     body: Graph = loop.attrs["body"]
     changes = {
         t.name: (first, last)
@@ -97,7 +103,7 @@ def ends_by_data(loop: Node, carried: Container[str]) -> bool:
 
 
 def unrolled(graph: Graph, loop: Node, turns: int) -> list[str]:
-    """Unrolls a Loop; returns the names of the tensors that decide its trip count."""
+    """Unrolls a Loop; returns the names of the tensors that decide the number of iterations."""
     body: Graph = loop.attrs["body"]
     count = len(loop.inputs) - 2
     taken = names_in(graph)
@@ -138,14 +144,20 @@ def unrolled(graph: Graph, loop: Node, turns: int) -> list[str]:
 
 
 def unsqueezed(graph: Graph, tensor: Tensor, row: Variable) -> Node:
-    """A node that adds an axis in front."""
+    """A node that adds a leading axis of size 1 to ``tensor``, with the output ``row``."""
     if graph.opset < 13:
         return Node("Unsqueeze", row.name, {"axes": [0]}, [tensor], [row])
     return Node("Unsqueeze", row.name, {}, [tensor, Constant(f"{row.name}/axes", np.array([0]))], [row])
 
 
 def feed(body: Graph, own: Mapping[str, Tensor]) -> None:
-    """Replaces a body's inputs by the values of one iteration, in subgraphs too, but for names that these use anew."""
+    """Replaces the inputs of a body by the values of one iteration.
+
+    Subgraphs of the body are included, except where they define a tensor of the same name.
+
+    Args:
+        own: the value of each input, by the name of the input.
+    """
     for node in body.nodes:
         node.inputs = [own.get(t.name, t) for t in node.inputs]
         for inner in (a for a in node.attrs.values() if isinstance(a, Graph)):
@@ -155,7 +167,7 @@ def feed(body: Graph, own: Mapping[str, Tensor]) -> None:
 
 
 def name_apart(body: Graph, taken: set[str], tensors: str, nodes: str) -> None:
-    """Renames the tensors and nodes of a body uniquely, with their old names as a suffix."""
+    """Gives the tensors of a body unique names with the prefix ``tensors``, and prefixes its nodes with ``nodes``."""
     local = {t.name: t for n in body.nodes for t in n.outputs if t.name}
     for name, tensor in local.items():
         tensor.name = unused_name(f"{tensors}/{name}", taken)
@@ -164,7 +176,11 @@ def name_apart(body: Graph, taken: set[str], tensors: str, nodes: str) -> None:
 
 
 def put_in_place(graph: Graph, node: Node, nodes: list[Node], gives: Mapping[int, Tensor]) -> None:
-    """Replaces a node by others, which give its outputs."""
+    """Replaces a node by other nodes.
+
+    Args:
+        gives: the tensors that become the outputs of the replaced node, by output index.
+    """
     results = list(node.outputs)
     position = place_of(graph, node)
     node.inputs.clear()

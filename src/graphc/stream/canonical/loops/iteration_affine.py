@@ -1,4 +1,4 @@
-"""Numbers in the body of a Loop as affine functions of the iteration."""
+"""Numbers in the body of a Loop as affine functions of the iteration number and the number of iterations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Values = Mapping[str, Sequence[NDArray[np.generic]]]
 
 @dataclass(frozen=True)
 class Line:
-    """A number in turn t of n: ``turn · t + count · n + rest``."""
+    """A number in iteration t of a loop of n iterations, as ``turn · t + count · n + rest``."""
 
     turn: Fraction
     count: Fraction
@@ -49,26 +49,31 @@ class Line:
         return not self.turn and not self.count
 
     def is_positive_before_the_last(self, strictly: bool) -> bool:
-        """Whether it is (strictly) positive in every turn but the last, for every n.
+        """Whether the number is positive in every iteration but the last, for every n.
 
-        These turns are 0 ≤ t ≤ n - 2: a wedge with its corner at t = 0, n = 2. One edge goes along n, the other along
-        t and n together.
+        If not ``strictly``, 0 is allowed too.
+
+        These iterations are 0 ≤ t ≤ n - 2: a wedge with its corner at t = 0, n = 2. One edge goes along n, the other
+        along t and n together.
         """
         corner = 2 * self.count + self.rest
         return self.count >= 0 and self.turn + self.count >= 0 and (corner > 0 if strictly else corner >= 0)
 
     def is_positive_nowhere_at_the_last(self, strictly: bool) -> bool:
-        """Whether it is not (strictly) positive at t = n - 1, for every n from 1 on."""
+        """Whether the number is not positive in the last iteration, t = n - 1, for every n ≥ 1.
+
+        If not ``strictly``, 0 is treated as positive.
+        """
         single = self.count + self.rest
         return self.turn + self.count <= 0 and (single <= 0 if strictly else single < 0)
 
 
 class Turns:
-    """The body of a loop of n turns.
+    """Analyses numbers and conditions in the body of a loop of n iterations.
 
     Args:
-        counts: n at each length evaluated; at least two differ.
-        outer: values of the tensors that the body reads from outside, at each length evaluated.
+        counts: n at each evaluated length; at least two differ.
+        outer: the values of the tensors that the body reads from outside, at each evaluated length.
     """
 
     def __init__(self, body: Graph, counts: Sequence[int], outer: Values):
@@ -76,7 +81,7 @@ class Turns:
         self.made_by = {t.name: n for n in body.nodes for t in n.outputs}
 
     def line(self, tensor: Tensor) -> Line | None:
-        """A tensor of one number as a line; None if it is not a line, or if it depends on data."""
+        """The ``Line`` of a tensor with one entry; None if the entry is not affine or depends on data."""
         if tensor is self.body.inputs[0]:
             return Line(Fraction(1), Fraction(0), Fraction(0))
         if (value := value_in(tensor)) is not None:
@@ -100,7 +105,7 @@ class Turns:
         return left.scaled(right.rest) if right.is_plain and abs(right.rest) == 1 else None
 
     def goes_on(self, tensor: Tensor, wanted: bool = True) -> bool:
-        """Whether a condition certainly has the wanted value at the end of every turn but the last, for every n."""
+        """Whether a condition is proved to be ``wanted`` at the end of every iteration but the last, for every n."""
         if tensor is self.body.inputs[1]:
             return wanted
         value = value_in(tensor)
@@ -121,7 +126,7 @@ class Turns:
         return excess is not None and excess.is_positive_before_the_last(strictly)
 
     def ends(self, tensor: Tensor) -> bool:
-        """Whether a condition is certainly false at the end of turn n - 1, for every n."""
+        """Whether a condition is proved to be false at the end of the last iteration, n - 1, for every n."""
         node = self.made_by.get(tensor.name)
         if node is None:
             return False
@@ -133,7 +138,10 @@ class Turns:
         return excess is not None and excess.is_positive_nowhere_at_the_last(strictly)
 
     def excess(self, node: Node, wanted: bool) -> tuple[Line | None, bool]:
-        """The line that must be positive for a comparison to have the wanted result, and whether strictly positive."""
+        """The ``Line`` that must be positive for a comparison to have the wanted result, and whether 0 is excluded.
+
+        The line is None if the node is not a comparison of two lines.
+        """
         if node.op not in COMPARED:
             return None, False
         more, less, strictly = COMPARED[node.op if wanted else OPPOSITE[node.op]]
@@ -144,14 +152,24 @@ class Turns:
 
 
 def plain(value: NDArray[np.generic]) -> Line | None:
-    """The line of a constant integer; None unless every type that a line may have holds it exactly, with a margin."""
+    """The ``Line`` of a constant integer; None if the constant is not a single integer below ``LARGEST``.
+
+    Each of ``EXACT_TYPES`` represents such integers exactly, with a margin.
+    """
     if value.size != 1 or value.dtype not in EXACT_TYPES or not abs(value.item()) < LARGEST or value.item() % 1:
         return None
     return Line(Fraction(0), Fraction(0), Fraction(value.item()))
 
 
 def fitted(values: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> Line | None:
-    """The line in n alone that fits the values at three or more different counts; None if there is none."""
+    """The ``Line`` in n (without t) that fits the values; None if there is none.
+
+    At least three different counts are required.
+
+    Args:
+        values: the value of a tensor, at each evaluated length.
+        counts: n at each evaluated length.
+    """
     numbers = [plain(np.asarray(v)) for v in values]
     if len(numbers) != len(counts) or any(v is None for v in numbers):
         return None
@@ -165,12 +183,12 @@ def fitted(values: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> Line
 
 
 def passes_on(node: Node) -> bool:
-    """Whether a node passes an integer on unchanged."""
+    """Whether a node returns its integer input unchanged, apart from shape and type."""
     return node.op in ROUTES or (node.op == "Cast" and node.attrs.get("to") in WIDE)
 
 
 def routed(body: Graph) -> set[str]:
-    """The names under which a body holds its iteration number."""
+    """The names of all tensors in a body whose value is the iteration number."""
     found = {body.inputs[0].name}
     for node in body.nodes:
         if passes_on(node) and node.inputs[0].name in found:

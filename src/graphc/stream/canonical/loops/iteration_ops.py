@@ -1,4 +1,4 @@
-"""Ops on small tensors of integers, with each entry an affine function of the iteration of a Loop."""
+"""Computes ops on small integer tensors in which each entry is an affine function of the iteration of a Loop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def filled(shape: tuple[int, ...], lines: Sequence[Line]) -> Entries:
 
 
 def plain(value: NDArray[Any]) -> Entries | None:
-    """Integers or booleans as entries."""
+    """Constant integers or booleans as ``Entries``; None for other types and for very large tensors."""
     if value.dtype.kind not in "iub" or value.size > MOST_ENTRIES:
         return None
     return filled(value.shape, [line(int(v)) for v in value.ravel()])
@@ -72,7 +72,7 @@ def chosen(_: Node, condition: Entries, one: Entries, other: Entries) -> Entries
 
 
 def each(function: Callable[..., Line], *operands: Entries) -> Entries:
-    """A function of the entries, broadcast."""
+    """Applies a function to the operands entry by entry, with broadcasting."""
     spread = np.broadcast_arrays(*operands)
     return filled(spread[0].shape, [function(*lines) for lines in zip(*(v.ravel() for v in spread), strict=True)])
 

@@ -1,4 +1,4 @@
-"""Tensors of integers in the body of a Loop, with each entry as an affine function of the iteration."""
+"""Computes the integer tensors in the body of a Loop, with each entry as an affine function of the iteration."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Dims = tuple[Line, ...]
 
 @dataclass(frozen=True)
 class Ramp:
-    """The numbers 0, 1, 2 and so on, below a number that depends on how many iterations there are."""
+    """The numbers 0, 1, 2 and so on, up to ``below - 1``, which depends on the number of iterations."""
 
     below: Line
 
 
 class IterationValues:
-    """What is known of the tensors in a body.
+    """Computes the values and shapes of tensors in the body of a Loop, where they are known.
 
     Args:
-        counts: the number of iterations at each length evaluated.
-        shapes: of tensors outside the body, at each length evaluated.
-        known: values of tensors outside the body, at each length evaluated.
-        carried: the shapes of carried values that keep theirs.
+        counts: the number of iterations, at each evaluated length.
+        shapes: the shapes of tensors outside the body, at each evaluated length.
+        known: the values of tensors outside the body, at each evaluated length.
+        carried: the shapes of the carried values whose shape is the same in every iteration, by name.
     """
 
     def __init__(
@@ -51,7 +51,10 @@ class IterationValues:
         self.found: dict[str, Entries | Ramp | None] = {}
 
     def read_outside(self, tensors: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The tensors outside the body whose values, and those whose shapes, some tensors in it are computed from."""
+        """Finds the tensors outside the body from which some tensors in the body are computed.
+
+        Returns two lists: the tensors whose values are read, and the tensors whose shapes are read.
+        """
         waiting, seen = list(tensors), set[int]()
         read: dict[str, Tensor] = {}
         measured: dict[str, Tensor] = {}
@@ -74,7 +77,7 @@ class IterationValues:
         return [*read.values()], [*measured.values()]
 
     def of(self, tensor: Tensor) -> Entries | Ramp | None:
-        """The entries of a tensor, each a ``Line``; None if they are not affine, or not known."""
+        """The entries of a tensor, each a ``Line``, or a ``Ramp``; None if they are not affine or not known."""
         if not tensor.name:
             return None
         if tensor.name not in self.found:
@@ -83,7 +86,7 @@ class IterationValues:
         return self.found[tensor.name]
 
     def constant(self, tensor: Tensor) -> NDArray[np.int64] | None:
-        """A tensor of integers that are the same in every iteration and at every length."""
+        """The value of an integer tensor that is equal in all iterations and at all lengths; None for other tensors."""
         held = self.of(tensor)
         if not isinstance(held, np.ndarray) or not all(line.is_plain for line in held.ravel()):
             return None
@@ -106,7 +109,7 @@ class IterationValues:
         return None if held is None else tuple(line(size) for size in held.shape)
 
     def dims_behind(self, node: Node, before: Dims) -> Dims | None:
-        """The shape of what a node cuts or picks from a tensor."""
+        """The output shape of a Slice, Gather or Identity whose input has the shape ``before``; None if unknown."""
         if node.op == "Identity":
             return before
         if node.op == "Gather":
@@ -127,7 +130,10 @@ class IterationValues:
         return tuple(sizes)
 
     def cuts(self, node: Node, rank: int) -> dict[int, tuple[Line, Line] | None] | None:
-        """Start and end of a Slice by steps of 1, by axis; None for an axis that it keeps whole, or if not known."""
+        """The start and end of a Slice with steps of 1, for each axis that the Slice names; None if they are not known.
+
+        An axis that the Slice does not shorten has None instead of a start and an end.
+        """
         starts, ends = (self.of(t) for t in node.inputs[1:3])
         if not isinstance(starts, np.ndarray) or not isinstance(ends, np.ndarray) or starts.shape != ends.shape:
             return None
@@ -199,7 +205,7 @@ class IterationValues:
         return places if self.picks(ramp, (place, place.plus(line(1)))) else None
 
     def picks(self, ramp: Ramp, cut: tuple[Line, Line]) -> bool:
-        """Whether a cut takes one number of a ramp in every iteration."""
+        """Whether a cut, given by start and end, contains exactly one number of a ramp in every iteration."""
         offset, spare = offset_of(cut[0]), ramp.below.plus(COUNT.scaled(Fraction(-1)))
         single = cut[1] == cut[0].plus(line(1))
         return offset is not None and single and spare.is_plain and spare.rest >= offset
@@ -219,13 +225,20 @@ class IterationValues:
 
 
 def offset_of(place: Line) -> int | None:
-    """c of a place t + c in iteration t, from 0 on; None for any other place."""
+    """The constant c ≥ 0 of a position that is t + c in iteration t; None for any other position."""
     rest = place.plus(TURN.scaled(Fraction(-1)))
     return int(rest.rest) if rest.is_plain and rest.rest >= 0 and rest.rest.denominator == 1 else None
 
 
 def known_entries(values: Sequence[NDArray[Any]], counts: Sequence[int]) -> Entries | None:
-    """Values that are the same at every length, or one number that follows the count."""
+    """The entries of a tensor outside the loop; None if they are not affine in the number of iterations.
+
+    Tensors of several integers must have the same values at every length.
+
+    Args:
+        values: the value of the tensor, at each evaluated length.
+        counts: the number of iterations, at each evaluated length.
+    """
     first = values[0]
     if all(v.shape == first.shape and np.array_equal(v, first) for v in values):
         return plain(first)
@@ -234,7 +247,12 @@ def known_entries(values: Sequence[NDArray[Any]], counts: Sequence[int]) -> Entr
 
 
 def lines_of(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> Dims | None:
-    """A shape whose sizes follow the count of iterations."""
+    """The shape of a tensor with each size as a ``Line`` in the number of iterations; None if a size is not affine.
+
+    Args:
+        shapes: the shape of the tensor, at each evaluated length.
+        counts: the number of iterations, at each evaluated length.
+    """
     if len({len(shape) for shape in shapes}) != 1 or len(shapes) != len(counts):
         return None
     found: list[Line] = []

@@ -1,4 +1,4 @@
-"""Rewrites a Slice in the body of a Loop to a Gather, if the Slice cuts out the frame of the iteration number."""
+"""Rewrites a Slice in the body of a Loop to a Gather, if the Slice returns exactly frame t in iteration t."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ PIECEWISE = (
 
 
 def gather_picks(graph: Graph) -> bool:
-    """Turns each Slice in a Loop that cuts out the frame of the iteration into a Gather; returns whether it did."""
+    """Turns each Slice that returns exactly frame t in iteration t of a Loop into a Gather.
+
+    Returns whether there was one.
+    """
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]
@@ -55,10 +58,11 @@ def gather_picks(graph: Graph) -> bool:
 
 
 def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
-    """The nodes of a body that compute tensors as piecewise linear functions of the turn; empty if other nodes do.
+    """The nodes of a body that compute ``tensors`` from the iteration number by piecewise linear ops.
 
-    Each piece is flat, or rises or falls by one per turn. So the result is also empty if a node adds or subtracts two
-    numbers that both follow the turn.
+    Each linear piece is constant, or rises or falls by one per iteration. The result is empty if any other op is
+    involved, if a node adds or subtracts two numbers that both depend on the iteration number, or if no tensor depends
+    on it.
     """
     inside = {id(n) for n in body.nodes}
     found: dict[int, Node] = {}
@@ -87,7 +91,13 @@ def made_by_turn(body: Graph, tensors: Sequence[Tensor]) -> list[Node]:
 
 
 def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> int | None:
-    """The axis along which a Slice cuts out frame t in turn t; None if it does not, or if it cuts another axis too."""
+    """The axis along which a Slice returns exactly frame t in iteration t.
+
+    None if there is no such axis, or if the Slice also cuts another axis.
+
+    Args:
+        made: the nodes of the body that compute the bounds of the Slice.
+    """
     turns = turns_to_try(node, made)
     if turns is None:
         return None
@@ -112,7 +122,7 @@ def picked_axis(graph: Graph, body: Graph, node: Node, made: Sequence[Node]) -> 
 
 
 def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
-    """Turns that show every linear piece: all turns up to the sum of the nodes' constants, and some far beyond.
+    """Iteration numbers that reach every linear piece: all up to the sum of the nodes' constants, and some far beyond.
 
     None if that sum is too large.
     """
@@ -129,9 +139,13 @@ def turns_to_try(node: Node, made: Sequence[Node]) -> Array | None:
 def values_in_turns(
     graph: Graph, body: Graph, made: Sequence[Node], tensors: Sequence[Tensor], turns: Array
 ) -> list[Array] | None:
-    """The values of each tensor in the given turns, one array [turns, ...] per tensor.
+    """The value of each tensor in the given iterations, one array [iterations, ...] per tensor.
 
-    None if onnxruntime cannot run the nodes that compute them.
+    None if onnxruntime cannot run the nodes that compute the tensors.
+
+    Args:
+        made: the nodes of the body that compute the tensors.
+        turns: the iteration numbers.
     """
     place, go, number = Variable("place", np.int64, ()), Variable("go", np.bool_, ()), Variable("turn")
     renamed = {body.inputs[0].name: number}

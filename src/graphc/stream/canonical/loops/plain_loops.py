@@ -1,7 +1,7 @@
-"""Brings loops into plain form: everything that they carry changes, and only the trip count ends them.
+"""Simplifies Loops, so that every carried value changes and only the trip count ends the loop.
 
 Exporters of other frameworks carry weights and whole streams through a Loop that does not change them, carry counters
-of the iterations, and compute a condition that only repeats what the number of turns says.
+of the iterations, and compute a condition that only repeats what the trip count says.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ENDLESS = 2**31 - 1
 
 
 def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Simplifies the loops of a graph; returns whether it changed one.
+    """Simplifies the loops of a graph; returns whether one of them changed.
 
     Args:
-        values: of the time-only tensors outside the loops, at each length evaluated.
+        values: the values of the time-only tensors outside the loops, at each evaluated length.
     """
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
@@ -48,7 +48,11 @@ def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
 
 
 def without_variable(graph: Graph, loop: Node, index: int) -> bool:
-    """Removes a variable that never changes, or that only counts the iterations; returns whether it was removed."""
+    """Removes a carried value that never changes, or that only counts the iterations; returns whether it was removed.
+
+    Args:
+        index: the index of the value among the carried values of the Loop.
+    """
     body: Graph = loop.attrs["body"]
     variable, result = body.inputs[2 + index], body.outputs[1 + index]
     first, last = loop.inputs[2 + index], loop.outputs[index]
@@ -73,7 +77,13 @@ def without_variable(graph: Graph, loop: Node, index: int) -> bool:
 
 
 def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Array] | None:
-    """Start and step of an integer to which every iteration adds a constant; None for any other variable."""
+    """The start and step of a carried integer to which every iteration adds a constant; None for other carried values.
+
+    Args:
+        variable: the carried value, as an input of the body.
+        result: the carried value, as an output of the body.
+        first: the carried value before the first iteration.
+    """
     start, made = value_in(first), producer(behind_identities(result))
     if (
         start is None
@@ -96,7 +106,7 @@ def counted(variable: Tensor, result: Tensor, first: Tensor) -> tuple[Array, Arr
 
 
 def counting(body: Graph, start: Array, step: Array) -> Tensor:
-    """A counter computed from the iteration number."""
+    """Adds nodes to a body that compute a counter from the iteration number; returns the counter."""
     taken = names_in(body)
     tensor: Tensor = body.inputs[0]
     nodes: list[Node] = []
@@ -121,10 +131,10 @@ def counting(body: Graph, start: Array, step: Array) -> Tensor:
 
 
 def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Drops a condition that holds in every turn but the last, since the number of turns ends the loop anyway.
+    """Drops a condition that is true in every iteration but the last, since the trip count ends the loop anyway.
 
-    If the condition alone ends the loop, and a number that the body reads says after how many turns, that number
-    becomes the number of turns. Returns whether the condition was dropped.
+    If only the condition ends the loop, and the body reads the number of iterations from a tensor, that tensor becomes
+    the trip count. Returns whether the condition was dropped.
     """
     body: Graph = loop.attrs["body"]
     condition = body.outputs[0]
@@ -155,13 +165,13 @@ def is_endless(turns: Tensor) -> bool:
 
 
 def counts_of(values: Sequence[Array]) -> list[int]:
-    """Integers at each length; empty if a value is not an integer."""
+    """The values as integers; an empty list if one of the values is not a single integer."""
     fit = all(v.size == 1 and v.dtype.kind in "iu" for v in values)
     return [int(v.item()) for v in values] if fit else []
 
 
 def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
-    """Converts a number to what a Loop takes as its number of turns: int64 []."""
+    """Adds nodes that convert a number to the form of a Loop's trip count, int64 []; returns the result."""
     taken, place = names_in(graph), place_of(graph, loop)
     cast, turns = Variable(unused_name("turns_cast", taken)), Variable(unused_name("turns", taken))
     shape = Constant(unused_name("turns_shape", taken), np.zeros(0, np.int64))
@@ -173,7 +183,7 @@ def as_turns(graph: Graph, loop: Node, tensor: Tensor) -> Tensor:
 
 
 def behind_identities(tensor: Tensor) -> Tensor:
-    """The tensor that a chain of Identity nodes passes on."""
+    """The tensor that reaches ``tensor`` through a chain of Identity nodes; ``tensor`` if there is no chain."""
     while (made := producer(tensor)) is not None and made.op == "Identity":
         tensor = made.inputs[0]
     return tensor
@@ -184,7 +194,7 @@ def is_captured(graph: Graph, tensor: Tensor) -> bool:
 
 
 def made_within(body: Graph) -> set[str]:
-    """Names of a body's own tensors, which shadow outer ones of the same name."""
+    """The names of the tensors that a body and its subgraphs define. They shadow outer tensors of the same name."""
     names = {t.name for t in body.inputs} | {t.name for n in body.nodes for t in n.outputs}
     for node in body.nodes:
         for inner in subgraphs(node):
@@ -193,7 +203,7 @@ def made_within(body: Graph) -> set[str]:
 
 
 def replace_inside(body: Graph, old: Tensor, new: Tensor) -> None:
-    """Makes every reader in a body, and in bodies within it, read another tensor."""
+    """Replaces ``old`` by ``new`` wherever a body or one of its subgraphs reads or returns it."""
     for node in body.nodes:
         if any(t is old for t in node.inputs):
             node.inputs = [new if t is old else t for t in node.inputs]

@@ -13,14 +13,15 @@ STARTED = ("SequenceEmpty", "SequenceConstruct")
 
 
 def stack_sequences(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Rewrites each Loop whose carried sequence is only appended to and then concatenated; returns whether it did.
+    """Rewrites each Loop that only appends to a carried sequence, if only a ConcatFromSequence reads that sequence.
 
-    The appended value becomes a scan output, which a Loop stacks along axis 0; ConcatFromSequence becomes the Transpose
-    that moves that axis to its place. Values of several frames stay in their sequence.
+    The appended value becomes a scan output, which a Loop stacks along axis 0. The ConcatFromSequence becomes a
+    Transpose that moves this axis to its place. A sequence whose elements have several frames stays as it is. Returns
+    whether a Loop was rewritten.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
     """
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
@@ -70,7 +71,7 @@ def rewrite(graph: Graph, loop: Node, index: int, shapes: Shapes, known: Sequenc
 
 
 def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
-    """The trip counts of a Loop at the lengths evaluated; none if they are not known."""
+    """The trip count of a Loop, at each evaluated length; an empty list if it is not known."""
     name = loop.inputs[0].name
     return [int(values[name]) for values in known] if all(name in values for values in known) else []
 
@@ -78,9 +79,12 @@ def turns_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
 def replace_concat(
     graph: Graph, concat: Node, stacked: Tensor, held: Sequence[Tensor], axis: int, rank: int, new_axis: bool
 ) -> None:
-    """Moves the stacked axis to ``axis``, behind the tensors that the sequence held before the loop.
+    """Replaces a ConcatFromSequence: moves the stacked axis to ``axis``, after the elements from before the loop.
 
-    Unless that is a new axis, first drops the elements' own axis of size 1.
+    If the ConcatFromSequence adds no new axis, the elements' own axis of size 1 is dropped first.
+
+    Args:
+        held: the elements of the sequence before the loop.
     """
     w = Writer(f"{concat.outputs[0].name}/stacked")
     order = list(range(1, rank))

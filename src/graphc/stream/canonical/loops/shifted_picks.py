@@ -1,6 +1,6 @@
-"""Cuts the frames that a Loop picks out of a tensor, if iteration t does not pick frame t, or not all are picked.
+"""Slices a tensor to the frames that a Loop picks from it, if iteration t does not pick frame t, or not all are picked.
 
-``for t in range(1, T)`` picks frame t + 1 in iteration t. Of the tensor without its first frame, it picks frame t.
+``for t in range(1, T)`` picks frame t + 1 in iteration t. From the tensor without its first frame, it picks frame t.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from graphc.stream.facts.time_constant import Array
 
 
 def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Rewrites such picks of one Loop; returns whether there were any.
+    """Slices the outer tensors from which a Loop picks frame t + c in iteration t, for the first Loop with such picks.
+
+    Returns whether there was one.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         counts = counts_of(loop, known)
@@ -41,7 +43,13 @@ def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str,
 
 
 def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shapes) -> Pick | None:
-    """A pick of frame t + c from a tensor outside the loop that has other frames too, all of them behind frame c."""
+    """The pick of a node that reads frame t + c of a tensor outside the loop; None for any other node.
+
+    The tensor must have more frames than the loop has iterations, and enough of them for the pick in every iteration.
+
+    Args:
+        inside: the names of the tensors in the body.
+    """
     if not node.inputs or node.inputs[0].name in inside or node.inputs[0].name not in shapes:
         return None
     pick, dims = pick_of(node, values), values.dims(node.inputs[0])
@@ -52,7 +60,7 @@ def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shape
 
 
 def cut(graph: Graph, loop: Node, picks: Sequence[Pick]) -> None:
-    """Makes each pick one of frame t, from a Slice that has as many frames as the loop has iterations."""
+    """Makes each pick read frame t of a Slice that has one frame for each iteration."""
     body: Graph = loop.attrs["body"]
     w, inner = Writer(f"{loop.outputs[0].name or loop.name}/picked"), Writer(f"{body.inputs[0].name}/picked")
     made: dict[tuple[str, int, int], Tensor] = {}

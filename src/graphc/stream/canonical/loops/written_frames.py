@@ -1,4 +1,4 @@
-"""Finds the tensors that a Loop appends to, or into which it writes one frame in each iteration."""
+"""Finds the carried tensors of a Loop to which each iteration appends a frame, or in which it writes one."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DATA, INDICES, UPDATES = range(3)
 
 @dataclass(frozen=True)
 class Written:
-    """A carried value of a Loop that gets one frame in each iteration.
+    """A carried value of a Loop that gets one new frame in each iteration.
 
     Args:
-        index: its place among the carried values.
-        writer: the node in the body that appends or writes.
-        frame: what it writes.
-        axis: the axis of the frames.
-        first: iteration t writes frame t + ``first``; None if it appends.
-        behind: how many frames behind the last one written stay as they were.
-        sizes: the shape of a written frame without its axis.
+        index: the index of the value among the carried values.
+        writer: the node in the body that appends or writes the frame.
+        frame: the frame that is appended or written.
+        axis: the axis of the value along which frames are appended or written.
+        first: iteration t writes frame t + ``first``; None if iterations append.
+        behind: the number of frames after the last written one; they stay unchanged.
+        sizes: the shape of a written frame without ``axis``.
         picks: the nodes that read single frames of the value.
     """
 
@@ -44,7 +44,7 @@ class Written:
 
 
 def only_writer(body: Graph, index: int) -> Node | None:
-    """The node that makes the next value of a carried one, if nothing else reads that."""
+    """The node in the body that makes the next value of a carried value; None if another node reads that next value."""
     tensor = body.outputs[1 + index]
     if tensor.outputs or sum(t is tensor for t in body.outputs) > 1:
         return None
@@ -57,7 +57,10 @@ def only_writer(body: Graph, index: int) -> Node | None:
 
 
 def appended(body: Graph, index: int, dims: Dims) -> Written | None:
-    """The carried value as one to which each iteration appends a frame; nothing else may read it."""
+    """The description of a carried value to which each iteration appends a frame; None for any other carried value.
+
+    The node that appends must be the only one that reads the value.
+    """
     carried, writer = body.inputs[2 + index], only_writer(body, index)
     if writer is None or writer.op != "Concat" or len(writer.inputs) != 2 or writer.inputs[0] is not carried:
         return None
@@ -68,7 +71,10 @@ def appended(body: Graph, index: int, dims: Dims) -> Written | None:
 
 
 def written(body: Graph, index: int, dims: Dims, values: IterationValues) -> Written | None:
-    """The carried value as one of which iteration t writes frame t + c, and reads frames from frame t on."""
+    """The description of a carried value in which iteration t writes frame t + c; None for any other carried value.
+
+    The body may read single frames of the value, but in iteration t none before frame t.
+    """
     carried, writer = body.inputs[2 + index], only_writer(body, index)
     if writer is None or writer.op not in ("ScatterND", "ScatterElements") or writer.inputs[DATA] is not carried:
         return None
@@ -92,7 +98,7 @@ def written(body: Graph, index: int, dims: Dims, values: IterationValues) -> Wri
 
 
 def frame_by_rows(_: Node, rows: Entries, axis: int, sizes: Sequence[int]) -> int | None:
-    """c if the rows of a ScatterND name all places of frame t + c in their order."""
+    """The constant c if the index rows of a ScatterND list all positions of frame t + c in order; else None."""
     columns = rows.shape[-1]
     first = offset_of(rows.reshape(-1, columns)[0, axis]) if axis < columns and rows.size else None
     if first is None:
@@ -104,7 +110,7 @@ def frame_by_rows(_: Node, rows: Entries, axis: int, sizes: Sequence[int]) -> in
 
 
 def frame_by_elements(node: Node, rows: Entries, axis: int, sizes: Sequence[int]) -> int | None:
-    """c if the places of a ScatterElements are t + c along its axis, for all of a frame."""
+    """The constant c if the indices of a ScatterElements are all t + c and cover a whole frame; else None."""
     shape = [*sizes[:axis], 1, *sizes[axis:]]
     if normalised(int(node.attrs.get("axis", 0)), len(shape)) != axis or list(rows.shape) != shape or not rows.size:
         return None
@@ -113,7 +119,7 @@ def frame_by_elements(node: Node, rows: Entries, axis: int, sizes: Sequence[int]
 
 
 def single_frames(body: Graph, carried: Tensor, writer: Node, axis: int, values: IterationValues) -> list[Pick] | None:
-    """The nodes that pick a frame t + c of a carried value; None if the body reads more than these and its shape."""
+    """The nodes that pick a frame t + c of a carried value; None if the body reads anything else but the shape."""
     found: list[Pick] = []
     views = views_of(carried, values)
     for held in views:

@@ -1,1 +1,1 @@
-"""Frames written at even places of a longer axis, by scatters or by Col2Im, in ops that stream."""
+"""Rewrites scatters and Col2Im that write frames at evenly spaced positions of a longer axis to streamable ops."""

@@ -1,4 +1,4 @@
-"""Rewrites Col2Im over one axis, as ``torch.nn.functional.fold`` is exported for overlap-add."""
+"""Rewrites Col2Im over one axis, to which ``torch.nn.functional.fold`` is exported for overlap-add."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from graphc.stream.facts.index_map import Shapes
 
 
 def spread_columns(graph: Graph, shapes: Shapes) -> list[str] | None:
-    """Rewrites the first such node; returns the names of what it relies on (``Evaluation.patterns``), or None.
+    """Rewrites the first Col2Im over one axis to a sum of shifted frames.
+
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    node.
 
     Args:
-        shapes: of the tensors that nodes make, at each length evaluated.
+        shapes: the shapes of the tensors that nodes make, at each evaluated length.
     """
     for node in graph.nodes:
         if node.op != "Col2Im" or not standard(node):
@@ -36,9 +39,15 @@ def spread_columns(graph: Graph, shapes: Shapes) -> list[str] | None:
 
 
 def places_on(node: Node, axis: int, entries: int, frames: Sequence[int], sizes: Sequence[int]) -> EvenPlaces | None:
-    """Where the entries of a block are added on the axis of the image; None if other axes are padded.
+    """The positions on one image axis to which a Col2Im adds the entries of its blocks; None if it is not supported.
 
-    With dilations, onnxruntime gives what ONNX says for two axes only.
+    Padding of other axes is not supported. Dilations are supported only for images of two axes, since onnxruntime
+    deviates from ONNX for others.
+
+    Args:
+        entries: the number of entries of a block along the axis.
+        frames: the number of blocks, at each evaluated length.
+        sizes: the size of the image along the axis, at each evaluated length.
     """
     rank = len(node.attrs.get("pads", ())) // 2 or axis + 1
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * rank)]

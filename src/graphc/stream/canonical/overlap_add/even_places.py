@@ -1,4 +1,4 @@
-"""Where the entries of frames are written: entry w of frame f at place ``hop * f + offsets[w]``."""
+"""Evenly spaced positions of frames: entry w of frame f is written at position ``hop * f + offsets[w]``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MOST_OVERLAPPING = 16
 
 @dataclass(frozen=True)
 class EvenPlaces:
-    """The places of frames that are written one after the other.
+    """The positions on an axis at which the entries of consecutive frames are written.
 
     Args:
-        hop: places from one frame to the next.
-        offsets: of a frame's entries, all different.
-        front: places cut off in front.
-        behind: places beyond those of the last frame; negative if some of these are cut off.
+        hop: the number of positions from one frame to the next.
+        offsets: the position of each entry, relative to its frame; all different.
+        front: the number of positions cut off at the start.
+        behind: the number of positions after those of the last frame; negative if some of its positions are cut off.
     """
 
     hop: int
@@ -32,26 +32,26 @@ class EvenPlaces:
 
     @property
     def width(self) -> int:
-        """Places from a frame's first to its last."""
+        """The number of positions that one frame spans."""
         return max(self.offsets) + 1
 
     @property
     def overlapping(self) -> int:
-        """The number of frames that may share a place."""
+        """The largest number of frames that may write to the same position."""
         return math.ceil(self.width / self.hop)
 
     @property
     def is_narrow(self) -> bool:
-        """Whether no two entries are written to one place."""
+        """Whether no two entries are written to the same position."""
         return len({offset % self.hop for offset in self.offsets}) == len(self.offsets)
 
 
 def even_places(places: Sequence[Array], sizes: Sequence[int]) -> EvenPlaces | None:
-    """The pattern of places, in order, at some lengths; None if they do not follow one.
+    """The pattern that the positions of entries follow; None if they follow none.
 
     Args:
-        places: where the entries are written, at each length.
-        sizes: of the axis that they are written to.
+        places: the positions at which entries are written, in order, at each evaluated length.
+        sizes: the size of the axis to which they are written, at each evaluated length.
     """
     counts = [len(p) for p in places]
     if len(set(counts)) < 2 or min(counts) < 1 or any((p < 0).any() for p in places):
@@ -70,7 +70,12 @@ def even_places(places: Sequence[Array], sizes: Sequence[int]) -> EvenPlaces | N
 def fitting(
     hop: int, offsets: tuple[int, ...], frames: Sequence[int], sizes: Sequence[int], front: int = 0
 ) -> EvenPlaces | None:
-    """The places for these numbers of frames; None if what they leave of the axis is not always the same."""
+    """The ``EvenPlaces`` for a hop and offsets; None if the rest of the axis after the last frame varies in size.
+
+    Args:
+        frames: the number of frames, at each evaluated length.
+        sizes: the size of the axis, at each evaluated length.
+    """
     if hop < 1 or len(set(offsets)) < len(offsets):
         return None
     width = max(offsets) + 1

@@ -1,4 +1,4 @@
-"""Writes overlapping frames as sums of shifted streams: each part of a frame, a hop long, is a stream of its own."""
+"""Writes overlapping frames as a sum of shifted streams. Each stream is one part of every frame, a hop long."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from graphc.stream.canonical.overlap_add.even_places import EvenPlaces
 
 
 def overlapped(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tensor:
-    """The axis that frames are written to; where nothing is written it is 0.
+    """Adds up frames at their positions on a longer axis. Positions to which nothing is written are 0.
 
     Args:
-        frames: a tensor [..., frames, entries] of a rank.
+        frames: a tensor [..., frames, entries].
+        rank: the rank of ``frames``.
 
     Returns:
-        a tensor [..., places].
+        a tensor [..., positions].
     """
     hop, parts = places.hop, places.overlapping
     lead = [0] * (rank - 2)
@@ -36,13 +37,17 @@ def overlapped(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tens
 
 
 def length_of(w: Writer, frames: Tensor, places: EvenPlaces) -> Variable:
-    """The length of the axis that a number of overlapping frames are added to, int64 [1]."""
+    """Computes the length of the axis to which overlapping frames are added, int64 [1].
+
+    Args:
+        frames: the number of frames, int64 [1].
+    """
     more = places.width - places.hop + places.behind - places.front
     return w.one("Add", w.one("Mul", frames, places.hop), more)
 
 
 def in_place(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tensor:
-    """Frames whose entries are moved to their offsets, with zeros between them, a whole number of hops long."""
+    """Moves the entries of each frame to their offsets, with zeros elsewhere, and pads frames to whole hops."""
     entries, size = len(places.offsets), places.overlapping * places.hop
     if places.offsets == tuple(range(entries)):
         return padded(w, frames, rank, 0, size - entries)
@@ -54,7 +59,7 @@ def in_place(w: Writer, frames: Tensor, rank: int, places: EvenPlaces) -> Tensor
 
 
 def padded(w: Writer, tensor: Tensor, rank: int, before: int, after: int) -> Tensor:
-    """A tensor with zeros around its last axis."""
+    """Pads the last axis of a tensor with ``before`` zeros at its start and ``after`` zeros at its end."""
     if not before and not after:
         return tensor
     amounts = np.zeros((2, rank), np.int64)
@@ -63,10 +68,10 @@ def padded(w: Writer, tensor: Tensor, rank: int, before: int, after: int) -> Ten
 
 
 def written_places(w: Writer, size: Tensor, places: EvenPlaces, trailing: int) -> Tensor:
-    """Which places are written, as a mask followed by axes of size 1.
+    """A mask of the positions at which frames are written, bool [positions], followed by ``trailing`` axes of size 1.
 
     Args:
-        size: of the axis, int64 [1].
+        size: the size of the axis, int64 [1].
     """
     place = w.span(size, trailing)
     written: Tensor | None = None

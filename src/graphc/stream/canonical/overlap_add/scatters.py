@@ -1,6 +1,6 @@
-"""Rewrites ScatterElements and ScatterND that write whole frames at even places: overlap-add, and frames spread out.
+"""Rewrites ScatterElements and ScatterND that write whole frames at evenly spaced positions, as in overlap-add.
 
-``out.index_add_(-1, places, frames)`` and ``out[:, ::2] = x`` are exported so.
+``out.index_add_(-1, places, frames)`` and ``out[:, ::2] = x`` are exported in this form.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ MOVABLE = ("float16", "float32", "float64", "int8", "uint8", "int32", "int64")  
 
 @dataclass(frozen=True)
 class Placed:
-    """Updates that are written along one axis of the data, and all along the others.
+    """The updates of a scatter that writes to chosen positions of one data axis, and to all positions of the others.
 
     Args:
-        axis: of the data.
-        of_updates: the axes of the updates, in the order of the data's.
-        columns: of the indices' last axis, one for each of the first axes of the data; 0 for ScatterElements.
-        places: where the updates are written, at each length.
+        axis: the data axis with the chosen positions.
+        of_updates: for each axis of the data, the axis of the updates that matches it.
+        columns: the size of the indices' last axis, which indexes as many first axes of the data; 0 for
+            ScatterElements.
+        places: the chosen positions, at each evaluated length.
     """
 
     axis: int
@@ -45,12 +46,15 @@ def spread_scatters(
     known: Sequence[Mapping[str, Array]],
     dtypes: Mapping[str, np.dtype[np.generic]],
 ) -> list[str] | None:
-    """Rewrites the first such node; returns the names of what it relies on (``Evaluation.patterns``), or None.
+    """Rewrites the first scatter of whole frames at evenly spaced positions.
+
+    Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
+    node.
 
     Args:
-        shapes: of the tensors of data, at each length evaluated.
-        known: the values of the time-only tensors, at each length evaluated.
-        dtypes: of the tensors of data.
+        shapes: the shapes of the data tensors, at each evaluated length.
+        known: the values of the time-only tensors, at each evaluated length.
+        dtypes: the dtypes of the data tensors.
     """
     for node in graph.nodes:
         if node.op not in ("ScatterElements", "ScatterND") or not standard(node):
@@ -70,7 +74,7 @@ def spread_scatters(
 
 
 def placed_by(node: Node, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> Placed | None:
-    """Where a scatter writes; None if that depends on more than one axis, or if it does not write all of the others."""
+    """Where a scatter writes; None unless it chooses positions on one axis and writes all positions of the others."""
     data, indices, updates = node.inputs
     wholes, parts = sizes_of(data, shapes, known), sizes_of(updates, shapes, known)
     rows = values_of(indices, known)
@@ -108,7 +112,7 @@ def by_elements(node: Node, rows: Sequence[Array], sizes: Sequence[tuple[int, ..
 
 
 def along(rows: Sequence[Array], axis: int) -> tuple[Array, ...] | None:
-    """Values that follow one axis alone, at each length; None if they follow another one too."""
+    """The values along one axis, at each evaluated length; None if the values also vary along another axis."""
     found = []
     for value in rows:
         line = np.moveaxis(value, axis, -1).reshape(-1, value.shape[axis])
@@ -119,11 +123,14 @@ def along(rows: Sequence[Array], axis: int) -> tuple[Array, ...] | None:
 
 
 def by_rows(rows: Sequence[Array], wholes: Sequence[tuple[int, ...]], rank: int) -> Placed | None:
-    """Each column of the rows either counts all of an axis, or holds the places along it.
+    """Where a ScatterND writes; None if its indices have another form.
+
+    Each column of the index rows must count all positions of a data axis, except one column, with the chosen positions.
 
     Args:
-        wholes: the shapes of the data.
-        rank: of the updates.
+        rows: the indices, at each evaluated length.
+        wholes: the shape of the data, at each evaluated length.
+        rank: the rank of the updates.
     """
     depth, lead = rows[0].shape[-1], rows[0].ndim - 1
     if depth != lead or any(not value.size for value in rows):
@@ -152,17 +159,17 @@ def count_all(places: Sequence[Array], sizes: Sequence[int]) -> bool:
 
 
 def is_zero(tensor: Tensor, known: Sequence[Mapping[str, Array]]) -> bool:
-    """Whether a tensor is a time-only one of zeros."""
+    """Whether a tensor is time-only and consists of zeros at every evaluated length."""
     values = values_of(tensor, known)
     return len(values) == len(known) and not any(v.any() for v in values)
 
 
 def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds: bool, zero: bool) -> list[str]:
-    """Replaces a scatter.
+    """Replaces a scatter by a sum of shifted frames; returns the names of the tensors on which the rewrite relies.
 
     Args:
-        adds: whether what is written is added to the data; otherwise it takes its place.
-        zero: whether the data are zeros.
+        adds: whether the updates are added to the data; otherwise they replace it.
+        zero: whether the data consists of zeros.
     """
     data, indices, updates = node.inputs
     w = Writer(name_of(node))
@@ -186,7 +193,7 @@ def rewritten(graph: Graph, node: Node, placed: Placed, places: EvenPlaces, adds
 
 
 def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
-    """1 if the indices are the places at a length, and otherwise 0."""
+    """Computes whether the indices follow the pattern ``places``: 1 if they do, otherwise 0."""
     of_updates, entries = placed.of_updates, len(places.offsets)
     along_axis = of_updates[placed.axis]
     frame = w.span(w.one("Div", w.size(updates, along_axis), entries), 1)
@@ -208,7 +215,7 @@ def expected(w: Writer, indices: Tensor, updates: Tensor, placed: Placed, places
 
 
 def as_long(w: Writer, data: Tensor, updates: Tensor, placed: Placed, places: EvenPlaces) -> Variable:
-    """Whether the data are as long as the places."""
+    """Computes whether the data axis has the length that the pattern ``places`` gives for the updates."""
     frames = w.one("Div", w.size(updates, placed.of_updates[placed.axis]), len(places.offsets))
     return w.one("Equal", w.size(data, placed.axis), length_of(w, frames, places))
 
