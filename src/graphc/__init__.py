@@ -5,7 +5,7 @@ session = graphc.StreamSession("model.stream.onnx")  # the client
 smaller = graphc.transform(model, ["fold_constants", "fuse"])
 
 onnxruntime sends telemetry on models and machines, and stores a device id, unless ``ORT_DISABLE_TELEMETRY`` is set
-when it is first imported. Importing graphc sets the variable to 1 if it is not set.
+when onnxruntime is first imported. Importing graphc sets the variable to 1 if it is not set.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ __all__ = [
 
 
 def compile(spec_path: str | Path, options: Options | None = None) -> Report:  # noqa: A001
-    """Compiles a spec, or a pipeline of several specs, and writes its outputs. ``graphc compile`` calls it.
+    """Compiles a spec, or a pipeline of several specs, and writes the outputs. ``graphc compile`` calls this function.
 
     Errors:
-        GraphcError: every kind, with ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
+        GraphcError: the compilation failed; has ``.node``, ``.reason``, ``.hint`` and ``.exit_code``.
     """
     from graphc.spec.spec_file import PipelineFile, load_any_spec
 
@@ -76,5 +76,5 @@ HOMES = {
 ERRORS = dict.fromkeys(("OutputError", "PassError", "SpecError", "ValidationError"), "graphc.errors")
 ERRORS |= dict.fromkeys(("GraphcError", "InputError", "ModelError", "StreamError"), "graphc_runtime.errors")
 
-# The command forks before onnxruntime is there, whose threads would not come along.
+# The command forks before it imports onnxruntime, because threads do not survive a fork.
 __getattr__ = loaded_when_asked(__name__, HOMES | ERRORS)

@@ -1,4 +1,4 @@
-"""What pass authors import: the public names of graphc, listed in ``api.pyi``. Each is loaded when it is first used."""
+"""The public names of graphc for authors of passes, listed in ``api.pyi``. Each name is loaded at its first use."""
 
 from __future__ import annotations
 

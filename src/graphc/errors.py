@@ -1,4 +1,4 @@
-"""All errors of graphc, each with its exit status."""
+"""The exceptions of graphc, each with the exit status of the command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PassError(GraphcError):
 
 
 class DefectError(PassError):
-    """A pass of graphc's own that failed, or left an invalid graph behind."""
+    """A built-in pass that failed, or left an invalid graph behind."""
 
     exit_code = 4
 
@@ -24,7 +24,7 @@ class OutputError(GraphcError):
 
 
 class LengthError(StreamError):
-    """A node depends on the length of the whole stream, perhaps only up to a length, as padding to a minimum does."""
+    """A node depends on the length of the whole stream, perhaps only if it is short, as for padding to a minimum."""
 
 
 class ChunkMisfitError(StreamError):
@@ -40,7 +40,9 @@ class ChunkMisfitError(StreamError):
 
 
 class TooShortError(StreamError):
-    """The lengths evaluated are too short to show what the model does. A refusal if the model takes no longer ones.
+    """The evaluated lengths are too short to show how the model behaves.
+
+    If the model accepts no longer lengths, this error is the refusal.
 
     Args:
         frames: the longest time axis that was seen.
@@ -52,12 +54,12 @@ class TooShortError(StreamError):
 
 
 class AbsoluteError(StreamError):
-    """A constant that varies from frame to frame meets a stream.
+    """A node combines a stream with a constant that varies from frame to frame.
 
     Args:
         index: the index of the node's input that holds the constant.
-        from_right: the time axis of the constant, counted from the last.
-        time: the time of the stream that it meets.
+        from_right: the time axis of the constant, counted from the last axis.
+        time: the time of the stream.
     """
 
     def __init__(self, index: int, from_right: int, time: object, reason: str, **details: str | None):
@@ -66,7 +68,7 @@ class AbsoluteError(StreamError):
 
 
 class AbsoluteTableError(StreamError):
-    """A constant score matrix does not depend on the distance in time alone.
+    """The entries of a constant score matrix depend on more than the distance between query and key.
 
     Args:
         name: the name of the constant.

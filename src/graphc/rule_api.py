@@ -1,4 +1,4 @@
-"""What authors of streaming rules import: the public names of the lift, in one place (docs/writing-a-rule.md).
+"""The public names of graphc for authors of streaming rules (docs/writing-a-rule.md).
 
 Example:
     >>> @stream_rule("com.example::Loudness")

@@ -1,4 +1,4 @@
-"""What authors of targets import (docs/targets/add-a-target.md)."""
+"""The public names of graphc for authors of targets (docs/targets/add-a-target.md)."""
 
 from graphc.targets.by_rules import Finding, Seen, TargetByRules
 from graphc.targets.target import Converted, StreamingModel, Target, TargetOptions

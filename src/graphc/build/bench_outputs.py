@@ -22,10 +22,10 @@ SECONDS = 30.0
 
 
 def bench_spec(path: Path, calls: int, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """The latency of a call. With targets, the latency on each and on onnxruntime, measured in turns.
+    """Measures the latency of a call on onnxruntime and, with ``targets``, also on each target, in turns.
 
     Args:
-        targets: names of targets, or ``all`` for those that the model was compiled for and that can run here.
+        targets: names of targets, or ``all`` for all compiled targets that can run here.
 
     Errors:
         GraphcError: the spec or the outputs cannot be used.
@@ -68,7 +68,7 @@ def row(spec_file: SpecFile, session: StreamSession, name: str, latency: Latency
 
 
 def cheapest(rows: Mapping[str, Mapping[str, Any]], budget: BudgetSpec) -> str | None:
-    """The target with the shortest call among those within the budget for size, times and SNR; None if none is."""
+    """The target with the shortest call that is within the budget for size, times and SNR. None if there is none."""
 
     def keeps(found: Mapping[str, Any]) -> bool:
         within = (

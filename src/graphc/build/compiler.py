@@ -48,10 +48,10 @@ class Options:
 
     Args:
         force: compile even if nothing changed.
-        allow_pass_paths: folders whose code may run.
-        report_on_failure: where to write the report if the numbers do not hold.
-        progress: takes (what, done, total).
-        cache: whether what slow passes made is kept for the next compilation, and taken from the last.
+        allow_pass_paths: folders of passes whose code may run.
+        report_on_failure: the path of a report that is written if the compilation fails; None for no report.
+        progress: a function that is called with (what, done, total).
+        cache: whether results of slow passes are stored for later compilations, and reused from earlier ones.
     """
 
     force: bool = False
@@ -85,7 +85,7 @@ def compile_spec(spec_file: SpecFile, options: Options | None = None) -> Report:
     """Compiles a spec and writes all its outputs, or none.
 
     Errors:
-        GraphcError: every kind; ``exit_code`` is the command's status.
+        GraphcError: the compilation failed; ``exit_code`` is the exit status of the command.
     """
     options = options or Options()
     prepared = prepare(spec_file, options)
@@ -117,7 +117,7 @@ def compiled(prepared: Prepared, options: Options, cache: PassCache | None = Non
     """Runs the passes and makes the files. Writes nothing, except the report of a failure if one is asked for.
 
     Errors:
-        GraphcError: every kind.
+        GraphcError: the compilation failed.
     """
     spec_file, plan, targets, outputs = (
         prepared.spec_file,
@@ -254,7 +254,7 @@ def provenance(data: dict[str, Any]) -> dict[str, Any]:
 def follow_drift(
     data: dict[str, Any], spec_file: SpecFile, offline: Offline, result: PipelineResult, progress: Progress
 ) -> None:
-    """Runs the long stream that the spec asks for, and puts the recommended reset time into the signature.
+    """Runs the long stream that the spec asks for. Records the drift, and the recommended reset time in the signature.
 
     Errors:
         ModelError: there is no streaming model in float, or the stream cannot be run.
@@ -270,7 +270,7 @@ def follow_drift(
 
 
 def finish_files(files: dict[Path, Content], outputs: dict[str, Path], data: dict[str, Any]) -> None:
-    """Adds the HTML page and the report, which lists the hashes of all other files. The model comes last."""
+    """Adds the HTML page and the report, which lists the hashes of all other files. The model becomes the last file."""
     model = files.pop(outputs["model"])
     folder = outputs["model"].parent
     hashes = {path.relative_to(folder).as_posix(): digest(content) for path, content in files.items()}

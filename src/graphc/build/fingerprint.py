@@ -1,4 +1,4 @@
-"""Tells whether anything changed since the outputs were written: hashes of inputs, spec, passes and versions."""
+"""Detects changes since the outputs were written, by hashes of the inputs, the spec, the passes and the versions."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def fingerprint_of(spec_file: SpecFile, registry: Registry, plan: Plan) -> dict[
 
 
 def recordings_of(spec_file: SpecFile) -> list[Path]:
-    """The files that the validation plays."""
+    """The recordings that a spec's validation uses."""
     spec = spec_file.spec.validation
     return recording_files([*spec.paths, *(spec.drift.paths if spec.drift is not None else [])], spec_file.folder)
 
 
 def external_files(path: Path) -> list[str]:
-    """The files with weights that a model names, if they are inside its folder.
+    """The names of a model's external data files that are inside the model's folder.
 
-    Empty if the model cannot be parsed. Such a model, or one that names files elsewhere, is refused later.
+    Empty if the model cannot be parsed. Such a model, or a model that names files elsewhere, is refused later.
     """
     try:
         model = onnx.load_model(path, load_external_data=False)
@@ -76,7 +76,7 @@ def external_files(path: Path) -> list[str]:
 
 
 def dependencies(spec_file: SpecFile) -> list[Path]:
-    """The spec, the model and its data, for build systems."""
+    """The paths of the spec, the model and its external data, for build systems."""
     model = spec_file.model_path
     return [spec_file.source.path, model, *(model.parent / name for name in external_files(model))]
 
@@ -106,7 +106,7 @@ def installed(name: str) -> str:
 
 
 def is_output_name(name: str, stem: str) -> bool:
-    """Whether a name in a report is that of a file beside the model, or of a file in an output folder there."""
+    """Whether a name in a report denotes a file beside the model, or a file in an output folder beside the model."""
     parts = Path(name).parts
     return Path(name).as_posix() == name and ".." not in parts and len(parts) > 0 and parts[0].startswith(f"{stem}.")
 

@@ -1,4 +1,4 @@
-"""Small plots as SVG without a plotting library: a report is one file that needs nothing else."""
+"""Small plots as SVG without a plotting library, because a report is one self-contained file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def line_plot(points: Points, title: str, form: Callable[[float], str]) -> Marku
 
 
 def level_plot(levels: Mapping[str, Sequence[float]], title: str, ends: tuple[str, str]) -> Markup:
-    """Levels in decibels over time: one line each, with its name at its end. ``ends`` are labels under the axis."""
+    """Levels in decibels over time, a named line for each key. ``ends`` are the labels at the ends of the time axis."""
     finite = [v for line in levels.values() for v in line if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     span = max(high - low, 1e-9)

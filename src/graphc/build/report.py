@@ -67,7 +67,7 @@ def page(name: str, package: str = "graphc.build") -> jinja2.Template:
     """The template of an HTML page, compiled once.
 
     Args:
-        package: the package that contains it. Templates that it includes may also be those of the report.
+        package: the package that contains the template. The template may include others from ``graphc.build``.
     """
     places = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, "graphc.build"))]
     environment = jinja2.Environment(
@@ -82,7 +82,7 @@ def page(name: str, package: str = "graphc.build") -> jinja2.Template:
 
 
 def finite(value: Any) -> Any:
-    """The same data with NaN and Inf as strings, since JSON cannot hold them."""
+    """The same data with NaN and Inf as strings, since JSON cannot represent them."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):

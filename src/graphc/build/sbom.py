@@ -45,7 +45,7 @@ def metadata_of(name: str) -> Message:
     """The metadata of a distribution, read once.
 
     Errors:
-        PackageNotFoundError: it is not installed.
+        PackageNotFoundError: the distribution is not installed.
     """
     return cast(Message, distribution(name).metadata)
 

@@ -1,4 +1,4 @@
-"""The targets of a spec: converts the compiled model for each, runs it there, compares, and makes the files."""
+"""Converts a compiled model for each target of a spec, runs and compares the result, and makes the target's files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from graphc_runtime.session import StreamSession
 
 @dataclass(frozen=True)
 class Wanted:
-    """A target that a spec asks for. Its runtime is installed, and its options are read."""
+    """A target that a spec asks for, with its checked options. ``runtime`` is the installed package and its version."""
 
     spec: TargetSpec
     target: Target
@@ -53,8 +53,9 @@ class Made:
         entry: the target's entry in the manifest.
         files: the files to write, by path.
         differences: the worst difference of each output and state on the runtime.
-        findings: the nodes that a runtime checked only by rules does not take; ``source`` is where the rules are.
-        latency: the latency of a call there; None if the runtime does not run here.
+        findings: for a runtime that is only checked by rules, the nodes that it does not support; ``source`` is the
+            address of the rules.
+        latency: the latency of a call on the runtime; None if the runtime does not run here.
     """
 
     entry: dict[str, Any]
@@ -69,7 +70,7 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
     """The targets of a spec.
 
     Errors:
-        SpecError: a name or option is unknown, or no target takes the spec's model.
+        SpecError: a name or option is unknown, or no target supports the spec's model.
         InstallError: a runtime is not installed.
     """
     found = []
@@ -86,10 +87,10 @@ def wanted_targets(spec_file: SpecFile) -> list[Wanted]:
 
 
 def check_spec(spec_file: SpecFile) -> None:
-    """Refuses a spec whose model no target takes, before anything is compiled.
+    """Refuses a spec whose model no target supports, before anything is compiled.
 
     Errors:
-        SpecError: names the key.
+        SpecError: names the key of the spec that rules out targets.
     """
     spec = spec_file.spec
     if spec.stream is None:
@@ -107,7 +108,7 @@ def check_spec(spec_file: SpecFile) -> None:
 def made_targets(
     targets: Sequence[Wanted], pipeline: Pipeline, result: PipelineResult, model: Path, progress: Progress
 ) -> dict[str, Made]:
-    """Makes the compiled model for each target. A target that does not take a rewrite gets the model without it."""
+    """Converts the compiled model for each target, without the rewrites that the target does not support."""
     if not targets:
         return {}
     offline = pipeline.offline
@@ -146,16 +147,16 @@ def make_target(
     result: PipelineResult,
     offline: Offline,
 ) -> Made:
-    """Converts a compiled model, runs it on the target's runtime and compares.
+    """Converts a compiled model, runs it on the target's runtime, and compares the outputs.
 
     Args:
         model: the path of the ONNX model to be written; the target's files go beside it.
         proto: the compiled model with fixed ports.
-        variant: the model that is converted. Its ports hold the same entries, perhaps in fewer axes.
+        variant: the model to convert. Its ports have the same values as those of ``proto``, perhaps with fewer axes.
 
     Errors:
-        TargetError: the runtime does not take the model.
-        ValidationError: the result differs there; names the output and the first frame.
+        TargetError: the runtime does not support the model.
+        ValidationError: an output on the runtime differs; names the output and the first frame.
     """
     inputs, outputs = onnx_ports(proto)
     target = wanted.target
@@ -201,7 +202,7 @@ def by_rules(wanted: Wanted, converted: Converted, model: Path) -> Made:
 
 
 def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: PipelineResult) -> StreamingModel:
-    """What a target converts: a variant of the compiled model, and the calls of the validation's streams."""
+    """The input of a target's conversion: a variant of the compiled model, and the calls of the validation streams."""
     ports = [port for side in onnx_ports(variant) for port in side]
     shapes = {port.name: port.shape for port in ports}
 
@@ -214,7 +215,7 @@ def streaming_model(variant: onnx.ModelProto, session: StreamSession, result: Pi
 
 
 def tolerance_of(wanted: Wanted, result: PipelineResult, source: onnx.ModelProto) -> ToleranceSpec:
-    """The target's own tolerance; else the loosest one of its options and of lossy passes; else the exact one."""
+    """The target's own tolerance, else the loosest tolerance of its options and of lossy passes, else the default."""
     if wanted.spec.tolerance is not None:
         return wanted.spec.tolerance
     told = [ToleranceSpec(**r.tolerance) for r in result.records if result.lossy]

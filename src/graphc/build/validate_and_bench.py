@@ -40,11 +40,11 @@ from graphc_runtime.session import StreamSession
 
 
 def compiled_session(spec_file: SpecFile, exact: bool = False) -> StreamSession:
-    """A client for the compiled model of a spec. ``exact`` is that of ``StreamSession``.
+    """A client for the compiled model of a spec. ``exact`` is passed to ``StreamSession``.
 
     Errors:
         SpecError: the spec does not stream.
-        ModelError: it has not been compiled.
+        ModelError: the spec has not been compiled.
     """
     if spec_file.spec.stream is None:
         raise SpecError("nothing to stream: the spec has no stream section", where=str(spec_file.source.path))
@@ -70,7 +70,7 @@ class Recheck:
     lossy: bool
 
     def trials(self, more: int = 1, seed: int = 0) -> list[ValidationStream]:
-        """Streams as the spec asks for them. Random ones can be ``more`` times as many, from another seed."""
+        """The validation streams of the spec. ``more`` and ``seed`` change number and seed of random streams."""
         asked = self.spec_file.spec.validation
         if asked.paths and self.lossy:
             files = recording_files(asked.paths, self.spec_file.folder)
@@ -81,7 +81,7 @@ class Recheck:
 
 
 def recheck_of(spec_file: SpecFile) -> Recheck:
-    """The outputs of a spec and their reference.
+    """Opens the compiled model of a spec, and prepares the reference for it.
 
     Errors:
         GraphcError: the model or the outputs cannot be used.
@@ -112,7 +112,7 @@ def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
     """Compares the compiled model with the offline model on streams drawn (or recorded) as the spec says.
 
     Args:
-        name: the first word of every line.
+        name: the prefix of every line of the result.
 
     Errors:
         GraphcError: the model or the outputs cannot be used.
@@ -136,7 +136,7 @@ def validate_spec(spec_file: SpecFile, name: str) -> dict[str, Any]:
 
 
 def mutants_of_spec(path: Path, allowed: Sequence[Path], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Injects faults into the model that a spec's exact passes make, and says which ones the validation detects.
+    """Injects faults into the model that a spec's exact passes make, and reports which faults the validation detects.
 
     Args:
         allowed: folders of passes whose code may run.
@@ -173,7 +173,7 @@ def drift_of(
     allowed: Sequence[Path],
     progress: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """Streams the compiled model for a long time, next to the float model that the spec's passes make again.
+    """Measures the drift of the compiled model on a long stream, against the float model that the spec's passes make.
 
     Args:
         allowed: folders of passes whose code may run.
@@ -205,7 +205,7 @@ def drift_of(
 def pipeline_of(
     spec_file: SpecFile, offline: Offline | None, allowed: Sequence[Path], progress: Callable[[str, int, int], None]
 ) -> Pipeline:
-    """The passes of a spec and its model, ready to be run again.
+    """The passes and the model of a spec, ready to run again.
 
     Args:
         offline: the reference; None for the spec's own model.
@@ -223,7 +223,7 @@ def pipeline_of(
 
 
 def as_asked(spec_file: SpecFile, offline: Offline) -> Offline:
-    """The offline model as changed by the options of installed passes. Passes from folders are not asked."""
+    """The offline model with the changes that options of installed passes ask for. Passes from folders are ignored."""
     registry = load_registry([])
     for index, entry in enumerate(spec_file.spec.passes):
         if entry.name in registry:

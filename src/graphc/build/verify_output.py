@@ -22,9 +22,9 @@ LARGEST_REPORT = 200_000_000
 
 
 def verify_output(path: Path) -> dict[str, Any]:
-    """Checks that a compiled model and the files beside it are from one compilation, and says what changed since.
+    """Checks that a compiled model and the files beside it are from one compilation, and lists what changed since.
 
-    The record is the report beside the model. It gives no protection against someone who forges both.
+    The record is the report beside the model. The check does not protect against someone who forges both.
 
     Errors:
         ModelError: there is no valid report beside the model.
@@ -52,7 +52,7 @@ def read_report(
     """Reads the record of a compilation.
 
     Errors:
-        ModelError: it cannot be read, or is not a report.
+        ModelError: the file cannot be read, or is not a report.
     """
     try:
         if path.stat().st_size > LARGEST_REPORT:
@@ -72,7 +72,7 @@ def read_report(
 
 
 def changed_files(report: dict[str, Any], folder: Path, stem: str) -> list[str]:
-    """The files whose content differs from the report."""
+    """A line for each file whose content differs from the report."""
     found: list[str] = []
     for name, sha in report["outputs"].items():
         if not is_output_name(name, stem):
@@ -87,7 +87,7 @@ def changed_files(report: dict[str, Any], folder: Path, stem: str) -> list[str]:
 
 
 def contradictions(report: dict[str, Any], path: Path) -> list[str]:
-    """How the model's own metadata differ from the files beside it."""
+    """A line for each way in which the model's metadata contradict the files beside the model."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception:
@@ -113,7 +113,7 @@ def contradictions(report: dict[str, Any], path: Path) -> list[str]:
 
 
 def changed_since(report: dict[str, Any], folder: Path) -> list[str]:
-    """The inputs of the compilation that have changed."""
+    """A line for each input of the compilation that has changed since."""
     path = folder / str(report["spec_path"])
     try:
         spec_file = load_spec(path)

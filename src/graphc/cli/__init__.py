@@ -1,1 +1,1 @@
-"""The command line, a thin layer over the Python API. Each subcommand has a file, imported when it is needed."""
+"""The command line, a thin layer over the Python API. Each subcommand has its own file, which is imported on demand."""

@@ -20,7 +20,7 @@ BAD_MODEL = 2
 
 
 def main() -> None:
-    """Forks before anything is imported that starts threads. The command runs in the child."""
+    """Runs the command in a child process. Forks before importing anything that starts threads."""
     waited = {signal.SIGCHLD, *PASSED_ON}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     parent = os.getpid()
@@ -65,7 +65,7 @@ def limit(memory: int, seconds: float) -> None:
 
 
 def wait_for(child: int, waited: set[signal.Signals]) -> int:
-    """Waits for the child and returns its exit status. Prints why the child ended, if the child could not."""
+    """Waits for the child and returns its exit status. Prints why the child ended if a signal ended it."""
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         came = signal.sigwaitinfo(waited).si_signo
         if came != signal.SIGCHLD:

@@ -1,4 +1,4 @@
-"""What all subcommands share: exit status, one clear line for every error, and common options."""
+"""Shared parts of all subcommands: the exit status, one clear line for every error, and common options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MACHINE_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Failures:
-    """Runs one job after another and keeps the highest exit status."""
+    """Reports the errors of one job after another, and records the highest exit status."""
 
     def __init__(self, debug: bool):
         self.debug = debug

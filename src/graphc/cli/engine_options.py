@@ -1,4 +1,4 @@
-"""Options that say where work runs: in how many processes, or on which Dask cluster."""
+"""Options that select where work runs: in how many processes, or on which Dask cluster."""
 
 from __future__ import annotations
 

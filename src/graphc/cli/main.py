@@ -31,7 +31,7 @@ SUMMARIES = {
 
 
 class Subcommands(click.Group):
-    """A group that imports a subcommand when it runs, or when its own help is asked for."""
+    """A group that imports a subcommand only when the subcommand runs or its help is requested."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(SUMMARIES)
@@ -67,10 +67,10 @@ def cli() -> None:
 
 
 def run(limit: Callable[[int, float], None] | None = None) -> None:
-    """The ``graphc`` command: usage errors are one line too.
+    """Runs the ``graphc`` command. Prints a usage error in one line, like any other error.
 
     Args:
-        limit: takes the bytes of memory and the seconds that the options allow.
+        limit: a function that is called with the bytes of memory and the seconds that the options allow.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

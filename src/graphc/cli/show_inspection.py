@@ -36,7 +36,7 @@ def show_inspection(found: dict[str, Any], console: Console) -> None:
 
 
 def port_lines(found: Mapping[str, Any]) -> list[str]:
-    """A line for each input with its evidence, and how to correct guesses."""
+    """A line for each input and state port with the evidence for its role, and a line on how to correct guesses."""
     lines = [input_line(entry) for entry in found["inputs"]]
     for pair in found["state_ports"]:
         mark = "a guess: " if pair["guess"] else ""
@@ -78,7 +78,7 @@ def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
 
 
 def stream_lines(found: Mapping[str, Any]) -> list[str]:
-    """Lines that say what one call takes and gives, and for which streams that holds."""
+    """Lines on what one call takes and returns, and on the stream lengths for which this holds."""
     lines = call_lines(found)
     lines += [f"rate {change['rate']} from {change['node']} ({change['op']}) on" for change in found.get("rates", [])]
     lines += [output_line(out) for out in found["outputs"]]

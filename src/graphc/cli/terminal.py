@@ -103,7 +103,7 @@ def passes_table(data: dict[str, Any]) -> Table:
 
 
 def reference_lines(data: dict[str, Any]) -> list[str]:
-    """Lines that say how far the reference is from the exported model, if the options of a pass changed it."""
+    """Lines on how far the reference is from the exported model, if the options of a pass changed the reference."""
     return [
         f"{p['name']} changed the reference as asked: {d['output']} differs from the exported model's by "
         f"{number(d['max_abs'])}" + (f" ({d['snr_db']:.1f} dB)" if d["snr_db"] is not None else "")

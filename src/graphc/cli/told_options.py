@@ -63,7 +63,7 @@ def told_by(
     chunk: int | None,
     window: int | None,
 ) -> Told:
-    """The options as one ``Told``.
+    """The values of these options as a ``Told``.
 
     Errors:
         SpecError: an option is malformed, or an input has two roles.

@@ -19,9 +19,10 @@ class CompiledFiles:
     """A compiled model on disk.
 
     Args:
-        stem: the common part of its files' names.
-        files: the contents, by file name, of the model, its manifest, and the files that both name.
-        decoder: the kind of decoder, if this is the joined model of a pipeline. ``files`` then has its manifest.
+        stem: the common part of the file names.
+        files: contents by file name: the model, its manifest, and the files that either of them names.
+        decoder: the kind of decoder, if this is the joined model of a pipeline. ``files`` then also has the
+            pipeline's manifest.
         target: the runtime that the model was converted for; None for onnxruntime.
     """
 
@@ -68,7 +69,7 @@ def compiled_files(path: Path, target: str | None = None) -> CompiledFiles:
 
 
 def files_of_target(beside: Path, stem: str, manifest: Manifest, target: str) -> list[str]:
-    """The files that a conversion wrote beside the manifest: STEM.TARGET.*
+    """The names of the files that a conversion wrote beside the manifest, ``STEM.TARGET.*``.
 
     Errors:
         ModelError: the model was not compiled for the target, or its file is missing.

@@ -39,7 +39,7 @@ def project_of(compiled: CompiledFiles, language: str) -> dict[str, bytes]:
 
 
 def check_sound(compiled: CompiledFiles) -> None:
-    """Refuses a pipeline that takes features: the program of a pipeline reads sound."""
+    """Refuses a pipeline that takes features, because the generated program reads sound."""
     buffer = StreamBuffer(compiled.manifest)
     (name, entry), *_ = buffer.streams.items()
     width = port_of(entry, buffer, set())["width"]
@@ -168,6 +168,6 @@ NEXT = {
 
 
 def how_to_run(compiled: CompiledFiles, language: str, folder: Path) -> str:
-    """The command that streams noise, or for a pipeline a recording."""
+    """The shell command that runs a project. The project streams noise or, for a pipeline, a recording."""
     recording = {"cpp": " FILE=$PWD/SOUND.wav", "python": " SOUND.wav", "web": ""}[language] if compiled.decoder else ""
     return NEXT[language].format(folder=folder) + recording

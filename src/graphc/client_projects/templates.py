@@ -76,7 +76,7 @@ def cpp_text(text: str) -> str:
 
 
 def port_of(entry: PortEntry, buffer: StreamBuffer, taken: set[str]) -> dict[str, Any]:
-    """A port, as the values that templates use."""
+    """The values that templates use for a port."""
     frames = 1 if entry.axis is None else entry.frames or int(buffer.chunk * entry.pace)
     shape = [frames if a == entry.axis else int(s or 1) for a, s in enumerate(entry.shape)]
     count = math.prod(shape)

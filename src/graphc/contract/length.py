@@ -9,7 +9,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Length:
-    """A chain of steps ``floor((mul * T + add) / div)`` from T, the frames of the stream input. No step goes below 0.
+    """A number of frames: a chain of steps ``floor((mul * T + add) / div)`` from T input frames, each clamped at 0.
 
     Example:
         >>> Length().then(1, 1, 2).then(2, 0, 1)(5)
@@ -61,10 +61,10 @@ class Length:
         return rate
 
     def lag(self, chunk: int) -> int:
-        """The smallest delay with which, after every whole chunk, all frames carried so far are known to exist.
+        """The smallest delay at which, after every whole chunk, all frames passed on so far are known to exist.
 
-        A tensor of delay d carries ``(n+1)*c - d`` frames after step n, with c frames per chunk. If the offline model
-        cuts frames from the end, fewer exist until more input comes; an op that masks the end has to wait for them.
+        A tensor with delay d has passed on ``(n+1)*c - d`` frames after step n, with c frames per chunk. If the offline
+        model cuts frames from the end, fewer exist until more input comes; an op that masks the end has to wait.
         """
         if self.rate == 0:
             return 0
@@ -78,6 +78,6 @@ class Length:
 
 
 def reduced(mul: int, add: int, div: int) -> tuple[int, int, int]:
-    """The same step in its smallest numbers: floor((mul*T + add)/div) depends on add only up to the common factor."""
+    """The same step, divided by the common factor of mul and div. Because of the floor, add may be rounded down."""
     common = math.gcd(mul, div)
     return (mul // common, add // common, div // common)

@@ -1,4 +1,4 @@
-"""The stream signature of a model: its ports, and how many frames of each a call takes or gives."""
+"""The stream signature of a model: its ports, and how many frames one call takes or returns at each port."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from graphc_runtime.contract.manifest import StateKind
 
 @dataclass(frozen=True)
 class StateScale:
-    """The real values of a state's integers: scale * (value - zero_point).
+    """The quantization of a state of integers. The real values are scale * (value - zero_point).
 
-    There is a scale and zero point for each index on ``axis``, or one of each if it is None.
+    There is one scale and one zero point for each index on ``axis``, or a single pair if ``axis`` is None.
     """
 
     axis: int | None
@@ -28,7 +28,7 @@ class StateScale:
 
 @dataclass(frozen=True)
 class StatePart:
-    """One of the states in a packed port, with the names of its own ports. Its size is that on the pack's axis."""
+    """One of the states in a packed port, with the names of its own ports. ``size`` is its size on the pack's axis."""
 
     input: str
     output: str
@@ -39,13 +39,13 @@ class StatePart:
 
 @dataclass(frozen=True)
 class StatePack:
-    """States that lie side by side in one port, in this order along an axis."""
+    """Several states in one port, side by side along ``axis`` in the order of ``parts``."""
 
     axis: int
     parts: tuple[StatePart, ...]
 
     def slices(self) -> list[tuple[slice, ...]]:
-        """The slices of the parts in the port."""
+        """For each part, the slices that select it from the port."""
         ends = list(accumulate(p.size for p in self.parts))
         whole = (slice(None),) * self.axis
         return [(*whole, slice(end - p.size, end)) for p, end in zip(self.parts, ends, strict=True)]
@@ -55,7 +55,7 @@ class StatePack:
 class StatePort:
     """A state as a pair of input and output. ``init`` is its first value, in the port's shape and dtype.
 
-    ``pack`` gives the places of the states in a port that holds several; ``scale`` gives the real values of integers.
+    ``pack`` describes a port that holds several states. ``scale`` is the quantization of a state of integers.
     """
 
     input: str
@@ -84,7 +84,7 @@ class StatePort:
 
 @dataclass(frozen=True)
 class StreamInput:
-    """An input. ``axis`` is None if it holds one value for the whole stream, or (with ``step``) one frame per call."""
+    """An input. ``axis`` is None if it has one value for the whole stream or, with ``step``, one frame per call."""
 
     name: str
     axis: int | None = None
@@ -94,7 +94,7 @@ class StreamInput:
 
 @dataclass(frozen=True)
 class StreamOutput:
-    """An output. ``axis`` is None if each call gives one value, which with ``step`` is a frame of the stream."""
+    """An output. ``axis`` is None if each call returns one value, which with ``step`` is one frame of the stream."""
 
     name: str
     axis: int | None = None
@@ -105,7 +105,7 @@ class StreamOutput:
 
 
 def port_changes(renamed: Mapping[str, str], dropped: Mapping[str, str]) -> list[str]:
-    """A line for each port of the offline model that has another name now, or is gone."""
+    """A line for each port of the offline model that was renamed or removed."""
     states = [f"'{name}' is a state now: '{port}'" for name, port in renamed.items()]
     return [*states, *(f"'{name}' is gone: {why}" for name, why in dropped.items())]
 
@@ -116,19 +116,20 @@ class Signature:
 
     ``chunk`` is None if a call takes any multiple of ``chunk_multiple``.
 
-    ``continues`` is whether streams may be longer than ``max_frames``. There is no offline model to compare with then,
-    but the streaming model does not need the part that ends there. ``tried`` names the tensors with a property that is
-    not proved for every length up to ``max_frames``.
+    ``continues`` is whether streams may be longer than ``max_frames``. The offline model cannot run on such streams,
+    but the streaming model does not need the part of it that ends there. ``tried`` names the tensors with a property
+    that is not proved for every length up to ``max_frames``.
 
     ``shapes`` holds the shapes of ports whose dims stay symbolic in the graph: the graph may have branches that only
     fit other shapes, and onnxruntime infers types in both branches of an If.
 
-    ``renamed`` maps outputs of the offline model to the states that they became, ``dropped`` its lost ports to reasons.
+    ``renamed`` maps outputs of the offline model to the states that they became. ``dropped`` maps ports of the offline
+    model that were removed to the reasons.
 
     ``reset_s`` is the real time after which a reset of all states is recommended.
 
-    ``streams`` is how many streams a call takes, if each has its own clock. ``batch_axes`` then gives the axis of every
-    port along which they lie one after the other.
+    ``streams`` is how many streams a call takes, if each has its own clock. ``batch_axes`` then gives, for
+    every port, the axis along which the streams are concatenated.
     """
 
     chunk: int | None

@@ -1,1 +1,1 @@
-"""Makes a failing model smaller, and writes a folder that shows the failure. Imports passes."""
+"""Makes a failing model smaller, and writes a folder that reproduces the failure. Imports passes."""

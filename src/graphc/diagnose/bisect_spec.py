@@ -1,4 +1,4 @@
-"""Writes a folder that shows a failure with one command: the smallest failing model, its spec, and a failing stream."""
+"""Writes a folder that reproduces a failure: the smallest failing model found, its spec, and a failing stream."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def reproduction(spec_file: SpecFile, reduced: Reduced, folder: Path) -> dict[Pa
 
 
 def code_options(spec_file: SpecFile, folder: Path) -> list[str]:
-    """The command's options that allow the code that ran here, with paths relative to a folder."""
+    """The command-line options that allow the code that ran here, with paths relative to a folder."""
     passes = [("--allow-pass-path", spec_file.folder / p) for p in spec_file.spec.pass_paths]
     ops = [("--op-library", path) for path in OP_LIBRARIES]
     return [word for option, path in [*passes, *ops] for word in (option, os.path.relpath(path, folder))]
 
 
 def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
-    """The spec of the reduced model: the passes up to the guilty one. Paths in options lead to the same files."""
+    """The spec of the reduced model: the passes up to the guilty one. Paths in options refer to the same files."""
     spec = spec_file.spec
     kept = len(reduced.recipe.plan.passes)
     data: dict[str, Any] = {"version": 1, "model": "model.onnx", "output": "out/model.onnx"}

@@ -26,7 +26,7 @@ LENGTHS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A model and its stream section."""
+    """A model and the stream section of its spec."""
 
     model: onnx.ModelProto
     stream: StreamSpec | None
@@ -55,7 +55,7 @@ class Shapes:
 
 
 def shapes_of(offline: Offline) -> Shapes:
-    """Types and shapes of all tensors at some lengths. Empty if the model does not run with all of them as outputs."""
+    """Types and shapes of all tensors at some lengths. Empty if the model does not run with all tensors as outputs."""
     lengths = tuple(sorted(offline.some_lengths())[:LENGTHS])
     return shapes_seen(offline.model, lengths, [offline.draw(n, np.random.default_rng(0)) for n in lengths])
 
@@ -120,7 +120,7 @@ def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_inputs(case: Case, names: Sequence[str], shapes: Shapes, offline: Offline) -> Case | None:
-    """The model with some tensors as stream inputs. None if their times do not fit each other."""
+    """The model with the tensors ``names`` as stream inputs. None if they cannot be the inputs of one stream."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     cut = set(names)
@@ -142,7 +142,7 @@ def with_inputs(case: Case, names: Sequence[str], shapes: Shapes, offline: Offli
 
 
 def role_of(name: str, rates: Mapping[str, Fraction], shapes: Shapes, offline: Offline) -> InputSpec | None:
-    """The role of an input in the stream: of a tensor that became an input, or of an input of the original model."""
+    """The role of an input: one that was an inner tensor, or one of the original model. None if it is not supported."""
     if name in rates:
         free = shapes.time_axis(name)
         assert free is not None

@@ -74,7 +74,7 @@ class Recipe:
         return case.stream if case.stream is not None and (lifts or case.stream.states) else None
 
     def until(self, name: str) -> Recipe:
-        """The recipe without the passes after one of them."""
+        """The recipe up to and including the pass ``name``."""
         names = [p.name for p in self.plan.passes]
         return replace(self, plan=replace(self.plan, passes=self.plan.passes[: names.index(name) + 1]))
 
@@ -85,7 +85,7 @@ class Reduced:
 
     Args:
         guilty: the node whose output is the first that fails, and that output.
-        before: the number of nodes that the model had.
+        before: the number of nodes of the original model.
     """
 
     case: Case
@@ -120,7 +120,7 @@ class Reducer:
         return Reduced(case, last, self.recipe, (named, output), before)
 
     def first_output(self, case: Case) -> Case:
-        """The model of the first tensor that fails: no tensor that its node reads fails."""
+        """The case cut down to the first tensor that fails. No input of the node that computes this tensor fails."""
         shapes = self.shapes(case)
         for output in [o.name for o in case.model.graph.output]:
             alone = with_output(case, output, shapes)
@@ -147,7 +147,7 @@ class Reducer:
             case = further
 
     def later_inputs(self, case: Case) -> Case:
-        """The model with its inputs as near to its output as possible, while it still fails."""
+        """The case with the model's inputs as near to the output as possible, while the case still fails."""
         offline = self.offline(case)
         shapes = self.shapes(case)
         for depth in range(1, DEEPEST_CUT):
@@ -158,7 +158,7 @@ class Reducer:
         return case
 
     def without_nodes(self, case: Case) -> Case:
-        """The model without the nodes that the failure does not need."""
+        """The case without the nodes that the failure does not need."""
         shapes = self.shapes(case)
         for output in [o for n in reversed(case.model.graph.node) for o in n.output][:MOST_BYPASSES]:
             candidate = without_node(case, output, shapes)
@@ -178,7 +178,7 @@ class Reducer:
 
 
 def frontier(case: Case, depth: int, shapes: Shapes) -> Sequence[str]:
-    """The tensors with a time axis that lie a number of nodes before the output."""
+    """The tensors with a time axis that are ``depth`` nodes before the output."""
     makers = {o: n for n in case.model.graph.node for o in n.output}
     ports = {i.name for i in case.model.graph.input}
     level: set[str] = {case.model.graph.output[0].name}

@@ -21,7 +21,10 @@ RUNS = "the model runs at other lengths along it, but not along the axis that lo
 
 
 def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dict[str, TimeAxis]:
-    """If several inputs have just one open axis (besides the batch), of one name, it is time in all if it is in one."""
+    """Makes the time axis of one input the time axis of all inputs that share its dim.
+
+    This applies to inputs with only one open axis (besides the batch), if several of them have the same name for it.
+    """
     open_axes: dict[str, tuple[int, str]] = {}
     for port in ports:
         found = [(a, d) for a, d in enumerate(port.dims) if isinstance(d, str) and not is_batch(port.dims, a)]
@@ -39,7 +42,7 @@ def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dic
 
 
 def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]:
-    """Marks a reading as a guess if the dim that is time in another input is on another axis of this one."""
+    """Marks the reading of an input as a guess if another of its axes has a dim that is time in another input."""
     axes = {name: r.spec.axis for name, r in found.items() if r.spec.axis is not None and not r.as_told}
     times = {found[name].port.dims[axis]: name for name, axis in axes.items()}
     checked = dict(found)
@@ -59,13 +62,14 @@ def with_conflicts(found: Mapping[str, InputReading]) -> dict[str, InputReading]
 def that_runs(
     source: onnx.ModelProto, reading: Reading, seconds: float, chunk: int | None = None
 ) -> tuple[Reading, Offline]:
-    """The reading and its offline model. Guesses with which the model does not run are replaced by open axes.
+    """The reading and its offline model. If the model does not run with guesses of fixed axes, open axes replace them.
 
     Args:
         seconds: the time limit for trying lengths.
 
     Errors:
-        ModelError: the model runs with neither, or not within the time limit; says what was taken for time.
+        ModelError: the model runs neither with the guesses nor with open axes, or no length was found within the time
+            limit; names the axes that were taken for time.
     """
     offline = offline_of(source, reading.stream_spec(chunk))
     if reading.pairs or reading.steps:

@@ -1,4 +1,4 @@
-"""What a model does along an axis of an input. It is found by changing one index and comparing every tensor."""
+"""Observes what a model does along an axis of an input, by changing one index and comparing every tensor."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ Reach = Literal["own", "near", "after", "all", "gone"]
 
 @dataclass(frozen=True)
 class Response:
-    """How the tensors of a model follow one axis of an input.
+    """How a change at one index of an input's axis reaches the tensors of a model.
 
     Args:
-        own: whether every tensor follows the axis index by index, as along a batch.
+        own: whether a change reaches only the same index in every tensor, as along a batch.
         slides: the first node that mixes an index with those near it, as ``name (OpType)``.
-        runs: the first node after which an index reaches all later ones.
-        spreads: the first node after which an index reaches all others, although its place can still be seen.
-        ends: the node after which no tensor follows the axis, and its op type.
-        outputs: for each output that follows the axis, the output's axis that does.
+        runs: the first node after which a change reaches all later indices.
+        spreads: the first node after which a change reaches all indices, but its index can still be recognized.
+        ends: the node after which no tensor has a corresponding axis, and its op type.
+        outputs: for each output with a corresponding axis, this axis of the output.
     """
 
     own: bool = False
@@ -66,7 +66,7 @@ class Response:
 
     @property
     def summed(self) -> bool:
-        """Whether the axis ends (but not in a pool) before any node mixes its indices."""
+        """Whether the axis ends, in a node that is not a pool, before any node mixes its indices."""
         return (
             self.ends is not None and not self.pooled and (self.slides, self.runs, self.spreads) == (None, None, None)
         )
@@ -78,7 +78,7 @@ class Response:
 
 @dataclass
 class Watch:
-    """A model whose inner tensors are outputs, with one run of it."""
+    """A model with its inner tensors as outputs, and the results of one run."""
 
     trial: TrialRun
     nodes: Sequence[onnx.NodeProto]
@@ -88,7 +88,7 @@ class Watch:
     seconds: float
 
     def response(self, port: Port, axis: int) -> Response:
-        """What the model does along an axis with more than one index."""
+        """The response of the model along an axis with more than one index."""
         size = self.feeds[port.name].shape[axis]
         wanted = FEW_PLACES if self.seconds > SLOW_RUN_S else PLACES
         places = sorted({min(size - 1, int(size * p)) for p in wanted})
@@ -96,7 +96,7 @@ class Watch:
         return followed(self.nodes, self.trial, port, axis, size, places, profiles)
 
     def profile(self, port: Port, axis: int, place: int) -> dict[str, list[Array]]:
-        """For each tensor that a change at one place moves: how far each index of each of its axes moves."""
+        """For each tensor that a change at ``place`` affects, the largest change at every index of each of its axes."""
         feeds = dict(self.feeds)
         feeds[port.name] = disturbed(
             feeds[port.name], axis, place, np.random.default_rng(place), NEAR, self.trial.limits.get(port.name)
@@ -113,7 +113,7 @@ class Watch:
 def disturbed(
     value: Array, axis: int, place: int, rng: np.random.Generator, size: float, limit: int | None = None
 ) -> Array:
-    """The value, changed at one index: Gaussian noise is added to floats, integers become others below a limit."""
+    """A copy of a value, changed at one index: floats get Gaussian noise, integers become others below ``limit``."""
     changed = value.copy()
     index: tuple[Any, ...] = (*[slice(None)] * axis, place)
     if value.dtype.kind == "f":
@@ -126,7 +126,7 @@ def disturbed(
 
 
 def distance(before: Any, after: Any) -> Array | None:
-    """|after - before|, with insignificant entries set to 0. None if nothing moves, or the shapes differ."""
+    """|after - before|, with insignificant entries set to 0. None if nothing changed, or the shapes differ."""
     if not isinstance(before, np.ndarray) or before.shape != np.shape(after) or not before.size or not before.ndim:
         return None
     if before.dtype.kind not in "fiub":
@@ -161,7 +161,7 @@ def watch(trial: TrialRun) -> Watch | None:
 
 
 def watched_tensors(model: onnx.ModelProto, feeds: Feeds) -> Iterator[str]:
-    """Tensors in the order of the nodes, by their inferred sizes, until they hold too many entries together."""
+    """The names of tensors in the order of the nodes, until their inferred sizes add up to too many entries."""
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
     del sized.graph.value_info[:]
@@ -202,7 +202,7 @@ def followed(
     places: Sequence[int],
     profiles: Sequence[Mapping[str, list[Array]]],
 ) -> Response:
-    """The response to changes at some places, found node by node."""
+    """The response to changes at ``places``, found node by node."""
     reach: dict[str, tuple[Reach, int | None]] = {port.name: ("own", axis)}
     slides = runs = spreads = ends = None
     own = True
@@ -228,7 +228,7 @@ def followed(
 
 
 def reach_of(profiles: Sequence[list[Array]], places: Sequence[int], size: int) -> tuple[Reach, int | None]:
-    """How far an index reaches on the axis of a tensor that follows it best, and which axis that is."""
+    """How far a change reaches along the axis of a tensor that corresponds best to the changed axis, and that axis."""
     best: tuple[Reach, int | None] = ("gone", None)
     for axis, along in enumerate(zip(*profiles, strict=True)):
         found = reach_along(along, places, size)
@@ -243,9 +243,9 @@ SHORTEST = 4
 
 
 def reach_along(along: Sequence[Array], places: Sequence[int], size: int) -> Reach:
-    """How the moved indices of one axis follow the changed places.
+    """How far changes at ``places`` reach along one axis of a tensor; "gone" if that axis does not correspond.
 
-    They follow if the first, the last or the most moved index shifts with the place, scaled to the size of the axis.
+    The axis corresponds if its first, last or most changed index shifts with the place, scaled to the size of the axis.
     """
     count = len(along[0])
     if count < 2 or len(places) < 2:
@@ -271,7 +271,7 @@ def reach_along(along: Sequence[Array], places: Sequence[int], size: int) -> Rea
 
 
 def moves(found: Sequence[int], places: Sequence[int], scale: float, count: int) -> bool:
-    """Whether positions rise with the places, by about the same distance."""
+    """Whether positions rise with the places, by about the same distance after scaling."""
     rising = all(a <= b for a, b in pairwise(found)) and found[0] < found[-1]
     went, should = found[-1] - found[0], (places[-1] - places[0]) * scale
     return rising and abs(went - should) <= max(1.0, MOST_OFF * count)

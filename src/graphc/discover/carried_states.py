@@ -1,4 +1,4 @@
-"""Finds what feeding states back shows: are they needed, and do consecutive calls equal one longer call?"""
+"""Runs a model with its states fed back: do the states matter, and do consecutive calls equal one longer call?"""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class CarriedStates:
     Args:
         frames: the frames of each call.
         moved: state inputs whose carried value changes an output of the next call.
-        idle: state inputs whose carried value changes none.
-        grows: state inputs whose output has another shape.
-        agrees: whether two calls that carry the states give what one call of twice the frames gives. None if that
-            cannot be told.
+        idle: state inputs whose carried value changes no output of the next call.
+        grows: state inputs whose paired output has another shape.
+        agrees: whether two calls that carry the states give what one call of twice the frames gives. None if
+            this cannot be determined.
     """
 
     frames: int
@@ -40,7 +40,7 @@ class CarriedStates:
 
 
 def carried_states(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int]) -> CarriedStates:
-    """Runs a model twice in a row from zeros.
+    """Runs a model for two calls in a row, with states that start at zero.
 
     Args:
         axes: the time axis of each input that has one; empty for a model that takes one frame per call.
@@ -62,7 +62,7 @@ def carried_states(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[st
 
 
 def call_size(trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int]) -> tuple[int, Sizes]:
-    """Frames of a call at which the model runs from zeros: the declared number, or the first usual one that runs."""
+    """The frames and sizes of a call: the declared number of frames, or the first usual one at which the model runs."""
     ports = {p.name: p for p in trial.ports}
     open_axes = {name: axis for name, axis in axes.items() if not isinstance(ports[name].dims[axis], int)}
     if not open_axes:
@@ -91,7 +91,7 @@ def with_zeros(feeds: Feeds, pairs: Sequence[StatePair]) -> Feeds:
 def split_agrees(
     trial: TrialRun, pairs: Sequence[StatePair], axes: Mapping[str, int], frames: int, sizes: Sizes, data: Sequence[str]
 ) -> bool | None:
-    """Whether one call of twice the frames equals two consecutive calls. None if that cannot be told."""
+    """Whether one call of twice the frames equals two consecutive calls. None if this cannot be determined."""
     ports = {p.name: p for p in trial.ports}
     if not axes or any(isinstance(ports[n].dims[a], int) for n, a in axes.items()):
         return None
@@ -119,7 +119,7 @@ def split_agrees(
 
 
 def grown(want: Array, first: Array, second: Array, near: float) -> bool | None:
-    """Whether an output that grows with the frames equals those of two calls, joined. None if it does not grow."""
+    """Whether an output of a long call equals those of two calls, joined. None if it does not grow with the frames."""
     for axis in range(np.ndim(want)):
         if first.ndim == want.ndim and first.shape[axis] + second.shape[axis] == want.shape[axis]:
             return not differ(want, np.concatenate([first, second], axis=axis), near)
@@ -127,7 +127,7 @@ def grown(want: Array, first: Array, second: Array, near: float) -> bool | None:
 
 
 def differ(one: Array, other: Array, near: float) -> bool:
-    """Whether two outputs differ by more than ``near`` times the largest value."""
+    """Whether two outputs differ by more than ``near`` times the largest magnitude of the first."""
     if np.shape(one) != np.shape(other):
         return True
     a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)

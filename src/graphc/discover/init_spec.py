@@ -34,7 +34,7 @@ class Starter:
     Args:
         text: the text of the spec.
         why_window: why the spec streams over a window, if it does.
-        guesses: a line for each guess in it.
+        guesses: a line for each guess in the spec.
     """
 
     text: str
@@ -122,7 +122,7 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
 
 
 def refused(err: StreamError) -> str:
-    """Why an exact lift is refused. It leaves out the hint, since the spec uses a window instead."""
+    """Why an exact lift is refused, without the hint of the error, since the spec uses a window instead."""
     return f"an exact lift is refused: {f'node {err.node}: ' if err.node else ''}{err.reason}"
 
 
@@ -132,7 +132,7 @@ def over_window(window: int, told: Told, reason: str | None) -> Call:
 
 
 def hop(window: int) -> int:
-    """Frames of a call: about a tenth of the window, and if possible a divisor, so that a clip ends with a call."""
+    """The frames of a call: about a tenth of the window, and a divisor if possible, so that a clip ends with a call."""
     usual = max(1, window // CALLS_A_WINDOW)
     parts = [n for n in range(1, window // 2 + 1) if window % n == 0]
     fitting = [n for n in parts if MOST_UNLIKE * n >= usual and n <= MOST_UNLIKE * usual]

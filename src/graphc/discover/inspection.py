@@ -1,4 +1,4 @@
-"""Finds what a lift would find in a model, before there is a spec."""
+"""Reports what a lift would find in a model that has no spec yet."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ LONGEST_VALUE, MOST_METADATA = 60, 12
 def inspect_model(
     path: Path, told: Told | None = None, seconds: float = SECONDS, progress: Progress = lambda what: None
 ) -> dict[str, Any]:
-    """Finds what streams, at which rate, with which delay and how many bytes of state; or the first obstacle.
+    """Reports the streams of a model with rates and delays, and the bytes of state, or the first obstacle to a lift.
 
     Args:
         told: what the user says about the model; the rest is read from the model or guessed, and marked as a guess.
-        seconds: the time limit. What is not known by then is left out, and ``unfinished`` says what it was.
+        seconds: the time limit. Results that are not known by then are left out, and ``unfinished`` names them.
         progress: is called with each step.
 
     Errors:
@@ -84,7 +84,7 @@ def inspect_model(
 
 
 def short_metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """The exporter's metadata: the first entries that are short."""
+    """The first short entries of the exporter's metadata."""
     told = {
         p.key: p.value for p in model.metadata_props if len(p.value) <= LONGEST_VALUE and len(p.key) <= LONGEST_VALUE
     }
@@ -126,7 +126,7 @@ def input_entry(reading: InputReading) -> dict[str, Any]:
 
 
 def carried_lines(reading: Reading) -> list[str]:
-    """Lines that say what feeding the states back showed."""
+    """Lines on what changed when the states were fed back."""
     carried = reading.carried
     if carried is None:
         return []

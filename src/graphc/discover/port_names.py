@@ -1,4 +1,4 @@
-"""What the name of a port or dim says on its own."""
+"""Guesses the meaning of ports and dims from their names."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def words_of(name: str) -> list[str]:
 
 
 def says(name: str, words: frozenset[str]) -> bool:
-    """Whether a word of a name, or two adjacent words joined, is among some words."""
+    """Whether ``words`` contains a word of the name, or two adjacent words of the name joined."""
     found = words_of(name)
     pairs = [a + b for a, b in pairwise(found)]
     return not words.isdisjoint([*found, *pairs])
 
 
 def dim_says(dim: object, words: frozenset[str]) -> bool:
-    """Whether the first or last word of a symbolic dim, or all joined, is among some words. Digits do not count."""
+    """Whether ``words`` contains the first, the last, or all joined words of a symbolic dim. Digits are ignored."""
     if not isinstance(dim, str):
         return False
     found = [word for word in words_of(dim) if not word.isdigit()]
@@ -67,17 +67,18 @@ def dim_says(dim: object, words: frozenset[str]) -> bool:
 
 
 def is_batch(dims: Sequence[object], axis: int) -> bool:
-    """Whether an axis is the batch, by the name of its dim.
+    """Whether an axis is the batch, judged by the name of its dim.
 
-    ``tokens_n`` is not. A single letter counts on the first axis or beside an axis named as time, unless another axis
-    has a better claim: the last axis of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` is not the batch.
+    An axis named ``tokens_n`` is not. A single letter means the batch on the first axis or beside an axis named as
+    time, unless another axis is more likely: the last axis of ``[batch, N]``, ``[B, N]`` and ``[1, 1, n]`` is not the
+    batch.
     """
     claims = [batch_claim(dims, a) for a in range(len(dims))]
     return claims[axis] > 0 and claims[axis] == max(claims)
 
 
 def batch_claim(dims: Sequence[object], axis: int) -> int:
-    """How surely a symbolic dim is the batch; 0 if it is not."""
+    """A score for how likely a symbolic dim is the batch; 0 if it is not."""
     dim = dims[axis]
     if dim_says(dim, TIMES):
         return 0
@@ -95,7 +96,7 @@ def stem_of(name: str) -> tuple[str, ...]:
 
 
 def likeness(one: str, other: str) -> float:
-    """How alike two names are without their directions, from 0 to 1; 0 if one has only words for directions."""
+    """The similarity of two names without their words for directions, from 0 to 1; 0 if a name has no other words."""
     a, b = stem_of(one), stem_of(other)
     if not a or not b:
         return 0.0

@@ -36,12 +36,12 @@ def read_ports(
     """Finds the roles of a model's ports.
 
     Args:
-        seconds: how long the model may be watched; after that, what is known decides.
+        seconds: the time limit for observing the model. After that, roles are decided from what is known.
         progress: is called with each step.
 
     Errors:
         SpecError: a given name is not in the model, or no input can be a stream.
-        ModelError: onnxruntime does not take the model, or a port is no tensor of numbers.
+        ModelError: onnxruntime does not accept the model, or a port is no tensor of numbers.
     """
     told = told or Told()
     check_ports(model)
@@ -141,7 +141,7 @@ def told_input(port: Port, spec: InputSpec, seen: TimeAxis | None) -> InputReadi
 
 
 def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
-    """A sample rate, a count of frames, or one value for the whole stream, if name and shape say so; else None."""
+    """The reading of a sample rate, a count of frames or a static value, if name and shape show it; else None."""
     if says(port.name, RATES) and len(port.dims) <= 1:
         rate = float(USUAL_RATE)
         return InputReading(
@@ -166,7 +166,7 @@ def plain_input(port: Port, trial: TrialRun | None) -> InputReading | None:
 
 
 def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
-    """The time axis for a model with states, whose calls are short: a few fixed frames are one frame of a call."""
+    """The time axis of an input of a model with states. Calls are short, so a small fixed size is not a time axis."""
     size = port.dims[time.axis] if time.axis is not None else None
     if isinstance(size, int) and len(port.dims) > 2 and 1 in port.dims[1:]:
         return TimeAxis(None, (), False, (*time.others, Candidate(time.axis or 0, 0.0, time.reasons)))
@@ -176,7 +176,7 @@ def of_a_call(time: TimeAxis, port: Port) -> TimeAxis:
 
 
 def timed_input(port: Port, time: TimeAxis, others_have_time: bool, stateful: bool) -> InputReading:
-    """An input with a time axis; or, without one, one frame per call or one value for the whole stream."""
+    """The reading of an input: with a time axis or, without one, with one frame per call or one static value."""
     others = tuple(f"axis: {c.axis}" for c in time.others)
     if time.axis is not None and not (says(port.name, SETTINGS) and others_have_time and not time.sure):
         return InputReading(port, InputSpec(axis=time.axis), time.reasons, not time.sure, (*others, "static: true"))
@@ -215,7 +215,7 @@ def with_sizes(reading: InputReading, trial: TrialRun | None) -> InputReading:
 
 
 def with_rates(readings: list[InputReading], trial: TrialRun | None) -> list[InputReading]:
-    """The readings with the rates of streams that have other lengths than the first."""
+    """The readings, with rates for the streams whose lengths differ from that of the first stream."""
     timed = [r for r in readings if r.spec.axis is not None]
     if trial is None or len(timed) < 2:
         return readings
@@ -241,7 +241,7 @@ def with_these(reading: InputReading, sizes: Mapping[int, int]) -> InputReading:
 
 
 def of_stream(reading: InputReading, first: str | None, streams: int) -> InputReading:
-    """A count with the name of the stream that it counts. It is a static input if there is no stream."""
+    """Completes the reading of a count with the stream that is counted. Without a stream, the input becomes static."""
     if reading.spec.counts != "":
         return reading
     if first is None:
@@ -250,7 +250,7 @@ def of_stream(reading: InputReading, first: str | None, streams: int) -> InputRe
 
 
 def with_carried(reading: Reading, told: Told) -> Reading:
-    """The reading with what feeding the states back shows. Pairs that do not continue a stream become static inputs."""
+    """The reading with the results of feeding states back. Pairs that do not continue a stream become static inputs."""
     if not reading.pairs or reading.trial is None:
         return reading
     axes = {i.port.name: i.spec.axis for i in reading.inputs if i.spec.axis is not None}

@@ -1,4 +1,4 @@
-"""The roles of a model's inputs: as given, as the model shows, or as a marked guess."""
+"""The roles of a model's inputs: as the user gave them, as the model shows them, or as a marked guess."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Told:
 
 @dataclass(frozen=True)
 class InputReading:
-    """One input that is not a state.
+    """The reading of one input that is not a state.
 
     Args:
-        spec: what a spec would say about it.
-        reasons: the evidence.
-        guess: whether something else is possible.
-        others: the other readings, in a spec's words.
+        spec: the entry of the input in a spec.
+        reasons: the evidence for this reading.
+        guess: whether other readings are possible.
+        others: the other possible readings, as a spec writes them.
     """
 
     port: Port
@@ -79,8 +79,8 @@ class Reading:
 
     Args:
         pairs: the pairs of ports that are states.
-        carried: what feeding them back shows. None if there are none, or the model could not be run.
-        chunk: frames of a call of a model with states: the only number that it takes, a usual one, or as told.
+        carried: the results of feeding the states back; None if there are none, or the model could not be run.
+        chunk: frames of a call of a model with states: the declared number, a usual number, or as the user gave it.
         chunk_guess: why the chunk is a guess, if it is one.
         trial: a run of the model; if None, ``no_trial`` says why.
     """

@@ -27,12 +27,12 @@ Field = dict[str, int | bool | None]
 
 
 def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: str) -> Field | None:
-    """Input frames before and after its own that an output frame depends on.
+    """Measures how many input frames before and after its own an output frame depends on.
 
-    It changes frames in the middle of a stream, one at a time and by much, and notes which output frames change. The
-    stream is doubled until none near its ends change; ``at_least`` is set if some still do. ``left`` is None if the
-    output depends on a carried value, which no measurement bounds. The result is None if an input holds tokens, or
-    numbers that stand for tokens.
+    Frames in the middle of a stream are changed by large amounts, one at a time, to see which output frames change. The
+    stream is doubled until no output frame near its ends changes; ``at_least`` is set if some still do. ``left`` is
+    None if the output depends on a carried value, whose reach no measurement bounds. The result is None if a stream
+    input does not hold floats.
     """
     fact = analysis.facts.get(output)
     streams = {n: r for n, r in offline.roles.items() if isinstance(r, StreamRole)}
@@ -51,7 +51,7 @@ def receptive_field(offline: Offline, analysis: Analysis, model: Model, output: 
 
 
 def first_length(offline: Offline, model: Model, fact: Stream) -> int:
-    """The first length to try: as long as the longest memory may be, so that gaps between its taps do not hide it."""
+    """The first length to try. It is as long as a memory may be, so that gaps between taps do not hide its reach."""
     assert model.signature is not None
     memory = max((max(s.init.shape, default=0) for s in model.signature.states), default=0)
     seen = max((n for n in offline.accepted if n <= FIRST_MEASURED), default=min(offline.accepted))
@@ -62,7 +62,7 @@ def first_length(offline: Offline, model: Model, fact: Stream) -> int:
 def measured(
     offline: Offline, streams: dict[str, StreamRole], output: str, fact: Stream, frames: int, endless: bool
 ) -> tuple[int, int, bool]:
-    """Frames seen before and after, over as many places as the rate has phases; and whether the ends did not change."""
+    """The frames seen before and after, the most over all phases of the rate, and whether the ends did not change."""
     left = right = 0
     inside = True
     others = tuple(a for a in range(fact.rank) if a != fact.axis)

@@ -36,7 +36,7 @@ class StatePair:
     """An input that takes the value that an output gave in the previous call.
 
     Args:
-        evidence: why they belong together, strongest first.
+        evidence: why the ports belong together, strongest reason first.
         sure: whether the graph or both names show it; otherwise the pair is a guess.
     """
 
@@ -65,7 +65,7 @@ def state_pairs(
     shapes: Mapping[str, tuple[int, ...]],
     count: int,
 ) -> list[StatePair]:
-    """The likeliest pairs. At least one input and one output are left for the data.
+    """The likeliest pairs of state ports. At least one input and one output are left for the data.
 
     Args:
         inputs: the inputs that may be states.
@@ -154,7 +154,7 @@ def fits(one: Port, other: Port, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def has_time(port: Port) -> bool:
-    """Whether a dim is named as time, which no state has. A cache may have it."""
+    """Whether a port has a dim named as time, as no state has. Caches are exempt, because they may have a time axis."""
     return any(dim_says(dim, TIMES) for dim in port.dims) and not says(port.name, CACHES)
 
 
@@ -163,7 +163,7 @@ def may_be_one(one: Dim, other: Dim) -> bool:
 
 
 def matched(scores: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """The rows and columns that go together so that the sum of their scores is largest. Only positive scores count."""
+    """The pairs of a row and a column with the largest sum of scores. Pairs without a positive score are left out."""
     positive = [(r, c) for r, row in enumerate(scores) for c, score in enumerate(row) if score > 0]
     if all(len(set(places)) == len(positive) for places in zip(*positive, strict=True)):
         return positive
@@ -174,7 +174,7 @@ def matched(scores: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
 
 
 class Slots:
-    """The states of recurrent nodes, and the tensors, that a model's ports are moved to or from unchanged."""
+    """Finds the states of recurrent nodes and the tensors that a model's ports reach without a change of values."""
 
     def __init__(self, graph: onnx.GraphProto):
         self.made_by = {name: node for node in graph.node for name in node.output if name}
@@ -187,7 +187,7 @@ class Slots:
         self.behind: dict[str, tuple[frozenset[tuple[str, int]], frozenset[str]]] = {}
 
     def carried(self, taken: str, given: str) -> str | None:
-        """A sentence on the recurrence that starts with an input and ends with an output. None if there is none."""
+        """A sentence on the recurrence that starts from the input and ends with the output. None if there is none."""
         common = self.into(taken)[0] & self.out_of(given)[0]
         return f"{min(common)[0]} starts from the input and ends with the output" if common else None
 

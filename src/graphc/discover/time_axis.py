@@ -28,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The likeliest time axis, or None if there is no evidence for any; and the others in order.
+    """The likeliest time axis (None if there is no evidence for any), and the other candidates in order.
 
     Args:
         sure: whether names or the graph rule out every other axis.
@@ -41,7 +41,7 @@ class TimeAxis:
 
 
 def time_axis(port: Port, shape: Sequence[int], responses: Mapping[int, Response]) -> TimeAxis:
-    """Weighs the axes of an input. Without evidence, three axes are taken to be batch, time and features.
+    """Finds the likeliest time axis of an input. Without evidence, three axes are taken to be batch, time and features.
 
     Args:
         shape: the shape of the input in the run that gave the responses.
@@ -67,7 +67,7 @@ def without(found: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate, .
 
 
 def candidates(port: Port, shape: Sequence[int]) -> list[int]:
-    """The axes that can be time at all: open or with several entries, and not named as the batch."""
+    """The axes that can be time: those that are open or have several entries, and are not named as the batch."""
     return [
         axis
         for axis, dim in enumerate(port.dims)
@@ -106,7 +106,7 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
 
 
 def seen(response: Response, front: bool) -> list[tuple[float, str]]:
-    """What a response says for or against time. ``front`` is whether the axis is where the batch usually is."""
+    """The evidence of a response for or against time. ``front`` is whether the axis is where the batch usually is."""
     found: list[tuple[float, str]] = []
     if response.recurrence is not None:
         found.append((5.0, f"{response.recurrence} runs along it"))
@@ -163,7 +163,7 @@ def as_declared(port: Port) -> tuple[int, ...]:
 
 
 def needs_watching(port: Port, trial: TrialRun) -> bool:
-    """Whether an input's role can only be told by running the model. Not if the only possible axis is a long one."""
+    """Whether the model must run to find an input's role. It need not if the only candidate is a long axis."""
     shape = trial.shape(port)
     able = candidates(port, shape)
     return not (len(able) == 1 and shape[able[0]] >= LONG)

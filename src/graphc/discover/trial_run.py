@@ -40,7 +40,7 @@ LARGEST_WEIGHT_DIM = 4096
 
 @dataclass(frozen=True)
 class Sizes:
-    """A size for each symbolic dim, and the value of inputs that may hold a number of frames."""
+    """A size for each symbolic dim, and the value for inputs that may hold a number of frames."""
 
     dims: Mapping[str, int]
     count: int
@@ -51,8 +51,8 @@ class TrialRun:
     """A model and sizes at which it runs.
 
     Args:
-        sizes: the sizes of its symbolic dims, by ``dim_key``.
-        shapes: the shapes of its outputs at these sizes.
+        sizes: the sizes of the model's symbolic dims, by ``dim_key``.
+        shapes: the shapes of the outputs at these sizes.
     """
 
     model: onnx.ModelProto
@@ -71,7 +71,7 @@ class TrialRun:
         return {p.name: drawn(p, sizes or self.sizes, rng, self.limits) for p in self.ports}
 
     def rate_between(self, one: str, other: str) -> Fraction | None:
-        """Entries of a dim for each entry of another, by their keys; None if both may have the same size, or any."""
+        """The size of the dim ``other`` divided by that of ``one``. None unless the model only runs at this ratio."""
         sizes = self.sizes.dims
         if one == other or one not in sizes or other not in sizes or sizes[one] == sizes[other]:
             return None
@@ -96,7 +96,7 @@ def dim_key(port: Port, axis: int) -> str:
 
 
 def likely_sizes(port: Port, axis: int) -> tuple[int, ...]:
-    """Sizes to try for a symbolic dim: 1 for a batch, a second of sound, a few for leading axes, some frames."""
+    """Sizes to try for a symbolic dim: 1 for a batch, about a second of sound, some frames, or a few for other axes."""
     dim = port.dims[axis]
     others = {a: d for a, d in enumerate(port.dims) if a != axis}
     if is_batch(port.dims, axis):
@@ -119,7 +119,7 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
     """The model and the first sizes at which it runs.
 
     Errors:
-        ModelError: it runs at none of the sizes tried (quotes onnxruntime).
+        ModelError: the model runs at none of the sizes tried; quotes onnxruntime.
     """
     ports, _ = graph_ports(model)
     model = without_stale_shapes(model)
@@ -152,7 +152,7 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
 
 
 def is_small(ports: Sequence[Port], sizes: Sizes) -> bool:
-    """Whether no symbolic input is larger than a trial should be."""
+    """Whether no input with a symbolic dim is too large for a trial."""
     return all(
         math.prod(d if isinstance(d, int) else sizes.dims[dim_key(p, a)] for a, d in enumerate(p.dims)) <= LARGEST_INPUT
         for p in ports
@@ -161,7 +161,7 @@ def is_small(ports: Sequence[Port], sizes: Sizes) -> bool:
 
 
 def sizes_of(model: onnx.ModelProto, ports: Sequence[Port]) -> Iterator[Sizes]:
-    """Sizes to try, likely ones first: the batch 1 and all others alike; then individual ones, as weights have them."""
+    """Sizes to try, likely ones first: a batch of 1 with all other dims equal, then different ones from the weights."""
     likely: dict[str, tuple[int, ...]] = {}
     for port in ports:
         for axis, dim in enumerate(port.dims):
@@ -201,7 +201,7 @@ def time_dims(ports: Sequence[Port]) -> list[str]:
 
 
 def sizes_of_two_rates(ports: Sequence[Port]) -> Iterator[Sizes]:
-    """Sizes for inputs of which one has several frames for each frame of another, as sound beside its features."""
+    """Sizes to try if one input has several frames for each frame of another, like sound beside its features."""
     free = time_dims(ports)
     batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
     few = {**batches, **dict.fromkeys(free, FRAMES_OF_TWO_RATES)}
@@ -224,7 +224,7 @@ def weight_sizes(model: onnx.ModelProto) -> list[int]:
 
 
 def drawn(port: Port, sizes: Sizes, rng: np.random.Generator, limits: Mapping[str, int]) -> Array:
-    """Random values of an input. An integer named as a count is the number of frames, a rate is the usual one."""
+    """Random values for an input. An integer named as a count gets the number of frames, a sample rate a usual rate."""
     shape = [d if isinstance(d, int) else sizes.dims[dim_key(port, a)] for a, d in enumerate(port.dims)]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(port.elem_type)
     if port.elem_type in INTEGERS and len(shape) <= 1 and port.name not in limits:

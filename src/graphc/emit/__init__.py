@@ -1,1 +1,1 @@
-"""Writes a compiled ONNX graph in the forms that other runtimes take."""
+"""Writes a compiled ONNX graph in the formats of other runtimes."""

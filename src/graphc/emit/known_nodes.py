@@ -1,6 +1,6 @@
 """Evaluates nodes whose inputs are known before the model runs.
 
-It uses onnx's reference evaluator, or onnxruntime if that one lacks the version of the op.
+The nodes run in onnx's reference evaluator, or in onnxruntime if the evaluator lacks the version of the op.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Array = NDArray[Any]
 
 
 def can_be_known(proto: onnx.NodeProto) -> bool:
-    """Whether a node has no graph inside, so that it can be evaluated on its own."""
+    """Whether a node has no subgraph, so that the node can be evaluated on its own."""
     return not any(a.HasField("g") or a.graphs for a in proto.attribute)
 
 
 def evaluated(proto: onnx.NodeProto, known: Mapping[str, Array], model: onnx.ModelProto) -> dict[str, Array]:
-    """The outputs of a node, by name. ``known`` holds each of its inputs."""
+    """The outputs of a node, by name. ``known`` has the value of each input."""
     arrays = {name: known[name] for name in proto.input if name}
     kinds = {n: onnx.helper.np_dtype_to_tensor_dtype(np.asarray(a).dtype) for n, a in arrays.items()}
     ports = [onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in kinds.items()]

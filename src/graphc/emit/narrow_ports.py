@@ -1,4 +1,4 @@
-"""Makes int64 ports int32, for runtimes whose memory holds no int64."""
+"""Converts int64 ports to int32, for runtimes that cannot store int64 states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INT64 = onnx.TensorProto.INT64
 
 
 def with_narrow_ports(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """A copy of the model in which the named ports are int32. Inside, the model still counts in int64."""
+    """A copy of the model in which the named ports are int32. Inside, the model still computes in int64."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph

@@ -1,4 +1,4 @@
-"""What rules of every form share: a node, the registry of rules, and the attributes of convolutions and recurrences."""
+"""Shared parts of the rules for all formats: nodes, the registry, and attributes of convolutions and recurrences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USUAL_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Ta
 
 @dataclass(frozen=True)
 class OnnxNode(ABC):
-    """A node of the ONNX graph without its inputs, which each form represents in its own way."""
+    """A node of the ONNX graph without its inputs, which each output format represents in its own way."""
 
     op: str
     label: str
@@ -45,7 +45,7 @@ class OnnxNode(ABC):
         """Whether an input is present."""
 
     def numbers(self, index: int, name: str) -> list[int] | None:
-        """Whole numbers that old opsets have as an attribute and new ones as an input."""
+        """Integers that are an attribute in old opsets and an input in new ones. None if they are absent."""
         if name in self.attributes:
             return [int(n) for n in self.attributes[name]]
         found = self.array(index, name)
@@ -62,7 +62,7 @@ def attributes_of(proto: onnx.NodeProto) -> dict[str, Any]:
 
 
 def registrar(rules: dict[str, Made]) -> Callable[..., Callable[[Made], Made]]:
-    """A decorator that registers a rule for ONNX ops. An op has one rule."""
+    """A decorator that registers a rule for ONNX ops. Each op has one rule."""
 
     def rule(*ops: str) -> Callable[[Made], Made]:
         def add(made: Made) -> Made:
@@ -79,7 +79,7 @@ def registrar(rules: dict[str, Made]) -> Callable[..., Callable[[Made], Made]]:
 def spatial(
     node: OnnxNode, sizes: Sequence[int], kernel: Sequence[int]
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, pads before and pads behind, for each spatial axis. ``sizes`` are those of the input."""
+    """The strides, dilations, start pads and end pads of each spatial axis. ``sizes`` are the input's spatial sizes."""
     count = len(sizes)
     strides = [int(n) for n in node.attributes.get("strides", [1] * count)]
     dilations = [int(n) for n in node.attributes.get("dilations", [1] * count)]
@@ -98,7 +98,7 @@ def check_recurrence(node: OnnxNode, frames: int) -> None:
     """Refuses an LSTM, GRU or RNN in a form that frameworks do not write, or with too many frames per call.
 
     Errors:
-        TargetError: names what is not taken.
+        TargetError: names what is not supported.
     """
     lengths = node.array(4, "sequence_lens")
     if lengths is not None and (lengths != frames).any():

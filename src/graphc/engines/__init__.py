@@ -1,1 +1,1 @@
-"""Runs work that is too much for one process: in processes of this machine, or on a Dask cluster."""
+"""Runs work that needs more than one process: in processes of this machine, or on a Dask cluster."""

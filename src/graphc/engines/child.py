@@ -19,8 +19,8 @@ class Ended:
     """How a child process ended.
 
     Args:
-        printed: its standard output.
-        why: its status and the last line of its standard error, for a message.
+        printed: the standard output of the process.
+        why: the exit status and the last line of the standard error, for a message.
     """
 
     printed: str

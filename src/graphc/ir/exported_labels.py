@@ -1,4 +1,4 @@
-"""Names the nodes that rewrites wrote by the nodes of the model file that they replace."""
+"""Labels each node that a rewrite wrote with the node of the model file that it replaces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABEL = re.compile(r"(?P<name>[^\s'\"]+) \((?P<op>(?:[\w.]+\.)?[A-Z]\w*)\)")
 
 
 class ExportedLabels:
-    """The labels of a model's own nodes, by their names and those of their outputs.
+    """The labels of the nodes in a model file, keyed by the names of the nodes and of their outputs.
 
     The name of a node that a rewrite writes begins with the name of the node that it replaces, or of its output
     (``Writer``).
@@ -31,11 +31,11 @@ class ExportedLabels:
                     self.by_name.setdefault(name, label)
 
     def told(self, text: str) -> str:
-        """A text in which a node that is not in the model is called by one that is, as in "/Loop (Loop, as Slice)"."""
+        """The text with labels of nodes in the model instead of rewritten nodes, as in "/Loop (Loop, as Slice)"."""
         return LABEL.sub(self.origin, text)
 
     def origin(self, match: re.Match[str]) -> str:
-        """The label for one match; the same label if the model has that node, or no node that its name begins with."""
+        """The replacement for a label. The same label if the model has that node, or none whose name begins it."""
         if match[0] in self.own or match["name"] in self.by_name:
             return match[0]
         name = match["name"]
@@ -48,7 +48,7 @@ class ExportedLabels:
 
 
 def by_own_nodes(error: StreamError, model: onnx.ModelProto) -> StreamError:
-    """The refusal in the words of the model file: it names no node that a rewrite wrote."""
+    """Changes a refusal so that it names nodes of the model file instead of nodes that a rewrite wrote."""
     labels = ExportedLabels(model)
     error.reason, error.node = labels.told(error.reason), error.node and labels.told(error.node)
     return error

@@ -1,4 +1,4 @@
-"""The graph that passes work on, which is onnx-graphsurgeon's: how to read and rewire it."""
+"""Reads and rewires the graph that passes work on, which is a graph of onnx-graphsurgeon."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def name_of(node: Node) -> str:
 
 
 def op_of(node: Node) -> str:
-    """The op type; with its domain in front if it is not ONNX's own."""
+    """The op type of a node, prefixed with the domain if the op is not one of ONNX's own."""
     return node.op if node.domain in DEFAULT_DOMAINS else f"{node.domain}::{node.op}"
 
 
 def constant_of(tensor: Tensor | None) -> NDArray[Any] | None:
-    """The value of a constant tensor, else None. If it is in a file, it is mapped into memory while it is used."""
+    """The value of a constant tensor, else None. A value in a file is mapped into memory."""
     if not isinstance(tensor, Constant) or is_sparse(tensor):
         return None
     return tensor._values.load() if isinstance(tensor._values, KeptValues) else tensor.values

@@ -1,4 +1,4 @@
-"""Converts ONNX to a graph and back, and keeps what onnx-graphsurgeon would lose."""
+"""Converts ONNX to a graph and back, and preserves what onnx-graphsurgeon would lose."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def import_model(model: ModelProto) -> Graph:
 
 
 def became_constant(node: Node, port_names: set[str]) -> bool:
-    """Turns the output of a Constant node into a constant if possible. The node is then not needed."""
+    """Turns the output of a Constant node into a constant if possible. True if the node is no longer needed."""
     if node.op != "Constant" or node.domain not in DEFAULT_DOMAINS or node.outputs[0].name in port_names:
         return False
     value = constant_value(node)
@@ -83,7 +83,7 @@ def owned(tensor: onnx.TensorProto) -> onnx.TensorProto:
 
 
 def free_overridable(graph: Graph, model: ModelProto) -> None:
-    """Makes inputs with a default value plain inputs, since no pass may rely on the default. Export restores it.
+    """Makes inputs with a default value plain inputs, since no pass may rely on that value. Export restores it.
 
     Before IR version 4, every initializer had to be listed as an input although it was a constant.
     """
@@ -164,7 +164,7 @@ def is_exotic(port: onnx.ValueInfoProto) -> bool:
 
 
 def keep_exotic(graph: Graph, proto: GraphProto) -> None:
-    """Records the exact types of tensors that onnx-graphsurgeon cannot write. Export restores those of ports."""
+    """Records the exact types of tensors that onnx-graphsurgeon cannot write. Export restores the types of ports."""
     exotic = {p.name: p for p in [*proto.input, *proto.output, *proto.value_info] if is_exotic(p)}
     for tensor in graph.tensors().values():
         if tensor.name in exotic and isinstance(tensor, Variable):

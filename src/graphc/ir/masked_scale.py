@@ -1,4 +1,4 @@
-"""The scale of numbers, without the large ones that only mark what is masked."""
+"""The scale of an array, without the large numbers that only mark masked entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FEWEST = 4
 
 
 def scale_beside_masks(values: NDArray[Any]) -> float:
-    """The largest finite magnitude. If the largest ones are far above the rest, that of the rest. 0 if there is none.
+    """The largest finite magnitude, without magnitudes that are far above the rest. 0 if there is none.
 
     Masks put -1e4, -1e9 or the lowest float beside scores of a few units. A tolerance based on the largest magnitude
     would not see the scores at all.

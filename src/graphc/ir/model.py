@@ -56,7 +56,7 @@ class Model:
         return export_model(self.graph, self.frame)
 
     def with_proto(self, proto: onnx.ModelProto) -> Model:
-        """The same stream signature over another graph."""
+        """A model with the graph of ``proto`` and the same stream signature and notes."""
         return Model(import_model(proto), frame_of(proto), self.signature, dict(self.notes))
 
 
@@ -167,7 +167,7 @@ def dims(tensor: Any) -> list[int | str | None]:
 
 
 def dtype_name(dtype: Any) -> str:
-    """numpy's name of a dtype; ONNX's name of a type that numpy lacks, which onnx-graphsurgeon holds as a number."""
+    """numpy's name of a dtype, or ONNX's name of a type that numpy lacks (onnx-graphsurgeon stores its number)."""
     if isinstance(dtype, int):
         return str(onnx.TensorProto.DataType.Name(dtype)).lower()
     return str(np.dtype(dtype).name)

@@ -1,4 +1,4 @@
-"""Appends nodes to a list and gives each its own name."""
+"""Appends nodes to a list and gives each node a unique name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Writer:
         graph.nodes[position : position + 1] = self.nodes
 
     def transposed(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
-        """A tensor with its axes in another order; the tensor itself if that is the order it has."""
+        """A tensor with its axes in another order. The tensor itself if the order does not change."""
         return tensor if list(order) == list(range(len(order))) else self.one("Transpose", tensor, perm=list(order))
 
     def size(self, tensor: Tensor, axis: int) -> Variable:
@@ -44,6 +44,6 @@ class Writer:
         return self.one("Slice", self.one("Shape", tensor), [axis], [end])
 
     def span(self, size: Tensor, trailing: int) -> Variable:
-        """The numbers 0, 1, 2 and so on below a size, followed by axes of size 1."""
+        """The numbers from 0 to ``size`` - 1 along the first axis, followed by ``trailing`` axes of size 1."""
         places = self.one("Range", 0, self.one("Squeeze", size), 1)
         return self.one("Reshape", places, [-1] + [1] * trailing)

@@ -34,7 +34,7 @@ def save_in_ort_format(model: onnx.ModelProto, path: Path) -> None:
     """Writes a model in onnxruntime's own format, with the rewrites that hold on every machine.
 
     Errors:
-        RunError: onnxruntime does not take the model.
+        RunError: onnxruntime does not accept the model.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -53,15 +53,15 @@ class Session(OrtModel):
     Args:
         model: the model, or its path.
         threads: intra-op threads; results depend on them only in rounding.
-        optimize: let onnxruntime rewrite the graph when it loads.
-        prepack: let it keep a second copy of weights in a faster layout; None means as ``optimize``.
+        optimize: let onnxruntime rewrite the graph when the model is loaded.
+        prepack: let onnxruntime make a second copy of weights in a faster layout; None means as ``optimize``.
         varied: inputs come in many sizes, so memory is not planned for each size. A model with weights in files is
-            always opened this way, and holds no memory between runs either.
+            always opened this way, and also holds no memory between runs.
         exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
             kernels of this machine, which overflow on CPUs without VNNI if weights use all of their 8 bits.
 
     Errors:
-        RunError: onnxruntime does not take the model.
+        RunError: onnxruntime does not accept the model.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Session(OrtModel):
         return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
     def output_types(self) -> dict[str, tuple[np.dtype[Any] | None, list[int | str | None]]]:
-        """The dtype and shape of each output as onnxruntime infers them; no dtype (None) if it is no dense tensor."""
+        """The dtype and shape of each output as onnxruntime infers them; None as dtype if it is not a dense tensor."""
         return {o.name: (ort_dtype(o.type), list(o.shape or [])) for o in self.ort.get_outputs()}
 
 
@@ -133,7 +133,7 @@ def open_model(model: onnx.ModelProto | Path, where: str, threads: int = 1, exac
     """A session over a model. Errors are worded for the model's owner.
 
     Errors:
-        ModelError: onnxruntime does not take the model.
+        ModelError: onnxruntime does not accept the model.
     """
     try:
         return Session(model, threads, exact=exact)

@@ -58,7 +58,7 @@ def shape_of(tensor: onnx.TypeProto.Tensor) -> Shape:
 
 
 def bare_types(model: Model, foreign: Mapping[str, tuple[int, Shape]]) -> dict[str, tuple[int, Shape | None]]:
-    """Like ``inferred_types``, but without copying the weights: only the shapes of large ones are used.
+    """Like ``inferred_types``, but without copying the weights: of large weights, only the shapes are used.
 
     Args:
         foreign: element type and shape of tensors that come from ops unknown to onnx.
@@ -77,7 +77,7 @@ def bare_types(model: Model, foreign: Mapping[str, tuple[int, Shape]]) -> dict[s
 
 
 def without_foreign(proto: onnx.ModelProto, foreign: Mapping[str, tuple[int, Shape]]) -> onnx.ModelProto:
-    """The model with inputs in place of the nodes whose outputs are known without inference."""
+    """Changes a model: graph inputs replace the nodes whose outputs are all in ``foreign``. Returns the same object."""
     nodes = list(proto.graph.node)
     gone = [n for n in nodes if any(n.output) and all(o in foreign for o in n.output if o)]
     if gone:
@@ -89,6 +89,6 @@ def without_foreign(proto: onnx.ModelProto, foreign: Mapping[str, tuple[int, Sha
 
 
 def element_type(tensor: Constant) -> int:
-    """ONNX's number for a constant's dtype. onnx-graphsurgeon holds that number itself for types that numpy lacks."""
+    """ONNX's number for a constant's dtype. For types that numpy lacks, the dtype is this number."""
     dtype = tensor.dtype
     return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(dtype))

@@ -25,6 +25,6 @@ def held_weights(model: onnx.ModelProto) -> int:
 
 
 def held_size(model: onnx.ModelProto) -> int:
-    """The bytes of a model without weights kept in files. protobuf cannot measure more than two gigabytes itself."""
+    """The bytes of a model without weights in files. protobuf cannot measure more than two gigabytes itself."""
     weights = held_weights(model)
     return weights if weights >= PROTO_LIMIT else int(model.ByteSize())

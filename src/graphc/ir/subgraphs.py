@@ -1,4 +1,4 @@
-"""The graphs that nodes hold: branches of If, bodies of Loop and Scan."""
+"""The subgraphs of nodes: branches of If, bodies of Loop and Scan."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import onnx
 
 
 def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node holds, and those that their nodes hold."""
+    """The subgraphs of a node, including nested ones."""
     for attribute in node.attribute:
         for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
             yield from graphs_in(graph)
 
 
 def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph and all those that its nodes hold."""
+    """A graph and all its subgraphs, including nested ones."""
     yield graph
     for node in graph.node:
         yield from graphs_of(node)
 
 
 def nodes_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Some nodes and all nodes of their subgraphs."""
+    """The given nodes and all nodes of their subgraphs."""
     for node in nodes:
         yield node
         for graph in graphs_of(node):

@@ -16,7 +16,7 @@ def check_texts(proto: onnx.ModelProto, where: str) -> None:
     """Refuses a model with a name or text that is not UTF-8.
 
     Errors:
-        ModelError: says which kind of message has the text.
+        ModelError: names the type of the protobuf message with the text.
     """
     waiting: list[Any] = [proto]
     while waiting:

@@ -1,4 +1,4 @@
-"""Derives the manifest of a model. It is never stored apart from the model."""
+"""Derives the manifest of a model. The manifest is never stored apart from the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graphc_runtime.contract.manifest import FORMAT
 
 
 def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The manifest as JSON data, and the first values for ``STEM.init.npz``."""
+    """The manifest as JSON data, and the first values of states that go into ``STEM.init.npz``."""
     signature = model.signature
     assert signature is not None
     inputs = {t.name: t for t in model.graph.inputs}
@@ -89,7 +89,7 @@ def manifest_of(model: Model, stem: str) -> tuple[dict[str, Any], dict[str, NDAr
 
 
 def port_of(output: str, signature: Signature) -> str:
-    """The output port of a state, which may have been packed with others since the lift."""
+    """The output port that now holds a state, which may have been packed with others since the lift."""
     for state in signature.states:
         if state.pack is not None and any(part.output == output for part in state.pack.parts):
             return state.output
@@ -120,7 +120,7 @@ def state_entry(state: StatePort, stem: str, arrays: dict[str, NDArray[Any]]) ->
 
 
 def npz(arrays: dict[str, Any]) -> bytes:
-    """An .npz file. The same arrays give the same bytes: members are not compressed and dated 1980."""
+    """An .npz file. The same arrays give the same bytes: members are uncompressed and dated 1980."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for key, value in arrays.items():

@@ -1,4 +1,4 @@
-"""The files of a model: its manifest is inside and beside it; first values and large weights have their own files."""
+"""Makes a model's files. The manifest is in and beside the model; first values and large weights have own files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUFFIXES = {
 
 
 def paths_beside(model: Path) -> dict[str, Path]:
-    """The files of a compilation, by their content. ``model`` is the path that ends in .onnx."""
+    """The paths of a compilation's files, by the keys of ``SUFFIXES``. ``model`` is the path that ends in .onnx."""
     stem = model.with_suffix("")
     return {what: stem.with_name(stem.name + suffix) for what, suffix in SUFFIXES.items()}
 
@@ -38,12 +38,12 @@ def paths_beside(model: Path) -> dict[str, Path]:
 def model_files(
     path: Path, model: Model, written: onnx.ModelProto, metadata: Mapping[str, str], targets: Mapping[str, Any]
 ) -> dict[Path, Content]:
-    """The model, and if it streams its manifest and first values, as files.
+    """The contents of a model's files, by path: the model and, if it streams, its manifest and first values.
 
     Args:
         path: the path of the model.
         written: the model as ONNX.
-        metadata: more metadata for the model.
+        metadata: metadata to add to the model.
         targets: the manifest's entries for targets.
     """
     paths = paths_beside(path)
@@ -70,7 +70,7 @@ def model_files(
 
 
 def moved_out(proto: onnx.ModelProto, location: str) -> Pieces:
-    """Moves the larger weights of a model into one file, aligned so that memory can map them. Returns the file."""
+    """Moves the larger weights of a model into one file, aligned for memory mapping. Returns the file's content."""
     parts: list[Buffer] = []
     end = 0
     for tensor in proto.graph.initializer:

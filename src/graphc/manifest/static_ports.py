@@ -1,4 +1,4 @@
-"""Puts the fixed sizes of a call into the ports of the model to be written."""
+"""Writes the fixed sizes of a call into the ports of a compiled model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from graphc_runtime.errors import RunError
 def with_static_ports(proto: onnx.ModelProto, manifest: Mapping[str, Any]) -> onnx.ModelProto:
     """The model with the manifest's shapes in its ports, which runtimes for devices need.
 
-    The dims stay open if onnxruntime does not load the model with fixed ones: a branch of an If may fit only others,
-    and what onnxruntime computes while it loads is checked more strictly than what it computes in a run.
+    The dims stay symbolic if onnxruntime does not load the model with fixed ones. A branch of an If may only fit other
+    sizes, and onnxruntime checks what it computes at load time more strictly than what it computes in a run.
     """
     if manifest["chunk"] is None:
         return proto

@@ -101,7 +101,7 @@ def check_budget(data: dict[str, Any], spec_file: SpecFile, proto: onnx.ModelPro
 def way_out(
     limit: BudgetLimit, spec_file: SpecFile, proto: onnx.ModelProto, size: int, drift: dict[str, Any] | None
 ) -> str:
-    """The option that comes closest to meeting a number: the mildest that suffices, or else the strongest."""
+    """A hint at the option that comes closest to meeting a limit: the mildest that suffices, or else the strongest."""
     options = {p.name: p.options for p in spec_file.spec.passes}
     names, target = set(options), op_set_named(spec_file.spec.target)
     richer = richer_than(target)

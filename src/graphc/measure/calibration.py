@@ -56,7 +56,7 @@ C = TypeVar("C", bound=Collector)
 
 @dataclass
 class Extremes:
-    """The lowest and highest finite values of tensors; for those in ``whole``, of each element."""
+    """The lowest and highest finite value of each tensor or, for tensors in ``whole``, of each element."""
 
     whole: frozenset[str]
     low: dict[str, Array] = field(default_factory=dict)
@@ -90,10 +90,10 @@ class Streams:
     """The sequences that a model is calibrated on.
 
     Args:
-        feeds: for each sequence, a function that gives its whole streams when its turn comes.
-        carried: whether states go from call to call; if not, each call begins with the first values.
-        workers: the number of sequences that run at once. They run in threads, because onnxruntime and numpy work
-            outside the interpreter's lock. The results do not depend on the number.
+        feeds: for each sequence, a function that returns the whole streams of its inputs when its turn comes.
+        carried: whether states are carried from call to call; if not, each call begins with the first values.
+        workers: the number of sequences that run at once, in threads, because onnxruntime and numpy release the
+            interpreter's lock. The results do not depend on this number.
     """
 
     feeds: Sequence[Callable[[], Feeds]]
@@ -103,7 +103,7 @@ class Streams:
     def collect(
         self, runner: Runner, names: Sequence[str], make: Callable[[], C], progress: Progress = lambda d, t: None
     ) -> Iterator[C]:
-        """A collector for each sequence, which saw every call of it. They come in order, to be merged one by one."""
+        """Runs all sequences, and yields a collector with the values of all calls for each sequence, in order."""
         done: list[int] = []
 
         def one(feeds: Callable[[], Feeds]) -> C:

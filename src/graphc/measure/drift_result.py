@@ -35,7 +35,7 @@ class Rehearsal:
     """A long stream for the compiled model and the float one.
 
     Args:
-        chunks: gives the chunks of the stream from its start, each time that it is called.
+        chunks: a function that yields the chunks of the stream from the start of the stream.
         calls: the number of calls of the stream.
         window: the number of calls for one point of the course.
         call_s: the real time of a call, in seconds.
@@ -53,7 +53,7 @@ class Drift:
 
     Args:
         first_state: the state whose error grows first, if an output's error grows.
-        resets: the SNR in dB of the worst output, by the time between resets, or "silence".
+        resets: the SNR in dB of the worst output, keyed by the time between resets, or by "silence".
         reset_s: the recommended interval between resets; None if none helps or none is needed.
     """
 

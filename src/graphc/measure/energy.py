@@ -9,7 +9,7 @@ RANGE = COUNTER.with_name("max_energy_range_uj")
 
 
 class EnergyCounter:
-    """The counter of the processor's energy, for all programs together. It wraps around, and may not be readable."""
+    """The counter of the processor's energy for all programs together, which wraps around and may not be readable."""
 
     def __init__(self) -> None:
         self.range = read(RANGE)

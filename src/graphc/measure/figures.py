@@ -20,7 +20,7 @@ HIGHEST_SNR = 200.0
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The figures by the names of ``FIGURES``, without those that do not apply to the model."""
+    """The figures, keyed by the names in ``FIGURES``, without those that do not apply to the model."""
     stream, latency = report["stream"] or {}, report["latency"] or {}
     found = {
         "latency_ms": latency.get("p50_ms"),

@@ -1,4 +1,4 @@
-"""The memory that a compiled model takes: how much a separate process grows when it runs the model."""
+"""Measures the memory of a compiled model: how much a separate process grows when it runs the model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_S = 300
 
 
 def memory_of(manifest: Path, target: str | None) -> int | None:
-    """Bytes that the runtime and the model take, from before the runtime is loaded. None if it cannot be measured."""
+    """The bytes by which a process grows when it loads the runtime and runs the model. None if not measurable."""
     words = [sys.executable, "-W", "ignore", "-c", MEASURE, str(manifest), target or ""]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST_S, check=False)

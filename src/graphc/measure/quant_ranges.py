@@ -1,4 +1,4 @@
-"""Finds the range of a tensor that a quantizer maps to integers, from the values that the tensor held."""
+"""Finds the range of a tensor that a quantizer maps to integers, from the tensor's values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = 256
 
 @dataclass(frozen=True)
 class Range:
-    """The lowest and the highest value that integers stand for. Values outside are clipped."""
+    """The lowest and the highest value that the quantized integers represent. Values outside are clipped."""
 
     low: float
     high: float
@@ -31,10 +31,10 @@ class Range:
 
 
 def outward(value: Array, up: bool) -> Array:
-    """The next number of eight significant bits above (or below) each value.
+    """Rounds each value up (or down) to eight significant bits.
 
     CPUs add in different orders, so a tensor's values differ in their last bits from machine to machine. With rounding,
-    the scales are the same, unless a bound lies within those bits of such a number.
+    the scales are the same, unless a bound is that close to a rounded number.
     """
     mantissa, exponent = np.frexp(np.asarray(value, np.float64))
     steps = np.ceil(mantissa * STEPS) if up else np.floor(mantissa * STEPS)
@@ -43,7 +43,7 @@ def outward(value: Array, up: bool) -> Array:
 
 @dataclass
 class Histogram:
-    """How often a tensor held values in each of ``counts.size`` bins of equal width over a range."""
+    """How often a tensor had values in each of ``counts.size`` bins of equal width over a range."""
 
     range: Range
     counts: NDArray[np.int64]
@@ -67,8 +67,8 @@ class Histogram:
 def chosen_range(histogram: Histogram, method: Method, percentile: float) -> Range:
     """The range that a method chooses.
 
-    ``percentile`` keeps that percentage of the values and leaves out as many at either end. ``mse`` has the least
-    squared error of clipping and of rounding to 256 levels. ``entropy`` has the least Kullback-Leibler divergence
+    ``percentile`` keeps that percentage of the values, and leaves out the same number at both ends. ``mse`` has the
+    least squared error of clipping and of rounding to 256 levels. ``entropy`` has the least Kullback-Leibler divergence
     between the distribution in 256 levels and the one seen, as in TensorRT (Migacz, "8-bit inference with TensorRT",
     2017).
     """

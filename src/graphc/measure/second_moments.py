@@ -39,7 +39,7 @@ class Moments:
         add(self.sums, name, rows.T @ rows)
 
     def taken(self, name: str) -> Array:
-        """The sums of a tensor, which this object then releases."""
+        """Returns the sums of a tensor, and removes them from this object."""
         if name in self.rows:
             self.settle(name)
         return self.sums.pop(name)

@@ -19,7 +19,7 @@ FLOOR_DB = -200.0
 
 @dataclass(frozen=True)
 class Trend:
-    """How an error level moves over a stream.
+    """How an error level changes over a stream.
 
     Args:
         rise_db: the slope of Theil and Sen times the length of the stream.

@@ -1,1 +1,1 @@
-"""The offline model as the reference, and the inputs that it gets. Imports spec and ir."""
+"""The offline model as the reference, and its inputs: random or recorded. Imports spec and ir."""

@@ -1,4 +1,4 @@
-"""Prepares an offline model as the reference: its roles, its batch, its free axes."""
+"""Prepares an offline model as the reference: the roles of inputs, the batch, and the free axes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def offline_of(model: onnx.ModelProto, stream: StreamSpec, spec: SpecFile | None
     Errors:
         SpecError: a name is not an input, an axis is out of range, roles cannot be inferred, or no input has an axis
             for the batch.
-        ModelError: a port is no tensor of numbers.
+        ModelError: a port is not a tensor of numbers.
     """
     check_ports(model)
     prepared = onnx.ModelProto()

@@ -1,4 +1,4 @@
-"""Random inputs of whole models."""
+"""Random inputs for models that do not stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphc_runtime.errors import ModelError, RunError
 
 
 def whole_feeds(source: onnx.ModelProto, offline: Offline | None, count: int, seed: int) -> list[Feeds]:
-    """Random inputs for a model that does not stream. Symbolic dims get small sizes, or those that ``offline`` accepts.
+    """Random inputs for a model that does not stream. With ``offline``, at lengths that it accepts.
 
     Errors:
         ModelError: the model runs at none of the sizes tried.

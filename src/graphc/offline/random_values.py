@@ -20,7 +20,7 @@ def random_values(
     limit: int | None,
     scale: float,
 ) -> Array:
-    """Normal floats, uniform integers below ``limit`` (2 if None), coin flips for bool; or values in a given range."""
+    """Normal floats, uniform integers below ``limit`` (2 if None), random bools; or uniform values from low to high."""
     if dtype.kind in "biu":
         most = 2 if dtype.kind == "b" else limit or 2
         bounds = (0, most) if low is None or high is None else (int(low), int(high) + 1)

@@ -49,7 +49,7 @@ def recording_files(paths: Sequence[str], folder: Path) -> list[Path]:
 
 
 def recorded_stream(path: Path, offline: Offline, frame_ms: float | None) -> Feeds:
-    """The whole stream in a file: sound for a model of samples, .npy for a single stream input, .npz by input name.
+    """The inputs in a file: sound for a model of samples, .npy for a model with one stream input, .npz by input name.
 
     Errors:
         InputError: the file cannot be read, or does not fit the model's inputs.
@@ -118,7 +118,7 @@ def unreadable(path: Path, err: Exception) -> InputError:
 
 
 def unpacked_size(path: Path) -> int:
-    """The size in bytes of a file's arrays; for an archive of any name, as its directory states it."""
+    """The size in bytes of a file's arrays. For an archive, whatever its name, the size in its directory."""
     with path.open("rb") as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
             return path.stat().st_size
@@ -148,7 +148,7 @@ def only_stream(offline: Offline, path: Path) -> str:
 
 
 def completed(given: Feeds, offline: Offline, path: Path) -> Feeds:
-    """The feeds of a file in the form that the model takes. Missing inputs that are not streams are drawn."""
+    """The feeds of a file in the form that the model expects. Missing inputs that are not streams are drawn."""
     streams = offline.streams()
     unknown = [n for n in given if n not in offline.roles]
     absent = [n for n in streams if n not in given]

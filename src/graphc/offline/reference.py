@@ -1,4 +1,4 @@
-"""The offline model as the reference. It is fed with random utterances of any length that it accepts."""
+"""The offline model as the reference. It runs on random utterances of any length that it accepts."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Offline:
     """An offline model and the role of each of its inputs.
 
     Args:
-        model: the model as read, with its batch bound and stale shapes dropped, so that it runs at every length it can.
-        roles: what each input is to the stream.
+        model: the model with a fixed batch and without stale shapes, so that it runs at every length it can.
+        roles: the role of each input.
         batch: the number of streams in a call, if the batch dim is symbolic.
         declared: the fixed number of frames that the model declares, or None.
-        refused: lengths at which it does not run, or gives an empty output.
-        accepted: lengths at which it runs.
-        empty: lengths at which it runs and gives an empty output.
-        too_large: lengths at which it ran out of memory.
+        refused: lengths at which the model does not run, or an output is empty.
+        accepted: lengths at which the model runs and no output is empty.
+        empty: lengths at which the model runs and an output is empty.
+        too_large: lengths at which the model ran out of memory.
         batch_axes: the batch axis of each input that has one.
-        made_weights: the weights, computed so far, that its nodes make from other weights.
-        tester: if another session runs the model anyway: tells whether no output is empty at a length.
+        made_weights: the values computed so far of weights that nodes make from other weights.
+        tester: ``gives_something`` of another session that runs the model anyway; None for this object's session.
     """
 
     model: onnx.ModelProto
@@ -82,7 +82,7 @@ class Offline:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """For each integer input that indexes a table, the number of its rows."""
+        """For each integer input that indexes a table, the number of rows of the table."""
         whole = any(p.elem_type not in (*FLOATS, onnx.TensorProto.BFLOAT16) for p in self.ports.values())
         return token_limits(import_model(self.model)) if whole else {}
 
@@ -157,7 +157,7 @@ class Offline:
         return random_values(rng, shape, dtype, role.low, role.high, self.limits.get(name), scale)
 
     def completed(self, feeds: Feeds, frames: int) -> Feeds:
-        """The feeds of a stream, with added counts and first states, which a compiled model does not take."""
+        """The feeds of a stream, with the inputs added that a compiled model lacks, such as counts and first states."""
         rng = np.random.default_rng(0)
         return {n: feeds[n] if n in feeds else self.draw_input(n, frames, rng, 1.0) for n in self.roles}
 
@@ -175,7 +175,7 @@ class Offline:
         """The offline outputs.
 
         Errors:
-            RunError: the model does not run on these.
+            RunError: the model does not run on these inputs.
         """
         return self.session.run(feeds)
 
@@ -200,9 +200,9 @@ class Offline:
         return runs
 
     def tried(self, frames: int, feeds: Feeds) -> dict[str, Any] | None:
-        """The offline outputs of a stream of ``frames`` frames. None if the model does not take that length.
+        """The offline outputs of a stream of ``frames`` frames. None if the model does not accept that length.
 
-        It runs the model once; ``accepts`` and ``run`` together would run it twice.
+        The model runs once. With ``accepts`` and ``run``, it would run twice.
         """
         if frames in self.refused:
             return None
@@ -221,7 +221,7 @@ class Offline:
         return outputs
 
     def try_all(self, lengths: Iterable[int]) -> None:
-        """Tries several lengths side by side, before calls of ``accepts``."""
+        """Tries several lengths in parallel, so that later calls of ``accepts`` return at once."""
         if self.tester is None:
             _ = self.session  # opened before several threads ask for it
         side_by_side(self.accepts, [n for n in dict.fromkeys(lengths) if n > 0])

@@ -1,4 +1,4 @@
-"""Frees input axes of their fixed sizes, so that the model takes any length."""
+"""Frees input axes of their fixed sizes, so that the model accepts any length."""
 
 from __future__ import annotations
 

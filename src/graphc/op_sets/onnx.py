@@ -1,4 +1,4 @@
-"""Any runtime that takes ONNX."""
+"""The op set of any runtime that runs ONNX."""
 
 from __future__ import annotations
 

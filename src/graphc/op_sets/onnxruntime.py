@@ -1,7 +1,7 @@
-"""onnxruntime with its own ops.
+"""The op set of onnxruntime with its own ops.
 
-The ops are those in its ContribOperators.md that the passes write. The gains were measured on its CPU provider
-(benchmarks/fusion.py, docs/fusion.md).
+The ops are those of onnxruntime's ContribOperators.md that the passes write. The gains were measured on its CPU
+provider (benchmarks/fusion.py, docs/fusion.md).
 """
 
 from __future__ import annotations

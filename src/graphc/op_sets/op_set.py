@@ -1,4 +1,4 @@
-"""What passes know about the runtime of an ONNX model. A module of this folder that defines ``OP_SET`` adds one."""
+"""What passes know about a runtime of ONNX models. A module of this folder that defines ``OP_SET`` adds an op set."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Gains:
-    """What measurements showed to be faster on a runtime (docs/fusion.md).
+    """The rewrites that made a runtime faster in measurements (docs/fusion.md).
 
     Args:
-        biased_product: the gain if a product with a bias becomes a Gemm; a saved Transpose counts as 1.0.
-        conv_over_two_axes: whether a convolution over one axis is faster as one over two.
-        gathered_conv: whether a small convolution over time is faster as a product of gathered frames.
-        transposed_product: whether a Transpose of the last two axes costs nothing before a MatMul.
+        biased_product: the gain of a Gemm over a MatMul and an Add of a bias, where a saved Transpose gains 1.0.
+        conv_over_two_axes: whether a 1-D convolution is faster as a 2-D convolution.
+        gathered_conv: whether a small convolution over time is faster as a matrix product of gathered frames.
+        transposed_product: whether a Transpose of the last two axes before a MatMul costs nothing.
     """
 
     biased_product: float = 1.0
@@ -24,13 +24,13 @@ class Gains:
 
 @dataclass(frozen=True)
 class OpSet:
-    """The ops that a runtime of ONNX models takes.
+    """The ops that a runtime of ONNX models supports.
 
     Args:
-        name: the ``target`` of a spec.
-        summary: one line on what it is.
-        ops: the ops that it runs besides ONNX's own, as ``domain::Op``.
-        gains: what is faster on it.
+        name: the name of the op set, as ``target`` in a spec.
+        summary: one line about the runtime.
+        ops: the ops that the runtime supports besides ONNX's own, as ``domain::Op``.
+        gains: which rewrites are faster on the runtime.
     """
 
     name: str
@@ -39,5 +39,5 @@ class OpSet:
     gains: Gains = field(default_factory=Gains)
 
     def has(self, *ops: str) -> bool:
-        """Whether the runtime runs all of some ops, each given as ``domain::Op``."""
+        """Whether the runtime supports all of these ops, each given as ``domain::Op``."""
         return all(op in self.ops for op in ops)

@@ -23,7 +23,7 @@ def op_set_named(name: str) -> OpSet:
     """The op set of a spec's ``target``.
 
     Errors:
-        SpecError: there is none.
+        SpecError: there is no op set with this name.
     """
     op_sets = all_op_sets()
     if name not in op_sets:
@@ -32,10 +32,10 @@ def op_set_named(name: str) -> OpSet:
 
 
 def op_set_with(*ops: str) -> OpSet | None:
-    """The first op set with some ops besides ONNX's own. None if there is none."""
+    """The first op set that has all of these ops, given as ``domain::Op``. None if there is none."""
     return next((t for t in all_op_sets().values() if t.has(*ops)), None)
 
 
 def richer_than(op_set: OpSet) -> OpSet | None:
-    """The first op set with all the ops of another, and more. None if there is none."""
+    """The first op set that has all ops of ``op_set`` and more. None if there is none."""
     return next((t for t in all_op_sets().values() if t.ops > op_set.ops), None)

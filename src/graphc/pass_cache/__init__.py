@@ -1,1 +1,1 @@
-"""Keeps the results of slow passes for the next compilation."""
+"""Caches the results of slow passes for later compilations."""

@@ -18,7 +18,7 @@ def cache_for(
     """The cache, keyed by everything that passes depend on besides their own options. None if its size limit is 0.
 
     Args:
-        inputs: names and options of the passes that give the model other inputs, anywhere in the spec.
+        inputs: names and options of the passes anywhere in the spec that replace inputs of the model.
         reads: whether entries are used; if not, they are only written.
     """
     if not cache_limit():

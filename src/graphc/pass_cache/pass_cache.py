@@ -1,6 +1,6 @@
 """A folder of the results of slow passes, keyed by everything that they depend on. Its size is bounded.
 
-It is safe to delete at any time.
+The folder is safe to delete at any time.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class PassCache:
         """The name of an entry.
 
         Args:
-            passes: names and options of the passes up to and including the one that made it.
+            passes: names and options of the passes up to and including the one that made the entry.
         """
         return sha256(json.dumps([FORMAT, self.content, passes]).encode()).hexdigest()[:32]
 
     def load(self, key: str) -> Made | None:
-        """The result of a pass in an earlier compilation. None if no valid entry is kept."""
+        """The result of a pass in an earlier compilation. None if there is no valid entry."""
         place = self.folder / key
         if not self.reads or not (place / ENTRY).is_file():
             return None
@@ -124,7 +124,7 @@ class PassCache:
         kept_tensor(tensor, number_of(path), offset, length)
 
     def store(self, key: str, made: Made) -> None:
-        """Keeps the result of a pass if there is room for it. A full disk is not an error."""
+        """Stores the result of a pass if there is room for it. A full disk is not an error."""
         arrays: list[np.ndarray] = []
         try:
             entry = {"signature": encoded(made.signature, arrays), "notes": made.notes, "counts": made.counts}
@@ -152,7 +152,7 @@ class PassCache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def put_aside(self, tensor: onnx.TensorProto, file: BinaryIO) -> None:
-        """Writes a weight into the entry, or a reference to it if the exported model holds it."""
+        """Writes a weight into the entry, or only a reference if the weight is in the exported model's files."""
         path, offset, length = place_of(tensor)
         if path.is_relative_to(self.export.resolve()):
             name = f"{EXPORT}{path.relative_to(self.export.resolve())}"

@@ -1,1 +1,1 @@
-"""How a plan of passes is made and run: a failed check ends the compilation. Imports validate and stream."""
+"""Plans and runs passes. A failed check after a pass ends the compilation. Imports validate and stream."""

@@ -1,4 +1,4 @@
-"""Finds which ops a model has."""
+"""Finds which ops a model uses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ONNX_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def foreign_ops(proto: onnx.ModelProto, target: OpSet, known: frozenset[str]) -> list[str]:
-    """The ops of a model that are not ONNX's, its target's, its own functions or among ``known``."""
+    """The ops of a model, without ONNX's own, those of the target, functions of the model, and those in ``known``."""
     own = {f"{f.domain}::{f.name}" for f in proto.functions}
     return sorted(op for op in domain_ops(proto) if op not in known and op not in own and not target.has(op))
 
 
 def domain_ops(proto: onnx.ModelProto) -> set[str]:
-    """The ops of other domains than ONNX's, as ``domain::Op``, including those in subgraphs and functions."""
+    """The ops of a model outside ONNX's own domains, as ``domain::Op``, including those in subgraphs and functions."""
     nodes = nodes_of([*proto.graph.node, *(n for f in proto.functions for n in f.node)])
     return {f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in ONNX_DOMAINS}
 

@@ -44,10 +44,10 @@ class PassContext:
         source: the unchanged model that the compilation began with.
         opset: the opset of ONNX's own domain.
         target: the runtime that the model is made for.
-        leave_out: rewrites that the runtime of a device does not take.
+        leave_out: rewrites to leave out, because the runtime of a device does not support them.
         progress: is called with (done, total) during long work.
         folder: the spec's folder, which paths in options are relative to.
-        reference: the offline model as the options of the passes so far changed it; None without a stream.
+        reference: the offline model with the changes that options of the passes so far ask for; None without a stream.
     """
 
     stream: StreamSpec | None
@@ -86,8 +86,9 @@ class Pass(ABC, Generic[C]):
     """A transformation of a model. The result is checked against the offline model.
 
     A subclass sets ``name`` (a verb in snake_case) and, if it has options, ``Config``. ``requires`` says which models
-    it takes, ``gives`` which it returns, ``tolerance`` what it promises if the spec does not say (None: exact to
-    rounding). Its docstring, under the headings What it does, Why, Example and Limits, is its manual page.
+    ``run`` takes, ``gives`` which models it returns, and ``tolerance`` how close the outputs stay if the spec does not
+    say (None: exact to rounding). The docstring, under the headings What it does, Why, Example and Limits, is the
+    manual.
     """
 
     name: ClassVar[str]
@@ -108,9 +109,9 @@ class Pass(ABC, Generic[C]):
         """Starts anything slow before the first pass of a compilation runs, without waiting for it."""
 
     def source(self, config: C, model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-        """The model with the inputs that this pass gives it. The stream section of a spec describes those inputs.
+        """The model after this pass has replaced inputs. The stream section of a spec describes the new inputs.
 
-        A pass with this method comes before those without it. ``run`` makes the same change.
+        A pass that overrides this method must come before those that do not. ``run`` makes the same change.
 
         Args:
             folder: the spec's folder, which paths in options are relative to.
@@ -133,7 +134,7 @@ class Pass(ABC, Generic[C]):
         return ()
 
     def closing(self, config: C) -> Sequence[str]:
-        """Names of passes that the options of this one append to the spec's passes."""
+        """Names of passes that run after the spec's passes, because the options of this pass need them."""
         return ()
 
     @classmethod

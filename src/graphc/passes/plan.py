@@ -23,7 +23,7 @@ from graphc.system.files import files_in
 
 @dataclass(frozen=True)
 class PlannedPass:
-    """One pass of a plan, ready to run. ``lossy`` says that it may change the numbers beyond rounding."""
+    """One pass of a plan, ready to run. ``lossy`` is whether the pass may change the numbers beyond rounding."""
 
     instance: Pass[Any]
     config: PassConfig
@@ -50,7 +50,7 @@ class Plan:
         return [path for text in texts for path in files_in(folder / text)]
 
     def source(self, model: onnx.ModelProto, spec_file: SpecFile) -> onnx.ModelProto:
-        """The model that the stream section describes: the exported model with the inputs that passes give it.
+        """The model that the stream section describes: the exported model after passes have replaced its inputs.
 
         Errors:
             PassError: the options of a pass do not fit the model.
@@ -61,12 +61,12 @@ class Plan:
         return model
 
     def behind_source(self) -> Plan:
-        """The plan without the passes that give the model other inputs."""
+        """The plan without the passes that replace inputs of the model."""
         return replace(self, passes=tuple(p for p in self.passes if not p.changes_inputs))
 
 
 def has_source(cls: type[Pass[Any]]) -> bool:
-    """Whether a pass gives a model other inputs."""
+    """Whether a pass replaces inputs of a model."""
     return cls.source is not Pass.source
 
 
@@ -74,7 +74,7 @@ def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
     """The model that the stream section of a spec describes, read from its file.
 
     Errors:
-        SpecError: an option of a pass that gives the model other inputs is wrong.
+        SpecError: an option of a pass that replaces inputs of the model is wrong.
         GraphcError: the model cannot be used, or the options do not fit it.
     """
     model = read_model(spec_file.model_path)
@@ -87,7 +87,7 @@ def source_of(spec_file: SpecFile, registry: Registry) -> onnx.ModelProto:
 def changed(
     spec_file: SpecFile, index: int, instance: Pass[Any], config: PassConfig, model: onnx.ModelProto
 ) -> onnx.ModelProto:
-    """The model with the inputs that a pass gives it.
+    """The model with the inputs that a pass replaced.
 
     Errors:
         PassError: the options do not fit the model; names the pass's place in the spec.
@@ -102,7 +102,7 @@ def changed(
 def make_plan(spec_file: SpecFile, registry: Registry) -> Plan:
     """Checks pass names, options and order. No model is opened.
 
-    A pass that follows one that may change the numbers gets the tolerance of that pass, unless it has its own.
+    A pass without its own tolerance gets that of the last pass before it that may change the numbers.
 
     Errors:
         SpecError: an unknown pass or option, a wrong value, or an order that cannot work.

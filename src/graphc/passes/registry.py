@@ -30,7 +30,7 @@ class Registered:
 
 
 class Registry(Mapping[str, type[Pass[Any]]]):
-    """Passes by name."""
+    """The known passes, by name."""
 
     def __init__(self) -> None:
         self.passes: dict[str, Registered] = {}

@@ -1,4 +1,4 @@
-"""Keeps a pass from returning a model that onnxruntime no longer takes."""
+"""Reverts a pass whose result onnxruntime can no longer load."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from graphc_runtime.errors import GraphcError, RunError
 
 
 def load(proto: onnx.ModelProto) -> Session | None:
-    """Opens a session. None for a large model, whose weights are not read for it.
+    """Checks that onnxruntime loads a model, and returns the session. None for a large model, whose session is dropped.
 
     Errors:
-        RunError: onnxruntime does not take the model.
+        RunError: onnxruntime does not accept the model.
     """
     large = has_kept(proto)
     session = Session(proto, prepack=not large)
@@ -24,9 +24,9 @@ def load(proto: onnx.ModelProto) -> Session | None:
 
 
 def revert_unloadable(before: onnx.ModelProto, result: PassResult) -> PassResult:
-    """The result; or the model before the pass, with a note, if onnxruntime takes that but not the result.
+    """The result or, if onnxruntime loads only the model from before the pass, that model with a note.
 
-    Some models only run because a shape in them is unknown. When it becomes known, onnxruntime's checks refuse them.
+    Some models only run because a shape in them is unknown. When the shape becomes known, onnxruntime refuses them.
     """
     try:
         proto = result.model.proto()

@@ -1,4 +1,4 @@
-"""Runs the passes, and after each verifies, validates, times and records. No pass knows about it."""
+"""Runs the passes. Verifies, validates, times and records the result of each pass."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Pipeline:
         progress: is called with (what, done, total).
         folder: the spec's folder, for paths in options.
         source: the model that the stream section describes.
-        exported: the model as it was read, if passes give it other inputs.
+        exported: the model as it was read, if passes replace its inputs.
         cache: the cache of the results of slow passes.
     """
 
@@ -116,7 +116,7 @@ class Pipeline:
         )
 
     def float_model(self) -> Model | None:
-        """The streaming model before the first pass that may change the numbers; if none may, the first one."""
+        """The streaming model before the first pass that may change the numbers, else the first streaming model."""
         return None if self.exact is None else Model.of(*self.exact)
 
     def until_lossy(self) -> Model | None:
@@ -146,7 +146,7 @@ class Pipeline:
         return model, proto
 
     def note_exact(self, planned: PlannedPass | None, model: Model, proto: onnx.ModelProto) -> None:
-        """Keeps the first streaming model, then the one before the first pass that may change the numbers."""
+        """Records the first streaming model, and later the model before the first pass that may change the numbers."""
         if planned is not None and planned.lossy and not self.lossy:
             self.lossy = True
             self.exact = None if model.signature is None else (proto, model.signature)
@@ -156,7 +156,7 @@ class Pipeline:
     def transformed(
         self, planned: PlannedPass, model: Model, leave_out: frozenset[str] = frozenset()
     ) -> tuple[Model, PassResult]:
-        """The result of a pass on a model, from the cache if the cache has it.
+        """The model after a pass, and the result of the pass, from the cache if the cache has them.
 
         Errors:
             PassError: the pass failed.
@@ -205,7 +205,7 @@ class Pipeline:
         return result.model, result
 
     def start(self) -> tuple[Model, onnx.ModelProto]:
-        """The model before the first pass. If its states are given and no lift follows, it streams already."""
+        """The model before the first pass. If its states are given and no lift follows, the model streams already."""
         lifts = any(p.instance.gives == "streaming" for p in self.plan.passes)
         if self.stream is not None and not lifts and self.offline is not None:
             if self.stream.chunk == "dynamic":
@@ -255,7 +255,7 @@ class Pipeline:
         return made, after
 
     def verified(self, planned: PlannedPass, model: Model, written: onnx.ModelProto | None) -> onnx.ModelProto:
-        """The model as ONNX after a pass. It is valid and has only ops that its target runs.
+        """The model after a pass as ONNX, checked to be valid and to have only ops that the target runs.
 
         Errors:
             PassError: the model is invalid or has other ops; a DefectError if the pass is graphc's own.
@@ -271,12 +271,12 @@ class Pipeline:
 
     @cached_property
     def known_ops(self) -> frozenset[str]:
-        """The ops that the model came with."""
+        """The ops of the source model outside ONNX's own domains."""
         return frozenset(domain_ops(self.source))
 
 
 def failure(planned: PlannedPass, what: str) -> PassError:
-    """The error for a pass that failed: it says who is responsible, and what to do."""
+    """The error for a pass that failed, which says who is responsible and what to do."""
     text = f"the pass '{planned.name}' {what}"
     if type(planned.instance).__module__.split(".")[0] != OWN_PASSES:
         return PassError(text, hint="report it to the author of the pass; --debug shows where")

@@ -1,6 +1,6 @@
 """The check after each pass: does the model still equal the reference?
 
-If not, it raises a ``ValidationError``, which ends the compilation: no output is written, and the status is 1.
+If not, a ``ValidationError`` ends the compilation: no output is written, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Checks:
         self.played: list[str] = []
 
     def change_reference(self, changed: Offline | None) -> None:
-        """From here on, compares with the offline model as the options of a pass changed it."""
+        """From here on, compares with the offline model that the options of a pass changed."""
         if changed is not None and changed is not self.offline:
             self.as_exported, self.offline = self.as_exported or self.offline, changed
 
@@ -91,7 +91,7 @@ class Checks:
         record: PassRecord,
         opened: Session | None = None,
     ) -> None:
-        """Compares a model with the offline model. ``opened`` is a session over it, if one is open."""
+        """Compares a model with the offline model. ``opened`` is a session over the model, if one is open."""
         if model.signature is None:
             self.check_whole(planned, model, proto, record)
             return
@@ -123,12 +123,12 @@ class Checks:
         return session_of(model, proto, exact, None if exact and is_quantized(proto) else opened)
 
     def final_session(self, model: Model, proto: onnx.ModelProto) -> StreamSession:
-        """A session over the compiled model that computes as on a device: that of the last check, if it does."""
+        """A session over the compiled model that computes as on a device, if possible that of the last check."""
         exact = not self.lossy and is_quantized(proto)
         return session_of(model, proto) if exact or self.last_session is None else self.last_session
 
     def turn_to_recordings(self, signature: Signature) -> None:
-        """Changes to recordings, if the spec names some: from here on, recordings measure how much numbers change."""
+        """Replaces the random streams by the recordings that the spec names, for passes that may change the numbers."""
         files = recording_files(self.spec.paths, self.folder)
         self.played = [path.name for path in files]
         frame_ms = self.stream.frame_ms if self.stream is not None else None
@@ -142,7 +142,7 @@ class Checks:
             self.last_outputs = stream_all(exact, [t.feeds for t in self.trials])
 
     def release_session(self) -> None:
-        """Frees the session of the last check, which a pass over a large model has no room for."""
+        """Frees the session of the last check, because a pass over a large model needs the memory."""
         self.last_session = None
 
     def forget_offline(self) -> None:
@@ -220,7 +220,7 @@ class Checks:
 
 
 def one_number_alone(trials: list[ValidationStream]) -> list[str]:
-    """Warnings for outputs that hold the same number in every stream: they would agree whatever the model computes."""
+    """Warnings for outputs with one and the same number in all streams: their agreement proves little."""
     found = []
     for name, first in trials[0].want.items() if trials else ():
         numbers = np.unique(np.concatenate([np.ravel(t.want[name]) for t in trials]))
@@ -231,7 +231,7 @@ def one_number_alone(trials: list[ValidationStream]) -> list[str]:
 
 
 def distances(offline: Offline, trials: list[ValidationStream]) -> list[Difference]:
-    """The differences between the reference of some trials and another model. They do not count as errors."""
+    """The differences between the reference outputs of some trials and those of another model. None is an error."""
     found: list[Difference] = []
     for trial in trials:
         run = offline.run(offline.completed(trial.feeds, trial.frames))

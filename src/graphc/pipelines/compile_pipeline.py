@@ -47,7 +47,7 @@ def compile_pipeline(file: PipelineFile, options: Options | None = None) -> dict
         The record that pipeline.report.json holds.
 
     Errors:
-        GraphcError: every kind, also from the stages.
+        GraphcError: a stage or the joined model could not be compiled.
     """
     options = options or Options()
     folder = file.output_folder
@@ -105,8 +105,10 @@ def manifest_text(name: str, made: Compilation) -> bytes | None:
 
 
 def manifest_in(file: PipelineFile, name: str, made: Compilation) -> Manifest:
-    """Errors:
-    SpecError: the stage does not stream.
+    """The parsed manifest of a stage.
+
+    Errors:
+        SpecError: the stage does not stream.
     """
     text = manifest_text(name, made)
     if text is None:
@@ -191,7 +193,7 @@ def check_joined(
 
 
 def prime(file: PipelineFile, model: Model, session: StreamSession, spec: PrimeSpec) -> None:
-    """Makes the states that some noise leads to the first values of the model. A clock keeps its first value.
+    """Runs noise through the model, and makes the resulting states its first values. A clock keeps its first value.
 
     Errors:
         SpecError: the duration of a frame is not known.

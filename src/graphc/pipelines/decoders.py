@@ -1,4 +1,4 @@
-"""The decoder at the end of a pipeline: checks it against the models, and writes its part of the manifest."""
+"""Checks the decoder at the end of a pipeline against the models, and writes the decoder's part of the manifest."""
 
 from __future__ import annotations
 
@@ -70,8 +70,10 @@ def frame_of(port: OutputEntry) -> list[int]:
 
 
 def output_of(file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Mapping[str, OutputEntry]) -> OutputEntry:
-    """Errors:
-    SpecError: the pipeline has no such output.
+    """The output of the pipeline with this name.
+
+    Errors:
+        SpecError: the pipeline has no such output.
     """
     if name not in outputs:
         raise file.error(("pipeline", *keys), f"the pipeline has no output '{name}'", nearest(name, list(outputs)))
@@ -79,7 +81,7 @@ def output_of(file: PipelineFile, keys: tuple[str, ...], name: str, outputs: Map
 
 
 def check_trigger(file: PipelineFile, spec: TriggerSpec, port: OutputEntry, joined: Manifest) -> None:
-    """Refuses scores of several frames per call, a place that is not among them, and an unknown duration of a frame."""
+    """Refuses several frames of scores per call, an index outside the scores, and an unknown duration of a frame."""
     if joined.frame_ms is None:
         raise no_time(file, "trigger")
     if port.axis is not None and port.frames != 1:
@@ -139,7 +141,7 @@ def check_networks(file: PipelineFile, tokens: list[str] | None) -> None:
     """Before anything is compiled, refuses names of ports that the exported predictor and joiner lack.
 
     Errors:
-        SpecError: a name is not a port, with the nearest right name; or the joiner does not score all tokens.
+        SpecError: a name is not a port (hints at the nearest port), or the joiner does not score all tokens.
         ModelError: a model cannot be read.
     """
     spec = file.spec.pipeline.transducer

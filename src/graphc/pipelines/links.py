@@ -1,4 +1,4 @@
-"""Which output fills which input of a stage, checked against what a call gives and takes."""
+"""Links outputs to the inputs of stages, and checks that what one call returns fits what the next takes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from graphc_runtime.contract.manifest import InputEntry, Manifest, OutputEntry
 
 @dataclass(frozen=True)
 class Link:
-    """The source of an input of a stage in each call.
+    """Where an input of a stage comes from in each call.
 
     Args:
         stage: the stage that has the input.
         entry: the input.
-        source: the stage and the output that fill it; None if the pipeline's input does.
+        source: the stage and the output that fill the input; None if an input of the pipeline does.
         name: the source as the spec names it.
         shape: the shape of the source in one call.
     """
@@ -41,7 +41,7 @@ class Link:
         return call_shape(self.entry)
 
     def apply(self, value: NDArray[Any]) -> NDArray[Any]:
-        """The input of a call, made from the output of its source."""
+        """The value of the input in a call, made from the value of its source."""
         if self.spec.permutation is not None:
             value = np.transpose(value, self.spec.permutation)
         value = value.reshape(self.taken)
@@ -59,8 +59,8 @@ def links_of(file: PipelineFile, manifests: Mapping[str, Manifest]) -> list[Link
     """Where every input of every stage comes from, in the order of the stages.
 
     Errors:
-        SpecError: a name is unknown, a stage is not an earlier one, or a call gives more or less than the next stage
-            takes, or gives it late.
+        SpecError: a name is unknown, a stage is not an earlier one, or an output has a delay or another size than the
+            input of the next stage.
     """
     found: list[Link] = []
     before: list[str] = []
@@ -83,8 +83,8 @@ def check_stage(file: PipelineFile, stage: str, manifest: Manifest) -> None:
     """Refuses a stage whose calls cannot be joined to those of other stages.
 
     Errors:
-        SpecError: its calls have any size, each stream of a batch has its own clock, or it needs the count of valid
-            frames.
+        SpecError: calls of the stage have any size, each stream of a batch has its own clock, or the stage needs the
+            count of valid frames.
     """
     keys = ("pipeline", "stages", stage)
     if manifest.chunk is None:

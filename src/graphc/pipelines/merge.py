@@ -24,7 +24,7 @@ DEFAULT = ("", "ai.onnx")
 def merged(
     file: PipelineFile, stages: Mapping[str, tuple[Model, onnx.ModelProto]], links: Sequence[Link]
 ) -> tuple[Model, onnx.ModelProto]:
-    """One streaming model made of several.
+    """Joins several streaming models into one.
 
     Tensors and states of a stage are named STAGE/NAME. Inputs and outputs have the names that the pipeline gives them.
 
@@ -71,16 +71,16 @@ def merged(
 
 
 def with_prefix(proto: onnx.ModelProto, stage: str) -> onnx.ModelProto:
-    """A model with its stage in front of every name, and with functions inlined."""
+    """A model with its stage as a prefix of every name, and with functions inlined."""
     inlined = inline_local_functions(proto) if proto.functions else proto
     return onnx.compose.add_prefix(inlined, f"{stage}/")
 
 
 def alike(protos: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
-    """The models converted to the same opset, the latest of them.
+    """The models, converted to the latest opset among them.
 
     Errors:
-        PassError: onnx cannot convert one.
+        PassError: onnx cannot convert one of the models.
     """
     versions = {n: next(o.version for o in p.opset_import if o.domain in DEFAULT) for n, p in protos.items()}
     latest = max(versions.values())
@@ -98,7 +98,7 @@ def alike(protos: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
 
 
 def write_link(graph: onnx.GraphProto, link: Link, target: str) -> None:
-    """Writes the nodes that make an input from an output of an earlier stage, or from an input of the pipeline."""
+    """Writes the nodes that compute an input from an output of an earlier stage, or from an input of the pipeline."""
     value = link.name if link.source is None else f"{link.source[0]}/{link.source[1].name}"
     steps: list[tuple[str, str, dict[str, list[int]]]] = []
     shape = link.shape
@@ -210,7 +210,7 @@ def frames_of_stages(signatures: Mapping[str, Signature], links: Sequence[Link])
 
 
 def behind(first: Length, second: Length) -> Length:
-    """The composition of two lengths."""
+    """The composition of two lengths: ``second`` of the result of ``first``."""
     for step in second.steps:
         first = first.then(*step)
     return first

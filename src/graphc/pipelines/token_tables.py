@@ -1,4 +1,4 @@
-"""Reads tables of tokens in the forms that toolkits write."""
+"""Reads tables of tokens in the formats that toolkits write."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ def of_lines(text: str) -> list[str]:
 
 
 def of_json(text: str) -> list[str]:
-    """Errors:
-    ValueError: neither a mapping to numbers nor a list of texts.
+    """The tokens of a JSON table, in order of their numbers.
+
+    Errors:
+        ValueError: neither a mapping to numbers nor a list of texts.
     """
     data = json.loads(text)
     if isinstance(data, list) and all(isinstance(token, str) for token in data):
@@ -59,8 +61,10 @@ def of_json(text: str) -> list[str]:
 
 
 def by_number(numbers: dict[str, int]) -> list[str]:
-    """Errors:
-    ValueError: a number is out of range.
+    """The tokens in order of their numbers, with empty texts for missing numbers.
+
+    Errors:
+        ValueError: a number is out of range.
     """
     if min(numbers.values()) < 0 or max(numbers.values()) >= MOST_TOKENS:
         raise ValueError("a number is out of range")
@@ -71,9 +75,11 @@ def by_number(numbers: dict[str, int]) -> list[str]:
 
 
 def sentence_pieces(path: Path) -> list[str]:
-    """Errors:
-    SpecError: sentencepiece is not installed.
-    ValueError: not a SentencePiece model.
+    """The pieces of a SentencePiece model, in order of their numbers.
+
+    Errors:
+        SpecError: sentencepiece is not installed.
+        ValueError: not a SentencePiece model.
     """
     try:
         import sentencepiece

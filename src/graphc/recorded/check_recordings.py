@@ -55,7 +55,7 @@ def check_recordings(spec_file: SpecFile, paths: Sequence[str], engine: Engine, 
 
 
 def shares(files: Sequence[Path], slots: int) -> list[tuple[Path, ...]]:
-    """The files in shares of about equal size: a few for each slot, each large enough to be worth a process."""
+    """Splits files into shares of about equal size: a few for each slot, each large enough to be worth a process."""
     enough = min(ENOUGH_FOR_A_PROCESS, math.ceil(len(files) / slots))
     size = min(MOST_IN_A_SHARE, max(enough, math.ceil(len(files) / (SHARES_A_SLOT * slots))))
     return [tuple(files[i : i + size]) for i in range(0, len(files), size)]
@@ -94,7 +94,7 @@ def lines_of(compared: Sequence[Recorded], refused: Sequence[Recorded], frame_ms
 
 
 def output_line(name: str, compared: Sequence[Recorded]) -> str:
-    """How an output compares over all recordings, with the worst ones by name."""
+    """A line on how an output compares over all recordings, with the names of the worst recordings."""
     found = [(r.file, d) for r in compared for d in r.outputs if d.output == name]
     off = [(file, d) for file, d in found if not d.holds]
     file, most = max(found, key=lambda pair: pair[1].max_abs)

@@ -35,9 +35,9 @@ class Recorded:
 
     Args:
         frames: the frames of the stream input that were compared; 0 if the recording was refused.
-        whole: the frames of the recording, a minute at most.
+        whole: the frames of the recording, or of its first minute if it is longer.
         outputs: each output compared with the offline model.
-        refused: why it was not compared.
+        refused: why the recording was not compared; empty if it was compared.
     """
 
     file: str
@@ -48,7 +48,7 @@ class Recorded:
 
     @property
     def in_part(self) -> bool:
-        """Whether at most half of the recording was compared, because the offline model takes no longer stream."""
+        """Whether at most half of the recording was compared, because the offline model accepts no longer stream."""
         return 2 * self.frames <= self.whole
 
     @property
@@ -73,10 +73,10 @@ def run_share(share: Share) -> list[Recorded]:
 
 
 def read(found: Mapping[str, Any], files: Sequence[str]) -> list[Recorded]:
-    """Reads the results of the process.
+    """The results that the process printed.
 
     Errors:
-        ModelError: the process could not begin.
+        ModelError: the process could not use the spec or the compiled model.
         ValueError: the results are for other files.
     """
     if "error" in found:

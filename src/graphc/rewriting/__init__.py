@@ -1,1 +1,1 @@
-"""Rewrites of graphs: what a rewrite can read and change (scene), and how one is declared (rewrite, pattern)."""
+"""Rewrites of graphs: what a rewrite can read and change (scene), and how rewrites are declared (rewrite, pattern)."""

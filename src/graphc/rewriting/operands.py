@@ -19,7 +19,7 @@ def is_plain(tensor: Constant, kinds: str) -> bool:
 
 
 def weight_of(tensor: Tensor | None) -> Array | None:
-    """The value of a float constant that may be merged into others."""
+    """The value of a dense float constant, which rewrites may merge into other weights; else None."""
     return constant_of(tensor) if isinstance(tensor, Constant) and is_float(tensor) else None
 
 

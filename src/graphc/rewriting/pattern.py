@@ -1,4 +1,4 @@
-"""Patterns of nodes: written as the Python expression that they compute, and searched for in a graph."""
+"""Patterns of nodes, which are written as Python expressions and searched for in a graph."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Match:
     """A place where a pattern was found.
 
     Args:
-        root: the tensor that the pattern makes.
-        tensors: the tensors by the pattern's names.
+        root: the tensor that the pattern computes.
+        tensors: the matched tensors, by their names in the pattern.
         nodes: the matched nodes.
     """
 

@@ -21,11 +21,11 @@ class Rewrite(ABC):
     """A change of a graph to fewer or faster nodes that give the same numbers.
 
     Args:
-        name: its name in a spec, in snake_case.
-        stage: when it runs. Every stage runs until no rewrite fires. The rewrites of ``tidy`` run in each stage.
-        needs: the ops outside ONNX's own that it writes, as ``domain::Op``.
+        name: the name of the rewrite in a spec, in snake_case.
+        stage: when the rewrite runs. Every stage runs until no rewrite fires. Those of ``tidy`` run in every stage.
+        needs: the ops outside ONNX's own that the rewrite writes, as ``domain::Op``.
 
-    Its docstring says what it does.
+    The docstring says what the rewrite does.
     """
 
     name: ClassVar[str]
@@ -34,7 +34,7 @@ class Rewrite(ABC):
 
     @abstractmethod
     def apply(self, scene: Scene) -> int:
-        """Rewrites wherever it fits, and returns how often. Adds near misses to ``scene.notes``, with the reason."""
+        """Applies the rewrite where it fits, and returns how often. Notes near misses and why in ``scene.notes``."""
 
     @classmethod
     def suits(cls, target: OpSet) -> bool:
@@ -53,7 +53,7 @@ class PatternRewrite(Rewrite):
 
     @abstractmethod
     def replacement(self, scene: Scene, found: Match) -> Tensor | str:
-        """The tensor that replaces the root, or a text that says why the match does not fit after all."""
+        """The tensor that replaces the root of the match, or a text on why the match does not fit after all."""
 
     def apply(self, scene: Scene) -> int:
         count = 0

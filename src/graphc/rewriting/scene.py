@@ -1,4 +1,4 @@
-"""The graph that rewrites work on: what they can read, and how they change it."""
+"""The graph that rewrites work on, with functions to read and change it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Scene:
     """The model that rewrites work on.
 
     Args:
-        model: its graph is changed in place.
+        model: the model, whose graph is changed in place.
         target: the runtime that the model is made for.
 
-    ``budget`` limits the changes of layout still to be made, so that no change is made back and forth forever.
-    ``shapes`` and ``dtypes`` hold what is known about tensors, ``notes`` what did not fire and why.
+    ``budget`` is the number of layout changes that are still allowed, so that rewrites do not undo each other forever.
+    ``shapes`` and ``dtypes`` have the known shapes and types of tensors. ``notes`` says what did not fire, and why.
     """
 
     def __init__(self, model: Model, target: OpSet = OP_SET):
@@ -74,7 +74,7 @@ class Scene:
     # Questions
 
     def nodes(self, *ops: str) -> list[Node]:
-        """The present nodes of some ops of ONNX's own."""
+        """The present nodes of these ONNX ops."""
         return [n for n in self.graph.nodes if n.op in ops and standard(n) and n.outputs]
 
     def maker(self, tensor: Tensor, *ops: str) -> Node | None:
@@ -107,7 +107,7 @@ class Scene:
         return list(tensor.shape) if isinstance(tensor, Constant) else self.shapes.get(tensor.name)
 
     def fixed(self, tensor: Tensor) -> list[int] | None:
-        """The shape of a tensor. None unless all of it is known."""
+        """The shape of a tensor. None unless every size is known."""
         shape = self.shape(tensor)
         if shape is None or any(not isinstance(d, int) for d in shape):
             return None
@@ -176,7 +176,7 @@ class Scene:
         return self.add(op, inputs, attrs, base=base, shapes=[shape], dtype=kind, domain=domain)[0]
 
     def reshaped(self, x: Tensor, shape: Sequence[int], base: str) -> Variable:
-        """Adds a Reshape. A size of 0 means a size of 0."""
+        """Adds a Reshape. A 0 in ``shape`` is a size of 0, not a copy of the old size."""
         if 0 in shape and self.opset >= FIRST_ALLOWZERO:
             sizes = self.constant(f"{base}/sizes", list(shape))
             return self.one("Reshape", x, sizes, base=base, shape=shape, allowzero=1)
@@ -219,7 +219,7 @@ class Scene:
             reader.inputs = [new if t is old else t for t in reader.inputs]
 
     def drop(self, node: Node) -> None:
-        """Removes a node. ``tidy`` then clears its place."""
+        """Disconnects a node. ``tidy`` later removes it from the graph's list of nodes."""
         node.inputs.clear()
         node.outputs.clear()
         self.inner.discard(id(node))
@@ -234,7 +234,7 @@ class Scene:
         return True
 
     def tidy(self) -> None:
-        """Clears the places of removed nodes, and drops nodes that no output depends on."""
+        """Removes disconnected nodes, and nodes that no output depends on, from the graph's list of nodes."""
         needed = set(self.outputs)
         self.graph.nodes = sorted_nodes(Emptied.of(self.graph))
         alive: list[Node] = []
@@ -280,7 +280,7 @@ NUMPY_TYPES = {
 
 
 class Emptied:
-    """The nodes of a graph that are still there, in the form that ``sorted_nodes`` reads."""
+    """The nodes of a graph that are not disconnected, in the form that ``sorted_nodes`` reads."""
 
     def __init__(self, nodes: list[Node]):
         self.nodes = nodes

@@ -1,1 +1,1 @@
-"""Reads and checks the spec, and defines the roles that it gives to inputs. Imports ir."""
+"""Reads and checks specs, and defines the roles that a spec gives to inputs. Imports ir."""

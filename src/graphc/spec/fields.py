@@ -1,4 +1,4 @@
-"""What fields of a spec share: numbers with bounds, and a strict base class."""
+"""Shared types of the spec's schema: numbers with bounds, and a strict base class."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """A model that takes no unknown key and converts no type."""
+    """A pydantic model that rejects unknown keys and does not convert types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def as_number(value: object) -> object:
-    """True and false as 1 and 0. Other values do not change."""
+    """Converts true and false to 1.0 and 0.0. Returns other values unchanged."""
     return float(value) if isinstance(value, bool) else value
 
 

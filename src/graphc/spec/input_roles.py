@@ -27,7 +27,7 @@ INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 @dataclass(frozen=True)
 class StreamRole:
-    """Carries stream time on ``axis``, with ``rate`` frames for each frame of the first stream input."""
+    """An input with stream time on ``axis``: ``rate`` frames for each frame of the first stream input."""
 
     axis: int
     rate: Fraction = Fraction(1)
@@ -37,7 +37,7 @@ class StreamRole:
 
 @dataclass(frozen=True)
 class StepRole:
-    """Takes one frame per call and has no time axis: its frames are stacked along a new first axis."""
+    """An input that takes one frame per call and has no time axis. Streams stack such frames on a new first axis."""
 
     axis: ClassVar[int] = 0
     rate: ClassVar[Fraction] = Fraction(1)
@@ -47,22 +47,22 @@ class StepRole:
 
 @dataclass(frozen=True)
 class CountsRole:
-    """Holds the number of frames of the stream input ``of``."""
+    """An input that holds the number of frames of the stream input ``of``."""
 
     of: str
 
 
 @dataclass(frozen=True)
 class MaskRole:
-    """Holds a table [..., queries, keys]: ``seen`` for the keys that a query sees, ``unseen`` for the others.
+    """An input that holds a mask [..., queries, keys]: ``seen`` for keys that a query sees, ``unseen`` for others.
 
     Args:
         left: the number of frames that a query sees before its own block.
-        right: the number of frames that it sees after its block.
-        block: the frames of a block. All queries of a block see the same frames.
-        frames: the size of the table as a function of the frames of the first stream input.
-        seen: the value for seen keys; None for 0, or for integers 1, or for bools true.
-        unseen: the value for other keys; None for -inf, or for integers 0, or for bools false.
+        right: the number of frames that a query sees after its own block.
+        block: the number of frames in a block. All queries of a block see the same frames.
+        frames: the number of queries and keys, as a function of the frames of the first stream input.
+        seen: the value for seen keys; None means 0 for floats, 1 for integers, and true for bools.
+        unseen: the value for other keys; None means -inf for floats, 0 for integers, and false for bools.
     """
 
     left: int
@@ -73,7 +73,7 @@ class MaskRole:
     unseen: float | None = None
 
     def table(self, shape: Sequence[int], frames: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The mask for a stream of ``frames`` frames. ``shape`` gives the leading axes."""
+        """The mask for a stream of ``frames`` frames. ``shape`` gives the sizes of the leading axes."""
         count = self.frames(frames)
         place = np.arange(count)
         first = place // self.block * self.block
@@ -116,17 +116,17 @@ class Port:
 
 
 def graph_ports(model: onnx.ModelProto) -> tuple[list[Port], list[Port]]:
-    """The inputs (without initializers that are defaults) and the outputs of a model."""
+    """The inputs of a model, without those that have a default value in an initializer, and the outputs."""
     defaults = {i.name for i in model.graph.initializer}
     inputs = [as_port(p) for p in model.graph.input if p.name not in defaults]
     return inputs, [as_port(p) for p in model.graph.output]
 
 
 def check_ports(model: onnx.ModelProto) -> None:
-    """Refuses ports that no stream fills.
+    """Refuses a model with ports that are not tensors of numbers.
 
     Errors:
-        ModelError: an input or output is no tensor, or holds text.
+        ModelError: an input or output is not a tensor, or holds strings.
     """
     for place, ports in (("input", model.graph.input), ("output", model.graph.output)):
         for port in ports:
@@ -150,13 +150,13 @@ def as_port(proto: onnx.ValueInfoProto) -> Port:
 
 
 def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
-    """The inputs that carry time, if the shapes allow only one reading.
+    """The time axis of each stream input, if the shapes allow only one reading.
 
     A symbolic dim named as the batch is the batch. Every input with exactly one other symbolic dim is a stream input,
-    if that dim has the same name in all of them.
+    provided that this dim has the same name in all these inputs.
 
     Errors:
-        SpecError: no dim may be time, or dims of several names may be; or an input may count frames.
+        SpecError: no dim can be time, dims with different names can be time, or an input may hold a count of frames.
     """
     axes = {p.name: time_axes(p) for p in inputs}
     streams = {name: found[0] for name, found in axes.items() if len(found) == 1}
@@ -179,7 +179,7 @@ def infer_stream_axes(inputs: list[Port]) -> Mapping[str, int]:
 
 
 def time_axes(port: Port) -> list[int]:
-    """The symbolic axes that may be time. If there are several, one has to be named as the batch to tell."""
+    """The symbolic axes that may be time. An axis named as the batch is left out, unless several have such a name."""
     symbolic = [axis for axis, dim in enumerate(port.dims) if not isinstance(dim, int)]
     others = [axis for axis in symbolic if not looks_like_batch(port.dims[axis])]
     return others if len(symbolic) == 1 or len(others) == len(symbolic) - 1 else symbolic

@@ -22,12 +22,12 @@ WORDS = {
 
 
 def first_error(errors: Sequence[Any]) -> Any:
-    """The error to report: an unknown key before a missing one, since it may be the missing one misspelt."""
+    """The error to report. An unknown key comes before a missing key, because it may be a misspelling of that key."""
     return sorted(errors, key=lambda e: (e["type"] == "missing", e["type"] != "extra_forbidden"))[0]
 
 
 def plain_words(error: Any) -> str:
-    """One pydantic error as a clause of a message."""
+    """A pydantic error in plain words, as a clause of a message."""
     given = error.get("input")
     if error["type"] == "literal_error":
         known = [k.strip("' ") for k in str(error["ctx"]["expected"]).replace(" or ", ", ").split(",")]

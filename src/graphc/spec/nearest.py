@@ -6,7 +6,7 @@ import difflib
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """A hint that names the closest known name, or else lists all. None if there are none."""
+    """A hint that names the closest known name, or else lists all known names. None if ``known`` is empty."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"

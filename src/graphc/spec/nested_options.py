@@ -1,4 +1,4 @@
-"""Options that contain other options: finds them by path, and lists them."""
+"""Finds options inside other options by their path, and lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def inner_options(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def model_in(hint: Any) -> type[BaseModel] | None:
-    """The first pydantic model in a type: among alternatives, in a mapping's values, or the type itself."""
+    """The first pydantic model in a type: the type itself, an alternative, or the type of a mapping's values."""
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return hint
     return next((found for part in get_args(hint) if (found := model_in(part)) is not None), None)
@@ -42,7 +42,7 @@ def option_lines(options: type[BaseModel], depth: int = 0) -> Iterator[tuple[int
 
 
 def described(field: FieldInfo) -> str:
-    """The description of an option, or its allowed words."""
+    """The description of an option, or else its allowed values."""
     if field.description is not None:
         return field.description
     kinds = [field.annotation, *get_args(field.annotation)]

@@ -19,7 +19,7 @@ Options = TypeVar("Options", bound=BaseModel)
 def read_options(
     spec_file: SpecFile, where: tuple[str | int, ...], options: type[Options], given: Mapping[str, Any]
 ) -> Options:
-    """The options under a key of the spec.
+    """Checks the options under a key of the spec, and returns them as a model.
 
     Errors:
         SpecError: an option is unknown (names the nearest one), or a value does not fit.

@@ -26,7 +26,7 @@ class LinkSpec(Strict):
 
 
 def as_link(value: object) -> object:
-    """A link as written in the spec: ``mel.output`` or ``{from: mel.output, scale: 0.1}``."""
+    """Normalizes a link, which the spec writes as ``mel.output`` or ``{from: mel.output, scale: 0.1}``."""
     return {"from": value} if isinstance(value, str) else value
 
 
@@ -88,7 +88,7 @@ class PredictorSpec(Strict):
 
 
 class JoinerSpec(Strict):
-    """The network that makes scores of an encoder frame and a predictor's output, or of the last token itself."""
+    """The network that scores tokens from an encoder frame and from the predictor's output or the last token."""
 
     stage: str
     encoder: str = Field(description="its input for a frame of the encoder")
@@ -128,7 +128,7 @@ class DenoiseSpec(Strict):
 
 
 class PrimeSpec(Strict):
-    """The first values of states: as if so much faint noise had been heard before the first frame."""
+    """The first values of the states, as if the model had heard some faint noise before the first frame."""
 
     seconds: Annotated[float, Field(gt=0, le=60)]
     level: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
@@ -177,12 +177,12 @@ class PipelineSpec(Strict):
 
     @property
     def kind(self) -> str:
-        """The decoder at the end, if any."""
+        """The kind of the decoder at the end; "chain" if there is none."""
         return next((kind for kind in KINDS if getattr(self, kind) is not None), "chain")
 
     @property
     def networks(self) -> list[str]:
-        """The stages that the decoder calls on its own."""
+        """The stages that the decoder calls itself, which are not joined to the others."""
         if self.transducer is None:
             return []
         predictor = self.transducer.predictor
@@ -190,7 +190,7 @@ class PipelineSpec(Strict):
 
     @property
     def joined(self) -> list[str]:
-        """The stages that are joined to one model."""
+        """The stages that are joined into one model."""
         return [name for name in self.stages if name not in self.networks]
 
 

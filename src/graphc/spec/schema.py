@@ -105,7 +105,7 @@ class TargetSpec(PassSpec):
 
 
 def as_pass(entry: object) -> object:
-    """An entry as written in the spec: ``fuse`` or ``quantize: {mode: dynamic}``."""
+    """Normalizes an entry, which the spec writes as ``fuse`` or ``quantize: {mode: dynamic}``."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping) and len(entry) == 1:

@@ -19,7 +19,7 @@ from graphc.spec.yaml_source import YamlFile, read_yaml
 
 
 class Located:
-    """The content of a YAML file. It knows the file, line and column of every value for error messages."""
+    """The content of a YAML file, with the line and column of every value for error messages."""
 
     def __init__(self, source: YamlFile):
         self.source = source
@@ -35,7 +35,7 @@ class Located:
 
 
 class SpecFile(Located):
-    """A spec and its file. It resolves the paths in the spec."""
+    """A spec and its file. Paths in the spec are relative to the file's folder."""
 
     def __init__(self, spec: Spec, source: YamlFile):
         super().__init__(source)
@@ -76,8 +76,8 @@ def load_spec(path: str | Path) -> SpecFile:
     """Reads and checks a spec of one model. The model is not opened.
 
     Errors:
-        SpecError: has file, line, column, the key's path and, for an unknown key, the nearest right one. Also raised
-            for a spec of several models.
+        SpecError: the spec is not valid; names the file, line, column and key and, for an unknown key, the nearest
+            known one. Also raised for a spec of several models.
     """
     found = load_any_spec(path)
     if isinstance(found, PipelineFile):
@@ -89,7 +89,8 @@ def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
     """Reads and checks a spec of one model, or of several.
 
     Errors:
-        SpecError: has file, line, column, the key's path and, for an unknown key, the nearest right one.
+        SpecError: the spec is not valid; names the file, line, column and key and, for an unknown key, the nearest
+            known one.
     """
     if not is_text(str(path)):
         raise SpecError("the spec's name is not UTF-8", where=ascii(str(path)))
@@ -106,7 +107,7 @@ def load_any_spec(path: str | Path) -> SpecFile | PipelineFile:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is valid text. Python represents other bytes as halves of surrogate pairs."""
+    """Whether a file's name is valid text. Python represents bytes that are not UTF-8 as unpaired surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 

@@ -11,7 +11,7 @@ from graphc.spec.fields import Finite, Frames, Number, Positive, Strict
 
 
 def as_rate(value: object) -> Fraction:
-    """A rate written as an integer or as ``"3/2"``."""
+    """Parses a rate, which the spec writes as an integer or as ``"3/2"``."""
     if isinstance(value, Fraction):
         return value
     if isinstance(value, bool) or not isinstance(value, int | str):

@@ -1,7 +1,7 @@
-"""YAML read safely, with the line and column of every key.
+"""Reads YAML safely, and records the line and column of every key.
 
 Scalars are those of YAML 1.2 core (``1e-4`` is a number, ``no`` is a string). Tags that make objects and duplicate
-keys are refused. Size, depth and the number of nodes after aliases are expanded are limited.
+keys are refused. The size, the depth, and the number of nodes after expansion of aliases are limited.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class YamlFile:
     marks: dict[Keys, tuple[int, int]]
 
     def existing(self, keys: tuple[Any, ...]) -> Keys:
-        """The keys of a path that exist in the file, without those that only the schema has."""
+        """The keys of a path that exist in the file. Keys that only the schema has are left out."""
         found: Keys = ()
         for key in keys:
             if (*found, key) in self.marks:
@@ -48,7 +48,7 @@ class YamlFile:
         return found
 
     def as_pass_options(self, found: Keys, key: Any) -> Keys:
-        """The path with a pass's options under the pass's name, as in the file."""
+        """``found`` and ``key`` as one path, in which a pass's options are under its name, as in the file."""
         if len(found) == 2 and found[0] == "passes":
             names = [k[2] for k in self.marks if len(k) == 3 and k[:2] == found]
             if len(names) == 1:

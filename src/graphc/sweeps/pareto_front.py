@@ -9,7 +9,7 @@ from graphc.sweeps.trial import Result
 
 
 def costs_of(result: Result, sweep: SweepSpec) -> tuple[float, ...]:
-    """The numbers to compare, signed so that less is better. Infinite if the result lacks one."""
+    """The numbers to compare, signed so that less is better. A number that the result lacks is infinite."""
     less = [result.metrics.get(name, float("inf")) for name in sweep.minimise]
     more = [-result.metrics.get(name, float("-inf")) for name in sweep.maximise]
     return (*less, *more)

@@ -19,7 +19,7 @@ DROPPED = "dropped "
 
 
 class Study:
-    """Says what to try next, and records the results.
+    """Chooses what to try next, and records the results.
 
     Args:
         content: a hash of everything that the trials depend on besides their values.
@@ -68,7 +68,7 @@ class Study:
         return len(self.finished())
 
     def drop(self, number: int) -> None:
-        """Ends a trial that is not to be counted."""
+        """Ends a trial without a result, so that it does not count as tried."""
         self.study.tell(number, state=self.states.FAIL)
         self.study.set_user_attr(f"{DROPPED}{number}", True)
 
@@ -77,14 +77,14 @@ class Study:
         return [self.values_of(trials[0]) for trials in self.by_values().values()]
 
     def again(self, changes: dict[str, Any]) -> None:
-        """Queues values again if their results are lost."""
+        """Queues the values of a lost result again."""
         trials = self.by_values()[json.dumps(changes, sort_keys=True)]
         for trial in trials:
             self.study.set_user_attr(f"{DROPPED}{trial.number}", True)
         self.study.enqueue_trial(trials[0].params)
 
     def by_values(self) -> dict[str, list[Any]]:
-        """The trials that are done and counted, grouped by their values."""
+        """The finished trials that were not dropped, grouped by their values."""
         dropped = {int(n.removeprefix(DROPPED)) for n in self.study.user_attrs if n.startswith(DROPPED)}
         found: dict[str, list[Any]] = {}
         for trial in self.study.get_trials(deepcopy=False):

@@ -119,7 +119,7 @@ class TrialMaker:
         return Trial(changes, text, key, (trials / key).resolve(), self.allowed)
 
     def result(self, changes: dict[str, Any]) -> Result | None:
-        """The earlier result of a variant, or why it cannot be made."""
+        """The earlier result of a variant, or a refusal if the variant cannot be made. None if it has not run."""
         try:
             return known_result(self.trial(changes))
         except (ValueError, GraphcError) as err:

@@ -28,7 +28,7 @@ def load_sweep(path: str | Path) -> SweepFile:
     """Reads and checks a sweep, its spec, and that every place that it varies exists.
 
     Errors:
-        SpecError: has file, line, column and the key's path, in the sweep or in its spec.
+        SpecError: the sweep or its spec is not valid; names the file, line, column and key.
     """
     source = read_yaml(Path(path))
     try:

@@ -42,7 +42,7 @@ class Result:
     Args:
         state: "refused" if graphc cannot compile the variant; "failed" if the numbers do not hold or the process ended.
         metrics: the figures by name, if the trial is done.
-        missed: a line for each limit of the budget that it misses.
+        missed: a line for each limit of the budget that the trial misses.
         seconds: the time that the trial took, with its checks.
     """
 

@@ -1,4 +1,4 @@
-"""Work with a time limit, which ends with the results that it has by then."""
+"""Time limits for work. Work that reaches its limit ends with the results that it has by then."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class TimeOverError(BaseException):
 def at_most(seconds: float) -> Iterator[None]:
     """Raises TimeOverError in the main thread when the body has run for ``seconds``. Other threads have no limit.
 
-    It is raised again and again until the body ends, because native code may swallow it. A timer that was set before,
-    such as that of ``--max-minutes``, still counts.
+    The error is raised repeatedly until the body ends, because native code may swallow it. A timer that was set
+    earlier, such as that of ``--max-minutes``, keeps running.
 
     Errors:
-        TimeOverError: the time is over.
+        TimeOverError: the body reached the time limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -56,7 +56,7 @@ def time_over(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class Clock:
-    """The time limit of a command. Each part may use what the parts before it left."""
+    """The time limit of a command. Each part of the command may use the time that earlier parts left."""
 
     def __init__(self, seconds: float):
         self.ends = time.monotonic() + seconds
@@ -66,5 +66,5 @@ class Clock:
         return self.ends - time.monotonic()
 
     def least(self, seconds: float) -> float:
-        """The seconds left, but at least a minimum, for a part that cannot be left out."""
+        """The seconds left, but at least ``seconds``, for a part of the command that cannot be skipped."""
         return max(self.left, seconds)

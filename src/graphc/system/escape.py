@@ -13,7 +13,7 @@ def one_line(text: str) -> str:
 
 
 def printable(data: Any) -> Any:
-    """The same data with every text in one line."""
+    """The same data with every string escaped by ``one_line``."""
     if isinstance(data, str):
         return one_line(data)
     if isinstance(data, dict):

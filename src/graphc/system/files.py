@@ -24,7 +24,7 @@ MOVER = "import json, os, sys\nfor old, new in json.load(sys.stdin): os.replace(
 
 @dataclass(frozen=True)
 class Pieces:
-    """The content of a file as parts in order, which need not be in memory together."""
+    """The content of a file as ordered parts, which need not all be in memory at once."""
 
     parts: tuple[Buffer, ...]
 
@@ -40,7 +40,7 @@ def parts_of(content: Content) -> tuple[Buffer, ...]:
 
 
 def read(content: Content) -> bytes:
-    """The whole content, in memory."""
+    """The whole content as one bytes object."""
     return b"".join(parts_of(content))
 
 
@@ -59,10 +59,10 @@ def files_in(path: Path) -> list[Path]:
 
 @interruptions_raised()
 def write_all(files: Mapping[Path, Content]) -> None:
-    """Writes every file beside its place first, and only then moves all of them there, in the order given.
+    """Writes every file under a temporary name in its folder, and then renames all of them in the order given.
 
-    Meanwhile, other writers into the same folders wait. If this process is killed, all files are old or all are new:
-    a separate process moves the files, and signals to this process or its group do not reach it.
+    Meanwhile, other writers into the same folders wait. If this process is killed, either all files are old or all are
+    new: a separate process renames the files, and signals to this process or its group do not reach it.
 
     Errors:
         OutputError: a folder or file cannot be written, or the disk is full. Nothing has changed then.
@@ -103,7 +103,7 @@ def write_all(files: Mapping[Path, Content]) -> None:
 
 @contextmanager
 def locked(folders: Iterable[Path]) -> Iterator[list[int]]:
-    """Locks folders for one writer, and gives their descriptors. If a file system has no locks, all may write."""
+    """Locks folders for one writer, and yields their descriptors. On a file system without locks, nothing is locked."""
     held: list[int] = []
     try:
         for folder in sorted(folders):
@@ -119,14 +119,14 @@ def locked(folders: Iterable[Path]) -> Iterator[list[int]]:
 
 
 def remove_left_over(files: Iterable[Path]) -> None:
-    """Removes temporary files of these files from a killed writer. The caller holds the lock, so none is in use."""
+    """Removes temporary files that a killed writer left. The caller holds the lock, so none of them is in use."""
     for path in files:
         for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
             left.unlink(missing_ok=True)
 
 
 def move(moves: Mapping[Path, Path], locks: list[int]) -> None:
-    """Renames files one by one in a separate process, which keeps the locks until all are done.
+    """Renames files one by one in a separate process, which holds the locks until all are renamed.
 
     Errors:
         OSError: a file could not be renamed.

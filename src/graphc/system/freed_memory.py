@@ -1,4 +1,4 @@
-"""Returns freed memory to the system. It does nothing if the C library is not glibc."""
+"""Returns freed memory to the system. The functions do nothing if the C library is not glibc."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ RETURNED_FROM = 2**20
 
 @cache
 def return_freed_memory() -> None:
-    """From now on, freed blocks of a megabyte or more go back to the system at once (mallopt(3)).
+    """Makes glibc return freed blocks of a megabyte or more to the system at once, from now on (mallopt(3)).
 
-    Otherwise glibc raises this limit as large blocks are freed, and keeps gigabytes of weights that are no longer used.
+    Otherwise glibc raises this limit as large blocks are freed, and retains gigabytes of unused weights.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -22,7 +22,7 @@ def return_freed_memory() -> None:
 
 
 def trim_freed_memory() -> None:
-    """Collects cycles of garbage, and returns the smaller freed blocks that glibc keeps (malloc_trim(3))."""
+    """Collects garbage cycles, and returns the smaller freed blocks that glibc retains (malloc_trim(3))."""
     gc.collect()
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:

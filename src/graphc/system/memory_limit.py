@@ -1,4 +1,4 @@
-"""Keeps a process within the free memory of the machine."""
+"""Limits a process to the free memory of the machine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MEMORY, OWN_SIZE = Path("/proc/meminfo"), Path("/proc/self/statm")
 
 
 def stay_in_free_memory(processes: int) -> None:
-    """Limits this process to its share of the free memory, which ``processes`` processes share.
+    """Limits this process to its share of the free memory, if ``processes`` processes share that memory equally.
 
-    An allocation beyond it fails; without a limit, the machine would kill some process. If the system does not say how
-    much is free (proc(5)), nothing is limited.
+    An allocation beyond the limit fails. Without a limit, the system would kill some process. No limit is set if the
+    system does not report its free memory (proc(5)).
     """
     if not MEMORY.is_file():
         return

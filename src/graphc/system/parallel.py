@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of the work for each item, in order. The work may share data that it only reads.
+    """Runs ``work`` on the items in parallel threads, and returns the results in order of the items.
 
-    onnxruntime runs without Python's lock, and each of its sessions computes on one thread, so the results are the same
-    as one by one.
+    ``work`` may only read shared data. onnxruntime releases Python's lock, and each session computes on one thread, so
+    the results are the same as in a loop.
 
     Errors:
-        the first error of an item. Work that has not begun by then is skipped.
+        the first error that an item raised. Work that has not begun by then is skipped.
     """
     told = list(items)
     workers = min(len(told), len(os.sched_getaffinity(0)))

@@ -10,7 +10,7 @@ PREFIX = "graphc-weights-"
 
 
 def new_scratch() -> Path:
-    """An empty temporary file for this process. It also removes the files of processes that have ended.
+    """Creates an empty temporary file for this process. Also removes the files of processes that have ended.
 
     Errors:
         OSError: the folder for temporary files cannot be written to.
@@ -36,7 +36,7 @@ def remove_left_behind() -> None:
 
 
 def left_in_folders(pattern: str) -> list[Path]:
-    """Files in the folders for temporary files. tempfile.gettempdir() is avoided because it writes a probe file."""
+    """The matching files in the folders for temporary files. tempfile.gettempdir() would write a probe file."""
     named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
     return [path for folder in dict.fromkeys([*named, "/tmp", "/var/tmp"]) for path in Path(folder).glob(pattern)]
 

@@ -1,7 +1,7 @@
-"""How an interruption ends a command, and when it is too late for one.
+"""Handles interruptions of a command, and ignores them once it is too late to stop.
 
 The process that the user started passes SIGINT on to its child, the command, as INTERRUPT. The child ignores SIGINT, so
-it is interrupted only once, even if a terminal reaches several processes of its group. INTERRUPT ends the child at
+it is interrupted only once, even if a terminal signals several processes of its group. INTERRUPT ends the child at
 once, even in native code. KeyboardInterrupt, which libraries swallow or turn into other errors, is raised only while
 the command holds something that it must clean up.
 """
@@ -49,7 +49,7 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def handled(by: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> Iterator[None]:
-    """Sets signal handlers inside the body. Outside the main thread, which alone may set any, it does nothing."""
+    """Sets signal handlers inside the body. Does nothing outside the main thread, where Python allows no handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -66,6 +66,6 @@ def say_interrupted() -> None:
 
 
 def say(message: str) -> None:
-    """Prints a line on stderr, over a progress bar if there may be one."""
+    """Prints a line on stderr, and erases a progress bar that may be on that line."""
     with suppress(OSError):
         os.write(2, f"{PROGRESS_ENDED if os.isatty(2) else ''}graphc: {message}\n".encode())

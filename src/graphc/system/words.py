@@ -1,4 +1,4 @@
-"""Words of messages."""
+"""Wording for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runtimes that do not run here: what their documents say about each node of a compiled model."""
+"""Checks the nodes of a compiled model against the documents of runtimes that do not run here."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ TABLES = "graphc.targets.tables"
 
 @dataclass(frozen=True)
 class Finding:
-    """A node that the runtime does not take.
+    """A node that the runtime does not support.
 
     Args:
         node: the node, as ``name (OpType)``.
-        reason: what the runtime does not take, and why.
+        reason: what the runtime does not support, and why.
         help: what would help; empty if nothing is known.
     """
 
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Seen:
-    """A node and what is known of its inputs: their types (such as ``float32``) and ranks. None if unknown."""
+    """A node, and the types (such as ``float32``) and ranks of its inputs. A type or rank is None if it is unknown."""
 
     proto: onnx.NodeProto
     types: Sequence[str | None]
@@ -56,7 +56,7 @@ class Seen:
 
 
 class TargetByRules(Target):
-    """A runtime that reads ONNX and whose documents list what it takes. Nothing is converted or run."""
+    """A runtime that reads ONNX and whose documents list what it supports. Nothing is converted or run."""
 
     module: ClassVar[str] = ""
     extra: ClassVar[str] = ""
@@ -93,7 +93,7 @@ class TargetByRules(Target):
         )
 
     def findings(self, node: Seen) -> Iterator[Finding]:
-        """What the runtime's table and rules say against a node."""
+        """The reasons why the runtime does not support a node, from its table and rules."""
         if node.proto.domain not in ("", "ai.onnx"):
             yield Finding(
                 node.label, f"it is an op of {node.proto.domain}, not of ONNX", "set `target: onnx` in the spec"
@@ -122,7 +122,7 @@ class TargetByRules(Target):
 
     @abstractmethod
     def rules(self, node: Seen) -> Iterator[Finding]:
-        """What the documents say against a node besides its op and its type."""
+        """The reasons in the documents against a node, other than its op and its type."""
 
 
 WAYS_OUT = {

@@ -23,7 +23,7 @@ def opened(
     """Opens a converted model with its target.
 
     Errors:
-        TargetError: the runtime does not take the file, or its ports are not those of the model.
+        TargetError: the runtime does not accept the file, or its ports are not those of the model.
     """
     lost = [p.name for p in (*inputs, *outputs) if p.name not in ports]
     if lost:

@@ -43,7 +43,7 @@ def target_named(name: str) -> Target:
     """The runtime with a name.
 
     Errors:
-        SpecError: there is none.
+        SpecError: there is no runtime with this name.
     """
     targets = all_targets()
     if name not in targets:

@@ -26,10 +26,10 @@ class StreamingModel:
 
     Args:
         proto: the model, with its weights inside and every size fixed.
-        ports: its inputs and outputs.
+        ports: the inputs and outputs of the model.
         states: for each state's input, the output that holds its value for the next call.
-        calls: gives the inputs of each call on the streams of the validation, for quantizers that calibrate. Each
-            item holds every input.
+        calls: a function that yields the inputs of each call on the validation streams, for quantizers that calibrate.
+            Each item has every input.
     """
 
     proto: onnx.ModelProto
@@ -42,7 +42,7 @@ class StreamingModel:
         return islice(self.calls(), CALIBRATION_CALLS)
 
     def native(self) -> dict[str, NativePort]:
-        """The ports of a runtime that keeps every name, dtype and shape."""
+        """The ports of a runtime that changes no name, dtype or shape."""
         return {port.name: port.native() for port in self.ports}
 
 
@@ -54,8 +54,9 @@ class Converted:
         files: contents by suffix, such as ``.xml``. The first is the file to open, or is in the folder to open. Empty
             if the runtime reads the ONNX model itself.
         ports: the native ports by the name of the ONNX port.
-        stateful: whether the model keeps its states; their ports then name its variables.
-        findings: the nodes that a runtime checked only by rules does not take; ``source`` is where the rules are.
+        stateful: whether the states are variables inside the model; the ports of states then name these variables.
+        findings: for a runtime that is only checked by rules, the nodes that it does not support; ``source`` is the
+            address of the rules.
         stand_in: if the runtime does not run on this system, a runner of the model before the last conversion step.
     """
 
@@ -73,8 +74,7 @@ class TargetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def least_snr_db(self) -> float | None:
-        """The SNR that the result must reach against the offline model, if the options change numbers and the spec
-        gives no tolerance; None if they change none."""
+        """The lowest allowed SNR in dB if the spec gives no tolerance. None if the options change no numbers."""
         return None
 
 
@@ -94,15 +94,15 @@ class Target(ABC):
     """A runtime: the ``TARGET`` of a module of ``graphc.targets.runtimes``, or of an entry point of ``graphc.targets``.
 
     ``convert`` makes the runtime's file here; a module of ``graphc_runtime.native.runtimes`` runs it on the device, and
-    ``open`` returns the ``Runner`` that it makes.
+    ``open`` returns the ``Runner`` of that module.
 
     Args:
-        name: its name in a spec.
-        summary: one line on what it is and where it runs.
-        package: the name that pip knows it by; ``module`` is the module to import.
-        extra: the extra of graphc that installs it.
+        name: the name of the target in a spec.
+        summary: one line on what the runtime is and where it runs.
+        package: the name of the runtime for pip; ``module`` is the module to import.
+        extra: the extra of graphc that installs the runtime.
         license: the license of the runtime.
-        leaves_out: rewrites of ``fuse`` whose graphs it does not take.
+        leaves_out: rewrites of ``fuse`` whose graphs the runtime does not support.
         suffixes: the suffixes, after ``STEM.NAME``, of the files written beside the ONNX model.
     """
 
@@ -143,7 +143,7 @@ class Target(ABC):
         return True
 
     def ops(self) -> list[str] | None:
-        """The ONNX ops that the runtime takes. None if they are not known without a model."""
+        """The ONNX ops that the runtime supports. None if they are not known without a model."""
         return None
 
     @abstractmethod
@@ -151,15 +151,15 @@ class Target(ABC):
         """The model in the runtime's form.
 
         Errors:
-            TargetError: the runtime does not take the model; names the node if it is known.
+            TargetError: the runtime does not support the model; names the node if it is known.
         """
 
     @abstractmethod
     def open(
         self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int
     ) -> Runner:
-        """Opens a converted model. ``path`` is its first file, or the ONNX model. Ports are by ONNX name.
+        """Opens a converted model. ``path`` is its first file, or the ONNX model. Ports are keyed by ONNX name.
 
         Errors:
-            TargetError: the runtime does not take the file.
+            TargetError: the runtime does not accept the file.
         """

@@ -1,4 +1,4 @@
-"""A compiled model as MLflow serves it. This file is stored with the model and graphc_runtime, and needs no graphc."""
+"""Serves a compiled model in MLflow. This file is stored with the model and graphc_runtime, and needs no graphc."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_STREAMS = 256
 
 
 class StreamingModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Runs the model on streams. It keeps the states of open streams between calls of ``predict``.
+    """Runs the model on streams, and remembers the states of open streams between calls of ``predict``.
 
     Params of ``predict``:
         stream: the name of the stream that the frames belong to. If empty, they are a whole stream; no state is kept.

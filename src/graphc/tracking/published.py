@@ -13,7 +13,7 @@ class TrackerError(GraphcError):
 
 @dataclass(frozen=True)
 class Published:
-    """Where a run is.
+    """Where a run was logged.
 
     Args:
         run: the id of the run in the tracker.

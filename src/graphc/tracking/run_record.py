@@ -1,4 +1,4 @@
-"""The record of a compiled model for trackers. It is the same for all trackers."""
+"""The record of a compiled model, which is the same for all trackers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class RunRecord:
 
     Args:
         name: the name of the model.
-        params: how it was made: the spec, its passes and their options, hashes and versions.
-        metrics: its figures, as finite numbers.
+        params: how the model was made: the spec, its passes and their options, hashes and versions.
+        metrics: the figures of the model, as finite numbers.
         steps: for each pass in order, its name and its numbers.
         lineage: hashes by name, from the exported model to the files for devices.
         artifacts: files by the folder that they go to.

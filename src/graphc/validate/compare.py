@@ -29,7 +29,7 @@ class Difference:
         snr_db: 10 * log10(sum want^2 / sum (got - want)^2); None if nothing differs.
         frame: the first frame that is out of bounds, or else the worst one; None without a time axis.
         holds: whether the difference is within the tolerance.
-        reason: why it does not hold.
+        reason: why the difference is not within the tolerance.
     """
 
     output: str
@@ -99,7 +99,7 @@ def compare(
 
 
 def scale_of(want: Array, tolerance: ToleranceSpec) -> float:
-    """The magnitude that rtol is relative to: the largest finite one; by default without masks."""
+    """The magnitude that rtol is relative to: the largest finite one, by default without those that only mark masks."""
     if tolerance is EXACT or tolerance is EXACT_IN_HALVES:
         return scale_beside_masks(want)
     return float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
@@ -139,7 +139,7 @@ def first_frame(mask: Array, axis: int | None) -> int | None:
 
 
 def worst_of(differences: list[Difference]) -> list[Difference]:
-    """For each output, the largest difference among those that do not hold, or else among all."""
+    """For each output, the largest difference among those outside the tolerance, or else among all."""
     found: dict[str, Difference] = {}
     for d in differences:
         other = found.get(d.output)

@@ -1,6 +1,6 @@
 """Compiled models with one fault each, which the validation must detect.
 
-Streaming converters have really had faults like these: a cache that is a frame short, a mask that is shifted, inverted
+Real streaming converters have had faults like these: a cache that is a frame short, a mask that is shifted, inverted
 or missing, a table of positions that restarts, a tail that is not masked, a state that is never carried, two states
 that are swapped, a first value that is not the model's, a delay or a length that is off by one.
 """
@@ -34,7 +34,7 @@ class Mutant:
     Args:
         fault: the kind of fault.
         place: the state, node or output with the fault.
-        parts: makes the model with the fault.
+        parts: a function that makes the model with the fault.
     """
 
     fault: str
@@ -61,7 +61,7 @@ def mutants_of(parts: Parts) -> list[Mutant]:
 
 
 def states_not_carried(parts: Parts) -> Iterator[Mutant]:
-    """For each state, a model in which each call begins with its first value."""
+    """For each state, a model in which every call begins with the state's first value."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
 
@@ -150,7 +150,7 @@ def axis_of_cache(proto: onnx.ModelProto, state: StateEntry) -> int | None:
 
 
 def clocks_disturbed(parts: Parts) -> Iterator[Mutant]:
-    """Clocks that run late or early, and readers of a clock for which every call is the first."""
+    """Clocks that run late or early, and nodes that read a clock as if every call were the first."""
     for state in parts.manifest.states:
         first = parts.first[state.input]
         if state.kind != "clock" or first.dtype.kind not in "iu":
@@ -180,7 +180,7 @@ def place_of(node: onnx.NodeProto) -> str:
 
 
 def tails_unmasked(parts: Parts) -> Iterator[Mutant]:
-    """Models that take every chunk to be full."""
+    """Models that treat every chunk as full."""
     name, chunk = parts.manifest.valid_frames, parts.manifest.chunk
     if name is None or chunk is None:
         return

@@ -1,4 +1,4 @@
-"""Tells whether the validation detects faults: injects each one into a compiled model, and runs the random streams."""
+"""Finds which faults the validation detects: injects each into a compiled model, and runs the random streams."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Proof:
 
     Args:
         trials: the streams of the validation.
-        thorough: more streams, for faults that those do not detect.
+        thorough: more streams, for faults that ``trials`` do not detect.
     """
 
     parts: Parts
@@ -110,7 +110,7 @@ class Proof:
         return ratio
 
     def first_caught(self, session: StreamSession, trials: Sequence[ValidationStream]) -> Difference | None:
-        """The first difference that does not hold. Streams run one by one until there is one."""
+        """The first difference outside the tolerance, or None. Streams run one by one until one has a difference."""
         together = session.manifest.streams is not None
         for batch in [list(trials)] if together else [[t] for t in trials]:
             got = stream_all(session, [t.feeds for t in batch])

@@ -45,7 +45,7 @@ def compare_on_device(
 def handed_over(
     onnx: StreamSession, native: StreamSession, trial: ValidationStream, tolerance: ToleranceSpec
 ) -> list[Difference]:
-    """The differences of the ONNX model's outputs when it continues with the target's states, from a few calls on.
+    """The differences of the ONNX model's outputs if it continues from the target's states after some calls.
 
     Two runtimes may differ in frames that do not exist, but a state must have the same effect on the outputs.
     """
@@ -70,7 +70,7 @@ def handed_over(
 def kept_of(
     entry: OutputEntry, calls: Sequence[RecordedCall], moment: int, rest: Sequence[Feeds], frames: int
 ) -> tuple[Array, Array]:
-    """The frames of an output that a client returns after a call: as recorded, and as another run gave them."""
+    """The frames of an output that a client returns after a call, as recorded and as given by another run."""
     axis = entry.axis or 0
     if entry.is_step:
         return (np.stack([c.results[entry.name] for c in calls[moment + 1 :]]), np.stack([r[entry.name] for r in rest]))

@@ -17,11 +17,11 @@ LONGEST_RECORDED_MS = 60_000
 def recorded_trials(
     reference: Reference, files: Sequence[Path], frame_ms: float | None, chunk: int, bounds: Bounds
 ) -> list[ValidationStream]:
-    """Recordings, each from its start and up to a minute; less, down to an eighth, if the offline model takes no more.
+    """The first minute of each recording. Less, down to an eighth, if the offline model does not accept that length.
 
     Errors:
         InputError: a recording does not fit the model.
-        ModelError: the offline model takes none of the lengths tried.
+        ModelError: the offline model accepts none of the lengths tried.
     """
     offline = reference.offline
     most = min(bounds.max_frames or LONGEST_STREAM, int(LONGEST_RECORDED_MS / (frame_ms or 10.0)))
@@ -36,10 +36,10 @@ def recorded_trials(
 
 
 def longest_taken(reference: Reference, feeds: Feeds, whole: int, path: Path) -> ValidationStream:
-    """A recording as far as the offline model takes it: close to all of it, or to a half, a quarter or an eighth.
+    """The start of a recording that the offline model accepts: close to all of it, a half, a quarter or an eighth.
 
     Errors:
-        ModelError: the offline model takes none of the lengths tried.
+        ModelError: the offline model accepts none of the lengths tried.
     """
     offline = reference.offline
     for most in (whole, whole // 2, whole // 4, whole // 8):

@@ -31,7 +31,7 @@ class ValidationStream:
     """One stream and the reference outputs for it.
 
     Args:
-        whole: the frames of the recording that it is the start of; None for a random stream.
+        whole: the frames of the recording of which the stream is the start; None for a random stream.
     """
 
     frames: int
@@ -43,15 +43,15 @@ class ValidationStream:
 def session_of(
     model: Model, proto: onnx.ModelProto | None = None, exact: bool = False, opened: Session | None = None
 ) -> StreamSession:
-    """A client for a model in memory. It knows only the model's manifest.
+    """A client for a model in memory, which only uses the model's manifest.
 
     Args:
         proto: the model as ONNX, if it was written already.
-        exact: that of ``Session``.
+        exact: as for ``Session``.
         opened: a session over ``proto`` that is open already.
 
     Errors:
-        ModelError: onnxruntime does not take the model.
+        ModelError: onnxruntime does not accept the model.
     """
     return StreamSession(compiled_of(model, proto, exact, opened))
 
@@ -62,7 +62,7 @@ def compiled_of(
     """A streaming model as a compiled one, in memory. The arguments are those of ``session_of``.
 
     Errors:
-        ModelError: onnxruntime does not take the model.
+        ModelError: onnxruntime does not accept the model.
     """
     data, _ = manifest_of(model, "model")
     manifest: Manifest = parse_manifest(to_json(data), "the manifest")
@@ -108,7 +108,7 @@ def run_stream(session: StreamSession, feeds: Feeds, smallest: bool = False) -> 
 
 
 def call_sizes(session: StreamSession, total: int) -> list[int]:
-    """The sizes of a stream's calls, in smallest chunks: all 1, or various sizes if calls may have any size."""
+    """The sizes of a stream's calls, in units of the smallest chunk: all 1, or various if calls may have any size."""
     if not session.dynamic:
         return [1] * total
     if total % WHOLE_OF == 2:
@@ -124,7 +124,7 @@ def call_sizes(session: StreamSession, total: int) -> list[int]:
 
 
 def stream_all(session: StreamSession, sequences: Sequence[Feeds], smallest: bool = False) -> list[dict[str, Array]]:
-    """The outputs of a compiled model for whole streams. ``smallest`` is that of ``run_stream``."""
+    """The outputs of a compiled model for whole streams. ``smallest`` is as for ``run_stream``."""
     if session.manifest.streams is not None:
         return run_apart(session, sequences)
     return side_by_side(lambda feeds: run_stream(StreamSession(session.compiled), feeds, smallest), sequences)
@@ -137,7 +137,7 @@ def compare_all(
     want: list[dict[str, Array]],
     tolerance: ToleranceSpec,
 ) -> list[Difference]:
-    """Every output of every trial against its reference."""
+    """The difference of every output of every trial from its reference."""
     return [
         compare(name, reference[name], of_stream(outputs[name], reference[name]), entry.along, tolerance, trial.frames)
         for trial, outputs, reference in zip(trials, got, want, strict=True)

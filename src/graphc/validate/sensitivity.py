@@ -68,7 +68,7 @@ class Disturbance:
 def seen_at(
     what: Disturbance, session: StreamSession, calls: list[RecordedCall], moments: list[int], allowed: dict[str, float]
 ) -> float:
-    """The most that a disturbance moves an output, over some calls. It stops when that is far beyond the tolerance."""
+    """The most that a disturbance moves an output, over some calls. The search stops far beyond the tolerance."""
     ratio = 0.0
     for moment in moments:
         for sign in (1.0, -1.0):
@@ -88,7 +88,7 @@ def moved_by(
 ) -> float:
     """How far a disturbance at one call moves the outputs' kept frames from then on, divided by what is allowed.
 
-    It ends early if a disturbed integer is an index beyond the end of a table.
+    The run ends early if a disturbed integer is an index beyond the end of a table.
     """
     states = {s.input: s.output for s in session.manifest.states}
     held = {name: calls[moment].feeds[name] for name in states}

@@ -43,7 +43,7 @@ def run_apart(session: StreamSession, batches: Sequence[Mapping[str, Array]]) ->
     """The outputs of batches of random streams. Each stream runs in any free slot of the model's batch.
 
     A stream begins one call after the one before it, or when a slot becomes free, so streams overlap at different
-    times. Each runs in another slot than its place in its batch. If streams share a static input, batches run alone.
+    times. Each runs in another slot than its place in its batch. Batches with a shared static input run one by one.
     """
     shared = any(not entry.is_stream and entry.batch_axis is None for entry in session.manifest.inputs)
     if shared and len(batches) > 1:

@@ -56,14 +56,14 @@ class Surgery:
     def behind_input(
         self, name: str, instead: Callable[[Surgery, str], str], only: onnx.NodeProto | None = None
     ) -> None:
-        """Makes the readers of a graph input, or one of them, read a tensor computed from it."""
+        """Makes the readers of a graph input, or only the reader ``only``, read a tensor computed from that input."""
         readers = [n for n in self.proto.graph.node if only is None or n.output == only.output]
         new = instead(self, name)
         for reader in readers:
             renamed_reads(reader, name, new)
 
     def behind_node(self, output: str, instead: Callable[[Surgery, str], str]) -> None:
-        """Replaces a node's output everywhere by a tensor computed from it."""
+        """Replaces the output of a node everywhere by a tensor computed from that output."""
         nodes = self.proto.graph.node
         index = next(i for i, n in enumerate(nodes) if output in n.output)
         before = f"{output}//before"

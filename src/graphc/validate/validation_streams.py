@@ -36,15 +36,15 @@ LONGEST_STREAM = 10_000_000
 
 
 class Reference(Protocol):
-    """The reference for streams, which defines what equal means."""
+    """The reference for streams: the outputs that a compiled model has to equal."""
 
     offline: Offline
 
     def trial(self, frames: int, rng: np.random.Generator) -> ValidationStream | None:
-        """A random stream of about ``frames`` frames. None if the offline model does not take that length."""
+        """A random stream of about ``frames`` frames. None if the offline model does not accept that length."""
 
     def of(self, frames: int, feeds: Feeds) -> ValidationStream | None:
-        """A stream with the outputs that are expected for it. None if the offline model does not take that length."""
+        """A stream with the outputs that are expected for it. None if the offline model does not accept that length."""
 
 
 class WholeReference:
@@ -173,7 +173,7 @@ class Ends:
     """Finds lengths of streams that expose a count that is off by one.
 
     Args:
-        lengths: gives the lengths of the outputs for a number of input frames.
+        lengths: a function that returns the lengths of the outputs for a number of input frames.
         chunk: frames of the smallest call.
         step: input frames after which the lengths of all outputs have changed.
     """
@@ -202,13 +202,13 @@ class Ends:
 def draw(
     reference: Reference, spec: ValidateSpec, ends: Ends, longest: int, delay: int, bounds: Bounds
 ) -> list[ValidationStream]:
-    """Random streams, of those drawn lengths that the offline model takes.
+    """Random streams, at drawn lengths that the offline model accepts.
 
     Unless the spec gives lengths, one stream is shorter than the longest context, and two longer ones end on either
     side of a step in the length of an output.
 
     Errors:
-        ModelError: the offline model takes none of the lengths, or gives no finite number.
+        ModelError: the offline model accepts none of the lengths, or gives no finite number.
     """
     rng, chunk = np.random.default_rng(spec.seed), ends.chunk
     shortest, most = bounds.min_frames, bounds.max_frames or LONGEST_STREAM
@@ -246,6 +246,6 @@ def draw(
 
 
 def wished(drawn: Sequence[int], offline: Offline) -> Iterator[int]:
-    """The drawn lengths, followed by some that the model is known to take."""
+    """The drawn lengths, followed by some that the model is known to accept."""
     yield from drawn
     yield from sorted(offline.some_lengths())

@@ -1,1 +1,1 @@
-"""One subcommand a file. Imports all other folders."""
+"""The subcommands, one in each file. Imports all other folders."""

@@ -1,4 +1,4 @@
-"""Times what was compiled."""
+"""``graphc bench``: times compiled models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows the cache of slow passes, or empties it."""
+"""``graphc cache``: shows or empties the cache of results of slow passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a small project that streams a compiled model."""
+"""``graphc client``: writes a small project that streams a compiled model."""
 
 from __future__ import annotations
 

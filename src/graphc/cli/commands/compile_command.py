@@ -1,4 +1,4 @@
-"""Runs the passes of specs, and writes their outputs."""
+"""``graphc compile``: runs the passes of specs, and writes the outputs."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def compile_command(
 def compiled_pipeline(
     file: PipelineFile, targets: Sequence[str], depfile: Path | None, force: bool, allowed: tuple[Path, ...]
 ) -> dict[str, Any]:
-    """The record of a pipeline's compilation.
+    """Compiles a pipeline, and returns the record of the compilation.
 
     Errors:
-        SpecError: an option that is for one model only.
-        GraphcError: every kind.
+        SpecError: an option applies only to a single model.
+        GraphcError: the compilation failed.
     """
     for option, given in (("--target", targets), ("--depfile", depfile)):
         if given:
@@ -106,7 +106,7 @@ def compiled_pipeline(
 
 
 def show_stages(name: str, record: dict[str, Any], verbose: bool) -> None:
-    """Prints what the passes of every stage warn of and, if asked, what each did."""
+    """Prints the warnings of the passes of every stage and, if ``verbose``, the notes of each pass."""
     for stage, data in record["stages"].items() if not record.get("up_to_date") else ():
         for line in warnings_of(data):
             click.echo(f"graphc: warning: {name}: {stage}: {one_line(line)}", err=True)
@@ -115,7 +115,7 @@ def show_stages(name: str, record: dict[str, Any], verbose: bool) -> None:
 
 
 def with_targets(spec_file: SpecFile, names: Sequence[str]) -> SpecFile:
-    """The spec with further targets.
+    """The spec with more targets.
 
     Errors:
         SpecError: an unknown target.
@@ -139,7 +139,7 @@ def is_depfile(path: Path) -> bool:
 
 
 def make_rule(target: Path, sources: list[Path]) -> str:
-    """A rule as make and ninja read it."""
+    """A dependency rule in the syntax of make and ninja."""
 
     def escaped(path: Path) -> str:
         if "\n" in str(path):
@@ -150,7 +150,7 @@ def make_rule(target: Path, sources: list[Path]) -> str:
 
 
 def warnings_of(data: dict[str, Any]) -> list[str]:
-    """The warnings of a report's passes; none if nothing was compiled."""
+    """The warnings of a report's passes and targets. Empty if nothing was compiled."""
     if data.get("up_to_date"):
         return []
     said = [f"{record['name']}: {text}" for record in data["passes"] for text in record["warnings"]]
@@ -158,7 +158,7 @@ def warnings_of(data: dict[str, Any]) -> list[str]:
 
 
 def fallbacks_of(data: dict[str, Any]) -> list[str]:
-    """The nodes that targets checked by their documents do not take, a line each."""
+    """A line for each target with nodes that it does not support according to its documents."""
     lines = []
     for name, target in data["targets"].items():
         if found := target["findings"]:
@@ -170,7 +170,7 @@ def fallbacks_of(data: dict[str, Any]) -> list[str]:
 
 
 def pass_notes(data: dict[str, Any]) -> list[str]:
-    """The notes of every pass of a report, and the outcome for each target, a line each."""
+    """A line for each note of a pass in a report, and for the outcome on each target."""
     passes = [f"{record['name']}: {note}" for record in data["passes"] for note in record["notes"]]
     return [*passes, *(f"target {name}: {target_note(target)}" for name, target in data["targets"].items())]
 

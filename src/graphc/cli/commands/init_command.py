@@ -1,4 +1,4 @@
-"""Writes a first spec for a model."""
+"""``graphc init``: writes a first spec for a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says what a lift would find."""
+"""``graphc inspect``: reports what a lift would find in a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists the passes, or shows one."""
+"""``graphc passes``: lists the passes, or shows one of them."""
 
 from __future__ import annotations
 

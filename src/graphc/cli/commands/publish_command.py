@@ -1,4 +1,4 @@
-"""Puts compiled models where a team keeps its runs and models."""
+"""``graphc publish``: logs compiled models in an experiment tracker or a model registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the JSON Schema of a spec."""
+"""``graphc schema``: prints the JSON Schema of a spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tries many variants of a spec, and shows the best ones."""
+"""``graphc sweep``: tries many variants of a spec, and shows the best ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists the runtimes that a model can be converted for."""
+"""``graphc targets``: lists the runtimes that a model can be converted for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def details(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def row(target: Target) -> dict[str, Any]:
-    """A runtime, and the command that installs it if it is missing here."""
+    """The entry for a runtime, with the command that installs the runtime if it is missing here."""
     version = target.version()
     return {
         "name": target.name,

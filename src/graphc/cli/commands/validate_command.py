@@ -1,4 +1,4 @@
-"""Compares what was compiled with the offline model."""
+"""``graphc validate``: compares compiled models with their offline models."""
 
 from __future__ import annotations
 

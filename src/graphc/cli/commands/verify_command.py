@@ -1,4 +1,4 @@
-"""Checks compiled models against their own records."""
+"""``graphc verify``: checks compiled models against their own records."""
 
 from __future__ import annotations
 

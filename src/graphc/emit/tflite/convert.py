@@ -1,4 +1,4 @@
-"""Converts the ONNX graph: each node by its rule, nodes of known inputs at once, ports by name."""
+"""Converts the ONNX graph: each node by its rule, or to constants if its inputs are known. Ports keep their names."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class FlatFile:
     """A LiteRT model.
 
     Args:
-        content: the file.
+        content: the content of the file.
         inputs, outputs: the index of each port's tensor, by ONNX name.
         orders: the order of each port's stored axes: ``order[i]`` is the ONNX axis at place i.
     """
@@ -121,7 +121,7 @@ def to_tflite(model: onnx.ModelProto, states: Mapping[str, str]) -> FlatFile:
             output.
 
     Errors:
-        TargetError: names the node that LiteRT does not take.
+        TargetError: names the node that LiteRT does not support.
     """
     taken: dict[str, Order] = {}
     for _ in range(2):
@@ -204,7 +204,7 @@ def is_finite(value: Value | None, computed_so: bool) -> bool:
 
 
 def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[Value]:
-    """The outputs of a node."""
+    """Converts a node, or evaluates it if its inputs are known, and returns its outputs."""
     if proto.domain not in ("", "ai.onnx"):
         raise node.refused(f"it is an op of {proto.domain}, and graphc only converts ONNX's own ops to LiteRT")
     if can_be_known(proto) and all(v is None or v.constant is not None for v in node.inputs):
@@ -222,5 +222,5 @@ def computed(e: Emitter, node: Node, proto: onnx.NodeProto, model: onnx.ModelPro
 
 
 def rules_of_ops() -> list[str]:
-    """The ONNX ops that are taken, sorted by name."""
+    """The ONNX ops that can be converted, sorted by name."""
     return sorted(RULES)

@@ -1,4 +1,4 @@
-"""What rules write with: tensors and operators for the values of the ONNX graph."""
+"""The builder that rules use to write tensors and operators for the values of the ONNX graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Dtype = np.dtype[Any] | type
 
 
 class Emitter:
-    """Builds a LiteRT model from the ONNX graph. Equal constants, moved and reshaped tensors are made only once.
+    """Builds a LiteRT model from the ONNX graph. Equal constants, transposes and reshapes are made once.
 
     Args:
         sources: for each reshaped tensor, the tensor with the same entries that it was made from.
@@ -113,7 +113,7 @@ class Emitter:
         return self.value(self.op(op, tensors, in_order(shape, order), kind, **options), shape, kind, order)
 
     def alike(self, values: Sequence[Value], rank: int) -> tuple[list[int], Order]:
-        """The tensors of values that an op combines: in one order, and of one rank if that order is not ONNX's."""
+        """The tensors of values that an op combines, brought to a common order of axes, and this order."""
         orders = [v.order for v in values if v.constant is None and v.rank == rank]
         shorter = any(v.constant is None and v.rank < rank and v.rank > 0 for v in values)
         order = straight(rank) if shorter or not orders else orders[0]

@@ -69,12 +69,12 @@ def last(order: Order, axis: int) -> Order:
 
 
 def lies_alike(shape: Sequence[int], one: Order, other: Order) -> bool:
-    """Whether two orders put the entries in the same places. Axes of size 1 may be anywhere."""
+    """Whether two orders of axes give the same layout in memory. Axes of size 1 may be anywhere."""
     return [a for a in one if shape[a] != 1] == [a for a in other if shape[a] != 1]
 
 
 def renamed(order: Order, shape: Sequence[int], other: Sequence[int]) -> Order:
-    """The order of a value after a reshape that only adds or drops axes of size 1, which come first."""
+    """The order after a reshape that only adds or drops axes of size 1. Unless it is ONNX's, they come first."""
     places = dict(zip(*([a for a, size in enumerate(s) if size != 1] for s in (shape, other)), strict=True))
     ones = [a for a, size in enumerate(other) if size == 1]
     kept = [places[a] for a in order if a in places]

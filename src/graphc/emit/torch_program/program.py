@@ -1,4 +1,4 @@
-"""A torch module whose forward runs every node by its rule. torch.export and tracing can write it out."""
+"""A torch module whose forward runs every node by its rule. torch.export and tracing can export it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Program(torch.nn.Module):  # type: ignore[misc]
         model: the model, with its weights inside.
 
     Errors:
-        TargetError: names the node that torch does not take.
+        TargetError: names the node that torch does not support.
     """
 
     def __init__(self, model: onnx.ModelProto):
@@ -98,7 +98,7 @@ def program_of(model: onnx.ModelProto) -> Program:
     """The program of a model, in evaluation mode.
 
     Errors:
-        TargetError: names the node that torch does not take.
+        TargetError: names the node that torch does not support.
     """
     program = Program(model)
     program.eval()

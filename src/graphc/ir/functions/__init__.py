@@ -1,1 +1,1 @@
-"""Functions of a model: limits on them, a model without them, and ops that are written out as functions are."""
+"""Inlines the local functions of a model within limits, and writes out ops that work like functions."""

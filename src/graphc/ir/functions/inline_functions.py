@@ -11,7 +11,7 @@ from graphc.ir.subgraphs import nodes_of
 def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without local functions.
 
-    onnx's inliner drops the default values of attributes that a call leaves out, so the calls get them first.
+    onnx's inliner drops the default values of attributes that a call omits, so they are added to the calls first.
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
@@ -26,9 +26,10 @@ def inline_local_functions(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def inherits_default(model: onnx.ModelProto, function: onnx.FunctionProto) -> bool:
-    """Gives an attribute that a function passes on to another the default value that it has there; False if it has all.
+    """Gives a function one default value of a function that it calls. False if no default value is missing.
 
-    A call that leaves the attribute out then means what onnxruntime takes it for.
+    This applies to attributes that the function passes on. A call that omits such an attribute then means what it means
+    in onnxruntime.
     """
     defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in model.functions}
     for node in nodes_of(function.node):

@@ -19,10 +19,10 @@ HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def write_out_own_ops(model: onnx.ModelProto) -> None:
-    """Replaces each such node over the last axes, with a constant scale in float or halves, by the ops it stands for.
+    """Replaces each node of the op by standard ops, if its scale is a constant in float or half precision.
 
-    A node divides by the root of the mean square and multiplies by a scale (onnxruntime, ContribOperators.md). The
-    model is not checked yet: whatever is no such node is left to onnx's checker.
+    The op divides by the root of the mean square over the last axes, and multiplies by a scale (onnxruntime,
+    ContribOperators.md). The model is not checked yet: nodes of any other form are left to onnx's checker.
     """
     opset = opset_of(model)
     types: dict[str, int] = {}
@@ -48,7 +48,7 @@ def is_value(attribute: onnx.AttributeProto) -> bool:
 
 
 def settings_of(node: NodeProto) -> tuple[int, float] | None:
-    """The first axis, counted from the last, and epsilon; None if an attribute is no such number."""
+    """The first axis (negative, counted from the end) and epsilon. None if an attribute is not such a number."""
     kinds = onnx.AttributeProto
     given = {a.name: a for a in node.attribute}
     axis = given.get("axis") or helper.make_attribute("axis", -1)

@@ -1,1 +1,1 @@
-"""Weights of large models, which stay in files, and weights that nodes compute from them."""
+"""Weights of large models, which stay in files, and weights that nodes compute from other weights."""

@@ -42,10 +42,10 @@ PLAIN_TYPES = (
 def keep_in_files(proto: onnx.ModelProto, folder: Path) -> None:
     """Leaves the larger external weights of a large model in their files.
 
-    Data that is not in a regular file inside the folder, or outside the file's end, is left to onnx to load or refuse.
+    Data outside the folder, outside a regular file, or beyond the end of its file is left to onnx to load or refuse.
 
     Errors:
-        ValueError: the model claims to hold kept weights itself, or a weight's length does not match its shape.
+        ValueError: a location has the prefix of kept weights, or the length of a weight does not match its shape.
     """
     if has_kept(proto):
         raise ValueError(f"a location begins with '{PREFIX}', which graphc reserves for itself")
@@ -62,7 +62,7 @@ def keep_in_files(proto: onnx.ModelProto, folder: Path) -> None:
 
 
 def place_in(tensor: TensorProto, folder: Path) -> tuple[Path, int, int] | None:
-    """Path, offset and length of a tensor's data. None unless it is plain, large enough and safe to keep there.
+    """Path, offset and length of a tensor's data. None unless it is plain, large, and safe to leave in its file.
 
     Errors:
         ValueError: the stated length does not match the tensor's shape.
@@ -87,7 +87,7 @@ def place_in(tensor: TensorProto, folder: Path) -> tuple[Path, int, int] | None:
 
 
 def move_to_files(proto: onnx.ModelProto) -> None:
-    """Moves the larger weights of a large model into a file. External weights are kept in their files from the start.
+    """Moves the larger weights of a large model into a file. External weights are already in files.
 
     Errors:
         OutputError: the file cannot be written.
@@ -104,7 +104,7 @@ def move_to_files(proto: onnx.ModelProto) -> None:
 
 
 def keep_weights(graph: Graph) -> None:
-    """Writes the weights of a large model that are in memory to files, so that memory holds none of them.
+    """Writes the weights of a large model that are in memory to a file, so that they take no memory.
 
     Errors:
         OutputError: the file cannot be written.
@@ -118,7 +118,7 @@ def keep_weights(graph: Graph) -> None:
 
 
 def weights_of(graph: Graph) -> list[Constant]:
-    """The dense constants of a graph that have a type for files and that no subgraph reads."""
+    """The dense constants of a graph whose type can be kept in files and that no subgraph reads."""
     inner = {id(t) for n in graph.nodes for g in subgraphs(n) for t in constants_in(g)}
     found = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, Constant)}
     return [t for key, t in found.items() if key not in inner and not is_sparse(t) and is_plain(t)]

@@ -1,4 +1,4 @@
-"""Weights that nodes compute from weights, such as the transposed weights of a linear layer. They are computed once."""
+"""Weights that nodes compute from other weights, such as transposed weights of a layer. Each is computed once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SMALLEST = 2**16
 
 @dataclass
 class MadeWeights:
-    """The tensors of a graph that depend only on weights, including a large one.
+    """The tensors of a graph that depend only on weights, at least one of them large.
 
     Args:
-        nodes: the nodes that make them, in order.
+        nodes: the nodes that compute these tensors, in order.
         values: the values of those tensors that other nodes read.
-        known: values by a hash of the nodes and weights that make them. It is reused after a graph is rewritten.
+        known: values by a hash of the nodes and weights that make them, reused after a graph is rewritten.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -39,7 +39,7 @@ class MadeWeights:
     def work_out(self, graph: Graph, like: onnx.ModelProto, is_large_model: bool) -> None:
         """Finds these tensors in a graph with sorted nodes, and computes them one at a time.
 
-        A large model keeps them in files.
+        The values of a large model are kept in files.
 
         Errors:
             ModelError: onnxruntime does not run the nodes.
@@ -69,10 +69,10 @@ class MadeWeights:
 
 
 def with_made_weights(model: onnx.ModelProto, known: dict[bytes, Array]) -> onnx.ModelProto:
-    """A large model with these weights computed, so that a session maps them from files and holds none itself.
+    """A large model with its made weights as initializers, so that a session maps them from files into memory.
 
     Errors:
-        ModelError: onnxruntime does not run the nodes that make them.
+        ModelError: onnxruntime does not run the nodes that make these weights.
     """
     graph = import_model(model)
     graph.nodes = sorted_nodes(graph)

@@ -1,4 +1,4 @@
-"""Writes sparse constants out, as onnxruntime does when it loads a model."""
+"""Converts sparse constants to dense ones, as onnxruntime does when it loads a model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LARGEST = 2**28  # bytes
 
 
 def write_out_sparse(graph: onnx.GraphProto) -> None:
-    """Makes the sparse initializers and Constant nodes of a graph dense, but for very large ones.
+    """Makes the sparse initializers and Constant nodes of a graph dense, except very large ones.
 
     Errors:
-        ModelError: one names a place outside its shape.
+        ModelError: a sparse tensor has an index outside its shape.
     """
     for inner in graphs_in(graph):
         kept = []
@@ -42,9 +42,9 @@ def is_small(sparse: onnx.SparseTensorProto) -> bool:
 
 
 def dense(sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
-    """The tensor with zeros where no value is stored.
+    """The dense tensor, with zeros where no value is stored.
 
-    Places are flat, or have an index for each axis (onnx.proto, SparseTensorProto).
+    The stored indices are flat, or have one number for each axis (onnx.proto, SparseTensorProto).
     """
     values, places = onnx.numpy_helper.to_array(sparse.values), onnx.numpy_helper.to_array(sparse.indices)
     shape = tuple(sparse.dims)

@@ -1,4 +1,4 @@
-"""The files that hold weights of large models: those of the models, and one for weights that passes make.
+"""The files with the weights of large models: the models' data files, and one file for weights that passes make.
 
 A kept weight is a TensorProto without data. Its location is the number of a file in this process, so a model from
 outside cannot name a file this way.
@@ -34,7 +34,7 @@ class KeptArray(np.ndarray):
     """A kept weight's values, mapped from its file read-only.
 
     Args:
-        kept: the kept tensor with these values; None for arrays computed from them.
+        kept: the kept tensor with these values; None for an array computed from a kept one.
     """
 
     kept: TensorProto | None = None
@@ -48,7 +48,7 @@ class KeptValues(gs.ir.tensor.LazyValues):  # type: ignore[misc]
 
 
 class Scratch:
-    """A growing file of weights. It is removed when it is closed or the process ends."""
+    """A growing file of weights, which is removed when it is closed or the process ends."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -56,7 +56,7 @@ class Scratch:
         self.size = 0
 
     def keep(self, array: NDArray[Any]) -> TensorProto:
-        """Writes values to the end of the file.
+        """Writes values to the end of the file. Returns a kept tensor for them.
 
         Errors:
             OutputError: the file cannot be written.
@@ -98,7 +98,7 @@ SCRATCH: ContextVar[Scratch] = ContextVar("SCRATCH", default=OF_PROCESS)
 
 @contextmanager
 def scratch_of_its_own() -> Iterator[None]:
-    """Removes, at its end, the weights that were made inside the ``with`` block."""
+    """Keeps weights that are made inside the ``with`` block in a file of their own, which is removed at the end."""
     made = Scratch()
     token = SCRATCH.set(made)
     try:
@@ -133,7 +133,7 @@ def placed(tensor: TensorProto, location: str, offset: int, length: int) -> None
 
 
 def keep(array: NDArray[Any]) -> KeptValues:
-    """Writes values to a file, so that memory need not hold them. Values that are in a file are not written again.
+    """Writes values to a file, so that they take no memory. Values that are in a file already are not written again.
 
     Errors:
         OutputError: the file cannot be written.
@@ -179,7 +179,7 @@ def array_of(tensor: TensorProto) -> KeptArray:
 
 
 def loaded(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with all its weights inside. It is the same object if none is kept in a file."""
+    """The model with all its weights inside. Returns the same object if no weight is in a file."""
     if not has_kept(proto):
         return proto
     whole = onnx.ModelProto()
@@ -192,7 +192,7 @@ def loaded(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def beside_root(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its kept weights as external data below ROOT. onnxruntime maps them and does not copy them."""
+    """The model with its kept weights as external data below ROOT. onnxruntime maps such data without a copy."""
     marked = onnx.ModelProto()
     marked.CopyFrom(proto)
     for tensor in marked.graph.initializer:

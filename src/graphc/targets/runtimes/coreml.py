@@ -30,7 +30,7 @@ PACKAGE = ".mlpackage"
 
 
 class CoreMl(Target):
-    """On other systems, the package is built, its ports are checked, and its torch program runs instead of it."""
+    """Core ML. On other systems than Apple's, the package is built and checked, and a torch program runs instead."""
 
     name: ClassVar[str] = "coreml"
     summary: ClassVar[str] = "Apple's runtime: iOS, macOS, the Neural Engine; built here, run on Apple's systems"
@@ -94,7 +94,7 @@ def check_ports(found: Mapping[str, list[int]], ports: Mapping[str, NativePort])
     """Refuses a package whose ports are not those of the model.
 
     Errors:
-        TargetError: names them.
+        TargetError: names the ports that differ.
     """
     lost = [
         name for name, port in ports.items() if name not in found or (found[name] and found[name] != list(port.shape))

@@ -1,4 +1,4 @@
-"""onnxruntime's CUDA provider, by its table of kernels. Other nodes run on the CPU, with a copy there and back."""
+"""onnxruntime's CUDA provider, checked by its table of kernels. Nodes without a kernel run on the CPU, with copies."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ExecuTorch(Target):
 
 
 def lower(source: str, written: str) -> None:
-    """Writes the program of an ONNX model. Nodes that XNNPACK does not take run in ExecuTorch's own kernels."""
+    """Writes the program of an ONNX model. Nodes that XNNPACK does not support run in ExecuTorch's own kernels."""
     import logging
 
     import torch

@@ -77,7 +77,7 @@ def quantized(flat: FlatFile, precision: Precision, calls: Callable[[], Iterator
 
     Errors:
         InstallError: the quantizer is not installed.
-        TargetError: the quantizer does not take the model.
+        TargetError: the quantizer does not support the model.
     """
     try:
         with silent():

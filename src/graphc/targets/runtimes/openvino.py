@@ -29,7 +29,7 @@ in_this_process(write, sys.argv[1:])
 
 
 class OpenVinoOptions(QuantizingOptions):
-    """``stateful``: states are variables inside the model (ReadValue and Assign), not ports. ``quantize``: by NNCF."""
+    """``stateful``: states are variables in the model (ReadValue, Assign), not ports. ``quantize``: by NNCF."""
 
     stateful: bool = False
     quantize: Literal["weight_only_int8", "static_int8"] | None = None

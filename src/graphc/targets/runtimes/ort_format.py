@@ -23,10 +23,10 @@ create_config_from_models([Path(sys.argv[1])], Path(sys.argv[2]), enable_type_re
 
 
 class OrtFormat(Target):
-    """The model as onnxruntime saves it, and the ops that a build with no other ops needs (``.ort.config``).
+    """The model as onnxruntime saves it, and the list of ops that a minimal build needs (``.ort.config``).
 
-    It is saved with only the rewrites that hold on every machine, so it needs no op outside the config. Two saves of
-    one model differ in some bytes: onnxruntime lists the op sets that it knows in any order.
+    The model is saved with only the rewrites that hold on every machine, so it needs no op outside the config. Two
+    saves of one model differ in some bytes: onnxruntime lists the op sets that it knows in any order.
     """
 
     name: ClassVar[str] = "ort"

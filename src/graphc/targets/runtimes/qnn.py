@@ -1,4 +1,4 @@
-"""Qualcomm's QNN, by the table of onnxruntime's provider: https://github.com/onnxruntime/onnxruntime-qnn."""
+"""Qualcomm's QNN, checked by the table of onnxruntime's provider: https://github.com/onnxruntime/onnxruntime-qnn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorRT 10, by onnx-tensorrt's table of operators: https://github.com/onnx/onnx-tensorrt."""
+"""TensorRT 10, checked by onnx-tensorrt's table of operators: https://github.com/onnx/onnx-tensorrt."""
 
 from __future__ import annotations
 

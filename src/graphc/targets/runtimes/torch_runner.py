@@ -1,4 +1,4 @@
-"""A torch program as a runner: it tries a model before a compiler of another system takes it."""
+"""Runs a model as a torch program, as a check if the runtime itself does not run on this system."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from graphc_runtime.native.ports import Array, NativePort, Runner
 
 
 class TorchRunner(Runner):
-    """Addresses ports by their order in the program.
+    """Runs the torch program of an ONNX model.
 
     Errors:
-        TargetError: names the node that torch does not take.
+        TargetError: names the node that torch does not support.
     """
 
     def __init__(self, model: onnx.ModelProto, ports: Mapping[str, NativePort]):

@@ -1,1 +1,1 @@
-"""Tables of what runtimes take, from their vendors' documents. ``read_documents.py`` reads them."""
+"""Tables of what runtimes support, which ``read_documents.py`` makes from their vendors' documents."""

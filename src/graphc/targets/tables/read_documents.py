@@ -1,4 +1,4 @@
-"""Makes the tables again: ``python -m graphc.targets.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
+"""Regenerates the tables: ``python -m graphc.targets.tables.read_documents NAME DOCUMENT COMMIT > NAME.json``.
 
 ``tensorrt``: docs/operators.md of onnx/onnx-tensorrt. ``cuda``: docs/OperatorKernels.md of onnxruntime, from the
 copy in onnxruntime/onnxruntime-qnn. ``qnn``: docs/execution_providers/QNN-ExecutionProvider.md of the latter.
@@ -57,7 +57,7 @@ def cuda(text: str) -> dict[str, Any]:
 
 
 def qnn(text: str) -> dict[str, Any]:
-    """The ops that are taken on their own. Ops that are only taken inside a pattern of quantized ops are left out."""
+    """The ops that are supported alone. Ops that are only supported inside a pattern of quantized ops are left out."""
     part = text.split("## Supported ONNX operators")[1].split("\n## ")[0]
     alone = (op for op, *notes in rows(part) if op.startswith("ai.onnx:") and "exclusively" not in " ".join(notes))
     return {op.removeprefix("ai.onnx:"): {} for op in alone}

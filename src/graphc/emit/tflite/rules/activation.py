@@ -66,7 +66,7 @@ def hard_sigmoid(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Softplus")
 def softplus(e: Emitter, node: Node) -> Sequence[Value]:
-    """max(x, 0) + log(1 + exp(-\\|x\\|)): no large number is raised."""
+    """Computes max(x, 0) + log(1 + exp(-\\|x\\|)), in which no exponential overflows."""
     return [softplus_of(e, node.value(0))]
 
 
@@ -89,7 +89,7 @@ def softsign(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("Softmax", "LogSoftmax")
 def softmax(e: Emitter, node: Node) -> Sequence[Value]:
-    """LiteRT computes it over the last axis."""
+    """Moves the axis of the softmax to the end, because LiteRT computes a softmax over the last axis."""
     x = node.value(0)
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1) % x.rank
     if node.opset < 13 and axis != x.rank - 1:

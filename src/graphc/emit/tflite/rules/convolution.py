@@ -1,4 +1,4 @@
-"""Convolutions. LiteRT has the channels last, and takes time in a 1-D one as the width of an image of one row."""
+"""Convolutions. LiteRT has channels last, and runs a 1-D convolution on an image of one row whose width is time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def from_image(e: Emitter, tensor: int, shape: Sequence[int]) -> Value:
 
 
 def space_of(node: Node, x: Value, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, pads before and pads behind, for each spatial axis."""
+    """The strides, dilations, start pads and end pads of each spatial axis."""
     strides, dilations, before, behind = spatial(node, x.shape[2:], kernel)
     if min((*before, *behind)) < 0:
         raise node.refused("its pads are negative", "crop with a Slice instead")
@@ -63,7 +63,7 @@ def padded(e: Emitter, x: Value, before: Sequence[int], behind: Sequence[int], f
 def places_of(
     sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> list[int]:
-    """The number of places that the kernel has along each axis."""
+    """The number of positions that the kernel takes along each axis, which is the output size."""
     return [(size - (k - 1) * d - 1) // s + 1 for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True)]
 
 
@@ -100,7 +100,7 @@ def conv(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def pointwise(e: Emitter, x: Value, weights: Array, bias: Array) -> Value:
-    """A convolution with a kernel of one frame, as a product with its weights."""
+    """A convolution with a kernel of one frame, as a matrix product."""
     channel_last = Value((x.shape[0], x.shape[2], x.shape[1]), x.dtype, e.stored(x, (0, 2, 1)), (0, 1, 2))
     made = connected(e, channel_last, weights[:, :, 0].T, bias)
     assert made.tensor is not None

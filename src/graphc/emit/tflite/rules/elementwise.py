@@ -177,7 +177,7 @@ def reciprocal(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("IsNaN")
 def is_nan(e: Emitter, node: Node) -> Sequence[Value]:
-    """Only NaN differs from itself."""
+    """Tests whether x != x, which only holds for NaN."""
     x = node.value(0)
     return [e.elementwise("NOT_EQUAL", [x, x], bool)]
 

@@ -1,4 +1,4 @@
-"""Ops that pick entries by their places, which may be computed."""
+"""Ops that pick entries by indices, which the model may compute."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gather(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def from_the_front(e: Emitter, places: Value, size: int) -> Value:
-    """Places that may count from the end, as in ONNX, made to count from the front."""
+    """Makes indices non-negative. In ONNX, negative indices count from the end."""
     if places.constant is not None:
         return known((places.constant % size).astype(np.int32))
     return e.elementwise("FLOOR_MOD", [places, e.number(size, places)])
@@ -33,7 +33,7 @@ def from_the_front(e: Emitter, places: Value, size: int) -> Value:
 
 @rule("GatherElements")
 def gather_elements(e: Emitter, node: Node) -> Sequence[Value]:
-    """out[i, j, k] = x[i, index[i, j, k], k], as a Gather of places in x flattened to one row."""
+    """out[i, j, k] = x[i, index[i, j, k], k], as a Gather from x flattened to one axis."""
     x, index = node.value(0), node.value(1)
     axis = node.attributes.get("axis", 0) % x.rank
     if index.constant is not None:
@@ -55,10 +55,10 @@ def gather_elements(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def as_a_shift(e: Emitter, x: Value, index: Array, axis: int) -> Value | None:
-    """The shift of relative positions as a copy, a cut and a reshape. None for any other index.
+    """The shift of relative positions as a pad, a slice and a reshape. None for any other index.
 
-    In such an index, row q of the last axis begins d·q places after row 0 begins, and continues in steps of one. In
-    memory, its rows are an even distance of width + d apart.
+    In such an index, row q begins with an entry d·q larger than that of row 0, and continues in steps of one. In the
+    flattened input, the rows of the result therefore begin width + d entries apart.
     """
     if axis != x.rank - 1 or x.rank < 2 or x.shape[:-1] != index.shape[:-1]:
         return None

@@ -92,7 +92,7 @@ def either_way(e: Emitter, x: Value) -> tuple[int, bool]:
 
 @rule("Einsum")
 def einsum(e: Emitter, node: Node) -> Sequence[Value]:
-    """Two values as one product of matrices: batch axes are in both and the result, summed axes in both only."""
+    """An einsum of two inputs as a matrix product: batch axes are in both and the result, summed axes in both only."""
     equation = node.attributes["equation"].decode().replace(" ", "")
     terms, _, result = equation.partition("->")
     names = terms.split(",")

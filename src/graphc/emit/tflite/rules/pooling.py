@@ -90,7 +90,7 @@ def pad(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def mirrored(e: Emitter, node: Node, x: Value, axis: int, first: int, end: int, mode: bytes) -> Value:
-    """Pads an axis at both ends with its own entries, by their places, as numpy pads."""
+    """Pads an axis at both ends with its own entries, as ``numpy.pad`` does in the same mode."""
     if not first and not end:
         return x
     names = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}

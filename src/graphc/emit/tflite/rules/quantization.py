@@ -17,7 +17,7 @@ INTEGERS = ("int8", "uint8", "int16", "uint16")
 
 @rule("QuantizeLinear")
 def quantize(e: Emitter, node: Node) -> Sequence[Value]:
-    """Whole numbers in float: round(x / scale) + zero, halves to even, clipped to the range of the type."""
+    """Computes integers in float: round(x / scale) + zero, with halves to even, clipped to the range of the type."""
     x = node.value(0)
     scale, zero, kind = constants_of(node, x)
     if str(kind) not in INTEGERS:
@@ -32,7 +32,7 @@ def quantize(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("DequantizeLinear")
 def dequantize(e: Emitter, node: Node) -> Sequence[Value]:
-    """(x − zero) · scale."""
+    """Computes (x − zero) · scale."""
     x = node.value(0)
     scale, zero, _ = constants_of(node, x)
     wide = cast_to(e, x, np.float32)

@@ -69,7 +69,7 @@ def reduce_made(e: Emitter, node: Node) -> Sequence[Value]:
 
 @rule("ArgMax", "ArgMin")
 def arg(e: Emitter, node: Node) -> Sequence[Value]:
-    """The first of equal entries, as in ONNX unless the node asks for the last."""
+    """Returns the first of equal entries, as ONNX does unless the node asks for the last."""
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
     if node.attributes.get("select_last_index", 0):

@@ -1,4 +1,4 @@
-"""Resizes to known sizes: picks entries by the places that ONNX's formulas give (Resize, coordinate modes)."""
+"""Resizes to known sizes, by picking entries at the positions of ONNX's formulas (Resize, coordinate modes)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resize(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def wanted_sizes(node: Node, x: Value) -> dict[int, tuple[int, float]]:
-    """For each axis, the new size, and the number of new places per old place."""
+    """For each axis, the new size, and the scale (new entries for each old entry)."""
     scales, sizes = node.array(1 if node.op == "Upsample" else 2, "scales"), node.array(3, "sizes")
     axes = [int(a) % x.rank for a in node.attributes.get("axes", range(x.rank))]
     if sizes is not None and sizes.size:
@@ -69,7 +69,7 @@ def along(e: Emitter, node: Node, x: Value, axis: int, size: int, scale: float, 
 
 
 def origins(node: Node, size: int, old: int, scale: float) -> Array:
-    """The position of each new place among the old ones."""
+    """The position of each new entry on the old axis."""
     new = np.arange(size, dtype=np.float64)
     way = node.attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
     way = "asymmetric" if node.op == "Upsample" else way

@@ -144,8 +144,10 @@ def piece(e: Emitter, x: Value, axis: int, start: int, stop: int) -> Value:
 
 @rule("Split")
 def split(e: Emitter, node: Node) -> Sequence[Value]:
-    """If a transpose moved axes, they are moved back before the split, once for all parts. The order that a convolution
-    left stays, for the next convolution.
+    """Splits a value along an axis.
+
+    If a transpose changed the order of axes, ONNX's order is restored before the split, once for all parts. The
+    channels-last order of a convolution stays, for the next convolution.
     """
     x = node.value(0)
     axis = node.attributes.get("axis", 0) % x.rank
@@ -170,7 +172,7 @@ def evenly(e: Emitter, x: Value, axis: int, count: int) -> list[Value]:
 
 
 def taken(e: Emitter, x: Value, places: Sequence[int], axis: int) -> Value:
-    """The entries at known places of an axis."""
+    """The entries at known indices of an axis."""
     shape = [*x.shape]
     shape[axis % x.rank] = len(places)
     if x.constant is not None:

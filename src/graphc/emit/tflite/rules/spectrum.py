@@ -1,4 +1,4 @@
-"""The discrete Fourier transform of a known length, as a product with its matrix."""
+"""The discrete Fourier transform of a known length, as a product with the DFT matrix."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def dft(e: Emitter, node: Node) -> Sequence[Value]:
 
 
 def matrix(size: int, places: int, parts: int, inverse: bool) -> Array:
-    """A matrix (size · parts, places · 2): what each part of each entry adds to each part of each place."""
+    """The DFT matrix (size · parts, places · 2), from real and imaginary parts of entries to those of frequencies."""
     angle = 2 * np.pi * np.outer(np.arange(size), np.arange(places)) / size
     turn = np.exp((1j if inverse else -1j) * angle) / (size if inverse else 1)
     real, imaginary = (np.stack([v.real, v.imag], axis=-1) for v in (turn, 1j * turn))

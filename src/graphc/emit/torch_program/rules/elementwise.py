@@ -80,7 +80,7 @@ def mean(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("Div")
 def div(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """A quotient of integers is truncated towards zero."""
+    """Divides. A quotient of integers is truncated towards zero."""
     return x[0] / x[1] if x[0].is_floating_point() else torch.div(x[0], x[1], rounding_mode="trunc")
 
 

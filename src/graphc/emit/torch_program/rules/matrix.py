@@ -121,7 +121,7 @@ def group_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
 
 @rule("BatchNormalization")
 def batch_normalization(node: Node, x: Sequence[Tensor]) -> Tensor:
-    """One product and one sum with known numbers."""
+    """Computes a batch normalization as one product and one sum with known numbers."""
     if node.attributes.get("training_mode", 0):
         raise node.refused("it is in training mode", "export the model for inference")
     parts = [node.array(i, "statistics") for i in range(1, 5)]
