@@ -1,1 +1,1 @@
-"""The built-in passes, one in each file, on graphc's public API only. Modules named ``_…`` hold no passes."""
+"""The built-in passes, one per file. They use only graphc's public API. Modules named ``_…`` contain no passes."""

@@ -1,8 +1,9 @@
 """A process that runs onnxsim: ``python -m graphc_passes._onnxsim_worker``.
 
-It makes a folder and writes its path as a line of JSON. Then it takes one JSON request per line on its standard input
-and forks for each. A crash, a hang or a memory limit thus ends only the fork, and onnxsim is imported only once. When
-its standard input ends, because the asking process ended or was killed, it stops the fork and removes the folder.
+The process creates a temporary folder and writes the folder's path to standard output, as a line of JSON. Then it reads
+one JSON request per line from standard input and runs each request in a fork. A crash, a hang or a memory limit thus
+ends only the fork, and onnxsim is imported only once. Standard input closes when the process that sends the requests
+ends or is killed. The worker then stops the fork and removes the folder.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ sys.modules.update(torch=None, sympy=None)  # type: ignore[call-overload]
 
 import onnxsim  # noqa: E402
 
-# These change what a model gives: where a norm is 0, where a probability is rounded to 0, where the largest values tie
-# or are NaN, where a product overflows between two factors, where a condition ends a loop before its last turn.
+# These change the outputs of a model: where a norm is 0, where a probability is rounded to 0, where the largest values
+# tie or are NaN, where a product overflows between two factors, where a condition ends a loop before its last turn.
 INEXACT = [
     "eliminate_loop_with_const_trip_count",
     "eliminate_nop_monotone_argmax",
@@ -48,7 +49,7 @@ def simplify_file(source: str, target: str, memory: int) -> None:
 
 
 def run(request: dict[str, Any]) -> str:
-    """Runs a request in a fork. Returns an empty string, or why there is no result."""
+    """Runs a request in a fork. Returns an empty string, or the reason why there is no result."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -77,7 +78,10 @@ def run(request: dict[str, Any]) -> str:
 
 
 def await_end(child: int, reader: int, seconds: float) -> str:
-    """Waits until a child ends, which closes its pipe. Returns an empty string, or why the child was killed instead."""
+    """Waits until a child process ends, which closes its pipe. Kills the child after ``seconds``.
+
+    Returns an empty string, or the reason why the child was killed.
+    """
     poller = select.poll()
     for pipe in (reader, sys.stdin.fileno()):
         poller.register(pipe, 0)

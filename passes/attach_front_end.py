@@ -1,4 +1,4 @@
-"""Feature extraction in front of a model, so that it takes samples."""
+"""Adds feature extraction before a model, so that the model takes audio samples."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FrontEndOptions(PassConfig):
         """The front end that these options and their files describe.
 
         Errors:
-            PassError: an option that a stream cannot have, or a file that does not fit.
+            PassError: an option that is impossible in a stream, or a file that does not fit.
         """
         kind = next(getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None)
         front: FrontEnd = replace(kind.with_file(folder).front_end().trimmed(), scale=self.scale)
@@ -74,18 +74,18 @@ class FrontEndOptions(PassConfig):
 
 @register_pass
 class AttachFrontEnd(Pass[FrontEndOptions]):
-    """Puts features in front of a model, so that its stream is samples.
+    """Adds feature extraction before a model, so that its stream is audio samples.
 
     What it does:
-        Writes the features of a library (Kaldi, NeMo, Whisper, torchaudio, librosa, openWakeWord) as a few nodes in
-        front of the model: one strided Conv cuts frames, applies the window and transforms; one adds up bands; a
-        logarithm follows. Options have the names that the library gives them. The input ``samples``, [batch, time],
-        takes the place of the one that took features; inputs that count frames are computed. From here on the stream
-        section of the spec is about samples: ``chunk`` and ``frame_ms`` too.
+        Writes the feature extraction of a library (Kaldi, NeMo, Whisper, torchaudio, librosa, openWakeWord) as a few
+        nodes before the model. A strided Conv cuts frames, applies the window and computes the transform. A second Conv
+        adds up the bands, and a logarithm follows. Options have the names that the library uses. The input ``samples``,
+        [batch, time], replaces the input that took features. Inputs that count frames are computed in the model. The
+        stream section of the spec then describes samples, in ``chunk`` and ``frame_ms`` too.
 
     Why:
-        Features that differ between training and device are a silent failure. Here they are part of the model that is
-        compared.
+        If features differ between training and device, a model fails silently. With this pass, the features are part of
+        the model that is validated.
 
     Example:
         passes:
@@ -93,8 +93,9 @@ class AttachFrontEnd(Pass[FrontEndOptions]):
           - lift_state
 
     Limits:
-        It comes first. What follows the whole utterance is refused (per_feature, top_db, subtract_mean): give
-        statistics, or a running mean with ``cmvn: {window: 600}``. Dither is refused; NeMo's is of training alone.
+        The pass must come first. Options that need the whole utterance are refused (per_feature, top_db,
+        subtract_mean): give fixed statistics, or a running mean with ``cmvn: {window: 600}``. Dither is refused, except
+        NeMo's, which is left out because NeMo adds it only in training.
     """
 
     name = "attach_front_end"

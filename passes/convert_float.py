@@ -1,4 +1,4 @@
-"""Weights in 16-bit floats, and arithmetic too if asked for."""
+"""Stores weights as 16-bit floats, and on request computes in float16 too."""
 
 from __future__ import annotations
 
@@ -54,19 +54,21 @@ class ConvertFloat(Pass[ConvertOptions]):
     """Stores weights as 16-bit floats.
 
     What it does:
-        Every float32 weight of some size is stored as float16 or bfloat16, with a Cast to float32 behind it; with
-        ``compute: true`` the whole graph between the ports computes in float16 (onnxruntime's own converter).
+        Every float32 weight of at least 64 elements is stored as float16 or bfloat16, followed by a Cast to float32.
+        With ``compute: true`` the whole graph between the ports computes in float16 (onnxruntime's own converter).
 
     Why:
-        Half the size, without calibration: float16 keeps 11 bits of each weight, bfloat16 8 and all of its range.
+        Half the size, without calibration. float16 keeps 11 significant bits of each weight. bfloat16 keeps 8, and the
+        whole range of float32.
 
     Example:
         passes:
           - convert_float: {to: float16, tolerance: {snr_db: 40}}
 
     Limits:
-        onnxruntime casts the weights back when it loads the model, so that a call takes as long as before. Its CPU
-        has few ops in float16: with ``compute`` it casts around the others, which takes longer, not less.
+        onnxruntime casts the weights back to float32 when it loads the model, so a call takes as long as before. On the
+        CPU, onnxruntime has few ops in float16. With ``compute`` it adds casts around all other ops, so a call takes
+        longer.
     """
 
     name = "convert_float"
@@ -111,7 +113,7 @@ def stored(model: Model, config: ConvertOptions) -> list[str]:
 
 
 def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
-    """Why a weight keeps its type; None if it does not."""
+    """The reason why a weight keeps its type; None if the weight is converted."""
     if weight is None:
         return "it is stored in a file of its own"
     if weight.dtype != np.float32:
@@ -124,7 +126,10 @@ def reason(node: Node, weight: Any, config: ConvertOptions) -> str | None:
 
 
 def with_types(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the type of every tensor, without which the converter puts no Cast around ops in float32."""
+    """Adds the type of every inner float32 tensor to the model, and returns it.
+
+    Without these types the converter adds no Cast around ops that stay in float32.
+    """
     made = {name for node in proto.graph.node for name in node.output} - {port.name for port in proto.graph.output}
     for name, (kind, shape) in inferred_types(proto).items():
         if kind == onnx.TensorProto.FLOAT and name in made:
@@ -133,10 +138,10 @@ def with_types(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_quantized(model: Model, config: ConvertOptions) -> None:
-    """Refuses nodes between floats and integers that exist in float32 only.
+    """Refuses a model with quantized or quantizing nodes that onnxruntime runs in float32 only.
 
     Errors:
-        PassError: names the first of them.
+        PassError: names the first such node.
     """
     pairs = ("QuantizeLinear", "DequantizeLinear") if model.graph.opset < FIRST_HALF_SCALE else ()
     found = [n for n in model.graph.nodes if n.op.startswith(FLOAT32_ONLY) or (n.op in pairs and not n.domain)]

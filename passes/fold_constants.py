@@ -46,12 +46,12 @@ class FoldOptions(PassConfig):
 
 @register_pass
 class FoldConstants(Pass[FoldOptions]):
-    """Replaces what depends on constants alone by its value.
+    """Replaces tensors that depend only on constants by their values.
 
     What it does:
-        Evaluates nodes whose inputs are all constants, one by one in onnxruntime, and the Shape and Size of tensors
-        whose shape is fixed by the model's ports; an If with a constant condition becomes its branch. The size of a
-        result is inferred before it is made, and nothing larger than ``max_mb`` is.
+        Evaluates nodes whose inputs are all constants, one by one in onnxruntime. Also evaluates Shape and Size of
+        tensors whose shape follows from the model's ports. An If with a constant condition becomes the chosen branch.
+        The size of each result is inferred first, and results larger than ``max_mb`` are not computed.
 
     Why:
         Exports are full of shape arithmetic that is the same in every call.
@@ -133,7 +133,7 @@ class Folder:
         return [np.asarray(shape, np.int64)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
 
     def value_of(self, node: Node) -> list[NDArray[Any]] | None:
-        """The outputs of a node that reads only constants. None if it does not, or cannot be evaluated."""
+        """The output values of a node. None if an input is not a constant, or if the node cannot be evaluated."""
         if not standard(node) or node.op in LEFT_ALONE or captured(node) or any(True for _ in subgraphs(node)):
             return None
         given = [t for t in node.inputs if t.name]
@@ -154,7 +154,7 @@ class Folder:
         return [np.asarray(run[name]) for name in wanted]
 
     def alone(self, node: Node) -> onnx.ModelProto | None:
-        """The node as a model of its own. None if its outputs may be too large, or their size is not known."""
+        """A model that consists of this node only. None if the node's outputs may be too large."""
         inputs = [Constant(t.name, t._values) if t.name else Variable.empty() for t in node.inputs]
         outputs = [Variable(t.name) for t in node.outputs]
         graph = Graph(
@@ -221,7 +221,7 @@ GROWING = {
 
 
 def is_plain(tensor: object) -> bool:
-    """A dense constant of a dtype that numpy has."""
+    """Whether a tensor is a dense constant of a dtype that numpy has."""
     return (
         isinstance(tensor, Constant)
         and not is_sparse(tensor)

@@ -1,4 +1,4 @@
-"""Fewer and faster nodes for the same numbers."""
+"""Rewrites a graph to fewer and faster nodes."""
 
 from __future__ import annotations
 
@@ -44,21 +44,24 @@ class Fuse(Pass[FuseOptions]):
     """Rewrites the graph to fewer and faster nodes that give the same numbers.
 
     What it does:
-        Runs rewrites in stages, each until nothing fires: ``tidy`` (identities, chains of moves, what is computed
-        twice), ``names`` (LayerNormalization, Gelu and the like out of their parts), ``weights`` (scales, shifts and
-        parallel products into weights), ``layout`` (Transposes, caches and batches of one) and ``target`` (what the
-        spec's ``target`` runs faster). docs/fusion.md has the list; the report says how often each fired, and why not.
+        Runs rewrites in stages. Each stage repeats until none of its rewrites fires. ``tidy`` removes identities,
+        merges chains of Reshapes and Transposes, and computes equal results once. ``names`` replaces the parts of an op
+        such as LayerNormalization by the op. ``weights`` folds scales and shifts into weights and merges parallel
+        products. ``layout`` removes Transposes and changes the layout of caches. ``ranks`` removes batch axes of size
+        1. ``target`` uses ops that the spec's ``target`` runs faster. docs/fusion.md lists the rewrites. The report
+        says how often each rewrite fired, and why near matches did not fit.
 
     Why:
-        A chunk is a few frames: most of its time is the overhead of nodes.
+        A chunk has only a few frames, so most of the time of a call is the overhead of the nodes.
 
     Example:
         passes:
           - fuse: {leave_out: [eliminate_transposes]}
 
     Limits:
-        Exact to rounding: weights are merged in float64 and stored in their own type. Rewrites look at the outer
-        graph, not into the bodies of Loop, Scan and If. ``layout`` may change the order of axes in a state port.
+        Outputs change only by rounding: weights are merged in float64 and stored in their own type. Rewrites apply to
+        the outer graph, not to the bodies of Loop, Scan and If. ``layout`` may change the order of axes in a state
+        port.
     """
 
     name = "fuse"
@@ -87,14 +90,20 @@ class Fuse(Pass[FuseOptions]):
 
 
 class Run:
-    """One run of some rewrites over a scene. ``reasons`` holds what each rewrite left the last time, and why."""
+    """Applies a list of rewrites to a scene.
+
+    ``reasons`` maps each rewrite to the notes of its last application: what it did not rewrite, and why.
+    """
 
     def __init__(self, scene: Scene, rewrites: list[Rewrite], counts: dict[str, int]):
         self.scene, self.rewrites, self.counts = scene, rewrites, counts
         self.reasons: dict[str, list[str]] = {}
 
     def stage(self, stage: Stage) -> int:
-        """Runs the rewrites of a stage until none fires, with the tidy ones after each. Returns how many fired."""
+        """Runs the rewrites of a stage until none fires. Returns how often they fired.
+
+        After each rewrite that fires, the rewrites of ``tidy`` run too.
+        """
         total = 0
         for _ in range(MAX_ROUNDS):
             fired = sum(self.fired(r) for r in self.rewrites if r.stage == stage)
@@ -118,7 +127,7 @@ class Run:
 
 
 def suffix(rewrite: Rewrite) -> str:
-    """The targets that a rewrite is for; empty if it is for all."""
+    """A text that names the targets that a rewrite is for; empty if it is for all targets."""
     suited = [name for name, target in all_op_sets().items() if rewrite.suits(target)]
     return "" if len(suited) == len(all_op_sets()) else f" (target {', '.join(suited)})"
 
@@ -127,7 +136,7 @@ def chosen_rewrites(config: FuseOptions, target: OpSet) -> list[Rewrite]:
     """The rewrites that the options and the target allow.
 
     Errors:
-        PassError: a name that is not a rewrite's.
+        PassError: an option names a rewrite that does not exist for this target.
     """
     known = [r.name for r in rewrites_for(target)]
     for key, names in (("only", config.only), ("leave_out", config.leave_out)):

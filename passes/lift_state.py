@@ -33,7 +33,7 @@ PORT_FIELDS = ("node", "kind", "layer", "number")
 
 
 class AttentionOptions(PassConfig):
-    """A limit on what an attention sees, in frames of its layer; or the longest stream, in frames of the input."""
+    """A limit for an attention: the frames of its layer that a query sees, or the longest stream in input frames."""
 
     left: int | None = Field(default=None, ge=0, description="frames before a query's own that it may see")
     right: int | None = Field(default=None, ge=0, description="frames after it")
@@ -52,13 +52,13 @@ class AttentionOptions(PassConfig):
 
 
 def for_every(limits: object) -> object:
-    """The limits by pattern. A single limit without a pattern applies to every attention."""
+    """The limits, keyed by pattern of node names. A single limit gets the pattern ``*``, for every attention."""
     alone = isinstance(limits, dict) and any(not isinstance(v, dict) for v in limits.values())
     return {"*": limits} if alone else limits
 
 
 def port_template(text: str) -> str:
-    """Returns a template, unless it has a field other than the four or an unmatched brace."""
+    """Returns the template ``text`` unchanged. Refuses fields outside ``PORT_FIELDS``, and unmatched braces."""
     plain = re.sub(r"\{(" + "|".join(PORT_FIELDS) + r")\}", "", text)
     if "{" in plain or "}" in plain:
         raise ValueError(f"a template may use the fields {', '.join('{' + f + '}' for f in PORT_FIELDS)}")
@@ -66,7 +66,7 @@ def port_template(text: str) -> str:
 
 
 class LiftStateOptions(PassConfig):
-    """How attention is limited where the model does not, and how ports are named."""
+    """Limits for attention, what attention caches, and how state ports are named and packed."""
 
     attention: Annotated[dict[str, AttentionOptions], BeforeValidator(for_every)] = Field(
         default={}, description="a limit for every attention, or one for each shell pattern of node names"
@@ -96,22 +96,23 @@ class LiftState(Pass[LiftStateOptions]):
     """Makes every memory of an offline model an explicit input and output port.
 
     What it does:
-        Follows stream time through the graph, gives every op that remembers (convolution, pooling, recurrence,
-        running sum, join of streams with different delays) a state port, and cuts everything that depends on the
-        length of the utterance down to a chunk. With ``stream.window: N`` it keeps the last N input frames instead
-        and runs the whole model on them.
+        Follows the stream axis through the graph. Every op that needs earlier frames (convolution, pooling,
+        recurrence, running sum, join of streams with different delays) gets a state port. Everything that depends on
+        the length of the utterance is reduced to one chunk. With ``stream.window: N`` the model instead keeps the last
+        N input frames and runs as a whole on them.
 
     Why:
-        A device hears a stream. The lifted model gives, chunk by chunk, what the offline model gives for the whole.
+        A device receives a stream. The lifted model gives, chunk by chunk, the outputs that the offline model gives for
+        the whole utterance.
 
     Example:
         passes:
           - lift_state: {attention: {left: 64, right: 0}}
 
     Limits:
-        Attention that nothing limits is refused; ``attention`` puts a band on the model and on its reference, or keeps
-        an unlimited past whole up to ``max_frames``. What cannot be streamed at all (a recurrence that runs backwards,
-        statistics over all time) is refused with the node, the reason and the way out.
+        Attention without a limit is refused. The option ``attention`` limits attention to a band, in the model and in
+        its reference, or keeps the whole past of streams of up to ``max_frames``. What cannot be streamed at all (a
+        recurrence that runs backwards, statistics over all time) is refused with the node, the reason and the way out.
     """
 
     name = "lift_state"
@@ -181,7 +182,7 @@ def promised(signature: Signature) -> str:
 
 
 def short_streams(signature: Signature) -> list[str]:
-    """A warning for a model that takes streams of a few calls only."""
+    """A list with a warning if the model takes streams of only a few calls; otherwise empty."""
     most, chunk = signature.max_frames, signature.smallest
     if most is None or signature.continues or most >= FEW_CALLS * chunk:
         return []
@@ -191,7 +192,7 @@ def short_streams(signature: Signature) -> list[str]:
 
 
 def other_clips(offline: Offline, window: int) -> list[str]:
-    """A warning for a model that is exported for clips of another size than the window."""
+    """A list with a warning if the model was exported for clips that are not as long as the window; otherwise empty."""
     if offline.declared in (None, window):
         return []
     return [f"the model was exported for clips of {offline.declared} frames, but stream.window is {window}"]
@@ -207,10 +208,12 @@ def of_a_window(signature: Signature) -> str:
 
 
 def modern(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at an opset in which Slice and Pad take as inputs what the lift sets.
+    """The model, converted to ``OLDEST_OPSET`` if its opset is older.
+
+    From that opset on, Slice and Pad take the values that the lift sets as inputs, not as attributes.
 
     Errors:
-        StreamError: onnx cannot convert it.
+        StreamError: onnx cannot convert the model.
     """
     if opset >= OLDEST_OPSET:
         return proto

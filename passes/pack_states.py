@@ -1,4 +1,4 @@
-"""Fewer state ports for the client to carry."""
+"""Packs states into fewer ports, so that the client carries fewer arrays."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class PackStates(Pass[PassConfig]):
     """Packs states of one kind, shape and dtype into one port.
 
     What it does:
-        Where several states are alike, one port holds them side by side along an axis: a Split behind the input port
-        and a Concat before the output port. The manifest keeps the name, node and place of each part.
+        Concatenates the states of one kind, shape and dtype along an axis, into one port. A Split after the input port
+        and a Concat before the output port convert between this port and the states. The manifest lists the name, node
+        and size of each part.
 
     Why:
         A client carries a few arrays instead of a hundred.
@@ -46,10 +47,10 @@ class PackStates(Pass[PassConfig]):
           - lift_state: {pack: true}
 
     Limits:
-        The Split and the Concat copy every state once more; in onnxruntime fewer ports save more than that where there
-        are many (docs/performance.md). ``lift_state: {pack: true}`` puts the pass last, where it belongs: what runs
-        behind it sees no cache port any more. Ports that the spec names as states, the clock, and ports of one axis
-        that holds the batch stay alone.
+        The Split and the Concat copy every state. In onnxruntime, if there are many ports, packing saves more time than
+        these copies take (docs/performance.md). ``lift_state: {pack: true}`` runs the pass last, because passes after
+        it no longer find the cache ports. These are not packed: ports that the spec names as states, the clock, and
+        ports whose only axis is the batch.
     """
 
     name = "pack_states"
@@ -77,7 +78,7 @@ class PackStates(Pass[PassConfig]):
 
 
 def pack_axis(state: StatePort, signature: Signature) -> int | None:
-    """The first axis along which a state can be packed with others; None if it stays alone."""
+    """The first axis along which a state can be packed with others; None if the state cannot be packed."""
     if state.kind in UNPACKED or state.pack is not None:
         return None
     batch = signature.batch_axes.get(state.input)
@@ -85,7 +86,7 @@ def pack_axis(state: StatePort, signature: Signature) -> int | None:
 
 
 def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
-    """Replaces several state ports by one."""
+    """Replaces the states of a group by one, concatenated along ``axis``. Changes the model, returns the new state."""
     graph, signature = model.graph, model.signature
     assert signature is not None
     taken = names_in(graph)
@@ -121,6 +122,6 @@ def pack(model: Model, group: Sequence[StatePort], axis: int) -> StatePort:
 
 
 def with_one(ports: Sequence[Tensor], several: Sequence[Tensor], one: Tensor) -> list[Tensor]:
-    """The ports, with several of them replaced by one, at the place of the first."""
+    """The ports without ``several``, and with ``one`` at the position of the first of them."""
     kept = [one if p is several[0] else p for p in ports]
     return [p for p in kept if not any(p is s for s in several)]

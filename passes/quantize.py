@@ -1,4 +1,4 @@
-"""Smaller and faster weights, at a stated cost in accuracy."""
+"""Quantizes weights, activations and states, within a stated loss of accuracy."""
 
 from __future__ import annotations
 
@@ -50,17 +50,18 @@ class Quantize(Pass[QuantizeOptions]):
     """Stores weights as integers of 8 or 4 bits and, where it is faster, multiplies in integers.
 
     What it does:
-        ``mode: dynamic`` runs onnxruntime's dynamic quantizer over MatMul, Gemm, LSTM and Attention: activations are
-        quantized in each call. ``mode: static`` streams the calibration sequences first, chunk by chunk with states
-        carried, and quantizes activations by the ranges that it saw there. ``mode: weight_only`` stores weights in
-        fewer bits and computes in float: a DequantizeLinear for each channel of any op's weight, or blocks (``block``)
-        for MatMul and Gemm, where int4 fits too. ``states`` gives caches fewer bits as well: their ranges are those
-        that they had in calibration, a head's or a channel's each. ``budget: {snr_db: 30}`` measures each node alone on
-        the calibration streams, then greedily together, and leaves in float what the ratio needs. Everything that stays
-        float is listed with the reason.
+        ``mode: dynamic`` runs onnxruntime's dynamic quantizer on MatMul, Gemm, LSTM and Attention: activations are
+        quantized in each call. ``mode: static`` first streams the calibration sequences, chunk by chunk with states
+        carried, and quantizes activations with the ranges observed there. ``mode: weight_only`` stores weights in fewer
+        bits and computes in float. A weight of any op gets one scale per channel and a DequantizeLinear. With
+        ``block``, a weight of MatMul or Gemm gets one scale per block of a channel, and may also be int4. ``states``
+        stores caches in fewer bits too, with the ranges observed in calibration, one per head or channel.
+        ``budget: {snr_db: 30}`` measures the error of each node on the calibration streams, first alone, then together
+        with others. It leaves in float the nodes that have to stay there to reach this signal-to-noise ratio. The
+        report lists everything that stays in float, with the reason.
 
     Why:
-        A quarter of the size, and less time where the weights do not fit the cache.
+        A quarter of the size, and less time if the weights did not fit into the CPU's cache.
 
     Example:
         passes:
@@ -72,10 +73,10 @@ class Quantize(Pass[QuantizeOptions]):
 
     Limits:
         Not exact: give the pass a tolerance of its own. Dynamic scales of activations are computed for each call, so
-        they depend on the chunk, and streams with clocks of their own are refused; static ones do not. Random
-        calibration streams are no substitute for recordings. Conv stays float unless ``ops`` names it: onnxruntime's
-        ConvInteger is several times slower than its float Conv. GRU and RNN have no integer form in onnxruntime, LSTM a
-        dynamic one only; weight_only makes all of them smaller.
+        they depend on the chunk, and batches of streams with their own clocks are refused. Static scales do not depend
+        on the chunk. Random calibration streams are no substitute for recordings. Conv stays in float unless ``ops``
+        names it: onnxruntime's ConvInteger is several times slower than its float Conv. onnxruntime has no integer form
+        of GRU and RNN, and only a dynamic one of LSTM. weight_only makes all three smaller.
     """
 
     name = "quantize"
@@ -184,7 +185,7 @@ def quantized(
 
 
 def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: OpSet) -> None:
-    """Rewrites products into the form that onnxruntime's quantizers know. Changes the model in place."""
+    """Rewrites products into the form that onnxruntime's quantizers support. Changes the model in place."""
     if config.mode == "weight_only" and config.block is None:
         return
     plain_products(model, excluded)
@@ -194,13 +195,13 @@ def prepare(model: Model, config: QuantizeOptions, excluded: list[str], target: 
 
 
 def makes_products(config: QuantizeOptions, target: OpSet) -> bool:
-    """Whether MatMul is the only product with an integer form: in onnxruntime's quantizer, or on the target."""
+    """Whether only MatMul, and not Gemm, can be quantized with these options on this target."""
     operators = config.mode == "static" and config.form == "operator" and not target.has(INTEGER_GEMM)
     return config.mode == "dynamic" or config.block is not None or operators
 
 
 def unfit(model: Model, config: QuantizeOptions, target: OpSet) -> list[str]:
-    """Nodes that onnxruntime's quantizers must leave alone.
+    """The names of the nodes that must not be quantized.
 
     These are nodes with a constant that is not finite float32; MatMuls by a constant of more than two axes, for which
     the quantizers make nodes that do not run; all MatMuls, if only Gemm is to be quantized; LSTMs, if the target does
@@ -224,6 +225,6 @@ def unfit(model: Model, config: QuantizeOptions, target: OpSet) -> list[str]:
 
 
 def integer_weights(model: Model) -> int:
-    """The number of integer matrices of a model. Scales and zero points do not count: they have fewer axes."""
+    """The number of integer weights of a model with at least two axes, which excludes scales and zero points."""
     weights = {t.name: t for n in model.graph.nodes for t in n.inputs if isinstance(t, Constant)}
     return sum(str(np.dtype(t.dtype)) in INTEGER_WEIGHTS and len(t.shape) >= 2 for t in weights.values())

@@ -1,4 +1,4 @@
-"""Runs onnxsim in a process of its own, and checks its result."""
+"""Simplifies a model with onnxsim in a child process, and checks the result."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Simplify(Pass[SimplifyOptions]):
     """Simplifies the graph with onnxsim, in a child process.
 
     What it does:
-        Hands the model to onnxsim and takes its result if the ports are what they were and onnxruntime runs it. If
+        Runs onnxsim on the model, and uses the result if its ports are unchanged and onnxruntime can load it. If
         onnxsim crashes, hangs, runs out of memory, changes a port or makes the model much larger, the report says so
-        and the graph goes on as it was.
+        and the graph stays unchanged.
 
     Why:
-        onnxsim knows many rewrites, and is the most correct of its kind.
+        onnxsim has many rewrites, and is the most reliable tool of its kind.
 
     Example:
         passes:
@@ -85,7 +85,10 @@ class Simplify(Pass[SimplifyOptions]):
 
 
 def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with a shape for every output, which onnxsim needs: the inferred one, or else a scalar's."""
+    """The model with a shape for every output, as onnxsim needs. Changes the model in place.
+
+    The shape is the inferred one. If none is inferred, the output becomes a scalar.
+    """
     types = inferred_types(proto)
     for port in proto.graph.output:
         tensor = port.type.tensor_type
@@ -99,9 +102,10 @@ def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class Worker:
-    """The process that onnxsim runs in. It starts when it is first needed.
+    """The child process that runs onnxsim. It is started on first use.
 
-    It has a session of its own, so a signal that kills this process or its group leaves it alive to remove its folder.
+    The child has its own session. So a signal that kills this process or its process group does not kill the child,
+    which can then remove its folder.
     """
 
     def __init__(self) -> None:
@@ -109,7 +113,7 @@ class Worker:
         self.folder: str | None = None
 
     def start(self) -> None:
-        """Starts the process unless it runs. Importing onnxsim takes it a second; nothing here waits for that."""
+        """Starts the child unless it runs. Does not wait for the child to import onnxsim, which takes a second."""
         if self.process is None or self.process.poll() is not None:
             self.stop()
             self.process = subprocess.Popen(
@@ -123,7 +127,7 @@ class Worker:
             atexit.register(self.stop)
 
     def started(self) -> str | None:
-        """The folder of the running worker; None if it does not start."""
+        """Starts the child if needed, waits until it is ready, and returns its folder; None if it does not start."""
         self.start()
         if self.folder is None:
             assert self.process is not None
@@ -133,7 +137,7 @@ class Worker:
         return self.folder
 
     def ask(self, source: Path, target: Path, config: SimplifyOptions) -> str:
-        """Sends a request. Returns an empty string, or why onnxsim gave no result."""
+        """Asks the child to simplify ``source`` into ``target``. Returns an empty string, or why there is no result."""
         assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -152,7 +156,10 @@ class Worker:
         return str(json.loads(answer)) if answer else "the process of onnxsim ended"
 
     def stop(self) -> None:
-        """Ends the worker, and removes its folder if it was killed. One that still imports onnxsim ends by itself."""
+        """Ends the child, and removes its folder if the child was killed before it could.
+
+        Does not wait for a child that is still importing onnxsim: that child ends by itself.
+        """
         if self.process is not None and self.process.poll() is None:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
@@ -169,7 +176,7 @@ WORKER = Worker()
 
 
 def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelProto | str:
-    """The model that onnxsim makes, or why it made none."""
+    """The model that onnxsim makes, or a sentence that says why there is none."""
     base = WORKER.started()
     if base is None:
         return "the process of onnxsim ended"
@@ -189,7 +196,7 @@ def simplified(proto: onnx.ModelProto, config: SimplifyOptions) -> onnx.ModelPro
 
 
 def port_complaint(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:
-    """What onnxsim changed in the ports, which it must not; None if nothing."""
+    """A sentence that says which port onnxsim changed; None if all ports are unchanged."""
     for kind in ("input", "output"):
         old = {p.name: p.type for p in getattr(before.graph, kind)}
         new = {p.name: p.type for p in getattr(after.graph, kind)}

@@ -1,1 +1,1 @@
-"""The feature extraction of speech libraries as ONNX nodes, and how to put it in front of a model."""
+"""The feature extraction of speech libraries as ONNX nodes, and the code that adds these nodes before a model."""

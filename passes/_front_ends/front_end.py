@@ -18,11 +18,12 @@ class Framing:
     """How frames are cut: frame f holds the ``size`` samples that start at sample ``f * hop - before``.
 
     Args:
-        size: samples of a frame.
-        hop: samples from one frame to the next.
-        before: samples of padding in front of the first.
-        behind: samples of padding behind the last.
-        edge: what the padding holds: zeros, or the signal mirrored at its outermost sample or beside it.
+        size: the number of samples of a frame.
+        hop: the number of samples from one frame to the next.
+        before: the number of padding samples before the first sample.
+        behind: the number of padding samples after the last sample; if negative, of samples cut off there.
+        edge: what the padding contains: "zeros"; "reflect", the signal mirrored at its outermost sample; or
+            "symmetric", mirrored beside the outermost sample, which is thus repeated.
     """
 
     size: int
@@ -37,7 +38,7 @@ class Energy:
     """The log energy of a frame as one of the features, taken before window and pre-emphasis.
 
     Args:
-        row: the feature that holds it.
+        row: the index of the feature that is the energy.
         centred: whether the mean of the frame is subtracted first.
     """
 
@@ -53,19 +54,19 @@ class FrontEnd:
         name: the kind, as a spec names it.
         rate: samples per second.
         framing: how frames are cut.
-        spectrum: the linear map of a frame to real and imaginary parts, [2, bins, size].
+        spectrum: the linear map from a frame to real and imaginary parts, [2, bins, size].
         bands: the weight of each bin in each feature, [features, bins].
         power: 2 for squared magnitudes, 1 for magnitudes.
-        emphasis: y[n] = x[n] - emphasis * x[n - 1] over the whole signal, before frames are cut.
+        emphasis: the factor of pre-emphasis, y[n] = x[n] - emphasis * x[n - 1], on the signal before frames are cut.
         guard: what keeps the logarithm finite: "max" takes the larger of value and ``floor``, "add" their sum.
-        floor: the guard's number: one for all, or one for each feature.
+        floor: the number that ``guard`` uses: one for all features, or one for each.
         logarithm: whether a logarithm is taken.
-        energy: the feature that is the frame's energy.
+        energy: which feature is the energy of the frame, and how it is computed; None for no such feature.
         matrix: a linear map of the logarithms, [outputs, features].
         gain: a factor after the logarithm and ``matrix``: [outputs], or one number.
         offset: a number added after ``gain``: [outputs], or one number.
         scale: the factor that samples are multiplied by first.
-        notes: sentences about options that training used and a stream does not.
+        notes: sentences for the report about options of the library that this front end leaves out.
     """
 
     name: str
@@ -96,7 +97,10 @@ class FrontEnd:
         return 1000.0 * self.framing.hop / self.rate
 
     def trimmed(self) -> FrontEnd:
-        """The same front end, with frames cut to the samples where the window is not zero, if the padding allows it."""
+        """The same front end with shorter frames: without the samples at both ends where the window is zero.
+
+        Returns the front end unchanged if its padding is too short for this, or if a feature is the frame's energy.
+        """
         weighty = np.flatnonzero(np.any(self.spectrum != 0.0, axis=(0, 1)))
         first, last = int(weighty[0]), int(weighty[-1])
         front, back = first, self.framing.size - 1 - last
@@ -107,15 +111,15 @@ class FrontEnd:
         return replace(self, framing=framing, spectrum=self.spectrum[:, :, first : last + 1])
 
     def normalised(self, mean: Array, deviation: Array) -> FrontEnd:
-        """The same front end, with given means subtracted and divided by given deviations, each [features]."""
+        """The same front end with normalised features: minus ``mean``, divided by ``deviation``, each [features]."""
         return replace(self, gain=self.gain / deviation, offset=(self.offset - mean) / deviation)
 
 
 def makes_features(name: str) -> bool:
-    """Whether a name is that of a node of a front end."""
+    """Whether a node or tensor with this name belongs to a front end."""
     return name.startswith(f"{PREFIX}/")
 
 
 def spread(value: Array | float, count: int) -> NDArray[Any]:
-    """One number, or one for each feature, as an array [count]."""
+    """Broadcasts one number, or one number for each feature, to an array [count]."""
     return np.broadcast_to(np.asarray(value, np.float64), (count,))

@@ -16,7 +16,10 @@ KALDI_FACTOR = 1127.0
 
 
 def hz_to_mel(hz: Array | float, scale: Scale) -> Array:
-    """HTK: 2595 log10(1 + f / 700). Slaney: linear below 1 kHz and logarithmic above (Auditory Toolbox, 1998)."""
+    """Converts frequencies in Hz to mel.
+
+    HTK: 2595 log10(1 + f / 700). Slaney: linear below 1 kHz and logarithmic above (Auditory Toolbox, 1998).
+    """
     f = np.asarray(hz, np.float64)
     if scale == "htk":
         return np.asarray(2595.0 * np.log10(1.0 + f / 700.0))
@@ -35,7 +38,7 @@ def mel_to_hz(mel: Array, scale: Scale) -> Array:
 def mel_filters(
     bins: Array, count: int, low: float, high: float, scale: Scale, norm: Literal["slaney"] | None
 ) -> Array:
-    """Triangles whose sides are straight over Hz, [count, bins], as librosa and torchaudio make them.
+    """Triangular filters with sides linear in Hz, [count, bins], as in librosa and torchaudio.
 
     Args:
         bins: the frequency of each bin in Hz.
@@ -54,10 +57,10 @@ def bins_of(rate: float, fft: int) -> Array:
 
 
 def kaldi_filters(rate: float, fft: int, count: int, low: float, high: float, htk: bool) -> Array:
-    """Triangles whose sides are straight over mel, [count, fft // 2 + 1], as Kaldi's ``MelBanks`` makes them.
+    """Triangular filters with sides linear in mel, [count, fft // 2 + 1], as in Kaldi's ``MelBanks``.
 
-    No filter has the bin of the Nyquist frequency. ``htk`` leaves the lowest bin out of the first filter, as
-    ``--htk-mode`` does.
+    No filter uses the bin of the Nyquist frequency. With ``htk``, the first filter does not use its lowest bin, as with
+    ``--htk-mode``.
     """
     bins = kaldi_mel(bins_of(rate, fft))
     corners = np.linspace(kaldi_mel(low), kaldi_mel(high), count + 2)

@@ -1,4 +1,4 @@
-"""What the options of all kinds share: the file that they may come from, and how an option is refused."""
+"""What the options of all front ends share: reading options from a file, and refusing an option."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Size = Annotated[int, Field(gt=1, le=MOST_SAMPLES, description=f"samples, {MOST_
 
 
 class KindOptions(PassConfig):
-    """Options named as the library of a kind names them; those given in the spec go before those of a file."""
+    """Options of a front end, with the names that its library uses. Options in the spec override those in a file."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -37,12 +37,12 @@ class KindOptions(PassConfig):
         """The options in a configuration file of the library. By default, the file is a YAML or JSON mapping.
 
         Errors:
-            ValueError: the text is not such a file.
+            ValueError: the text is not a configuration of the library.
         """
         return yaml_mapping(text)
 
     def with_file(self, folder: Path) -> Self:
-        """These options, with those of the file added if one is named.
+        """These options, with the options of the file ``config`` added if it is set.
 
         Errors:
             PassError: the file cannot be read or is not a configuration; an option in it is unknown or does not fit.
@@ -68,7 +68,7 @@ class KindOptions(PassConfig):
             raise PassError(f"{self.kind()}.{name}: {first['msg'].lower()}", where=str(path)) from None
 
     def refuse(self, option: str, reason: str, hint: str) -> PassError:
-        """The error for an option that a stream cannot have."""
+        """The error for an option that is impossible in a stream. The caller raises it."""
         return PassError(f"attach_front_end: {self.kind()}.{option}: {reason}", hint=hint)
 
 
@@ -76,8 +76,8 @@ def text_of(path: Path, most: int) -> str:
     """The text of a file.
 
     Errors:
-        OSError: it cannot be read.
-        ValueError: not a regular file, or larger than ``most`` bytes.
+        OSError: the file cannot be read.
+        ValueError: the file is not a regular file, or is larger than ``most`` bytes.
     """
     if path.stat().st_size > most:
         raise ValueError(f"it is larger than {most} bytes")
@@ -90,7 +90,7 @@ def yaml_mapping(text: str) -> Mapping[str, Any]:
     """Parses a YAML or JSON text that is a mapping.
 
     Errors:
-        ValueError: it is not a mapping.
+        ValueError: the text is not a mapping.
     """
     found = YAML(typ="safe", pure=True).load(text)
     if not isinstance(found, dict):

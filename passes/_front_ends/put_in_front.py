@@ -1,4 +1,4 @@
-"""Puts a front end in front of an input of a model."""
+"""Connects a front end to the inputs of a model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Layout:
 
 
 def feature_input(model: onnx.ModelProto, name: str | None, features: int) -> onnx.ValueInfoProto:
-    """The input that takes features: the one of that name, or the only one with an axis of that size.
+    """The input that takes features: ``name``, or else the only float input with an axis of size ``features``.
 
     Errors:
-        PassError: there is none, or more than one.
+        PassError: no input fits, or more than one.
     """
     weights = {w.name for w in model.graph.initializer}
     ports = [p for p in model.graph.input if p.name not in weights]
@@ -58,7 +58,7 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
     """The axes of an input: as given, or found from its sizes.
 
     Errors:
-        PassError: they are ambiguous, or the size of the features differs.
+        PassError: the axes are ambiguous, or the feature axis has another size than ``features``.
     """
     dims = dims_of(port)
     rank = len(dims)
@@ -112,7 +112,7 @@ def layout_of(port: onnx.ValueInfoProto, features: int, time: int | None, featur
 
 
 def laid_out(writer: NodeWriter, features: str, layout: Layout) -> str:
-    """Features [batch, features, frames] moved to the axes of an input."""
+    """Adds nodes that move the axes of features [batch, features, frames] to those of an input. Returns the result."""
     kept = [a for a in (layout.batch, layout.features, layout.time) if a is not None]
     value = features if layout.batch is not None else writer.along("Squeeze", features, [0], "one_stream")
     order = sorted(range(len(kept)), key=lambda k: kept[k])
@@ -123,7 +123,12 @@ def laid_out(writer: NodeWriter, features: str, layout: Layout) -> str:
 
 
 def counted(writer: NodeWriter, model: onnx.ModelProto, names: Sequence[str], features: str) -> None:
-    """Feeds inputs that count frames with the number of frames that the front end makes, for each stream of a batch."""
+    """Adds nodes that replace inputs that count frames: they compute the number of frames, for each stream of a batch.
+
+    Args:
+        names: the inputs that count frames.
+        features: the tensor with the features, whose frames are counted.
+    """
     for name in names:
         port = next(p for p in model.graph.input if p.name == name)
         rank, dtype = len(dims_of(port)), port.type.tensor_type.elem_type
@@ -142,10 +147,14 @@ def counted(writer: NodeWriter, model: onnx.ModelProto, names: Sequence[str], fe
 
 
 def counting_inputs(model: onnx.ModelProto, taken: str, told: Sequence[str] | None) -> list[str]:
-    """The inputs that count frames: those given, or all of integers with no axis but the batch.
+    """The names of the inputs that count frames.
+
+    Args:
+        taken: the input that takes features.
+        told: the names given in the options; None for all integer inputs with at most a batch axis.
 
     Errors:
-        PassError: a name that is not an input of integers.
+        PassError: a given name is not such an integer input.
     """
     weights = {w.name for w in model.graph.initializer}
     counters = [

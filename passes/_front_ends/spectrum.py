@@ -7,17 +7,17 @@ from graphc_passes._front_ends.front_end import Array
 
 
 def window_of(shape: str, size: int, periodic: bool = True) -> Array:
-    """A window of scipy by its name, [size]. A window that is not periodic is symmetric."""
+    """The window of scipy with this name, [size], either periodic or symmetric."""
     from scipy.signal import get_window
 
     return np.asarray(get_window(shape, size, fftbins=periodic))
 
 
 def fourier(frame: Array, fft: int) -> Array:
-    """Fourier transform of a frame, as real and imaginary parts: [2, bins, samples].
+    """The matrix that computes the Fourier transform of a frame, in real and imaginary parts: [2, bins, samples].
 
-    ``frame`` is the window of the frame, [samples], or the matrix that makes the frame out of samples, [size, samples].
-    Zeros fill the frame up to ``fft`` places.
+    ``frame`` is the window of the frame, [samples], or a matrix that computes the frame from samples, [size, samples].
+    The frame is padded with zeros to ``fft`` samples.
     """
     angle = 2.0 * np.pi * np.outer(np.arange(fft // 2 + 1), np.arange(len(frame))) / fft
     applied = np.multiply if frame.ndim == 1 else np.matmul
@@ -26,7 +26,7 @@ def fourier(frame: Array, fft: int) -> Array:
 
 
 def centred(window: Array, fft: int) -> Array:
-    """A window in the middle of ``fft`` places, [fft], as torch.stft and librosa place it."""
+    """A window padded with zeros on both sides to [fft], as torch.stft and librosa pad it."""
     left = (fft - len(window)) // 2
     return np.pad(window, (left, fft - len(window) - left))
 

@@ -22,7 +22,7 @@ SMALLEST_DEVIATION, LARGEST_MEAN = 1e-4, 1e4
 
 
 class Cmvn(PassConfig):
-    """Given means and deviations, a file of them, or a window of frames whose mean is taken off."""
+    """Normalisation of features: with given means and deviations, with those in a file, or with a running mean."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -49,10 +49,10 @@ class Cmvn(PassConfig):
         return self
 
     def statistics(self, features: int, folder: Path) -> tuple[Array, Array]:
-        """Mean and deviation of each feature, as given or read.
+        """The mean and the deviation of each feature, from the options or the file: two arrays [features].
 
         Errors:
-            PassError: the file cannot be read, or what it holds does not fit.
+            PassError: the file cannot be read, or its statistics do not fit the features.
         """
         if self.file is not None:
             mean, deviation = read_statistics(folder / self.file)
@@ -75,10 +75,10 @@ class Cmvn(PassConfig):
 def read_statistics(path: Path) -> tuple[Array, Array]:
     """Reads mean and deviation from a file, [features] each.
 
-    JSON holds sums as WeNet writes them (mean_stat, var_stat, frame_num), or mean and std.
+    A JSON file contains sums as WeNet writes them (mean_stat, var_stat, frame_num), or mean and std.
 
     Errors:
-        PassError: the file cannot be read or holds neither.
+        PassError: the file cannot be read, or does not contain statistics.
     """
     try:
         if path.suffix == ".npz":
@@ -105,8 +105,10 @@ def read_statistics(path: Path) -> tuple[Array, Array]:
 
 
 def real(values: NDArray[Any]) -> Array:
-    """Errors:
-    ValueError: they are not real numbers.
+    """The values as a flat float64 array.
+
+    Errors:
+        ValueError: the values are not real numbers.
     """
     if values.dtype.kind not in "fiu":
         raise ValueError(f"expected real numbers, not {values.dtype}")
@@ -114,7 +116,10 @@ def real(values: NDArray[Any]) -> Array:
 
 
 def write_running(writer: NodeWriter, cmvn: Cmvn, features: str) -> str:
-    """Subtracts the mean of the last frames (fewer at the start), as Kaldi's apply-cmvn-sliding does if not centred."""
+    """Adds nodes that subtract a running mean over ``cmvn.window`` frames (fewer at the start). Returns the result.
+
+    The current frame is the last of the window, as in Kaldi's apply-cmvn-sliding if not centred.
+    """
     assert cmvn.window is not None
     pooling = {"kernel_shape": [cmvn.window], "pads": [cmvn.window - 1, 0], "count_include_pad": 0}
     mean = writer.node("AveragePool", [features], "running_mean", **pooling)

@@ -19,7 +19,7 @@ LARGEST_EXPONENT = 60.0
 
 
 class NodeWriter:
-    """Collects nodes and weights under one prefix, in the order in which they run."""
+    """Collects nodes and weights, in the order in which the nodes run. All names get one prefix."""
 
     def __init__(self, prefix: str, opset: int):
         self.prefix, self.opset = prefix, opset
@@ -40,13 +40,13 @@ class NodeWriter:
         return output
 
     def along(self, op: str, value: str, axes: Sequence[int], name: str, **attributes: Any) -> str:
-        """Adds a node whose axes are an attribute or an input, depending on the opset."""
+        """Adds a node whose axes are an attribute or an input, depending on the opset. Returns its output's name."""
         if self.opset < AXES_AS_INPUT[op]:
             return self.node(op, [value], name, axes=list(axes), **attributes)
         return self.node(op, [value, self.weight(np.asarray(axes, np.int64), f"{name}/axes")], name, **attributes)
 
     def padded(self, value: str, amounts: Sequence[int], mode: str, name: str) -> str:
-        """Adds a Pad; ``amounts`` are in ONNX's order."""
+        """Adds a Pad with ``amounts`` in ONNX's order, all starts before all ends. Returns its output's name."""
         if self.opset < PADS_AS_INPUT:
             return self.node("Pad", [value], name, pads=list(amounts), mode=mode)
         return self.node("Pad", [value, self.weight(np.asarray(amounts, np.int64), f"{name}/amounts")], name, mode=mode)
@@ -69,7 +69,7 @@ def write_features(writer: NodeWriter, front: FrontEnd, samples: str) -> str:
 
 
 def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, dict[str, Any]]:
-    """The padded signal, and the attributes of a Conv that cuts frames out of it."""
+    """Pads the signal. Returns the name of the result, and the attributes of a Conv that cuts frames out of it."""
     framing = front.framing
     size, hop, before, behind = framing.size, framing.hop, framing.before, framing.behind
     cut = {"kernel_shape": [size], "strides": [hop], "pads": [0, 0]}
@@ -82,10 +82,10 @@ def with_edges(writer: NodeWriter, front: FrontEnd, signal: str) -> tuple[str, d
 
 
 def mirrored(writer: NodeWriter, signal: str, before: int, behind: int) -> str:
-    """The signal with a zero between samples, mirrored beside its outermost samples.
+    """Adds nodes that put a zero between samples and mirror the signal beside its outermost samples.
 
-    ONNX can only mirror at a sample. With zeros between samples, and one at each end, it mirrors at the outer zeros,
-    and thus beside the outermost samples.
+    ONNX can only mirror at a sample. With zeros between samples and one zero at each end, ONNX mirrors at the outer
+    zeros, and thus beside the outermost samples.
     """
     between = writer.floats(np.array([[[0.0, 1.0, 0.0]]]), "between")
     spaced = writer.node("ConvTranspose", [signal, between], "spaced", strides=[2], kernel_shape=[3])
@@ -93,7 +93,11 @@ def mirrored(writer: NodeWriter, signal: str, before: int, behind: int) -> str:
 
 
 def write_power(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, cut: dict[str, Any]) -> str:
-    """The squared parts of the spectrum, [batch, 2 * bins, frames], or its magnitudes, [batch, bins, frames]."""
+    """Adds the nodes of the spectrum, and returns the name of their result.
+
+    The result is the squared real and imaginary parts, [batch, 2 * bins, frames], if ``front.power`` is 2. Otherwise it
+    is the magnitudes, [batch, bins, frames].
+    """
     used = used_bins(front)
     rows = scale * front.spectrum[:, used].reshape(-1, front.framing.size)
     if front.energy is not None and front.energy.centred:
@@ -113,7 +117,7 @@ def used_bins(front: FrontEnd) -> NDArray[np.intp]:
 
 
 def write_bands(writer: NodeWriter, front: FrontEnd, power: str) -> str:
-    """The bands, [batch, features, frames], each times a factor that replaces an offset after the logarithm."""
+    """Adds the node of the bands, [batch, features, frames]. Each band is multiplied by its entry of ``factors``."""
     bands = front.bands[:, used_bins(front)]
     if front.power == 2:
         bands = np.concatenate([bands, bands], axis=1)
@@ -131,7 +135,10 @@ def write_bands(writer: NodeWriter, front: FrontEnd, power: str) -> str:
 
 
 def factors(front: FrontEnd) -> NDArray[np.float64]:
-    """The factor of each band that replaces the sum after the logarithm: a ln(m) + b is a ln(m exp(b / a))."""
+    """The factor of each band before the logarithm that replaces an offset after it: a ln(m) + b = a ln(m exp(b / a)).
+
+    Without a logarithm, the factor is the gain. With a linear map after the logarithm, it is 1.
+    """
     count = len(front.bands)
     if front.matrix is not None:
         return np.ones(count)
@@ -147,7 +154,7 @@ def factors(front: FrontEnd) -> NDArray[np.float64]:
 
 
 def write_energy(writer: NodeWriter, front: FrontEnd, scale: float, signal: str, cut: dict[str, Any]) -> str:
-    """The sum of squares of each frame as one feature, the other features zero: [batch, features, frames]."""
+    """Adds nodes for the sum of squares of each frame as one feature, [batch, features, frames]; the others are 0."""
     assert front.energy is not None
     squares = writer.node("Mul", [signal, signal], "squares")
     kernel = np.zeros((len(front.bands), 1, front.framing.size))
@@ -157,7 +164,7 @@ def write_energy(writer: NodeWriter, front: FrontEnd, scale: float, signal: str,
 
 
 def write_logarithm(writer: NodeWriter, front: FrontEnd, bands: str) -> str:
-    """The guarded logarithm, and after it the linear map if there is one."""
+    """Adds the nodes of the guarded logarithm, and of the linear map or the gain after it. Returns the result."""
     count = len(front.bands)
     value = bands
     if front.logarithm:

@@ -1,1 +1,1 @@
-"""How ``quantize`` works: its options, one module for each mode, and what stays in float."""
+"""The parts of ``quantize``: its options, one module for each mode, and the report of what stays in float."""

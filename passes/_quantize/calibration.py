@@ -18,8 +18,8 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
     """The calibration streams. Adds a line to ``notes`` that says which streams they are.
 
     Errors:
-        InputError: a recording that is not there.
-        PassError: recordings for a model that does not stream.
+        InputError: a recording does not exist.
+        PassError: the options name recordings, but the model does not stream.
     """
     if options.paths:
         if context.offline is None:
@@ -46,9 +46,9 @@ def streams_of(model: Model, options: CalibrationOptions, context: PassContext, 
 def ranges_seen(
     model: Model, names: Sequence[str], options: CalibrationOptions, streams: api.Streams, context: PassContext
 ) -> dict[str, Seen]:
-    """The ranges of tensors on the calibration streams.
+    """The range of each named tensor on the calibration streams, keyed by name.
 
     Errors:
-        InputError: a recording that does not fit the model.
+        InputError: a recording does not fit the model.
     """
     return api.calibrate(model, names, streams, options.method, options.percentile, context.progress)

@@ -17,9 +17,10 @@ SEQUENCES = 2
 
 
 def chunk_dependence(result: Model, config: QuantizeOptions, context: PassContext) -> list[str]:
-    """Sentences for the report: the SNR between the stream and the offline model.
+    """A list with a sentence for the report: the SNR of the stream against the offline model.
 
-    Both are quantized dynamically; the scales of the offline model are taken over all frames at once.
+    Both models are quantized dynamically. The offline model computes its scales over all frames at once. The list is
+    empty if the two models cannot be compared.
     """
     offline = context.reference
     if offline is None or result.signature is None or result.signature.window is not None:

@@ -9,6 +9,6 @@ NBITS = "com.microsoft::MatMulNBits"
 
 
 def other_target(*ops: str) -> str:
-    """The start of a hint that names the target with some ops; empty if no target has them."""
+    """The start of a hint that names a target with all of these ops; empty if no target has them."""
     found = op_set_with(*ops)
     return "" if found is None else f"set target: {found.name}, or "

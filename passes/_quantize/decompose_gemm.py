@@ -1,4 +1,4 @@
-"""Rewrites Gemm and FusedMatMul into the products that onnxruntime's quantizers know, and names every node."""
+"""Rewrites Gemm and FusedMatMul into products that onnxruntime's quantizers support, and names every node."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def named(model: Model) -> None:
 def plain_products(model: Model, excluded: Sequence[str]) -> None:
     """Removes transposes and factors from Gemms with a constant weight: onnxruntime's quantizers ignore the factors.
 
-    A transposed input gets a Transpose before it; the weight becomes [K, N] with its factor. Changes the model.
+    A Transpose node replaces ``transA``. The weight is stored as [K, N], multiplied by alpha, and the bias is
+    multiplied by beta. Changes the model in place.
     """
     graph = model.graph
     taken = names_in(graph)
@@ -65,10 +66,10 @@ def scaled(graph: Graph, tensor: Tensor, factor: float, taken: set[str]) -> Tens
 
 
 def unfused_products(model: Model) -> None:
-    """Turns onnxruntime's FusedMatMul by a float constant into a MatMul, which more quantizers know.
+    """Turns onnxruntime's FusedMatMul with a float constant into a MatMul, which more quantizers support.
 
-    Its factor and its transpose of the constant go into the constant; its transpose of the input becomes a Transpose.
-    Changes the model in place.
+    The constant is transposed and multiplied by the factor of the FusedMatMul if it has one. A Transpose node replaces
+    ``transA``. Changes the model in place.
     """
     graph = model.graph
     taken = names_in(graph)
@@ -92,9 +93,10 @@ def unfused_products(model: Model) -> None:
 
 
 def products_and_sums(model: Model) -> None:
-    """Turns a plain Gemm into MatMul and Add: onnxruntime's dynamic quantizer knows MatMul. Changes the model in place.
+    """Turns each plain Gemm into MatMul and Add, because onnxruntime's dynamic quantizer supports only MatMul.
 
-    This includes nodes that stay in float: the quantizer would rewrite them too, under a name that no option excludes.
+    Gemms that stay in float are included. Otherwise the quantizer would rewrite them too, under a name that no option
+    excludes. Changes the model in place.
     """
     graph = model.graph
     taken = names_in(graph)

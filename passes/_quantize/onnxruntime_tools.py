@@ -45,10 +45,10 @@ def quietly() -> Iterator[None]:
 
 
 def opset_at_least(proto: onnx.ModelProto, oldest: int, what: str, way_out: str) -> None:
-    """Refuses a model whose opset is too old.
+    """Refuses a model with an opset older than ``oldest``.
 
     Errors:
-        PassError: names what needs the later opset.
+        PassError: names ``what``, the option that needs the later opset.
     """
     opset = opset_of(proto)
     if opset < oldest:
@@ -66,7 +66,7 @@ def with_values(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_ports_of(made: onnx.ModelProto, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A quantized model with the ports of its source model: quantizers lose their types."""
+    """The quantized model ``made`` with the ports of its source model, because quantizers lose the types of ports."""
     for kind in ("input", "output"):
         field = getattr(made.graph, kind)
         del field[:]

@@ -23,7 +23,7 @@ USUAL = {
 
 
 def known_states(states: object) -> object:
-    """Refuses a kind or a type of state that does not exist."""
+    """Returns the option ``states`` unchanged. Refuses kinds and types of states that do not exist."""
     kinds, types = get_args(StateKind), get_args(StateType)
     for kind in states if isinstance(states, dict) else ():
         if kind not in kinds:
@@ -63,7 +63,7 @@ class CalibrationOptions(PassConfig):
 
 
 class BudgetOptions(PassConfig):
-    """Mixed precision by measurement: which nodes stay in float."""
+    """Mixed precision: a search by measurement decides which nodes stay in float."""
 
     snr_db: float = Field(gt=0, le=200, description="the signal-to-noise ratio to keep, on the calibration streams")
     prefer: Literal["size", "latency"] = Field(default="size", description="what to minimize")

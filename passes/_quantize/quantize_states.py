@@ -1,6 +1,6 @@
-"""State ports of fewer bits: integers or float16 in place of float32, with the scale in the manifest.
+"""Converts state ports from float32 to integers or float16. The manifest contains the scales of the integers.
 
-If a model came with learned scales, its caches hold integers already (graphc/stream/lowering/learned_scale_cache.py).
+If a model has learned scales, its caches already are integers (graphc/stream/lowering/learned_scale_cache.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADED_RANK = 4
 
 @dataclass(frozen=True)
 class StateIntegers:
-    """The integers of a state: one scale and zero point for each index on an axis, or for the whole state."""
+    """How a state becomes integers: one scale and zero point for each index on ``axis``, or one for all if None."""
 
     axis: int | None
     scale: NDArray[np.float32]
@@ -58,7 +58,7 @@ class StateIntegers:
 
 
 def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
-    """The type that a state is to get, or why it keeps its own."""
+    """The type that the options give a state, or a sentence that says why the state keeps its type."""
     asked = config.states
     if state.init.dtype != np.float32:
         return f"it is {state.init.dtype}"
@@ -73,7 +73,7 @@ def wanted_type(state: StatePort, config: QuantizeOptions) -> StateType | str:
 
 
 def states_to_see(model: Model, config: QuantizeOptions) -> list[str]:
-    """The states whose ranges have to be observed."""
+    """The input ports of the states whose ranges calibration has to observe."""
     signature = model.signature
     if signature is None or config.states is None:
         return []
@@ -84,7 +84,7 @@ def narrow_states(model: Model, config: QuantizeOptions, seen: Mapping[str, Seen
     """Gives the chosen states fewer bits. Returns a note on every state. Changes the model in place.
 
     Errors:
-        PassError: the opset lacks a type, or the model has no state of a kind.
+        PassError: the opset lacks a type, or the model has no state of a kind that the options name.
     """
     signature = model.signature
     if config.states is None:
@@ -155,7 +155,10 @@ def as_integers(model: Model, state: StatePort, kind: str, seen: Mapping[str, Se
 
 
 def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]) -> StateIntegers:
-    """Integers over the range of a state, including 0 and its first value. Each head or channel has its own scale."""
+    """The scales and zero points for the observed range of a state, for each head or channel.
+
+    The range is extended to include 0 and the first value of the state.
+    """
     low = np.minimum(np.minimum(seen.low, state.init), 0).astype(np.float64)
     high = np.maximum(np.maximum(seen.high, state.init), 0).astype(np.float64)
     axis = scale_axis(model, state)
@@ -168,9 +171,10 @@ def integers_of(model: Model, state: StatePort, seen: Seen, dtype: np.dtype[Any]
 
 
 def scale_axis(model: Model, state: StatePort) -> int | None:
-    """The axis of heads, or else of channels. None if the time axis is not known.
+    """The axis of a state with one scale per index: heads, or else channels. None if the time axis is not known.
 
-    All indices in time need the same scale: frames move along that axis, and would be rounded again in each call.
+    All frames need the same scale. Frames move along the time axis from call to call, and with a scale per index they
+    would be rounded again in each call.
     """
     rank, time = state.init.ndim, time_axis(model, state)
     if time is None or model.graph.opset < FIRST_PER_AXIS:
@@ -182,7 +186,7 @@ def scale_axis(model: Model, state: StatePort) -> int | None:
 
 
 def time_axis(model: Model, state: StatePort) -> int | None:
-    """The axis along which nodes append new frames to a cache. None if that is not known."""
+    """The axis along which nodes append new frames to a cache. None if the axis is not known."""
     port = next(t for t in model.graph.inputs if t.name == state.input)
     found = {
         int(r.attrs["axis"]) % state.init.ndim if r.op == "Concat" else PAST_OPS.get(op_of(r)) for r in port.outputs
@@ -191,7 +195,7 @@ def time_axis(model: Model, state: StatePort) -> int | None:
 
 
 class Ports:
-    """The two ports of a state, with a conversion between them and the graph."""
+    """Adds conversions of type between the two ports of a state and the rest of the graph."""
 
     def __init__(self, model: Model, state: StatePort):
         self.graph, self.state = model.graph, state

@@ -22,7 +22,7 @@ ZERO_POINTS = (onnx.TensorProto.INT8, onnx.TensorProto.INT32)
 
 
 def observed(model: Model, ops: list[str]) -> list[str]:
-    """The float tensors that nodes of some ops read and write."""
+    """The names of the tensors that nodes of these ops read and write, without constants."""
     found: dict[str, None] = {}
     for node in model.graph.nodes:
         if node.op in ops:
@@ -96,9 +96,9 @@ def static(
 
 
 def share_zero_points(model: onnx.ModelProto) -> None:
-    """Keeps one constant for all zero points of 0 that have the same type and shape. Changes the model in place.
+    """Makes all zero points of 0 with the same type and shape share one constant. Changes the model in place.
 
-    They cannot be left out: onnxruntime does not multiply in integers without them.
+    Zero points cannot be left out: onnxruntime does not multiply in integers without them.
     """
     graph = model.graph
     first: dict[tuple[int, tuple[int, ...]], str] = {}

@@ -1,4 +1,4 @@
-"""What stays in float, and why."""
+"""Lists the weights that stay in float, with the reasons."""
 
 from __future__ import annotations
 

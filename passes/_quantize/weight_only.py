@@ -18,7 +18,9 @@ WEIGHT_INPUTS = {"LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2), "Gather": (0,)}
 
 
 def by_channel(model: Model, config: QuantizeOptions, excluded: list[str]) -> None:
-    """Stores weights of any op as symmetric 8-bit integers before a DequantizeLinear. Changes the model in place.
+    """Stores the weights of the chosen ops as symmetric 8-bit integers, each followed by a DequantizeLinear.
+
+    Changes the model in place.
 
     Errors:
         PassError: the opset is too old.
@@ -49,7 +51,7 @@ def is_matrix(weight: NDArray[Any]) -> bool:
 
 
 def output_axis(node: Node, rank: int) -> int:
-    """The axis of a weight that holds its output channels."""
+    """The axis of the output channels of a node's weight."""
     axis = OUTPUT_AXIS[node.op] % rank
     return rank - 2 if node.op == "Gemm" and node.attrs.get("transB") else axis
 

@@ -1,1 +1,1 @@
-"""The rewrites of the fuse pass, one in each file. Each takes a graph and returns how often it fired."""
+"""The rewrites of the fuse pass, one per file. Each rewrite changes a graph and returns how often it fired."""

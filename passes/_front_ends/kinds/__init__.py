@@ -1,1 +1,1 @@
-"""One file for each front end. Its options have the names that its library gives them."""
+"""The front ends, one per file. The options of each have the names that its library uses."""

@@ -1,4 +1,4 @@
-"""What mel spectrograms of torchaudio and librosa share: a centred transform, bands and a logarithm."""
+"""What the mel spectrograms of torchaudio and librosa share: a centred transform, bands and a logarithm."""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ class CentredOptions(KindOptions):
         scale: Scale,
         gain: float = 1.0,
     ) -> FrontEnd:
-        """The front end of these options.
+        """The front end that these options and the arguments describe.
 
         Args:
-            bins: the frequencies of the bins.
+            bins: the frequency of each bin in Hz.
             window: scipy's name of a periodic window.
+            low, high: the range of the bands in Hz.
             gain: the factor that the spectrum is multiplied by.
 
         Errors:
-            PassError: an option that a stream cannot have, or one that contradicts another.
+            PassError: an option that is impossible in a stream, or one that contradicts another.
         """
         size = self.win_length or fft
         if size > fft:
@@ -91,7 +92,7 @@ class CentredOptions(KindOptions):
         )
 
     def decibels(self) -> tuple[float, float]:
-        """The factor of the natural logarithm, and the number added to the product."""
+        """The factor and the offset that turn a natural logarithm into decibels; 1 and 0 if ``log`` is not "db"."""
         if self.log != "db":
             return 1.0, 0.0
         multiplier = 10.0 if self.stype == "power" else 20.0
@@ -106,5 +107,5 @@ class CentredOptions(KindOptions):
 
 
 def lifter_of(count: int, order: float) -> Array:
-    """librosa's lifter counts cepstra from 1."""
+    """The factors of librosa's cepstral liftering, which numbers cepstra from 1; ones if ``order`` is 0."""
     return np.ones(count) if order == 0.0 else 1.0 + order / 2.0 * np.sin(np.pi * np.arange(1, count + 1) / order)

@@ -16,8 +16,10 @@ class KaldiFbank(KaldiOptions):
         return "kaldi_fbank"
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream, or one that contradicts another.
         """
         self.refuse_what_no_stream_has()
         bands, energy, floor = self.filters(), None, np.asarray(self.floor)

@@ -85,10 +85,10 @@ class KaldiOptions(KindOptions):
         return power_of_two(self.size) if self.round_to_power_of_two else self.size
 
     def refuse_what_no_stream_has(self) -> None:
-        """Refuses noise and statistics of the whole utterance.
+        """Refuses options that add noise or need statistics of the whole utterance.
 
         Errors:
-            PassError: an option asks for them.
+            PassError: names the option.
         """
         if self.dither != 0.0:
             raise self.refuse(
@@ -142,7 +142,11 @@ class KaldiOptions(KindOptions):
         )
 
     def with_energy(self, bands: Array, row: int) -> tuple[Array, Energy | None, Array]:
-        """The bands with a row for the energy, how the energy is computed (None: by that row), and the floors."""
+        """Inserts a row for the energy into the bands.
+
+        Returns the bands, how the energy is computed from the frame, and the floor of each band. If the inserted row
+        computes the energy from the spectrum, the second value is None.
+        """
         bands = np.insert(bands, row, 0.0, axis=0)
         floors = np.full(len(bands), self.floor)
         floors[row] = max(EPSILON, self.energy_floor)
@@ -156,7 +160,7 @@ class KaldiOptions(KindOptions):
 
 
 def converted(options: type[KaldiOptions], name: str, value: str) -> Any:
-    """A value of a configuration file, in the type of its option. The value of an unknown option stays text."""
+    """Converts a value in a configuration file to the type of its option. The value of an unknown option stays text."""
     field = options.model_fields.get(name)
     if field is None or field.annotation is str:
         return value

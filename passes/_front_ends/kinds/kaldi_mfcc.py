@@ -19,8 +19,10 @@ class KaldiMfcc(KaldiOptions):
         return "kaldi_mfcc"
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have, or more cepstra than bands.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream, or more cepstra than bands.
         """
         self.refuse_what_no_stream_has()
         if self.num_ceps > self.num_mel_bins:

@@ -27,8 +27,10 @@ class LibrosaMel(CentredOptions):
         return "librosa_mel"
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream.
         """
         scale: Literal["htk", "slaney"] = "htk" if self.htk else "slaney"
         high = self.fmax or self.sr / 2

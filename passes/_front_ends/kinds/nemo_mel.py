@@ -75,7 +75,7 @@ class NemoMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """Reads a model's configuration with a section ``preprocessor``, that section alone, or transformers' own."""
+        """The options in a NeMo configuration, in only its section ``preprocessor``, or in one of transformers."""
         found = yaml_mapping(text)
         if "feature_extractor_type" in found:
             return of_transformers(found)
@@ -88,8 +88,10 @@ class NemoMel(KindOptions):
         return {name: value for name, value in section.items() if name not in TRAINING_ALONE}
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream, or one that contradicts another.
         """
         self.refuse_what_no_stream_has()
         size = self.n_window_size or int(self.window_size * self.sample_rate)
@@ -156,10 +158,10 @@ class NemoMel(KindOptions):
 
 
 def of_transformers(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of a preprocessor_config.json of transformers.
+    """The options in a preprocessor_config.json of transformers.
 
     Errors:
-        ValueError: an unknown extractor, or one whose filters are rounded.
+        ValueError: the feature extractor is unknown, or rounds its mel filters.
     """
     extractor = found["feature_extractor_type"]
     if not isinstance(extractor, str) or extractor not in EXTRACTORS:

@@ -21,8 +21,10 @@ class OpenwakewordMel(KindOptions):
         return "openwakeword_mel"
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: top_db is set.
+        """The front end of openWakeWord.
+
+        Errors:
+            PassError: top_db is set.
         """
         if self.top_db is not None:
             raise self.refuse(

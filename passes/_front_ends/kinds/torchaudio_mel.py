@@ -30,8 +30,10 @@ class TorchaudioMel(CentredOptions):
         return "torchaudio_mel"
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream.
         """
         if self.pad:
             raise self.refuse("pad", "zeros around the utterance are not supported", "set pad: 0")

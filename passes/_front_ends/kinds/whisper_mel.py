@@ -37,13 +37,15 @@ class WhisperMel(KindOptions):
 
     @classmethod
     def from_text(cls, text: str) -> Mapping[str, Any]:
-        """The options of a preprocessor_config.json. Options about padding to 30 s are ignored."""
+        """The options in a preprocessor_config.json of Whisper. Options about padding to 30 s are ignored."""
         found = yaml_mapping(text)
         return {name: value for name, value in found.items() if name in READ}
 
     def front_end(self) -> FrontEnd:
-        """Errors:
-        PassError: an option that a stream cannot have.
+        """The front end that these options describe.
+
+        Errors:
+            PassError: an option that is impossible in a stream, or no ``peak``.
         """
         if self.dither:
             raise self.refuse("dither", f"{self.dither:g} adds noise, which differs from run to run", "set dither: 0")

@@ -1,1 +1,1 @@
-"""Weights in blocks of 4 or 8 bits."""
+"""Weights of 4 or 8 bits, with one scale per block of a channel."""

@@ -1,4 +1,4 @@
-"""The scale and the zero point of a block of weights, by search."""
+"""Searches for the scale and the zero point of a block of weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Grid:
     bits: int
 
     def nearest(self, weights: Array) -> Array:
-        """The q of the nearest value to each weight: whole numbers as float32."""
+        """For each weight, the q of the nearest value of the grid. The q are whole numbers as float32."""
         found: Array = np.clip(np.rint(weights / self.scale) + self.zero, 0, 2**self.bits - 1)
         return found
 
@@ -35,14 +35,14 @@ class Grid:
 
 
 def best_grid(weights: Array, bits: int, symmetric: bool, importance: Array | float = 1.0) -> Grid:
-    """The grid with the least squared error, over the whole range of the weights or a part of it.
+    """The grid with the least squared error, among grids over the whole range of the weights or a part of it.
 
     A smaller range cuts outliers off, but has finer steps for all other weights. Each candidate's scale is then fitted
     to its integers by least squares.
 
     Args:
-        weights: [..., block, columns] float32; a grid for each column.
-        symmetric: whether the zero point is the middle, so that none needs to be stored.
+        weights: [..., block, columns] float32. Each column of a block gets its own grid.
+        symmetric: whether the zero point is the middle of the integers, so that no zero point needs to be stored.
         importance: a factor for each squared error, broadcast to the weights.
 
     Returns:

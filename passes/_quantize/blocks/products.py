@@ -1,4 +1,4 @@
-"""Products with weights in blocks: onnxruntime's MatMulNBits, or for every runtime a DequantizeLinear and a MatMul."""
+"""Products with weights in blocks: MatMulNBits in onnxruntime, or DequantizeLinear and MatMul in any runtime."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ MOST_MOMENTS = 600_000_000
 
 
 def check_blocks(model: Model, config: QuantizeOptions, target: OpSet) -> None:
-    """
+    """Refuses weights in blocks that neither the target nor the model's opset supports.
+
     Errors:
-        PassError: the target and the opset have no blocks of this kind.
+        PassError: names what has to change.
     """
     if target.has(NBITS):
         return
@@ -57,7 +58,7 @@ def check_blocks(model: Model, config: QuantizeOptions, target: OpSet) -> None:
 
 
 def products_of(model: Model, excluded: list[str]) -> list[Node]:
-    """The MatMuls by a float32 matrix, in order, without the excluded nodes."""
+    """The MatMuls with a constant float32 matrix, in the order of the graph, without the excluded nodes."""
     return [n for n in model.graph.nodes if n.op == "MatMul" and n.name not in excluded and matrix_of(n) is not None]
 
 
@@ -68,7 +69,7 @@ def matrix_of(node: Node) -> Array | None:
 
 
 class BlockedWeights:
-    """The weights of a model's products in blocks. Each is made once, even if many variants of the model are tried.
+    """The weights of a model's products in blocks. Each weight is rounded once, even for many variants of the model.
 
     Args:
         products: the names of the products whose weights fit.
@@ -85,10 +86,12 @@ class BlockedWeights:
         return self.own and self.config.block is not None and self.bits == 4
 
     def calibrate(self, model: Model, moments: MomentsOf) -> None:
-        """Makes the weights so that they compensate for the error of earlier nodes if possible. Changes the model.
+        """Rounds every weight for the second moments of its product's input, and stores it in the model.
+
+        The moments are measured while the earlier products of the model are in blocks already.
 
         Args:
-            moments: gives the second moments of tensors by name. The earlier products of its model are in blocks.
+            moments: a function that measures the second moments of named tensors of a model.
         """
         for together in rounds_of([n for n in model.graph.nodes if n.name in self.products]):
             sources = list(dict.fromkeys(n.inputs[0].name for n in together))
@@ -117,7 +120,7 @@ class BlockedWeights:
         """Stores the weights of the products among ``nodes`` in blocks. Changes the model in place.
 
         Args:
-            raised: names of the products whose weights get 8 bits whatever the options say.
+            raised: names of the products whose weights get 8 bits, even if the options say 4.
         """
         graph, taken = model.graph, names_in(model.graph)
         held: dict[Key, list[Constant]] = {}
@@ -143,12 +146,12 @@ class BlockedWeights:
 
 
 def with_input(name: str, nodes: list[Node]) -> list[Node]:
-    """The products whose input is a tensor, one for each weight."""
+    """The products that read the tensor ``name``, one product for each weight."""
     return list({n.inputs[1].name: n for n in nodes if n.inputs[0].name == name}.values())
 
 
 def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
-    """The products in order, in groups whose second moments of the inputs fit in memory together."""
+    """Yields the products in order, in groups. The second moments of a group's inputs fit in memory together."""
     held: dict[str, int] = {}
     now: list[Node] = []
     for node in nodes:
@@ -164,7 +167,7 @@ def rounds_of(nodes: list[Node]) -> Iterator[list[Node]]:
 
 
 def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits: int) -> None:
-    """Turns the product into MatMulNBits (onnxruntime's ContribOperators.md)."""
+    """Turns a product into MatMulNBits (onnxruntime's ContribOperators.md). Changes the node in place."""
     rows, columns = (int(size) for size in node.inputs[1].shape)
     node.inputs = [node.inputs[0], *weights]
     node.op, node.domain = "MatMulNBits", "com.microsoft"
@@ -175,7 +178,11 @@ def as_n_bits(node: Node, weights: list[Constant], config: QuantizeOptions, bits
 
 
 def packed(blocks: Blocks) -> dict[str, Any]:
-    """Weights [N, blocks, bytes of a block], scales [N * blocks] and zero points. A byte holds two values of 4 bits."""
+    """The constant inputs of MatMulNBits, by kind.
+
+    These are weights [N, blocks, bytes of a block], scales [N * blocks] and zero points, flat. A byte contains two
+    values of 4 bits.
+    """
     q = np.ascontiguousarray(blocks.q.transpose(2, 0, 1))
     zero = np.ascontiguousarray(blocks.zero.T)
     if blocks.bits == 4:
@@ -186,13 +193,13 @@ def packed(blocks: Blocks) -> dict[str, Any]:
 
 
 def signed(blocks: Blocks, rows: int) -> dict[str, Any]:
-    """Weights [K, N] from -8 to 7, packed as ONNX packs int4, and scales [blocks, N]."""
+    """The constant inputs of DequantizeLinear: weights [K, N] from -8 to 7, as ONNX's int4, and scales [blocks, N]."""
     values = (blocks.q.astype(np.int8) - 8).reshape(-1, blocks.q.shape[2])[:rows]
     return {"int4": gs.ir.tensor.LazyValues(onnx.numpy_helper.from_array(values.astype(int4))), "scale": blocks.scale}
 
 
 def dequantized(graph: Graph, parts: list[Constant], weight: Tensor, block: int, taken: set[str]) -> Variable:
-    """The float weight: the output of a DequantizeLinear with blocks along its rows."""
+    """Adds a DequantizeLinear with blocks along the rows of a weight. Returns its output, the float weight."""
     output = Variable(unused_name(f"{weight.name}/float", taken), np.float32, list(weight.shape))
     graph.nodes.append(Node("DequantizeLinear", output.name, {"axis": 0, "block_size": block}, parts, [output]))
     return output

@@ -19,7 +19,7 @@ class Blocks:
     """A matrix [K, N] in blocks of rows.
 
     Args:
-        q: [blocks, block, N] uint8; rows after row K hold the zero point.
+        q: [blocks, block, N] uint8. Rows after row K, which fill the last block, are the zero point.
         scale: [blocks, N] float32.
         zero: [blocks, N] uint8.
     """
@@ -31,7 +31,7 @@ class Blocks:
 
     @property
     def values(self) -> Array:
-        """The float matrix that the blocks stand for, with the rows that fill the last block."""
+        """The float matrix that the blocks encode, including the rows that fill the last block."""
         steps = self.q.astype(np.float32) - self.zero[:, None].astype(np.float32)
         return (steps * self.scale[:, None]).reshape(-1, self.q.shape[2])
 
@@ -48,8 +48,8 @@ def rounded(weight: Array, block: int, bits: int, symmetric: bool) -> Blocks:
 
 
 def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: Array) -> Blocks:
-    """Rounds row after row. The rows after each row compensate for its error, as far as the inputs of the product are
-    correlated (GPTQ: Frantar and others 2022, arXiv:2210.17323).
+    """Rounds one row after the other. Later rows compensate for the error of each row, as far as the inputs of the
+    product are correlated (GPTQ: Frantar and others 2022, arXiv:2210.17323).
 
     Args:
         weight: [K, N] float32.
@@ -63,7 +63,7 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
     grids: list[Grid] = []
 
     def settle(first: int, end: int) -> None:
-        """Rounds some blocks: the first half, then moves its errors to the second half, then rounds the second half."""
+        """Rounds the blocks from ``first`` to ``end``. The second half compensates for the errors of the first half."""
         if end - first == 1:
             settle_block(slice(first * block, min(end * block, known)))
             return
@@ -93,9 +93,10 @@ def rounded_for(weight: Array, block: int, bits: int, symmetric: bool, factor: A
 
 
 def factor_of(moments: Array) -> Array:
-    """The upper Cholesky factor of the inverse of the second moments. They are damped more and more until it exists.
+    """The upper Cholesky factor, [K, K], of the inverse of the second moments.
 
-    It is found by reversing rows and columns, factoring, and inverting the triangle; no full matrix is inverted.
+    The diagonal of the moments is increased until the factor exists. If there is none, the result is the identity. The
+    factor is computed by reversing rows and columns, factoring, and inverting the triangle; no full matrix is inverted.
 
     Args:
         moments: [K, K] sums of products of the inputs.

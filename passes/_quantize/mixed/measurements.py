@@ -44,7 +44,12 @@ def noise_of(snr_db: float) -> float:
 
 @dataclass
 class Measurements:
-    """What was measured. It is saved if the options name a file, so that an interrupted search can resume."""
+    """The values measured so far, by name.
+
+    Args:
+        path: the file that every new value is saved to, so that an interrupted search can resume; None to save nothing.
+        key: a digest of the model and the options. Saved values with another key are not used.
+    """
 
     path: Path | None
     key: str

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Raised:
-    """The names of the products whose weights get 8 bits, and the table for the report."""
+    """The names of the products whose weights get 8 bits, and lines for the report."""
 
     nodes: frozenset[str]
     notes: list[str]
@@ -42,9 +42,13 @@ def groups_of(nodes: Sequence[Node]) -> list[WeightGroup]:
 def chosen(
     groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float], snr_db: float, progress: Progress
 ) -> tuple[list[WeightGroup], dict[WeightGroup, float]]:
-    """The groups that need 8 bits, and the ratio with each group alone in 8 bits, if that was measured.
+    """The groups that need 8 bits to reach ``snr_db``, and the SNR in dB with each group alone in 8 bits.
 
-    The groups are tried in the order of the noise that 8 bits remove, per weight.
+    Groups are chosen in the order of the noise that 8 bits remove per weight. The SNRs are empty if no group needs 8
+    bits.
+
+    Args:
+        measured: returns the SNR in dB of the model with these groups in 8 bits and all others in 4.
 
     Errors:
         PassError: 8 bits everywhere are not enough.
@@ -88,8 +92,8 @@ def raised_for_budget(
 
     Args:
         nodes: the products whose weights are to be in blocks.
-        quantized: gives the model with the weights of some products in 8 bits, the others in 4.
-        streams: the streams that the ratio is measured on, against the float model.
+        quantized: returns the model with the weights of the named products in 8 bits and all others in 4.
+        streams: the streams on which the SNR against the float model is measured.
 
     Errors:
         PassError: 8 bits everywhere are not enough.

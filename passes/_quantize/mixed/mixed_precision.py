@@ -24,7 +24,7 @@ HOPELESS = 2.0
 
 
 def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) -> list[WeightGroup]:
-    """The nodes that the mode could quantize, grouped by the weight that they share."""
+    """The nodes that ``config.mode`` could quantize, grouped by the weight that they share."""
     by_weight: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
     shapes = static_shapes(model)
@@ -45,11 +45,11 @@ def groups_of(model: Model, config: QuantizeOptions, excluded: Sequence[str]) ->
 
 
 class Search:
-    """Measures groups alone, then greedily together.
+    """Searches for the groups that become integers: measures each group alone, then greedily several together.
 
     Args:
         groups: the nodes that may be quantized, by group.
-        measured: gives the SNR in dB of the model with some groups in integers.
+        measured: returns the SNR in dB of the model with these groups in integers.
     """
 
     def __init__(self, groups: Sequence[WeightGroup], measured: Callable[[Sequence[WeightGroup]], float]):
@@ -57,9 +57,11 @@ class Search:
         self.alone: dict[str, float] = {}
 
     def chosen(self, snr_db: float, prefer: str, progress: Callable[[int, int], None]) -> list[WeightGroup]:
-        """The groups in integers: all, if they keep the ratio; else as many of the order as keep it, then single ones.
+        """The groups that can be in integers while the SNR stays at least ``snr_db``.
 
-        The order is by the noise of each group alone, divided by what it saves: weights, or multiply-adds in a call.
+        If not all of them can, the groups are sorted by the noise of each group alone, divided by what it saves:
+        weights, or multiply-adds in a call. As many groups as possible are taken from the start of this order, then
+        single groups from the rest.
         """
         if self.measured(self.groups) >= snr_db:
             return list(self.groups)
@@ -90,7 +92,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """The nodes that stay in float, and the table for the report."""
+    """The names of the nodes that stay in float, and lines for the report."""
 
     excluded: list[str]
     notes: list[str]
@@ -107,8 +109,8 @@ def left_for_budget(
     """The nodes that have to stay in float for ``quantize.budget``.
 
     Args:
-        quantized: gives the model with some nodes left in float.
-        streams: the streams that the ratio is measured on, against the float model.
+        quantized: returns the quantized model with the named nodes left in float.
+        streams: the streams on which the SNR against the float model is measured.
     """
     budget = config.budget
     assert budget is not None

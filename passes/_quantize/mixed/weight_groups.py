@@ -10,8 +10,8 @@ class WeightGroup:
     """Nodes that share a weight, and therefore its precision.
 
     Args:
-        elements: the number of entries of their weights.
-        products: multiply-adds in a call; 0 if they are not counted.
+        elements: the number of entries of the shared weight; of both weights for a recurrent op.
+        products: the number of multiply-adds of all nodes in a call; 0 if not counted.
     """
 
     nodes: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Rewrites that put one node in the place of several that compute the same in parts."""
+"""Rewrites that replace several nodes by one op that computes the same."""

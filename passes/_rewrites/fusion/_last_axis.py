@@ -1,4 +1,4 @@
-"""What the normalisations over the last axis share."""
+"""Checks that the rewrites of normalisations over the last axis share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphc.api import Match, value_of
 
 
 def is_of_last(shape: tuple[int, ...], width: object, rank: int) -> bool:
-    """Whether a constant has one entry for each index of the last axis, and no others."""
+    """Whether a constant of this shape, broadcast to ``rank`` axes, has ``width`` entries on the last axis only."""
     return 0 < len(shape) <= rank and shape[-1] == width and all(d == 1 for d in shape[:-1])
 
 

@@ -1,4 +1,4 @@
-"""Puts one GELU in the place of its parts."""
+"""Replaces the parts of GELU by one node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts one HardSwish in the place of its parts."""
+"""Replaces the parts of HardSwish by one node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts one LayerNormalization in the place of its parts."""
+"""Replaces the parts of LayerNormalization by one node."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def input_product(op: Any, x: Any, axes: Any, eps: Any, gamma: Any, beta: Any) -
 
 @register_rewrite
 class LayerNorm(PatternRewrite):
-    """Mean, difference, square, root and quotient over the last axis, scaled and shifted, are LayerNormalization."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + shift, over the last axis, is LayerNormalization."""
 
     name = "layer_norm"
     stage = "names"

@@ -1,4 +1,4 @@
-"""Puts one RMSNormalization in the place of its parts."""
+"""Replaces the parts of RMSNormalization by one node."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def by_input(square: Callable[..., Any], quotient: Callable[..., Any]) -> Callab
 
 @register_rewrite
 class RmsNorm(PatternRewrite):
-    """Mean square, root and quotient over the last axis, scaled, are RMSNormalization, from opset 23 on."""
+    """x / sqrt(mean(x^2) + epsilon) * scale, over the last axis, is RMSNormalization (from opset 23 on)."""
 
     name = "rms_norm"
     stage = "names"

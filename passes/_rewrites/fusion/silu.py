@@ -1,4 +1,4 @@
-"""Puts one SiLU, with or without a slope, in the place of its parts."""
+"""Replaces the parts of SiLU, with or without a slope, by one node."""
 
 from __future__ import annotations
 

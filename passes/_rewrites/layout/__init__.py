@@ -1,1 +1,1 @@
-"""Rewrites that save moves of axes and entries."""
+"""Rewrites that remove Transposes, Reshapes and other nodes that only move entries."""

@@ -1,4 +1,4 @@
-"""Regions of a graph whose tensors could have another layout: which regions gain by it, and the change itself."""
+"""Regions of a graph whose tensors could have another layout: finds those that save nodes, and changes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_PER_AXIS_SOFTMAX = 13
 
 
 class Layout(ABC):
-    """Another layout of some tensors, and the nodes that could work in it."""
+    """Another layout for tensors of a graph, and the nodes that could work in this layout."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -32,47 +32,51 @@ class Layout(ABC):
 
     @abstractmethod
     def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The outputs of the node, made from inputs in the layout. Inputs that cannot have it stay as they are."""
+        """Adds a node that does the same in the layout, and returns its outputs.
+
+        Args:
+            inputs: the node's inputs. Those that can have the layout have it.
+        """
 
     @abstractmethod
     def enter(self, tensor: Tensor) -> Tensor:
-        """A tensor brought into the layout."""
+        """Adds nodes that convert a tensor to the layout, and returns the converted tensor."""
 
     @abstractmethod
     def leave(self, tensor: Tensor, old: Tensor) -> Tensor:
-        """A tensor of the layout, brought back to the layout of ``old``."""
+        """Adds nodes that convert a tensor from the layout back to that of ``old``, and returns the result."""
 
     @abstractmethod
     def opens(self, node: Node | None) -> bool:
-        """Whether the node that makes a tensor only converts it out of the layout."""
+        """Whether a node before a region only converts a tensor from the layout to another one."""
 
     @abstractmethod
     def closes(self, node: Node) -> bool:
-        """Whether a node that reads a tensor does nothing but bring it into the layout, or can read it there."""
+        """Whether a node after a region only converts a tensor to the layout, or can equally read it in the layout."""
 
     def absorbs(self, node: Node | None) -> bool:
-        """Whether a node whose output enters the region can absorb the change of layout."""
+        """Whether a node before a region can make its output in the layout at no cost."""
         return False
 
     def indifferent(self, node: Node, tensor: Tensor) -> bool:
-        """Whether a node can read a tensor from the layout at no cost."""
+        """Whether a node after a region can read a tensor that has the layout at no cost."""
         return False
 
     @abstractmethod
     def closed(self, node: Node, tensor: Tensor) -> Tensor:
-        """The output of a closing node, made from its input in the layout."""
+        """What replaces the output of a node that ``closes``. ``tensor`` is the node's input in the layout."""
 
     @abstractmethod
     def relaid(self, init: NDArray[Any]) -> NDArray[Any] | None:
-        """The first value of a state in the layout. None if the state cannot have it."""
+        """The first value ``init`` of a state, converted to the layout. None if the state cannot have the layout."""
 
     @property
     def order(self) -> Sequence[int] | None:
-        """The order of the axes in the layout. None if it is not another order."""
+        """The order of the axes in the layout. None if the layout does not reorder axes."""
         return None
 
     def worth(self, node: Node) -> float:
-        """What a node gains by the layout, as a number of nodes saved."""
+        """How much faster a node is in the layout, as an equivalent number of nodes saved."""
         return 0.0
 
     @property
@@ -82,10 +86,12 @@ class Layout(ABC):
 
 @dataclass
 class Region:
-    """Connected nodes that could have the layout.
+    """Connected nodes that could work in the layout.
 
     Args:
-        states: the states whose two ports only this region reads and writes, by the name of either port.
+        entries: the tensors that enter the region and need a conversion.
+        exits: the tensors of the region that other nodes or ports read.
+        states: the states whose ports only this region reads and writes, keyed by input port and by output port.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -95,7 +101,7 @@ class Region:
 
 
 def regions_of(layout: Layout) -> list[Region]:
-    """The connected regions of nodes that take the layout."""
+    """The regions of connected nodes that could work in the layout."""
     scene = layout.scene
     taking = [n for n in scene.graph.nodes if n.outputs and layout.takes(n)]
     ids = {id(n): i for i, n in enumerate(taking)}
@@ -147,7 +153,7 @@ def complete(layout: Layout, region: Region) -> None:
 
 
 def gain_of(layout: Layout, region: Region) -> float:
-    """The number of nodes that the change saves, less those that it adds."""
+    """The number of nodes that giving the region the layout would save, minus the number that it would add."""
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     gain = sum(layout.worth(n) for n in region.nodes)
@@ -168,14 +174,14 @@ def gain_of(layout: Layout, region: Region) -> float:
 
 
 def is_free(layout: Layout, closing: Node) -> bool:
-    """Whether a closing node costs nothing as it is, because all its readers would absorb it."""
+    """Whether a node that ``closes`` costs nothing today, because all readers of its output are ``indifferent``."""
     output = closing.outputs[0]
     readers = list(output.outputs)
     return bool(readers) and layout.scene.is_inner(output) and all(layout.indifferent(r, output) for r in readers)
 
 
 def change(layout: Layout, region: Region) -> None:
-    """Gives a region the layout."""
+    """Changes all tensors of a region to the layout."""
     scene = layout.scene
     inside = {id(n) for n in region.nodes}
     mapped: dict[str, Tensor] = {t.name: layout.enter(t) for t in region.entries}
@@ -206,9 +212,10 @@ def change(layout: Layout, region: Region) -> None:
 
 
 def relayout(layout: Layout, name: str) -> int:
-    """Changes every region that gains. Returns how many, and notes those that would not gain.
+    """Gives the layout to every region that saves nodes by it, and returns their number.
 
-    Regions that do not touch each other are changed together.
+    Regions that do not touch each other are changed in the same round. A note is added for every region that would
+    save no nodes.
     """
     count = 0
     while True:
@@ -233,7 +240,10 @@ def relayout(layout: Layout, name: str) -> int:
 
 
 def neighbours_of(layout: Layout, region: Region) -> set[int]:
-    """The nodes that a change of the region reads or changes: its own, those before it, and two steps after it."""
+    """The ids of the nodes that a change of a region reads or modifies.
+
+    These are the nodes of the region, the nodes directly before it, and the nodes up to two steps after it.
+    """
     found = {id(n) for n in region.nodes}
     found |= {id(maker) for t in region.entries if (maker := layout.scene.maker(t)) is not None}
     for reader in (r for t in region.exits for r in t.outputs):
@@ -243,27 +253,27 @@ def neighbours_of(layout: Layout, region: Region) -> set[int]:
 
 
 def works_along(scene: Scene, node: Node) -> bool:
-    """Whether a node of ONNX's own op set works along one axis that an attribute names, and on no other."""
+    """Whether a node is an ONNX op that works along the axis in its attribute ``axis`` only, such as Split."""
     flattens = node.op in ("Softmax", "LogSoftmax") and scene.opset < FIRST_PER_AXIS_SOFTMAX
     return node.op in ALONG_AXIS and standard(node) and not flattens
 
 
 def axis_of(node: Node, rank: int) -> int:
-    """The axis of a node for which ``works_along`` holds."""
+    """The axis, from 0 on, of a node for which ``works_along`` is true."""
     default = -1 if node.op in ("Softmax", "LogSoftmax") else 0
     return normalised(int(node.attrs.get("axis", default)), rank)
 
 
 def varies(node: Node) -> bool:
-    """Whether the first tensor that a node works on is not a constant. That of a Concat may be one."""
+    """Whether the data of a node is not a constant. True for every Concat, even if its first input is a constant."""
     return node.op == "Concat" or not isinstance(node.inputs[0], Constant)
 
 
 def data_of(node: Node) -> list[Tensor]:
-    """The tensors that a node works on, if ``works_along`` holds for it."""
+    """The data inputs of a node for which ``works_along`` is true; not the part sizes of a Split."""
     return list(node.inputs[:1] if node.op == "Split" else node.inputs)
 
 
 def shaped(value: NDArray[Any], rank: int) -> NDArray[Any]:
-    """A constant with axes of size 1 added in front, up to a rank."""
+    """A constant with leading axes of size 1 added, so that it has ``rank`` axes."""
     return np.reshape(value, (1,) * (rank - value.ndim) + value.shape)

@@ -1,4 +1,4 @@
-"""Removes Transposes around regions that could work in the other order."""
+"""Removes Transposes around regions that could work in the transposed layout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LARGEST_GATHERED = 32_768
 class EliminateTransposes(Rewrite):
     """Changes the order of axes in a region between Transposes, if fewer Transposes remain.
 
-    The region may hold elementwise ops, Split, Concat, Slice, softmax, convolutions over single frames (they become
+    The region may contain elementwise ops, Split, Concat, Slice, softmax, convolutions over single frames (they become
     MatMuls), and caches, whose ports change their layout.
     """
 
@@ -67,7 +67,7 @@ class EliminateTransposes(Rewrite):
 
 
 class Permuted(Layout):
-    """Tensors of one rank with their axes in another order."""
+    """The layout in which tensors of one rank have their axes in another order."""
 
     def __init__(self, scene: Scene, perm: list[int]):
         super().__init__(scene)
@@ -95,7 +95,7 @@ class Permuted(Layout):
         return self.perm == CHANNELS_LAST and (is_pointwise(node) or self.is_small(node))
 
     def is_small(self, node: Node) -> bool:
-        """Whether a convolution over time is faster as a product of gathered frames."""
+        """Whether a convolution over time is faster as a Gather of frames and a MatMul."""
         if not self.scene.target.gains.gathered_conv or not is_plain_conv(node):
             return False
         fixed = all(self.scene.fixed(t) is not None for t in (node.inputs[0], node.outputs[0]))
@@ -111,7 +111,11 @@ class Permuted(Layout):
         return self.inside(tensor) or (size is not None and sum(d != 1 for d in size) <= 1)
 
     def worth(self, node: Node) -> float:
-        """Larger convolutions are faster as products. A join along another axis than the last copies whole pieces."""
+        """How much faster a node is in the layout, as an equivalent number of nodes saved.
+
+        Large convolutions are faster as MatMuls, small ones slower. A Concat is faster along any axis but the last,
+        because it then copies larger pieces of memory.
+        """
         if node.op == "Concat":
             last = len(self.perm) - 1
             before, after = normalised(int(node.attrs["axis"]), len(self.perm)), self.axis(int(node.attrs["axis"]))
@@ -130,7 +134,7 @@ class Permuted(Layout):
         return node is not None and node.op == "Transpose"
 
     def indifferent(self, node: Node, tensor: Tensor) -> bool:
-        """Whether the runtime takes a Transpose of the last two axes into the MatMul after it."""
+        """Whether the node is a MatMul into which the runtime fuses a Transpose of the last two axes."""
         swapped = [*range(len(self.perm) - 2), len(self.perm) - 1, len(self.perm) - 2]
         return self.scene.target.gains.transposed_product and self.perm == swapped and node.op == "MatMul"
 
@@ -159,7 +163,10 @@ class Permuted(Layout):
         return self.perm.index(normalised(axis, len(self.perm)))
 
     def operand(self, tensor: Tensor) -> Tensor:
-        """An operand of an elementwise op in the new order, if it is a constant or has only one axis larger than 1."""
+        """An operand of an elementwise op in the new order of axes.
+
+        Constants, and tensors with fewer axes, are converted here. All other operands already have the new order.
+        """
         value = value_of(tensor) if isinstance(tensor, Constant) else None
         size = self.scene.fixed(tensor)
         if value is None and size is not None and 0 < len(size) < len(self.perm) and math.prod(size) > 1:
@@ -209,7 +216,10 @@ class Permuted(Layout):
         return self.scene.reshaped(rows, [before[0], after[2], kernel * before[1]], base)
 
     def product(self, node: Node, inputs: Sequence[Tensor], base: str) -> Tensor:
-        """A convolution as a product over the channels of each (gathered) frame."""
+        """Adds a MatMul, with an Add for the bias, that replaces a convolution. Returns the result.
+
+        ``inputs[0]`` has the (gathered) frames, [batch, frames, kernel * channels].
+        """
         weight = weight_of(node.inputs[1])
         assert weight is not None
         scene, shape = self.scene, self.moved_shape(node.outputs[0])
@@ -222,7 +232,7 @@ class Permuted(Layout):
 
 
 def without_front(shape: Sequence[int]) -> list[int]:
-    """A shape without its leading axes of size 1. The shape has several entries."""
+    """A shape without its leading axes of size 1. At least one axis must have another size."""
     first = next(a for a, size in enumerate(shape) if size != 1)
     return list(shape[first:])
 

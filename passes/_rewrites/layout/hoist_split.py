@@ -1,4 +1,4 @@
-"""Moves a Split behind the ops that all of its parts go through alike."""
+"""Moves a Split after the ops that are applied to all of its parts in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
 
 
 def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
-    """The axes of size 1 that a Reshape puts in front of a part. Empty if it does anything else."""
+    """The leading axes of size 1 that ``reader`` adds to a part of a Split. Empty if it does anything else."""
     before, after = scene.fixed(part), scene.fixed(reader.outputs[0]) if reader.outputs else None
     if reader.op not in ("Reshape", "Unsqueeze") or before is None or after is None or reader.inputs[0] is not part:
         return ()
@@ -18,7 +18,9 @@ def front_of(scene: Scene, part: Tensor, reader: Node) -> tuple[int, ...]:
 
 @register_rewrite
 class HoistSplit(Rewrite):
-    """If all parts of a Split are reshaped and transposed alike (into heads), the whole is, and is split after that."""
+    """If all parts of a Split are reshaped and transposed in the same way (into heads), the input of the Split is
+    reshaped and transposed instead, and split afterwards.
+    """
 
     name = "hoist_split"
     stage = "ranks"
@@ -27,7 +29,10 @@ class HoistSplit(Rewrite):
         return sum(self.widened(scene, s) or self.moved(scene, s) for s in scene.nodes("Split"))
 
     def widened(self, scene: Scene, split: Node) -> bool:
-        """If at least two parts get the same axes of size 1 in front, gives them to the whole before the Split."""
+        """If at least two parts get the same leading axes of size 1, adds these axes before the Split instead.
+
+        Returns whether the Split was changed.
+        """
         source, parts = split.inputs[0], [t for t in split.outputs if t.name]
         whole = scene.fixed(source)
         if whole is None or len(parts) != len(split.outputs):

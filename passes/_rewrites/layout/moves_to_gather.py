@@ -1,4 +1,4 @@
-"""Turns chains of moves along one axis into one Gather."""
+"""Turns chains of Reshape, Slice and Transpose that move entries along one axis into one GatherElements."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class MovesToGather(Rewrite):
 
 
 def along_one_axis(scene: Scene, source: Tensor, chain: list[Node]) -> tuple[int, NDArray[Any]] | None:
-    """The axis along which a chain of moves picks entries, and the index that it picks for each output entry.
+    """The axis along which a chain of nodes moves entries, and the index on this axis of each output entry's source.
 
-    None if entries move along more than one axis.
+    None if entries move along more than one axis, or if the shapes are unknown or too large.
     """
     shape, out = scene.fixed(source), scene.fixed(chain[-1].outputs[0])
     if shape is None or out is None or len(shape) != len(out) or int(np.prod(shape)) > MOST_ENTRIES:
@@ -73,7 +73,7 @@ def along_one_axis(scene: Scene, source: Tensor, chain: list[Node]) -> tuple[int
 
 
 def moved(scene: Scene, node: Node, entries: NDArray[Any]) -> NDArray[Any] | None:
-    """An array of places after a node has moved them. None if the node's arguments are not known."""
+    """Applies a node that moves entries to an array. None if the arguments of the node are not known."""
     if node.op == "Transpose":
         return entries.transpose(node.attrs.get("perm", list(range(entries.ndim))[::-1]))
     if node.op != "Slice":

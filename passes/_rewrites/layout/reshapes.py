@@ -1,4 +1,4 @@
-"""Joins reshapes that follow each other."""
+"""Merges consecutive reshapes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class Reshapes(Rewrite):
-    """Only the last of several Reshape, Squeeze, Unsqueeze and Flatten sets the shape. A Transpose that moves only axes
-    of size 1 becomes a Reshape, and a Reshape that only drops such axes goes in front of the Transpose before it.
+    """Several Reshape, Squeeze, Unsqueeze and Flatten in a row become one Reshape. A Transpose that moves only axes of
+    size 1 becomes a Reshape. A Reshape that only drops axes of size 1 moves before the Transpose that it follows.
     """
 
     name = "reshapes"
@@ -40,7 +40,7 @@ class Reshapes(Rewrite):
         return count
 
     def in_front(self, scene: Scene) -> int:
-        """Moves a Reshape that only drops axes of size 1 in front of the Transpose before it."""
+        """Moves each Reshape that only drops axes of size 1 before the Transpose that it follows. Returns how many."""
         count = 0
         for node in scene.nodes("Reshape"):
             turn = scene.sole(node.inputs[0], "Transpose")

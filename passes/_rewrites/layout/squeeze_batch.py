@@ -32,8 +32,8 @@ SHAPERS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @register_rewrite
 class SqueezeBatch(Rewrite):
-    """Regions of tensors [1, T, C] lose their first axis, if products with a bias thereby become Gemm without a Reshape
-    on either side.
+    """Tensors [1, T, C] of a region lose their first axis, if products with a bias can then become Gemm without a
+    Reshape before or after.
     """
 
     name = "squeeze_batch"
@@ -44,7 +44,7 @@ class SqueezeBatch(Rewrite):
 
 
 class Flat(Layout):
-    """A layout: tensors of rank 3 without their first axis."""
+    """The layout in which tensors [1, T, C] have no first axis."""
 
     opening_gain = 0.0
 
@@ -135,6 +135,6 @@ class Flat(Layout):
         return list(scene.add(node.op, given, attrs, base=base, shapes=shapes, dtype=dtype, domain=node.domain))
 
     def operand(self, tensor: Tensor) -> Tensor:
-        """A constant of rank 3 without its first axis."""
+        """An operand in the layout: a constant of rank 3 loses its first axis, any other tensor stays as it is."""
         value = value_of(tensor) if isinstance(tensor, Constant) and len(tensor.shape) == RANK else None
         return tensor if value is None else self.scene.constant(f"{tensor.name}/flat", np.asarray(value[0]))

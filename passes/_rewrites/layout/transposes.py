@@ -1,4 +1,4 @@
-"""Joins Transposes that follow each other."""
+"""Merges consecutive Transposes."""
 
 from __future__ import annotations
 

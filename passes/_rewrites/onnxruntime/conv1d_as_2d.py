@@ -1,4 +1,4 @@
-"""Turns convolutions over one axis into ones over two, for which onnxruntime is faster."""
+"""Turns 1-D convolutions into 2-D convolutions, which onnxruntime runs faster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SMALLEST_WEIGHT = 12_000
 
 @register_rewrite
 class Conv1dAs2d(Rewrite):
-    """A Conv over one axis becomes one over two axes, the first of size 1: onnxruntime's kernels for two axes are
-    several times faster (docs/fusion.md has the measurement).
+    """A 1-D Conv becomes a 2-D Conv whose first spatial axis has size 1: onnxruntime's 2-D kernels are several times
+    faster (docs/fusion.md has the measurement).
     """
 
     name = "conv1d_as_2d"
@@ -60,9 +60,9 @@ class Conv1dAs2d(Rewrite):
 
 
 def channels_last(scene: Scene, tensor: Tensor) -> Tensor | None:
-    """The tensor with channels last, if a Transpose (and perhaps a Reshape) turned it for a convolution; else None.
+    """The tensor with channels last from which a Transpose made the input of a convolution; None if there is none.
 
-    onnxruntime merges a Transpose of four axes into the convolution next to it.
+    A Reshape may follow that Transpose. onnxruntime merges a Transpose of four axes into the convolution next to it.
     """
     shape = scene.fixed(tensor)
     maker = scene.maker(tensor, "Reshape")
@@ -77,7 +77,7 @@ def channels_last(scene: Scene, tensor: Tensor) -> Tensor | None:
 
 
 def worth_it(conv: Node) -> bool:
-    """Whether the kernel for two axes is faster: for depthwise convolutions always, for others if they are large."""
+    """Whether the 2-D kernel is faster: always for depthwise convolutions, for others only if the weight is large."""
     weight = conv.inputs[1]
     if not isinstance(weight, Constant):
         return False
@@ -86,7 +86,7 @@ def worth_it(conv: Node) -> bool:
 
 
 def flat(attrs: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a Conv with an axis of size 1 added before the axis that its kernel slides along."""
+    """Changes the attributes of a 1-D Conv to those of a 2-D Conv whose first spatial axis has size 1."""
     for name in ("dilations", "strides", "kernel_shape"):
         if name in attrs:
             attrs[name] = [1, *attrs[name]]

@@ -1,4 +1,4 @@
-"""Moves a swap of the last two axes into the MatMul that reads it."""
+"""Merges a Transpose of the last two axes into the MatMul that reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from graphc.api import Node, Rewrite, Scene, Tensor, register_rewrite
 
 @register_rewrite
 class FusedMatmul(Rewrite):
-    """A Transpose of the last two axes before a MatMul goes into onnxruntime's FusedMatMul."""
+    """A Transpose of the last two axes and the MatMul after it become onnxruntime's FusedMatMul."""
 
     name = "fused_matmul"
     stage = "target"
@@ -37,7 +37,7 @@ class FusedMatmul(Rewrite):
 
 
 def swapped(scene: Scene, tensor: Tensor) -> Tensor | None:
-    """The input of the Transpose of the last two axes that made a tensor. None if another node made it."""
+    """If a Transpose of the last two axes makes a tensor, the input of that Transpose; else None."""
     node: Node | None = scene.maker(tensor, "Transpose")
     perm = [] if node is None else list(node.attrs.get("perm", []))
     if node is None or len(perm) < 2 or perm != [*range(len(perm) - 2), len(perm) - 1, len(perm) - 2]:

@@ -1,4 +1,4 @@
-"""Puts onnxruntime's MultiHeadAttention in the place of attention with a cache."""
+"""Replaces attention with a cache by onnxruntime's MultiHeadAttention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ LOWEST_FLOAT = float(np.finfo(np.float32).min)
 
 @dataclass
 class Scores:
-    """Scores as a product of queries and keys with layers on top: sums and masks, the innermost first."""
+    """Attention scores: the product of queries and keys, followed by sums and masks.
+
+    Args:
+        layers: the sums and masks in the order in which they are applied: (None, addend) or (mask, value where masked).
+    """
 
     query: Tensor
     keys: Tensor
@@ -25,7 +29,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class CachedWindow:
-    """The keys or values of the past, those of this call, and both joined."""
+    """Keys or values: those of earlier calls, those of this call, and both concatenated."""
 
     past: Tensor
     fresh: Tensor
@@ -34,8 +38,8 @@ class CachedWindow:
 
 @register_rewrite
 class MultiHeadAttention(Rewrite):
-    """Softmax of queries times cached keys (with or without a bias), times cached values, becomes one node that takes
-    the past and returns the window.
+    """softmax(queries @ keys + bias) @ values, with cached keys and values and an optional bias, becomes one node. It
+    takes the cached keys and values, and returns them with those of the call appended.
     """
 
     name = "multi_head_attention"
@@ -54,7 +58,7 @@ class MultiHeadAttention(Rewrite):
         return count
 
     def merged(self, scene: Scene, softmax: Node) -> str | None:
-        """Why the rewrite does not fit; None if it was done."""
+        """Rewrites the attention around a Softmax. Returns None, or the reason why the rewrite does not fit."""
         shape = scene.fixed(softmax.outputs[0])
         if shape is None or len(shape) != 4 or int(softmax.attrs.get("axis", -1)) not in (-1, 3):
             return "its scores are not [batch, heads, queries, keys]"
@@ -109,7 +113,7 @@ class MultiHeadAttention(Rewrite):
 
 
 def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
-    """Takes scores apart, down to the product of queries and keys. None if they have another form."""
+    """Splits scores into the product of queries and keys and what is applied to it. None for any other tensor."""
     where = scene.sole(tensor, "Where")
     if where is not None:
         low = scalar_of(where.inputs[1])
@@ -132,7 +136,7 @@ def scores_of(scene: Scene, tensor: Tensor) -> Scores | None:
 
 
 def window_of(scene: Scene, tensor: Tensor) -> CachedWindow | None:
-    """The past and the frames that a call adds, if the tensor joins the two along the frames; else None."""
+    """The past frames and the new frames, if a Concat along axis 2 (frames) makes the tensor from both; else None."""
     join = scene.maker(tensor, "Concat")
     if join is None or len(join.inputs) != 2 or int(join.attrs["axis"]) != 2 or not scene.is_inner(tensor):
         return None
@@ -140,7 +144,10 @@ def window_of(scene: Scene, tensor: Tensor) -> CachedWindow | None:
 
 
 def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:
-    """The queries without the constant that is added to every frame of a head, and that constant, flat, or None."""
+    """Splits queries into the tensor before a constant was added, and that constant, flattened.
+
+    The constant is the same for all frames of a head. If there is no such constant, returns the queries and None.
+    """
     shape = scene.fixed(query)
     add = scene.sole(query, "Add")
     if add is None or shape is None:
@@ -156,7 +163,10 @@ def shifted(scene: Scene, query: Tensor) -> tuple[Tensor, np.ndarray | None]:
 
 
 def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
-    """The tensor [batch, frames, width] that was split into heads. A mask of frames after the split moves before it."""
+    """The tensor [batch, frames, width] that was split into heads; None if there is none.
+
+    If frames are masked after the split, the mask is applied before the split instead.
+    """
     shape = scene.fixed(heads)
     where = scene.sole(heads, "Where")
     if where is not None and scalar_of(where.inputs[1]) is not None:
@@ -185,9 +195,9 @@ def whole_of(scene: Scene, heads: Tensor) -> Tensor | None:
 
 
 def keys_hidden(scene: Scene, scores: Scores, shape: list[int]) -> Tensor | None:
-    """The masks that hide keys from all queries alike, in onnxruntime's form: 0 for hidden keys, int32 [1, keys].
+    """The keys that are masked for all queries, as onnxruntime expects: int32 [1, keys], with 0 for masked keys.
 
-    They are removed from the layers of the scores.
+    The masks are removed from ``scores.layers``. None if no mask has this form.
     """
     if shape[0] != 1:
         return None
@@ -210,8 +220,9 @@ def is_for_keys(scene: Scene, mask: Tensor, keys: int) -> bool:
 
 
 def bias_of(scene: Scene, scores: Scores, shape: list[int], base: str) -> Tensor | None:
-    """What is added to the product, [1 or batch, 1 or heads, queries, keys]. A mask becomes a number so low that the
-    number beside it does not matter.
+    """The bias that is added to the product, [1 or batch, 1 or heads, queries, keys]; None if there is none.
+
+    A masked entry of the bias is so low that the product does not matter there.
     """
     bias: Tensor | None = None
     zero = np.zeros((1, 1, *shape[2:]), np.float32)

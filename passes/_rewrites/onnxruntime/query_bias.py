@@ -1,4 +1,4 @@
-"""Moves what attention adds to its queries into the product that makes them."""
+"""Moves the bias that attention adds to its queries into the product that computes the queries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ SPLITTING = ("Split", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 @dataclass(frozen=True)
 class Product:
-    """The node whose constant bias is added to the queries, and the first entry of the bias that belongs to them."""
+    """A node that adds a constant bias to the queries.
+
+    Args:
+        index: the place of the bias among the inputs of ``node``.
+        bias: one entry for each column of the product.
+        first: the first entry of the bias that belongs to the queries.
+    """
 
     node: Node
     index: int
@@ -29,8 +35,8 @@ class Product:
 
 @register_rewrite
 class QueryBias(Rewrite):
-    """The bias of MultiHeadAttention's queries goes into the bias of the product before. If another Add reads the same
-    queries (relative positions), it is subtracted from that Add's constant.
+    """The query bias of MultiHeadAttention moves into the bias of the product that computes the queries. If an Add also
+    reads these queries (relative positions), the query bias is subtracted from the constant of that Add.
     """
 
     name = "query_bias"
@@ -68,7 +74,10 @@ def moved_back(scene: Scene, attention: Node) -> bool:
 
 
 def product_of(scene: Scene, query: Tensor) -> Product | None:
-    """The product with a bias for each column that makes the queries. The queries may be only some of its columns."""
+    """The product with a constant bias that computes the queries; None if there is none.
+
+    The queries may be only some columns of the product.
+    """
     tensor, first = query, 0
     while (maker := scene.maker(tensor, *SPLITTING)) is not None:
         source, shape = maker.inputs[0], scene.fixed(maker.inputs[0])
@@ -99,7 +108,10 @@ def product_of(scene: Scene, query: Tensor) -> Product | None:
 
 
 def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, list[Node]] | None:
-    """The Add of a constant that a reader of the queries leads to, the constant's place, and the moves in between."""
+    """Follows a reader of the queries to an Add of a constant. None if it leads to any other node.
+
+    Returns the Add, the place of the constant among its inputs, and the nodes between the queries and the Add.
+    """
     chain: list[Node] = []
     source = query
     while reader.op in MOVES and standard(reader) and reader.inputs[0] is source:
@@ -115,7 +127,7 @@ def sum_behind(scene: Scene, query: Tensor, reader: Node) -> tuple[Node, int, li
 
 
 def carried(scene: Scene, value: Array, chain: list[Node]) -> Array:
-    """A value after some moves. Axes along which it does not change have size 1."""
+    """An array after a chain of nodes has moved its entries. Axes along which all entries are equal get size 1."""
     for node in chain:
         after = moved(scene, node, value)
         assert after is not None

@@ -1,1 +1,1 @@
-"""Rewrites that remove nodes that do nothing, or compute what exists already."""
+"""Rewrites that remove nodes that do nothing or repeat a computation."""

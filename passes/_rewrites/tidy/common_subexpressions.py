@@ -1,4 +1,4 @@
-"""Keeps one of several nodes that compute the same."""
+"""Removes nodes that compute the same as an earlier node."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST_COMPARED = 4096
 
 @register_rewrite
 class CommonSubexpressions(Rewrite):
-    """Of several nodes that do the same to the same tensors, only the first stays."""
+    """Of several nodes with the same op, attributes and inputs, only the first stays."""
 
     name = "common_subexpressions"
     stage = "tidy"
@@ -64,7 +64,7 @@ def key_of(node: Node, constants: dict[Any, Tensor]) -> Any:
 
 
 def identity_of(tensor: Tensor, constants: dict[Any, Tensor]) -> Any:
-    """The identity of a tensor. A small constant has that of the first constant equal to it."""
+    """A key that identifies a tensor. Small constants with equal values have the same key."""
     if not tensor.name:
         return None
     if not isinstance(tensor, Constant):

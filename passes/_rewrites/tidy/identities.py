@@ -12,9 +12,9 @@ OPS = ("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Concat", "Expand"
 
 @register_rewrite
 class Identities(Rewrite):
-    """Removes Identity, Dropout outside training, and nodes that change nothing: Cast to the same type, Transpose,
-    Reshape, Expand, Tile and Concat that move nothing, times 1, plus 0, Where with a condition that is the same
-    everywhere.
+    """Removes Identity, Dropout outside training, and nodes that change nothing: Cast to the same type; Transpose,
+    Reshape, Expand, Tile and Concat that move nothing; Mul by 1; Add of 0; Where with a constant condition that is the
+    same everywhere.
     """
 
     name = "identities"
@@ -30,7 +30,7 @@ class Identities(Rewrite):
 
 
 def given_by(scene: Scene, node: Node) -> Tensor | None:
-    """The input that a node returns unchanged."""
+    """The input that a node returns unchanged; None if there is none."""
     if node.op in ("Mul", "Add"):
         return neutral(scene, node)
     if node.op == "Where":
@@ -49,7 +49,7 @@ def neutral(scene: Scene, node: Node) -> Tensor | None:
 
 
 def chosen(scene: Scene, node: Node) -> Tensor | None:
-    """The branch of a Where whose condition is the same everywhere; else None."""
+    """The input that a Where returns, if its condition is constant and the same everywhere; else None."""
     condition = value_of(node.inputs[0])
     if condition is None or condition.size == 0 or condition.min() != condition.max():
         return None

@@ -1,4 +1,4 @@
-"""Moves a BatchNormalization into the convolution in front of it."""
+"""Moves a BatchNormalization into the convolution before it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class BatchNormIntoConv(Rewrite):
 
 
 def scaled(weight: NDArray[Any], scale: NDArray[np.float64], conv: Node) -> NDArray[Any]:
-    """The weight with each output channel scaled. ConvTranspose has the channels on axis 1, once for each group."""
+    """The weight with each output channel scaled. In a ConvTranspose, axis 1 has the output channels of one group."""
     wide = weight.astype(np.float64)
     ones = [1] * (weight.ndim - 2)
     if conv.op == "Conv":

@@ -1,4 +1,4 @@
-"""Moves scales and shifts of channels into the product or convolution next to them."""
+"""Moves scales and shifts per channel into the MatMul or convolution next to them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LINEAR = ("MatMul", "Conv", "ConvTranspose")
 
 @register_rewrite
 class FoldAffine(Rewrite):
-    """A scale per channel after a MatMul or convolution goes into its weight, a shift after a convolution into its
-    bias, and a scale per channel before a MatMul into its weight.
+    """A scale per channel before or after a MatMul, or after a convolution, moves into the weight. A shift per channel
+    after a convolution moves into the bias.
     """
 
     name = "fold_affine"
@@ -121,7 +121,7 @@ class FoldAffine(Rewrite):
 
 
 def narrowed(wide: NDArray[np.float64], *like: NDArray[Any]) -> NDArray[Any] | None:
-    """Merged values in the dtype of a weight; None if finite values overflow."""
+    """Merged values in the dtype of ``like[0]``. None if values overflow although those in ``like`` are finite."""
     with np.errstate(over="ignore"):
         made = wide.astype(like[0].dtype)
     finite = all(np.isfinite(v).all() for v in like)

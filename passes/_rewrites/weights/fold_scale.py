@@ -26,8 +26,8 @@ WEIGHTED = {"Conv": (1, 2), "ConvTranspose": (1, 2), "LayerNormalization": (1, 2
 
 @register_rewrite
 class FoldScale(Rewrite):
-    """A product with one number (the half of a feed-forward, one over the root of the width) moves back through sums,
-    moves, products and masks into the weights that made the other operand.
+    """A multiplication by a scalar (1/2 after a feed-forward, 1/sqrt(d) in attention) moves back through sums, moves,
+    products and masks into the weights from which the other operand is computed.
     """
 
     name = "fold_scale"
@@ -64,10 +64,12 @@ def factor_of(scene: Scene, node: Node) -> tuple[Tensor, float] | None:
 
 
 def find_way(scene: Scene, factor: float, source: Tensor, node: Node) -> tuple[Way, str | None]:
-    """The way back from a node and None, or the last way tried and why it fails.
+    """Finds the way of a factor back from ``node`` to weights.
 
-    A product with a constant is scaled in the constant. If another branch then needs the product's data scaled, the
-    product is scaled in its data instead.
+    Returns the way and None, or the last way tried and the reason why that way fails.
+
+    A product with a constant is scaled at the constant. If another branch then needs the data input of that product
+    scaled, the product is scaled at its data input instead.
     """
     by_data: set[int] = set()
     while True:
@@ -84,11 +86,11 @@ def find_way(scene: Scene, factor: float, source: Tensor, node: Node) -> tuple[W
 class Way:
     """The way of a factor back to the weights.
 
-    A tensor that several nodes read can be scaled only if all of them ask for it. Tensors are therefore looked at from
-    the last to the first. ``contested`` is a tensor that only some of its readers ask for.
+    A tensor that several nodes read can be scaled only if all of them ask for it. Tensors are therefore visited from
+    the last to the first. ``contested`` is a tensor that some of its readers need scaled and others do not.
 
     Args:
-        by_data: products with a constant (as ids of nodes) that are to be scaled in their data.
+        by_data: ids of the products with a constant that are to be scaled at their data input.
     """
 
     def __init__(self, scene: Scene, factor: float, by_data: set[int]):
@@ -105,7 +107,10 @@ class Way:
         self.tensors[id(tensor)] = tensor
 
     def back(self, tensor: Tensor, reader: Node) -> str | None:
-        """Why there is no way. None if there is one; ``take`` then follows it."""
+        """Searches for the way from ``tensor``, which ``reader`` reads, back to weights; ``take`` then follows it.
+
+        Returns None, or the reason why there is no way.
+        """
         self.ask(tensor, reader)
         while self.tensors:
             makers = {k: self.scene.maker(t) for k, t in self.tensors.items()}
@@ -157,7 +162,10 @@ class Way:
         return f"{label(node)} does not let a factor through"
 
     def data(self, node: Node, index: int) -> str | None:
-        """Scales an input: prepares the change of a constant, or asks the node that makes a tensor to scale it."""
+        """Prepares to scale an input of a node: a constant directly, any other tensor by a later step of ``back``.
+
+        Returns None, or the reason why the input cannot be scaled.
+        """
         tensor = node.inputs[index]
         if not isinstance(tensor, Constant):
             self.ask(tensor, node)
@@ -177,7 +185,7 @@ class Way:
         return None
 
     def constant_products_behind(self, tensor: Tensor) -> set[int]:
-        """The products scaled in their constant that a tensor reaches through sums and moves."""
+        """The ids of the products scaled at their constant that read a tensor, directly or after sums and moves."""
         found: set[int] = set()
         waiting = [tensor]
         for _ in range(FARTHEST):

@@ -1,4 +1,4 @@
-"""Joins products of one tensor with several weights into one product and a Split."""
+"""Merges products of one tensor with several weights into one product and a Split."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class MergeQkv(Rewrite):
 
 
 def product_of(scene: Scene, node: Node) -> Product | None:
-    """A product with a constant weight, and the constant bias after it if any. None if the node does not fit."""
+    """A node's product with a constant weight, and its constant bias if there is one. None if the node does not fit."""
     weight = weight_of(node.inputs[1])
     if weight is None or weight.ndim != 2 or scene.shape(node.outputs[0]) is None:
         return None

@@ -1,4 +1,4 @@
-"""Moves zero padding into the convolution behind it."""
+"""Moves zero padding into the convolution after it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class PadIntoConv(Rewrite):
 
 
 def amounts_of(pad: Node, rank: int | None) -> list[int] | None:
-    """The amounts of a Pad with zeros, for all axes. None if it is another Pad, or the amounts are not known."""
+    """The padding of all axes in ONNX's order (all starts, then all ends), if a Pad adds zeros.
+
+    None if it pads with anything else, or if the amounts are not known.
+    """
     if str(pad.attrs.get("mode", "constant")) != "constant" or rank is None:
         return None
     fill = (

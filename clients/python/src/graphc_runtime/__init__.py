@@ -1,4 +1,4 @@
-"""Runs models that graphc compiled, on streams. It needs only numpy and the model's runtime.
+"""Runs models compiled by graphc on streams. This package needs only numpy and the model's runtime.
 
 session = graphc_runtime.StreamSession("tagger.onnx")
 for frames in microphone:

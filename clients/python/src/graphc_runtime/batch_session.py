@@ -16,14 +16,17 @@ from graphc_runtime.stream_buffer import Array, Arrays, StreamBuffer
 
 
 class Slot(StreamBuffer):
-    """One slot of the batch: it holds a stream, or is empty."""
+    """One slot of the batch: contains a stream, or is empty."""
 
     def __init__(self, manifest: Manifest):
         super().__init__(manifest)
         self.open = self.finished = False
 
     def next_call(self) -> tuple[int, int]:
-        """Input frames of this stream's next call, and how many of them are real; (0, 0) if it takes no part now."""
+        """The number of input frames of this stream's next call, and how many of them are not padding.
+
+        (0, 0) if the stream takes no part in the next call.
+        """
         if not self.open:
             return 0, 0
         if self.finished:
@@ -41,11 +44,11 @@ class BatchSession:
     gives the same outputs as it would alone.
 
     Args:
-        model: the path of a compiled model or of its manifest; or one in memory.
-        threads: onnxruntime's intra-op threads.
+        model: the path of a compiled model or of its manifest, or an opened model.
+        threads: the number of onnxruntime's intra-op threads.
 
     Errors:
-        ModelError: not a compiled model, or one whose streams share a clock.
+        ModelError: the model was not compiled by graphc, its calls may have any size, or its streams share a clock.
 
     Example:
         session = BatchSession("tagger.stream.onnx")
@@ -53,7 +56,7 @@ class BatchSession:
         session.push(one, features=frames)      # [1, any number of frames, 40]
         for slot, new in session.step().items():
             print(slot, new["log_probs"])
-        session.finish(one)                     # the next steps give its tail and free its place; drop(one) gives none
+        session.finish(one)                     # the next steps return its tail and free its slot; drop(one): no tail
     """
 
     def __init__(self, model: str | Path | Compiled, threads: int = 1):
@@ -93,10 +96,10 @@ class BatchSession:
         )
 
     def push(self, number: int, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> None:
-        """Takes frames of one stream, with a batch axis of size 1. ``step`` runs them.
+        """Buffers frames of one stream, with a batch axis of size 1. ``step`` runs them.
 
         Errors:
-            InputError: no such stream, one that is finished, or arrays that do not fit.
+            InputError: the stream does not exist or is finished, or the arrays do not fit.
         """
         slot = self.stream(number)
         if slot.finished:
@@ -107,8 +110,8 @@ class BatchSession:
         """Ends a stream: no more frames will come. The next steps return its tail and then free its slot.
 
         Errors:
-            InputError: no such stream, inputs that end at different times, a stream that is too short, or one whose
-                static inputs were not given.
+            InputError: the stream does not exist, its inputs end at different times, it is too short, or a static
+                input was not given.
         """
         slot = self.stream(number)
         slot.check_length(slot.total_frames())
@@ -119,14 +122,14 @@ class BatchSession:
         """Frees the slot of a stream at once. Its tail is lost.
 
         Errors:
-            InputError: no such stream.
+            InputError: the stream does not exist.
         """
         self.stream(number).open = False
 
     def step(self) -> dict[int, Arrays]:
-        """One call for all streams that have a chunk or are finished; returns the new outputs of each.
+        """Runs one call for all streams that have a chunk or are finished. Returns their new outputs by slot.
 
-        If the call fails, every stream still has its frames: drop() the one that is at fault, and step again.
+        If the call fails, every stream still has its frames: drop() the stream that is at fault, and step again.
         """
         calls = [slot.next_call() for slot in self.slots]
         taking = {number for number, (frames, _) in enumerate(calls) if frames}
@@ -154,11 +157,11 @@ class BatchSession:
 
     @staticmethod
     def seen(slot: Slot) -> int:
-        """Input frames after which it is certain which output frames exist."""
+        """The number of input frames that the stream has for certain, which decides which output frames exist."""
         return slot.total_frames() if slot.finished else slot.fed
 
     def feeds(self, taking: set[int]) -> Arrays:
-        """The inputs of a call: zeros in the rows of streams that take no part."""
+        """The inputs of a call, with zeros in the rows of streams that take no part."""
         self.check_statics(taking)
         rows = [
             {**slot.cut_chunk(slot.chunk), **slot.values} if number in taking else {}
@@ -174,9 +177,10 @@ class BatchSession:
         }
 
     def check_statics(self, taking: set[int]) -> None:
-        """
+        """Refuses streams that lack a static input, or that have different values of a static input that all share.
+
         Errors:
-            InputError: a stream lacks a static input, or streams have several values of one that they share.
+            InputError: names the stream and the input.
         """
         first = self.slots[min(taking)]
         for number in sorted(taking):
@@ -202,9 +206,9 @@ class BatchSession:
         return [value] * len(self.slots) if axis is None else np.split(value, len(self.slots), axis=axis)
 
     def carried(self, old: Mapping[str, Any], new: Mapping[str, Any], taking: set[int]) -> Mapping[str, Any]:
-        """The states after a call: new ones for the streams that took part, the old ones for the others.
+        """The states after a call: the new states of streams that took part, and the old states of the others.
 
-        If every state has a batch axis, it copies whichever rows are fewer.
+        If every state has a batch axis, the rows of the smaller of these two sets are copied.
         """
         others = set(range(len(self.slots))) - taking
         if len(taking) < len(others) and all(self.axes[s.input] is not None for s in self.manifest.states):
@@ -212,7 +216,7 @@ class BatchSession:
         return self.calls.with_rows(new, old, self.places(others)) if others else new
 
     def places(self, numbers: set[int]) -> Rows:
-        """The slices that hold the rows of some streams, for each state that has a batch axis."""
+        """For each state with a batch axis, the slices of the state that belong to the streams in these slots."""
         found: dict[str, list[tuple[slice, ...]]] = {}
         for state in self.manifest.states:
             axis = self.axes[state.input]

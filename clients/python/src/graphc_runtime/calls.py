@@ -1,4 +1,4 @@
-"""Calls of a compiled model that pass its states on: as arrays, or in fixed buffers if every port has a fixed size."""
+"""Calls a compiled model and passes its states to the next call: as arrays, or in buffers if all sizes are fixed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Calls(Protocol):
     def step(
         self, feeds: Mapping[str, Array], states: Mapping[str, Any], valid: Sequence[int]
     ) -> tuple[Arrays, Mapping[str, Any]]:
-        """One call: outputs, and the states of the next call.
+        """Runs one call. Returns the outputs and the states for the next call.
 
         Args:
-            feeds: stream inputs and static ones.
-            valid: real frames of the call, for each stream of a batch.
+            feeds: the stream inputs and the static inputs.
+            valid: the number of frames of the call that are not padding, for each stream of a batch.
 
         Errors:
             ModelError: the model does not run.
@@ -42,14 +42,14 @@ class Calls(Protocol):
 
 
 def calls_of(manifest: Manifest, runner: Runs) -> Calls:
-    """The fastest kind of calls that works for a model."""
+    """The fastest implementation of calls that works for a model."""
     if type(runner) is OrtModel and BoundCalls.fits(manifest):
         return BoundCalls(manifest, runner)
     return PlainCalls(manifest, runner)
 
 
 class PlainCalls:
-    """Calls that take and give arrays, or values held by another runtime."""
+    """Calls with states as arrays, or as values in the memory of a runtime other than onnxruntime."""
 
     def __init__(self, manifest: Manifest, runner: Runs):
         self.manifest, self.runner = manifest, runner
@@ -75,10 +75,10 @@ class PlainCalls:
 
 
 class BoundCalls:
-    """Calls on memory that is bound once. States are written into one of two sets of buffers and read from the other,
-    so that nothing copies them.
+    """Calls on buffers that are bound once.
 
-    A binding is made for each pair of sets; there are more than two sets only while earlier states are held.
+    A call reads the states from one set of buffers and writes them to another, so that states are never copied. Each
+    pair of sets has its own binding. More than two sets are needed only if the client keeps earlier states.
     """
 
     def __init__(self, manifest: Manifest, runner: OrtModel):
@@ -125,14 +125,17 @@ class BoundCalls:
         return BoundStates(self, holder)
 
     def filled(self, states: Mapping[str, Any]) -> BufferSet:
-        """A free buffer set, filled with states that come from elsewhere."""
+        """A free buffer set, filled with states that this object did not write."""
         one = self.sets.free()
         for name, (array, _) in one.buffers.items():
             array[...] = states[name]
         return one
 
     def binding(self, holder: BufferSet, written: BufferSet) -> Any:
-        """Binds a call that reads states from one set and writes another. No set is freed, so ids are unique."""
+        """Makes the binding of a call that reads states from ``holder`` and writes them to ``written``.
+
+        Sets are never freed, so their ids are unique.
+        """
         made = self.session.io_binding()
         for name in self.inputs:
             made.bind_ortvalue_input(name, self.bound[name])
@@ -176,7 +179,7 @@ def put(array: Array, source: Array, places: Sequence[tuple[slice, ...]]) -> Non
 
 
 def new_set(states: Sequence[tuple[str, str, tuple[int, ...], np.dtype[Any]]]) -> dict[str, Any]:
-    """Buffers for the states that a call writes. They hold no reference to the session, so it can be freed."""
+    """Buffers for the states that a call writes. They do not refer to the session, so that it can be freed."""
     arrays = {taken: np.zeros(shape, dtype) for taken, _, shape, dtype in states}
     return {name: (array, value_over(array)) for name, array in arrays.items()}
 

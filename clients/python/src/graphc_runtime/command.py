@@ -60,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def decided(options: argparse.Namespace) -> None:
-    """Streams through a pipeline, and prints what it heard and when."""
+    """Streams the input through a pipeline, and prints detections or transcripts with their times."""
     if options.target is not None:
         raise InputError("a pipeline runs in onnxruntime", hint="leave --target out")
     pipeline = Pipeline(options.model)
@@ -89,7 +89,7 @@ def decided(options: argparse.Namespace) -> None:
 
 
 def show(line: str, final: bool) -> None:
-    """Prints final lines; those that may change go only to a terminal, where the next line overwrites them."""
+    """Prints a line. A line that is not final is printed only on a terminal, where the next line overwrites it."""
     if final:
         print(f"\r\033[K{line}" if sys.stdout.isatty() else line, flush=True)
     elif sys.stdout.isatty():
@@ -98,7 +98,7 @@ def show(line: str, final: bool) -> None:
 
 
 def told(event: Event | Transcript) -> str:
-    """One line that says what was heard or understood."""
+    """One line that describes a detection or a transcript."""
     if isinstance(event, Event):
         return f"heard at {event.seconds:.2f} s, score {event.score:.3f}"
     what = event.text or " ".join(map(str, event.tokens))
@@ -179,7 +179,7 @@ def read(session: StreamSession, path: Path) -> Array:
     """The frames of a file, in the shape of the stream input.
 
     Errors:
-        InputError: neither a 16-bit .wav nor an .npy, or one that does not fit.
+        InputError: the file is neither a 16-bit .wav nor an .npy, or does not fit the input.
     """
     name = first_stream(session)
     entry = session.streams[name]
@@ -224,7 +224,7 @@ def wanted(entry: PortEntry) -> list[int | str | None]:
 
 
 def pieces(session: StreamSession, feeds: Arrays) -> Iterator[Arrays]:
-    """The frames to push at each call, by input. Static inputs come with the first call."""
+    """Yields the frames of each push, by input name. The first push includes the static inputs."""
     rest = {name: value for name, value in feeds.items() if name in session.streams}
     first = {name: value for name, value in feeds.items() if name in session.statics}
     while any(value.shape[session.streams[name].along or 0] for name, value in rest.items()):

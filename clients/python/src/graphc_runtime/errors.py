@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class GraphcError(Exception):
-    """A refusal that a person can act on.
+    """An error that a user can act on.
 
     Args:
         reason: what is wrong and why.
@@ -46,11 +46,14 @@ class StreamError(GraphcError):
 
 
 class TargetError(StreamError):
-    """A runtime that does not take a model."""
+    """A target that does not exist here, or whose runtime cannot load the model."""
 
 
 class RunError(Exception):
-    """A runtime did not load or run a model. The text is its first line; ``hint`` is a way out, if one is known."""
+    """A runtime failed to load or run a model.
+
+    The text is the first line of the runtime's error. ``hint`` says what to do about it, if that is known.
+    """
 
     @property
     def hint(self) -> str | None:

@@ -9,10 +9,11 @@ from typing import Any
 
 
 def loaded_when_asked(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module.
+    """A ``__getattr__`` for a module that imports each name when it is first used.
 
     Args:
-        homes: the module that defines each name.
+        module: the name of the module.
+        homes: for each name, the module that defines it.
     """
 
     def load(name: str) -> Any:

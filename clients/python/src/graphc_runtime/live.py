@@ -19,17 +19,17 @@ Behind = Literal["wait", "drop", "stop"]
 
 
 class Live:
-    """Runs a session of one stream input in a thread of its own.
+    """Runs a session with one stream input in its own thread.
 
     Args:
         session: the session that runs the frames.
-        heard: is called with the new outputs, in the worker's thread.
+        heard: a function that the worker thread calls with the new outputs.
         most: the largest number of frames that may wait.
-        behind: what to do if more wait: run all of them (at once, if calls may have any size), drop the
-            oldest, or stop.
+        behind: what to do if more frames wait: run all of them (at once, if calls may have any size), drop the oldest,
+            or stop.
 
     Attributes:
-        dropped: frames that were left out.
+        dropped: the number of frames that were dropped.
         error: why the worker has stopped; None while it runs.
 
     Example:
@@ -55,18 +55,18 @@ class Live:
 
     @property
     def behind(self) -> int:
-        """The number of frames that wait."""
+        """The number of frames that wait for the worker."""
         return self.frames
 
     def feed(self, frames: Array) -> None:
-        """Takes frames, laid out as the offline model has them. They are not copied."""
+        """Queues frames, with the axes of the offline model's input. The array is not copied."""
         with self.change:
             self.waiting.append(frames)
             self.frames += frames.shape[self.axis]
             self.change.notify()
 
     def finish(self) -> None:
-        """Ends the stream: waits until the worker has handed out the tail.
+        """Ends the stream: waits until the worker has passed the tail to ``heard``.
 
         Errors:
             GraphcError: the worker has stopped.
@@ -87,10 +87,10 @@ class Live:
             self.error = err
 
     def next_frames(self) -> Array | None:
-        """Waits for frames and returns all that are there; None at the end.
+        """Waits for frames and returns all that wait; None at the end of the stream.
 
         Errors:
-            ModelError: the device does not keep up, and the option says to stop.
+            ModelError: the device does not keep up, and ``behind`` is "stop".
         """
         with self.change:
             self.change.wait_for(lambda: self.waiting or self.finished)

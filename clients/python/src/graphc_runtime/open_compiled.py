@@ -18,7 +18,7 @@ MANIFEST_SUFFIX = ".manifest.json"
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled model in memory: its manifest, a session over it, and the first value of every state."""
+    """An opened model: its manifest, the runner that calls it, and the first value of every state."""
 
     manifest: Manifest
     runner: Runs
@@ -26,12 +26,12 @@ class Compiled:
 
 
 def opened(model: str | Path | Compiled, threads: int, exact: bool = False, target: str | None = None) -> Compiled:
-    """The compiled model, read from disk if ``model`` is a path. Its manifest is checked against it.
+    """Opens a compiled model if ``model`` is a path, and checks that the model and its manifest fit each other.
 
     Errors:
-        ModelError: not a compiled model, or a manifest or first values that do not fit it.
+        ModelError: the model was not compiled by graphc, or its manifest or first values do not fit.
         InstallError: the target's runtime is not installed.
-        TargetError: the runtime does not take the model's file.
+        TargetError: the runtime cannot load the model's file.
     """
     if not isinstance(model, Compiled):
         return of_path(Path(model), threads, exact, target)
@@ -60,7 +60,7 @@ def check_ports(manifest: Manifest, runner: Runs) -> None:
 
 
 def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
-    """Refuses a port whose frames contradict its shape.
+    """Refuses a port whose number of frames contradicts its shape in the manifest.
 
     Errors:
         ModelError: names the port.
@@ -72,7 +72,7 @@ def check_frames(entry: PortEntry, runner: Runs, dynamic: bool) -> None:
 
 
 def check_shape(name: str, shape: Sequence[int | str | None], runner: Runs) -> None:
-    """Refuses a shape that the model's port does not have.
+    """Refuses a shape in the manifest that differs from the shape of the model's port.
 
     Errors:
         ModelError: names the port.
@@ -86,10 +86,10 @@ def check_shape(name: str, shape: Sequence[int | str | None], runner: Runs) -> N
 
 
 def of_path(path: Path, threads: int, exact: bool, target: str | None) -> Compiled:
-    """Opens a compiled model, or a manifest and the model beside it. A model holds its manifest in its metadata.
+    """Opens a compiled model, whose metadata contains the manifest, or a manifest and the model in the same folder.
 
     Errors:
-        ModelError: a file cannot be read, or holds no manifest.
+        ModelError: a file cannot be read, or contains no manifest.
     """
     if path.name.endswith(MANIFEST_SUFFIX):
         try:

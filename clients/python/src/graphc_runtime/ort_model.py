@@ -1,4 +1,4 @@
-"""onnxruntime: a model file that runs call by call."""
+"""Opens model files in onnxruntime, and runs them call by call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OrtModel:
         self.shapes = {p.name: list(p.shape or []) for p in [*session.get_inputs(), *session.get_outputs()]}
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
-        """The outputs by name.
+        """Runs one call. Returns the outputs by name.
 
         Errors:
             RunError: the run failed.
@@ -51,7 +51,7 @@ class OrtModel:
             raise RunError(first_line(err)) from err
 
     def metadata(self, key: str) -> str | None:
-        """An entry of the model's ``metadata_props``."""
+        """An entry of the model's ``metadata_props``; None if there is none."""
         found = self.ort.get_modelmeta().custom_metadata_map.get(key)
         return None if found is None else str(found)
 
@@ -60,8 +60,8 @@ def session_options(threads: int, exact: bool) -> Any:
     """Options of a session that logs nothing and runs on a given number of threads.
 
     Args:
-        exact: compute between DequantizeLinear and QuantizeLinear in float, as ONNX defines it, and not in the integer
-            kernels of this machine, which overflow on CPUs without VNNI if weights use all of their 8 bits.
+        exact: compute ops between DequantizeLinear and QuantizeLinear in float, as ONNX defines them, not with integer
+            kernels. The integer kernels overflow on CPUs without VNNI if weights use all of their 8 bits.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -78,7 +78,7 @@ def open_file(path: Path, threads: int = 1, exact: bool = False) -> OrtModel:
     """Opens a model file.
 
     Errors:
-        ModelError: it cannot be read, or onnxruntime does not take it.
+        ModelError: the file cannot be read, or onnxruntime cannot load it.
     """
     try:
         with path.open("rb"):
@@ -95,13 +95,13 @@ def open_file(path: Path, threads: int = 1, exact: bool = False) -> OrtModel:
 
 
 def load_op_library(path: str | Path) -> None:
-    """Makes the custom ops of a library known to all sessions from now on. Its native code runs in this process.
+    """Registers the custom ops of a library for all sessions opened later. The library runs in this process.
 
     Args:
         path: a shared object that exports onnxruntime's ``RegisterCustomOps``.
 
     Errors:
-        ModelError: no such file, or onnxruntime does not take it.
+        ModelError: the file does not exist, or onnxruntime cannot load it.
     """
     library = Path(path).resolve()
     if not library.is_file():

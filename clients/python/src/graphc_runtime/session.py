@@ -1,4 +1,4 @@
-"""The client: feeds a compiled model chunk by chunk, guided by its manifest alone."""
+"""The client: feeds a compiled model chunk by chunk, guided only by its manifest."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class ResetInSilence:
     """Ends a stream in silence and begins another. The push that ends a stream also returns its tail.
 
     Args:
-        below: the root mean square below which frames of the first stream input are silent, or a function that decides.
-        after_s: the shortest stream, in seconds; the manifest's ``reset_s`` if None.
+        below: the root mean square below which frames of the first stream input are silent, or a function that returns
+            whether frames are silent.
+        after_s: the time before which a stream is not ended, in seconds; None for the manifest's ``reset_s``.
     """
 
     below: float | Callable[[Array], bool]
@@ -49,16 +50,16 @@ class StreamSession(StreamBuffer):
     """Runs a compiled model on a stream: buffers frames to chunks, carries states, drops the delay, flushes the tail.
 
     Args:
-        model: the path of a compiled model (which holds its manifest in its metadata), or of the manifest beside it;
-            or one in memory.
-        threads: onnxruntime's intra-op threads.
+        model: the path of a compiled model (whose metadata contains the manifest) or of the manifest in the same
+            folder, or an opened model.
+        threads: the number of onnxruntime's intra-op threads.
         exact: compute quantized products in float, as ONNX defines them, not in integers.
-        target: the runtime to run it on, one of the spec's ``targets``; None for onnxruntime.
+        target: the runtime that runs the model, one of the spec's ``targets``; None for onnxruntime.
         reset: when to begin another stream in silence, for models that drift; None for never.
 
     Errors:
-        ModelError: no compiled model, a manifest that does not fit it, or one without this target; ``reset`` without
-            the time of a frame, or without a time to reset after.
+        ModelError: the model was not compiled by graphc or not for this target, or its manifest does not fit. Or
+            ``reset`` is given, but the duration of a frame or the time to reset after is not known.
         InstallError: the target's runtime is not installed.
 
     Example:
@@ -85,22 +86,22 @@ class StreamSession(StreamBuffer):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the stream: states at their first values, buffers empty."""
+        """Begins another stream: sets the states to their first values, and empties the buffers."""
         self.empty()
         self.states: Mapping[str, Any] = dict(self.first)
         self.flushed = False
 
     def push(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
-        """Takes frames of the stream inputs and returns the output frames that are new.
+        """Adds frames of the stream inputs, runs all full chunks, and returns the new output frames.
 
         Args:
             frames: an array if there is one stream input, or arrays by input name. Any number of frames.
-            named: the same by keyword. Static inputs are given once, with the first frames.
+            named: arrays by input name, as keywords. Static inputs are given once, with the first frames.
 
-        An output without time has a value for each call that these frames filled, joined along its first axis.
+        An output without a time axis has one value for each call that ran, joined along its first axis.
 
         Errors:
-            InputError: a name, shape or dtype that does not fit, too many frames, or frames after the flush.
+            InputError: a name, shape or dtype does not fit, there are too many frames, or the stream was flushed.
         """
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
@@ -114,9 +115,9 @@ class StreamSession(StreamBuffer):
         return new if self.silence is None else self.perhaps_reset(new, pushed)
 
     def perhaps_reset(self, new: Arrays, pushed: Mapping[str, Array]) -> Arrays:
-        """The new outputs. If the stream is long enough and the frames just pushed are silent, the stream ends.
+        """The new outputs, followed by the tail of the stream if the stream ends here.
 
-        The tail of the stream then follows in the outputs, and a new stream begins.
+        The stream ends, and a new one begins, if it is long enough and the frames just pushed are silent.
         """
         assert self.silence is not None
         first, total = next(iter(self.streams)), self.total_frames(partly=True)
@@ -132,7 +133,7 @@ class StreamSession(StreamBuffer):
         return {name: joined(new[name], rest[name], entry) for name, entry in self.outputs.items()}
 
     def flush(self) -> Arrays:
-        """Ends the stream: pads the last chunk, feeds zeros until every output is whole, and returns the rest."""
+        """Ends the stream: pads the last chunk, feeds zeros until every output is complete, and returns the tail."""
         if self.flushed:
             raise InputError("the stream has been flushed", hint="call reset() to start another")
         total = self.total_frames()
@@ -143,14 +144,14 @@ class StreamSession(StreamBuffer):
         return self.taken_out(total)
 
     def snapshot(self) -> Snapshot:
-        """The stream as it is now: its states, and the frames that wait on either side. The stream does not change."""
+        """A copy of the stream as it is now: its states, and its buffered input and output frames."""
         return Snapshot(read_all(self.states), self.flushed, self.kept())
 
     def resume(self, snapshot: Snapshot) -> None:
-        """Continues from a snapshot of this session, or of another one over the same model.
+        """Continues from a snapshot of this session, or of another session of the same model.
 
         Errors:
-            InputError: not a snapshot, or one of another model, by names, shapes and types of states.
+            InputError: not a snapshot, or the names, shapes or types of its states are not those of this model.
         """
         if not isinstance(snapshot, Snapshot):
             raise InputError(f"expected a snapshot, not a {type(snapshot).__name__}")
@@ -161,7 +162,7 @@ class StreamSession(StreamBuffer):
         self.put_back(snapshot.buffer)
 
     def run_next(self, frames: int, valid: int) -> None:
-        """The next call. If it fails, its frames still wait: nothing is lost, and nothing is made without them."""
+        """Runs the next call on ``frames`` buffered frames. If the call fails, these frames stay in the buffers."""
         waiting = dict(self.buffers)
         try:
             outputs = self.call(self.cut_chunk(frames), valid)
@@ -171,7 +172,7 @@ class StreamSession(StreamBuffer):
         self.collect(outputs, frames)
 
     def call(self, chunk: Arrays, valid: int) -> Arrays:
-        """One call: exactly a chunk in, the outputs out, the states carried."""
+        """Runs one call on exactly one chunk. Returns the outputs, and stores the states for the next call."""
         self.check_statics({})
         feeds = {**chunk, **self.values} if self.values else chunk
         results, self.states = self.calls.step(feeds, self.states, [valid] * (self.manifest.streams or 1))
@@ -181,14 +182,14 @@ class StreamSession(StreamBuffer):
         """Refuses frames that come before the static inputs.
 
         Errors:
-            InputError: names the one that is absent.
+            InputError: names the static input that is missing.
         """
         for name in self.statics:
             if name not in self.values and name not in given:
                 raise InputError(f"the static input '{name}' was not given", hint="pass it with the first frames")
 
     def run(self, frames: Array | Mapping[str, Array] | None = None, /, **named: Array) -> Arrays:
-        """A whole stream from its start: reset, push, flush. Outputs without time are those of the last call."""
+        """Runs a whole stream: reset, push, flush. Outputs without a time axis are those of the last call."""
         self.reset()
         first = self.push(frames, **named)
         rest = self.flush()
@@ -200,7 +201,7 @@ class StreamSession(StreamBuffer):
         }
 
     def stream(self, source: Iterable[Array | Mapping[str, Array]]) -> Iterator[Arrays]:
-        """Pushes the items of an iterable and yields the new outputs; the last item is the tail."""
+        """Pushes each item of an iterable and yields the new outputs. The last outputs are the tail."""
         self.reset()
         for frames in source:
             yield self.push(frames)
@@ -213,7 +214,7 @@ def joined(first: Array, rest: Array, entry: PortEntry) -> Array:
 
 
 def reset_after_s(reset: ResetInSilence, manifest: Manifest) -> float:
-    """Seconds after which a stream may end.
+    """The number of seconds after which silence may end a stream.
 
     Errors:
         ModelError: the duration of a frame or of a stream is not known.

@@ -1,4 +1,4 @@
-"""One stream between its client and the calls: frames that wait for a call, frames that wait for the client."""
+"""Buffers one stream: input frames that wait for a call, and output frames that wait for the client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUFFERED = ("buffers", "pushed", "values", "given", "returned", "waiting", "fed"
 
 
 def one_after_the_other(values: list[Array], entry: PortEntry) -> Array:
-    """The values of an output without time, one per call, joined along their first axis."""
+    """The values of an output without a time axis, one value per call, joined along their first axis."""
     if len(values) == 1:
         return values[0]
     rows = [np.atleast_1d(value) for value in values]
@@ -31,7 +31,7 @@ def one_after_the_other(values: list[Array], entry: PortEntry) -> Array:
 
 
 def values_of(value: Array, entry: PortEntry) -> list[Array]:
-    """Splits joined values of an output without time into one value per call."""
+    """Splits joined values of an output without a time axis into one value per call."""
     if value.ndim != max(1, len(entry.shape)):
         return [value]
     rows = entry.shape[0] if entry.shape and isinstance(entry.shape[0], int) else 1
@@ -45,19 +45,19 @@ def copied(value: Any) -> Any:
 
 
 def cut(value: Array, frames: int, axis: int) -> tuple[Array, Array]:
-    """The first frames of a value, and the rest."""
+    """The first ``frames`` frames of a value, and the rest."""
     before: tuple[slice, ...] = (slice(None),) * axis
     return value[(*before, slice(frames))], value[(*before, slice(frames, None))]
 
 
 class StreamBuffer:
-    """Cuts a stream's frames into calls as the manifest says, and collects the output frames that are new.
+    """Cuts a stream's frames into calls as the manifest says, and collects the new output frames.
 
     Args:
         manifest: the manifest of the compiled model.
 
     Errors:
-        ModelError: the manifest names no stream input, or a stream input of no frames per call.
+        ModelError: the manifest names no stream input, or a stream input with 0 frames per call.
     """
 
     def __init__(self, manifest: Manifest):
@@ -77,7 +77,7 @@ class StreamBuffer:
         self.empty()
 
     def empty(self) -> None:
-        """Forgets the stream."""
+        """Empties all buffers and sets all counters to 0, for another stream."""
         self.buffers: dict[str, list[Array]] = {name: [] for name in self.streams}
         self.pushed = dict.fromkeys(self.streams, 0)
         self.values: Arrays = {}
@@ -87,16 +87,16 @@ class StreamBuffer:
         self.fed = 0
 
     def kept(self) -> dict[str, Any]:
-        """A copy of the buffers; the arrays themselves are never changed."""
+        """A copy of the buffers and counters. It shares the arrays, which are never changed."""
         return {name: copied(getattr(self, name)) for name in BUFFERED}
 
     def put_back(self, kept: Mapping[str, Any]) -> None:
-        """Restores the buffers from a copy that ``kept`` made."""
+        """Restores the buffers and counters from a copy that ``kept`` made."""
         for name in BUFFERED:
             setattr(self, name, copied(kept[name]))
 
     def named(self, frames: Array | Mapping[str, Array] | None, named: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays by input name, out of one array or a mapping and keywords."""
+        """The arrays by input name, from one array or a mapping, and from keywords."""
         if isinstance(frames, Mapping):
             return {**frames, **named}
         if frames is None:
@@ -106,7 +106,10 @@ class StreamBuffer:
         return {next(iter(self.streams)): frames, **named}
 
     def needed(self, total: int) -> int:
-        """Frames of the flush's next call: one chunk, or all if calls vary in size; 0 if every output is whole."""
+        """The number of input frames of the next call of a flush; 0 if every output is complete.
+
+        This is one chunk, or all frames that are left if calls may have any size.
+        """
         lacking = [Fraction(total - self.fed)]
         for entry in self.outputs.values():
             if entry.is_stream:
@@ -115,10 +118,10 @@ class StreamBuffer:
         return max(0, calls if self.dynamic else min(calls, 1)) * self.chunk
 
     def fitting(self, name: str, value: Array) -> Array:
-        """Frames of one stream input, or the value of a static one, in the shape that is buffered.
+        """Checks an array for an input, and returns it in the shape in which it is buffered.
 
         Errors:
-            InputError: a name, shape or dtype that does not fit.
+            InputError: the name, shape or dtype does not fit.
         """
         entry = self.streams.get(name) or self.statics.get(name)
         if entry is None:
@@ -144,19 +147,19 @@ class StreamBuffer:
         return value
 
     def all_fitting(self, named: Mapping[str, Array]) -> Arrays:
-        """``fitting`` for several inputs. It buffers nothing, so a refused push changes nothing.
+        """Applies ``fitting`` to several inputs. Buffers nothing, so a refused push changes nothing.
 
         Errors:
-            InputError: one of them does not fit.
+            InputError: an input does not fit.
         """
         return {name: self.fitting(name, np.asarray(value)) for name, value in named.items()}
 
     def keep(self, given: Mapping[str, Array]) -> None:
-        """Buffers frames that fit, and the values of static inputs.
+        """Buffers frames and values of static inputs that ``fitting`` has checked.
 
         Errors:
-            InputError: too many frames, or another value of a static input than that of the calls so far; nothing is
-                taken then.
+            InputError: there are too many frames, or a static input had another value in earlier calls. Nothing is
+                buffered then.
         """
         for name, value in given.items():
             if self.fed and name in self.values and not np.array_equal(self.values[name], value):
@@ -185,14 +188,14 @@ class StreamBuffer:
         return self.manifest.chunk is None
 
     def frames_of(self, name: str, input_frames: int) -> int:
-        """The frames of a stream input in a call of ``input_frames`` frames."""
+        """The number of frames of the stream input ``name`` in a call of ``input_frames`` frames."""
         entry = self.streams[name]
         if entry.frames is not None:
             return entry.frames * input_frames // self.chunk
         return int(input_frames * entry.pace)
 
     def total_frames(self, partly: bool = False) -> int:
-        """Frames so far, counted in frames of the chunk.
+        """The number of frames pushed so far, in the unit of the manifest's ``chunk``.
 
         Errors:
             InputError: the stream inputs have reached different times, and ``partly`` is not set.
@@ -217,7 +220,10 @@ class StreamBuffer:
             )
 
     def ready(self) -> int:
-        """Input frames of the call that can be made now: one chunk, or all whole chunks if calls vary in size; or 0."""
+        """The number of input frames of the call that can run now; 0 if the frames do not fill a chunk.
+
+        This is one chunk, or all whole chunks if calls may have any size.
+        """
         chunks: int = min(
             sum(p.shape[entry.along or 0] for p in self.buffers[name]) // self.chunks[name]
             for name, entry in self.streams.items()
@@ -225,7 +231,7 @@ class StreamBuffer:
         return (chunks if self.dynamic else min(chunks, 1)) * self.chunk
 
     def cut_chunk(self, input_frames: int) -> Arrays:
-        """The next frames of every stream input, padded with zeros where the stream ends."""
+        """Takes the next frames of every stream input from the buffers, padded with zeros where the stream ends."""
         chunk: Arrays = {}
         for name, entry in self.streams.items():
             frames, axis = self.frames_of(name, input_frames), entry.along or 0
@@ -248,7 +254,7 @@ class StreamBuffer:
         return chunk
 
     def collect(self, outputs: Arrays, input_frames: int) -> None:
-        """Keeps the outputs of a call of ``input_frames`` frames, without those before frame 0."""
+        """Buffers the outputs of a call of ``input_frames`` frames, without the warm-up frames before frame 0."""
         self.fed += input_frames
         for name, value in outputs.items():
             entry = self.outputs[name]
@@ -263,7 +269,10 @@ class StreamBuffer:
                 self.waiting[name].append(value.take(range(early, count), axis=entry.along) if early else value)
 
     def taken_out(self, total: int) -> Arrays:
-        """Takes the waiting frames that surely exist after ``total`` input frames. The end may cut the others."""
+        """Removes and returns the waiting output frames that exist for certain after ``total`` input frames.
+
+        The other frames keep waiting: if the stream ends here, they do not exist.
+        """
         found: Arrays = {}
         for name, entry in self.outputs.items():
             arrays, self.waiting[name] = self.waiting[name], []

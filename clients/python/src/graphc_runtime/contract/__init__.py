@@ -1,1 +1,1 @@
-"""The manifest, and the first values that it names: untrusted until checked."""
+"""The manifest and the files of first values that it names. Both are untrusted until checked."""

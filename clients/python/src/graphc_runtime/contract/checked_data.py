@@ -1,4 +1,7 @@
-"""Dataclasses from untrusted JSON data. Each field is checked against its type and bounds; only int becomes float."""
+"""Makes dataclasses from untrusted JSON data.
+
+Each field is checked against its type and bounds. The only conversion is from int to float.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,24 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Bounds:
-    """The bounds of a number."""
+    """The smallest and the largest allowed value of a number."""
 
     least: float
     most: float = float("inf")
 
 
 class DataError(Exception):
-    """A field of the wrong type or value. The text begins with its place, such as ``inputs.0.axis``."""
+    """A field of the wrong type or value. The text begins with the place of the field, such as ``inputs.0.axis``."""
 
 
 def checked(kind: type[Made], data: object, place: str = "") -> Made:
-    """A dataclass from JSON data. Unknown names are ignored.
+    """Makes a dataclass from JSON data. Unknown names are ignored.
+
+    Args:
+        place: where ``data`` is in the file, for messages.
 
     Errors:
-        DataError: a field that is missing, or of another type.
+        DataError: a field is missing, or has another type.
     """
     if not isinstance(data, dict):
         raise DataError(f"{place or 'the file'}: {named(data)}, expected an object")
@@ -46,10 +52,10 @@ def hints_of(kind: type[Any]) -> dict[str, Any]:
 
 
 def value_of(hint: Any, data: object, place: str) -> Any:
-    """A value of a type: a number, a text, a dataclass, or lists, mappings and alternatives of these.
+    """Converts JSON data to a type: a number, a text, a dataclass, or lists, mappings and alternatives of these.
 
     Errors:
-        DataError: it is not of that type.
+        DataError: the data is not of that type.
     """
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -79,7 +85,7 @@ def value_of(hint: Any, data: object, place: str) -> Any:
 
 
 def alternative(kinds: tuple[Any, ...], data: object, place: str) -> Any:
-    """The value as the first of several types that it fits. If none fits, the error is that of the last type."""
+    """Converts JSON data to the first of several types that fits. If none fits, the error is that of the last type."""
     if data is None and type(None) in kinds:
         return None
     wanted = [kind for kind in kinds if kind is not type(None)]

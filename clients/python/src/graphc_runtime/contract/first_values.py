@@ -1,4 +1,4 @@
-"""First values of states from an .npz file, which is untrusted until checked."""
+"""Reads the first values of states from an .npz file, which is untrusted until checked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LARGEST_NPY_HEADER = 2**16
 
 
 def first_values_in(manifest: Manifest, folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays that states start from.
+    """The arrays that all states start from, by the name of the state's input.
 
     Errors:
         ModelError: a file lies outside the manifest's folder, is not the file that was written with the manifest, or
-            does not hold what the manifest says.
+            does not contain what the manifest says.
     """
     files = {s.init.file for s in manifest.states if isinstance(s.init, FileInit)}
     values = {s.input: first_value(s, folder) for s in manifest.states}
@@ -41,8 +41,8 @@ def first_value(state: StateEntry, folder: Path | None) -> NDArray[Any]:
     """The array that a state starts from.
 
     Errors:
-        ModelError: the file lies outside the manifest's folder, or does not hold what the manifest says, or cannot
-            be read. zipfile and numpy do not document their errors, so every exception counts.
+        ModelError: the file is outside the manifest's folder, does not contain what the manifest says, or cannot be
+            read. Every exception is caught, because zipfile and numpy do not document theirs.
     """
     shape, dtype = tuple(state.shape), np.dtype(numpy_dtype(state.dtype))
     if math.prod(shape) > MAX_STATE_ELEMENTS:
@@ -85,7 +85,7 @@ def file_digest(path: Path) -> str:
 
 
 def numpy_dtype(name: str) -> Any:
-    """The dtype that a name in a manifest stands for.
+    """The numpy dtype for a dtype name in a manifest.
 
     Errors:
         ModelError: no such dtype.

@@ -1,4 +1,4 @@
-"""The manifest: all that a client needs to know of a compiled model."""
+"""The manifest: all that a client needs to know about a compiled model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ StateKind = Literal[
 
 @dataclass(frozen=True)
 class LengthStep:
-    """floor((mul * T + add) / div), never below 0."""
+    """A step that computes a length from a length T: max(0, floor((mul * T + add) / div))."""
 
     mul: Annotated[int, Bounds(-MOST, MOST)]
     add: Annotated[int, Bounds(-MOST, MOST)]
@@ -47,12 +47,12 @@ class LengthStep:
 
 @dataclass(frozen=True)
 class PortEntry:
-    """A stream port, or a static one.
+    """A port of a stream, or a static port with one value for the whole stream.
 
     Args:
-        axis: the axis of its frames; None for a static port, or one that takes one frame per call.
-        frames: its frames per call; None if calls may have any size.
-        rate: its frames over those of the first stream input.
+        axis: the axis of the frames; None for a static port, or a port with one frame per call and no time axis.
+        frames: the number of frames per call; None if calls may have any size.
+        rate: the frames of this port for each frame of the first stream input, as numerator and denominator.
     """
 
     name: str
@@ -74,18 +74,18 @@ class PortEntry:
 
     @cached_property
     def along(self) -> int | None:
-        """The axis of its frames in a client's arrays: those of a step port are stacked along a new first axis."""
+        """The axis of the frames in a client's arrays. Frames of a step port are stacked along a new first axis."""
         return 0 if self.is_step else self.axis
 
     @cached_property
     def pace(self) -> Fraction:
-        """Frames of this port for each frame of the first stream input."""
+        """The number of frames of this port for each frame of the first stream input."""
         return Fraction(*(self.rate or (1, 1)))
 
 
 @dataclass(frozen=True)
 class InputEntry(PortEntry):
-    """A stream that the client feeds, or a value that it gives once."""
+    """A stream input that the client feeds, or a static input whose value it sets once."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class OutputEntry(PortEntry):
     """An output of the model.
 
     Args:
-        delay: the frames that come before its frame 0.
-        length: the steps that compute its number of offline frames from the number of input frames.
+        delay: the number of frames that this output gives before frame 0.
+        length: the steps that compute the number of frames of the offline output from the number of input frames.
     """
 
     delay: Annotated[int, Bounds(0, 1_000_000)] = 0
     length: list[LengthStep] | None = None
 
     def length_of(self, frames: int) -> int:
-        """The number of offline frames of this output for a number of input frames."""
+        """The number of frames that this output of the offline model has for ``frames`` input frames."""
         for step in self.length or []:
             frames = max(0, (step.mul * frames + step.add) // step.div)
         return frames
@@ -120,7 +120,10 @@ class FileInit:
 
 @dataclass(frozen=True)
 class Scale:
-    """Real values of a state of integers: scale * (value - zero_point), with one scale per index on ``axis``."""
+    """How integers of a state become real values: scale * (integer - zero_point), with one scale per index on ``axis``.
+
+    If ``axis`` is None, there is one scale for the whole state.
+    """
 
     axis: Count | None
     scale: list[float]
@@ -129,7 +132,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class PackedState:
-    """One of several states packed into one port: the names of its own ports, and its size on the pack's axis."""
+    """One of several states packed into one port: the ports that it had before, and its size on the pack's axis."""
 
     input: str
     output: str
@@ -146,7 +149,7 @@ class Pack:
 
 @dataclass(frozen=True)
 class StateEntry:
-    """A pair of ports that the client carries from call to call, and the value of the first call."""
+    """A state: the pair of ports that the client connects from call to call, and the value for the first call."""
 
     input: str
     output: str
@@ -162,7 +165,7 @@ class StateEntry:
 
 @dataclass(frozen=True)
 class NativePortEntry:
-    """A port in the form of a target's runtime. docs/targets/index.md says how a value becomes a native one."""
+    """A port as a target's runtime has it. docs/targets/index.md says how values of the ONNX port are converted."""
 
     name: str | None
     index: Count | None
@@ -210,11 +213,11 @@ class Manifest:
 
     @property
     def longest(self) -> int | None:
-        """The longest stream that a client may feed; None for any."""
+        """The longest stream that a client may feed, in frames; None for any length."""
         return None if self.beyond == "continues" else self.max_frames
 
     def of_one(self) -> Manifest:
-        """The manifest for one of the streams of a batch."""
+        """The manifest for a single stream of a batch: the batch axes have the size that one stream has."""
 
         def one(entry: Any) -> Any:
             if entry.batch_axis is None or self.streams is None:
@@ -234,10 +237,13 @@ class Manifest:
 
 
 def parse_manifest(text: str | bytes, where: str) -> Manifest:
-    """A manifest from JSON.
+    """Parses the JSON text of a manifest.
+
+    Args:
+        where: the file that the text comes from, for messages.
 
     Errors:
-        ModelError: not JSON, another format, or a field of the wrong type.
+        ModelError: the text is not JSON, has another format, or has a field of the wrong type.
     """
     try:
         return checked(Manifest, json.loads(text, parse_constant=refused))

@@ -1,1 +1,1 @@
-"""Models on runtimes other than onnxruntime, run through the native ports of a manifest."""
+"""Runs models in runtimes other than onnxruntime, through the native ports in the manifest."""

@@ -22,7 +22,7 @@ class BufferSet:
 
 
 class BufferSets:
-    """Sets of buffers that calls write in turn. One is free when no held output refers to it."""
+    """Sets of buffers that calls write to in turn. A set is free when no held output refers to it."""
 
     def __init__(self, make: Callable[[], dict[str, Any]]):
         self.make = make
@@ -37,11 +37,11 @@ class BufferSets:
 
 
 class HeldOutput:
-    """An output that a runner kept in its runtime.
+    """An output that a runner left in its runtime.
 
     Args:
-        runner: the runner that can read it.
-        holder: the set of buffers, or other object, that contains it.
+        runner: the runner that can read the output.
+        holder: the set of buffers, or other object, that contains the output.
         name: the name of the ONNX output.
     """
 
@@ -51,22 +51,24 @@ class HeldOutput:
         self.runner, self.holder, self.name = runner, holder, name
 
     def read(self) -> Array:
-        """Its entries, in the runtime's layout."""
+        """The values of the output, in the runtime's layout."""
         return self.runner.read(self.holder, self.name)
 
 
 class Reader(Protocol):
-    """A runner that keeps outputs."""
+    """A runner that leaves outputs in its runtime."""
 
     def read(self, holder: Any, name: str) -> Array: ...
 
 
 class HeldState:
-    """A state as the client carries it: ``np.asarray`` reads it, with the shape and type of the ONNX port.
+    """A state that the client carries while its values stay in the runtime's memory.
+
+    ``np.asarray`` reads the values, with the shape and type of the ONNX port.
 
     Args:
-        owner: the session that knows its port and can take it back unread.
-        output: the held output with its entries.
+        owner: the session that converts the state to the ONNX port, and accepts it in the next call without reading.
+        output: the output in the runtime that is the state.
     """
 
     __slots__ = ("dtype", "output", "owner", "shape", "value")
@@ -82,11 +84,11 @@ class HeldState:
 
 
 class Owner(Protocol):
-    """A session over a runner that keeps outputs."""
+    """A session whose runner leaves outputs in its runtime."""
 
     def onnx_value(self, output: HeldOutput) -> Array: ...
 
 
 def read_all(values: Mapping[str, Any]) -> dict[str, Array]:
-    """Values with every held state read."""
+    """The values by name, with an array in place of every held state."""
     return {name: np.asarray(value) if isinstance(value, HeldState) else value for name, value in values.items()}

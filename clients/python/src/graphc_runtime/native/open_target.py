@@ -22,12 +22,12 @@ Opener = Callable[[Path, Mapping[str, NativePort], Mapping[str, NativePort], int
 
 
 def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> NativeSession:
-    """A session over a target's file, which lies beside the manifest.
+    """Opens a session for the file of a target, which must be in the manifest's folder.
 
     Errors:
         ModelError: the model was not compiled for the target, or its file is not beside the manifest.
         InstallError: the runtime is not installed.
-        TargetError: the runtime does not take the file.
+        TargetError: the target does not run here, or its runtime cannot load the file.
     """
     entry = manifest.targets.get(target)
     if entry is None:
@@ -56,10 +56,10 @@ def open_target(manifest: Manifest, target: str, folder: Path, threads: int) -> 
 
 
 def opener_of(target: str) -> Opener:
-    """The opener of a target's files: a module of ``runtimes``, or a package's entry point of ``graphc.targets``.
+    """The function that opens a target's files: from a module of ``runtimes``, or from a plugin's entry point.
 
     Errors:
-        TargetError: there is none, or its package cannot be imported.
+        TargetError: no module or plugin provides the target, or a plugin cannot be imported.
     """
     if target in BUILT_IN:
         opener: Opener = importlib.import_module(f"graphc_runtime.native.runtimes.{target}").open_runner
@@ -82,7 +82,7 @@ def opener_of(target: str) -> Opener:
 
 
 def ports_of(manifest: Manifest) -> tuple[list[OnnxPort], list[OnnxPort]]:
-    """The inputs and outputs of the ONNX model, with its states and the count of valid frames."""
+    """The inputs and outputs of the ONNX model, including those of its states and the count of valid frames."""
     inputs = [onnx_port(p, p.name) for p in manifest.inputs] + [onnx_port(s, s.input) for s in manifest.states]
     if manifest.valid_frames is not None:
         inputs.append(OnnxPort(manifest.valid_frames, np.dtype(np.int64), (manifest.streams or 1,)))
@@ -104,7 +104,7 @@ def native_port(entry: NativePortEntry) -> NativePort:
 
 
 def check_native(target: str, port: OnnxPort, native: dict[str, NativePort]) -> None:
-    """Refuses a manifest whose native port cannot hold the ONNX one.
+    """Refuses a manifest whose native port does not fit the ONNX port.
 
     Errors:
         ModelError: names the port.

@@ -1,4 +1,4 @@
-"""Ports of a runtime other than onnxruntime, and what runs them."""
+"""Ports of a model in a runtime other than onnxruntime, and the interface of the runners of such runtimes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Array = NDArray[Any]
 class NativePort:
     """A port of the ONNX model as the runtime has it.
 
-    A native input is the ONNX value transposed by ``permutation``, reshaped to ``shape`` and cast to ``dtype``; an
-    output goes the other way.
+    A native input is the ONNX value transposed by ``permutation``, reshaped to ``shape`` and cast to ``dtype``. A
+    native output is converted to the ONNX value in reverse.
 
     Args:
-        name, index: its name and place in the runtime; None for one that the runtime does not use.
-        permutation: the order of the ONNX axes; None if it does not change.
+        name, index: the name and the index of the port in the runtime; None for whichever the runtime does not use.
+        permutation: the order of the ONNX axes in the native value; None if the order does not change.
     """
 
     name: str | None
@@ -38,10 +38,13 @@ class NativePort:
         return np.ascontiguousarray(moved.reshape(self.shape), dtype=self.dtype)
 
     def from_native(self, value: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        """The ONNX value of a native one.
+        """Converts a native value to a value of the ONNX port.
+
+        Args:
+            shape: the shape of the ONNX port.
 
         Errors:
-            ValueError: it has another number of entries than the port.
+            ValueError: the value has another number of entries than the port.
         """
         if self.permutation is None and value.shape == shape and value.dtype == dtype:
             return value
@@ -60,16 +63,16 @@ class OnnxPort:
     shape: tuple[int, ...]
 
     def native(self, dtype: str | None = None) -> NativePort:
-        """The port of a runtime that keeps its name and shape, and its dtype unless another is given."""
+        """The native port with the same name and shape, and with the same dtype unless another one is given."""
         return NativePort(self.name, None, dtype or str(self.dtype), self.shape)
 
 
 class Runner(ABC):
-    """An opened model. Values are the runtime's own."""
+    """An opened model of a runtime. Its inputs and outputs are native values."""
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One call: native inputs by ONNX name in, native outputs by ONNX name out.
+        """Runs one call on native inputs, and returns native outputs. Both are keyed by the names of the ONNX ports.
 
-        An output may stay in the runtime as a ``HeldOutput``. The next call takes a held state back in that form.
+        An output may stay in the runtime, as a ``HeldOutput``. The next call accepts a state in that form.
         """

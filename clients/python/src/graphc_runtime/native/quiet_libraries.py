@@ -1,4 +1,4 @@
-"""Keeps the output of native libraries, which bypasses Python, off the terminal."""
+"""Suppresses the output of native libraries, which bypasses Python's streams."""
 
 from __future__ import annotations
 

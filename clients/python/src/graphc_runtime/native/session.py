@@ -13,13 +13,14 @@ from graphc_runtime.native.ports import Array, NativePort, OnnxPort, Runner
 
 
 class NativeSession:
-    """Gives a device's runtime the calls of ``graphc.ir.ort_session.Session``.
+    """Runs a model in a device's runtime, with the interface of ``graphc.ir.ort_session.Session``.
 
     Args:
-        name: the target, for messages.
+        name: the name of the target, for messages.
         runner: the opened model.
-        ports: the native ports by the name of the ONNX port.
-        states: for each state's input, the output that is its next value. A runner may hold it (``HeldState``).
+        inputs, outputs: the ports of the ONNX model, with those of the states.
+        ports: the native ports, by the name of the ONNX port.
+        states: for each state's input, the output with its next value. A runner may leave that output in its runtime.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class NativeSession:
         self.by_output = {p.name: p for p in outputs}
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
-        """One call.
+        """Runs one call. Returns the outputs as values of the ONNX ports, by name.
 
         Errors:
-            RunError: the run failed, or gave another shape.
+            RunError: the run failed, or an output has another shape than its port.
         """
         try:
             native = self.runner.run({p.name: self.taken(p, feeds[p.name]) for p in self.inputs})
@@ -56,7 +57,7 @@ class NativeSession:
             raise RunError(f"{self.name}: {lines[0][:300]}") from err
 
     def taken(self, port: OnnxPort, value: Any) -> Array | HeldOutput:
-        """An input in the form that the runtime takes. A state that this session holds stays in the runtime."""
+        """Converts an input to a native value. A state that this session left in the runtime is not copied."""
         if type(value) is HeldState and value.owner is self:
             return value.output
         return self.ports[port.name].to_native(np.asarray(value))
@@ -69,6 +70,6 @@ class NativeSession:
         return self.onnx_value(value)
 
     def onnx_value(self, output: HeldOutput) -> Array:
-        """An output that the runner kept, in the layout of the ONNX model."""
+        """Reads an output that the runner left in its runtime, as a value of the ONNX port."""
         port = self.by_output[output.name]
         return self.ports[port.name].from_native(output.read(), port.shape, port.dtype)

@@ -1,4 +1,4 @@
-"""Greedy decoding of frames that hold a score for each token (connectionist temporal classification)."""
+"""Greedy decoding of frames with a score for each token (connectionist temporal classification)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphc_runtime.pipeline.manifest import CtcEntry
 
 
 class GreedyCtc:
-    """The likeliest token of each frame; repetitions and blanks are left out (Graves et al., 2006).
+    """Takes the likeliest token of each frame, and leaves out repetitions and blanks (Graves et al., 2006).
 
     Args:
         entry: which token is the blank.

@@ -1,4 +1,4 @@
-"""The manifest of a pipeline: the joined model, its stages, and the numbers of the decoder."""
+"""The manifest of a pipeline: the joined model, its stages, and the settings of the decoder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TriggerEntry:
     """When a score counts as a detection.
 
     Args:
-        score: the output that gives the scores of each call.
-        place: the index of the score among those of a call.
-        threshold: the mean of the last ``smoothing`` scores must reach it in ``patience`` consecutive calls.
-        refractory_s: seconds after a detection in which there is no other.
-        warm_up: the number of first scores that count as 0.
+        score: the output with the scores of each call.
+        place: the index of the score among the scores of a call.
+        threshold: what the mean of the last ``smoothing`` scores must reach in ``patience`` consecutive calls.
+        refractory_s: the seconds after a detection in which there is no other detection.
+        warm_up: the number of scores at the start of the stream that are replaced by 0.
     """
 
     score: str
@@ -46,8 +46,9 @@ class TextEntry:
     Args:
         blank: the blank token.
         tokens: the text of every token; None if there is no table.
-        space: the mark that stands for a space in these texts.
-        endpoint_s: seconds of blanks after a token that end an utterance; None if only the end of the stream does.
+        space: the character or text that means a space in ``tokens``.
+        endpoint_s: the seconds of blanks after a token that end an utterance. If None, only the end of the stream ends
+            an utterance.
     """
 
     blank: Token
@@ -58,14 +59,19 @@ class TextEntry:
 
 @dataclass(frozen=True)
 class CtcEntry(TextEntry):
-    """The likeliest token of each frame of ``scores``, without repetitions and blanks."""
+    """A CTC decoder: the likeliest token of each frame of ``scores``, without repetitions and blanks."""
 
     scores: str
 
 
 @dataclass(frozen=True)
 class PredictorEntry:
-    """A stage that turns the last tokens, as many as its input has entries, into one output for the joiner."""
+    """A stage that computes an input of the joiner from the last tokens.
+
+    Args:
+        token: the input for the last tokens. Its number of entries is the number of tokens.
+        output: the output for the joiner.
+    """
 
     stage: str
     token: str
@@ -74,7 +80,14 @@ class PredictorEntry:
 
 @dataclass(frozen=True)
 class JoinerEntry:
-    """A stage that computes scores from an encoder frame and either a predictor's output or the last tokens."""
+    """A stage that computes scores from an encoder frame and either a predictor's output or the last tokens.
+
+    Args:
+        encoder: the input for the encoder frame.
+        output: the output with a score for each token.
+        predictor: the input for the predictor's output.
+        token: the input for the last tokens.
+    """
 
     stage: str
     encoder: str
@@ -85,7 +98,13 @@ class JoinerEntry:
 
 @dataclass(frozen=True)
 class TransducerEntry(TextEntry):
-    """Takes up to ``most_symbols`` tokens from a frame of ``encoder``, until a blank. ``start`` is before the first."""
+    """A transducer decoder.
+
+    Args:
+        encoder: the output of the joined model with the encoder frames.
+        most_symbols: the largest number of tokens per encoder frame. A blank ends a frame earlier.
+        start: the token before the first token; None for the blank.
+    """
 
     encoder: str
     joiner: JoinerEntry
@@ -102,7 +121,7 @@ class TransducerEntry(TextEntry):
 
 @dataclass(frozen=True)
 class DenoiseEntry:
-    """A pipeline that gives sound: the output that holds samples."""
+    """The decoder of a pipeline that returns sound: the output that contains the samples."""
 
     samples: str
 
@@ -111,7 +130,7 @@ class DenoiseEntry:
 class LinkEntry:
     """Where an input of a stage comes from: STAGE.OUTPUT or an input of the pipeline.
 
-    Its value is transpose(value, permutation), in the shape of the input, times scale, plus offset.
+    The input is transpose(source, permutation), reshaped to the shape of the input, times scale, plus offset.
     """
 
     source: str
@@ -122,7 +141,7 @@ class LinkEntry:
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One of the models: its file, its manifest if it streams, and where its inputs come from."""
+    """A model of the pipeline: its file, its manifest if it streams, and where its inputs come from."""
 
     name: str
     model: str
@@ -150,10 +169,10 @@ class PipelineManifest:
 
 
 def read_pipeline(path: Path) -> tuple[PipelineManifest, Path]:
-    """The manifest of a pipeline and its folder, from the path of either.
+    """Reads the manifest of a pipeline, from the path of the manifest or of its folder. Returns manifest and folder.
 
     Errors:
-        ModelError: it cannot be read, is not such a manifest, or names a file outside its folder.
+        ModelError: the file cannot be read, is not the manifest of a pipeline, or names a file outside its folder.
     """
     file = path / PIPELINE_MANIFEST if path.is_dir() else path
     try:

@@ -1,4 +1,4 @@
-"""A small network that a decoder calls: values in, values out. The decoder keeps its states."""
+"""A small network that a decoder calls. The decoder stores the network's states."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WHOLE = (np.int64, np.int32)
 
 
 class Network:
-    """A stage of a pipeline, called with the values of its ports.
+    """A stage of a pipeline that a decoder calls.
 
     Args:
-        stage: gives the model's file name and, if the model has states, its manifest.
+        stage: the model's file name and, if the model has states, its manifest.
         folder: the folder of the pipeline.
         threads: the number of threads that onnxruntime may use.
 
@@ -57,10 +57,10 @@ class Network:
         }
 
     def check(self, inputs: list[str], output: str) -> None:
-        """Refuses names that are not ports, and inputs that nothing fills.
+        """Refuses names that are not ports of the model, and inputs of the model that nothing fills.
 
         Errors:
-            ModelError: names them.
+            ModelError: names these ports.
         """
         lost = [n for n in [*inputs, *self.carried] if n not in self.types]
         lost += [n for n in [output, *self.carried.values()] if n not in self.model.output_names]
@@ -77,10 +77,10 @@ class Network:
         return int(np.prod(self.shapes[name], initial=1))
 
     def filled(self, name: str, value: Any) -> Array:
-        """A value in the shape and type of an input.
+        """Converts a value to the shape and type of the input ``name``.
 
         Errors:
-            ModelError: another number of entries.
+            ModelError: the value has another number of entries than the input.
         """
         flat = np.asarray(value, self.types[name]).ravel()
         if flat.size != self.entries(name):
@@ -90,7 +90,7 @@ class Network:
     def run(
         self, feeds: Mapping[str, Array], states: Mapping[str, Array], output: str
     ) -> tuple[Array, dict[str, Array]]:
-        """One output of a call, and the states after it. Inputs that only count frames get 1."""
+        """Runs one call. Returns one output and the states for the next call. Inputs that count frames get 1."""
         counts = {name: np.full(self.shapes[name], 1, self.types[name]) for name in self.counting}
         try:
             found = self.model.run({**feeds, **states, **counts}, [output, *self.carried.values()])

@@ -26,26 +26,26 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that was heard: seconds from the start of the stream, and the score there."""
+    """A detection: its time in seconds from the start of the stream, and its score."""
 
     seconds: float
     score: float
 
 
 class Pipeline:
-    """Runs a compiled pipeline: buffers samples, runs the joined model, and decides.
+    """Runs a compiled pipeline: buffers samples, runs the joined model, and decodes its outputs.
 
     Args:
         path: the folder that ``graphc compile`` wrote, or its pipeline.manifest.json.
-        threads: onnxruntime's threads.
+        threads: the number of onnxruntime's intra-op threads.
 
     Attributes:
         name: the name of the joined model.
         session: the session of the joined model.
-        outputs: its outputs of the last push.
+        outputs: the outputs of the joined model for the last push or flush.
 
     Errors:
-        ModelError: not a pipeline, or one whose manifest does not fit its models.
+        ModelError: the path is not a pipeline, or the manifest does not fit the models.
 
     Example:
         pipeline = Pipeline("out/alexa")
@@ -79,12 +79,12 @@ class Pipeline:
             self.decoder.reset()
 
     def push(self, frames: Array) -> list[Event | Transcript]:
-        """Takes any number of samples, or of the frames that the pipeline takes. Returns what was heard or understood.
+        """Runs any number of samples (or of frames of the pipeline's input). Returns new detections or transcripts.
 
         When an utterance ends, its last transcript is final and the states are reset.
 
         Errors:
-            InputError: samples that do not fit.
+            InputError: the samples do not fit the input.
         """
         found: list[Event | Transcript] = []
         parts: list[Arrays] = []
@@ -101,7 +101,7 @@ class Pipeline:
         return found
 
     def flush(self) -> list[Event | Transcript]:
-        """Ends the stream."""
+        """Ends the stream. Returns the last detections or transcripts."""
         self.outputs = self.session.flush()
         found = self.decided(self.outputs)
         return [*found, *self.decoder.finish()] if isinstance(self.decoder, TextDecoder) else found
@@ -124,7 +124,7 @@ class Pipeline:
                 return
 
     def behind_each_other(self, parts: list[Arrays]) -> Arrays:
-        """The outputs of several pushes, joined."""
+        """The outputs of several pushes, joined along their time axes."""
         return {
             name: parts[0][name]
             if len(parts) == 1
@@ -134,7 +134,7 @@ class Pipeline:
 
 
 class TriggerDecoder:
-    """Takes the score of every call, and gives detections."""
+    """Turns the scores of all calls into detections."""
 
     def __init__(self, session: StreamSession, trigger: Trigger):
         self.trigger = trigger
@@ -144,8 +144,10 @@ class TriggerDecoder:
         self.trigger.reset()
 
     def take(self, outputs: Arrays) -> Iterator[Event]:
-        """Errors:
-        ModelError: a call gives too few scores.
+        """Yields the detections in the outputs of a push.
+
+        Errors:
+            ModelError: a call has too few scores.
         """
         entry = self.trigger.entry
         for value in values_of(outputs[entry.score], self.output):
@@ -157,7 +159,7 @@ class TriggerDecoder:
 
 
 class TextDecoder:
-    """Takes every frame of an output, and gives transcripts."""
+    """Turns the frames of an output into transcripts."""
 
     def __init__(
         self,
@@ -184,21 +186,23 @@ class TextDecoder:
         self.greedy.begin()
 
     def take(self, outputs: Arrays) -> list[Transcript]:
-        """Decodes frames. It returns nothing: the pipeline asks for the transcript once per push."""
+        """Decodes the frames of a push. Returns an empty list: the pipeline asks for the transcript once per push."""
         for frame in np.moveaxis(outputs[self.name], self.axis, 0):
             self.utterance.frame(self.greedy.tokens(frame))
         return []
 
     def finish(self) -> list[Transcript]:
-        """Ends the utterance: returns its last transcript, and begins the next."""
+        """Ends the utterance and begins the next. Returns a list with the last transcript, empty without tokens."""
         found = self.utterance.transcript(final=True)
         self.begin()
         return found
 
 
 def output_of(session: StreamSession, name: str) -> Any:
-    """Errors:
-    ModelError: the model has no such output.
+    """The manifest's entry of an output.
+
+    Errors:
+        ModelError: the model has no such output.
     """
     if name not in session.outputs:
         raise ModelError(f"the model gives no '{name}'")

@@ -13,13 +13,13 @@ BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was understood of an utterance so far.
+    """What was recognised in an utterance so far.
 
     Args:
-        text: the text of the tokens; empty if the pipeline has no table.
+        text: the text of the tokens; empty if the pipeline has no table of tokens.
         tokens: the tokens of this utterance.
         seconds: the time from the start of the stream to the last token.
-        final: whether the utterance has ended. If not, a later transcript repeats it and may add to it.
+        final: whether the utterance has ended. If not, a later transcript repeats these tokens and may add more.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Transcript:
 
 
 def text_of(tokens: Sequence[int], entry: TextEntry) -> str:
-    """The text of tokens, joined. A token ``<0xNN>`` is a byte of UTF-8."""
+    """The joined text of tokens. A token ``<0xNN>`` is a byte of UTF-8."""
     if entry.tokens is None:
         return ""
     pieces = [entry.tokens[t] if t < len(entry.tokens) else "" for t in tokens]
@@ -38,7 +38,7 @@ def text_of(tokens: Sequence[int], entry: TextEntry) -> str:
 
 
 class Utterance:
-    """The tokens of one utterance, and how long it has been silent.
+    """The tokens of one utterance, and the time since the last token.
 
     Args:
         frame_s: the duration of a decoded frame in seconds; 0 if it is not known.
@@ -56,7 +56,7 @@ class Utterance:
         self.told = 0
 
     def frame(self, tokens: Sequence[int]) -> None:
-        """Takes the tokens of the next frame; none for a blank."""
+        """Adds the tokens of the next frame. A blank frame has none."""
         self.frames += 1
         if tokens:
             self.tokens += tokens
@@ -69,7 +69,7 @@ class Utterance:
         return bool(self.tokens) and self.entry.endpoint_s is not None and silent >= self.entry.endpoint_s
 
     def transcript(self, final: bool) -> list[Transcript]:
-        """The transcript if it is final or has changed, as a list of one; else an empty list."""
+        """A list with the transcript if it is final, or has new tokens since the last one; otherwise an empty list."""
         if not self.tokens or (len(self.tokens) == self.told and not final):
             return []
         self.told = len(self.tokens)

@@ -14,10 +14,10 @@ Array = NDArray[Any]
 
 
 class GreedyTransducer:
-    """The likeliest token for a frame and the tokens before it, again and again until it is a blank (Graves, 2012).
+    """For each frame, takes the likeliest token given the tokens so far, repeatedly until a blank (Graves, 2012).
 
     Args:
-        entry: names the ports and the blank token, and limits the tokens of a frame.
+        entry: the names of the ports, the blank token, and the largest number of tokens per frame.
         networks: the stages by name.
 
     Errors:
@@ -46,7 +46,7 @@ class GreedyTransducer:
         self.predict()
 
     def predict(self) -> None:
-        """Runs the predictor on the last tokens."""
+        """Runs the predictor on the last tokens, and stores its output and its states."""
         if self.predictor is None or self.entry.predictor is None:
             return
         ports = self.entry.predictor
@@ -54,7 +54,7 @@ class GreedyTransducer:
         self.predicted, self.carried = self.predictor.run(feeds, self.carried, ports.output)
 
     def tokens(self, frame: Array) -> list[int]:
-        """The tokens of the next frame; none for a blank."""
+        """Decodes the next encoder frame. Returns its tokens: none for a blank."""
         ports, found = self.entry.joiner, []
         heard = self.joiner.filled(ports.encoder, frame)
         for _ in range(self.entry.most_symbols):

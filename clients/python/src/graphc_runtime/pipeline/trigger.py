@@ -8,7 +8,7 @@ from graphc_runtime.pipeline.manifest import TriggerEntry
 
 
 class Trigger:
-    """Takes the score of every call, and reports detections.
+    """Decides after the score of every call whether there is a detection.
 
     Args:
         entry: threshold, smoothing, patience, refractory time and warm-up.
@@ -40,7 +40,7 @@ class Trigger:
         return sum(self.last) / self.entry.smoothing
 
     def heard(self, score: float) -> bool:
-        """Takes the score of the next call; returns whether it makes a detection."""
+        """Adds the score of the next call. Returns whether this makes a detection."""
         self.last.append(0.0 if self.calls < self.entry.warm_up else score)
         self.calls += 1
         self.reached = self.reached + 1 if self.level >= self.entry.threshold else 0

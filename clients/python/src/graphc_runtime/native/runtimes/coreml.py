@@ -20,7 +20,7 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: this is not one of Apple's systems.
     """
     if platform.system() != "Darwin":
         raise TargetError("Core ML runs only on Apple's systems", hint="open it there, or open another target here")

@@ -19,7 +19,7 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: ExecuTorch cannot load the model.
     """
     return ExecuTorchRunner(path, inputs, outputs)
 

@@ -22,15 +22,15 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: LiteRT cannot load the model, or the model lacks a port.
     """
     return LiteRtRunner(opened(path.read_bytes(), threads), inputs, outputs)
 
 
 class LiteRtRunner(Runner):
-    """Writes outputs into LiteRT's buffers; those of states become inputs of the next call without a copy.
+    """Writes outputs into LiteRT's buffers. The buffers of states become inputs of the next call without a copy.
 
-    Buffers are written and read as bytes, since LiteRT's Python interface knows few types.
+    Buffers are written and read as bytes, because LiteRT's Python interface supports few types.
     """
 
     def __init__(self, model: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
@@ -73,7 +73,7 @@ def opened(content: bytes, threads: int) -> Any:
     """Compiles the model for the CPU.
 
     Errors:
-        TargetError: LiteRT does not take it.
+        TargetError: LiteRT cannot load the model.
     """
     with silent():
         from ai_edge_litert.compiled_model import CompiledModel
@@ -89,7 +89,10 @@ def opened(content: bytes, threads: int) -> Any:
 
 @cache
 def environment() -> Any:
-    """The environment of all models. LiteRT prints a line per accelerator whenever one is created or destroyed."""
+    """The environment that all models share.
+
+    There is only one, because LiteRT prints a line per accelerator whenever an environment is created or destroyed.
+    """
     from ai_edge_litert.environment import Environment
 
     return Environment.create()

@@ -18,13 +18,13 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: MNN cannot load the model.
     """
     return MnnRunner(path, inputs, outputs, threads)
 
 
 class MnnRunner(Runner):
-    """Addresses ports by name, in one fixed order for inputs and one for outputs."""
+    """Addresses ports by name when it loads the model, and by their order in calls."""
 
     def __init__(self, path: Path, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort], threads: int):
         with silent():

@@ -23,7 +23,7 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: OpenVINO cannot load the model.
     """
     core, settings = shared_core(), {**CPU, "INFERENCE_NUM_THREADS": threads}
     try:
@@ -36,10 +36,11 @@ def open_runner(
 
 @cache
 def shared_core() -> Any:
-    """The process's only Core. A Core gives the main thread a stack for signals, and takes it away when it ends.
+    """The only Core of the process.
 
-    If two Cores end in the order in which they were made, the second leaves the thread the first one's stack. That
-    stack is gone, and the next signal crashes.
+    A Core gives the main thread a stack for signals, and restores the thread's previous stack when the Core ends. If
+    two Cores end in the order in which they were created, the second restores the stack of the first. That stack no
+    longer exists, so the next signal crashes the process.
     """
     import openvino as ov
 
@@ -47,7 +48,7 @@ def shared_core() -> Any:
 
 
 class OpenVinoRunner(Runner):
-    """Every port has a tensor. A state's tensor is an output of one call and an input of the next.
+    """Runs a model with states as ports. The tensor of a state is an output of one call and an input of the next.
 
     OpenVINO drops inputs that the model does not use.
     """
@@ -82,7 +83,10 @@ class OpenVinoRunner(Runner):
 
 
 class StatefulRunner(Runner):
-    """States are variables of the request. They are set only when a call does not continue from the call before it."""
+    """Runs a model with states as variables of the request.
+
+    A variable is set only if a call does not continue from the previous call.
+    """
 
     def __init__(self, request: Any, inputs: Mapping[str, NativePort], outputs: Mapping[str, NativePort]):
         self.request = request

@@ -16,7 +16,7 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: onnxruntime cannot load the model.
     """
     try:
         return OrtRunner(open_file(path, threads))

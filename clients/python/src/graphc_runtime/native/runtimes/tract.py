@@ -23,7 +23,7 @@ def open_runner(
     """Opens a converted model.
 
     Errors:
-        TargetError: the runtime does not take it.
+        TargetError: tract cannot load the model.
     """
     import tract
 
