@@ -1,1 +1,1 @@
-"""The lift: offline model in, streaming model out. Knows nothing of passes."""
+"""The lift: offline model in, streaming model out. Imports nothing from the passes."""

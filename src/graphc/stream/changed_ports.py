@@ -35,12 +35,12 @@ def changed_outputs(
     states: Sequence[StatePort],
     kept: Sequence[str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The outputs that became states, with the port of each; and the dropped outputs, with the reason.
+    """The outputs that became states, each with the name of its state port, and the dropped outputs, with the reason.
 
     Args:
-        known: the tensors that depend on time alone.
-        tensors: for each offline tensor, the tensor of one call.
-        kept: names of the outputs that are left.
+        known: the time-only tensors.
+        tensors: for each offline tensor, by name, the tensor that replaces it in one call.
+        kept: names of the outputs that the streaming model keeps as outputs.
     """
     given = {role.output for role in offline.roles.values() if isinstance(role, StateRole)}
     sources = state_sources(graph, states)
@@ -67,14 +67,14 @@ def changed_outputs(
 
 
 def state_sources(graph: Graph, states: Sequence[StatePort]) -> dict[str, str]:
-    """The output port of each state, by the name of the tensor that its next value comes from."""
+    """The output port of each state, keyed by the name of the tensor (``source_of``) that the next value comes from."""
     made_by = {t.name: n for n in graph.nodes for t in n.outputs}
     ports = {t.name: t for t in graph.outputs}
     return {source_of(ports[s.output], made_by).name: s.output for s in states if s.output in ports}
 
 
 def source_of(tensor: Tensor, made_by: Mapping[str, Node]) -> Tensor:
-    """The tensor that this one was made from, found by going back through Cast, Where and ops that only move values."""
+    """The tensor that ``tensor`` was made from: goes back through Cast, Where and ops that only move values."""
     while (node := made_by.get(tensor.name)) is not None and node.op in (*PLAIN_MOVERS, "Cast", "Where"):
         tensor = node.inputs[2] if node.op == "Where" else node.inputs[0]
     return tensor

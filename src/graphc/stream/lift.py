@@ -78,7 +78,7 @@ def lift_dynamic(
 
 
 def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | None]:
-    """The streaming model at one chunk; if calls differ in size, also the number of smallest chunks in a call."""
+    """The streaming model, and the number of smallest chunks in a call as a tensor (None if all calls are one size)."""
     graph = analysis.evaluation.graph
     settings = analysis.settings
     builder = Builder(analysis.chunk, names_in(graph), settings.grid, settings.ports)
@@ -138,7 +138,7 @@ def lifted(analysis: Analysis, frame_ms: float | None) -> tuple[Model, Tensor | 
 
 
 def ends_with_last_chunk(ports: list[StreamOutput], chunk: int) -> bool:
-    """Whether the call that takes the last frames of a stream gives the last frames of every output."""
+    """Whether the call that gets the last frames of a stream also returns the last frames of every output."""
     streams = [p for p in ports if p.axis is not None]
     period = math.lcm(chunk, *(div for p in streams for _, _, div in p.length.steps))
     lengths = range(1, 2 * period + chunk + 1)
@@ -148,7 +148,7 @@ def ends_with_last_chunk(ports: list[StreamOutput], chunk: int) -> bool:
 
 
 def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
-    """The number of smallest chunks in a call, computed from the shape of the first stream input."""
+    """The tensor with the number of smallest chunks in a call, computed from the shape of the first stream input."""
     name = next(n for n in kept_inputs(analysis) if isinstance(analysis.facts[n], Stream))
     fact = analysis.facts[name]
     assert isinstance(fact, Stream)
@@ -162,7 +162,10 @@ def count_multiples(builder: Builder, analysis: Analysis) -> Tensor:
 
 
 def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: dict[str, Constant]) -> Tensor | None:
-    """The part of an offline tensor in one call; None if it is omitted or changes with the length."""
+    """The tensor that one call reads in place of an offline tensor.
+
+    None if the offline tensor is an omitted input, or if its value changes with the length of the stream.
+    """
     if not tensor.name:
         return None
     if tensor.name in builder.tensors:
@@ -182,7 +185,7 @@ def chunk_input(tensor: Tensor, analysis: Analysis, builder: Builder, weights: d
 
 
 def live(graph: Graph, states: list[StatePort]) -> tuple[list[StatePort], list[StatePort]]:
-    """The states that some output depends on, directly or through another state; and the rest."""
+    """The states that an output depends on, directly or through another state, with all given states; and the rest."""
     outputs = {t.name: t for t in graph.outputs}
     made_by = {t.name: n for n in graph.nodes for t in n.outputs}
     pairs = {s.input: s for s in states}

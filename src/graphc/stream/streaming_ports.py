@@ -17,7 +17,7 @@ from graphc_runtime.errors import StreamError
 
 
 def input_tensors(analysis: Analysis) -> dict[str, Tensor]:
-    """For every input of one call, a tensor of its exact shape."""
+    """The input tensors of one call, by name, each with a fixed shape."""
     tensors: dict[str, Tensor] = {}
     for name in kept_inputs(analysis):
         fact = analysis.facts[name]
@@ -45,7 +45,9 @@ def stream_input(analysis: Analysis, name: str) -> StreamInput:
 def output_tensors(
     analysis: Analysis, builder: Builder, tensors: dict[str, Tensor]
 ) -> tuple[list[Tensor], list[StreamOutput]]:
-    """The outputs of one call and their ports; those that count frames, final states and inputs are left out.
+    """The outputs of one call, and their ports.
+
+    Outputs that count frames, that are final states or that return an input unchanged are left out.
 
     Errors:
         StreamError: no output is left.
@@ -88,20 +90,20 @@ def constant_output(port: Tensor) -> TimeConstant | None:
 
 
 def counts_frames(known: TimeConstant, analysis: Analysis) -> bool:
-    """Whether an output is taken for a count: at a single length, every integer output of one value is."""
+    """Whether an output is treated as a frame count: one integer, in a model that was evaluated at one length only."""
     value = known.values[0]
     return len(analysis.evaluation.lengths) == 1 and value.dtype.kind in "iu" and value.size == 1
 
 
 def renamed(builder: Builder, tensor: Tensor, name: str, dtype: np.dtype[np.generic], shape: list[int]) -> Variable:
-    """A copy of the tensor (an Identity) for the output ``name``."""
+    """A copy of a tensor, by an Identity node, that becomes the output ``name``."""
     output = Variable(f"{name}/output", dtype, shape)
     builder.nodes.append(Node("Identity", f"{name}/output", inputs=[tensor], outputs=[output]))
     return output
 
 
 def name_outputs(graph: Graph, ports: list[StreamOutput]) -> None:
-    """Gives the outputs their names in the offline model, and renames inner tensors that hold these names."""
+    """Gives the outputs their names in the offline model, and renames inner tensors that have these names already."""
     wanted = {t.name: t.name.removesuffix("/output") for t in graph.outputs if t.name.endswith("/output")}
     taken = set(wanted.values())
     seen: set[int] = set()

@@ -1,1 +1,1 @@
-"""A clip model over the last frames of a stream. Imports lift."""
+"""Streaming models that run a clip model on the last frames of a stream. Imports lift."""

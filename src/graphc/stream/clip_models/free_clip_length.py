@@ -1,4 +1,4 @@
-"""Makes a clip model take any number of frames: a Reshape to the clip's length keeps time as a free axis instead."""
+"""Makes a clip model accept any number of frames: each Reshape to the clip's length gets a free time axis instead."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from graphc.ir.shapes import Shape, inferred_types
 
 
 def free_clip_length(model: onnx.ModelProto, name: str, axis: int, frames: int) -> onnx.ModelProto | None:
-    """The model with its clip length free in every Reshape; None if a Reshape folds time into another axis, or reads a
-    tensor whose shape onnx does not know.
+    """The model with a free time axis in every Reshape, or None.
 
-    At ``frames`` frames it gives what the model gives. The caller must judge what it gives at other lengths.
+    None if a Reshape folds time into another axis, or if onnx cannot infer a shape. At ``frames`` frames, the returned
+    model computes the same outputs as ``model``. The caller must check its outputs at other lengths.
 
     Args:
         name: the stream input.
-        axis: its time axis.
-        frames: of the clip.
+        axis: the time axis of the stream input.
+        frames: the length of the clip, in frames.
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
@@ -53,13 +53,19 @@ def fixed(shape: Shape) -> bool:
 
 
 def free_axis(shape: Shape) -> int | None:
-    """The axis without a fixed size; None unless there is exactly one."""
+    """The axis without a fixed size; None unless there is exactly one such axis."""
     free = [a for a, size in enumerate(shape) if not isinstance(size, int)]
     return free[0] if len(free) == 1 else None
 
 
 def freed(graph: onnx.GraphProto, node: onnx.NodeProto, time: int, before: Sequence[int], after: Sequence[int]) -> bool:
-    """Makes a Reshape keep time as an axis; returns whether that is possible."""
+    """Rewrites a Reshape so that time stays an axis of its own; returns False if that is impossible.
+
+    Args:
+        time: the time axis of the Reshape's input.
+        before: the input's shape at the clip's length.
+        after: the output's shape at the clip's length.
+    """
     kept = [
         a for a, size in enumerate(after) if size == before[time] and math.prod(after[:a]) == math.prod(before[:time])
     ]
@@ -78,7 +84,10 @@ def freed(graph: onnx.GraphProto, node: onnx.NodeProto, time: int, before: Seque
 
 
 def moved_ones(before: Sequence[int], after: Sequence[int], time: int) -> list[int] | None:
-    """The axis order of a Transpose that replaces a Reshape in which only axes of size 1 move, time too; or None."""
+    """The ``perm`` of a Transpose that can replace a Reshape, or None.
+
+    There is one if the Reshape only moves axes of size 1, and time has size 1.
+    """
     wide = [a for a, size in enumerate(before) if size != 1]
     if before[time] != 1 or len(before) != len(after) or [before[a] for a in wide] != [s for s in after if s != 1]:
         return None

@@ -1,4 +1,4 @@
-"""A lifted window: each call computes only the new frames, and gives what the whole window would give."""
+"""Lifts a clip model: each call computes only the new frames, and its outputs equal those for the whole window."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FRONT = "window/front"
 
 
 def slide_by_lift(offline: Offline, window: int, chunk: int, frame_ms: float | None) -> Model | None:
-    """The exact lift of a model that runs over a window of frames; None if lift and model might differ.
+    """The exact lift of a model that runs on a window of frames; None if lift and model might differ.
 
-    They are equal if a call makes one output frame, and if every op works on single frames or is a window without
-    padding. An output frame is then a function of the ``window`` frames at its own position. A Pad supplies zeros for
-    the frames before the first call.
+    Lift and model are equal if a call makes one output frame, and if every op works on single frames or is a window
+    without padding. An output frame is then a function of the ``window`` frames at its own position. A Pad supplies
+    zeros for the frames before the first call.
     """
     streams = [(n, r) for n, r in offline.roles.items() if isinstance(r, StreamRole)]
     if len(streams) != 1 or chunk >= window or any(isinstance(r, StateRole) for r in offline.roles.values()):
@@ -73,7 +73,7 @@ def slide_by_lift(offline: Offline, window: int, chunk: int, frame_ms: float | N
 
 
 def with_front(model: onnx.ModelProto, name: str, axis: int, frames: int) -> onnx.ModelProto:
-    """The model with ``frames`` frames of zeros in front of its stream."""
+    """The model with ``frames`` frames of zeros padded before the first frame of its stream input ``name``."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
     (port,) = (p for p in made.graph.input if p.name == name)
@@ -90,7 +90,11 @@ def with_front(model: onnx.ModelProto, name: str, axis: int, frames: int) -> onn
 
 
 def slides(node: Node, local: bool, analysis: Analysis) -> bool:
-    """Whether every output frame is the same function of the input frames at its own place."""
+    """Whether every output frame is the same function of the input frames at its own position.
+
+    Args:
+        local: whether the node's lowering is local (``Lowering.local``).
+    """
     if local or node.name == FRONT:
         return True
     fact = analysis.facts.get(node.inputs[0].name)

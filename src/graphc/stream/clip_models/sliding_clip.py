@@ -1,4 +1,4 @@
-"""A clip model over the last N frames: the input window is a state, and every call runs the whole model on it."""
+"""A clip model over the last N frames: the input window is a state, and every call runs the model on that window."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
 
 
 def roles_axis(offline: Offline, state: StatePort) -> int | None:
-    """The stream axis of the input whose window a state holds."""
+    """The stream axis of the input that a window state caches; None for any other state."""
     role = offline.roles.get(state.node)
     return role.axis if isinstance(role, StreamRole) else None

@@ -24,7 +24,7 @@ DEGREE = 2
 
 
 def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
-    """The first graph, in which every constant that differs between graphs is computed from its tensor ``multiples``.
+    """The first graph, with every constant that differs between graphs computed from its tensor ``multiples``.
 
     Errors:
         StreamError: a node differs in more than constants, or no function explains a constant.
@@ -54,7 +54,7 @@ def generalised(graphs: Sequence[Graph], multiples: Tensor) -> Graph:
 
 
 def pair_up(names: Sequence[dict[str, str]], tensors: Sequence[Tensor]) -> None:
-    """Notes which tensors of the other graphs correspond to one of the first."""
+    """Notes for each graph, by the name of its tensor, which tensor of the first graph corresponds to it."""
     for found, tensor in zip(names, tensors, strict=False):
         found[tensor.name] = tensors[0].name
 
@@ -111,7 +111,7 @@ def refuse(node: Node, reason: str) -> NoReturn:
 
 
 class Families:
-    """Writes families of constants as functions of the number of smallest chunks, each once."""
+    """Writes each family of constants once, as a function of the number of smallest chunks in a call."""
 
     def __init__(self, multiples: Tensor):
         self.multiples = multiples
@@ -119,7 +119,7 @@ class Families:
         self.written: dict[Any, Tensor] = {}
 
     def tensor(self, node: Node, index: int, tensors: Sequence[Tensor]) -> Tensor:
-        """The family as a tensor; the constant itself if all are equal."""
+        """The tensor that replaces a family of constants; the first constant if all are equal."""
         if all(same_value(tensors[0], t) for t in tensors[1:]):
             return tensors[0]
         values = [np.asarray(t.values) for t in tensors]
@@ -141,7 +141,7 @@ class Families:
         return self.written[key]
 
     def function(self, values: Sequence[Array]) -> Tensor | None:
-        """The family, written in the first form that explains all of it; None if no form does."""
+        """The tensor of a family, by the first form that gives all its constants; None if no form does."""
         if len({v.shape for v in values}) == 1:
             return self.polynomial(values)
         axis = varying_axis(values)
@@ -157,7 +157,7 @@ class Families:
         return None
 
     def polynomial(self, values: Sequence[Array]) -> Tensor | None:
-        """Integers that grow with the chunk or with its square; None for any other family."""
+        """The tensor of integers that grow with the chunk or with its square; None for any other family."""
         factors = fitted(values)
         if factors is None:
             return None
@@ -174,7 +174,7 @@ class Families:
         return total if len(shape) == 1 else w.one("Reshape", total, np.array(shape, np.int64))
 
     def size(self, values: Sequence[Array], axis: int) -> Tensor | None:
-        """The size of the varying axis, int64 [1]."""
+        """The size of the varying axis, int64 [1]; None if no polynomial gives it."""
         sizes = [np.array([v.shape[axis]]) for v in values]
         key = ("size", *(int(s[0]) for s in sizes))
         if key not in self.written:
@@ -185,11 +185,11 @@ class Families:
         return self.written[key]
 
     def places(self, size: Tensor) -> Tensor:
-        """0, 1, 2 and so on up to a size."""
+        """The integers from 0 to ``size`` - 1."""
         return self.once(("places", size.name), lambda: self.writer.span(size, 0))
 
     def uniform(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """Constants that are the same along the axis."""
+        """The tensor of constants that are the same along the axis; None for any other family."""
         one = values[0].take([0], axis=axis)
         if any(not same(v, np.broadcast_to(one, v.shape)) for v in values):
             return None
@@ -199,7 +199,7 @@ class Families:
         return w.one("Expand", one, w.one("Concat", *parts, axis=0) if len(parts) > 1 else size)
 
     def ramp(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """Integers that grow by one step per frame, from a first value that may depend on the chunk."""
+        """The tensor of integers that grow by a fixed step per frame; the first value may depend on the chunk."""
         dtype = values[0].dtype
         if dtype.kind not in "iuf":
             return None
@@ -228,7 +228,7 @@ class Families:
         return found if dtype == np.int64 else w.one("Cast", found, to=tensor_type(dtype))
 
     def periodic(self, values: Sequence[Array], axis: int, size: Tensor) -> Tensor | None:
-        """Frames that repeat; a period has as many frames as each further smallest chunk adds."""
+        """The tensor of frames that repeat; a period has as many frames as each further smallest chunk adds."""
         count = values[1].shape[axis] - values[0].shape[axis]
         if count < 1 or count > values[0].shape[axis]:
             return None
@@ -264,7 +264,7 @@ def same(a: Array, b: Array) -> bool:
 
 
 def with_free_size(values: Sequence[Array]) -> Array | None:
-    """Sizes of a Reshape, with -1 for the size that follows the chunk; None unless exactly one does."""
+    """The sizes of a Reshape, with -1 for the size that depends on the chunk; None unless exactly one size does."""
     if len({v.shape for v in values}) > 1 or any((v <= 0).any() for v in values):
         return None
     differs = np.any([v != values[0] for v in values[1:]], axis=0)
@@ -272,7 +272,7 @@ def with_free_size(values: Sequence[Array]) -> Array | None:
 
 
 def varying_axis(values: Sequence[Array]) -> int | None:
-    """The axis whose size differs; None unless there is exactly one."""
+    """The axis whose size differs between the arrays; None unless there is exactly one such axis."""
     if len({v.ndim for v in values}) > 1:
         return None
     differ = [a for a in range(values[0].ndim) if len({v.shape[a] for v in values}) > 1]
@@ -280,7 +280,7 @@ def varying_axis(values: Sequence[Array]) -> int | None:
 
 
 def fitted(values: Sequence[Array]) -> list[Array] | None:
-    """The integer coefficients of the polynomial in the samples that gives every value; None if there is none."""
+    """The integer coefficients, lowest power first, of a polynomial through the values at ``SAMPLES``, or None."""
     if values[0].dtype.kind not in "iu":
         return None
     points = np.array([[n**p for p in range(DEGREE + 1)] for n in SAMPLES[: DEGREE + 1]], np.float64)

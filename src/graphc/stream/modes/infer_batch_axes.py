@@ -1,4 +1,4 @@
-"""Finds on which axis each tensor of a streaming model holds the streams of a batch, by changing one stream."""
+"""Finds the axis on which each tensor of a streaming model has the streams of a batch, by changing one stream."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class BatchObservation:
     """What was observed of some tensors of a streaming model.
 
     Args:
-        values: in the last call of a random batch.
-        layouts: of the tensors in which a change of one stream changes only the entries of that stream.
+        values: the tensors' values in the last call of a random batch.
+        layouts: the layouts of the tensors in which a change of one stream changes only the entries of that stream.
         mixed: the tensors in which a change of one stream changes other streams too.
     """
 
@@ -46,7 +46,7 @@ class BatchObservation:
 
 @dataclass(frozen=True)
 class BatchDraw:
-    """A few calls of a random batch, and as many calls of another batch, from which single streams are taken."""
+    """A few calls of a random batch, and the same number of calls of another batch, which replaces single streams."""
 
     draws: list[Feeds]
     others: list[Feeds]
@@ -70,7 +70,9 @@ class BatchDraw:
 
 
 def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservation:
-    """Runs a few calls of a random batch, then again with one stream changed: the first, the second, the last.
+    """Observes where tensors have the streams of a batch: runs a few random calls, then again with one stream changed.
+
+    The changed stream is the first, the second and the last in turn.
 
     Small and large values are tried, since some nodes may mix streams only if values are large.
 
@@ -110,7 +112,11 @@ def look(model: Model, offline: Offline, names: Sequence[str]) -> BatchObservati
 def observed_in(
     values: Mapping[str, Array], changes: Mapping[int, Mapping[str, Array]], names: Sequence[str], batch: int
 ) -> BatchObservation:
-    """The layout of some tensors, from the changes that each stream makes."""
+    """The observation of some tensors, from the entries that change when one stream of the batch changes.
+
+    Args:
+        changes: for each changed stream, which entries of each tensor changed.
+    """
     layouts: dict[str, BatchLayout] = {}
     mixed: set[str] = set()
     for name in names:
@@ -124,19 +130,19 @@ def observed_in(
 
 
 def same_in_every_place(base: Array, rolled: Array, layout: BatchLayout) -> bool:
-    """Whether every stream gives the same output after all streams moved on by one place."""
+    """Whether every stream gives the same output after all streams have moved one place further in the batch."""
     want = np.roll(base, layout.repeats, axis=layout.axis)
     return bool(np.allclose(rolled, want, rtol=1e-3, atol=1e-3 * np.abs(want).max(initial=0), equal_nan=True))
 
 
 def turned(offline: Offline, feeds: Feeds) -> Feeds:
-    """The feeds with every stream one place further."""
+    """The feeds with every stream moved one place further in the batch."""
     axes = offline.batch_axes
     return {name: np.roll(value, 1, axis=axes[name]) if name in axes else value for name, value in feeds.items()}
 
 
 def last_call(signature: Signature, session: Session, draws: Sequence[Feeds]) -> dict[str, Array]:
-    """Every output of the last of these calls."""
+    """All outputs of the last of the calls ``draws``, which run in order and carry the states."""
     taken = [i.name for i in signature.inputs]
     states = {s.input: s.init for s in signature.states}
     counts = {} if signature.valid_frames is None else {signature.valid_frames: np.array([signature.smallest])}
@@ -183,7 +189,7 @@ def needed(observed: BatchObservation, name: str, node: str | None = None) -> Ba
     """The layout of a tensor.
 
     Errors:
-        StreamError: its streams are mixed, or cannot be told apart.
+        StreamError: the tensor mixes streams of the batch, or its streams cannot be told apart.
     """
     layout = observed.layouts.get(name)
     if layout is None:

@@ -1,7 +1,7 @@
 """Attention that caches the input of its keys and values: one state instead of two, for more arithmetic.
 
 In every call, the same nodes then compute the keys and values of the whole window from the cached input. These nodes
-must treat every frame alike. If one of them does not, such as a rotation by the clock, the caches stay.
+must treat every frame alike. If one of the nodes does not, such as a rotation by the clock, the two caches stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BINARY = ("Add", "Sub", "Mul", "Div")
 
 @dataclass(frozen=True)
 class Link:
-    """A tensor on the way back from a cache, its time axis, and the node that makes the previous tensor from it."""
+    """A tensor on the path back from a cache, its time axis, and the node that leads from the tensor to the cache."""
 
     tensor: Tensor
     axis: int
@@ -32,7 +32,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Cache:
-    """A state, the node that puts it in front of the chunk, and the links on the way back from the chunk."""
+    """A state, the node that concatenates the state and the chunk, and the links on the path back from the chunk."""
 
     state: StatePort
     join: Node
@@ -86,7 +86,7 @@ def cache_of(graph: Graph, state: StatePort, shapes: dict[str, Shape]) -> Cache 
 
 
 def chain_of(tensor: Tensor, axis: int, shapes: dict[str, Shape]) -> list[Link]:
-    """The tensors that a chunk is made from frame by frame, going back from the chunk."""
+    """The tensors from which a chunk is made frame by frame: first the chunk, then the tensor before it, and so on."""
     chain = [Link(tensor, axis, None)]
     while True:
         last = chain[-1]
@@ -98,7 +98,7 @@ def chain_of(tensor: Tensor, axis: int, shapes: dict[str, Shape]) -> list[Link]:
 
 
 def step_back(node: Node, link: Link, shapes: dict[str, Shape]) -> Link | None:
-    """The one tensor that a node reads frame by frame, and its time axis; None if the node does anything else."""
+    """The link to the one tensor that a node reads frame by frame; None if the node does anything else."""
     if node.op == "Where" and node.name.endswith("/masked"):
         return Link(node.inputs[2], link.axis, node)
     varying = [t for t in node.inputs if t.name and not isinstance(t, Constant)]
@@ -137,7 +137,7 @@ def axis_before(node: Node, source: Tensor, axis: int, old: list[int], new: list
 
 
 def common(key: Cache, value: Cache) -> Link | None:
-    """The first tensor on the way back from which both caches are made; None if there is none."""
+    """The link nearest to the caches whose tensor both caches are made from; None if there is none."""
     made = {(link.tensor.name, link.axis): link for link in value.chain}
     return next((link for link in key.chain if (link.tensor.name, link.axis) in made), None)
 
@@ -172,7 +172,7 @@ def put(model: Model, key: Cache, value: Cache, shared: Link, init: np.ndarray) 
 
 
 def again(graph: Graph, cache: Cache, shared: Link, both: Tensor) -> Tensor:
-    """Repeats the nodes between the shared input and a cache over the whole window."""
+    """Copies the nodes between the shared input and a cache to run on the whole window; returns the last output."""
     place = next(i for i, link in enumerate(cache.chain) if link.tensor is shared.tensor)
     tensor = both
     for index in range(place, 0, -1):

@@ -1,4 +1,4 @@
-"""Puts the band that the user asks for on attention that sees too far."""
+"""Limits the context of attention to the band that the user asks for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
     """The model with the limits of the settings as masks before its softmaxes; None if there are no limits.
 
     Errors:
-        StreamError: no attention fits a limit's pattern, or its scores go through no softmax.
+        StreamError: no attention node matches a limit's pattern, or its scores go through no softmax.
     """
     if all(limit.left is None and limit.right is None for _, limit in settings.limits):
         return None
@@ -55,7 +55,7 @@ def limit_attention(offline: Offline, settings: LiftOptions) -> Offline | None:
 
 
 def put_band(graph: Graph, site: SoftmaxSite, limit: AttentionLimit) -> None:
-    """Sets the scores outside the band to the lowest number, in front of one softmax."""
+    """Sets the scores outside the band to the lowest number before one softmax."""
     softmax = next(n for n in graph.nodes if any(t.name == site.weights for t in n.outputs))
     scores = next(t for t in softmax.inputs if t.name == site.scores)
     write = Writer(f"{name_of(softmax)}/band")

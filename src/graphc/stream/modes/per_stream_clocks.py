@@ -1,8 +1,8 @@
 """Streams of a batch that begin at different times: everything that depends on the clock gets one value per stream.
 
-The lift counts frames by one clock. Tensors that are made from the clock alone (masks, places, positions) are rewritten
-with an axis of streams in front (``vmap_clock``). Where they meet data, that axis moves to the axis on which the data
-has its streams (``infer_batch_axes``).
+The lift counts frames by one clock. Tensors that depend only on the clock (masks, places, positions) are rewritten
+with a leading axis of streams (``vmap_clock``). Where these tensors meet data, that axis moves to the axis on which the
+data has its streams (``infer_batch_axes``).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def meets(node: Node, hanging: set[str]) -> bool:
 class Rewriting:
     """A graph that is being rewritten for one clock per stream.
 
-    ``ports`` holds the states that depend on the clock, in their new shape.
+    The attribute ``ports`` is the new state port of each state that depends on the clock, by input name.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Rewriting:
         )
 
     def wide(self, shape: Sequence[int]) -> list[int]:
-        """The shape of a port with a value for each stream: [1] becomes [streams]."""
+        """The shape of a port after it gets a value for each stream: [1] becomes [streams]."""
         return [self.streams, *(shape if list(shape) != [1] else [])]
 
     def widen_inputs(self) -> None:
@@ -241,7 +241,7 @@ class Rewriting:
         return each
 
     def repeated(self, x: Tensor, shape: Sequence[int], place: int, repeats: int, name: str) -> Tensor:
-        """The entry of each stream, repeated so that its copies stand side by side."""
+        """The tensor with each entry repeated ``repeats`` times in a row on the axis ``place``."""
         w = self.w
         apart = w.reshaped(x, [*shape[: place + 1], 1, *shape[place + 1 :]], name)
         sizes = [*shape[: place + 1], repeats, *shape[place + 1 :]]
@@ -249,7 +249,7 @@ class Rewriting:
         return w.reshaped(wide, [*shape[:place], shape[place] * repeats, *shape[place + 1 :]], name)
 
     def gather(self, node: Node) -> None:
-        """Frames picked by the clock, separately for each stream."""
+        """Rewrites a Gather of frames at positions from the clock, so that each stream has its own positions."""
         w, (table, index) = self.w, node.inputs
         output = node.outputs[0]
         shape = list(self.observed.values[output.name].shape)

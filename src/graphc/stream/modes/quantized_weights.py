@@ -15,9 +15,9 @@ RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 
 
 def kept_integers(tensor: Tensor, value: Array, evaluation: Evaluation, builder: Builder) -> Tensor | None:
-    """Rewrites a constant made by a DequantizeLinear and nodes that only move it: moves the integers instead.
+    """The constant as a DequantizeLinear of moved integers, if a DequantizeLinear and nodes that move entries made it.
 
-    None for any other constant, and if scales along an axis cannot move with it.
+    None for any other constant, and if scales along an axis cannot move with the integers.
 
     Integers that the model makes from a float constant are computed once, so that the weight is stored as integers.
     """

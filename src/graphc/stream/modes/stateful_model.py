@@ -84,7 +84,7 @@ def given_stream(offline: Offline, chunk: int, frame_ms: float | None = None) ->
 
 
 def hold_counts(model: Model, offline: Offline, feeds: Feeds) -> None:
-    """Turns inputs that count or mask the frames of a call into constants, since all calls have equally many frames."""
+    """Turns inputs that count or mask the frames of a call into constants: all calls have the same number of frames."""
     for port in list(model.graph.inputs):
         if isinstance(offline.roles.get(port.name), TIME_ONLY):
             port.to_constant(feeds[port.name])

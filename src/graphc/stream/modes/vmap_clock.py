@@ -1,4 +1,4 @@
-"""Rewrites nodes that work on the clock for one clock per stream, with an axis of streams in front."""
+"""Rewrites nodes that depend only on the clock for one clock per stream, with a leading axis of streams."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class EachStream:
     """Writes nodes over tensors that have one value for each stream.
 
     Args:
-        streams: of the batch.
-        values: of the tensors that depend on the clock, with one clock for all streams; only their shapes matter.
+        streams: the number of streams in the batch.
+        values: values of the tensors that depend on the clock, with one clock for all streams; only the shapes matter.
     """
 
     def __init__(self, streams: int, values: Mapping[str, Array], taken: set[str]):
@@ -49,7 +49,11 @@ class EachStream:
         return self.one("Slice", [x, *parts], base)
 
     def widened(self, name: str, rank: int) -> Tensor:
-        """A tensor with axes of size 1 added up to a rank, as broadcasting would add them."""
+        """The tensor ``name`` with axes of size 1 added after the axis of streams, as broadcasting adds them.
+
+        Args:
+            rank: the rank without the axis of streams.
+        """
         shape = self.shape(name)
         if len(shape) >= rank:
             return self.tensors[name]
@@ -159,7 +163,7 @@ FORMS: dict[str, Form] = {
 
 
 def unrolled(w: EachStream, node: Node) -> list[Tensor]:
-    """Repeats the node once for every stream."""
+    """Writes a copy of the node for every stream, and joins the outputs on the axis of streams."""
     rows: list[list[Tensor]] = []
     for stream in range(w.streams):
         inputs: list[Tensor] = []

@@ -1,1 +1,1 @@
-"""A walk over the graph that applies the rules, and the lengths for which it holds. Imports all above."""
+"""A walk over the graph that applies the rules, and the lengths for which its result holds. Imports rules."""

@@ -46,10 +46,10 @@ class Analysis:
 
     Args:
         chunk_multiple: the smallest chunk that fits; every multiple fits.
-        steps: in topological order.
+        steps: the lowered nodes, in topological order.
         proof: the claims that the rules made about every length.
         promise: the lengths for which these claims hold.
-        settings: under which the analysis was made.
+        settings: the settings under which the analysis was made.
     """
 
     offline: Offline
@@ -66,7 +66,7 @@ class Analysis:
 def analyse(
     offline: Offline, chunk: int | None = None, evaluation: Evaluation | None = None, settings: LiftOptions = DEFAULT
 ) -> Analysis:
-    """Analyses a model at a chunk, or at the smallest that fits.
+    """Analyses a model at the chunk size ``chunk``; if that is None, at the smallest chunk that fits.
 
     Errors:
         StreamError: the model cannot be streamed (with node, reason and way out), or the chunk does not fit.
@@ -93,7 +93,7 @@ def analyse(
 def from_a_length_on(study: Study, chunk: int | None) -> Analysis | None:
     """The analysis of a model that treats short streams differently, such as padding them to a minimum length.
 
-    The rules judge it at longer lengths. The analysis holds from the length at which their claims are proved to begin.
+    The rules run on longer streams. The analysis holds from the first length at which the rules' claims are proved.
     None if there is no such analysis.
     """
     offline = study.offline
@@ -136,10 +136,10 @@ def analysed(study: Study, chunk: int | None) -> Analysis:
 
 @dataclass
 class Study:
-    """Walks over a model at more and more lengths, until all their claims are decided.
+    """Analyses a model at more and more lengths, until every claim of the rules is decided.
 
     Args:
-        absolute: score matrices that do not shift along.
+        absolute: score matrices that depend on absolute positions, by name, with the error that reported each.
         spread: whether lengths were already tried for claims that no formula decides.
         begins: whether the analysis may hold only from some length on.
         longest: whether the model accepts no lengths longer than those evaluated.
@@ -154,10 +154,10 @@ class Study:
     longest: bool = False
 
     def decided(self, walk: Callable[[], Analysis]) -> Analysis:
-        """The result of a walk, once all its claims are decided.
+        """The result of ``walk``, repeated at more lengths until all its claims are decided.
 
-        If a claim ends at a length within reach, the model is evaluated there too, and the rules judge again. If they
-        refuse at longer or at shorter lengths only, the result for the others stays.
+        If a claim stops holding at a length that can be evaluated, the model is evaluated there too, and the rules run
+        again. If the rules refuse only because of the added lengths, the earlier result stays.
         """
         enough, found = max(self.evaluation.lengths), self.shown(walk)
         for further in (self.lengths_behind, lengths_before):
@@ -191,9 +191,9 @@ class Study:
         return found
 
     def at_short_lengths(self, found: Analysis, walk: Callable[[], Analysis]) -> Analysis:
-        """The result at lengths below those evaluated too, where a claim is not proved; else what was found.
+        """The result with shorter lengths evaluated too, as evidence for a claim that is not proved; else ``found``.
 
-        If the rules refuse at the shortest of them, they are asked about the others.
+        If the rules refuse with the shortest of these lengths, the walk is repeated without them.
         """
         before, first = self.evaluation, start_of(found.facts, found.evaluation)
         shorter = (n for n in range(first, min(before.lengths)) if self.offline.accepts(n))
@@ -212,7 +212,7 @@ class Study:
         return found
 
     def lengths_behind(self, found: Analysis) -> tuple[int, ...]:
-        """Lengths to evaluate next: around the end of a claim, or spread out if a claim is not proved."""
+        """Lengths to evaluate next: around the length where a claim ends, or spread out if a claim is not proved."""
         offline, evaluated, proof = self.offline, found.evaluation.lengths, found.proof
         if not proof.is_possible:
             return ()
@@ -232,7 +232,7 @@ class Study:
         return tuple(n for n in dict.fromkeys(around) if n not in evaluated)
 
     def shown(self, walk: Callable[[], Analysis]) -> Analysis:
-        """The result of a walk at lengths that show every limit in full."""
+        """The result of ``walk``, at lengths long enough to show every limit that the rules look for."""
         most = self.settings.max_frames or 0
         while True:
             try:
@@ -284,7 +284,7 @@ class Study:
 
 
 def lengths_before(found: Analysis) -> tuple[int, ...]:
-    """A shorter length to evaluate next: the first at which all claims hold, then the one before it."""
+    """A shorter length to evaluate next: the first length at which all claims hold, then the length before that."""
     evaluated, first = found.evaluation.lengths, found.proof.start.first
     if not found.proof.is_possible or first <= start_of(found.facts, found.evaluation) or first - 1 in evaluated:
         return ()

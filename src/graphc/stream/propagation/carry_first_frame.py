@@ -1,4 +1,4 @@
-"""Gives a node the first frame of a stream as a value without time, which calls carry (``time/first_frame.py``)."""
+"""Replaces a node's input that is the first frame of a stream by a carried tensor (``time/first_frame.py``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from graphc.stream.time.first_frame import first_frame, is_alone
 def with_held_frames(
     node: Node, inputs: Sequence[Tensor], facts: Mapping[str, Fact], place: Callable[[LoweredNode], None]
 ) -> list[Tensor]:
-    """The inputs of a node. Those that are the first frame of a stream alone, and not late, have no time any more."""
+    """The inputs of a node, in which each stream of one frame without delay is replaced by a tensor without time.
+
+    Args:
+        place: adds the lowered node that makes the tensor without time.
+    """
     found: list[Tensor] = []
     for tensor in inputs:
         fact = facts.get(tensor.name)

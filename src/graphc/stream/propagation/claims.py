@@ -23,10 +23,10 @@ RESIZING = (*SIZING, "Slice", "Pad", "Gather", "Concat", "Split")
 def claim_step(node: Node, facts: Facts, placed: Mapping[str, Fact], proof: Proof) -> None:
     """Claims what a lowering relies on: the sizes of its outputs, and operands that are the same at every length.
 
-    Nothing is claimed about moved entries until they become a score matrix.
+    Nothing is claimed about an index map until it becomes a score matrix.
 
     Args:
-        placed: the facts of all tensors so far, those of the node's outputs among them.
+        placed: the facts of all tensors so far, including the node's outputs.
     """
     known = dict(zip(facts.names, facts.inputs, strict=True)) | dict(facts.captured)
     times = {
@@ -47,7 +47,7 @@ def claim_step(node: Node, facts: Facts, placed: Mapping[str, Fact], proof: Proo
 
 
 def claim_several_frames(facts: Facts, proof: Proof) -> None:
-    """Claims that no stream has a single frame, since a Squeeze without axes would drop its axis."""
+    """Claims that no stream has a single frame, since a Squeeze without axes would drop the stream's time axis."""
     for name, fact in zip(facts.names, facts.inputs, strict=True):
         if isinstance(fact, Stream):
             proof.never_single(name, fact.length)
@@ -57,7 +57,11 @@ def claim_several_frames(facts: Facts, proof: Proof) -> None:
 
 
 def claim_sizes(node: Node, varying: set[str], placed: Mapping[str, Fact], proof: Proof) -> None:
-    """Claims that output sizes computed from the length are those in the facts."""
+    """Claims that output sizes computed from the length equal the sizes in the facts.
+
+    Args:
+        varying: names of the time-only inputs whose values change with the length.
+    """
     if node.op not in RESIZING or not isinstance(placed.get(node.outputs[0].name), Stream | ScoreMatrix | Untimed):
         return
     if node.op in SIZING:

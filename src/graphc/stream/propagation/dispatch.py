@@ -29,7 +29,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     """The lowering of a node: a node without time is copied, and one with time is lowered by its rule.
 
     Errors:
-        TooShortError: a stream has equally many frames at all lengths evaluated, so its time looks like a fixed size.
+        TooShortError: a stream has the same number of frames at all lengths evaluated, so time looks like a fixed size.
         StreamError: there is no rule, or the rule refuses.
     """
     sources = [*facts.inputs, *facts.captured.values()]
@@ -80,12 +80,15 @@ def step_of(node: Node, facts: Facts) -> Lowering:
 
 
 def stands_still(stream: Stream, facts: Facts) -> bool:
-    """Whether a stream has equally many frames at all lengths evaluated, so that its time looks like a fixed size."""
+    """Whether a stream has the same number of frames at all lengths evaluated, so that time looks like a fixed size."""
     return stream.rate < 1 and len({stream.length(n) for n in facts.lengths}) == 1
 
 
 def static_step(node: Node, facts: Facts) -> Lowering:
-    """Copies a node without time. If it reads a final state, its outputs are final states too, and so on."""
+    """The lowering that copies a node without time.
+
+    The outputs are final states, given states or first frames if an input of the node is one.
+    """
     origins = [f.origin for f in [*facts.inputs, *facts.captured.values()] if isinstance(f, Untimed)]
     origin = next((o for o in LASTING if o in origins), UntimedOrigin.INPUT)
     if origin is UntimedOrigin.FINAL and node.op not in (*PLAIN_MOVERS, "Cast"):
@@ -106,6 +109,6 @@ def static_step(node: Node, facts: Facts) -> Lowering:
 
 
 def first_refusal(facts: Facts, error: StreamError) -> StreamError:
-    """The refusal that was kept with the moved entries that a node reads, if there is one; else the error."""
+    """The refusal that was stored with an index map that the node reads, if there is one; else ``error``."""
     refusals = (f.refusal for f in facts.inputs if isinstance(f, IndexMap))
     return next((r for r in refusals if isinstance(r, StreamError)), error)

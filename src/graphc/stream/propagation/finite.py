@@ -1,7 +1,7 @@
 """Ops that turn any finite numbers into finite ones.
 
 Leftovers, the values of frames that do not exist, come from the zeros that a client feeds and from first states. If
-only these ops made them, they are finite, and zero times them is zero.
+only these ops compute them, leftovers are finite, and a leftover times zero is zero.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def is_aligned(inputs: Sequence[Fact | None], outputs: Sequence[Fact | None]) ->
 
 
 def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant], bounds: Mapping[str, float]) -> bool:
-    """Whether a node gives finite numbers if the tensors in ``finite`` do; ``bounds`` are lower bounds of tensors."""
+    """Whether a node's outputs are finite if the tensors in ``finite`` are; ``bounds`` are lower bounds of tensors."""
     data = [t for t in node.inputs if t.name and not isinstance(t, Constant) and t.name not in known]
     if any(t.name not in finite for t in data):
         return False
@@ -96,7 +96,7 @@ def keeps_finite(node: Node, finite: Set[str], known: Mapping[str, TimeConstant]
 
 
 def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, TimeConstant]) -> float | None:
-    """A lower bound of a node's output, if one is known: that of a variance plus an epsilon, say."""
+    """A lower bound of a node's output, such as a variance plus an epsilon; None if no bound is known."""
     if not node.inputs:
         return None
     op, first = op_of(node), node.inputs[0].name
@@ -120,7 +120,7 @@ def lower_bound(node: Node, bounds: Mapping[str, float], known: Mapping[str, Tim
 
 
 def value_of(node: Node, known: Mapping[str, TimeConstant]) -> Any:
-    """The value of the second input, if it is a constant; otherwise None."""
+    """The value of the node's second input, if that is the same at every length; otherwise None."""
     second = node.inputs[1]
     found = known.get(second.name)
     return constant_of(second) if isinstance(second, Constant) else None if found is None else found.steady

@@ -1,4 +1,4 @@
-"""A lowering at its place in the graph."""
+"""A lowering with the tensors that it reads and makes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from graphc.stream.lowering.lowering import Lowering
 
 @dataclass(frozen=True)
 class LoweredNode:
-    """A lowering with its inputs and outputs: the node's own tensors, or positions from the clock that replace them."""
+    """A lowering with its input and output tensors.
+
+    These are the node's own tensors, or tensors that replace them, such as positions computed from the clock.
+    """
 
     node: Node
     step: Lowering

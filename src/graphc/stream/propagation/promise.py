@@ -1,4 +1,4 @@
-"""The lengths for which a lift holds: what its claims prove, from the shortest stream that the offline model takes."""
+"""The lengths for which a lift holds: those that its claims prove and that the offline model accepts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Promise:
     """The lengths for which a lift holds.
 
     Args:
-        min_frames, max_frames: the shortest and the longest stream; None if there is no limit.
+        min_frames: the shortest stream, in input frames.
+        max_frames: the longest stream, in input frames; None if there is no limit.
         ended_by: the node that sets the longest stream; None if a table of positions sets it, or if nothing does.
-        continues: whether the streaming model needs nothing that ends there, so that a stream may go on.
+        continues: whether a stream may go on after ``max_frames``: nothing that the streaming model needs ends there.
         tried: tensors about which a claim is not proved, with the reason; empty if all claims are proved.
     """
 
@@ -44,11 +45,11 @@ class Promise:
         return (self.max_frames or ENDLESS) >= LATER[0] * self.min_frames
 
     def covers(self, other: Promise) -> bool:
-        """Whether this promise holds for all lengths for which another does."""
+        """Whether this promise holds for all lengths for which ``other`` holds."""
         return self.min_frames <= other.min_frames and (self.max_frames or ENDLESS) >= (other.max_frames or ENDLESS)
 
     def by_own_nodes(self, model: onnx.ModelProto) -> Promise:
-        """The promise in the words of the model file: it names no node that a rewrite wrote."""
+        """The promise with nodes of the model file named in place of nodes that a rewrite added."""
         if self.ended_by is None and not self.tried:
             return self
         labels = ExportedLabels(model)
@@ -85,7 +86,7 @@ def promise_of(walk: Propagation) -> Promise:
 
 
 def first_accepted(offline: Offline, first: int, accepted: int) -> int:
-    """The first length from ``first`` on that the model accepts, by bisection if it is far above ``first``."""
+    """The first length from ``first`` on that the model accepts; found by bisection if it is far above ``first``."""
     for frames in range(first, min(accepted, first + SCANNED)):
         if offline.accepts(frames):
             return frames

@@ -1,4 +1,4 @@
-"""One forward walk over an evaluated graph: a fact for each data tensor, a lowering for each node. Changes nothing."""
+"""One forward walk over an evaluated graph: a fact for each data tensor, a lowering for each node."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ from graphc_runtime.errors import StreamError
 
 @dataclass
 class Propagation:
-    """The walk over one evaluation at one chunk.
+    """The walk over one evaluated graph at one chunk size. The graph is not changed.
 
     Args:
-        facts: of every tensor met so far.
-        steps: in topological order.
+        facts: the facts of all tensors so far, by name.
+        steps: the lowered nodes, in topological order.
         finite: tensors that are finite even in frames that do not exist.
-        absolute: score matrices that do not shift along, by name, with the error that reported each.
-        lowest: lower bounds of tensors, even in frames that do not exist; a delay line may put zeros between frames.
+        absolute: score matrices that depend on absolute positions, by name, with the error that reported each.
+        lowest: lower bounds of tensors, even in frames that do not exist. A delay line may add zeros below the bound.
         longest: whether the model accepts no lengths longer than those evaluated.
-        bounds: pairs (length, frames): a tensor of that length may have at most so many frames, as many as a table has.
-        roundings: for some nodes, how far the offline model places frames exactly (``Lowering.rounded_beyond``).
+        bounds: pairs (length, frames): a tensor of this length may have at most ``frames`` frames, the size of a table.
+        roundings: by node label, up to where the offline model computes frame positions exactly
+            (``Lowering.rounded_beyond``).
     """
 
     offline: Offline
@@ -71,7 +72,7 @@ class Propagation:
         """Walks all nodes that an output depends on.
 
         Errors:
-            StreamError: a node cannot be streamed, the chunk does not fit, or the lengths are too short to tell.
+            StreamError: a node cannot be streamed, the chunk does not fit, or the lengths are too short to decide.
         """
         evaluation = self.evaluation
         formulas = Formulas(
@@ -114,7 +115,8 @@ class Propagation:
         self.proof.commit()
 
     def refuse_changes(self) -> None:
-        """
+        """Refuses conditions and patterns that change with the length.
+
         Errors:
             StreamError: a condition or a pattern that a rewrite relies on changes between the lengths evaluated.
         """
@@ -149,7 +151,7 @@ class Propagation:
             self.lengths.setdefault(fact.length)
 
     def take(self, node: Node) -> None:
-        """Lowers a node. Constants that follow the frame's position first become streams made from the clock."""
+        """Lowers a node. Constants that depend on the frame's position first become streams made from the clock."""
         inputs = [self.table_from_clock(t) if t.name in self.absolute else t for t in node.inputs]
         refusal: StreamError | None = None
         while True:
@@ -192,11 +194,11 @@ class Propagation:
             self.roundings[label(placed.node)] = placed.step.rounded_beyond
 
     def from_clock(self, node: Node, tensor: Tensor, err: AbsoluteError) -> Tensor:
-        """The constant as a stream that every call computes anew.
+        """The stream, computed in every call from the clock, that replaces a constant.
 
         Errors:
             AbsoluteError: the continuation of the constant is unknown.
-            TooShortError: longer lengths would show how its first frames differ.
+            TooShortError: longer lengths would show how the constant's first frames differ from the later ones.
         """
         assert isinstance(err.time, Stream)
         made = self.positions.made(tensor.name, err.time)
@@ -205,7 +207,7 @@ class Propagation:
         return self.made_anew(made, err)
 
     def table_from_clock(self, tensor: Tensor) -> Tensor:
-        """The table as one that every call computes anew, from the positions on its two time axes.
+        """The score matrix, computed in every call from the positions on its two time axes, that replaces a constant.
 
         Errors:
             AbsoluteTableError: the continuation of the table is unknown.
@@ -218,7 +220,7 @@ class Propagation:
         return found
 
     def made_anew(self, made: Made | None, err: StreamError) -> Tensor:
-        """Adds the steps that recompute a constant in every call; raises the earlier refusal if there are none."""
+        """Adds the steps that recompute a constant in every call, and returns the result; raises ``err`` if none do."""
         if made is None:
             raise err
         for position in made.steps:
@@ -245,10 +247,10 @@ class Propagation:
         facts: Mapping[str, Fact] | None = None,
         values: Mapping[str, TimeConstant] | None = None,
     ) -> Facts:
-        """What a rule is told of a node.
+        """The facts about a node that a rule gets.
 
         Args:
-            values: of tensors that depend on time alone, beside those of the evaluation.
+            values: the values of time-only tensors that the evaluation does not have.
         """
         evaluation = self.evaluation
         facts, values = self.facts if facts is None else facts, values or {}

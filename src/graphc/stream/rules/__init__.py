@@ -1,1 +1,1 @@
-"""The streaming rules, one family of ops a file. Every module here is found automatically."""
+"""The streaming rules, one file per family of ops. Every module here is found automatically."""

@@ -1,7 +1,7 @@
-"""Frames picked by indices that follow a pattern and are clamped to the stream, one after the other on the time axis.
+"""Gather of frames by indices that follow a pattern and are clamped to the stream.
 
 Stacking of frames at a low rate (LFR) is exported in this way: the first and the last frame are repeated where a window
-reaches beyond them. Interpolation picks the two frames around each place so.
+reaches beyond them. Interpolation picks the two frames around each position in the same way.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MOST_TAPS = 1024
 
 @dataclass(frozen=True)
 class Windows:
-    """Place k of window f is frame ``start + stride * f + offsets[k]``, clamped to the stream without its first frames.
+    """Windows of frames: tap k of window f is frame ``start + stride * f + offsets[k]``, clamped.
 
     Args:
-        offsets: the least of them is 0.
-        lowest: the first frame that is picked.
+        offsets: the frame offset of each tap; the smallest is 0.
+        lowest: the first frame that any window reads. Indices are clamped to ``lowest`` and to the last frame.
     """
 
     start: int
@@ -45,7 +45,7 @@ class Windows:
         return max(self.offsets) + 1
 
     def places(self, count: int) -> Array:
-        """The places of ``count`` windows before they are clamped, [windows * taps]."""
+        """The frame indices of ``count`` windows before they are clamped, [windows * taps]."""
         table = self.stride * np.arange(count)[:, None] + np.array(self.offsets)
         return np.asarray(self.start + table.ravel())
 
@@ -53,7 +53,7 @@ class Windows:
 def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
     """The windows with the fewest taps that fit tables of indices at every length; None if none fit.
 
-    A stream without the first frame that windows pick is none that they fit.
+    Windows do not fit a stream that has no frame ``lowest``.
     """
     longest = max(range(len(values)), key=lambda k: values[k].size)
     for taps in range(1, MOST_TAPS + 1):
@@ -69,7 +69,11 @@ def windows_of(values: Sequence[Array], sizes: Sequence[int]) -> Windows | None:
 
 
 def windows_in(table: Array, size: int) -> Windows | None:
-    """Windows read from the indices that are not clamped."""
+    """The windows of a table [windows, taps], read from the indices that are not clamped; None if there are none.
+
+    Args:
+        size: the number of frames of the stream.
+    """
     lowest = int(table.min())
     inside = (table > lowest) & (table < size - 1)
     pairs = inside[1:] & inside[:-1]
@@ -86,7 +90,7 @@ def windows_in(table: Array, size: int) -> Windows | None:
 
 
 def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering | None:
-    """The stream of windows that the indices pick; None if they pick no windows, or if their number is not a length.
+    """The lowering to the windows that the indices pick; None if the indices or their number follow no known pattern.
 
     Beyond its ends, the stream is padded with its first and last frame.
     """
@@ -134,7 +138,7 @@ def picked_windows(node: Node, facts: Facts, x: Stream, values: Sequence[Array])
 
 
 def whole_windows(facts: Facts, x: Stream, windows: Windows, counts: Sequence[int]) -> Length | None:
-    """The length of a stream with one window for each stride, the last of which may be a part; None if none fits."""
+    """The output's length with one window per stride, and with or without a last partial one; None if none fits."""
     for phase in range(windows.stride):
         length = x.length.then(1, phase, windows.stride)
         if all(length(n) == count for n, count in zip(facts.lengths, counts, strict=True)):
@@ -143,7 +147,7 @@ def whole_windows(facts: Facts, x: Stream, windows: Windows, counts: Sequence[in
 
 
 def without_first(node: Node, facts: Facts, x: Stream, count: int) -> Lowering | None:
-    """The stream without its first frames."""
+    """The lowering that drops the first ``count`` frames; None if ``count`` is 0."""
     if not count:
         return None
     length = x.length.then(1, -count, 1)
@@ -151,7 +155,7 @@ def without_first(node: Node, facts: Facts, x: Stream, count: int) -> Lowering |
 
 
 def edge_padding(facts: Facts, x: Stream, before: int, after: int) -> Lowering | None:
-    """The stream with its first and last frame repeated."""
+    """The lowering that repeats the first and the last frame; None if neither is repeated."""
     if not (before or after):
         return None
     length = x.length.then(1, before + after, 1)

@@ -42,9 +42,10 @@ def concat(node: Node, facts: Facts) -> Lowering:
 
 
 def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
-    """Puts constants in front of a stream as a cache's first value, and behind it once the end is known.
+    """The lowering of a Concat over time, of a stream with constants before or after it.
 
-    Refuses a second stream behind the first, and frames behind the stream that differ from each other.
+    Constants before the stream are the initial value of a cache. Constants after the stream follow once the end is
+    known. Refuses a second stream after the first, and frames after the stream that differ from each other.
     """
     if len(facts.streams()) == 2 and x.length == Length.fixed(1):
         (one, _), (other, _) = facts.streams()
@@ -104,7 +105,11 @@ def along_time(node: Node, facts: Facts, x: Stream) -> Lowering:
 
 
 def with_first_frame(node: Node, facts: Facts, place: int) -> Lowering:
-    """A first frame with the stream behind it, and constants before and after the two."""
+    """The lowering of a first frame followed by the stream, with constants before and after the two.
+
+    Args:
+        place: the index of the input that is the first frame.
+    """
     pair = picked(facts, [place, place + 1])
     if len(facts) == 2:
         return first_frame_in_front(pair)
@@ -153,9 +158,10 @@ def joined(facts: Facts, indices: range, axis: int) -> Array | None:
 
 
 def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tuple[Array, Length] | None:
-    """Equal frames behind the stream, whose number depends on its length: the most of them, and the resulting length.
+    """Equal frames after the stream, whose number depends on the stream's length.
 
-    None if the number is always the same. Refuses numbers that no length explains, and frames that differ.
+    Returns the frames at the length that has the most of them, and the output's length; None if the number is always
+    the same. Refuses a number that no known formula of the length gives, and frames that differ.
     """
     parts = [facts[i] for i in indices]
     known = [p for p in parts if isinstance(p, TimeConstant)]
@@ -180,7 +186,7 @@ def following_length(facts: Facts, indices: range, x: Stream, before: int) -> tu
 
 
 def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
-    """The stream behind ``given`` frames, late by as many; in a stream already late, they come right before frame 0."""
+    """The chunk delayed by the number of ``given`` frames, with these frames before frame 0 of the stream."""
     before = given.shape[x.axis]
     past = b.state(np.ascontiguousarray(given).astype(x.dtype), "delay_line")
     front = Front(b, chunk, x, past, before)
@@ -192,9 +198,9 @@ def in_front(b: Builder, chunk: Tensor, x: Stream, given: Array) -> Tensor:
 
 
 def first_frame_in_front(facts: Facts) -> Lowering:
-    """Puts one stream's first frame in front of another stream, as in pre-emphasis; the clock chooses between them.
+    """The lowering that puts a first frame before a stream, as in pre-emphasis; the clock chooses between the two.
 
-    The first frame is a stream of one frame, or a value that calls carry.
+    The first frame, input 0, is a stream of one frame, or a tensor without time that calls carry.
     """
     first, rest = facts[0], facts.stream(1)
     delay = max(rest.delay - 1, first.delay if isinstance(first, Stream) else 0, 0)

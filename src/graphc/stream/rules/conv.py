@@ -1,4 +1,4 @@
-"""Convolutions: time on a spatial axis slides a window, and its padding becomes the cache's first value."""
+"""Convolutions: on a spatial time axis, a window slides, and the padding is the initial value of its cache."""
 
 from __future__ import annotations
 

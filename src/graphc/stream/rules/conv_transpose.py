@@ -20,9 +20,9 @@ from graphc.stream.time.frames_as_batch import each_alone
 
 @stream_rule("ConvTranspose")
 def conv_transpose(node: Node, facts: Facts) -> Lowering:
-    """Overlap-add: delay' = delay * stride + frames cropped in front. The bias is added once.
+    """Overlap-add: the output's delay is delay * stride + frames cropped at the start. The bias is added once.
 
-    A stream need not wait for zeros in front of it, since they add nothing.
+    Zeros padded before a stream add nothing, so the stream is not delayed for them.
     """
     x = facts.only_stream()
     spatial = x.axis - 2
@@ -101,7 +101,7 @@ def is_zero(frame: object) -> bool:
 def cropping(
     node: Node, facts: Facts, spatial: int, count: int, stride: int, extent: int, extra: int, axis: int
 ) -> tuple[int, int]:
-    """Frames cut from the front and the end of the full output; a negative number adds frames."""
+    """The numbers of frames cut from the start and the end of the full output; a negative number adds frames."""
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     pads = [int(p) for p in node.attrs.get("pads", [0] * 2 * count)]
     before, after = pads[spatial], pads[spatial + count]

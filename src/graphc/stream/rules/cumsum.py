@@ -18,10 +18,10 @@ from graphc.stream.lowering.rule import stream_rule
 
 @stream_rule("CumSum")
 def cumsum(node: Node, facts: Facts) -> Lowering:
-    """The sum so far is carried, and goes in front of the frames: they are added in the order of the offline model.
+    """The sum so far is a state, concatenated before the chunk: frames are added in the order of the offline model.
 
-    Frames before 0 count as zeros, and zeros padded in front add nothing. Sums of float16 are carried in float32, in
-    which onnxruntime adds them.
+    Frames before frame 0 are set to zero, and zeros padded before the stream add nothing. Sums of float16 are carried
+    in float32, since onnxruntime adds them in float32.
     """
     x = facts.only_stream()
     axis_value = facts.array(1, "'axis'")

@@ -1,4 +1,4 @@
-"""Ops that work on each element alone, with broadcasting: frame by frame, whatever the axis of time."""
+"""Ops that work on each element separately, with broadcasting: frame by frame, whatever the time axis is."""
 
 from __future__ import annotations
 

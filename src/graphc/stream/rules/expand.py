@@ -1,4 +1,4 @@
-"""Expand and Tile: other axes grow, time keeps its frames; a static tensor may be spread over time."""
+"""Expand and Tile: only axes other than time may grow in a stream; a static tensor may be repeated for every frame."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def tile(node: Node, facts: Facts) -> Lowering:
 
 
 def tiled_over_time(node: Node, facts: Facts, source: Untimed, repeats: Array) -> Lowering:
-    """One frame of a static tensor, repeated for every frame of the stream."""
+    """The lowering that repeats one frame of a static tensor for every frame of the stream."""
     refuse_moving(facts, source)
     out = repeated_every_frame(facts, source)
     if source.shape[out.axis] != 1:

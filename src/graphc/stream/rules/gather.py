@@ -22,7 +22,7 @@ from graphc.stream.time.window import Window, window_over, windowed_fact
 
 @stream_rule("Gather")
 def gather(node: Node, facts: Facts) -> Lowering:
-    """Looks up a table by a stream, or picks from other axes; on time, evenly spaced indices are a slice."""
+    """Looks up a table by a stream, or picks entries from axes other than time, or picks frames of the stream."""
     data, indices = facts[0], facts[1]
     along = normalised(int(node.attrs.get("axis", 0)), len(facts.input_shapes[0][0]))
     if isinstance(indices, Stream):
@@ -44,7 +44,7 @@ def gather(node: Node, facts: Facts) -> Lowering:
 
 
 def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
-    """Frames picked by evenly spaced indices that reach to the end, or overlapping windows of frames."""
+    """The lowering for frames picked by indices: the first frame, evenly spaced frames up to the end, or windows."""
     if all(v.ndim == 2 and v.size for v in values):
         return framed(node, facts, x, values)
     if len(facts.lengths) > 1 and all(v.size == 1 and v.ndim < 2 and not v.any() for v in values):
@@ -81,7 +81,9 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
 
 
 def framed(node: Node, facts: Facts, x: Stream, values: Sequence[Array]) -> Lowering:
-    """Overlapping windows, as ``unfold`` makes them: indices [frames, kernel] or [kernel, frames], evenly spaced.
+    """The lowering to overlapping windows, as ``unfold`` makes them.
+
+    The indices are [frames, kernel] or [kernel, frames], evenly spaced along both axes.
 
     Refuses any other table of indices.
     """

@@ -55,7 +55,7 @@ def matmul(node: Node, facts: Facts) -> Lowering:
 
 
 def matmul_terms(facts: Facts) -> Terms | None:
-    """The letters of a matrix product; None if a side is a vector."""
+    """The axis letters of a matrix product; None if an operand is a vector."""
     left, right = (len(facts.input_shapes[i][0]) for i in (0, 1))
     if min(left, right) < 2:
         return None
@@ -68,7 +68,7 @@ def matmul_terms(facts: Facts) -> Terms | None:
 
 
 def place_in_matmul(facts: Facts, index: int, stream: Stream) -> str | int:
-    """Where time is: ``rows``, ``columns``, ``summed``, or a batch axis, counted from the right."""
+    """The role of the time axis: ``rows``, ``columns``, ``summed``, or the number of a batch axis from the right."""
     if stream.rank == 1:
         return "summed"
     summed = stream.rank - 1 if index == 0 else stream.rank - 2

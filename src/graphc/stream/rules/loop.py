@@ -22,7 +22,7 @@ from graphc.stream.time.subgraphs import check_captured, refilled, run_body, ten
 
 @stream_rule("Loop")
 def loop(node: Node, facts: Facts) -> Lowering:
-    """Runs one iteration per frame; the iteration number may only pick the frame of streams."""
+    """Runs one iteration per frame; the body may use the iteration number only to pick a frame of each stream."""
     body: Graph = node.attrs["body"]
     outer = {name: fact for name, fact in facts.captured.items() if isinstance(fact, Stream)}
     if any(index < 2 for index, _ in facts.streams()):
@@ -87,7 +87,7 @@ def check_condition(facts: Facts, body: Graph) -> None:
 
 
 def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> None:
-    """Checks that the iteration number only picks frames, and that streams are read only by it."""
+    """Refuses a body that uses the iteration number except to pick frames, or that reads streams in any other way."""
     turns = routed(body)
     if any(t.name in turns for t in body.outputs[1:]):
         facts.refuse("returns the iteration number, which starts at 0 in every call", "count frames outside the loop")
@@ -122,7 +122,7 @@ def check_carried(facts: Facts) -> None:
 
 
 def check_nested(facts: Facts, body: Graph) -> None:
-    """Refuses outer tensors that the body returns or a nested body reads: those of one call cannot replace them."""
+    """Refuses outer tensors that the body returns or a nested body reads: a call's tensors cannot replace these."""
     passed = [t.name for t in body.outputs if t.name in facts.captured]
     deep = [t.name for inner in body.nodes for t in captured(inner) if t.name in facts.captured]
     for name in [*passed, *deep]:

@@ -43,7 +43,7 @@ def skip_layer_normalization(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("InstanceNormalization", "GroupNormalization")
 def instance_normalization(node: Node, facts: Facts) -> Lowering:
-    """Its statistics run over every axis after the channels."""
+    """The statistics run over every axis after the channels; in GroupNormalization, over groups of channels too."""
     x = facts.only_stream()
     first = 2 if node.op == "InstanceNormalization" else 1
     refuse_time_axis(facts, x, range(first, x.rank), NORMALISES)

@@ -1,4 +1,4 @@
-"""Padding: on time, a shift of the index; frames padded in front lie before the first carried frame."""
+"""Padding: on time, it shifts the frame index; frames padded at the start lie before the first carried frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pad(node: Node, facts: Facts) -> Lowering:
 
 
 def cropped(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
-    """Crops frames at one end and pads the other, which is how a shift by some frames is exported."""
+    """The lowering that crops frames at one end and pads the other, which is how a shift by some frames is exported."""
     x = facts.stream()
     before, after = max(amounts.before, 0), max(amounts.after, 0)
     if not (before or after or any(amounts.others)):
@@ -52,7 +52,11 @@ def in_turn(
     first: Callable[[Facts], Lowering],
     second: Callable[[Facts], Lowering],
 ) -> Lowering:
-    """Two steps of one node, with the shapes between them at each length evaluated."""
+    """The lowering of one node in two steps.
+
+    Args:
+        between: the shape after the first step, for each length evaluated.
+    """
     one = first(replace(facts, output_shapes=(between,)))
     stepped = replace(facts, inputs=(*one.facts, *facts.inputs[1:]), input_shapes=(between, *facts.input_shapes[1:]))
     other = second(stepped)
@@ -64,7 +68,7 @@ def in_turn(
 
 
 def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
-    """Frames in front make the delay smaller; frames behind are filled in once the end is known."""
+    """The lowering that pads: frames at the start reduce the delay; frames at the end follow once the end is known."""
     x = facts.stream()
     mode = str(node.attrs.get("mode", "constant"))
     before, after, others, length = amounts.before, amounts.after, amounts.others, amounts.length
@@ -126,7 +130,14 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
 
 @dataclass(frozen=True)
 class Amounts:
-    """Frames in front, most frames behind, the resulting length, and the amounts on other axes in ONNX's order."""
+    """The amounts of a Pad; negative amounts crop.
+
+    Args:
+        before: frames added at the start of the stream.
+        after: the most frames added at the end, over the lengths evaluated.
+        length: the output's length.
+        others: the amounts on all axes in ONNX's order, with 0 for time.
+    """
 
     before: int
     after: int
@@ -135,9 +146,10 @@ class Amounts:
 
 
 def pad_amounts(node: Node, facts: Facts, x: Stream) -> Amounts:
-    """The amounts of a Pad. Behind the stream they may depend on the length, as extra padding up to a full stride does.
+    """The amounts of a Pad.
 
-    Refuses amounts in front, or on other axes, that depend on the length.
+    The amount at the end may depend on the length, such as padding up to a full stride. Refuses amounts at the start,
+    or on other axes, that depend on the length.
     """
     axes = facts.array(3, "'axes'")
     places = [normalised(int(a), x.rank) for a in axes.ravel()] if axes is not None else list(range(x.rank))
@@ -202,7 +214,7 @@ def padded_aside(
 
 
 def frame_aside(frame: Head, others: list[int], fill: Array, mode: str) -> Head:
-    """The frame in front of a stream, or behind it, padded and cropped on the axes that are not time."""
+    """The head or the tail of a stream, padded and cropped on the axes that are not time."""
     if not isinstance(frame, np.ndarray):
         return frame
     sides = list(zip(others[: frame.ndim], others[frame.ndim :], strict=True))
@@ -214,9 +226,9 @@ def frame_aside(frame: Head, others: list[int], fill: Array, mode: str) -> Head:
 
 
 def edge_in_front(b: Builder, chunk: Tensor, x: Stream, before: int) -> Tensor:
-    """The stream with ``before`` copies of its frame 0 in front. Frame 0 arrives at place ``delay`` of the stream.
+    """The chunk of a stream that starts with ``before`` copies of frame 0.
 
-    The frames wait ``before`` places, so that all frames before frame 0 can be made equal to it when it arrives.
+    The stream is delayed by ``before`` frames. When frame 0 arrives, all frames before it can then be set to frame 0.
     """
     past = b.state(np.zeros([before if a == x.axis else s for a, s in enumerate(x.shape)], x.dtype), "delay_line")
     front = Front(b, chunk, x, past, before)

@@ -40,9 +40,9 @@ def lp_pool(node: Node, facts: Facts) -> Lowering:
 
 
 def pooled(node: Node, facts: Facts, fill: float | Array) -> Lowering:
-    """A pool over a window.
+    """The lowering of a pool over a window.
 
-    A dilated window may see only padding. For such a window, onnxruntime's MaxPool gives the lowest finite number.
+    A dilated window may read only padding. For such a window, onnxruntime's MaxPool gives the lowest finite number.
     """
     if facts.only_stream().axis < FIRST_SPATIAL:
         return each_alone(node, facts, facts.only_stream())

@@ -27,7 +27,7 @@ def quantize_linear(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("DynamicQuantizeLinear", "com.microsoft::DynamicQuantizeMatMul")
 def dynamic_quantize_linear(node: Node, facts: Facts) -> Lowering:
-    """Refused, since its scale is computed over all that one call sees."""
+    """Refuses the node, since its scale is computed over all frames of one call."""
     facts.refuse(
         "computes its scale over all frames of a call, so a chunk gets another scale than the whole utterance",
         "compile the float model with the quantize pass after lift_state, or export with fixed scales",

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: over time, a state is carried; over another axis, each frame is a sequence of its own."""
+"""LSTM, GRU and RNN: over time, a state is carried; over another axis, each frame is a separate sequence."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def over_time(node: Node, facts: Facts, x: Stream) -> Lowering:
 
 
 def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
-    """Accepts sequence lengths only if they equal the whole length."""
+    """Refuses sequence lengths that differ from the length of the input."""
     fact = facts[SEQUENCE_LENS]
     if fact is None:
         return
@@ -99,7 +99,7 @@ def check_sequence_lens(facts: Facts, x: Stream, time: int) -> None:
 
 
 def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise: int) -> Lowering:
-    """Time is the batch, so every frame is a sequence of its own, in any direction, and starts at the first state."""
+    """The lowering if time is the batch axis: each frame is a separate sequence that starts from the first state."""
     if x.delay < 0:
         x = x.at(0)
     source = facts.stream()
@@ -136,7 +136,7 @@ def over_another_axis(node: Node, facts: Facts, x: Stream, batch: int, batchwise
 
 
 def same_for_all(facts: Facts, fact: TimeConstant, axis: int, frames: int) -> Array:
-    """A first state that is the same for every frame, repeated for a chunk."""
+    """The first states of a chunk's frames. Refuses a first state that differs from frame to frame."""
     first = fact.values[0].take([0], axis=axis)
     if any(not np.array_equal(v, np.broadcast_to(first, v.shape)) for v in fact.values):
         facts.refuse("its initial state differs from frame to frame", "give every frame the same initial state")

@@ -16,7 +16,7 @@ REDUCTIONS = [
 
 @stream_rule(*REDUCTIONS)
 def reduce(node: Node, facts: Facts) -> Lowering:
-    """Without axes, it reduces over all of them, or over none with noop_with_empty_axes."""
+    """Without ``axes``, the node reduces over all axes, or over none if ``noop_with_empty_axes`` is set."""
     x = facts.only_stream()
     axes = facts.argument("axes", 1)
     if not axes:
@@ -54,7 +54,7 @@ def top_k(node: Node, facts: Facts) -> Lowering:
 
 @stream_rule("Softmax", "LogSoftmax", "Hardmax")
 def softmax(node: Node, facts: Facts) -> Lowering:
-    """Before opset 13 it runs over all axes from ``axis`` (default 1) on."""
+    """Before opset 13, the node normalises over all axes from ``axis`` (default 1) on."""
     x = facts.only_stream()
     if facts.opset >= 13:
         axes = [normalised(int(node.attrs.get("axis", -1)), x.rank)]

@@ -1,4 +1,4 @@
-"""Reshape and Flatten: time keeps its place, or frames are stacked and unstacked, which changes the rate."""
+"""Reshape and Flatten: the time axis keeps its frames, or frames are stacked or unstacked, which changes the rate."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def reshape(node: Node, facts: Facts) -> Lowering:
 def place_of_time(
     facts: Facts, x: Stream, befores: Sequence[tuple[int, ...]], afters: Sequence[tuple[int, ...]]
 ) -> tuple[int, int, int]:
-    """The output's stream axis, and its frames for each input frame as mul/div.
+    """The output's stream axis, and the output frames for each input frame as mul / div: (axis, mul, div).
 
     Elements of one input frame lie ``inner`` apart from those of the next. An output axis is time if its stride is a
-    divisor or a multiple of ``inner``, if the axes in front of it have the same total size as those in front of time,
-    and if its size is in the same proportion to the frames at every length.
+    divisor or a multiple of ``inner``, if the axes before it have the same total size as the axes before the input's
+    time axis, and if its size is in the same proportion to the frames at every length.
     """
     candidates: list[tuple[int, int, int]] = []
     before = befores[0]
@@ -101,7 +101,7 @@ STATISTICS = ("InstanceNormalization", "LayerNormalization", "GroupNormalization
 
 
 def refuse_folded_statistics(facts: Facts) -> None:
-    """Refuses if a normalisation reads the folded tensor, as in exported group normalisation; names that node."""
+    """Refuses a normalisation that reads the folded tensor, as in exported group normalisation; names its node."""
     for reader in facts.node.outputs[0].outputs:
         if reader.op in STATISTICS or reader.op.startswith("Reduce"):
             raise StreamError(

@@ -32,10 +32,10 @@ TRIED_LENGTHS = range(1, 2000)
 
 @stream_rule("Resize", "Upsample")
 def resize(node: Node, facts: Facts) -> Lowering:
-    """Resizing a ramp shows which frames are read: they must be each frame k times, or every k-th frame.
+    """Resizing a ramp shows which frames are read: each frame k times, or every k-th frame; others are refused.
 
-    onnxruntime computes in float32 where a frame of the output lies. The ramp is as long as ``PROBED`` frames, so that
-    it shows where that is rounded; a power of two is exact up to ``EXACT``.
+    onnxruntime computes the position of an output frame in float32. The ramp has up to ``PROBED`` frames, which shows
+    where that position is rounded. For a factor that is a power of two, positions are exact up to ``EXACT``.
     """
     x = facts.only_stream()
     if (
@@ -86,13 +86,18 @@ def resize(node: Node, facts: Facts) -> Lowering:
 
 
 def agreeing(source: Array, wanted: Array) -> int:
-    """How many numbers in front agree."""
+    """The number of leading entries before the first at which the two arrays differ."""
     wrong = np.flatnonzero(source != wanted)
     return int(wrong[0]) if len(wrong) else len(source)
 
 
 def exact_frames(ratio: Fraction, agree: int, seen: int) -> int:
-    """For how many output frames the offline model reads the frames that were seen; ``agree`` of ``seen`` did."""
+    """The number of output frames for which the offline model surely reads the expected input frames.
+
+    Args:
+        agree: the number of leading output frames of the ramp that were as expected.
+        seen: the number of output frames of the ramp.
+    """
     factor = max(ratio.numerator, ratio.denominator)
     if is_power_of_two(factor) and agree == seen:
         return EXACT // ratio.denominator
@@ -102,7 +107,7 @@ def exact_frames(ratio: Fraction, agree: int, seen: int) -> int:
 
 
 def sizes_by(scale: float, sizes: Array) -> Array:
-    """Sizes times a float32 scale, rounded down; -1 where it matters in which precision a runtime multiplies."""
+    """The sizes times a float32 scale, rounded down; -1 where products in float32 and in float64 differ."""
     one = np.floor(np.float32(scale) * sizes.astype(np.float32))
     other = np.floor(np.float64(np.float32(scale)) * sizes.astype(np.float64))
     return np.where(one == other, one, -1.0).astype(np.int64)
@@ -111,7 +116,7 @@ def sizes_by(scale: float, sizes: Array) -> Array:
 def time_ratio(facts: Facts, x: Stream, scale: float | None) -> Fraction:
     """Output frames for each input frame, the same at every length.
 
-    A size that the graph computes is the ratio only if it is one exactly: else each length has a ratio of its own.
+    If the node has sizes, not scales, output and input sizes must have one exact ratio. Refuses any other.
     """
     if scale is not None:
         near = Fraction(round(scale)) if scale >= 1 else Fraction(1, round(1 / scale))
@@ -189,7 +194,7 @@ def repeating(node: Node, facts: Facts, source: Stream, x: Stream, scales: list[
 
 
 def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: list[float]) -> Lowering:
-    """Every step-th frame; other axes must keep their size."""
+    """The lowering to every step-th frame. Refuses to resize other axes at the same time."""
     if any(s != 1 for a, s in enumerate(scales) if a != x.axis):
         facts.refuse("drops frames and resizes another axis at once", "resize one axis at a time")
     window = Window(1, step, -start, 0, (1, 0, step))
@@ -206,7 +211,7 @@ def picked(node: Node, facts: Facts, x: Stream, start: int, step: int, scales: l
 
 
 def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> Array:
-    """The input frame that each output frame reads, found by resizing a ramp."""
+    """The index of the input frame that each output frame reads, found by resizing a ramp."""
     frames = max(PROBED // ratio.numerator, 1) * ratio.denominator
     frames = min(frames, PROBED)
     shape = [frames if a == x.axis else 1 for a in range(x.rank)]
@@ -233,7 +238,7 @@ def learnt(node: Node, facts: Facts, x: Stream, ratio: Fraction) -> Array:
 
 @stream_rule("DepthToSpace", "SpaceToDepth")
 def between_depth_and_space(node: Node, facts: Facts) -> Lowering:
-    """Channels become ``blocksize`` frames, or ``blocksize`` frames become channels of one."""
+    """Channels become ``blocksize`` frames, or ``blocksize`` frames become the channels of one frame."""
     source = facts.only_stream()
     block = int(node.attrs["blocksize"])
     if source.axis == 0:

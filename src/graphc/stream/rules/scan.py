@@ -73,7 +73,10 @@ def scan(node: Node, facts: Facts) -> Lowering:
 
 
 def together(facts: Facts) -> tuple[Stream, int]:
-    """The first scanned stream at a delay of whole chunks that suits all, and that delay in input frames."""
+    """The first scanned stream, at a delay of whole chunks by which all scanned streams have arrived, and that delay.
+
+    The delay is in frames of the stream input.
+    """
     (_, first), *others = facts.streams()
     if any(o.rate != first.rate or o.length != first.length for _, o in others):
         facts.refuse("scans streams of different rates or lengths", "bring them to one rate and length before it")
@@ -81,7 +84,7 @@ def together(facts: Facts) -> tuple[Stream, int]:
 
 
 def repeated(facts: Facts, index: int, x: Stream) -> Array:
-    """A constant scanned input in one chunk; its time axis is the first."""
+    """A time-only scanned input for one chunk, with time on axis 0. Refuses values that differ between frames."""
     known = facts[index]
     assert isinstance(known, TimeConstant)
     if any(v.shape[0] != x.length(n) for v, n in zip(known.values, facts.lengths, strict=True)):

@@ -21,10 +21,10 @@ DATA, INDICES, UPDATES = range(3)
 
 @stream_rule("ScatterND")
 def scatter_nd(node: Node, facts: Facts) -> Lowering:
-    """Each row of the indices is a place: a number for each of the data's first axes.
+    """Each row of the indices is a position in the data: one number for each of the data's first axes.
 
-    If time is not one of these axes, it is among the axes that the updates share with the data. If it is one of them,
-    the rows must name every frame in turn. Then time moves to the end, and its column is removed from the rows.
+    If time is not one of these first axes, the updates have the time axis too. If time is one of them, the rows must
+    name every frame in order. Then time is transposed to the last axis, and its column is removed from the rows.
     """
     places = facts[INDICES]
     if not isinstance(places, TimeConstant):
@@ -68,7 +68,7 @@ def last(axis: int, rank: int) -> list[int]:
 def axes_of_time(facts: Facts, places: TimeConstant, depth: int, lead: int) -> tuple[int, int]:
     """The time axis of the data, and that of the updates.
 
-    Refuses rows that name other frames than every frame in turn, or that change from frame to frame.
+    Refuses rows that do not name every frame in order, or that change from frame to frame.
     """
     data, updates = facts[DATA], facts[UPDATES]
     (_, x), *_ = facts.streams()

@@ -50,7 +50,7 @@ def elementwise(node: Node, facts: Facts) -> Lowering:
 
 @score_rule("QuantizeLinear", "DequantizeLinear")
 def quantize(node: Node, facts: Facts) -> Lowering:
-    """With one scale for all entries; an entry of 0 becomes the zero point, and 0 again where it is dequantized."""
+    """Requires one scale for all entries: an entry of 0 becomes the zero point, and 0 again after DequantizeLinear."""
     if any(isinstance(f, Stream) for f in facts.inputs[1:]) or math.prod(facts.input_shapes[1][0]) > 1:
         facts.refuse(
             "its score matrix has several scales, or one that comes from the stream", "quantize with one fixed scale"
@@ -131,7 +131,12 @@ def reshape(node: Node, facts: Facts) -> Lowering:
 
 
 def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Whether two axes keep their sizes, and the axes before, between and after them their total sizes."""
+    """Whether two axes keep their sizes, and the axes before, between and after these two keep their total sizes.
+
+    Args:
+        old, new: the shapes before and after a Reshape.
+        before, after: the two axes in ``old`` and in ``new``.
+    """
     parts = [
         (math.prod(s[: a[0]]), s[a[0]], math.prod(s[a[0] + 1 : a[1]]), s[a[1]], math.prod(s[a[1] + 1 :]))
         for s, a in ((old, before), (new, after))
@@ -141,7 +146,7 @@ def keeps(old: Sequence[int], new: Sequence[int], before: tuple[int, int], after
 
 @score_rule("Slice", "Split", "Gather", "Expand", "Tile", "Concat")
 def pick(node: Node, facts: Facts) -> Lowering:
-    """Picks from any other axis; on the two time axes, nothing may be cut."""
+    """Picks entries on axes other than time; the two time axes must stay whole."""
     if any(isinstance(f, IndexMap) for f in facts.inputs):
         return move(node, facts)
     if node.op == "Concat":
@@ -211,7 +216,7 @@ def move_only(node: Node, facts: Facts) -> Lowering:
 
 
 def pads_nothing(node: Node, facts: Facts) -> Lowering:
-    """A Pad whose amounts are zero at every length."""
+    """The lowering of a Pad whose amounts are zero at every length."""
     table = only_table(replace(facts, inputs=facts.inputs[:1]))
     facts.claim(1, AllAre(Length.fixed(0)))
     return follow(node, facts, table, table.axes, lambda b, x, spans: [x])

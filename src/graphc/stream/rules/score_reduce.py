@@ -23,7 +23,7 @@ ZERO_STAYS_REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "Redu
 
 @score_rule(*REDUCTIONS)
 def reduce(node: Node, facts: Facts) -> Lowering:
-    """Over other axes, any reduction; over one time, the sum, norm or maximum of what a query sees."""
+    """Over axes other than time, any reduction; over one time axis, the sum, norm or maximum of what a query sees."""
     table = only_table(facts)
     axes = facts.argument("axes", 1)
     axes = [normalised(int(a), table.rank) for a in axes or []]

@@ -24,7 +24,7 @@ from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_
 
 @score_rule("Softmax")
 def softmax(node: Node, facts: Facts) -> Lowering:
-    """Over one time: entries far below the largest of their row become zeros, and so do frames that do not exist."""
+    """Over one time axis, entries far below the largest of their row become zeros, as do frames that do not exist."""
     table = only_table(facts)
     first = normalised(int(node.attrs.get("axis", -1 if facts.opset >= 13 else 1)), table.rank)
     axes = [first] if facts.opset >= 13 else list(range(first, table.rank))
@@ -65,9 +65,9 @@ def softmax(node: Node, facts: Facts) -> Lowering:
 
 
 def holds_in_short_rows(table: ScoreMatrix, key: int) -> bool:
-    """Whether entries far below the highest of their row are also far below the entry at the row's own place.
+    """Whether entries far below the highest of their row are also far below the entry at the row's own position.
 
-    Rows near the ends of a stream, and rows of short streams, have fewer entries, but every row has its own place.
+    Rows near the ends of a stream, and rows of short streams, have fewer entries, but every row has its own position.
     """
     masks = table.masks if key == 1 else table.masks.swapped()
     upper, lower, zero = max(zip(masks.upper, masks.lower, vanishing(masks, 1), strict=True), key=lambda v: v[0].size)

@@ -37,7 +37,7 @@ class Bounds:
 
 @stream_rule("Slice")
 def slice_rule(node: Node, facts: Facts) -> Lowering:
-    """On time, the start and the end at every length tell how many frames it cuts off each end."""
+    """On time, the starts and ends at all lengths evaluated show how many frames the slice cuts off at each end."""
     x = facts.only_stream()
     starts, ends = bounds(node, facts, "starts", 1), bounds(node, facts, "ends", 2)
     count = len(starts[0])
@@ -58,7 +58,12 @@ def slice_rule(node: Node, facts: Facts) -> Lowering:
 
 
 def bounds(node: Node, facts: Facts, name: str, index: int) -> list[list[int]]:
-    """Starts or ends at every length."""
+    """The starts or ends of all sliced axes, for each length evaluated.
+
+    Args:
+        name: "starts" or "ends".
+        index: the input that has them, if no attribute does.
+    """
     if name in node.attrs:
         return [[int(v) for v in node.attrs[name]]] * len(facts.lengths)
     fact = facts[index]
@@ -77,9 +82,9 @@ class Cut:
 
 
 def cut_of(facts: Facts, x: Stream, bounds: Bounds) -> Cut:
-    """The frames that are kept, as a function of the length that explains the bounds at every length evaluated.
+    """The frames that a slice keeps, as a function of the length that gives the bounds at every length evaluated.
 
-    Refuses negative steps, and bounds that no such function explains.
+    Refuses negative steps, and bounds that no such function gives.
     """
     starts, ends, step = bounds.starts, bounds.ends, bounds.step
     if step < 0:
@@ -104,7 +109,7 @@ def cut_of(facts: Facts, x: Stream, bounds: Bounds) -> Cut:
 
 
 def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) -> Length:
-    """The end of a slice as a length: that of the stream less some frames, that of another stream, or whole steps."""
+    """The end of a slice as a length: the stream's length less some frames, another stream's length, or whole steps."""
     behinds = {x.length(n) - stop for n, stop in zip(facts.lengths, stops, strict=True)}
     if fixed is not None and len(behinds) == 1:
         return x.length.then(1, -behinds.pop(), 1)
@@ -119,7 +124,7 @@ def stop_length(facts: Facts, x: Stream, stops: list[int], fixed: int | None) ->
 
 
 def listed(numbers: list[int]) -> str:
-    """A few numbers, as a message shows them."""
+    """The first few different numbers, as text for an error message."""
     shown = [str(n) for n in dict.fromkeys(numbers)][:4]
     return ", ".join(shown)
 
@@ -129,7 +134,7 @@ def resolved(bound: int, size: int) -> int:
 
 
 def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Lowering:
-    """The frames of the stream that a slice keeps; ``core`` is applied to the frames that are left."""
+    """The lowering to the frames that a slice keeps; ``core`` is applied to these frames."""
     x = facts.stream()
     window = Window(1, kept.step, -kept.before, 0, (1, kept.step - 1 - kept.before, kept.step))
     w = replace(window_over(facts, x, window), length=kept.length)
@@ -147,7 +152,7 @@ def cut(node: Node, facts: Facts, kept: Cut, core: Core | None = None) -> Loweri
 
 
 def other_axes(node: Node, facts: Facts, x: Stream, others: Sequence[Bounds]) -> Lowering:
-    """A slice that leaves time alone. Bounds may depend on the length if they keep the same entries at every length."""
+    """The lowering of a slice on axes other than time. Bounds must keep the same entries at every length."""
     check_steady(facts, x, others)
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
@@ -158,7 +163,7 @@ def other_axes(node: Node, facts: Facts, x: Stream, others: Sequence[Bounds]) ->
 
 
 def sliced_core(others: Sequence[Bounds]) -> Core:
-    """The slice on other axes, for the frames that are left."""
+    """A function that slices the other axes of the frames that are kept."""
 
     def core(b: Builder, chunk: Tensor) -> Sequence[Tensor | None]:
         return [b.one("Slice", chunk, *map(b.constant, last_bounds(others)), hint="sliced")]

@@ -1,1 +1,1 @@
-"""Score matrices: how they are combined, and which entries masks leave. Imports lowering."""
+"""Score matrices: how they are combined, and which of their entries are left after masks. Imports lowering."""

@@ -24,7 +24,10 @@ ALL_PAST = "set `lift_state: {attention: {max_frames: N}}` to keep all the past 
 
 @dataclass(frozen=True)
 class Band:
-    """Frames that a query sees before and after its own, by query modulo the period; below 0 if it misses its own."""
+    """How many frames before and after its own a query sees, indexed by query position modulo the period.
+
+    A number is negative if the query does not see its own frame.
+    """
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -37,7 +40,7 @@ class Band:
 def reached(
     facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]], query: Stream
 ) -> tuple[Band, int | None]:
-    """The band of an attention under the user's settings, and the longest stream for which it holds; None for any.
+    """The band of an attention under the user's settings, and the longest stream for which it holds (None: any length).
 
     Errors:
         StreamError: no mask limits the context.
@@ -56,7 +59,10 @@ def reached(
 
 
 def later(size: tuple[int, int], frames: int) -> Array:
-    """Which keys lie ``frames`` frames or more before a query: no stream of ``frames`` frames has them."""
+    """A mask [queries, keys] of the keys that lie at least ``frames`` frames before the query.
+
+    A stream of up to ``frames`` frames has no such keys.
+    """
     place: Array = np.arange(size[0])[:, None] - np.arange(size[1])[None, :] >= frames
     return place
 
@@ -65,8 +71,8 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
     """The smallest band, repeating along the diagonal, that contains every entry that may be nonzero.
 
     Args:
-        zero: [queries or 1, keys or 1] at each length.
-        sizes: queries and keys at each length.
+        zero: the entries that are zero for any data, as [queries or 1, keys or 1], for each length.
+        sizes: the number of queries and of keys, for each length.
 
     Errors:
         StreamError: no mask limits the context.
@@ -96,7 +102,7 @@ def band_of(facts: Facts, zero: Sequence[Array], sizes: Sequence[tuple[int, int]
 
 
 def way_out(facts: Facts, blind: str) -> str:
-    """What helps an attention that sees all frames on some side. Only weights of a softmax can be limited."""
+    """The hint for an attention that sees all frames on the side ``blind``; only softmax weights can be limited."""
     limited = any(isinstance(f, ScoreMatrix) and f.sites for f in facts.inputs)
     if blind != "past":
         return UNLIMITED
@@ -105,7 +111,10 @@ def way_out(facts: Facts, blind: str) -> str:
 
 @dataclass(frozen=True)
 class Extents:
-    """How far each query sees to either side (below 0: not even itself), and how far the table extends there."""
+    """For each query, how many frames it sees on each side, and how many frames the table has on that side (``room``).
+
+    The number of frames that a query sees is negative if the query does not see its own frame.
+    """
 
     left: Array
     right: Array
@@ -124,9 +133,14 @@ def extents(zero: Array, size: tuple[int, int]) -> Extents:
 
 
 def fitted(side: str, period: int, seen: Sequence[Extents], longest: int) -> list[int | None] | None:
-    """For each phase, how far it sees on a side (None if too few rows show it); None if the period does not fit.
+    """For each phase of a period, how many frames its queries see on one side; None if the period does not fit.
 
-    Rows with enough room see exactly that far. Rows near an end of the table see at most that far.
+    A phase is None if too few rows show its number. Rows with enough room see exactly that many frames. Rows near an
+    end of the table see at most that many.
+
+    Args:
+        side: "left" or "right".
+        longest: the index in ``seen`` of the largest table.
     """
     sides = [(getattr(table, side), getattr(table, f"{side}_room")) for table in seen]
     most, room = sides[longest]
@@ -154,10 +168,10 @@ class Placed:
 
 
 def placed(facts: Facts, band: Band, query: Stream, key: Stream, infinite: bool) -> Placed:
-    """The smallest delay of the queries at which all keys that every row sees have arrived.
+    """Where a call reads queries and keys, at the smallest query delay at which all keys that queries see have arrived.
 
     Args:
-        infinite: whether keys that do not exist may be infinite or NaN; those past the end must then be masked, even if
+        infinite: whether keys that do not exist may be infinite or NaN. Keys past the end must then be masked, even if
             no query sees them.
 
     Errors:

@@ -24,12 +24,12 @@ CLOSE, NOISE = 1e-5, 1e-6
 
 
 def lowest_of(dtype: np.dtype[Any]) -> Array:
-    """The lowest finite number; next to any score, a softmax turns it to zero."""
+    """The lowest finite number of a dtype: beside any usual score, a softmax turns this number into zero."""
     return np.asarray(np.finfo(dtype).min, dtype=dtype)
 
 
 def noise_of(table: Array) -> float:
-    """How far rounding may change entries of a table that are small compared to the others, not counting masks."""
+    """The absolute error of small entries of a table that rounding may cause, from the largest entries beside masks."""
     scale = scale_beside_masks(table) if table.dtype.kind in "fc" else 0.0
     return CLOSE * min(scale, 1.0) + NOISE * scale
 
@@ -38,7 +38,7 @@ def close(a: Array, b: Array, noise: float) -> bool:
     """Whether two parts of a table are equal except for rounding, as one table computed at two lengths is.
 
     Args:
-        noise: of the table (``noise_of``).
+        noise: the absolute error that is allowed (``noise_of`` the table).
     """
     if a.dtype.kind not in "fc":
         return bool(np.array_equal(a, b))
@@ -55,7 +55,7 @@ Piece = Callable[[Builder, Spans], Tensor | None]
 
 
 def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
-    """Builds the part of a constant for one call: all of it, a cut along one time, or a rectangle over both times."""
+    """A function that builds a constant's part for one call: the whole, a cut along one time, or a rectangle of two."""
     known = facts[index]
     assert isinstance(known, TimeConstant)
     own = own_times(known, frame)
@@ -90,7 +90,7 @@ def stream_at(time: Stream, from_right: int) -> Stream:
 
 
 def rectangle_of(facts: Facts, index: int, frame: Frame, spans: Spans) -> Array:
-    """The part of a table over two times that the smallest call needs; all calls must need the same values.
+    """The part of a table over two times that the smallest call needs; it must be the same for every call.
 
     Refuses a table that does not shift with the chunk along its diagonal.
 
@@ -138,7 +138,10 @@ def over_other_axes(mask: Array, like: Array) -> Array:
 
 
 def part(start: int, count: int, size: int) -> tuple[slice, slice] | None:
-    """Where frames [start, start + count) lie inside a table of ``size``: in the part, and in the table."""
+    """The frames of [start, start + count) that a table of ``size`` frames has, or None.
+
+    Returns their slice in the range, and their slice in the table.
+    """
     low, high = max(start, 0), min(start + count, size)
     return (slice(low - start, high - start), slice(low, high)) if low < high else None
 
@@ -149,7 +152,7 @@ def repeats(table: Array, period: int, noise: float) -> bool:
 
 
 def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: int) -> NoReturn:
-    """Reports the chunk that would fit a table, or refuses if none does."""
+    """Raises the error that names the chunk that would fit a table, or a refusal if no chunk fits."""
     longest = max(tables, key=np.size)
     noise = noise_of(longest)
     for period in range(1, min(longest.shape[:2]) // 2):
@@ -169,6 +172,6 @@ def misfit(facts: Facts, index: int, frame: Frame, tables: Sequence[Array], c: i
 
 
 def own_times(known: TimeConstant, frame: Frame) -> list[int]:
-    """The sides of ``frame`` on which a constant has an entry for every frame."""
+    """The indices of the times of ``frame`` along which a constant has an entry for every frame."""
     rank = known.values[0].ndim
     return [s for s, r in enumerate(frame.rights) if rank >= r and any(v.shape[rank - r] != 1 for v in known.values)]

@@ -1,8 +1,8 @@
-"""Score matrices for calls of any multiple of the smallest chunk, made from the table of the smallest call.
+"""Score matrices for calls whose size is any multiple of the smallest chunk, made from the table of the smallest call.
 
 A block is one smallest chunk of queries. Queries of block ``b`` see the keys that the table of the smallest call shows,
-``b`` chunks further on. All other keys are outside the band: ``beyond_window`` marks them, and the values that tables
-hold there do not matter.
+``b`` chunks further on. All other keys are outside the band: ``beyond_window`` marks them, and the values of tables
+there do not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Spans = tuple[Span, Span]
 
 
 def rectangle(b: Builder, value: Array, frame: Frame, spans: Spans, name: str) -> Tensor:
-    """A constant score matrix for one call, made from ``value``, that of the smallest call."""
+    """A constant score matrix for one call, made from ``value``, the matrix of the smallest call."""
     if b.grid is None:
         return b.constant(value, name)
     axes = [value.ndim - r for r in frame.rights]
@@ -78,7 +78,7 @@ def rates(frame: Frame) -> tuple[object, ...]:
 
 
 def query_side(b: Builder, frame: Frame, spans: Spans) -> int:
-    """The side of the queries: the time whose span is exactly the chunk.
+    """The index in ``frame.times`` of the queries' time: the time whose span is exactly the chunk.
 
     Errors:
         StreamError: neither span is the chunk, or the two times have different rates.
@@ -97,7 +97,7 @@ def refuse(b: Builder) -> NoReturn:
 
 
 def block_starts(b: Builder, frame: Frame, side: int) -> Tensor:
-    """For each query of the call, the place where its block begins, int64 [queries, 1]."""
+    """For each query of the call, the index of the first query of its block, int64 [queries, 1]."""
 
     def make() -> Tensor:
         chunk = smallest(b, frame.times[side])
@@ -109,7 +109,7 @@ def block_starts(b: Builder, frame: Frame, side: int) -> Tensor:
 
 
 def columns_in_block(b: Builder, frame: Frame, spans: Spans, side: int) -> Tensor:
-    """Each key's place in the window of each query's block, int64 [queries, keys]; out of range if not in it."""
+    """Each key's index in the key window of each query's block, int64 [queries, keys]; out of range if outside it."""
 
     def make() -> Tensor:
         count = b.frames(frame.times[1 - side]) + spans[1 - side].extra
@@ -120,7 +120,7 @@ def columns_in_block(b: Builder, frame: Frame, spans: Spans, side: int) -> Tenso
 
 
 def oriented(b: Builder, table: Tensor, frame: Frame, side: int) -> Tensor:
-    """A table [queries, keys] as [first time, ones, second time, ones]."""
+    """The table [queries, keys] with its axes in the order of ``frame``: [first time, 1, ..., second time, 1, ...]."""
     if side == 1:
         table = b.one("Transpose", table, perm=[1, 0], hint="turned")
     first, second = frame.rights
@@ -130,7 +130,7 @@ def oriented(b: Builder, table: Tensor, frame: Frame, side: int) -> Tensor:
 
 
 def places_in_smallest(b: Builder, frame: Frame, spans: Spans) -> Tensor:
-    """For each entry of a call's table, its place in the flat table of the smallest call, int64 [first, second]."""
+    """For each entry of a call's table, its index in the flat table of the smallest call, int64 [first, second]."""
     side = query_side(b, frame, spans)
 
     def make() -> Tensor:

@@ -15,7 +15,13 @@ SUMMED = "sums over all time"
 
 @dataclass(frozen=True)
 class Terms:
-    """A product: the letters of each operand's axes and of the output's."""
+    """A product, as one letter for each axis.
+
+    Args:
+        operands: the letters of each operand's axes.
+        output: the letters of the output's axes.
+        rewrite: gives the node's attributes after an operand has lost the axis of a letter; None if they do not change.
+    """
 
     operands: tuple[tuple[str, ...], ...]
     output: tuple[str, ...]
@@ -36,7 +42,10 @@ def has_two_times(facts: Facts, terms: Terms) -> bool:
 
 
 def grown_letter(facts: Facts, terms: Terms, times: set[str]) -> str | None:
-    """A letter of the output, other than time, whose size follows the length because a constant's does."""
+    """The letter of an output axis, other than time, whose size depends on the length; None if there is none.
+
+    Such a size comes from a constant operand.
+    """
     for axis, letter in enumerate(terms.output):
         if letter not in times and len({s[axis] for s in facts.output_shapes[0]}) > 1:
             return letter

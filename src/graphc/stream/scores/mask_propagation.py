@@ -40,7 +40,7 @@ GONE_BELOW = ("Exp", "Sigmoid", "Relu")
 
 
 def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
-    """A constant as [first time or 1, second time or 1], with its other axes collapsed."""
+    """A constant as [first time or 1, second time or 1], with its other axes reduced by ``collapse``."""
     rank = value.ndim
     wide = value.reshape((1,) * max(0, frame.rights[0] - rank) + value.shape)
     axes = [wide.ndim - r for r in frame.rights]
@@ -52,7 +52,7 @@ def plane(value: Array, frame: Frame, collapse: Callable[..., Array]) -> Array:
 def mask_facts_of(node: Node, facts: Facts, frame: Frame) -> MaskFacts:
     """The masks of an elementwise op's output, from those of its inputs.
 
-    Entries that cannot be judged count as free, which can only make a context larger.
+    An entry about which nothing is known is treated as unmasked, which can only make the context larger.
     """
     count = len(facts.lengths)
     parts = [mask_facts_of_operand(facts, fact, frame, count) for fact in facts.inputs]
@@ -134,7 +134,7 @@ def raised_where_one(upper: tuple[Array, ...], factor: tuple[Array, ...], table:
 
 
 def clipped(node: Node, facts: Facts, table: MaskFacts, free: MaskFacts) -> MaskFacts:
-    """The masks left by a clip between two constant bounds; free if a bound is not constant."""
+    """The mask facts of a table after a clip between two constant bounds; ``free`` if a bound is not constant."""
     bounds: list[float] = []
     for index, (name, none) in enumerate((("min", -inf), ("max", inf)), 1):
         fact = facts[index]
@@ -173,7 +173,7 @@ def disjunction(masks: Sequence[Array]) -> Array:
 def scaled(
     facts: Facts, parts: Sequence[MaskFacts], known: Sequence[bool], count: int, inverse: bool = False
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """The bounds of masks times (or divided by) a known positive factor; free otherwise."""
+    """The upper and lower bounds of a table times (or divided by) a known positive factor; 0 for any other operands."""
     free = MaskFacts.free(count)
     if len(parts) != 2 or sum(known) != 1:
         return free.upper, free.lower
@@ -210,7 +210,7 @@ def mask_facts_of_operand(facts: Facts, fact: Fact | None, frame: Frame, count: 
 
 
 def chosen(facts: Facts, parts: Sequence[MaskFacts], free: MaskFacts) -> MaskFacts:
-    """The mask facts of a Where: by its condition if that is known, else what holds for both choices."""
+    """The mask facts of a Where: those of the chosen operand if the condition is known, else what holds for both."""
     always, never = parts[0].one, parts[0].zero
 
     def pick(kind: str, both: Callable[[Array, Array], Array]) -> tuple[Array, ...]:

@@ -29,7 +29,7 @@ GROWN = 1.01
 
 
 def frame_of(facts: Facts) -> Frame:
-    """The two times of an elementwise node.
+    """The two time axes that the operands of an elementwise node share.
 
     Refuses operands whose times lie on different axes, or differ in rate or length.
     """
@@ -73,7 +73,7 @@ def score_matrix_of(
     index: int = 0,
     sites: tuple[SoftmaxSite, ...] | None = None,
 ) -> ScoreMatrix:
-    """The fact of an output over two times; checked against the offline shapes."""
+    """The fact of an output over two times. Refuses an output whose offline shapes do not fit the two times."""
     shapes = facts.output_shapes[index]
     rank = len(shapes[0])
     axes = rank - frame.rights[0], rank - frame.rights[1]
@@ -99,7 +99,7 @@ def score_matrix_of(
 
 
 def laws_of(facts: Facts, frame: Frame) -> tuple[Law, ...]:
-    """The laws of the tables from which an output over two times is made."""
+    """The laws (``ScoreMatrix.laws``) of the tables from which an output over two times is made."""
     found: dict[Law, None] = {}
     for index, fact in enumerate(facts.inputs):
         if isinstance(fact, ScoreMatrix):
@@ -124,7 +124,7 @@ def law_of(facts: Facts, proof: Proof, index: int, frame: Frame) -> Law:
 
 
 def built(node: Node, pieces: Sequence[Piece], attrs: dict[str, object] | None = None, index: int = 0) -> Build:
-    """A function that builds a node from its pieces, once for equal spans."""
+    """A function that builds one call's node from the pieces of its inputs; calls with equal spans share the result."""
 
     def build(b: Builder, spans: Spans) -> Tensor:
         key = ("pairs", node.outputs[index].name, spans)
@@ -161,7 +161,7 @@ def piece_of(facts: Facts, index: int, frame: Frame, kind: StateKind = "attentio
 
 
 def pairwise(node: Node, facts: Facts) -> Lowering:
-    """An elementwise op over two times: every entry depends on the entries at its own place."""
+    """The lowering of an elementwise op over two times: each entry depends on the operands' entries at its position."""
     frame = frame_of(facts)
     if node.op in SUMS:
         refuse_growing(facts)

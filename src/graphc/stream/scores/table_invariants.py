@@ -15,9 +15,10 @@ class TableLaw:
     """The claim that a table shifts along with the stream, and no longer changes far from the diagonal.
 
     Args:
-        rights, times: its two time axes, counted from the right, and their lengths.
-        falling: 1 if entries far from the diagonal may also fall further, -1 if they may rise further: a penalty that
-            is added or subtracted then masks even more.
+        rights: the table's two time axes, counted from the right.
+        times: the lengths of the two time axes.
+        falling: 1 if entries far from the diagonal may also fall further, -1 if they may rise further. A penalty that
+            is added (1) or subtracted (-1) then masks even more.
     """
 
     proof: Proof = field(compare=False, repr=False)
@@ -31,12 +32,12 @@ class TableLaw:
 
 
 def falling_at(op: str, index: int) -> int:
-    """How the operand of an elementwise op may change far from the diagonal, so that scores only fall there."""
+    """How an operand of an elementwise op may change far from the diagonal (``TableLaw.falling``): scores only fall."""
     if op in ("Add", "Sum") or (op == "Sub" and index == 0):
         return 1
     return -1 if op == "Sub" else 0
 
 
 def strict(law: Law) -> Law:
-    """The law of a table whose scores are subtracted: it may not change at all."""
+    """The law of a table whose scores are subtracted: far from the diagonal, the table may not change at all."""
     return replace(law, falling=0) if isinstance(law, TableLaw) else law

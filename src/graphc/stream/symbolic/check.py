@@ -1,6 +1,6 @@
-"""Evaluates a formula at one length, where it must equal onnxruntime's result.
+"""Evaluates a formula at one length, where the result must equal onnxruntime's.
 
-That is no evidence about other lengths. It is a check on the formulas of ops.
+Equality is no evidence about other lengths. It is a check on the formulas of ops.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def same(one: Array, other: Array) -> bool:
 
 
 def numbers_of(leaf: Leaf, frames: int, places: Sequence[Array]) -> Array | None:
-    """The numbers that a leaf stands for; None if it has none."""
+    """The numbers that a leaf gives at ``places``; None if the leaf has no numbers."""
     if isinstance(leaf, Number):
         return at(leaf.expr, frames, places)
     if isinstance(leaf, Special):
@@ -79,7 +79,7 @@ def numbers_of(leaf: Leaf, frames: int, places: Sequence[Array]) -> Array | None
 
 
 def at(expr: Expr, frames: int, places: Sequence[Array]) -> Array:
-    """An expression at a length and places; NaN where it has no case."""
+    """The values of an expression at a length and places; NaN where no case of the expression applies."""
     found: Array = np.asarray(np.nan)
     for where, aff in expr.get_pieces():
         value = affine(aff, frames, places)
@@ -108,7 +108,7 @@ def rounded_down(aff: isl.Aff, frames: int, places: Sequence[Array]) -> Array:
 
 
 def members(region: Region, frames: int, places: Sequence[Array]) -> Array:
-    """Which indices are in a set at a length."""
+    """A mask of the ``places`` that are in a set at a length."""
     found: Array = np.asarray(False)
     for part in region.compute_divs().get_basic_sets():
         inside: Array = np.asarray(True)

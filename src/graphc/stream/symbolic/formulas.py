@@ -38,11 +38,13 @@ DATA = "data"
 
 @dataclass
 class Shared:
-    """What all walks over a model share: nodes with equal operands have one formula.
+    """What all walks over a model share: equal nodes with the same operands have one formula.
 
     Args:
-        made: the formulas by op, attributes and operands.
-        held: keeps these operands alive, since they are told apart by identity.
+        made: the formulas of nodes, by op, attributes and operands.
+        tables: the formulas of constants, masks and data, by key.
+        held: keeps the operands of ``made`` alive, since the keys identify operands by ``id``.
+        answers: the answers to questions about formulas, by key.
     """
 
     made: dict[tuple[object, ...], Sequence[Formula] | NoFormulaError] = field(default_factory=dict)
@@ -52,14 +54,14 @@ class Shared:
 
 
 class Formulas:
-    """The formulas of one walk.
+    """Makes and keeps the formulas of tensors for one walk.
 
     Args:
-        facts: of the tensors of data met so far; their lengths are the sizes that others read.
-        dtypes: of the tensors of data.
+        facts: the facts of the tensors of data so far; they give the sizes of these tensors.
+        dtypes: the dtypes of the tensors of data.
         carried: the names of all tensors of data.
-        value_of: the value of a tensor that is made of constants alone.
-        accepted: the lengths at which the model is known to run; formulas need not hold at others.
+        value_of: returns the value of a tensor that depends on constants only.
+        accepted: the lengths at which the model is known to run; formulas need not hold at other lengths.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Formulas:
         """The formula of a tensor.
 
         Errors:
-            NoFormulaError: no formula is known; names the node that has none.
+            NoFormulaError: no formula is known; the text names the node without a formula.
         """
         if isinstance(tensor, Constant):
             return self.of_constant(tensor)
@@ -97,7 +99,7 @@ class Formulas:
         return found
 
     def in_front(self, name: str) -> list[Formula]:
-        """The formulas of the last tensors that have one among those that a tensor without a formula is made from."""
+        """The formulas nearest to a tensor without a formula, on each path back from that tensor."""
         found, waiting, seen = list[Formula](), [name], set[str]()
         while waiting:
             current = waiting.pop()
@@ -113,7 +115,7 @@ class Formulas:
         return found
 
     def follow(self, name: str) -> None:
-        """Makes the formulas of all tensors that a tensor is made from, and then its own."""
+        """Makes the formulas of all tensors that a tensor is made from, and then the tensor's own formula."""
         waiting = [name]
         while waiting:
             current = waiting[-1]
@@ -137,7 +139,7 @@ class Formulas:
         return [t.name for t in node.inputs if t.name and not isinstance(t, Constant)]
 
     def is_opaque(self, name: str) -> bool:
-        """Whether only the places of a data tensor's entries are known, and nothing else about them."""
+        """Whether a tensor is data, so that only the positions of its entries are known, not how they are computed."""
         if name not in self.carried:
             return False
         fact = self.facts.get(name)
@@ -155,10 +157,10 @@ class Formulas:
         return self.result(node, name)
 
     def made(self, node: Node, name: str) -> Formula:
-        """The formula of a node's output by its operands' formulas, regardless of what else is known of it.
+        """The formula of a node's output, made from its operands' formulas even if the output is data.
 
         Errors:
-            NoFormulaError: none is known.
+            NoFormulaError: no formula is known.
         """
         for tensor in node.inputs:
             if tensor.name and not isinstance(tensor, Constant):
@@ -174,7 +176,7 @@ class Formulas:
         return results[place]
 
     def of_node(self, node: Node) -> Sequence[Formula]:
-        """The formula of a node's output; shared by equal nodes."""
+        """The formulas of a node's outputs; equal nodes share them."""
         make = make_of(op_of(node)) if standard(node) and not any(subgraphs(node)) else None
         if make is None and self.is_fixed(node):
             return [self.of_value(t.name) for t in node.outputs if t.name]
@@ -208,7 +210,7 @@ class Formulas:
         return found
 
     def is_fixed(self, node: Node) -> bool:
-        """Whether a node is made of constants alone."""
+        """Whether a node depends on constants only."""
         waiting, seen = [node], set[int]()
         while waiting:
             current = waiting.pop()
@@ -225,7 +227,7 @@ class Formulas:
         return True
 
     def of_value(self, name: str) -> Formula:
-        """A tensor made of constants alone, by its value."""
+        """The formula of a tensor that depends on constants only, made from the tensor's value."""
         return self.of_array(self.value_of(name))
 
     def of_constant(self, tensor: Constant) -> Formula:
@@ -238,7 +240,7 @@ class Formulas:
         return self.of_table((value.shape, str(value.dtype), digest), lambda: stored(value))
 
     def of_table(self, key: tuple[object, ...], make: Callable[[], Formula]) -> Formula:
-        """A formula, made once per key."""
+        """The formula for a key, which ``make`` makes once."""
         if key not in self.shared.tables:
             try:
                 self.shared.tables[key] = make()
@@ -250,7 +252,7 @@ class Formulas:
         return found
 
     def of_input(self, name: str) -> Formula:
-        """An input that counts frames, or that holds a mask."""
+        """The formula of an input that counts frames, or that is a mask."""
         role, port = self.offline.roles.get(name), self.offline.ports.get(name)
         if port is None:
             raise NoFormulaError(f"'{name}' is neither an input of the model nor an output of a node")
@@ -266,7 +268,7 @@ class Formulas:
         raise NoFormulaError(f"no formula is known for the input '{name}'")
 
     def of_data(self, name: str) -> Formula:
-        """A formula with the sizes of the fact, and with entries that are told apart only by their places."""
+        """The formula of a tensor of data: its sizes are those of its fact, and only positions identify its entries."""
         fact = self.facts.get(name)
         dtype = self.dtypes.get(name, np.dtype(np.float32))
         if fact is None:
@@ -274,7 +276,10 @@ class Formulas:
         return self.read_of(sizes_of(fact), dtype)
 
     def of_source(self, name: str, fact: IndexMap) -> Formula:
-        """A product of a stream and a table of places; its wide axis is as long as the table's axis of columns."""
+        """The formula of a product of a stream and a table of places.
+
+        The product's wide axis is as long as the table's axis of columns.
+        """
         source = fact.source
         sizes = [constant(s, 0) for s in source.shapes[0]]
         sizes[source.axis] = expression_of(source.time.length)

@@ -1,4 +1,4 @@
-"""Where numbers outgrow their type: integers wrap, and floats round."""
+"""The lengths at which numbers are too large for their dtype: integers wrap, and floats round."""
 
 from __future__ import annotations
 
@@ -46,15 +46,14 @@ def bounds_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 
 
 def with_overflow_noted(tensor: Formula) -> Formula:
-    """The same formula, with the lengths noted at which its numbers are too large for its type.
+    """The same formula, with the lengths noted at which its numbers are too large for its dtype.
 
-    Of a table of floats with two growing sizes only entries near the diagonal matter: far entries that round are as far
-    as before. Where integers wrap, far entries are no longer far.
+    In a table of floats with two growing sizes, only entries near the diagonal matter: a large distance stays large
+    when it is rounded. A large integer that wraps does not stay large. A quotient by an integer has the right integer
+    part as long as the dividend is exact.
 
     Errors:
-        NoFormulaError: such a table of integers wraps.
-
-    A quotient by an integer keeps its integer part as long as its dividend is exact.
+        NoFormulaError: integers wrap in a table with two growing sizes.
     """
     bounds = bounds_of(tensor.dtype)
     if bounds is None:
@@ -81,7 +80,7 @@ def with_overflow_noted(tensor: Formula) -> Formula:
 
 
 def is_small(expr: Expr) -> bool:
-    """Whether all factors and terms of a number are so small that it fits int64 at every length."""
+    """Whether all factors and terms of a number are so small that the number fits int64 at every length."""
     kinds = (isl.dim_type.in_, isl.dim_type.param, isl.dim_type.div)
     for _, aff in expr.get_pieces():
         values = [aff.get_constant_val()]

@@ -1,9 +1,9 @@
 """Proves the claims of rules by formulas, and finds the exact lengths for which they hold.
 
-A rule sees tensors at the lengths evaluated. Here it claims what it concludes from them: that a tensor is always the
-same, repeats, shifts along with the stream, or counts frames. Each claim is decided for all lengths at once. If it
-holds only for some, the stretch around the lengths evaluated is kept. If no formula is known, the claim is noted as
-tried.
+A rule sees tensors at the lengths evaluated. The rule claims what it concludes from their values: that a tensor is
+always the same, repeats, shifts along with the stream, or counts frames. Each claim is decided for all lengths at once.
+If a claim holds only for some lengths, the stretch around the lengths evaluated is recorded. If no formula is known,
+the claim is noted as tried.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Proof:
         values: the values of the tensors at these lengths.
         fixed: tensors that depend on no input, and so are the same at every length.
         branches: whether the graph has a branch that other lengths might not take.
-        stretches: of the claims that do not hold at every length.
+        stretches: for each claim that does not hold at every length, the lengths at which it holds.
         untold: tensors about which a claim could not be decided, with the reason.
-        suspects: lengths at which one of these tensors may differ.
+        suspects: lengths at which a tensor of ``untold`` may differ.
         claimed: tensors about which the current rule has claimed something.
         pending: the results of the current rule's claims.
-        accepted: the lengths at which the model is known to run, if it runs at evenly spaced ones.
-        joined: those of them at which no op that joins streams fails.
-        possible: all lengths at which none does.
+        accepted: the lengths at which the model is known to run, assumed to be evenly spaced.
+        joined: the lengths of ``accepted`` at which no op that joins streams fails.
+        possible: all lengths at which no op that joins streams fails.
     """
 
     formulas: Formulas
@@ -90,25 +90,25 @@ class Proof:
 
     @property
     def end(self) -> Stretch:
-        """The claim that ends first."""
+        """The stretch of the claim that ends at the shortest length."""
         return min(self.stretches, key=lambda s: s.last, default=Stretch(""))
 
     @property
     def start(self) -> Stretch:
-        """The claim that begins last."""
+        """The stretch of the claim that begins at the longest length."""
         return max(self.stretches, key=lambda s: s.first, default=Stretch(""))
 
     @property
     def is_possible(self) -> bool:
-        """Whether anything can be proved about other lengths: not if the model runs at only one length."""
+        """Whether anything can be proved about other lengths; False if the model was evaluated at only one length."""
         return len(self.evaluated) > 1
 
     def begin(self) -> None:
-        """A rule starts on a node; claims of an earlier, failed attempt are dropped."""
+        """Called when a rule starts on a node: drops the claims of an earlier, failed attempt."""
         self.pending, self.claimed = Pending(), set()
 
     def commit(self) -> None:
-        """The rule has succeeded, so the stream relies on its claims."""
+        """Called when the rule has succeeded: records its claims, on which the streaming model relies."""
         self.stretches += self.pending.stretches
         self.suspects += self.pending.suspects
         for region in self.pending.refused:
@@ -135,7 +135,7 @@ class Proof:
         return self.check(name, formula, query)
 
     def agrees(self, name: str, formula: Formula) -> bool:
-        """Whether a formula gives the value that was seen at the shortest length."""
+        """Whether a formula gives the tensor's value at the shortest length evaluated."""
         known = self.values.get(name)
         if known is None or isinstance(known, GraphConstant):
             return True
@@ -161,7 +161,7 @@ class Proof:
             self.pending.untold.setdefault(name, reason)
 
     def changes_in_front(self, name: str) -> list[int]:
-        """Longer lengths at which a tensor without a formula may change, because what it is made of does."""
+        """Longer lengths at which a tensor without a formula may change, because a tensor it is made from changes."""
         found: list[int] = []
         later = frames(0).gt_set(constant(self.known.first, 0))
         for formula in self.formulas.in_front(name):
@@ -178,7 +178,7 @@ class Proof:
         return found
 
     def answer(self, key: tuple[object, ...], ask: Callable[[], Difference]) -> Difference:
-        """The answer to a question, computed once."""
+        """The answer to a question: ``ask`` is called once per key."""
         answers, key = self.formulas.shared.answers, (*key, self.known)
         if key not in answers:
             try:
@@ -192,10 +192,10 @@ class Proof:
         return found
 
     def same_lengths(self, name: str, one: Length, other: Length, must_match: bool = False) -> None:
-        """Claims that two streams that an op joins are equally long.
+        """Claims that two streams that an op joins have the same length.
 
         Args:
-            must_match: whether the op, and with it the offline model, does not run where they are not, unless one of
+            must_match: whether the op, and so the offline model, fails at lengths where the two differ, unless one of
                 the two has a single frame.
         """
         if one == other:
@@ -210,7 +210,7 @@ class Proof:
         self.conclude(name, Difference(differ, nowhere(0)), None, counted)
 
     def never_single(self, name: str, length: Length) -> None:
-        """Claims that a stream never has one frame."""
+        """Claims that a stream has a single frame at no length."""
         single = expression_of(length).eq_set(constant(1, 0)) & lengths(0)
         self.conclude(name, Difference(single, nowhere(0)), None, self.joined)
 
@@ -232,7 +232,7 @@ class Proof:
         """Records the range of lengths in which a claim holds; returns whether it covers all lengths evaluated.
 
         Args:
-            accepted: the lengths at which the claim is judged. A claim that compares each length with the next one
+            accepted: the lengths at which the claim is decided. A claim that compares each length with the next one
                 needs all of ``self.accepted``: a change at a length that is left out would not be seen.
             regrown: whether the streaming model computes the numbers by counting, and casts them as the offline model
                 does, so that a cast that rounds gives the same numbers.

@@ -20,9 +20,9 @@ class Operands:
     """The operands of a node.
 
     Args:
-        inputs: formulas; None if an input is omitted.
-        opset: of ONNX's own domain.
-        accepted: the lengths at which the model is known to run; formulas need not hold at others.
+        inputs: the formula of each input; None if the input is omitted.
+        opset: the opset of ONNX's own domain.
+        accepted: the lengths at which the model is known to run; formulas need not hold at other lengths.
     """
 
     node: Node
@@ -46,7 +46,7 @@ class Operands:
         return self.node.attrs.get(name, default)
 
     def argument(self, name: str, place: int) -> list[Expr] | None:
-        """A list that is an attribute in some opsets and an input in others, as expressions of T."""
+        """A list that is an attribute in some opsets and an input in others, as expressions of T; None if omitted."""
         if name in self.node.attrs:
             held = self.node.attrs[name]
             return [constant(int(v), 0) for v in (held if isinstance(held, list | tuple) else [held])]
@@ -54,7 +54,7 @@ class Operands:
         return None if found is None else listed(found)
 
     def fixed(self, name: str, place: int) -> list[int] | None:
-        """Such a list as integers, which must be the same at every length."""
+        """The list of ``argument``, as integers that must be the same at every length; None if omitted."""
         if name in self.node.attrs:
             held = self.node.attrs[name]
             return [int(v) for v in (held if isinstance(held, list | tuple) else [held])]
@@ -78,7 +78,7 @@ def formula_of(*ops: str) -> Callable[[Make], Make]:
 
 @cache
 def load_formulas() -> None:
-    """Imports the families, once."""
+    """Imports all modules under ``ops/``, once."""
     package = importlib.import_module("graphc.stream.symbolic.ops")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"graphc.stream.symbolic.ops.{module.name}")

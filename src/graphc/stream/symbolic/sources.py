@@ -1,4 +1,4 @@
-"""The sources of formulas: sizes of data, masks of the spec, what inputs pass on. Also the keys of nodes."""
+"""What formulas start from: sizes of data, masks of the spec, lengths noted at inputs. Also the keys of nodes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sizes_of(fact: Fact) -> tuple[Expr, ...]:
 
 
 def mask_formula(role: MaskRole, shape: Sequence[int], dtype: np.dtype[Any]) -> Formula:
-    """A mask that the spec describes (``MaskRole.table``)."""
+    """The formula of a mask input that the spec describes (``MaskRole.table``)."""
     rank = len(shape)
     size = expression_of(role.frames)
     sizes = (*(constant(s, 0) for s in shape[:-2]), size, size)
@@ -60,7 +60,7 @@ def attributes(node: Node) -> str:
 
 
 def within(made: Formula, inputs: Sequence[Formula | None], moves: bool = False) -> Formula:
-    """The formula of a node's output, with the lengths noted at which the formulas of its inputs do not hold.
+    """The formula of a node's output, with the lengths added at which the formulas of the node's inputs do not hold.
 
     Args:
         moves: whether the node only moves entries.

@@ -15,10 +15,10 @@ class Stretch:
     """The lengths for which a claim about a tensor holds.
 
     Args:
-        first, last: the shortest and the longest.
-        outside: whether it ends because the offline model no longer runs, or reads past the end of a table.
-        rounded: whether it ends because the offline model's numbers become too large for their type, and the streaming
-            model does not hold these numbers.
+        first, last: the shortest and the longest of these lengths.
+        outside: whether the claim ends because the offline model no longer runs, or reads past the end of a table.
+        rounded: whether the claim ends because the offline model's numbers become too large for their dtype, and the
+            streaming model does not contain these numbers.
     """
 
     tensor: str

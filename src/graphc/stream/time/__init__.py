@@ -1,1 +1,1 @@
-"""The forms that rules share: windows, recurrences, subgraphs. Imports boundary and evaluation."""
+"""Parts of lowerings that several rules share: windows, recurrences, subgraphs. Imports boundary and evaluation."""

@@ -1,4 +1,4 @@
-"""Kernel, stride, dilation and padding of convolutions and pools, on the axis that is time."""
+"""The window of a convolution or a pool on the time axis: kernel, stride, dilation and padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphc.stream.time.window import Window
 def spatial_window(
     node: Node, facts: Facts, x: Stream, kernel: Sequence[int], fill: float | Array
 ) -> tuple[Window, int]:
-    """The window on the time axis, and the index of time among the spatial axes.
+    """The node's window on the time axis, and the index of the time axis among the spatial axes.
 
     Refuses time on the channel axis, and padding that depends on the total length.
     """
@@ -42,9 +42,10 @@ def spatial_window(
 
 
 def rounded_up(facts: Facts, x: Stream, before: int, after: int, extent: int, stride: int) -> tuple[int, int, int]:
-    """The number of windows with ceil_mode: a window that would start in the padding behind is dropped.
+    """The step (mul, add, div) from the number of frames T to the number of windows, with ceil_mode.
 
-    The lesser of ceil((T + before + after - extent) / stride) + 1 and ceil((T + before) / stride).
+    ONNX drops a window that would start in the padding after the last frame. The number of windows is the lesser of
+    ceil((T + before + after - extent) / stride) + 1 and ceil((T + before) / stride).
     """
     step = (1, before + stride - 1 + min(after + stride - extent, 0), stride)
     length = x.length.then(*step)
@@ -59,7 +60,10 @@ def rounded_up(facts: Facts, x: Stream, before: int, after: int, extent: int, st
 def same_padding(
     facts: Facts, auto: str, x: Stream, spatial: int, extent: int, stride: int
 ) -> tuple[int, int, tuple[int, int, int]]:
-    """Padding that gives ceil(T / stride) frames. Refused if the padding in front depends on T."""
+    """The padding before and after the T frames, and the step (mul, add, div) from T to ceil(T / stride) frames.
+
+    Refuses padding before the first frame that depends on T.
+    """
     frames = range(extent + stride, extent + 2 * stride)
     if len(facts.lengths) == 1:
         only = facts.input_shapes[0][0][x.axis]

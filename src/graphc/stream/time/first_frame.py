@@ -1,4 +1,4 @@
-"""The first frame of a stream as a value without time: the first call takes it, and later calls carry it."""
+"""The first frame of a stream as a tensor without time: the first call reads it, and later calls carry it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ FIRST = Length.fixed(1)
 
 
 def is_held(x: Stream) -> bool:
-    """Whether the first call holds frame 0 of a stream, of a type that onnxruntime's Where takes."""
+    """Whether the first call has frame 0 of a stream, and onnxruntime's Where supports the stream's dtype."""
     return x.delay <= 0 and x.is_choosable
 
 
 def is_alone(x: Stream) -> bool:
-    """Whether a stream has frame 0 alone, and the first call holds it."""
+    """Whether a stream has no frame except frame 0, and ``first_frame`` can lower it."""
     return x.length == FIRST and is_held(x)
 
 
 def first_frame(x: Stream, keeps_axis: bool = True) -> Lowering:
-    """Frame 0 of a stream without delay: the first call takes it, and later calls carry it.
+    """The lowering to frame 0 of a stream without delay: the first call reads it, and later calls carry it as a state.
 
     Args:
-        keeps_axis: whether the time axis stays, with size 1.
+        keeps_axis: whether the output keeps the time axis, with size 1.
     """
     shape = tuple(1 if a == x.axis else size for a, size in enumerate(x.shape))
     value = shape if keeps_axis else (*shape[: x.axis], *shape[x.axis + 1 :])

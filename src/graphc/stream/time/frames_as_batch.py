@@ -1,4 +1,4 @@
-"""Time on an axis whose entries an op takes one by one, such as the batch: every frame is an image of its own."""
+"""The lowering for time on an axis whose entries an op processes independently, such as the batch axis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc.stream.lowering.node_facts import Facts
 
 
 def each_alone(node: Node, facts: Facts, x: Stream) -> Lowering:
-    """The node unchanged: it works frame by frame."""
+    """The lowering to an unchanged copy of the node, which processes every frame independently."""
 
     def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return b.copy(node, inputs)

@@ -1,4 +1,4 @@
-"""The form of ops whose operands do not broadcast over time: each operand has every frame of one stream."""
+"""The lowering of ops whose operands do not broadcast over time: each operand has all frames of the stream."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ Make = Callable[[Builder, Sequence[Tensor | None]], Sequence[Tensor | None]]
 def per_frame_operands(
     facts: Facts, axes: Mapping[int, int], axis: int, make: Make, must_match: bool = False
 ) -> Lowering:
-    """Each output frame is made of the same frame of every operand. Time-only operands must be steady or periodic.
+    """The lowering of a node that computes each output frame from the same frame of every operand.
+
+    Time-only operands must be steady or periodic.
 
     Args:
-        axes: for each operand that has frames, the axis on which they lie.
-        axis: of time in the output.
+        axes: the time axis of each operand that has frames, by input index.
+        axis: the time axis of the output.
         make: builds the nodes of one call from operands that each have the frames of the chunk.
-        must_match: whether the op does not run on operands of different lengths. GatherElements and ScatterElements
-            do, if the indices are fewer.
+        must_match: whether the op fails on operands of different lengths. False for GatherElements and
+            ScatterElements, which also accept fewer indices than frames.
     """
     x = same_length(facts, must_match)
     if any(stream.axis != axes.get(index) for index, stream in facts.streams()):
@@ -57,9 +59,10 @@ def per_frame_operands(
 
 
 def lying_on(facts: Facts, x: Stream, index: int, axis: int) -> Stream:
-    """The stream with the time axis and the shape of an operand.
+    """The stream ``x`` with the time axis ``axis`` and the shape of the operand ``index``.
 
-    Refuses a data operand that is not a stream, one with frames at some positions only, and a score matrix.
+    Refuses an operand of data without time, an operand with another number of frames than ``x``, and an operand with a
+    second axis that depends on the length.
     """
     fact, shapes = facts[index], facts.input_shapes[index]
     if isinstance(fact, Untimed):

@@ -1,4 +1,4 @@
-"""The form of every recurrence: a carried value that keeps its first value until frame 0 arrives."""
+"""What all recurrences share: a carried value that stays at its first value until frame 0 arrives."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Carry:
     """One carried value of a recurrence.
 
     Args:
-        first: the fact of its first value; None for zeros.
-        kind: of its state port.
-        shape: of the port.
-        delay: of the recurrence's input, in input frames, rounded down.
+        first: the fact of the value before frame 0; None for zeros.
+        kind: the kind of the state port.
+        shape: the shape of the state port.
+        delay: the delay of the recurrence's input, in frames of the stream input, rounded down.
     """
 
     first: Fact | None
@@ -59,7 +59,10 @@ class Carry:
         return b.one("Where", b.before(self.delay + 1), b.constant(init, "first"), port, hint="previous"), port
 
     def next(self, b: Builder, port: Tensor | None, first: Tensor | None, value: Tensor) -> Tensor:
-        """Keeps the value for the next call, and returns the carried value after this call."""
+        """Stores ``value`` in the state port for the next call, and returns the carried value after this call.
+
+        A given state has no port here; until frame 0 arrives, ``first`` is returned for it.
+        """
         if port is not None:
             b.keep(port, value)
         elif self.delay > 0:
@@ -68,9 +71,9 @@ class Carry:
 
 
 def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
-    """The stream at a delay of whole chunks, and that delay in input frames.
+    """The stream, delayed to a whole number of chunks, and that delay in frames of the stream input.
 
-    If calls differ in size, there are no whole chunks. The delay then stays, and ``Warmup`` skips the early frames.
+    If calls differ in size, the delay stays as it is, and ``Warmup`` skips the frames before frame 0.
     """
     if facts.settings.grid is not None:
         x = x.at(max(x.delay, 0))
@@ -83,8 +86,8 @@ def aligned(facts: Facts, x: Stream) -> tuple[Stream, int]:
 class Warmup:
     """Leaves out the frames of a call that come before frame 0, so that a recurrence does not run over them.
 
-    At least one frame is left, since a recurrence needs one. If a call has no frames of the stream itself, the next
-    call starts from the first value again (``Carry.previous``).
+    At least one frame stays, since a recurrence op needs an input frame. If frame 0 comes after the call, the next call
+    starts from the first value again (``Carry.previous``).
     """
 
     def __init__(self, b: Builder, x: Stream):
@@ -94,14 +97,14 @@ class Warmup:
             self.skipped = b.clipped(b.one("Neg", b.first_index(x), hint="early"), 0, b.frames(x) - 1)
 
     def without(self, x: Tensor, axis: int) -> Tensor:
-        """The frames from frame 0 on."""
+        """The frames of ``x`` in this call, from frame 0 on."""
         if not self.needed:
             return x
         b = self.b
         return b.one("Slice", x, self.skipped, b.constant([INT64_MAX]), b.constant([axis]), hint="from_first")
 
     def refilled(self, x: Tensor, out: Stream) -> Tensor:
-        """The output with frames of zeros in front, as many as were left out."""
+        """The output with a frame of zeros at the start for each frame that was left out."""
         if not self.needed:
             return x
         b = self.b
@@ -112,7 +115,10 @@ class Warmup:
 
 
 def check_first(facts: Facts, index: int) -> Fact | None:
-    """The fact of a first value; refuses one with stream time, one that changes with the length, and a final state."""
+    """The fact of a recurrence's first value, the input ``index``.
+
+    Refuses a stream, a value that changes with the length, and the final state of another recurrence.
+    """
     fact = facts[index]
     if isinstance(fact, Stream):
         facts.refuse("its initial state comes from the stream", "start it from a constant")

@@ -1,4 +1,4 @@
-"""The body of a Scan or a Loop, run over the frames of a chunk."""
+"""Runs the body of a Scan or a Loop over the frames of a chunk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphc.stream.time.recurrence import Carry, Warmup
 
 
 def refilled(warmup: Warmup, results: Sequence[Tensor | None], outputs: Sequence[Fact | None]) -> list[Tensor | None]:
-    """The scanned outputs, with zeros at the front for the frames that the body skipped."""
+    """The outputs of a node, with zeros at the start of scanned outputs for the frames that the body skipped."""
     return [
         warmup.refilled(r, f) if r is not None and isinstance(f, Stream) else r
         for r, f in zip(results, outputs, strict=True)
@@ -34,7 +34,12 @@ def run_body(
     body: Graph,
     outer: dict[str, Tensor],
 ) -> list[Tensor | None]:
-    """Runs the node over a chunk, with its carried values in state ports."""
+    """Adds the node for one chunk, with its carried values in state ports, and returns the node's outputs.
+
+    Args:
+        given: the node's inputs in one call; the carried values start at index ``offset``.
+        outer: the tensors of one call that replace the outer tensors in the body, by offline name.
+    """
     firsts = [given[offset + i] for i in range(len(carries))]
     ports: list[Tensor | None] = []
     for index, (carry, first) in enumerate(zip(carries, firsts, strict=True)):
@@ -50,7 +55,7 @@ def run_body(
 
 
 def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
-    """The outer tensors that bodies read, by offline name; time-only tensors as constants."""
+    """The tensors of one call that bodies may read from outside, by offline name; time-only tensors are constants."""
     known = {n: f for n, f in facts.captured.items() if isinstance(f, TimeConstant) and n not in b.tensors}
     return b.tensors | {n: b.constant(np.asarray(f.steady), f"{n}/value") for n, f in known.items()}
 

@@ -1,4 +1,4 @@
-"""The form of every op that slides a window along time: convolution, pooling, strided slices, framing."""
+"""What all ops that slide a window along time share: convolution, pooling, strided slices, framing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Window:
 
     Args:
         extent: (kernel - 1) * dilation + 1.
-        before: frames of padding in front; negative if frames are skipped.
-        after: frames of padding behind.
+        before: frames of padding before the first input frame; negative if input frames are skipped.
+        after: frames of padding after the last input frame.
         length: the step (mul, add, div) from the number of input frames to the number of output frames.
         fill: the value of padding frames, a number or an array that broadcasts.
     """
@@ -37,7 +37,10 @@ class Window:
     fill: float | Array = 0.0
 
     def delay(self, delay: int) -> int:
-        """The output's delay: the last input frame that it reads must have arrived (docs/calculus.md, "Rules")."""
+        """The output's delay if the input has ``delay``: output frame o waits for the last input frame that it reads.
+
+        docs/calculus.md, "Rules", derives the formula.
+        """
         return math.ceil((delay - self.before + self.extent) / self.stride) - 1
 
     @property
@@ -57,14 +60,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Windowed:
-    """A window over a stream: what the rule's facts and its nodes need.
+    """A window placed on a stream, with all that a rule needs for the output's fact and for the nodes.
 
     Args:
         x: the input as the window reads it, after a delay line if one was needed.
         source: the input as it arrives.
-        delay: of the output, before any further delay line.
-        cache: frames kept from call to call; negative if the chunk's first frames are dropped.
-        fill: the first value of the cache.
+        delay: the delay of the output, before any further delay line.
+        cache: the number of frames kept from call to call; negative if the chunk's first frames are dropped.
+        fill: the initial value of the cache.
+        mask_before: whether leftovers before frame 0 are replaced by the window's fill.
+        mask_after: whether leftovers past the end are replaced by the window's fill.
     """
 
     source: Stream
@@ -85,11 +90,14 @@ class Windowed:
 
 
 def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) -> Windowed:
-    """How a window runs over a stream.
+    """Places a window on a stream.
 
-    The window masks the leftovers before frame 0 and past the end that it reads. If the end must be masked and is not
-    known in time, the input waits. With ``settled``, a stream whose first frames are never carried waits until they
-    are, and a stream whose end is read waits until the end is known.
+    Leftovers before frame 0 and past the end are masked if the window reads them. If leftovers past the end must be
+    masked, the input is delayed until the end is known.
+
+    Args:
+        settled: whether the input is also delayed until its first frames are carried and, if the window reads past the
+            end, until the end is known.
 
     Errors:
         ChunkMisfitError: the chunk is not a multiple of the stride.
@@ -117,7 +125,7 @@ def window_over(facts: Facts, x: Stream, window: Window, settled: bool = False) 
 
 
 def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int = 0) -> Stream:
-    """The output's fact. Its head, if it has one, is the output for frames of padding."""
+    """The fact of a window op's output. If the delay is negative, the head is the output of ``core`` for padding."""
     out = facts.out(w.x, axis, index, delay=w.delay, length=w.length)
     if w.delay >= 0:
         return out
@@ -130,7 +138,7 @@ def windowed_fact(facts: Facts, w: Windowed, axis: int, core: Core, index: int =
 
 
 def same_value(frame: Head, fill: float | Array) -> bool:
-    """Whether a frame holds the fill everywhere, with the same sign if both are 0."""
+    """Whether every entry of a frame equals the fill; 0.0 and -0.0 are different."""
     if not isinstance(frame, np.ndarray):
         return False
     return bool(frame.tobytes() == np.broadcast_to(np.asarray(fill).astype(frame.dtype), frame.shape).tobytes())

@@ -24,9 +24,10 @@ from graphc.stream.symbolic.domain.tensor import MOST_REGIONS, Formula, Leaf, Pi
 
 
 def broadcast(tensors: Sequence[Formula]) -> tuple[list[Expr], list[Formula], Region, Region]:
-    """The common sizes of tensors, the tensors with these sizes, and the lengths at which their sizes differ.
+    """The common sizes of tensors, the tensors broadcast to these sizes, and the lengths at which their sizes differ.
 
-    First those at which the offline model does not run, then those at which it broadcasts a size that is 1.
+    The differing lengths are two sets: those at which the offline model does not run, and those at which it broadcasts
+    a size that is 1.
 
     Errors:
         NoFormulaError: the sizes fit at no length.
@@ -66,10 +67,10 @@ Combine = Callable[[Region, int, Sequence[Leaf]], Leaf | list[Piece]]
 
 
 def combined(combine: Combine, dtype: np.dtype[Any], *tensors: Formula) -> Formula:
-    """An elementwise op with broadcasting.
+    """The formula of an elementwise op with broadcasting.
 
     Args:
-        combine: takes a set, its rank, and the operands' leaves there; gives a leaf, or pieces.
+        combine: called with a set, the rank, and the operands' leaves on that set; returns a leaf, or pieces.
     """
     sizes, same, misfit, past = broadcast(tensors)
     rank = len(sizes)

@@ -15,8 +15,8 @@ ENDLESS_OPS = frozenset(
 def is_rounded(expr: Expr) -> bool:
     """Whether a number is a quotient that floats round, such as T / 3.
 
-    It is rounded once: a quotient that is an integer is exact, so its integer part is too, as long as only integers and
-    halves are added. After any other op, equality is a matter of rounding.
+    Such a number has been rounded only once. A quotient that is an integer is exact, so its integer part is exact too,
+    as long as only integers and halves are added. After any other op, equality depends on rounding.
     """
     return not is_power_of_two(denominator(expr))
 
@@ -33,7 +33,7 @@ def is_power_of_two(number: Fraction | int) -> bool:
 
 
 def is_finite(leaf: Leaf) -> bool:
-    """Whether no entry can be infinite or NaN."""
+    """Whether no entry of a leaf can be infinite or NaN."""
     if isinstance(leaf, Applied):
         return leaf.op[0] not in ENDLESS_OPS and all(is_finite(operand) for operand in leaf.operands)
     if isinstance(leaf, Read) and isinstance(leaf.source, Stored):

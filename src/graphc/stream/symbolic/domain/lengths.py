@@ -25,7 +25,7 @@ FAR = 10**8
 
 @cache
 def expression_of(length: Length) -> Expr:
-    """A length as an expression of T; it may be below 0 if the tensor has no frames."""
+    """A length as an expression of T; the expression may be below 0 where the tensor has no frames."""
     found = frames(0)
     for mul, add, div in length.steps:
         found = scaled(found, mul) if mul else constant(0, 0)
@@ -52,7 +52,7 @@ def counted_from_zero(length: Length) -> Length:
 
 
 def last_piece(expr: Expr) -> isl.Aff | None:
-    """The case of an expression that holds for all long streams; None unless there is exactly one."""
+    """The case of an expression that applies to all long streams; None unless there is exactly one such case."""
     endless = [aff for where, aff in expr.get_pieces() if most(where & lengths(0)) >= FAR]
     return endless[0] if len(endless) == 1 else None
 
@@ -97,13 +97,13 @@ def terms_of(aff: isl.Aff) -> int:
 
 
 def rounded_up(aff: isl.Aff) -> isl.Aff:
-    """The expression whose floor is minus the floor of this one: -floor(x/d) is floor((d - 1 - x)/d)."""
+    """The expression whose floor is minus the floor of ``aff``: -floor(x/d) is floor((d - 1 - x)/d)."""
     div = int(aff.get_denominator_val().to_python())
     return aff.neg().add_constant_val(value_of(Fraction(div - 1, div)))
 
 
 def step(before: Length, factor: Fraction, start: Fraction) -> Length:
-    """floor(factor * before + start): each case of an expression is whole, so its last step may round."""
+    """The length floor(factor * before + start). The floor changes nothing, since every case is an integer."""
     div = factor.denominator * start.denominator
     return before.then(int(factor * div), int(start * div), div)
 

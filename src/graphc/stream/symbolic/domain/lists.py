@@ -18,7 +18,7 @@ def fixed_shape(tensor: Formula) -> tuple[int, ...] | None:
 
 
 def numbers_of(tensor: Formula) -> Expr:
-    """A tensor of integers as one expression.
+    """The entries of a tensor of integers, as one expression of T and the indices.
 
     Errors:
         NoFormulaError: some of its entries are not integers.
@@ -38,7 +38,7 @@ def listed(tensor: Formula) -> list[Expr]:
     """The entries of a short list, or of one number, each as an expression of T.
 
     Errors:
-        NoFormulaError: its size depends on the length, or an entry is not an integer.
+        NoFormulaError: the list's size depends on the length, or an entry is not an integer.
     """
     if tensor.rank and size_in(tensor, 0) == 0:
         return []
@@ -55,7 +55,7 @@ def fixed_list(tensor: Formula) -> list[int]:
     """A list of numbers that are the same at every length.
 
     Errors:
-        NoFormulaError: they follow the length.
+        NoFormulaError: a number depends on the length.
     """
     numbers = [number_of(expr) for expr in listed(tensor)]
     if any(n is None for n in numbers):

@@ -22,10 +22,10 @@ from graphc.stream.symbolic.domain.tensor import Applied, Formula, Leaf, Number,
 
 
 def replaced(leaf: Leaf, places: Sequence[Expr], rank: int, length: Expr | None = None) -> Leaf:
-    """A leaf over other indices.
+    """A leaf with its indices replaced by ``places``, which are expressions of ``rank`` new indices and T.
 
     Args:
-        length: another length, an expression of T alone.
+        length: replaces T, if given; an expression of T alone.
     """
     there = None if length is None else over(length, rank)
 
@@ -46,7 +46,7 @@ def replaced(leaf: Leaf, places: Sequence[Expr], rank: int, length: Expr | None 
 
 
 def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> Formula:
-    """A tensor with new sizes and another's entries, read at places that are expressions of the new indices and T."""
+    """A tensor of the given sizes that reads ``tensor`` at ``places``, expressions of the new indices and T."""
     rank = len(sizes)
     everywhere = box(sizes)
     pieces = pulled(tensor, places, rank, everywhere)
@@ -54,7 +54,7 @@ def moved(tensor: Formula, places: Sequence[Expr], sizes: Sequence[Expr]) -> For
 
 
 def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -> list[Piece]:
-    """The pieces of a tensor over new indices, within a set of new indices."""
+    """The pieces of a tensor read at ``places``, expressions of ``rank`` new indices, on a set of new indices."""
     if tensor.folded is not None:
         raise NoFormulaError("it reads a tensor reshaped to rows of another width, and no formula is known for that")
     found = []
@@ -66,7 +66,7 @@ def pulled(tensor: Formula, places: Sequence[Expr], rank: int, within: Region) -
 
 
 def at_length(tensor: Formula, length: Expr) -> Formula:
-    """The tensor at another length, as a formula of this length.
+    """The tensor at another length, as a formula of T.
 
     Args:
         length: the other length, an expression of T alone.

@@ -1,4 +1,4 @@
-"""Split and merged axes: which hold the same entries before and after, and where each entry goes."""
+"""Split and merged axes of a Reshape: which axes have the same entries before and after, and where each entry goes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_CASES = 64
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A number of entries: a fixed factor, and the sizes that follow the length."""
+    """A number of entries, as a product of a fixed factor and of the sizes that depend on the length."""
 
     fixed: int
     moving: tuple[Expr, ...]
@@ -63,10 +63,10 @@ Groups = list[tuple[list[int], list[int]]]
 
 
 def fitting(before: Sequence[Expr], after: Sequence[Expr]) -> Region:
-    """The lengths at which two shapes have equally many entries; at all others, a Reshape between them does not run.
+    """The lengths at which two shapes have the same number of entries; a Reshape between them runs at no others.
 
     Errors:
-        NoFormulaError: more than one size on a side follows the length, not counting sizes that both sides have.
+        NoFormulaError: more than one size of a shape depends on the length, apart from sizes that both shapes have.
     """
     some = some_entries([*before, *after])
     one, other = volume_of(before), volume_of(after)
@@ -82,7 +82,7 @@ def fitting(before: Sequence[Expr], after: Sequence[Expr]) -> Region:
 
 
 def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Groups:
-    """The smallest groups of axes before and after that hold the same entries at the lengths in ``some``."""
+    """The smallest groups of axes that have the same entries before and after, at the lengths in ``some``."""
     groups: Groups = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -107,7 +107,10 @@ def groups_of(before: Sequence[Expr], after: Sequence[Expr], some: Region) -> Gr
 def regroup(
     places: list[Expr], old_sizes: list[Expr], olds: list[int], new_sizes: list[Expr], news: list[int], rank: int
 ) -> None:
-    """Sets the places on old axes from the flat place on the new ones. One size on each side may follow the length."""
+    """Sets ``places``, the index on each old axis of a group, to expressions of the indices on the new axes.
+
+    One old size and one new size may depend on the length.
+    """
     flat = flat_place(new_sizes, news, rank)
     _, moving, outer = sides_of(old_sizes)
     stride = 1
@@ -132,7 +135,10 @@ def regroup(
 
 
 def sides_of(sizes: Sequence[Expr]) -> tuple[list[int], int | None, list[int]]:
-    """The axes behind the one that follows the length, that axis, and those in front of it."""
+    """The axes after the axis whose size depends on the length, that axis, and the axes before it.
+
+    If no size depends on the length, all axes come first, then None and no axes.
+    """
     moving = next((k for k, s in enumerate(sizes) if number_of(s) is None), None)
     if moving is None:
         return list(range(len(sizes))), None, []
@@ -140,7 +146,7 @@ def sides_of(sizes: Sequence[Expr]) -> tuple[list[int], int | None, list[int]]:
 
 
 def flat_place(sizes: Sequence[Expr], axes: Sequence[int], rank: int) -> Expr:
-    """The flat place of an entry; it has a case for each place on the axes in front of one that follows the length."""
+    """The flat index of an entry; it has a case for each position on axes before a size that depends on the length."""
     inner, moving, outer = sides_of(sizes)
     flat: Expr = constant(0, rank)
     stride = 1
@@ -177,9 +183,9 @@ def cases_of(counts: Sequence[int]) -> list[tuple[int, ...]]:
 def split_in_front(
     flat: Expr, block: Expr, counts: Sequence[int], outer: Sequence[int], rank: int
 ) -> tuple[Expr, dict[int, Expr]]:
-    """Splits a flat place into the place within its block, and the index of that block on each axis in front.
+    """Splits a flat index into the index within its block, and the block's index on each of the axes ``outer``.
 
-    Each is a piecewise expression with one piece for each block.
+    All results are piecewise expressions with one piece for each block.
     """
     rest: Expr | None = None
     fronts: dict[int, Expr] = {}

@@ -1,6 +1,6 @@
-"""Where an extreme has reached its bound: min(f(n), 7) is 7 from some n on if f rises with n, as T5's buckets do.
+"""Where a Min or Max has reached its bound: min(f(n), 7) is 7 from some n on if f rises with n, as T5's buckets do.
 
-The numbers of f are known up to rounding, so they are intervals. They are wider than any kernel rounds.
+The numbers of f are known up to rounding, so they are intervals. The intervals are wider than any kernel's rounding.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Monotone:
     """A function that rises or falls with one expression.
 
     Args:
-        sign: 1 if it rises, -1 if it falls.
-        at: its interval at a value of the expression; NaN if it has none there.
+        sign: 1 if the function rises, -1 if it falls.
+        at: the interval of the function at a value of the expression; NaN if the function has none there.
     """
 
     expr: Expr
@@ -38,7 +38,7 @@ class Monotone:
 
 
 def at_bound(op: str, leaf: Leaf, bound: float | Fraction | int, where: Region, rank: int) -> Region | None:
-    """The entries at which ``Min`` or ``Max`` of a leaf and a bound surely is the bound; None if none are known."""
+    """The entries at which the Min or Max of a leaf and a bound certainly is the bound; None if none are known."""
     found = monotone(leaf)
     if found is None:
         return None
@@ -68,7 +68,7 @@ def at_bound(op: str, leaf: Leaf, bound: float | Fraction | int, where: Region, 
 
 
 def monotone(leaf: Leaf) -> Monotone | None:
-    """A leaf as a function that rises or falls with one expression, in floats that are known to be finite."""
+    """A leaf as a function that rises or falls with one expression; None if the leaf is not known to be one."""
     if isinstance(leaf, Number):
         return Monotone(leaf.expr, 1, lambda value: (value, value))
     if not isinstance(leaf, Applied):
@@ -92,7 +92,10 @@ def monotone(leaf: Leaf) -> Monotone | None:
 
 
 def with_number(op: str, moving: int, fixed: float) -> tuple[int, Callable[[float], float]]:
-    """An op with one fixed operand: 1 if it rises with the other, -1 if it falls, 0 if it may do neither."""
+    """The direction of an op with one fixed operand, and the op as a function of the other operand.
+
+    The direction is 1 if the op rises with the other operand, -1 if it falls, 0 if neither is known.
+    """
     sign = (fixed > 0) - (fixed < 0)
     if op == "Add":
         return 1, lambda x: x + fixed

@@ -1,7 +1,8 @@
 """Quasi-affine expressions and integer sets over (T, i0, i1, ...): T frames of the stream input, and indices.
 
-Both are isl's (Verdoolaege, "isl: An Integer Set Library for the Polyhedral Model", 2010): sums, floors and remainders
-by constants, minima, comparisons and projections are exact, and a set is decided to be empty for all T at once.
+Both are types of isl (Verdoolaege, "isl: An Integer Set Library for the Polyhedral Model", 2010). Sums, floors and
+remainders by constants, minima, comparisons and projections are exact. isl decides for all T at once whether a set is
+empty.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class NoFormulaError(Exception):
 
 
 class Patience:
-    """The limit on isl's operations for a question; it falls after a few questions have used up all of theirs.
+    """The limit on isl's operations per question, which is lowered after a few questions have reached it.
 
-    A model that has one formula with too many cases has many of them.
+    A model that has one formula with too many cases usually has many such formulas.
     """
 
     exhausted = 0
@@ -49,10 +50,10 @@ class Patience:
 
 
 def bounded(ask: Callable[[], Result]) -> Result:
-    """isl's answer within a bounded number of operations.
+    """The answer of ``ask``, which isl must find within a bounded number of operations.
 
     Errors:
-        NoFormulaError: isl needs more operations, or cannot tell.
+        NoFormulaError: isl needs more operations, or fails.
     """
     CONTEXT.reset_operations()
     CONTEXT.set_max_operations(Patience.operations())
@@ -139,7 +140,7 @@ def substituted(what: Term, places: Sequence[Expr], rank: int, length: Expr | No
 
 
 def number_of(expr: Expr) -> int | Fraction | None:
-    """The number that an expression always equals; None if it varies."""
+    """The number that an expression always equals; None if the expression varies."""
     pieces = expr.get_pieces()
     if not pieces or any(not aff.is_cst() for _, aff in pieces):
         return None
@@ -164,10 +165,10 @@ def remainder(expr: Expr, divisor: int) -> Expr:
 
 
 def tidy(expr: Expr) -> Expr:
-    """The same expression in few pieces.
+    """The same expression in fewer pieces.
 
     Errors:
-        NoFormulaError: it falls into very many pieces.
+        NoFormulaError: the expression has too many pieces.
     """
     if expr.n_piece() > 1:
         cases = expr.coalesce().get_pieces()
@@ -193,19 +194,19 @@ def of_lengths(region: Region, rank: int) -> Region:
 
 
 def most(region: Region) -> int:
-    """The longest length of a set; 0 if it is empty."""
+    """The longest length of a set; 0 if the set is empty."""
     return 0 if region.is_empty() else int(region.dim_max_val(0).to_python())
 
 
 def least(region: Region) -> int:
-    """The shortest length of a set; if it is empty, one beyond all lengths."""
+    """The shortest length of a set; ``LONGEST``, which is beyond all lengths, if the set is empty."""
     return LONGEST if region.is_empty() else int(region.dim_min_val(0).to_python())
 
 
 def whole(one: Expr, other: Expr) -> tuple[Expr, Expr]:
-    """Two expressions multiplied by one number that makes both whole.
+    """Two expressions multiplied by one number that makes both of them integers.
 
-    For fractions less than 1 apart, isl's ``lt_set``, ``gt_set`` and ``ne_set`` answer as if they were equal.
+    isl's ``lt_set``, ``gt_set`` and ``ne_set`` treat fractions that are less than 1 apart as equal.
     """
     parts = math.lcm(denominator(one), denominator(other))
     return (one, other) if parts == 1 else (scaled(one, parts), scaled(other, parts))
@@ -216,13 +217,13 @@ def denominator(expr: Expr) -> int:
 
 
 def less(one: Expr, other: Expr) -> Region:
-    """Where one number, which may be a fraction, is below another."""
+    """The set on which one number is below another; both may be fractions."""
     a, b = whole(one, other)
     return a.lt_set(b)
 
 
 def unequal(one: Expr, other: Expr) -> Region:
-    """Where two numbers, which may be fractions, differ."""
+    """The set on which two numbers differ; both may be fractions."""
     a, b = whole(one, other)
     return a.ne_set(b)
 
@@ -251,6 +252,6 @@ def some_entries(sizes: Sequence[Expr]) -> Region:
 
 
 def number_within(expr: Expr, region: Region) -> int | Fraction | None:
-    """The number that an expression equals throughout a set; None if it varies."""
+    """The number that an expression equals throughout a set; None if the expression varies there."""
     number = number_of(expr)
     return number if number is not None else number_of(tidy(expr.intersect_domain(region)))

@@ -45,8 +45,8 @@ class Read:
     """An entry of a tensor that no formula describes: a stored table, or data.
 
     Args:
-        source: the stored array, or the name of the tensor of data.
-        places: the index on each of its axes.
+        source: the stored array; the string "data" for a tensor of data.
+        places: the index on each axis of the source.
     """
 
     source: Stored | str
@@ -66,7 +66,7 @@ class Row:
     """A whole row of a tensor as one operand: all entries along its last axes.
 
     Args:
-        kept: the indices on its first axes.
+        kept: the indices on the tensor's first axes.
     """
 
     tensor: Formula
@@ -78,7 +78,7 @@ Leaf = Number | Special | Read | Applied | Row
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A constant array; two of them count as one table only if they are the same object."""
+    """A constant array. Two stored arrays are treated as equal only if they are the same object."""
 
     values: Array
 
@@ -95,17 +95,19 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Formula:
-    """A tensor that depends on T alone, or that holds moved entries of a tensor that does not.
+    """A tensor that depends on T alone, or whose entries were moved from a tensor of data.
 
     Args:
-        sizes: of its axes, expressions of T alone.
-        pieces: which leaf stands where; they do not overlap.
-        folded: another tensor's entries after its rows were laid out anew (``ops/fold.py``); there are no pieces then.
+        sizes: the size of each axis, as an expression of T alone.
+        pieces: the leaf that gives the entries in each region; regions do not overlap.
+        folded: the entries of a tensor whose rows were reshaped to another width (``ops/fold.py``); there are no pieces
+            then.
         outside: lengths at which the offline model does not run.
-        rounded: lengths at which numbers are too large for the type that holds them.
-        cast: lengths at which they are, but are still exact numbers that were rounded once, by a Cast to floats.
+        rounded: lengths at which numbers are too large for their dtype.
+        cast: lengths at which numbers are too large for their dtype, but are exact numbers that only a Cast to floats
+            has rounded.
         past: lengths at which the offline model runs, but does something else: a Slice reaches past the end of a table
-            and is cut off there, or a size that follows the length is 1 and is broadcast.
+            and is cut off there, or a size that depends on the length is 1 and is broadcast.
     """
 
     sizes: tuple[Expr, ...]
@@ -123,7 +125,7 @@ class Formula:
 
 
 def numbered(value: Any, rank: int) -> Leaf:
-    """A leaf that is one number."""
+    """The leaf of one number, which may be infinite or NaN."""
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, complex):
         raise NoFormulaError("no formula is known for complex numbers")
@@ -140,7 +142,7 @@ def number_in(leaf: Leaf) -> float | Fraction | int | None:
 
 
 def merged(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """The same pieces, with all integers as one expression, and each special number once."""
+    """The same pieces, with all finite numbers merged into one piece, and each infinity or NaN into one piece."""
     numbers = [p for p in pieces if isinstance(p.leaf, Number)]
     found: list[Piece] = []
     if numbers:

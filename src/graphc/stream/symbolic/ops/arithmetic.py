@@ -1,4 +1,4 @@
-"""Sums, products, quotients and extremes: exact on integers and on fractions that floats hold."""
+"""Sums, products, quotients, minima and maxima: exact on integers and on fractions that floats represent exactly."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def arithmetic(operands: Operands) -> list[Formula]:
 
 
 def two(operands: Operands, op: str, one: Formula, other: Formula) -> Formula:
-    """An op on two tensors, with the lengths noted at which its numbers are too large for its type."""
+    """The formula of an op on two tensors, with the lengths noted at which results are too large for their dtype."""
     whole = one.dtype.kind in "iu"
     if op == "Mod" and operands.attribute("fmod", 0):
         op = "Fmod"
@@ -124,7 +124,7 @@ def of_leaves(
 
 
 def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
-    """An operand times ones and zeros, as pieces that keep the operand or are 0; None for any other product."""
+    """An operand times ones and zeros, as pieces that are the operand or 0; None for any other product."""
     for mask, leaf in ((one, other), (other, one)):
         if isinstance(mask, Number) and not isinstance(leaf, Number) and is_finite(leaf):
             cases = [(region, number_of(Expr.from_aff(aff))) for region, aff in mask.expr.get_pieces()]
@@ -136,7 +136,10 @@ def kept_or_gone(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece
 def of_bounded(
     op: str, where: Region, rank: int, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]
 ) -> list[Piece] | None:
-    """An extreme of a fixed number and a function that rises or falls: the number where it is surely reached."""
+    """The Min or Max of a fixed number and a function that rises or falls; None for any other operands.
+
+    One piece is the fixed number, where the result certainly is that number.
+    """
     for bound, leaf in ((one, other), (other, one)):
         number = number_in(bound)
         if number is None or isinstance(bound, Special) or not isinstance(leaf, Applied):
@@ -148,7 +151,10 @@ def of_bounded(
 
 
 def of_products(op: str, where: Region, one: Leaf, other: Leaf, dtype: np.dtype[np.generic]) -> Leaf | None:
-    """Products of two integers that both depend on the length: squares, times a number, or divided by a factor."""
+    """The result of Pow, Mul or Div that is a product of two integers which depend on the length, or one factor of it.
+
+    None for any other operands.
+    """
     key = ("Mul", str(dtype))
     if op == "Pow" and number_in(other) == 2:
         return Applied(key, (one, one))
@@ -180,7 +186,7 @@ def cancelled(where: Region, product: Applied, divisor: Leaf) -> Leaf | None:
 
 
 def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
-    """The result for an infinity and a finite number, in sums and extremes; None for anything else."""
+    """The infinite result of a sum, Min or Max of an infinity and a finite number; None for anything else."""
     infinite = [isinstance(leaf, Special) and isinf(leaf.value) for leaf in (one, other)]
     finite = [isinstance(leaf, Number) for leaf in (one, other)]
     for side in (0, 1):
@@ -196,7 +202,7 @@ def of_special(op: str, one: Leaf, other: Leaf) -> Special | None:
 
 
 def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> Leaf | list[Piece] | None:
-    """The exact result; None if it is not a quasi-affine expression."""
+    """The exact result of an op on two numbers; None if that is not a quasi-affine expression."""
     first, second = number_of(a), number_of(b)
     rounded = [] if whole else [is_rounded(a), is_rounded(b)]
     if (op in ("Add", "Sub") and all(rounded) and rounded) or (op in ("Mod", "Fmod") and any(rounded)):
@@ -232,9 +238,9 @@ def of_numbers(op: str, where: Region, rank: int, a: Expr, b: Expr, whole: bool)
 
 
 def ratio(where: Region, rank: int, one: Leaf, other: Leaf) -> list[Piece] | None:
-    """A quotient of two growing integers, as T // (T // 4), if it is one of few numbers.
+    """The quotient of two growing integers, such as T // (T // 4), if it has few different values; otherwise None.
 
-    Where the divisor is 0 the offline model does not run, so any number stands for it.
+    Where the divisor is 0, the offline model does not run, so the value there does not matter.
     """
     if not isinstance(one, Number) or not isinstance(other, Number):
         return None
@@ -269,7 +275,7 @@ def toward_zero(expr: Expr, rank: int) -> Expr:
 
 
 def piecewise_product(where: Region, rank: int, a: Expr, b: Expr, whole: bool) -> list[Piece] | None:
-    """A product in which one factor is a number in each of its cases; None for any other."""
+    """The product of two numbers, if one of them is a constant in each of its cases; otherwise None."""
     for one, other in ((a, b), (b, a)):
         cases = other.get_pieces()
         if all(aff.is_cst() for _, aff in cases):

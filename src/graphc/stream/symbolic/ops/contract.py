@@ -1,4 +1,4 @@
-"""Products and statistics over rows. Only this is known about them: equal rows give equal results."""
+"""Products and statistics over rows, about which formulas state only that equal rows give equal results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def matmul(operands: Operands) -> list[Formula]:
 
 
 def product(operands: Operands, one: Formula, other: Formula, key: tuple[object, ...] = ("MatMul",)) -> Formula:
-    """[..., rows, inner] times [..., inner, columns]."""
+    """The matrix product of [..., rows, inner] and [..., inner, columns]."""
     if number_of(one.sizes[-1]) == 1:
         return two(operands, "Mul", one, other)
     lead = broadcast([sliced_of(one), sliced_of(other)])[0]
@@ -48,7 +48,7 @@ def sliced_of(tensor: Formula) -> Formula:
 
 
 def beside(tensor: Formula, rank: int) -> list[Expr]:
-    """The indices on the leading axes of a stack of matrices, in a result of another rank."""
+    """The indices on the leading axes of a stack of matrices, as expressions of the indices of a product."""
     lead = tensor.rank - 2
     return [
         constant(0, rank) if number_of(tensor.sizes[a]) == 1 else index(rank - 2 - lead + a, rank) for a in range(lead)
@@ -77,7 +77,7 @@ def gemm(operands: Operands) -> list[Formula]:
 
 @formula_of("LayerNormalization", "Softmax", "LogSoftmax", "LpNormalization", "RMSNormalization", "Hardmax")
 def along_axes(operands: Operands) -> list[Formula]:
-    """Each entry depends on its row and on its place in that row."""
+    """Each entry depends on its row and on its position in that row."""
     tensor = operands[0]
     rank = tensor.rank
     first = int(operands.attribute("axis", -1)) % rank
@@ -97,7 +97,7 @@ def along_axes(operands: Operands) -> list[Formula]:
 
 @formula_of("Einsum")
 def einsum(operands: Operands) -> list[Formula]:
-    """Takes two operands. Summed letters make rows; without summed letters, it is a product of entries."""
+    """Supports two operands. The axes of summed letters are rows; without summed letters, entries are multiplied."""
     equation = str(operands.attribute("equation")).replace(" ", "")
     given, arrow, output = equation.partition("->")
     terms = given.split(",")
@@ -121,7 +121,7 @@ def einsum(operands: Operands) -> list[Formula]:
 
 
 def aligned_to(tensor: Formula, term: str, output: str) -> Formula:
-    """An operand with its axes where the output has them, and size 1 elsewhere."""
+    """An operand with its axes in the output's order, and with size 1 on axes that the operand does not have."""
     rank = len(output)
     sizes = [tensor.sizes[term.index(letter)] if letter in term else constant(1, 0) for letter in output]
     return moved(tensor, [index(output.index(letter), rank) for letter in term], sizes)

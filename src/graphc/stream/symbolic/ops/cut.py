@@ -1,4 +1,4 @@
-"""Slices, padding and triangles: entries left out, and entries added around."""
+"""Slices, padding and triangles: entries are left out, or added around a tensor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEFORE_ALL = -(2**40)
 
 
 def wrapped(place: Expr, size: Expr) -> Expr:
-    """Converts a place to one counted from the start; a negative place counts from the end."""
+    """Converts a position that counts from the end if it is negative to a position from the start."""
     number = number_of(place)
     if number is not None:
         return place if number >= 0 else tidy(place + size)
@@ -87,7 +87,12 @@ def scaled_up(span: Expr, step: int) -> Expr:
 
 
 def past_table(tensor: Formula, axis: int, given: tuple[Expr, ...], places: tuple[Expr, ...]) -> Region:
-    """The lengths at which places that follow the length lie outside a table of fixed size."""
+    """The lengths at which a start or an end that depends on the length lies outside an axis of fixed size.
+
+    Args:
+        given: the start and the end as the node has them.
+        places: the start and the end counted from the start of the axis.
+    """
     found = nowhere(0)
     size = size_in(tensor, axis)
     if size is None:

@@ -1,8 +1,8 @@
-"""Reshape: axes split and merged. Rows of two growing axes may be laid out anew, as a relative shift does.
+"""Reshape: axes are split and merged. Two growing axes may be reshaped to rows of another width, as in relative shift.
 
-If rows of width W are laid out as rows of width E, entry (i, j) is at ``i * E + j + offset`` of the flat tensor. This
-equals ``i * W + (i * (E - W) + j + offset)``. If E - W is a number, the remainder is quasi-affine, and isl tells by how
-many rows of width W it is off.
+If rows of width W are reshaped to rows of width E, entry (i, j) is at ``i * E + j + offset`` of the flat tensor. This
+equals ``i * W + (i * (E - W) + j + offset)``. If E - W is a number, the term in parentheses is quasi-affine, and isl
+finds how many rows of width W that term is.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ FACTORS = range(2, 65)
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """Entries of two axes laid out in rows of another width.
+    """Entries of two axes, reshaped to rows of another width.
 
     Args:
-        base: the tensor before its rows were laid out anew.
-        axis: the first of the two axes, before and after.
-        offset: flat entries that were cut off in front, an expression of T.
+        base: the tensor before the Reshape.
+        axis: the first of the two axes, before and after the Reshape.
+        offset: the number of flat entries that were cut off at the start, an expression of T.
     """
 
     base: Formula
@@ -53,7 +53,7 @@ class Folded:
     offset: Expr
 
     def cut(self, tensor: Formula, axis: int, start: Expr, count: Expr, step: int) -> Formula:
-        """Cuts rows off in front or behind."""
+        """The tensor after whole rows are cut off at the start or at the end."""
         first = number_of(start)
         whole = first == 0 and step == 1 and is_same(count, tensor.sizes[axis], some_entries(tensor.sizes))
         if whole:
@@ -66,7 +66,7 @@ class Folded:
         return Formula(tuple(sizes), tensor.dtype, (), folded, tensor.outside, tensor.rounded)
 
     def laid_out(self, sizes: Sequence[Expr]) -> Formula:
-        """The entries in rows of the width that ``sizes`` give."""
+        """The tensor with these entries, reshaped once more to the row width in ``sizes``."""
         base, first, rank = self.base, self.axis, len(sizes)
         width, before = sizes[first + 1], base.sizes[first + 1]
         some = some_entries([*sizes, *base.sizes]) - base.outside - base.past
@@ -105,7 +105,7 @@ def reshape(operands: Operands) -> list[Formula]:
 
 
 def wanted(tensor: Formula, sizes: list[Expr], zero_is_zero: bool) -> list[Expr]:
-    """The sizes that a Reshape asks for: 0 means the size of that axis before, and -1 what is left."""
+    """The output sizes of a Reshape: 0 means that the axis keeps its size, and -1 means the remaining size."""
     found = [tensor.sizes[a] if number_of(s) == 0 and not zero_is_zero else s for a, s in enumerate(sizes)]
     holes = [a for a, s in enumerate(found) if number_of(s) == -1]
     if holes:
@@ -136,7 +136,7 @@ def what_is_left(whole: Volume, rest: Volume) -> Expr:
 
 
 def multiple_of(size: Expr, other: Expr) -> int | None:
-    """How many times as large as ``other`` a size is, at every length; None if it is no such multiple."""
+    """The number n for which a size is n times ``other`` at every length; None if there is none."""
     some = some_entries([size, other])
     if is_same(size, other, some):
         return 1
@@ -144,10 +144,10 @@ def multiple_of(size: Expr, other: Expr) -> int | None:
 
 
 def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
-    """A tensor with its entries in the same order on other axes; lengths at which they do not fit are outside.
+    """The tensor reshaped to ``sizes``; lengths at which the numbers of entries differ are added to ``outside``.
 
     Errors:
-        NoFormulaError: an axis that follows the length is merged behind another, or split within; or the entries fit
+        NoFormulaError: an axis that depends on the length is merged after another, or split within; or the entries fit
             only up to some length, so that trying lengths is faster than a formula.
     """
     some = some_entries([*tensor.sizes, *sizes])
@@ -176,7 +176,7 @@ def laid_out(tensor: Formula, sizes: list[Expr]) -> Formula:
 
 
 def folded(tensor: Formula, sizes: list[Expr], groups: Groups) -> Formula:
-    """Two axes that follow the length, in rows of another width; all others stay."""
+    """The tensor with two axes that depend on the length reshaped to rows of another width; other axes stay."""
     for olds, news in groups:
         pair = len(olds) == len(news) == 2
         if olds != news or not (pair or len(olds) == 1):

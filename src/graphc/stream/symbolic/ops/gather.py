@@ -26,7 +26,7 @@ from graphc.stream.symbolic.registry import Operands, formula_of
 
 
 def within(place: Expr, size: Expr, rank: int) -> Expr:
-    """Converts an index to one counted from the start; a negative index counts from the end."""
+    """Converts an index that counts from the end if it is negative to an index from the start."""
     number = number_of(place)
     if number is not None and number >= 0:
         return place
@@ -66,7 +66,7 @@ def looked_up(
     sizes: Sequence[Expr],
     along: int,
 ) -> Formula:
-    """A table read at numbers without an expression, such as entries of a table. Equal numbers give equal entries."""
+    """A table read at indices that have no expression, such as entries of a table: equal indices give equal entries."""
     rank = len(sizes)
     if size_in(table, along) is None or any(not isinstance(p.leaf, Read | Number) for p in table.pieces):
         raise NoFormulaError("it reads a table whose size depends on the length, or whose values have no formula")

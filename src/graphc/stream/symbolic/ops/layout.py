@@ -165,7 +165,7 @@ def tile(operands: Operands) -> list[Formula]:
 
 
 def in_copy(place: Expr, size: Expr, copies: int, rank: int) -> Expr:
-    """Converts a place in ``copies`` copies of a tensor, one after the other, to a place in the tensor."""
+    """Converts a position in ``copies`` copies of a tensor, one after another, to a position in the tensor."""
     found: Expr | None = None
     for copy in range(copies):
         start = scaled(size, copy) if copy else constant(0, rank)

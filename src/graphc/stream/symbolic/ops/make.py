@@ -1,4 +1,4 @@
-"""Ops that make tensors of sizes: ranges, constants, shapes."""
+"""Ops that make tensors from sizes: ranges, constants, shapes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INT64 = np.dtype(np.int64)
 
 
 def shape_vector(sizes: tuple[Expr, ...]) -> Formula:
-    """Sizes as a tensor."""
+    """The formula of an int64 vector of sizes, as Shape gives it."""
     shape = (constant(len(sizes), 0),)
     everywhere = box(shape)
     pieces = [
@@ -58,10 +58,10 @@ def size(operands: Operands) -> list[Formula]:
 
 
 def product_of(sizes: tuple[Expr, ...]) -> Expr:
-    """The number of entries.
+    """The number of entries of a tensor of these sizes.
 
     Errors:
-        NoFormulaError: two sizes follow the length.
+        NoFormulaError: two sizes depend on the length.
     """
     numbers = [number_of(s) for s in sizes]
     fixed = prod(int(n) for n in numbers if n is not None)

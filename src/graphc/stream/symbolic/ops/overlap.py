@@ -1,4 +1,4 @@
-"""Transposed convolutions over equal frames, as for the envelope of overlapping windows."""
+"""Transposed convolutions over equal frames, such as the sum of overlapping windows that normalises an inverse STFT."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def overlap_add(operands: Operands) -> list[Formula]:
 
 
 def sums_of(spread: Array, stride: int) -> tuple[Array, Array, Array]:
-    """The sums of overlapping copies of [channels, extent]: at the start, in the middle, and after the last copy."""
+    """The sums of overlapping copies of ``spread`` [channels, extent]: at the start, in the middle, and at the end."""
     channels, extent = spread.shape
     head, midst, tail = (
         np.zeros((channels, max(extent - stride, 1))),
@@ -70,18 +70,22 @@ def sums_of(spread: Array, stride: int) -> tuple[Array, Array, Array]:
 
 
 def snapped(values: Array, like: Array) -> Array:
-    """Makes numbers equal that differ only by rounding."""
+    """The values rounded to few digits, so that values which differ only by rounding become equal.
+
+    Args:
+        like: values of the magnitude to which the rounding is relative.
+    """
     unit = float(np.abs(like).max(initial=0.0)) * 2.0**-DIGITS or 1.0
     return np.asarray(np.round(values / unit) * unit)
 
 
 def placed(sizes: Sequence[Expr], end: Expr, before: int, edge: int, tables: Sequence[Array]) -> tuple[Piece, ...]:
-    """The pieces of the output: each table of sums where it applies.
+    """The pieces of the output: each table of sums in the region where it applies.
 
     Args:
-        end: the place in the uncropped output at which one more copy would begin.
-        before: entries cropped in front.
-        edge: entries in front to which fewer copies add.
+        end: the position in the uncropped output at which one more copy would begin.
+        before: the number of entries cropped at the start.
+        edge: the number of entries at the start that fewer copies add to.
     """
     head, midst, tail = (Stored(table) for table in tables)
     everywhere = box(sizes)
@@ -97,16 +101,16 @@ def placed(sizes: Sequence[Expr], end: Expr, before: int, edge: int, tables: Seq
 
 
 def period_of(table: Array) -> int:
-    """The smallest number of columns that repeat."""
+    """The smallest number of columns after which a table repeats."""
     width = table.shape[1]
     return next(p for p in range(1, width + 1) if width % p == 0 and (table == np.tile(table[:, :p], width // p)).all())
 
 
 def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
-    """The entries along some axes of fixed sizes, of a tensor that is the same along all others and at every length.
+    """The entries along ``axes``, of a tensor that is the same along all other axes and at every length.
 
     Errors:
-        NoFormulaError: the tensor cannot be shown to be the same there.
+        NoFormulaError: the tensor is not known to be the same along other axes and at every length.
     """
     sizes = [size_in(tensor, axis) if axis in axes else 1 for axis in range(tensor.rank)]
     shape = [size for size in sizes if size is not None]
@@ -120,7 +124,7 @@ def fixed_values(tensor: Formula, axes: Sequence[int]) -> Array:
 
 
 def is_fixed(leaf: Leaf, rank: int, axes: Sequence[int]) -> bool:
-    """Whether a leaf is the same along all other axes, and at the next length."""
+    """Whether a leaf is the same along all axes that are not in ``axes``, and at the next length."""
     if not isinstance(leaf, Number | Read):
         return False
     beside = [a for a in range(rank) if a not in axes]

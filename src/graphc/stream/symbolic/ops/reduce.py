@@ -1,4 +1,4 @@
-"""Sums and extremes over axes, and running sums."""
+"""Sums, minima and maxima over axes, and running sums."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def over_few(operands: Operands, tensor: Formula, axis: int, op: str, size: int)
 
 
 def over_time(tensor: Formula, axis: int, op: str) -> Formula:
-    """The extreme, or the sum, along an axis that follows the length; the axis stays with one entry."""
+    """The maximum, minimum or sum along an axis whose size depends on the length; the axis stays with one entry."""
     if op not in ("ReduceMax", "ReduceMin", "ReduceSum"):
         raise NoFormulaError(f"it computes {op} along an axis that depends on the length")
     sizes = tuple(constant(1, 0) if a == axis else s for a, s in enumerate(tensor.sizes))
@@ -90,7 +90,7 @@ def over_time(tensor: Formula, axis: int, op: str) -> Formula:
 
 
 def extremes(tensor: Formula, axis: int, largest: bool, everywhere: Region) -> tuple[Piece, ...]:
-    """The largest (smallest) entries along an axis; an infinity that loses to every number counts where it is alone."""
+    """The pieces of the largest (smallest) entries along an axis: an infinity only where there is no finite number."""
     losing = -inf if largest else inf
     numbers = [p.leaf.expr.intersect_domain(p.where) for p in tensor.pieces if isinstance(p.leaf, Number)]
     alone = [p for p in tensor.pieces if isinstance(p.leaf, Special) and p.leaf.value == losing]
@@ -105,7 +105,7 @@ def extremes(tensor: Formula, axis: int, largest: bool, everywhere: Region) -> t
 
 
 def over_nothing(tensor: Formula, axis: int, op: str) -> Region:
-    """The lengths at which an extreme has no entries to choose from; no lengths for a sum."""
+    """The lengths at which a maximum or minimum has no entries to choose from; no lengths for a sum."""
     empty = tensor.sizes[axis].le_set(constant(0, 0))
     return empty & empty.complement() if op == "ReduceSum" else empty
 
@@ -130,10 +130,10 @@ def rebuilt(expr: Expr, rank: int) -> Expr:
 
 
 def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
-    """A sum of numbers that are constant in each case; the entries of each case are counted as intervals.
+    """The sum along an axis of an expression that is a constant in each of its cases.
 
     Errors:
-        NoFormulaError: the numbers grow along the axis, or the entries of a case are scattered.
+        NoFormulaError: the numbers grow along the axis, or the entries of a case are no interval.
     """
     rank = tensor.rank
     everywhere = box(list(tensor.sizes))
@@ -150,7 +150,11 @@ def summed(expr: Expr, tensor: Formula, axis: int) -> Expr:
 
 
 def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
-    """How many entries of a set lie along an axis, for each place on the others; 0 where none does."""
+    """The number of entries of a set along an axis, for each position on the other axes.
+
+    Errors:
+        NoFormulaError: the entries are no interval.
+    """
     place = isl.Map.from_pw_aff(index(axis, rank).intersect_domain(part))
     place = place.project_out(isl.dim_type.in_, axis + 1, 1).insert_dims(isl.dim_type.in_, axis + 1, 1)
     last, first = (
@@ -165,7 +169,7 @@ def interval(part: Region, axis: int, rank: int, everywhere: Region) -> Expr:
 
 
 def is_summable(tensor: Formula, number: Fraction | int) -> bool:
-    """Whether a type holds the multiples of a number that are sums over time."""
+    """Whether the tensor's dtype represents exactly the multiples of a number that are sums over time."""
     return tensor.dtype.kind != "f" or is_short(number)
 
 

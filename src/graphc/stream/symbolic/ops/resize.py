@@ -1,4 +1,4 @@
-"""Resize: its sizes are exact, and its entries are those of an unknown op."""
+"""Resize: the formula gives exact sizes, and treats the entries as those of an unknown op."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries that overwrite others, at places that do not depend on data."""
+"""Scatter ops: entries overwrite others, at positions that do not depend on data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graphc.stream.symbolic.registry import Operands, formula_of
 
 @formula_of("ScatterElements")
 def scatter_elements(operands: Operands) -> list[Formula]:
-    """Writes one entry along the axis, at each place of the other axes."""
+    """Supports one written entry along the axis, for each position on the other axes."""
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     along = int(operands.attribute("axis", 0)) % rank
@@ -48,7 +48,7 @@ def over_data(data: Formula, updates: Formula, written: Region, pieces: list[Pie
 
 @formula_of("ScatterND")
 def scatter_nd(operands: Operands) -> list[Formula]:
-    """Writes evenly spaced entries of the first axis, in order."""
+    """Supports writes to evenly spaced entries of the first axis, in order."""
     data, places, updates = operands[0], operands[1], operands[2]
     rank = data.rank
     if places.rank != 2 or size_in(places, 1) != 1 or operands.attribute("reduction", "none") != "none":

@@ -1,4 +1,4 @@
-"""Convolutions over tensors that depend on time alone, such as masks: sums of shifted entries."""
+"""Convolutions over time-only tensors, such as masks: sums of shifted entries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_TAPS = 16
 
 @formula_of("Conv")
 def conv(operands: Operands) -> list[Formula]:
-    """Takes only one channel, along one axis."""
+    """Supports only one channel, and one spatial axis."""
     tensor, weight, bias = operands[0], operands[1], operands.get(2)
     shape = fixed_shape(weight)
     one_channel = tensor.rank == 3 and size_in(tensor, 1) == 1 and shape is not None and shape[:2] == (1, 1)

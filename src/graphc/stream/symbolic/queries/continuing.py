@@ -76,7 +76,7 @@ def size_is(x: Formula, axis: int, length: Length) -> Difference:
 
 
 def at_lengths(x: Formula, other: Sequence[Piece], within: Region | None = None) -> Difference:
-    """The lengths at which entries differ from those of other pieces."""
+    """The lengths at which an entry of a tensor differs from the entry of the pieces ``other`` at the same position."""
     found = entries(x.pieces, tuple(other), x.rank, within)
     return Difference(of_lengths(found.sure, x.rank), of_lengths(found.unsure, x.rank))
 
@@ -94,11 +94,12 @@ def same_at_next(
     from_end: int | None = None,
     within: Region | None = None,
 ) -> Difference:
-    """The lengths at which a tensor does not continue what it is at the first length known.
+    """The lengths at which a tensor differs from the tensor at the neighbouring length, nearer to the first one known.
 
     Args:
-        growing: axes whose sizes may differ; entries at the same places are compared.
-        from_end: an axis on which places are counted from the end instead.
+        growing: axes whose sizes may differ between lengths; entries at the same positions are compared.
+        from_end: an axis on which positions are counted from the end instead.
+        within: the entries to compare; None for all.
     """
     step = frames(0) + constant(known.apart, 0)
     following = at_length(x, step)
@@ -118,9 +119,9 @@ def same_at_next(
 
 
 def continued(breaks: Region, known: Lengths) -> Region:
-    """Converts lengths that differ from the next length to the lengths at which a claim fails.
+    """Converts lengths at which a tensor differs from the next length to the lengths at which a claim fails.
 
-    Before the first length known, the length itself fails; from there on, the next one fails.
+    Before the first length known, the claim fails at the length itself. From that length on, it fails at the next.
     """
     if breaks.is_empty():
         return breaks

@@ -1,4 +1,4 @@
-"""Where two tensors differ: the one question to which all others come down."""
+"""Where two tensors differ: all claims about formulas are reduced to this question."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def difference(one: Formula, other: Formula, within: Region | None = None) -> Di
 
 
 def entries(one: tuple[Piece, ...], other: tuple[Piece, ...], rank: int, within: Region | None) -> Difference:
-    """The entries that both have and that differ."""
+    """The entries that both tensors have and in which they differ."""
     found = none(rank)
     for a in one:
         here = a.where if within is None else a.where & within
@@ -115,7 +115,7 @@ def of_numbers(one: Expr, other: Expr, where: Region, rank: int) -> Region:
 
 
 def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Difference:
-    """An op may differ where its operands differ. Sums, and products with one number, must differ there."""
+    """Where two results of one op differ: they may differ where the operands differ, and some ops must differ there."""
     found = [of_leaves(a, b, where, rank) for a, b in zip(one.operands, other.operands, strict=True)]
     sure, unsure = nowhere(rank), nowhere(rank)
     for part in found:
@@ -124,7 +124,10 @@ def of_operands(one: Applied, other: Applied, where: Region, rank: int) -> Diffe
 
 
 def tells_apart(leaf: Applied, found: Sequence[Difference]) -> bool:
-    """Whether an op must differ if its operands do: only one operand differs, and the other is a number except 0."""
+    """Whether an op's results must differ where its operands do.
+
+    That holds for sums, products and quotients if one operand differs and the other is one number, not 0.
+    """
     if leaf.op[0] not in ("Mul", "Add", "Sub", "Div", "Neg"):
         return False
     equal = [
@@ -159,7 +162,7 @@ def of_reads(one: Read, other: Read, where: Region, rank: int) -> Difference:
 
 
 def odd_places(table: Array, shift: list[int]) -> Array:
-    """The places of a table whose value differs from the value ``shift`` further on, bool in the table's shape."""
+    """A mask, in the table's shape, of the entries that differ from the entry ``shift`` places further."""
     here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, table.shape, strict=True))
     there = tuple(slice(max(0, s), n + min(0, s)) for s, n in zip(shift, table.shape, strict=True))
     found = np.zeros(table.shape, bool)
@@ -224,12 +227,12 @@ def of_rows(one: Row, other: Row, where: Region, rank: int) -> Difference:
 
 
 def at_all_entries(of: Region, rank: int) -> Region:
-    """A set of lengths, with all indices."""
+    """All entries at the lengths of a set."""
     return substituted(of, [], rank)
 
 
 def whole_row(leaf: Row, rank: int, rest: int) -> tuple[Piece, ...]:
-    """The row that a leaf reads, over its indices and those along the row."""
+    """The row that a leaf reads, as pieces over ``rank`` indices of the leaf and ``rest`` indices along the row."""
     beside = [index(axis, rank + rest) for axis in range(rank)]
     kept = [substituted(place, beside, rank + rest) for place in leaf.kept]
     along = [index(rank + axis, rank + rest) for axis in range(rest)]

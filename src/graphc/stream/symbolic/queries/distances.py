@@ -1,4 +1,4 @@
-"""Entries that were moved to a score matrix: whether each depends only on the distance of its times."""
+"""Claims about entries that were moved to a score matrix: each depends only on the distance between its two times."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Columns:
     """The table whose columns lie on the source's wide axis.
 
     Args:
-        column: its axis of columns.
-        time: its axis of time, if each frame has a table of its own; otherwise None.
+        column: the table's axis of columns.
+        time: the table's axis of time, if each frame has a table of its own; otherwise None.
     """
 
     table: Formula
@@ -35,7 +35,7 @@ class Columns:
 
 
 def read_in(leaf: Leaf) -> Read | None:
-    """The one read that a leaf is made from; None unless there is exactly one."""
+    """The read that a leaf is made from; None unless there is exactly one read."""
     if isinstance(leaf, Read):
         return leaf
     if isinstance(leaf, Applied):
@@ -46,10 +46,10 @@ def read_in(leaf: Leaf) -> Read | None:
 
 @dataclass(frozen=True)
 class ByDistance:
-    """Entries that come from their own time are the same at the same distance.
+    """Entries read from the frame of their own time are the same at the same distance.
 
     Args:
-        axes: of a frame's own time, and of the other.
+        axes: the axis of a frame's own time, and the axis of the other time.
         time, wide: the axes of time and of columns in the source.
     """
 
@@ -93,7 +93,7 @@ class ByDistance:
 
 
 def own_reads(x: Formula, axis: int, time: int) -> list[tuple[Region, Read]]:
-    """Where entries come from their own time, and what they read there."""
+    """The regions in which entries are read from the frame of their own time, each with its read."""
     found = []
     for piece in x.pieces:
         read = read_in(piece.leaf)
@@ -106,7 +106,13 @@ def own_reads(x: Formula, axis: int, time: int) -> list[tuple[Region, Read]]:
 
 @dataclass(frozen=True)
 class OwnTime:
-    """The set of entries that come from their own time shifts along, and no longer changes beyond a distance."""
+    """The set of entries read from the frame of their own time shifts along the diagonal, and is constant far from it.
+
+    Args:
+        axes, time: as in ``ByDistance``.
+        period: the number of frames after which the set repeats along the diagonal.
+        reach: the distance beyond which the set no longer changes.
+    """
 
     axes: tuple[int, int]
     time: int

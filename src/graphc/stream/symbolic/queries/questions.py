@@ -52,7 +52,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Periodic:
-    """A tensor that is as long as a stream on one axis, and repeats along that axis."""
+    """A tensor that has the length of a stream on one axis, and repeats along that axis."""
 
     from_right: int
     length: Length
@@ -85,7 +85,7 @@ class Shifting:
 
 @dataclass(frozen=True)
 class Counting:
-    """A ramp along one axis."""
+    """A ramp ``start + step * i`` along one axis, which has the size ``length``."""
 
     axis: int
     length: Length
@@ -100,7 +100,7 @@ class Counting:
 
 @dataclass(frozen=True, eq=False)
 class RowsOf:
-    """The first rows of a stored table."""
+    """The first ``length`` rows of a stored table."""
 
     axis: int
     length: Length
@@ -114,10 +114,13 @@ class RowsOf:
 
 @dataclass(frozen=True, eq=False)
 class Edged:
-    """A constant that differs only near its ends: late entries near the last frame, all others near the first.
+    """A constant that repeats except near its ends: ``late`` entries differ near the last frame, others near the first.
 
     Args:
-        period: with which these others repeat after the first frames.
+        before: the number of first frames that may differ.
+        after: the number of last frames that may differ.
+        late: which entries of a frame may differ near the last frame.
+        period: the period with which the other entries repeat after the first frames.
     """
 
     axis: int
@@ -149,8 +152,10 @@ class UntilEnd:
     """A constant that changes once, where a stream ends (``positions/end_masks.py``).
 
     Args:
-        length: of the constant.
+        length: the length of the constant.
         end: the length of the stream.
+        stride, phase: entry i of the constant is about the stream's frame ``i * stride + phase``.
+        inside, outside: the entry for a frame that the stream has, and for a frame past the end.
     """
 
     axis: int
@@ -178,7 +183,7 @@ class UntilEnd:
 
 @dataclass(frozen=True)
 class Uniform:
-    """A tensor that is the same all along one axis, whatever its size."""
+    """A tensor that is the same all along one axis, whatever the size of that axis."""
 
     axis: int
 
@@ -188,13 +193,13 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Kept:
-    """A tensor that holds frames of another at even steps.
+    """A tensor that consists of evenly spaced frames of another tensor.
 
     Args:
         source: the other tensor.
-        axis: of time in the source.
-        start: the frame of the source at the first place.
-        steps: frames from one place to the next, along axes of what is kept.
+        axis: the time axis of the source.
+        start: the source's frame at position 0 of the tensor.
+        steps: pairs of an axis of the tensor, and the frames of the source from one position to the next.
     """
 
     source: Formula
@@ -226,11 +231,11 @@ class EntryIs:
 
 @dataclass(frozen=True)
 class PickedWindows:
-    """Place k of window f is ``start + stride * f + offsets[k]``, clamped to a stream; none lies far behind its end.
+    """Frame indices of windows: tap k of window f is ``start + stride * f + offsets[k]``, clamped to the stream.
 
     Args:
-        lowest: the first frame that is picked. The stream has it.
-        after: the most frames that windows reach behind the end.
+        lowest: the first frame that is picked, which the stream must have.
+        after: the most frames that a window may reach past the end of the stream.
     """
 
     start: int
@@ -256,11 +261,11 @@ class PickedWindows:
 
 @dataclass(frozen=True)
 class InTurn:
-    """Rows that name every frame in turn in one column, and are otherwise equal.
+    """Rows whose entries in one column are the frames 0, 1, 2 and so on, and that are otherwise equal.
 
     Args:
-        axis: of the rows.
-        column: of their last axis.
+        axis: the axis along which the rows lie.
+        column: the index of that column on the last axis.
     """
 
     axis: int

@@ -16,7 +16,7 @@ FACTORS = ("Mul", "Div")
 
 
 def rises(one: Leaf, other: Leaf, where: Region, rank: int, sign: int) -> Difference:
-    """The entries of a set at which ``other`` is above ``one``, or below it if ``sign`` is -1, or may be.
+    """The entries of a set at which ``other`` is, or may be, above ``one`` (below ``one`` if ``sign`` is -1).
 
     Rounding keeps the order: sums, products and quotients with a fixed number, and roots, are rounded to the nearest
     number that the type holds, or to infinity (IEEE 754).
@@ -40,9 +40,9 @@ def rises(one: Leaf, other: Leaf, where: Region, rank: int, sign: int) -> Differ
 
 
 def direction_of(leaf: Applied, moving: int, where: Region, rank: int) -> int:
-    """1 if an op rises with one operand while the others stay as they are, -1 if it falls, 0 if that is not known.
+    """1 if an op rises with one operand while the others stay as they are, -1 if it falls, 0 if neither is known.
 
-    Integers wrap, and so do casts to them.
+    Ops on integers, and casts to integers, may wrap, so neither is known.
     """
     op = str(leaf.op[0])
     if len(leaf.op) < 2 or leaf.op[1] not in FLOATS:
@@ -61,7 +61,7 @@ def direction_of(leaf: Applied, moving: int, where: Region, rank: int) -> int:
 
 
 def sign_of(leaf: Leaf, rank: int) -> int:
-    """The sign of a number everywhere, or of all entries of a table; 0 if they have both signs, or are not known."""
+    """The sign that a leaf has in all entries; 0 if entries have different signs, or if a sign is not known."""
     if isinstance(leaf, Applied) and leaf.op[0] in FACTORS and leaf.op[1] in FLOATS:
         return math.prod(sign_of(operand, rank) for operand in leaf.operands)
     if isinstance(leaf, Read) and isinstance(leaf.source, Stored):
@@ -87,7 +87,7 @@ def is_same(one: Leaf, other: Leaf, where: Region, rank: int) -> bool:
 
 
 def is_square(leaf: Applied) -> bool:
-    """Whether an op multiplies a float by itself. onnxruntime computes the power of 2 so, too."""
+    """Whether an op multiplies a float by itself. onnxruntime computes Pow with an exponent of 2 in the same way."""
     one, other = leaf.operands if len(leaf.operands) == 2 else (None, None)
     if not isinstance(one, Number) or not isinstance(other, Number) or leaf.op[1] not in FLOATS:
         return False
