@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from graphc.ir.graph import Node, Tensor
+from graphc.ir.graph import Node, Tensor, label
 from graphc.stream.boundary.run_constants import run_constants
 from graphc.stream.facts.stream import Edge, Head, Stream, Untimed
 from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
+from graphc_runtime.errors import StreamError
 
 
 def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
@@ -43,12 +44,17 @@ def with_surroundings(node: Node, facts: Facts, step: Lowering) -> Lowering:
     return replace(step, facts=tuple(outputs))
 
 
-def check_heads(facts: Facts, step: Lowering) -> None:
-    """Refuses an output of which some first frames are never carried and not known."""
+def check_heads(node: Node, step: Lowering) -> None:
+    """Checks that the first frames of an output are known if no call carries them.
+
+    Errors:
+        StreamError: they are not known.
+    """
     if any(isinstance(f, Stream) and f.delay < 0 and f.head is None for f in step.facts):
-        facts.refuse(
+        raise StreamError(
             "may make the frames that were padded in front of the stream differ from each other",
-            "pad after this node, and with a constant",
+            node=label(node),
+            hint="pad after this node, and with a constant",
         )
 
 

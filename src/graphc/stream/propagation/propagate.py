@@ -171,7 +171,6 @@ class Propagation:
                 inputs, refusal = held, err
         if step.local:
             step = with_surroundings(node, facts, step)
-        check_heads(facts, step)
         lowest = self.lowest if is_aligned(facts.inputs, step.facts) else {}
         if keeps_finite(node, self.finite, self.evaluation.known, lowest):
             self.finite.update(t.name for t in node.outputs if t.name)
@@ -183,6 +182,7 @@ class Propagation:
         self.proof.commit()
 
     def place(self, placed: LoweredNode) -> None:
+        check_heads(placed.node, placed.step)
         for tensor, fact in zip(placed.outputs, placed.step.facts, strict=False):
             if tensor.name and fact is not None:
                 self.note(tensor.name, fact)
@@ -231,7 +231,6 @@ class Propagation:
                 facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.values)
                 step = step_of(position.node, facts)
                 step = with_surroundings(position.node, facts, step) if step.local else step
-                check_heads(facts, step)
             else:
                 step = position.step
             if not isinstance(step.facts[0], Stream | ScoreMatrix):
