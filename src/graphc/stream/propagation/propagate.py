@@ -84,17 +84,16 @@ class Propagation:
             evaluation.shared,
             lambda name: values_of(evaluation, name)[name].values[0],
         )
-        weights, _ = constant_nodes(evaluation.graph)
-        fixed = {t.name for node in weights for t in node.outputs if t.name}
+        fixed = {t.name for node in constant_nodes(evaluation.graph)[0] for t in node.outputs if t.name}
         self.proof = Proof(formulas, evaluation.lengths, evaluation.known, fixed, bool(evaluation.conditions))
         self.positions = Positions(evaluation, self.settings.grid or self.chunk, self.proof)
         for name in self.offline.roles:
-            if name in self.evaluation.carried:
-                self.note(name, input_fact(self.offline, self.evaluation, name))
+            if name in evaluation.carried:
+                self.note(name, input_fact(self.offline, evaluation, name))
                 if not isinstance(self.offline.roles[name], StateRole):
                     self.finite.add(name)
-        wanted, sized = wanted_tensors(self.evaluation), sized_tensors(self.evaluation)
-        for node in self.evaluation.graph.nodes:
+        wanted, sized = wanted_tensors(evaluation), sized_tensors(evaluation)
+        for node in evaluation.graph.nodes:
             if any(t.name in wanted for t in node.outputs):
                 self.take(node)
             elif any(t.name in sized for t in node.outputs):
