@@ -266,17 +266,20 @@ def with_heads(rest: str, joined: str = JOINED, **arrays: np.ndarray) -> onnx.Mo
 
 @pytest.mark.nightly
 def test_a_penalty_that_differs_from_head_to_head_counts_by_its_mildest_head() -> None:
-    """Slopes of ALiBi subtracted: the flattest head sees furthest, and a head that hides a key hides it for no other."""
+    """Slopes of ALiBi subtracted: the flattest head sees furthest, and a head that hides a key hides it for no other.
+
+    The penalties fall gradually, so they count as a mask from -10,000 on.
+    """
     rest = """
         back = Neg (d) f = Cast <to=1> (back) slope = Mul (f, slopes) s2 = Sub (s, slope)
         ahead = Greater (d, zero) m = Where (ahead, low, s2) w = Softmax (m)
     """
-    steep = np.array([100.0, 40.0], np.float32).reshape(2, 1, 1)
+    steep = np.array([2400.0, 240.0], np.float32).reshape(2, 1, 1)
     model = with_heads(rest, slopes=steep, low=np.float32(-np.inf))
-    signature = lifted_equal(model, lengths=range(1, 40)).signature
+    signature = lifted_equal(model, lengths=range(1, 60)).signature
     assert signature is not None
-    assert max(max(s.init.shape) for s in signature.states) == 12
-    flat = with_heads(rest, slopes=np.array([100.0, 0.0], np.float32).reshape(2, 1, 1), low=np.float32(-np.inf))
+    assert max(max(s.init.shape) for s in signature.states) == 41
+    flat = with_heads(rest, slopes=np.array([2400.0, 0.0], np.float32).reshape(2, 1, 1), low=np.float32(-np.inf))
     assert "attends to all past frames" in refusal(flat).reason
 
 

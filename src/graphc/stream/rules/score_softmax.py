@@ -18,7 +18,7 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import score_rule
 from graphc.stream.scores.constant_scores import lowest_of
 from graphc.stream.scores.dynamic_masks import Spans
-from graphc.stream.scores.mask_propagation import OFF
+from graphc.stream.scores.mask_propagation import FAR_OFF, OFF
 from graphc.stream.scores.score_matrix import built, emit_nothing, score_matrix_of
 
 
@@ -98,5 +98,17 @@ def vanishing(masks: MaskFacts, axis: int) -> tuple[Array, ...]:
         highest = lower.max(axis=axis, keepdims=True)
         with np.errstate(invalid="ignore"):
             below = np.where(np.isfinite(highest), upper - highest, 0)
-        found.append((below <= OFF) | (upper == -np.inf))
+        found.append(is_masked(below, axis) | (upper == -np.inf))
     return tuple(found)
+
+
+def is_masked(below: Array, axis: int) -> Array:
+    """Whether entries lie so far below the highest of their row that no data brings them near it.
+
+    A mask leaves a gap: the entries that it hides lie at ``OFF`` or lower, and the others at less than half of that. If
+    the entries of a row fall gradually, as penalties that grow with the distance do, the limit is ``FAR_OFF``.
+    """
+    off = below <= OFF
+    highest_off = np.where(off, below, -np.inf).max(axis=axis, keepdims=True)
+    lowest_on = np.where(off, 0.0, below).min(axis=axis, keepdims=True)
+    return np.asarray(below <= np.where(lowest_on < highest_off / 2, FAR_OFF, OFF))

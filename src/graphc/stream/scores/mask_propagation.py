@@ -16,6 +16,7 @@ from graphc.stream.facts.time_constant import Array, TimeConstant
 from graphc.stream.lowering.node_facts import Facts
 
 OFF = -500.0
+FAR_OFF = -1e4
 
 ZERO_STAYS = (
     "Identity",
