@@ -13,6 +13,7 @@ from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import Reading, Told
 from graphc.discover.receptive_field import receptive_field
+from graphc.discover.trial_run import trial_run
 from graphc.errors import SpecError
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StateSpec, StreamSpec
@@ -361,3 +362,8 @@ def test_an_open_batch_beside_a_state_is_no_second_rate() -> None:
     reading = read_ports(weights(model, **arrays))
     assert said(reading)["x"] == {"axis": 1}
     assert [(p.input, p.output) for p in reading.pairs] == [("state", "stateN")]
+
+
+def test_a_model_that_an_export_fixed_at_one_length_runs_there() -> None:
+    model = weights(model_of("y = MatMul (table, x)", "float[1,T,4] x"), table=random(4, 34))
+    assert dict(trial_run(model).sizes.dims) == {"T": 34}

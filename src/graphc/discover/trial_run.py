@@ -31,6 +31,8 @@ HOPS = (
     *(180, 192, 200, 220, 240, 250, 256, 275, 300, 320, 350, 384, 400, 441, 480, 512, 600, 640, 800, 960, 1024, 1920),
 )
 MOST_RUNS = 300
+SHORT = 130
+MOST_FRAMES = 4096
 FRAMES_OF_TWO_RATES = 12
 LARGEST_INPUT = 1_000_000
 LONGEST_SEARCH_CPU_S = 5.0
@@ -132,7 +134,13 @@ def trial_run(model: onnx.ModelProto) -> TrialRun:
     free = time_dims(ports)
     alike = list(itertools.islice((s for s in sizes_of(model, ports) if is_small(ports, s)), MOST_RUNS))
     broadcast = [s for s in alike if len(free) > 1 and any(s.dims[key] == 1 for key in free)]
-    for sizes in [*(s for s in alike if s not in broadcast), *sizes_of_two_rates(ports), *broadcast]:
+    long = [
+        s
+        for s in alike
+        if s not in broadcast and not has_sound(ports) and max(s.dims.values(), default=0) > MOST_FRAMES
+    ]
+    usual = [s for s in alike if s not in broadcast and s not in long]
+    for sizes in [*usual, *sizes_of_two_rates(ports), *short_sizes(ports), *long, *broadcast]:
         if time.process_time() - started > LONGEST_SEARCH_CPU_S:
             break
         rng = np.random.default_rng(0)
@@ -198,6 +206,19 @@ def time_dims(ports: Sequence[Port]) -> list[str]:
     """The keys of open dims that are probably time."""
     found = {dim_key(p, a): likely_sizes(p, a) for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
     return [key for key, sizes in found.items() if sizes in (FRAMES, SAMPLES)]
+
+
+def has_sound(ports: Sequence[Port]) -> bool:
+    """Whether an open dim of an input probably counts samples."""
+    return any(likely_sizes(p, a) == SAMPLES for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int))
+
+
+def short_sizes(ports: Sequence[Port]) -> Iterator[Sizes]:
+    """Every short length, for a model that an export fixed at one of them."""
+    free = time_dims(ports)
+    batches = {dim_key(p, a): 1 for p in ports for a, d in enumerate(p.dims) if not isinstance(d, int)}
+    for length in range(1, SHORT) if free else ():
+        yield Sizes({**batches, **dict.fromkeys(free, length)}, length)
 
 
 def sizes_of_two_rates(ports: Sequence[Port]) -> Iterator[Sizes]:
