@@ -27,6 +27,17 @@ class LengthError(StreamError):
     """A node depends on the length of the whole stream, perhaps only if it is short, as for padding to a minimum."""
 
 
+class RandomError(StreamError):
+    """A model that draws random numbers, so that no two runs give the same outputs, over a window or not."""
+
+    def __init__(self, node: str, of_body: bool = False):
+        super().__init__(
+            "its body draws random numbers" if of_body else "draws random numbers",
+            node=node,
+            hint="export the model in evaluation mode, or make the random numbers an input",
+        )
+
+
 class ChunkMisfitError(StreamError):
     """A chunk for which some tensor would get a fraction of a frame.
 

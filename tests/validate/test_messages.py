@@ -13,6 +13,7 @@ from lifting import model_of
 
 import graphc
 from graphc import StreamError
+from graphc.discover.init_spec import starter_spec
 from graphc.passes.validate_after_pass import Checks
 from graphc.spec.schema import ToleranceSpec
 from graphc.spec.stream_schema import StateSpec
@@ -36,10 +37,16 @@ def test_states_that_the_spec_pairs_are_asked_for() -> None:
     assert "check that stream.states pairs every state with its own output" in said(1.0, 0.0, pairs)
 
 
-def test_noise_that_data_shapes_is_refused_as_noise(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", ["chunk: 2", "chunk: 2, window: 8"])
+def test_noise_that_data_shapes_is_refused_as_noise(stream: str, tmp_path: Path) -> None:
     onnx.save(model_of("n = RandomNormalLike (x) y = Add (x, n)", "float[1,T,2] x"), tmp_path / "model.onnx")
     (tmp_path / "spec.yaml").write_text(
-        "{version: 1, model: model.onnx, output: out.onnx, stream: {chunk: 2, inputs: {x: {axis: 1}}}, passes: [lift_state]}"
+        f"{{version: 1, model: model.onnx, output: out.onnx, stream: {{{stream}, inputs: {{x: {{axis: 1}}}}}}, passes: [lift_state]}}"
     )
-    with pytest.raises(StreamError, match="draws random numbers; export the model in evaluation mode"):
+    with pytest.raises(
+        StreamError,
+        match="draws random numbers; export the model in evaluation mode, or make the random numbers an input",
+    ):
         graphc.compile(tmp_path / "spec.yaml")
+    with pytest.raises(StreamError, match="draws random numbers"):
+        starter_spec(tmp_path / "model.onnx", tmp_path)

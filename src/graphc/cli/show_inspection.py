@@ -74,7 +74,10 @@ def show_obstacle(obstacle: Mapping[str, Any], console: Console) -> None:
     console.print(f"  {obstacle['reason']}")
     if obstacle["hint"]:
         console.print(f"  what helps: {obstacle['hint']}")
-    console.print("  or stream over a window, as `graphc init` does: --window N takes the last N frames in each call")
+    if obstacle["window_helps"]:
+        console.print(
+            "  or stream over a window, as `graphc init` does: --window N takes the last N frames in each call"
+        )
 
 
 def stream_lines(found: Mapping[str, Any]) -> list[str]:

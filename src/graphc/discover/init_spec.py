@@ -11,6 +11,7 @@ from graphc.discover.agreement import that_runs
 from graphc.discover.inspection import SECONDS
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import MOST_REASONS, USUAL_CHUNK, InputReading, Progress, Reading, Told, shape_text
+from graphc.errors import RandomError
 from graphc.ir.model import read_model
 from graphc.offline.reference import Offline
 from graphc.spec.stream_schema import InputSpec
@@ -89,6 +90,7 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
 
     Errors:
         StreamError: a state grows with every call.
+        RandomError: the model draws random numbers.
     """
     if reading.pairs or reading.steps:
         given_stream(offline, reading.chunk or 1)
@@ -109,6 +111,8 @@ def call_of(reading: Reading, offline: Offline, told: Told, clock: Clock) -> Cal
         if offline.declared is not None:
             return over_window(offline.declared, told, "whether it can be lifted exactly was not determined in time")
         return Call(told.chunk or USUAL_CHUNK, "whether it fits was not determined in time", guess=True)
+    except RandomError:
+        raise
     except StreamError as err:
         clip = offline.declared
         call = over_window(clip or usual_window(reading, offline), told, refused(err))

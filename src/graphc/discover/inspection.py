@@ -11,6 +11,7 @@ from graphc.discover.agreement import that_runs
 from graphc.discover.read_ports import read_ports
 from graphc.discover.reading import InputReading, Progress, Reading, Told
 from graphc.discover.receptive_field import receptive_field
+from graphc.errors import RandomError
 from graphc.ir.graph import name_of, op_of
 from graphc.ir.model import Model, read_model
 from graphc.ir.sizes import size_of
@@ -67,7 +68,8 @@ def inspect_model(
             model = lift(analysis)
             found |= lifted_entries(analysis, model)
     except StreamError as err:
-        found["obstacle"] = {"node": err.node, "reason": err.reason, "hint": err.hint}
+        helps = not isinstance(err, RandomError)
+        found["obstacle"] = {"node": err.node, "reason": err.reason, "hint": err.hint, "window_helps": helps}
         found["clip_frames"] = None if reading.pairs else offline.declared
         return found
     except TimeOverError:

@@ -6,12 +6,14 @@ import numpy as np
 
 from graphc.contract.length import Length
 from graphc.contract.signature import Signature, StatePort, StreamInput, StreamOutput
-from graphc.ir.graph import Constant, Variable, drop_dead, names_in, replace_tensor, sorted_nodes
+from graphc.errors import RandomError
+from graphc.ir.graph import Constant, Variable, drop_dead, label, names_in, replace_tensor, sorted_nodes
 from graphc.ir.model import Model
 from graphc.ir.ort_session import Session
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import TIME_ONLY, StateRole, StreamRole
 from graphc.stream.changed_ports import dropped_inputs
+from graphc.stream.evaluation.dependence import draws
 from graphc.stream.facts.stream import Stream
 from graphc.stream.lowering.builder import Builder, finished
 from graphc_runtime.errors import RunError, StreamError
@@ -22,6 +24,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
 
     Errors:
         StreamError: the offline model does not run on ``window`` frames.
+        RandomError: the model draws random numbers.
     """
     try:
         run = offline.run(offline.draw(window, np.random.default_rng(0)))
@@ -32,6 +35,9 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
         ) from err
     model = Model.of(offline.model)
     graph = model.graph
+    for node in graph.nodes:
+        if draws(node):
+            raise RandomError(label(node))
     builder = Builder(chunk, names_in(graph))
     types = Session(offline.model, optimize=False).output_types()
     inputs = []
@@ -71,7 +77,7 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
     graph.nodes = sorted_nodes(graph)
     outputs = []
     given = {role.output: name for name, role in offline.roles.items() if isinstance(role, StateRole)}
-    draws = offline.draw(window, np.random.default_rng(0))
+    drawn = offline.draw(window, np.random.default_rng(0))
     for tensor in graph.outputs[: len(graph.outputs) - len(builder.states)]:
         if isinstance(tensor, Constant):
             raise StreamError(f"the output '{tensor.name}' is a constant", hint="remove it from the model")
@@ -81,8 +87,8 @@ def slide(offline: Offline, window: int, chunk: int, frame_ms: float | None = No
             outputs.append(StreamOutput(tensor.name))
     for tensor in inputs:
         if isinstance(offline.roles[tensor.name], StateRole):
-            shapes[tensor.name] = tuple(draws[tensor.name].shape)
-    carried = [StatePort(name, output, draws[name], "given", name) for output, name in given.items()]
+            shapes[tensor.name] = tuple(drawn[tensor.name].shape)
+    carried = [StatePort(name, output, drawn[name], "given", name) for output, name in given.items()]
     drop_dead(graph)
     model.signature = Signature(
         chunk=chunk,

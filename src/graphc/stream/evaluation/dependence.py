@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from graphc.errors import RandomError
 from graphc.ir.graph import RANDOM_OPS, Constant, Graph, Node, label, reads, subgraphs
 from graphc.offline.reference import Offline
 from graphc.spec.input_roles import StateRole, StaticRole, StreamRole
 from graphc.stream.evaluation.time_only import values_read
-from graphc_runtime.errors import StreamError
 
 
 def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
     """The names of tensors that depend on stream data, and of those that depend only on static inputs or given states.
 
     Errors:
-        StreamError: a node that does not depend on stream data draws random numbers.
+        RandomError: a node that does not depend on stream data draws random numbers.
     """
     roles = offline.roles
     data = {name for name, role in roles.items() if isinstance(role, StreamRole)}
@@ -24,7 +24,7 @@ def reachable(graph: Graph, offline: Offline) -> tuple[set[str], set[str]]:
         if sources & data:
             data |= outputs
         elif draws(node):
-            raise StreamError("draws random numbers", node=label(node), hint="export the model in evaluation mode")
+            raise RandomError(label(node))
         elif sources & static:
             static |= outputs
     return data, static

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, TooShortError
+from graphc.errors import AbsoluteError, AbsoluteTableError, ChunkMisfitError, RandomError, TooShortError
 from graphc.ir.graph import Node, label, op_of
 from graphc.stream.evaluation.dependence import draws
 from graphc.stream.facts.index_map import IndexMap
@@ -41,7 +41,7 @@ def step_of(node: Node, facts: Facts) -> Lowering:
     tables = any(isinstance(f, ScoreMatrix | IndexMap) for f in sources)
     rule = rule_for(op_of(node), on_scores=tables)
     if rule is None and draws(node):
-        facts.refuse("draws random numbers", "export the model in evaluation mode")
+        raise RandomError(label(node))
     if rule is None and node.op in OF_DATA_SIZE:
         facts.refuse(
             "gives as many entries as the data decide",

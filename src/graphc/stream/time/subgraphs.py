@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc.ir.graph import Graph, Node, Tensor
+from graphc.errors import RandomError
+from graphc.ir.graph import Graph, Node, Tensor, label
 from graphc.stream.evaluation.dependence import draws
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream, Untimed
@@ -62,7 +63,7 @@ def tensors_outside(b: Builder, facts: Facts) -> dict[str, Tensor]:
 
 def check_captured(facts: Facts, streams_too: bool = True) -> None:
     if draws(facts.node):
-        facts.refuse("its body draws random numbers", "export the model in evaluation mode")
+        raise RandomError(label(facts.node), of_body=True)
     for name, fact in facts.captured.items():
         if isinstance(fact, Stream) and streams_too:
             facts.refuse(f"its body reads the whole stream '{name}'", "make it a scan input of the body")
