@@ -210,7 +210,7 @@ def frames_of_stages(signatures: Mapping[str, Signature], links: Sequence[Link])
 
 
 def behind(first: Length, second: Length) -> Length:
-    """The composition of two lengths: ``second`` of the result of ``first``."""
+    """Composes two length formulas: applies ``second`` to the result of ``first``."""
     for step in second.steps:
         first = first.then(*step)
     return first

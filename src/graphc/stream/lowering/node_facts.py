@@ -197,7 +197,7 @@ class Facts:
         for frames, shape in zip(self.lengths, shapes, strict=True):
             if not 0 <= axis < len(shape) or shape[axis] != length(frames):
                 self.refuse(
-                    f"its output has the shape {list(shape)} for {frames} input frames, but streamed it would have "
+                    f"offline, its output has the shape {list(shape)} for {frames} input frames, but a stream would have "
                     f"{length(frames)} frames on axis {axis}",
                     "if the export fixed a size here, export the model with a dynamic time axis; if not, report this "
                     "model",

@@ -18,7 +18,8 @@ class EachStream:
 
     Args:
         streams: the number of streams in the batch.
-        values: values of the tensors that depend on the clock, with one clock for all streams; only the shapes matter.
+        values: the values of the clock-dependent tensors before the rewrite, without the axis of streams; only their
+            shapes are used.
     """
 
     def __init__(self, streams: int, values: Mapping[str, Array], taken: set[str]):

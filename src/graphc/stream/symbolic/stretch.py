@@ -1,4 +1,4 @@
-"""Stretches of lengths: where a claim holds, around the lengths evaluated."""
+"""Ranges of lengths, around the evaluated ones, for which a claim holds."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def run_body(
 
     Args:
         given: the node's inputs in one call; the carried values start at index ``offset``.
-        outer: the tensors of one call that replace the outer tensors in the body, by offline name.
+        outer: the tensors of the streaming model that replace those that the body reads from outside, by offline name.
     """
     firsts = [given[offset + i] for i in range(len(carries))]
     ports: list[Tensor | None] = []

@@ -1,4 +1,4 @@
-"""Resizes to known sizes, by picking entries at the positions of ONNX's formulas (Resize, coordinate modes)."""
+"""Resizes to sizes known in advance, at the positions that ONNX's Resize defines for each coordinate mode."""
 
 from __future__ import annotations
 
