@@ -367,3 +367,12 @@ def test_an_open_batch_beside_a_state_is_no_second_rate() -> None:
 def test_a_model_that_an_export_fixed_at_one_length_runs_there() -> None:
     model = weights(model_of("y = MatMul (table, x)", "float[1,T,4] x"), table=random(4, 34))
     assert dict(trial_run(model).sizes.dims) == {"T": 34}
+
+
+def test_an_op_that_onnxruntime_lacks_for_a_type_is_no_wrong_axis() -> None:
+    model = weights(
+        model_of("y = Conv (x, k)", "double[1,2,T] x", "double[1,A,B] y"), k=random(2, 2, 3, dtype=np.float64)
+    )
+    with pytest.raises(ModelError) as caught:
+        that_runs(model, read_ports(model), 10.0)
+    assert caught.value.hint == "onnxruntime lacks this op for these types: export the model in float32"

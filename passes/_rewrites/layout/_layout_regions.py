@@ -32,10 +32,10 @@ class Layout(ABC):
 
     @abstractmethod
     def rewritten(self, node: Node, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Adds a node that does the same in the layout, and returns its outputs.
+        """Adds a node that does in this layout what ``node`` does, and returns the new node's outputs.
 
         Args:
-            inputs: the node's inputs. Those that can have the layout have it.
+            inputs: the node's inputs. They are already in this layout where possible.
         """
 
     @abstractmethod

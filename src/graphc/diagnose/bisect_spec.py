@@ -150,7 +150,7 @@ def spec_text(spec_file: SpecFile, reduced: Reduced, folder: Path) -> str:
 
 
 def moved(value: Any, read: set[str], before: Path, after: Path) -> Any:
-    """Options with the paths that a pass reads made relative to another folder."""
+    """The options, with every path that the pass reads made relative to ``after`` instead of ``before``."""
     if isinstance(value, dict):
         return {key: moved(held, read, before, after) for key, held in value.items()}
     if isinstance(value, list):

@@ -18,6 +18,7 @@ from graphc.system.deadline import TimeOverError, at_most
 from graphc_runtime.errors import ModelError
 
 RUNS = "the model runs at other lengths along it, but not along the axis that looked like time"
+NO_KERNEL = "NOT_IMPLEMENTED"
 
 
 def with_shared_dims(ports: Sequence[Port], axes: Mapping[str, TimeAxis]) -> dict[str, TimeAxis]:
@@ -100,6 +101,8 @@ def first_that_runs(
             return other, offline
         except ModelError:
             pass
+    if NO_KERNEL in refusal.reason:
+        raise ModelError(refusal.reason, hint="onnxruntime lacks this op for these types: export the model in float32")
     raise ModelError(f"{refusal.reason}; {taken_for_time(reading)}", hint=another_axis(reading))
 
 

@@ -90,7 +90,7 @@ def with_front(model: onnx.ModelProto, name: str, axis: int, frames: int) -> onn
 
 
 def slides(node: Node, local: bool, analysis: Analysis) -> bool:
-    """Whether every output frame is the same function of the input frames at its own position.
+    """Whether a node computes every output frame in the same way from the input frames at the output's own position.
 
     Args:
         local: whether the node's lowering is local (``Lowering.local``).

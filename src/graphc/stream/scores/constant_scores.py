@@ -55,7 +55,10 @@ Piece = Callable[[Builder, Spans], Tensor | None]
 
 
 def known_piece(facts: Facts, index: int, frame: Frame) -> Piece:
-    """A function that builds a constant's part for one call: the whole, a cut along one time, or a rectangle of two."""
+    """Returns a function that builds the part of a constant that one call needs.
+
+    This is all of it, a slice if it has one time axis, or a rectangle if it has two.
+    """
     known = facts[index]
     assert isinstance(known, TimeConstant)
     own = own_times(known, frame)

@@ -93,7 +93,10 @@ def softmax(e: Emitter, node: Node) -> Sequence[Value]:
     x = node.value(0)
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1) % x.rank
     if node.opset < 13 and axis != x.rank - 1:
-        raise node.refused("before opset 13, it is computed over all axes from 'axis' on, not over one axis", "export with opset 13 or later")
+        raise node.refused(
+            "before opset 13, it is computed over all axes from 'axis' on, not over one axis",
+            "export with opset 13 or later",
+        )
     order = last(x.order, axis)
     op, options = ("SOFTMAX", {"beta": 1.0}) if node.op == "Softmax" else ("LOG_SOFTMAX", {})
     made = e.op(op, [e.stored(x, order)], [x.shape[a] for a in order], x.dtype, **options)

@@ -180,5 +180,8 @@ def thresholded_relu(node: Node, x: Sequence[Tensor]) -> Tensor:
 def softmax(node: Node, x: Sequence[Tensor]) -> Tensor:
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1) % x[0].ndim
     if node.opset < 13 and axis != x[0].ndim - 1:
-        raise node.refused("it flattens its axes, as opsets before 13 do", "export with opset 13 or later")
+        raise node.refused(
+            "before opset 13, it is computed over all axes from 'axis' on, not over one axis",
+            "export with opset 13 or later",
+        )
     return (torch.softmax if node.op == "Softmax" else torch.log_softmax)(x[0], axis)

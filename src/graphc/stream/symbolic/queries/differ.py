@@ -232,7 +232,10 @@ def at_all_entries(of: Region, rank: int) -> Region:
 
 
 def whole_row(leaf: Row, rank: int, rest: int) -> tuple[Piece, ...]:
-    """The row that a leaf reads, as pieces over ``rank`` indices of the leaf and ``rest`` indices along the row."""
+    """All entries of the row that a leaf reads, as pieces over ``rank + rest`` indices.
+
+    The first ``rank`` indices are those of the leaf, the others run along the row.
+    """
     beside = [index(axis, rank + rest) for axis in range(rank)]
     kept = [substituted(place, beside, rank + rest) for place in leaf.kept]
     along = [index(rank + axis, rank + rest) for axis in range(rest)]
