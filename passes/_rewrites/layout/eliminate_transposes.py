@@ -111,7 +111,7 @@ class Permuted(Layout):
         return self.inside(tensor) or (size is not None and sum(d != 1 for d in size) <= 1)
 
     def worth(self, node: Node) -> float:
-        """The gain from moving a node to the transposed layout, in units of one removed node; negative if it gets slower.
+        """The gain from moving a node to the transposed layout, in removed nodes; negative if it gets slower.
 
         Large convolutions are faster as MatMuls, small ones slower. A Concat is faster along any axis but the last,
         because it then copies larger pieces of memory.

@@ -197,8 +197,8 @@ class Facts:
         for frames, shape in zip(self.lengths, shapes, strict=True):
             if not 0 <= axis < len(shape) or shape[axis] != length(frames):
                 self.refuse(
-                    f"offline, its output has the shape {list(shape)} for {frames} input frames, but a stream would have "
-                    f"{length(frames)} frames on axis {axis}",
+                    f"offline, its output has the shape {list(shape)} for {frames} input frames, but a stream "
+                    f"would have {length(frames)} frames on axis {axis}",
                     "if the export fixed a size here, export the model with a dynamic time axis; if not, report this "
                     "model",
                 )
