@@ -15,7 +15,8 @@ from graphc.ir.graph import Constant, Tensor, Variable
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array, TimeConstant
-from graphc.stream.positions.position_constants import Made, Position, Positions, alias, shape_argument
+from graphc.stream.positions.position_constants import Positions, alias, shape_argument
+from graphc.stream.positions.position_steps import Made, Position
 from graphc.stream.positions.ramps import time_axes
 from graphc.stream.scores.constant_scores import noise_of, repeats
 from graphc.stream.symbolic.queries.questions import Steady

@@ -7,8 +7,8 @@ that differs only near an end of the stream (``Edges``). The nodes after this so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -22,9 +22,9 @@ from graphc.stream.evaluation.record import Evaluation
 from graphc.stream.facts.facts import Fact
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import TimeConstant
-from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.positions.end_masks import EndMask, end_mask_of, end_mask_step, sides_of
+from graphc.stream.positions.position_steps import Clamped, Made, Position
 from graphc.stream.positions.ramps import StoredTable, ramp_of, ramp_step, stream_fact, table_of, table_step, time_axis
 from graphc.stream.positions.uniform import uniform_of, uniform_step
 from graphc.stream.symbolic.check import values_at
@@ -34,38 +34,6 @@ from graphc.stream.symbolic.queries.questions import Counting, Edged, Periodic, 
 from graphc.stream.symbolic.stretch import ENDLESS
 
 MOST_LENGTHS = 256
-
-
-@dataclass(frozen=True)
-class Position:
-    """One node of the offline graph that computes a position constant, as a node on streams.
-
-    Args:
-        step: the lowering of the node; None if the node's own rule gives it.
-        values: the values of the time-only tensors, at the evaluated lengths.
-    """
-
-    node: Node
-    step: Lowering | None
-    inputs: list[Tensor]
-    facts: list[Fact | None]
-    outputs: list[Tensor]
-    values: Mapping[str, TimeConstant]
-
-
-@dataclass
-class Made:
-    """A constant as a stream.
-
-    Args:
-        name: the name of the stream.
-        steps: the nodes that compute the stream, in order.
-        bounds: pairs of a length and the largest number of frames of that length for which a table has entries.
-    """
-
-    name: str
-    steps: list[Position] = field(default_factory=list)
-    bounds: list[tuple[Length, int]] = field(default_factory=list)
 
 
 class Positions:
@@ -184,7 +152,7 @@ class Positions:
             end = (time.length, bound) if bound is not None else self.end_of_table(name)
             if end is not None:
                 found.bounds.append(end)
-                found.steps[-1] = self.clamped_gather(found.steps[-1], values, time)
+                found.steps[-1] = self.clamped_gather(found.steps[-1], values)
         return True
 
     def end_mask(self, name: str, known: TimeConstant, axis: int, time: Stream) -> EndMask | None:
@@ -226,25 +194,12 @@ class Positions:
         else:
             self.proof.claim(name, RowsOf(found.axis, time.length, rows))
 
-    def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant], time: Stream) -> Position:
+    def clamped_gather(self, position: Position, values: Mapping[str, TimeConstant]) -> Position:
         """The step of a Gather from a table, with the indices clamped to the ends of the table."""
-        node = position.node
-        along = normalised(int(node.attrs.get("axis", 0)), values_shape(node.inputs[0], values, self.evaluation)[0])
-        rows = values_shape(node.inputs[0], values, self.evaluation)[1][along]
-        known = values[node.outputs[0].name]
-        axis = time_axis(known, time, self.evaluation.lengths)
-        if axis is None:
-            return position
-        fact = stream_fact(known, time, axis)
-
-        def emit(b: Builder, inputs: Sequence[Tensor | None]) -> list[Tensor]:
-            assert inputs[1] is not None
-            index = b.clipped(inputs[1], -rows, rows - 1, dtype_of(values, node.inputs[1]))
-            return [b.one("Gather", inputs[0], index, axis=along, hint="positions")]
-
-        return Position(
-            node, Lowering((fact,), emit), position.inputs, position.facts, position.outputs, position.values
-        )
+        table, index = position.node.inputs
+        rank, shape = values_shape(table, values, self.evaluation)
+        rows = shape[normalised(int(position.node.attrs.get("axis", 0)), rank)]
+        return replace(position, clamped=Clamped(rows, dtype_of(values, index)))
 
 
 def claim_of(edges: Edges, time: Stream) -> Edged:

@@ -26,7 +26,8 @@ from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.options import DEFAULT, LiftOptions
 from graphc.stream.lowering.refusals import DECISION, PATTERN
 from graphc.stream.positions.absolute_tables import table_from_clock
-from graphc.stream.positions.position_constants import Made, Positions
+from graphc.stream.positions.position_constants import Positions
+from graphc.stream.positions.position_steps import Made
 from graphc.stream.propagation.carry_first_frame import with_held_frames
 from graphc.stream.propagation.claims import claim_step
 from graphc.stream.propagation.dispatch import step_of
@@ -50,8 +51,7 @@ class Propagation:
         lowest: lower bounds of tensors, even in frames that do not exist. A delay line may add zeros below the bound.
         longest: whether the model accepts no lengths longer than those evaluated.
         bounds: pairs (length, frames): a tensor of this length may have at most ``frames`` frames, the size of a table.
-        roundings: by node label, up to where the offline model computes frame positions exactly
-            (``Lowering.rounded_beyond``).
+        roundings: where each node, by its label, begins to round (``Lowering.rounded_beyond``).
     """
 
     offline: Offline
@@ -213,8 +213,8 @@ class Propagation:
         """
         err = self.absolute[tensor.name]
         self.proof.begin()
-        made = table_from_clock(self.positions, tensor.name, cast(tuple[Stream, Stream], err.times))
-        found = self.made_anew(made, err)
+        times = cast(tuple[Stream, Stream], err.times)
+        found = self.made_anew(table_from_clock(self.positions, tensor.name, times), err)
         self.proof.commit()
         return found
 
@@ -229,7 +229,7 @@ class Propagation:
             if position.step is None:
                 facts = self.facts_of(position.node, position.inputs, {**known, **self.facts}, position.values)
                 step = step_of(position.node, facts)
-                step = with_surroundings(position.node, facts, step) if step.local else step
+                step = position.clamps(with_surroundings(position.node, facts, step) if step.local else step)
             else:
                 step = position.step
             if not isinstance(step.facts[0], Stream | ScoreMatrix):
