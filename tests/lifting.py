@@ -19,7 +19,7 @@ from graphc_runtime.errors import StreamError
 def model_of(
     body: str, inputs: str = "float[1,2,T] x", outputs: str = "float[1,A,B] y", opset: int = 17
 ) -> onnx.ModelProto:
-    text = f'<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft": 1]> g ({inputs}) => ({outputs}) {{{body}}}'
+    text = f'<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft": 1, "ai.onnx.ml": 3]> g ({inputs}) => ({outputs}) {{{body}}}'
     model = onnx.parser.parse_model(text)
     for port in model.graph.output:
         port.type.tensor_type.ClearField("shape")

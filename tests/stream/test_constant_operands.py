@@ -1,11 +1,13 @@
-"""Periods of constants that meet a stream."""
+"""Constants that meet a stream: their periods, and tables that frames are looked up in."""
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from lifting import delay, lifted_equal, model_of, random, weights
 
+from graphc.spec.stream_schema import InputSpec, StreamSpec
 from graphc.stream.lowering.constant_operands import period_of
 
 
@@ -30,3 +32,10 @@ def test_long_constants_without_a_period_are_seen_at_once() -> None:
 def test_a_period_is_the_same_at_every_length() -> None:
     assert period_of([np.array([1, 2, 1]), np.array([1, 2, 1, 2, 1, 2])], 0) == 2
     assert period_of([np.array([2, 1, 2]), np.array([1, 2, 1, 2, 1, 2])], 0) is None
+
+
+def test_a_codebook_is_read_by_elements() -> None:
+    body = "d = MatMul (x, keys) a = ArgMax <axis=2, keepdims=1> (d) i = Expand (a, wide) y = GatherElements <axis=1> (book, i)"
+    arrays = {"keys": random(4, 6), "book": random(1, 6, 4), "wide": np.array([1, 1, 4])}
+    spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})
+    assert delay(lifted_equal(weights(model_of(body, "float[1,T,4] x"), **arrays), spec=spec)) == 0

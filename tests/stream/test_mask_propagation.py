@@ -23,6 +23,11 @@ MASKS = {
     "subtracted": (f"{NEAR} f = Cast <to=1> (off) a = Mul (f, high) m = Sub (s, a) {KEPT}", "w"),
     "multiplied behind": (f"{NEAR} f = Cast <to=1> (on) w = Mul (s, f) y = MatMul (w, x)", "w"),
     "one less the mask": (f"{NEAR} f = Cast <to=1> (off) g = Sub (unit, f) w = Mul (s, g) y = MatMul (w, x)", "w"),
+    "chosen by products": (
+        f"{NEAR} f = Cast <to=1> (off) g = Cast <to=1> (on) e = Sub (s, high) a = Mul (f, e) b = Mul (s, g)"
+        f" m = Add (a, b) {KEPT}",
+        "w",
+    ),
     "two masks": (f"{NEAR} ahead = Less (d, zero) both = Or (off, ahead) m = Where (both, low, s) {KEPT}", "w"),
     "numbers put in place of NaN and of infinities, as nan_to_num does": (
         f"{NEAR} m = Where (off, low, s) v = Softmax (m) n = IsNaN (v) a = Where (n, none, v) i = IsInf (v) "

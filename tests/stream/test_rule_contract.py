@@ -7,6 +7,7 @@ import onnx
 import pytest
 from lifting import model_of, random, weights
 from promise import lifted_at, streams_equal
+from rows_of_features import ARRAYS, LOOKED_UP, ML_CASES
 
 from graphc.offline.prepare import offline_of
 from graphc.spec.stream_schema import InputSpec, StreamSpec
@@ -88,6 +89,7 @@ def recurrent(op: str, gates: int) -> tuple[str, dict[str, np.ndarray]]:
 
 
 CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
+    **ML_CASES,
     **{op: (f"{HALF} y = {op} (s)", {}) for op in FLOATS},
     "Acosh": (f"{HALF} e = Exp (s) y = Acosh (e)", {}),
     **{op: (f"{HALF} y = {op} (s, c)", {"c": random(1, 2, 1) + 2}) for op in PAIRS},
@@ -308,3 +310,9 @@ def test_a_rule_keeps_the_contract(op: str) -> None:
         session = session_of(lifted_at(smallest, times))
         verdict = streams_equal(offline, session, range(session.manifest.min_frames, 22, 3))
         assert verdict.kind == "equal", f"{times}: {verdict.detail}"
+
+
+def test_a_table_of_classes_looked_up_for_each_frame() -> None:
+    model = weights(model_of(LOOKED_UP), table=np.float32([3, 7]), **ARRAYS)
+    analysis = analyse(offline_of(model, StreamSpec(chunk=1)))
+    assert streams_equal(analysis.offline, session_of(lifted_at(analysis, 2)), range(1, 20)).kind == "equal"

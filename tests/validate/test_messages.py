@@ -50,3 +50,17 @@ def test_noise_that_data_shapes_is_refused_as_noise(stream: str, tmp_path: Path)
         graphc.compile(tmp_path / "spec.yaml")
     with pytest.raises(StreamError, match="draws random numbers"):
         starter_spec(tmp_path / "model.onnx", tmp_path)
+
+
+def test_a_window_of_outputs_whose_number_the_data_decides(tmp_path: Path) -> None:
+    body = "s = ReduceSum (x, last) q = Squeeze (s, ends) b = Greater (q, nought) y = Compress <axis=1> (x, b)"
+    model = model_of(body, "float[1,T,2] x")
+    for name, value in {"last": np.array([2]), "ends": np.array([0, 2]), "nought": np.float32(0)}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    onnx.save(model, tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(
+        "{version: 1, model: model.onnx, output: out.onnx, stream: {chunk: 2, window: 8, inputs: {x: {axis: 1}}}, passes: [lift_state]}"
+    )
+    with pytest.raises(StreamError, match=r"the output 'y' has the shape \[1, \d, 2\] for one window and") as caught:
+        graphc.compile(tmp_path / "spec.yaml")
+    assert "export the model up to the node that picks entries by data" in str(caught.value.hint)

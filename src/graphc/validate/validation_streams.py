@@ -17,7 +17,7 @@ from graphc.spec.schema import ValidateSpec
 from graphc.validate.compare import Array
 from graphc.validate.run_streams import Feeds, ValidationStream, run_stream, session_of
 from graphc_runtime.contract.manifest import Manifest
-from graphc_runtime.errors import ModelError, RunError
+from graphc_runtime.errors import ModelError, RunError, StreamError
 
 DRAWS = 40
 LONGEST_STEP = 64
@@ -81,6 +81,20 @@ def with_silence(offline: Offline, feeds: Feeds, frames: int) -> Feeds:
     return silent
 
 
+def check_one_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Checks that an output has one shape in all windows.
+
+    Errors:
+        StreamError: it does not, so its size depends on the data.
+    """
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is not None:
+        raise StreamError(
+            f"the output '{name}' has the shape {list(shapes[0])} for one window and {list(other)} for another",
+            hint="a call gives outputs of one shape: export the model up to the node that picks entries by data",
+        )
+
+
 class WindowReference:
     """The offline model over the last ``window`` frames, after every call."""
 
@@ -97,6 +111,8 @@ class WindowReference:
         for end in range(self.chunk, frames + 1, self.chunk):
             wants.append(self.offline.run({n: self.last_frames(n, v, end) for n, v in feeds.items()}))
             feeds |= {name: wants[-1][output] for name, output in states.items()}
+        for name in wants[0]:
+            check_one_shape(name, [w[name].shape for w in wants])
         want = {name: np.stack([w[name] for w in wants]) for name in wants[0]}
         return ValidationStream(frames, streamed(self.offline, feeds), want)
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from graphc.ir.graph import Node, normalised
+from graphc.stream.facts.stream import Untimed
+from graphc.stream.lowering.frame_by_frame import copied
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
-from graphc.stream.lowering.refusals import refuse_time_axis
+from graphc.stream.lowering.refusals import refuse_moving, refuse_time_axis
 from graphc.stream.lowering.rule import stream_rule
 from graphc.stream.time.per_frame_operands import per_frame_operands
+
+DATA, INDICES = range(2)
 
 
 @stream_rule("GatherElements", "ScatterElements")
 def elements(node: Node, facts: Facts) -> Lowering:
-    (_, x), *_ = facts.streams()
-    refuse_time_axis(facts, x, [normalised(int(node.attrs.get("axis", 0)), x.rank)], "gathers or scatters elements")
+    """Elements of each frame's own operands, or of a table, such as a codebook, that has no time."""
+    (place, x), *_ = facts.streams()
+    along = normalised(int(node.attrs.get("axis", 0)), x.rank)
+    if node.op == "GatherElements" and along == x.axis and place == INDICES and len(facts.streams()) == 1:
+        table = facts[DATA]
+        if isinstance(table, Untimed):
+            refuse_moving(facts, table)
+        elif facts.array(DATA, "its data") is None:
+            facts.refuse("gathers elements of a table that depends on the length", "export the table as a constant")
+        return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
+    refuse_time_axis(facts, x, [along], "gathers or scatters elements")
     return per_frame_operands(
         facts, dict.fromkeys(range(len(facts)), x.axis), x.axis, lambda b, given: b.copy(node, given)
     )

@@ -174,20 +174,28 @@ def disjunction(masks: Sequence[Array]) -> Array:
 def scaled(
     facts: Facts, parts: Sequence[MaskFacts], known: Sequence[bool], count: int, inverse: bool = False
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """The upper and lower bounds of a table times (or divided by) a known positive factor; 0 for any other operands."""
+    """The upper and lower bounds of a table times (or divided by) known factors; 0 for any other operands.
+
+    Factors may be 0, as those that select entries are, but not negative.
+    """
     free = MaskFacts.free(count)
     if len(parts) != 2 or sum(known) != 1:
         return free.upper, free.lower
     other = known.index(True)
     values = [np.asarray(v, dtype=np.float64) for v in known_values(facts, other)]
-    if any(not v.size or not (np.isfinite(v) & (v > 0)).all() for v in values):
+    if any(not v.size or not np.isfinite(v).all() or v.min() < 0 or (inverse and not v.all()) for v in values):
         return free.upper, free.lower
-    factors = [(1 / v if inverse else v).ravel() for v in values]
-    ends = [(float(f.min()), float(f.max())) for f in factors]
-    table = parts[1 - other]
-    most = tuple(np.maximum(lv * a, lv * b) for lv, (a, b) in zip(table.upper, ends, strict=True))
-    lower = tuple(np.minimum(lv * a, lv * b) for lv, (a, b) in zip(table.lower, ends, strict=True))
+    table, factor = parts[1 - other], parts[other]
+    ends = [(1 / b, 1 / a) if inverse else (a, b) for a, b in zip(factor.lower, factor.upper, strict=True)]
+    most = tuple(np.maximum(times(lv, a), times(lv, b)) for lv, (a, b) in zip(table.upper, ends, strict=True))
+    lower = tuple(np.minimum(times(lv, a), times(lv, b)) for lv, (a, b) in zip(table.lower, ends, strict=True))
     return most, lower
+
+
+def times(bound: Array, factor: Array) -> Array:
+    """A bound times a factor that is not negative; 0, the bound of unmasked entries, if it is infinity times 0."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nan_to_num(bound * factor, nan=0.0, posinf=inf, neginf=-inf))
 
 
 def known_values(facts: Facts, index: int) -> tuple[Array, ...]:
