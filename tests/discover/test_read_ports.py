@@ -274,14 +274,14 @@ def test_inputs_that_share_their_only_open_axis_have_time_on_it() -> None:
 
 
 def test_a_reading_that_does_not_run_is_tried_along_the_open_axis() -> None:
-    """Rows of 6 places each, looked at by a convolution: rows are time, though the convolution slides along places."""
+    """Rows of 80 places each, looked at by a convolution: rows are time, though the convolution slides along places."""
     body = (
         "wide = Reshape (x, rows) conv = Conv (wide, k) m = ReduceMax <axes = [2], keepdims = 0> (conv) "
         "n = MatMul (z, w) y = Concat <axis = 1> (m, n)"
     )
     model = weights(
-        model_of(body, "float[unk__7,6] x, float[unk__8,3] z", "float[A,B] y"),
-        rows=np.array([-1, 1, 6]),
+        model_of(body, "float[unk__7,80] x, float[unk__8,3] z", "float[A,B] y"),
+        rows=np.array([-1, 1, 80]),
         k=random(4, 1, 3),
         w=random(3, 2),
     )
@@ -376,3 +376,9 @@ def test_an_op_that_onnxruntime_lacks_for_a_type_is_no_wrong_axis() -> None:
     with pytest.raises(ModelError) as caught:
         that_runs(model, read_ports(model), 10.0)
     assert caught.value.hint == "onnxruntime lacks this op for these types: export the model in float32"
+
+
+def test_rows_of_few_features_are_frames() -> None:
+    body = "d = MatMul (x, k) l = LogSoftmax <axis=1> (d) y = Exp (l)"
+    model = weights(model_of(body, "float[?,8] x", "float[?,3] y"), k=random(8, 3))
+    assert said(read_ports(model)) == {"x": {"axis": 0}}

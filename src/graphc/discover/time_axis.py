@@ -14,6 +14,7 @@ from graphc.system.deadline import TimeOverError, at_most
 SURE_LEAD = 3.0
 SURE_SCORE = 4.0
 LONG = 4096
+FEW = 64
 BY_CUSTOM = "three axes are usually batch, time and features"
 
 
@@ -93,6 +94,8 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
         weighed += seen(response, front)
     if front and len(port.dims) == 2 and not isinstance(dim, int) and (last := responses.get(1)) is not None:
         weighed += [(5.0, "the other axis is summed over, as features are")] if last.summed else []
+    if few_features(port):
+        weighed.append((5.0, f"the other axis has {port.dims[1]} entries, as features have") if front else (-5.0, ""))
     if others and all(is_batch(port.dims, a) for a in others):
         weighed.append((1.0, "the other axis is named as the batch"))
     if len(port.dims) == 3 and axis == 1:
@@ -103,6 +106,17 @@ def candidate(port: Port, shape: Sequence[int], axis: int, responses: Mapping[in
     if fixed and shape[axis] > max((shape[a] for a in others), default=0):
         weighed.append((0.4, "it is the longest"))
     return Candidate(axis, sum(w for w, _ in weighed), tuple(r for w, r in sorted(weighed, reverse=True) if w > 0))
+
+
+def few_features(port: Port) -> bool:
+    """Whether an input is rows of features: an open axis that is not named as the batch, and a short fixed one."""
+    return (
+        len(port.dims) == 2
+        and not isinstance(port.dims[0], int)
+        and not is_batch(port.dims, 0)
+        and isinstance(port.dims[1], int)
+        and 1 < port.dims[1] < FEW
+    )
 
 
 def seen(response: Response, front: bool) -> list[tuple[float, str]]:
