@@ -20,16 +20,20 @@ from graphc.spec.stream_schema import StateSpec
 from graphc.validate.compare import compare
 
 
-def said(want: float, got: float, states: list[StateSpec]) -> str:
+def said(want: float, got: float, states: list[StateSpec], kind: str = "rnn_hidden") -> str:
     values = (np.float32([[number]]) for number in (want, got))
     found = compare("y", *values, axis=1, tolerance=ToleranceSpec(atol=1e-6))
     checks = SimpleNamespace(stream=SimpleNamespace(states=states), offline=None)
-    return Checks.about_the_lift(cast(Any, checks), found)
+    model = SimpleNamespace(signature=SimpleNamespace(states=[SimpleNamespace(kind=kind)]))
+    return Checks.about_the_lift(cast(Any, checks), found, cast(Any, model))
 
 
 def test_infinities_on_one_side_may_come_from_the_numbers() -> None:
     assert "as a log does with silence, give the range of real inputs" in said(np.nan, 0.0, [])
-    assert said(1.0, 0.0, []) == "a lift that is not exact is a defect of graphc: report this model"
+    defect = "a lift that is not exact is a defect of graphc: report this model"
+    assert said(1.0, 0.0, []) == defect
+    masked = "if the data masks keys of an attention with a finite number (-1e9), mask with -inf; if not, "
+    assert said(1.0, 0.0, [], "attention_key") == masked + defect
 
 
 def test_states_that_the_spec_pairs_are_asked_for() -> None:

@@ -196,13 +196,13 @@ class Checks:
         raise ValidationError(
             f"after the pass '{planned.name}' the output '{first.output}'{place}{stream} {first.reason}"
             + (f"; the first inner tensor that differs is {inner}" if inner else ""),
-            hint=self.about_the_lift(first)
+            hint=self.about_the_lift(first, model)
             if planned.instance.gives == "streaming"
             else "leave the pass out, or give it a tolerance of its own: "
             f"`{planned.name}: {{tolerance: {{snr_db: …}}}}`",
         )
 
-    def about_the_lift(self, found: Difference) -> str:
+    def about_the_lift(self, found: Difference, model: Model) -> str:
         if found.reason == ONE_SIDE:
             return (
                 "if the offline model turns some inputs into NaN or infinities, as a log does with silence, give "
@@ -216,7 +216,13 @@ class Checks:
             return (
                 f"of the lengths tried the model runs at {lengths[0]} frames only: export it with a symbolic time axis"
             )
-        return "a lift that is not exact is a defect of graphc: report this model"
+        defect = "a lift that is not exact is a defect of graphc: report this model"
+        states = () if model.signature is None else model.signature.states
+        if any(state.kind.startswith("attention") for state in states):
+            return (
+                f"if the data masks keys of an attention with a finite number (-1e9), mask with -inf; if not, {defect}"
+            )
+        return defect
 
 
 def one_number_alone(trials: list[ValidationStream]) -> list[str]:

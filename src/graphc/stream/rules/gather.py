@@ -57,7 +57,10 @@ def gathered_frames(node: Node, facts: Facts, x: Stream, values: Sequence[Array]
             "read the first frame before the ops that look ahead",
         )
     if all(v.size == 1 for v in values):
-        facts.refuse("picks a single frame by its index", "return every frame and let the client pick one")
+        facts.refuse(
+            "picks a single frame by its index",
+            "return every frame and let the client pick one; if the export unrolled a loop over time, script the loop",
+        )
     if any(v.ndim != 1 or not v.size for v in values):
         facts.refuse("picks frames by indices that are neither a list nor a table of windows", "use a list of indices")
     steps = {int(step) for v in values for step in np.diff(v)}
