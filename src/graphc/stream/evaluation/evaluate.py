@@ -31,6 +31,7 @@ from graphc.stream.canonical.overlap_add.column_images import spread_columns
 from graphc.stream.canonical.overlap_add.scatters import spread_scatters
 from graphc.stream.canonical.overlap_add.single_frames import choose_frames
 from graphc.stream.canonical.products import plain_products
+from graphc.stream.canonical.split_sequences import slice_sequences
 from graphc.stream.canonical.undo_row_fold import unfold_rows
 from graphc.stream.evaluation.dependence import frontier, reachable
 from graphc.stream.evaluation.probe import probe_of
@@ -152,6 +153,7 @@ class Start:
             rewritten = (
                 make_plainer(graph, all_shapes)
                 or choose_by_mask(graph, all_shapes)
+                or slice_sequences(graph, shapes)
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes, values)
                 or plain_loops(graph, values)
