@@ -28,13 +28,13 @@ def slice_sequences(graph: Graph, shapes: Shapes) -> bool:
             continue
         axis = normalised(int(node.attrs.get("axis", 0)), len(seen[0]))
         readers, sizes = list(sequence.outputs), {shape[axis] for shape in seen}
-        places = [value_in(reader.inputs[1]) if reader.op == "SequenceAt" else None for reader in readers]
+        places = [int(p) for r in readers if r.op == "SequenceAt" and (p := value_in(r.inputs[1])) is not None]
         ends = ends_of(node, sizes.pop()) if len(sizes) == 1 else None
-        if ends is None or not readers or any(place is None for place in places):
+        if ends is None or not readers or len(places) < len(readers):
             continue
         pieces = list(pairwise(ends))
         for reader, place in zip(readers, places, strict=True):
-            start, end = pieces[int(place)]
+            start, end = pieces[place]
             w = Writer(name_of(reader))
             piece = w.one("Slice", node.inputs[DATA], [start], [end], [axis])
             w.replace(graph, reader, piece if keeps_axis(node) else w.one("Squeeze", piece, [axis]))
