@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OLDEST_OPSET = 11
 FEW_CALLS = 4
+SHORT_S = 60.0
 PORT_FIELDS = ("node", "kind", "layer", "number")
 
 
@@ -182,13 +183,16 @@ def promised(signature: Signature) -> str:
 
 
 def short_streams(signature: Signature) -> list[str]:
-    """A list with a warning if the model takes streams of only a few calls; otherwise empty."""
+    """A list with a warning if clients will refuse streams after a few calls, a minute, or what was tried; or empty."""
     most, chunk = signature.max_frames, signature.smallest
-    if most is None or signature.continues or most >= FEW_CALLS * chunk:
+    if most is None or signature.continues:
         return []
-    return [
-        f"streams can last only {most} frames, which is {most / chunk:.1f} calls; `graphc inspect` says what ends them"
-    ]
+    seconds = most * signature.frame_ms / 1000 if signature.frame_ms else None
+    if most >= FEW_CALLS * chunk and not signature.tried and (seconds is None or seconds >= SHORT_S):
+        return []
+    long = f"{most / chunk:.1f} calls" if seconds is None else f"{seconds:.1f} s"
+    why = "the longest that was tried" if signature.tried else "`graphc inspect` says what ends them"
+    return [f"streams can last only {most} frames, which is {long}; {why}"]
 
 
 def other_clips(offline: Offline, window: int) -> list[str]:
