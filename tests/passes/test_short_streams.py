@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-
 from graphc_passes.lift_state import short_streams
 
 
