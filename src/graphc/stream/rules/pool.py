@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+import onnx
 
-from graphc.ir.graph import Node, Tensor
+from graphc.ir.graph import Graph, Node, Tensor, Variable
+from graphc.ir.import_export import export_model
+from graphc.ir.ort_session import Session
 from graphc.stream.facts.stream import Stream
 from graphc.stream.facts.time_constant import Array
 from graphc.stream.lowering.builder import Builder
@@ -98,6 +102,19 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
     return pads
 
 
+@cache
+def counts_missing_frames() -> bool:
+    """Whether onnxruntime divides by the whole kernel where ceil_mode adds a window with fewer frames.
+
+    With count_include_pad, onnxruntime 1.27 does, and 1.32 divides by the number of frames.
+    """
+    x, y = Variable("x", np.float32, (1, 1, 3)), Variable("y", np.float32)
+    attrs = {"kernel_shape": [2], "strides": [2], "ceil_mode": 1, "count_include_pad": 1}
+    graph = Graph(nodes=[Node("AveragePool", "pool", attrs, [x], [y])], inputs=[x], outputs=[y], opset=19)
+    session = Session(export_model(graph, onnx.ModelProto(ir_version=8)), optimize=False)
+    return bool(np.ravel(session.run({"x": np.ones((1, 1, 3), np.float32)})["y"])[-1] < 1)
+
+
 @stream_rule("AveragePool")
 def average_pool(node: Node, facts: Facts) -> Lowering:
     """With count_include_pad, padding counts as zeros. Without it, the sum is divided by the number of real frames.
@@ -108,10 +125,12 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
         return each_alone(node, facts, facts.only_stream())
     x, w, attrs = pool_window(node, facts, 0.0, settled=True)
     padded = w.window.before > 0 or w.window.after > 0
-    if not padded or (node.attrs.get("count_include_pad", 0) and not node.attrs.get("ceil_mode", 0)):
-        return pooled(node, facts, 0.0)
+    includes, partial = node.attrs.get("count_include_pad", 0), node.attrs.get("ceil_mode", 0)
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
-    if node.attrs.get("count_include_pad", 0) and (any(node.attrs.get("pads", [])) or auto != "NOTSET"):
+    explicit = bool(any(node.attrs.get("pads", []))) or auto != "NOTSET"
+    if not padded or (includes and (not partial or (not explicit and counts_missing_frames()))):
+        return pooled(node, facts, 0.0)
+    if includes and explicit:
         facts.refuse(
             "count_include_pad counts its padding, but not what ceil_mode adds at the end",
             "pad with a Pad before it, or export it without ceil_mode",
