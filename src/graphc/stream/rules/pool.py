@@ -103,14 +103,14 @@ def ceil_pads(node: Node, pads: list[int], facts: Facts, time: int) -> list[int]
 
 
 @cache
-def counts_missing_frames() -> bool:
+def counts_missing_frames(opset: int) -> bool:
     """Whether onnxruntime divides by the whole kernel where ceil_mode adds a window with fewer frames.
 
-    With count_include_pad, onnxruntime 1.27 does, and 1.32 divides by the number of frames.
+    With count_include_pad, onnxruntime 1.27 does before opset 19; 1.32 always divides by the number of frames.
     """
     x, y = Variable("x", np.float32, (1, 1, 3)), Variable("y", np.float32)
     attrs = {"kernel_shape": [2], "strides": [2], "ceil_mode": 1, "count_include_pad": 1}
-    graph = Graph(nodes=[Node("AveragePool", "pool", attrs, [x], [y])], inputs=[x], outputs=[y], opset=19)
+    graph = Graph(nodes=[Node("AveragePool", "pool", attrs, [x], [y])], inputs=[x], outputs=[y], opset=opset)
     session = Session(export_model(graph, onnx.ModelProto(ir_version=8)), optimize=False)
     return bool(np.ravel(session.run({"x": np.ones((1, 1, 3), np.float32)})["y"])[-1] < 1)
 
