@@ -128,7 +128,7 @@ def average_pool(node: Node, facts: Facts) -> Lowering:
     includes, partial = node.attrs.get("count_include_pad", 0), node.attrs.get("ceil_mode", 0)
     auto = str(node.attrs.get("auto_pad", "NOTSET"))
     explicit = bool(any(node.attrs.get("pads", []))) or auto != "NOTSET"
-    if not padded or (includes and (not partial or (not explicit and counts_missing_frames()))):
+    if not padded or (includes and (not partial or (not explicit and counts_missing_frames(facts.opset)))):
         return pooled(node, facts, 0.0)
     if includes and explicit:
         facts.refuse(
