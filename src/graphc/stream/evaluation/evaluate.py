@@ -160,7 +160,6 @@ class Start:
                 or self.without_short_loop(shapes, carried)
                 or flatten_picks(graph, shapes, values)
                 or self.by_pattern(shapes, found, all_shapes, values)
-                or cut_picked_frames(graph, shapes, values)
                 or gather_picks(graph)
                 or expand_contrib(graph, shapes, values[0])
                 or plain_products(graph, shapes, values[0], self.dtypes)
@@ -207,6 +206,7 @@ class Start:
             lambda: pad_by_last_frames(graph, shapes, values),
             lambda: interpolate_by_sums(graph, shapes, dtypes),
             lambda: stack_frames(graph, all_shapes, values),
+            lambda: cut_picked_frames(graph, shapes, values),
         ]
         relies = next((names for rewrite in rewrites if (names := rewrite()) is not None), None)
         self.patterns += relies or ()

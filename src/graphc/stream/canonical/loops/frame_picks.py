@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
+from onnx import TensorProto
 
-from graphc.ir.graph import Node, Tensor, normalised, standard
+from graphc.ir.graph import Graph, Node, Tensor, normalised, standard
+from graphc.ir.node_writer import Writer
+from graphc.stream.canonical.constants_behind_nodes import value_in
 from graphc.stream.canonical.loops.iteration_affine import Line
 from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import IterationValues, offset_of
+from graphc.stream.canonical.loops.plain_loops import behind_identities
+from graphc.stream.facts.time_constant import Array
 
 DATA, INDICES = range(2)
 
@@ -70,3 +77,50 @@ def passes_all(node: Node, held: Tensor, values: IterationValues) -> bool:
         return False
     cuts = values.cuts(node, len(dims))
     return cuts is not None and all(cut is None for cut in cuts.values())
+
+
+def counts_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
+    """The number of iterations of a Loop, at each evaluated length; an empty list if it is not known.
+
+    A Loop with a condition of its own may stop before, so its number of iterations is not known.
+    """
+    body: Graph = loop.attrs["body"]
+    condition = behind_identities(body.outputs[0])
+    always = value_in(condition)
+    if condition is not body.inputs[1] and not (always is not None and bool(np.all(always))):
+        return []
+    name = loop.inputs[0].name
+    return [int(values[name].item()) for values in known] if all(name in values for values in known) else []
+
+
+def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor, w: Writer) -> list[str]:
+    """Lists what must be the same at every length, so that ``values`` describes some tensors of a body correctly.
+
+    A number or size that grows with the number of iterations is replaced by its difference from that number.
+
+    Args:
+        tensors: the tensors of the body.
+        turns: the number of iterations, int64 [1].
+
+    Returns:
+        the names of time-only tensors.
+    """
+    read, measured = values.read_outside(tensors)
+    names: list[str] = []
+    for tensor in read:
+        held = values.of(tensor)
+        follows = isinstance(held, np.ndarray) and held.size == 1 and held.ravel()[0].count
+        names.append(beside(w, tensor, follows, turns) if follows else tensor.name)
+    for tensor in measured:
+        for axis, size in enumerate(values.dims(tensor) or ()):
+            names.append(beside(w, w.size(tensor, axis), size.count, turns))
+    return names
+
+
+def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
+    """Computes ``number`` minus ``count`` times the number of iterations; returns the name of the result.
+
+    The result is multiplied by the denominator of ``count``, so that it is an integer.
+    """
+    wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
+    return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name

@@ -7,10 +7,8 @@ form. Frames that later iterations read again, as in ``ys[:, t] = x[:, t] + a * 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 import numpy as np
-from onnx import TensorProto
 
 from graphc.ir.graph import (
     Constant,
@@ -27,7 +25,7 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick
+from graphc.stream.canonical.loops.frame_picks import Pick, beside, counts_of, relied_on
 from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, lines_of
 from graphc.stream.canonical.loops.plain_loops import replace_inside
@@ -65,12 +63,6 @@ def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arra
     return None
 
 
-def counts_of(loop: Node, known: Sequence[Mapping[str, Array]]) -> list[int]:
-    """The number of iterations of a Loop, at each evaluated length; an empty list if it is not known."""
-    name = loop.inputs[0].name
-    return [int(values[name].item()) for values in known] if all(name in values for values in known) else []
-
-
 def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
     """Replaces computed target shapes in a body by constants, if they are the same in every iteration.
 
@@ -87,39 +79,6 @@ def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
             name = unused_name(f"{node.outputs[0].name}/shape", taken)
             node.inputs = [Constant(name, shape) if i == place else t for i, t in enumerate(node.inputs)]
     return fixed
-
-
-def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor, w: Writer) -> list[str]:
-    """Lists what must be the same at every length, so that ``values`` describes some tensors of a body correctly.
-
-    A number or size that grows with the number of iterations is replaced by its difference from that number.
-
-    Args:
-        tensors: the tensors of the body.
-        turns: the number of iterations, int64 [1].
-
-    Returns:
-        the names of time-only tensors.
-    """
-    read, measured = values.read_outside(tensors)
-    names: list[str] = []
-    for tensor in read:
-        held = values.of(tensor)
-        follows = isinstance(held, np.ndarray) and held.size == 1 and held.ravel()[0].count
-        names.append(beside(w, tensor, follows, turns) if follows else tensor.name)
-    for tensor in measured:
-        for axis, size in enumerate(values.dims(tensor) or ()):
-            names.append(beside(w, w.size(tensor, axis), size.count, turns))
-    return names
-
-
-def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
-    """Computes ``number`` minus ``count`` times the number of iterations; returns the name of the result.
-
-    The result is multiplied by the denominator of ``count``, so that it is an integer.
-    """
-    wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
-    return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name
 
 
 def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: IterationValues) -> list[str]:
@@ -159,7 +118,7 @@ def rewritten(graph: Graph, loop: Node, found: Written, dims: Dims, values: Iter
     loop.outputs = [*outputs[: at - 1], *unread, *outputs[at - 1 :], stacked]
     body.nodes = sorted_nodes(body)
     drop_dead(body)
-    relies.append(beside(after, after.size(start, axis), Fraction(0 if appends else 1), turns))
+    relies += [beside(after, after.size(start, a), size.count, turns) for a, size in enumerate(dims)]
     time_only = isinstance(start, Constant) or any(start.name in values for values in values.known)
     result = joined(found, start, stacked, dims, after, time_only)
     position = place_of(graph, loop)

@@ -14,6 +14,7 @@ from graphc.ir.graph import Node
 from graphc.stream.canonical.loops.iteration_affine import Line
 
 MOST_ENTRIES = 2**20
+WRAPS = 2**31
 INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 
 Entries = NDArray[Any]
@@ -74,7 +75,10 @@ def chosen(_: Node, condition: Entries, one: Entries, other: Entries) -> Entries
 def each(function: Callable[..., Line], *operands: Entries) -> Entries:
     """Applies a function to the operands entry by entry, with broadcasting."""
     spread = np.broadcast_arrays(*operands)
-    return filled(spread[0].shape, [function(*lines) for lines in zip(*(v.ravel() for v in spread), strict=True)])
+    found = [function(*lines) for lines in zip(*(v.ravel() for v in spread), strict=True)]
+    if any(abs(held.rest) >= WRAPS or abs(held.turn) > 1 or abs(held.count) > 1 for held in found):
+        raise ValueError("numbers this large may wrap around")
+    return filled(spread[0].shape, found)
 
 
 def integers(held: Entries) -> list[int]:

@@ -55,25 +55,24 @@ class IterationValues:
 
         Returns two lists: the tensors whose values are read, and the tensors whose shapes are read.
         """
-        waiting, seen = list(tensors), set[int]()
+        waiting = [(tensor, False) for tensor in tensors]
+        seen = set[tuple[str, bool]]()
         read: dict[str, Tensor] = {}
         measured: dict[str, Tensor] = {}
         while waiting:
-            tensor = waiting.pop()
-            node = self.made_by.get(tensor.name)
-            if id(tensor) in seen or not tensor.name:
+            tensor, is_shape = waiting.pop()
+            if (tensor.name, is_shape) in seen or not tensor.name:
                 continue
-            seen.add(id(tensor))
-            if node is None:
+            seen.add((tensor.name, is_shape))
+            node = self.made_by.get(tensor.name)
+            if node is None and is_shape:
+                measured |= {tensor.name: tensor} if tensor.name in self.shapes else {}
+            elif node is None:
                 read |= {tensor.name: tensor} if any(tensor.name in values for values in self.known) else {}
-            elif node.op == "Shape":
-                source = node.inputs[0]
-                if source.name in self.made_by:
-                    waiting.append(source)
-                elif source.name in self.shapes:
-                    measured[source.name] = source
+            elif is_shape:
+                waiting += [(t, place == 0) for place, t in enumerate(node.inputs)]
             else:
-                waiting += node.inputs
+                waiting += [(t, node.op == "Shape") for t in node.inputs]
         return [*read.values()], [*measured.values()]
 
     def of(self, tensor: Tensor) -> Entries | Ramp | None:
@@ -123,8 +122,9 @@ class IterationValues:
         for axis, cut in cuts.items():
             if cut is None:
                 continue
-            size = cut[1].plus(cut[0].scaled(Fraction(-1)))
-            if not size.is_plain or offset_of(cut[0]) is None:
+            size, offset = cut[1].plus(cut[0].scaled(Fraction(-1))), offset_of(cut[0])
+            spare = before[axis].plus(COUNT.scaled(Fraction(-1)))
+            if not size.is_plain or offset is None or not spare.is_plain or spare.rest < offset + size.rest - 1:
                 return None
             sizes[axis] = size
         return tuple(sizes)

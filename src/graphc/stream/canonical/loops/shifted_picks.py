@@ -12,17 +12,16 @@ import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, drop_dead, place_of
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick, pick_of
-from graphc.stream.canonical.loops.frames_to_scan import counts_of
+from graphc.stream.canonical.loops.frame_picks import Pick, beside, counts_of, pick_of, relied_on
 from graphc.stream.canonical.loops.iteration_values import COUNT, IterationValues
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 
 
-def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> bool:
+def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
     """Slices the outer tensors from which a Loop picks frame t + c in iteration t, for the first Loop with such picks.
 
-    Returns whether there was one.
+    Returns the names of what it relies on (``Evaluation.patterns``), or None if there is no such Loop.
 
     Args:
         shapes: the shapes of the data tensors, at each evaluated length.
@@ -37,9 +36,8 @@ def cut_picked_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str,
         inside = {t.name for t in [*body.inputs, *(t for n in body.nodes for t in n.outputs)]}
         picks = [p for n in body.nodes if (p := shifted(n, values, inside, shapes)) is not None]
         if picks:
-            cut(graph, loop, picks)
-            return True
-    return False
+            return cut(graph, loop, picks, values)
+    return None
 
 
 def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shapes) -> Pick | None:
@@ -59,8 +57,11 @@ def shifted(node: Node, values: IterationValues, inside: set[str], shapes: Shape
     return pick if spare.is_plain and spare.rest >= pick.offset and spare.rest else None
 
 
-def cut(graph: Graph, loop: Node, picks: Sequence[Pick]) -> None:
-    """Makes each pick read frame t of a Slice that has one frame for each iteration."""
+def cut(graph: Graph, loop: Node, picks: Sequence[Pick], values: IterationValues) -> list[str]:
+    """Makes each pick read frame t of a Slice that has one frame for each iteration.
+
+    Returns the names of the tensors on which the rewrite relies.
+    """
     body: Graph = loop.attrs["body"]
     w, inner = Writer(f"{loop.outputs[0].name or loop.name}/picked"), Writer(f"{body.inputs[0].name}/picked")
     made: dict[tuple[str, int, int], Tensor] = {}
@@ -68,8 +69,11 @@ def cut(graph: Graph, loop: Node, picks: Sequence[Pick]) -> None:
     turn = {
         shape: inner.one("Reshape", body.inputs[0], np.asarray(shape, np.int64)) for shape in {p.keeps for p in picks}
     }
+    relies = relied_on(values, [t for pick in picks for t in pick.node.inputs[1:]], turns, w)
     for pick in picks:
         source = pick.node.inputs[0]
+        sizes = values.dims(source) or ()
+        relies += [beside(w, w.size(source, axis), size.count, turns) for axis, size in enumerate(sizes)]
         key = (source.name, pick.axis, pick.offset)
         if key not in made:
             made[key] = w.one("Slice", source, [pick.offset], w.one("Add", turns, [pick.offset]), [pick.axis])
@@ -83,3 +87,4 @@ def cut(graph: Graph, loop: Node, picks: Sequence[Pick]) -> None:
     drop_dead(body)
     position = place_of(graph, loop)
     graph.nodes[position:position] = w.nodes
+    return relies

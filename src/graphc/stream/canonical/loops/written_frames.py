@@ -91,7 +91,7 @@ def written(body: Graph, index: int, dims: Dims, values: IterationValues) -> Wri
         if first is None or first > spare.rest:
             continue
         picks = single_frames(body, carried, writer, axis, values)
-        if picks is not None:
+        if picks is not None and all(pick.offset <= spare.rest for pick in picks):
             behind = int(spare.rest) - first
             return Written(index, writer, writer.inputs[UPDATES], axis, first, behind, tuple(sizes), tuple(picks))
     return None
