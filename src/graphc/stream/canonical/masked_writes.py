@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from onnx import TensorProto
 
 from graphc.ir.graph import Constant, Graph, Tensor, name_of, producer, standard
 from graphc.ir.node_writer import Writer
@@ -12,11 +15,12 @@ DATA, INDICES, UPDATES = range(3)
 RESHAPING = ("Identity", "Reshape", "Expand", "Unsqueeze", "Squeeze")
 
 
-def choose_by_mask(graph: Graph, shapes: Shapes) -> bool:
+def choose_by_mask(graph: Graph, shapes: Shapes, dtypes: Mapping[str, np.dtype[np.generic]]) -> bool:
     """Turns each ScatterND at the places of a mask into a Where; returns whether there was one.
 
     Args:
         shapes: the shapes of the tensors outside subgraphs, at each length evaluated.
+        dtypes: the dtypes of the data tensors.
     """
     changed = False
     for node in [n for n in graph.nodes if n.op == "ScatterND" and standard(n)]:
@@ -29,6 +33,8 @@ def choose_by_mask(graph: Graph, shapes: Shapes) -> bool:
         value = written_value(w, node.inputs[UPDATES], rank - covered, shapes)
         if not fits or value is None or node.attrs.get("reduction", "none") != "none":
             continue
+        if dtypes.get(mask.name) != np.bool_:
+            mask = w.one("Cast", mask, to=TensorProto.BOOL)
         wide = w.one("Unsqueeze", mask, [*range(covered, rank)]) if covered < rank else mask
         w.replace(graph, node, w.one("Where", wide, value, data))
         changed = True

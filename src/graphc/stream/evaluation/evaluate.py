@@ -152,7 +152,7 @@ class Start:
             all_shapes |= {name: (value.shape,) * len(lengths) for name, value in self.made.values.items()}
             rewritten = (
                 make_plainer(graph, all_shapes)
-                or choose_by_mask(graph, all_shapes)
+                or choose_by_mask(graph, all_shapes, self.dtypes)
                 or slice_sequences(graph, shapes)
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes, values)
@@ -205,7 +205,7 @@ class Start:
             lambda: spread_columns(graph, found),
             lambda: pad_by_last_frames(graph, shapes, values),
             lambda: interpolate_by_sums(graph, shapes, dtypes),
-            lambda: stack_frames(graph, all_shapes, values),
+            lambda: stack_frames(graph, all_shapes, values, dtypes),
             lambda: cut_picked_frames(graph, shapes, values),
         ]
         relies = next((names for rewrite in rewrites if (names := rewrite()) is not None), None)

@@ -203,6 +203,10 @@ def first_frame_in_front(facts: Facts) -> Lowering:
     The first frame, input 0, is a stream of one frame, or a tensor without time that calls carry.
     """
     first, rest = facts[0], facts.stream(1)
+    if isinstance(first, Stream) and first.rate != rest.rate:
+        facts.refuse("puts the first frame of a stream of another rate in front", "bring both to one rate first")
+    if not rest.is_choosable:
+        facts.refuse(f"puts a first frame in front of a stream of type {rest.dtype}", "cast it to float or int32")
     delay = max(rest.delay - 1, first.delay if isinstance(first, Stream) else 0, 0)
     out = facts.out(rest.at(delay), rest.axis, delay=delay, length=rest.length.then(1, 1, 1))
 

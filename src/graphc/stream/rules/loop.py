@@ -15,7 +15,7 @@ from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
 from graphc.stream.lowering.rule import stream_rule
-from graphc.stream.symbolic.queries.questions import AllAre
+from graphc.stream.symbolic.queries.questions import AllAre, Steady
 from graphc.stream.time.recurrence import Carry, Warmup, aligned, check_first
 from graphc.stream.time.subgraphs import check_captured, refilled, run_body, tensors_outside
 
@@ -78,6 +78,8 @@ def check_condition(facts: Facts, body: Graph) -> None:
     outside = facts.captured.get(tensor.name)
     if isinstance(outside, TimeConstant) and outside.steady is not None:
         value = outside.steady
+        if facts.proof is not None and outside.name:
+            facts.proof.claim(outside.name, Steady())
     if not (passed_on or (value is not None and bool(np.all(value)))):
         facts.refuse("its loop condition may stop it before the last frame", "make one iteration per frame")
     if facts[1] is not None:

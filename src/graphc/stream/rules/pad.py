@@ -75,7 +75,8 @@ def padded(node: Node, facts: Facts, amounts: Amounts) -> Lowering:
     fill = pad_value(node, facts, x)
     if (before or after) and mode == "wrap":
         facts.refuse("pads time in mode wrap, which reads the other end of the stream", "pad by zeros or by reflection")
-    if (mode == "reflect" and (before or after)) or (mode == "edge" and after > 0):
+    repeats = mode == "edge" and (after > 0 or (before > 0 and not x.is_choosable))
+    if (mode == "reflect" and (before or after)) or repeats:
         if any(others):
             return in_turn(
                 facts,

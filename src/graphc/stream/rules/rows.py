@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from graphc.ir.graph import Node
+from collections.abc import Sequence
+
+from graphc.ir.graph import Node, Tensor
 from graphc.stream.facts.stream import Stream
+from graphc.stream.lowering.builder import Builder
 from graphc.stream.lowering.frame_by_frame import copied
 from graphc.stream.lowering.lowering import Lowering
 from graphc.stream.lowering.node_facts import Facts
@@ -26,7 +29,7 @@ def rows(node: Node, facts: Facts) -> Lowering:
     place, x = facts.streams()[0]
     alone = all(size == 1 for axis, size in enumerate(x.shape) if axis != x.axis)
     if node.op == "ArrayFeatureExtractor" and place == 1 and alone:
-        return Lowering((facts.out(x, len(facts.output_shapes[0][0]) - 1),), copied(node, facts), local=True)
+        return looked_up(node, facts, x)
     if facts.only_stream().rank != 2 or x.axis != 0:
         facts.refuse(
             "takes rows of features, but its input is not [frames, features]", "put time on axis 0, without a batch"
@@ -37,8 +40,25 @@ def rows(node: Node, facts: Facts) -> Lowering:
 @stream_rule(*(f"{ML}{op}" for op in OF_ELEMENTS))
 def elements(node: Node, facts: Facts) -> Lowering:
     x = facts.only_stream()
+    if facts.dtypes[0].kind not in "fiub":
+        facts.refuse("gives text for each entry", "use integer labels")
     return Lowering((facts.out(x, x.axis),), copied(node, facts), local=True)
 
 
+def looked_up(node: Node, facts: Facts, x: Stream) -> Lowering:
+    """One entry of a table for each frame. Indices of frames that do not exist are clamped to the table."""
+    out, copy = facts.out(x, len(facts.output_shapes[0][0]) - 1), copied(node, facts)
+    entries = facts.input_shapes[0][0][-1]
+
+    def emit(b: Builder, inputs: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        table, index = inputs
+        assert index is not None
+        return copy(b, [table, b.clipped(index, 0, entries - 1, x.dtype)])
+
+    return Lowering((out,), emit, local=True)
+
+
 def outputs_of(node: Node, facts: Facts, x: Stream) -> tuple[Stream | None, ...]:
+    if any(dtype.kind not in "fiub" for dtype in facts.dtypes):
+        facts.refuse("gives text for each frame", "train it with integer labels")
     return tuple(facts.out(x, 0, index) if tensor.name else None for index, tensor in enumerate(node.outputs))

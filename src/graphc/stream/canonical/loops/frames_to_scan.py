@@ -30,6 +30,7 @@ from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, lines_of
 from graphc.stream.canonical.loops.plain_loops import replace_inside
 from graphc.stream.canonical.loops.written_frames import INDICES, Written, appended, written
+from graphc.stream.canonical.overlap_add.scatters import MOVABLE
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
 
@@ -37,7 +38,9 @@ SHAPE_OPERANDS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 END = int(np.iinfo(np.int64).max)
 
 
-def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]]) -> list[str] | None:
+def stack_frames(
+    graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Array]], dtypes: Mapping[str, np.dtype[np.generic]]
+) -> list[str] | None:
     """Turns the first carried tensor that gets one frame in each iteration of a Loop into a scan output.
 
     Returns the names of the tensors on which the rewrite relies (``Evaluation.patterns``), or None if there is no such
@@ -46,6 +49,7 @@ def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arra
     Args:
         shapes: the shapes of the tensors outside the loops, at each evaluated length.
         known: the values of the time-only tensors, at each evaluated length.
+        dtypes: the dtypes of the data tensors.
     """
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         body: Graph = loop.attrs["body"]
@@ -58,9 +62,21 @@ def stack_frames(graph: Graph, shapes: Shapes, known: Sequence[Mapping[str, Arra
                 continue
             values = IterationValues(body, counts, shapes, known, {body.inputs[2 + index].name: dims})
             found = appended(body, index, dims) or written(body, index, dims, values)
-            if found is not None:
+            if found is not None and is_possible(found, loop, dims, values, dtypes):
                 return rewritten(graph, loop, found, dims, values)
     return None
+
+
+def is_possible(
+    found: Written, loop: Node, dims: Dims, values: IterationValues, dtypes: Mapping[str, np.dtype[np.generic]]
+) -> bool:
+    """Whether appended values are single frames, and onnxruntime can choose between written frames and data."""
+    start, last = loop.inputs[2 + found.index], loop.outputs[found.index]
+    if found.first is None:
+        sizes = [shape[found.axis] for shape in values.shapes.get(last.name, ())]
+        return sizes == [int(dims[found.axis].rest) + count for count in values.counts]
+    mixed = start.name in dtypes and (found.first > 1 or found.behind > 0)
+    return not mixed or str(dtypes[start.name]) in MOVABLE
 
 
 def fix_shapes(body: Graph, values: IterationValues) -> list[Tensor]:
