@@ -23,7 +23,7 @@ from graphc.stream.canonical.interpolation import interpolate_by_sums
 from graphc.stream.canonical.loops.frames_to_scan import stack_frames
 from graphc.stream.canonical.loops.inline_subgraph import inline_branch, inline_turns
 from graphc.stream.canonical.loops.loop_slices import gather_picks
-from graphc.stream.canonical.loops.plain_loops import plain_loops
+from graphc.stream.canonical.loops.plain_loops import plain_loops, without_conditions
 from graphc.stream.canonical.loops.sequence_to_scan import stack_sequences
 from graphc.stream.canonical.loops.shifted_picks import cut_picked_frames
 from graphc.stream.canonical.masked_writes import choose_by_mask
@@ -156,7 +156,8 @@ class Start:
                 or slice_sequences(graph, shapes)
                 or unfold_rows(graph, shapes)
                 or stack_sequences(graph, shapes, values)
-                or plain_loops(graph, values)
+                or plain_loops(graph)
+                or self.relying(without_conditions(graph, values))
                 or self.without_short_loop(shapes, carried)
                 or flatten_picks(graph, shapes, values)
                 or self.by_pattern(shapes, found, all_shapes, values)
@@ -208,9 +209,12 @@ class Start:
             lambda: stack_frames(graph, all_shapes, values, dtypes),
             lambda: cut_picked_frames(graph, shapes, values),
         ]
-        relies = next((names for rewrite in rewrites if (names := rewrite()) is not None), None)
-        self.patterns += relies or ()
-        return relies is not None
+        return any(self.relying(rewrite()) for rewrite in rewrites)
+
+    def relying(self, names: list[str] | None) -> bool:
+        """Notes what a rewrite relies on; returns whether it was made."""
+        self.patterns += names or ()
+        return names is not None
 
 
 def values_of(evaluation: Evaluation, *names: str) -> dict[str, TimeConstant]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
-from onnx import TensorProto
 
 from graphc.ir.graph import Graph, Node, Tensor, normalised, standard
 from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.constants_behind_nodes import value_in
-from graphc.stream.canonical.loops.iteration_affine import Line
+from graphc.stream.canonical.loops.iteration_affine import Line, beside
 from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import IterationValues, offset_of
 from graphc.stream.canonical.loops.plain_loops import behind_identities
@@ -115,12 +113,3 @@ def relied_on(values: IterationValues, tensors: Sequence[Tensor], turns: Tensor,
         for axis, size in enumerate(values.dims(tensor) or ()):
             names.append(beside(w, w.size(tensor, axis), size.count, turns))
     return names
-
-
-def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
-    """Computes ``number`` minus ``count`` times the number of iterations; returns the name of the result.
-
-    The result is multiplied by the denominator of ``count``, so that it is an integer.
-    """
-    wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
-    return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name

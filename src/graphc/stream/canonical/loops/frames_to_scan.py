@@ -25,7 +25,8 @@ from graphc.ir.graph import (
     unused_name,
 )
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick, beside, counts_of, relied_on
+from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, relied_on
+from graphc.stream.canonical.loops.iteration_affine import beside
 from graphc.stream.canonical.loops.iteration_ops import line
 from graphc.stream.canonical.loops.iteration_values import Dims, IterationValues, lines_of
 from graphc.stream.canonical.loops.plain_loops import replace_inside

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from graphc.ir.graph import Graph, Node, Tensor
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.constants_behind_nodes import value_in
 
 ROUTES = ("Identity", "Squeeze", "Unsqueeze", "Reshape")
@@ -79,6 +80,7 @@ class Turns:
     def __init__(self, body: Graph, counts: Sequence[int], outer: Values):
         self.body, self.counts, self.outer = body, counts, outer
         self.made_by = {t.name: n for n in body.nodes for t in n.outputs}
+        self.used: dict[str, Line | None] = {}
 
     def line(self, tensor: Tensor) -> Line | None:
         """The ``Line`` of a tensor with one entry; None if the entry is not affine or depends on data."""
@@ -87,7 +89,8 @@ class Turns:
         if (value := value_in(tensor)) is not None:
             return plain(np.asarray(value))
         if tensor.name in self.outer:
-            return fitted(self.outer[tensor.name], self.counts)
+            self.used[tensor.name] = fitted(self.outer[tensor.name], self.counts)
+            return self.used[tensor.name]
         node = self.made_by.get(tensor.name)
         if node is None:
             return None
@@ -110,6 +113,8 @@ class Turns:
             return wanted
         value = value_in(tensor)
         if value is not None or tensor.name in self.outer:
+            if value is None:
+                self.used[tensor.name] = None
             values = [value] if value is not None else self.outer[tensor.name]
             return all(bool(np.all(np.asarray(v) == wanted)) for v in values)
         node = self.made_by.get(tensor.name)
@@ -194,3 +199,12 @@ def routed(body: Graph) -> set[str]:
         if passes_on(node) and node.inputs[0].name in found:
             found.add(node.outputs[0].name)
     return found
+
+
+def beside(w: Writer, number: Tensor, count: Fraction, turns: Tensor) -> str:
+    """Computes ``number`` minus ``count`` times the number of iterations; returns the name of the result.
+
+    The result is multiplied by the denominator of ``count``, so that it is an integer.
+    """
+    wide = w.one("Mul", w.one("Cast", number, to=TensorProto.INT64), count.denominator)
+    return w.one("Sub", wide, w.one("Mul", turns, count.numerator)).name

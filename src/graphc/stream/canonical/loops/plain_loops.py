@@ -26,24 +26,20 @@ from graphc.ir.graph import (
     subgraphs,
     unused_name,
 )
+from graphc.ir.node_writer import Writer
 from graphc.stream.canonical.constants_behind_nodes import value_in
-from graphc.stream.canonical.loops.iteration_affine import Turns
+from graphc.stream.canonical.loops.iteration_affine import Line, Turns, beside
 from graphc.stream.facts.time_constant import Array
 
 ENDLESS = 2**31 - 1
 
 
-def plain_loops(graph: Graph, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Simplifies the loops of a graph; returns whether one of them changed.
-
-    Args:
-        values: the values of the time-only tensors outside the loops, at each evaluated length.
-    """
+def plain_loops(graph: Graph) -> bool:
+    """Simplifies the loops of a graph; returns whether one of them changed."""
     changed = False
     for loop in [n for n in graph.nodes if n.op == "Loop"]:
         for index in reversed(range(len(loop.inputs) - 2)):
             changed |= without_variable(graph, loop, index)
-        changed |= without_condition(graph, loop, values)
     return changed
 
 
@@ -130,16 +126,27 @@ def counting(body: Graph, start: Array, step: Array) -> Tensor:
     return tensor
 
 
-def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Array]]) -> bool:
-    """Drops a condition that is true in every iteration but the last, since the trip count ends the loop anyway.
+def without_conditions(graph: Graph, values: Sequence[Mapping[str, Array]]) -> list[str] | None:
+    """Drops the condition of the first Loop whose condition is true in every iteration but the last.
 
-    If only the condition ends the loop, and the body reads the number of iterations from a tensor, that tensor becomes
-    the trip count. Returns whether the condition was dropped.
+    The trip count ends such a Loop anyway. If only the condition ends it, and the body reads the number of iterations
+    from a tensor, that tensor becomes the trip count.
+
+    Returns the names of what it relies on (``Evaluation.patterns``), or None if there is no such Loop.
     """
+    for loop in [n for n in graph.nodes if n.op == "Loop"]:
+        relies = without_condition(graph, loop, values)
+        if relies is not None:
+            return relies
+    return None
+
+
+def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Array]]) -> list[str] | None:
+    """Drops the condition of one Loop; returns the names of what it relies on, or None if the condition stays."""
     body: Graph = loop.attrs["body"]
     condition = body.outputs[0]
     if behind_identities(condition) is body.inputs[1]:
-        return False
+        return None
     hidden = made_within(body)
     read = [t for t in captured(loop) if t.name not in hidden and all(t.name in run for run in values)]
     outer = {t.name: [run[t.name] for run in values] for t in read}
@@ -155,8 +162,18 @@ def without_condition(graph: Graph, loop: Node, values: Sequence[Mapping[str, Ar
             loop.inputs = [as_turns(graph, loop, tensor), *loop.inputs[1:]]
         body.outputs = [body.inputs[1], *body.outputs[1:]]
         drop_dead(body)
-        return True
-    return False
+        return claimed(graph, loop, tensor, [(t, turns.used[t.name]) for t in read if t.name in turns.used])
+    return None
+
+
+def claimed(graph: Graph, loop: Node, tensor: Tensor, used: Sequence[tuple[Tensor, Line | None]]) -> list[str]:
+    """What must be the same at every length: conditions, and numbers less what the number of iterations explains."""
+    w = Writer(f"{loop.name or loop.outputs[0].name}/goes_on")
+    count = w.one("Reshape", w.one("Cast", tensor, to=int(onnx.TensorProto.INT64)), [1])
+    names = [t.name if held is None else beside(w, t, held.count, count) for t, held in used]
+    place = place_of(graph, loop)
+    graph.nodes[place:place] = w.nodes
+    return names
 
 
 def is_endless(turns: Tensor) -> bool:

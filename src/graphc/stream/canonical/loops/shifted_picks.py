@@ -12,7 +12,8 @@ import numpy as np
 
 from graphc.ir.graph import Graph, Node, Tensor, drop_dead, place_of
 from graphc.ir.node_writer import Writer
-from graphc.stream.canonical.loops.frame_picks import Pick, beside, counts_of, pick_of, relied_on
+from graphc.stream.canonical.loops.frame_picks import Pick, counts_of, pick_of, relied_on
+from graphc.stream.canonical.loops.iteration_affine import beside
 from graphc.stream.canonical.loops.iteration_values import COUNT, IterationValues
 from graphc.stream.facts.index_map import Shapes
 from graphc.stream.facts.time_constant import Array
