@@ -116,6 +116,11 @@ def check_turn_number(facts: Facts, body: Graph, outer: dict[str, Stream]) -> No
 def check_carried(facts: Facts) -> None:
     """Refuses a carried value whose shape changes between iterations, since a port has one shape."""
     for index in range(len(facts) - 2):
+        if not facts.output_shapes[index] and facts.node.outputs[index].name:
+            facts.refuse(
+                "carries a sequence of tensors",
+                "append one frame per iteration to a list, and concatenate it afterwards",
+            )
         shapes = {*facts.input_shapes[index + 2], *facts.output_shapes[index]}
         if len(shapes) != 1:
             facts.refuse(
