@@ -39,3 +39,14 @@ def test_a_codebook_is_read_by_elements() -> None:
     arrays = {"keys": random(4, 6), "book": random(1, 6, 4), "wide": np.array([1, 1, 4])}
     spec = StreamSpec(chunk=1, inputs={"x": InputSpec(axis=1)})
     assert delay(lifted_equal(weights(model_of(body, "float[1,T,4] x"), **arrays), spec=spec)) == 0
+
+
+def test_indices_of_frames_that_do_not_exist_are_clamped() -> None:
+    body = (
+        "b = Abs (x) c = Clip (b, low, high) i = Cast <to=7> (c) l = Conv <pads=[0,2]> (x, k) z = Mul (l, nought)"
+        " n = Cast <to=7> (z) s = Add (i, n) d = Sub (s, ten) q = Squeeze (d, front) r = Transpose <perm=[1,0]> (q)"
+        " y = GatherElements <axis=0> (book, r)"
+    )
+    arrays = {"low": np.float32(10), "high": np.float32(14), "nought": np.float32(0), "ten": np.array(10)}
+    model = weights(model_of(body), **arrays, front=np.array([0]), k=random(2, 2, 3), book=random(5, 2))
+    assert delay(lifted_equal(model)) == 2

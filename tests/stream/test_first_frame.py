@@ -35,6 +35,11 @@ MODELS = {
     " b = Slice (x, front, minus1, one) d = Sub (a, b) y = Concat <axis=1> (u, d)",
     "pre-emphasis with what a layer makes of it": f"{BY_INDEX} g = MatMul (f, k) u = Unsqueeze (g, one)"
     " a = Slice (x, one, end, one) b = Slice (x, front, minus1, one) d = Sub (a, b) y = Concat <axis=1> (u, d)",
+    "the frame in front of a strided stream": "t = Transpose <perm=[0,2,1]> (x) f = Slice (t, front, one, two) g = Neg (f)"
+    " a = Conv <strides=[2], pads=[2,0]> (t, v) y = Concat <axis=2> (g, a)",
+    "the frame of a strided stream in front of another": "t = Transpose <perm=[0,2,1]> (x)"
+    " h = Conv <strides=[2], pads=[2,0]> (t, v) f = Slice (h, front, one, two) g = Neg (f) a = Conv <pads=[0,2]> (t, v)"
+    " y = Concat <axis=2> (g, a)",
     "a convolution of the difference": "s = Slice (x, front, one, one) d = Sub (x, s)"
     " t = Transpose <perm=[0,2,1]> (d) y = Conv <pads=[2,0]> (t, v)",
     "a convolution that looks ahead": "s = Slice (x, front, one, one) d = Sub (x, s)"

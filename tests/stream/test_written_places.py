@@ -23,6 +23,8 @@ BODIES = {
     "the last, by rows": f"{FROM_END} {ROWS} y = ScatterND (x, i, u1)",
     "behind a lookahead": "c = Conv <pads=[0,2]> (x, k) y = ScatterElements <axis=2> (c, first, u1)",
     "where a mask is true": f"{MASK} c = Shape <end=1> (i) v = Expand (half, c) y = ScatterND (x, i, v)",
+    "where a number is not zero": "b = Relu (x) z = NonZero (b) i = Transpose <perm=[1,0]> (z) c = Shape <end=1> (i)"
+    " v = Expand (half, c) y = ScatterND (x, i, v)",
     "where a mask of frames is true": "s = Slice (x, zero, one, one) q = Squeeze (s, one) b = Less (q, nought)"
     " z = NonZero (b) i = Transpose <perm=[1,0]> (z) t = Transpose <perm=[0,2,1]> (x) c = Shape <end=1> (i)"
     " w = Concat <axis=0> (c, two) v = Expand (token, w) y = ScatterND (t, i, v)",
