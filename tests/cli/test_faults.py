@@ -39,6 +39,7 @@ def test_killed_at_random_moments(two_specs: TwoSpecs) -> None:
 def test_two_compilations_of_one_output(two_specs: TwoSpecs) -> None:
     running = [two_specs.start(spec) for spec in two_specs.specs]
     assert [process.wait() for process in running] == [0, 0]
+    two_specs.settle()
     assert two_specs.state() in ("four", "eight")
     assert two_specs.left_over() == []
 
