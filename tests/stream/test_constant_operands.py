@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lifting import delay, lifted_equal, model_of, random, weights
@@ -50,3 +51,16 @@ def test_indices_of_frames_that_do_not_exist_are_clamped() -> None:
     arrays = {"low": np.float32(10), "high": np.float32(14), "nought": np.float32(0), "ten": np.array(10)}
     model = weights(model_of(body), **arrays, front=np.array([0]), k=random(2, 2, 3), book=random(5, 2))
     assert delay(lifted_equal(model)) == 2
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(30, 20), (25, 20), (3, 2)])
+def test_a_position_table_that_is_read_at_a_count(kernel: int, stride: int) -> None:
+    """As fairseq's sinusoidal positions: the count of frames that are no padding, and a row for each."""
+    body = (
+        f"c = Conv <strides=[{stride}]> (x, k) n = Shape <start=2, end=3> (c) s = Concat <axis=0> (single, n)"
+        " o = Expand (unit, s) a = CumSum (o, axis) i = Add (a, unit) p = Gather <axis=0> (table, i)"
+        " t = Transpose <perm=[0,2,1]> (c) y = Add (t, p)"
+    )
+    arrays = {"single": np.array([1]), "unit": np.array(1), "axis": np.array(1), "table": random(40, 2)}
+    model = weights(model_of(body), k=random(2, 2, kernel), **arrays)
+    lifted_equal(model, chunks=(1, 2), lengths=range(kernel, kernel + 3 * stride + 5))
